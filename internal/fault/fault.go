@@ -1,0 +1,76 @@
+// Package fault is the one error type that nsbuild shows to its users.
+//
+// An error of this type knows which documented exit status it stands for and what the user can do about it. Packages return ordinary wrapped errors; where they know the way
+// out they attach it here. Mapping a Kind to a number, and printing, is left to cmd/nsbuild.
+package fault
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind is a class of failure. sbuild's statuses are the model: given-back means that the surroundings failed, attempted that the package did.
+type Kind int
+
+const (
+	// Internal is anything of our own or of the host: exit status 1.
+	Internal Kind = iota
+	// Usage is a command line or configuration that cannot be understood.
+	Usage
+	// Attempted means that the package itself failed to build.
+	Attempted
+	// GivenBack means that the build could not begin: fetching, verification, unsatisfiable build dependencies.
+	GivenBack
+	// Interrupted means that the user stopped it.
+	Interrupted
+)
+
+// Error is a failure with its kind and a hint. The zero Hint is allowed.
+type Error struct {
+	Kind Kind
+	Hint string // one line: what to do next, as a command where there is one
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// New makes an error of a kind with a hint.
+func New(kind Kind, hint, format string, args ...any) error {
+	return &Error{Kind: kind, Hint: hint, Err: fmt.Errorf(format, args...)}
+}
+
+// Wrap gives err a kind and a hint; a hint that err already carries wins, since it was nearer to the cause. Wrap of nil is nil.
+func Wrap(kind Kind, hint string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if inner := HintOf(err); inner != "" {
+		hint = inner
+	}
+	return &Error{Kind: kind, Hint: hint, Err: err}
+}
+
+// KindOf is the kind of the outermost Error in err's chain, or Internal.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return Internal
+}
+
+// HintOf is the first hint found in err's chain, or "".
+func HintOf(err error) string {
+	for err != nil {
+		var e *Error
+		if !errors.As(err, &e) {
+			return ""
+		}
+		if e.Hint != "" {
+			return e.Hint
+		}
+		err = e.Err
+	}
+	return ""
+}

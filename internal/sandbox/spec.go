@@ -1,0 +1,119 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Network says what a jail sees of the network.
+type Network string
+
+const (
+	// NetworkNone is an empty network namespace with loopback up: what every build gets.
+	NetworkNone Network = "none"
+	// NetworkHost shares the caller's network namespace.
+	NetworkHost Network = "host"
+)
+
+// HolderSpec describes a holder: the outer namespaces and PID 1.
+type HolderSpec struct {
+	// IDs is the id mapping that every tree the holder touches is owned by.
+	IDs IDMap
+	// ScratchSize limits the tmpfs for upper directories, in bytes; 0 leaves it to the kernel (half of memory).
+	ScratchSize int64
+	// ScratchDir, when set, keeps upper directories below this host directory instead of on a tmpfs.
+	ScratchDir string
+}
+
+// Root says what a jail sees as "/". Exactly one of Lowers and Dir is set.
+type Root struct {
+	// Lowers are the read-only layers below a fresh upper directory, topmost first.
+	Lowers []Lower
+	// Dir is a host directory used as it is. It is owned by mapped ids.
+	Dir string
+	// ReadOnly makes the root read-only.
+	ReadOnly bool
+}
+
+// Lower is one read-only layer: a host directory, or the upper directory of an earlier jail of the same holder.
+type Lower struct {
+	Path string `json:",omitempty"`
+	// Jail is the id of a closed jail whose upper directory is meant; used when Path is empty.
+	Jail int `json:",omitempty"`
+}
+
+// Mount is one mount of the plan. Target is a path inside the jail, resolved inside it.
+type Mount struct {
+	Type   string // "bind", "rbind", "tmpfs", "proc", "sysfs", "devpts", "mqueue"
+	Source string // host path for binds
+	Target string
+	// ReadOnly, NoExec, NoSuid and NoDev hold for the whole subtree of an rbind (mount_setattr).
+	ReadOnly, NoExec, NoSuid, NoDev bool
+	// Data is the file system's own options, such as "mode=755,size=10m".
+	Data string
+	// Mkdir makes a missing target (a file for a bind of a file).
+	Mkdir bool
+}
+
+// Spec describes one jail: the inner namespaces over one root.
+type Spec struct {
+	Root     Root
+	Mounts   []Mount
+	Hostname string // default "nsbuild"
+	Network  Network
+	// Personality32 sets linux32 for every command (32-bit suites).
+	Personality32 bool
+}
+
+// Command is one program to run in a jail.
+type Command struct {
+	// Argv is the program and its arguments; Argv[0] is looked up in PATH of Env, inside the jail.
+	Argv []string
+	// Applet, when set, runs this very binary instead of Argv[0]: the applet of that name (see Applets), with Argv as its arguments.
+	Applet string
+	Env    []string // complete environment; nothing is inherited
+	Dir    string   // default "/"
+	UID    int      // numeric, inside the jail
+	GID    int
+	Groups []int // supplementary groups
+
+	Stdin, Stdout, Stderr *os.File `json:"-"`
+	// Files are passed as descriptors 3, 4, … (applets use them for their specifications and results).
+	Files []*os.File `json:"-"`
+}
+
+// Status is how a command ended.
+type Status struct {
+	Code   int            // exit status when it exited
+	Signal syscall.Signal // the signal that ended it, or 0
+	MaxRSS int64          // bytes, of the command and the children it waited for
+	User   time.Duration
+	System time.Duration
+}
+
+// ExitCode is the status as a shell gives it: the command's own, or 128+signal.
+func (s Status) ExitCode() int {
+	if s.Signal != 0 {
+		return 128 + int(s.Signal)
+	}
+	return s.Code
+}
+
+// Success reports whether the command exited with status 0.
+func (s Status) Success() bool { return s.Code == 0 && s.Signal == 0 }
+
+func (s Status) String() string {
+	if s.Signal != 0 {
+		return fmt.Sprintf("killed by signal %d (%s)", int(s.Signal), s.Signal)
+	}
+	return fmt.Sprintf("exit status %d", s.Code)
+}
+
+// Stray is a process that was still alive when a jail was closed.
+type Stray struct {
+	PID, PPID int    // as the jail's PID namespace numbers them
+	Command   string // command line, control characters escaped
+	Age       time.Duration
+}
