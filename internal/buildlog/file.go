@@ -1,0 +1,88 @@
+package buildlog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// FileName is the name of a log: PKG_VER_ARCH-TIMESTAMP.build, the time in UTC as 2006-01-02T15:04:05Z. version is without its epoch, "" when it is not known.
+func FileName(pkg, version, arch string, start time.Time) string {
+	return stem(pkg, version, arch) + "-" + start.UTC().Format(timeInFooter) + ".build"
+}
+
+// LinkName is the name of the symbolic link that points to the newest log: PKG_VER_ARCH.build.
+func LinkName(pkg, version, arch string) string { return stem(pkg, version, arch) + ".build" }
+
+func stem(pkg, version, arch string) string {
+	if version != "" {
+		pkg += "_" + version
+	}
+	return pkg + "_" + arch
+}
+
+// File is a Log in a directory.
+type File struct {
+	*Log
+	Path string // of the log
+	Link string // of the link to it
+	f    *os.File
+}
+
+// Create opens a new log in dir and points the link to it. A log of the same name (of a build in the same second) is replaced; a symbolic link in its place is not followed.
+func Create(dir, pkg, version, arch string, start time.Time, opt Options) (*File, error) {
+	name := FileName(pkg, version, arch, start)
+	if strings.ContainsAny(name, "/\x00") {
+		return nil, fmt.Errorf("creating the build log: %q is no file name", name)
+	}
+	out := &File{Path: filepath.Join(dir, name), Link: filepath.Join(dir, LinkName(pkg, version, arch))}
+	var err error
+	for range 2 {
+		if out.f, err = os.OpenFile(out.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644); !errors.Is(err, fs.ErrExist) {
+			break
+		}
+		if err := os.Remove(out.Path); err != nil {
+			return nil, fmt.Errorf("replacing the build log: %w", err)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("creating the build log: %w", err)
+	}
+	if err := replaceLink(name, out.Link); err != nil {
+		out.f.Close()
+		os.Remove(out.Path)
+		return nil, fmt.Errorf("linking the build log: %w", err)
+	}
+	out.Log = New(out.f, opt)
+	return out, nil
+}
+
+// replaceLink points link to target in one step: whoever looks sees the old link or the new one.
+func replaceLink(target, link string) error {
+	tmp := filepath.Join(filepath.Dir(link), fmt.Sprintf(".%s.%d", filepath.Base(link), os.Getpid()))
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(target, tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, link); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return nil
+}
+
+// Close ends an unfinished line and closes the file. It returns the first error that any writing met.
+func (f *File) Close() error {
+	f.Flush()
+	err := f.Err()
+	if cerr := f.f.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("closing the build log: %w", cerr)
+	}
+	return err
+}
