@@ -250,11 +250,13 @@ func header(prefix string, f File) *tar.Header {
 		h.Linkname = prefix + strings.TrimPrefix(f.Link, "./")
 	}
 	if h.Mode == 0 {
-		h.Mode = 0o644
-		if h.Typeflag == tar.TypeDir {
+		switch h.Typeflag {
+		case tar.TypeDir:
 			h.Mode = 0o755
-		} else if h.Typeflag == tar.TypeSymlink {
+		case tar.TypeSymlink:
 			h.Mode = 0o777
+		default:
+			h.Mode = 0o644
 		}
 	}
 	if h.Uname == "" && h.Uid == 0 {

@@ -271,7 +271,7 @@ func (s *Server) send(w *countingWriter, r *http.Request, f Fault, c content, bo
 	if f.NoValidators {
 		modified = time.Time{}
 	}
-	var content io.ReadSeeker = body
+	content := body
 	if f.Shorten > 0 || f.Flip > 0 {
 		if _, err = body.Seek(0, io.SeekStart); err == nil {
 			var data []byte

@@ -163,7 +163,8 @@ func TestAuthAndTLS(t *testing.T) {
 	if a := get(t, s, "debian/dists/bookworm/InRelease", "Authorization", "Basic bWU6c2VjcmV0"); a.StatusCode != http.StatusOK {
 		t.Errorf("status %d with password", a.StatusCode)
 	}
-	if _, err := http.Get(s.URL("debian")); err == nil {
+	if resp, err := http.Get(s.URL("debian")); err == nil {
+		resp.Body.Close()
 		t.Error("the certificate is trusted")
 	}
 }

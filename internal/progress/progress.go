@@ -262,7 +262,6 @@ func (w *writer) Write(b []byte) (int, error) {
 	if end == 0 {
 		// Too long to wait for its end: it is broken here.
 		text = append(append(w.partial, b...), '\n')
-		end = len(b)
 		w.partial = nil
 	} else {
 		text = append(w.partial, b[:end]...)
