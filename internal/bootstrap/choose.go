@@ -1,0 +1,186 @@
+package bootstrap
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"pault.ag/go/debian/version"
+
+	"nsbuild/internal/archive"
+	"nsbuild/internal/fault"
+)
+
+// Variants of a base, by debootstrap's names.
+const (
+	VariantBuildd  = "buildd"
+	VariantMinbase = "minbase"
+	VariantDefault = "-" // required and important packages
+)
+
+// Variants lists the variants that Options.Variant accepts.
+func Variants() []string { return []string{VariantBuildd, VariantMinbase, VariantDefault} }
+
+// candidate is what choosing needs to know of a package. A suite has some 60,000: everything else is read again for the few that are chosen.
+type candidate struct {
+	version   string
+	arch      string
+	repo      int
+	depends   string // Depends and Pre-Depends
+	priority  string
+	essential bool
+}
+
+// universe is all packages on offer, the best version of each name.
+type universe map[string]candidate
+
+// add offers a package. Of several versions the highest counts, of equal ones the first offered.
+func (u universe) add(name string, c candidate) error {
+	if old, ok := u[name]; ok {
+		ours, err := version.Parse(old.version)
+		if err != nil {
+			return fmt.Errorf("package %s: version %q: %w", name, old.version, err)
+		}
+		theirs, err := version.Parse(c.version)
+		if err != nil {
+			return fmt.Errorf("package %s: version %q: %w", name, c.version, err)
+		}
+		if version.Compare(theirs, ours) <= 0 {
+			return nil
+		}
+	}
+	u[name] = c
+	return nil
+}
+
+// choice is an ordered selection: the required packages, which come first, and those of the base.
+type choice struct {
+	required, base []string
+}
+
+// coreOrder is the order in which debootstrap installs what the installation of everything else rests on.
+func coreOrder(arch string) []string {
+	libc := "libc6"
+	switch {
+	case arch == "alpha" || arch == "ia64":
+		libc = "libc6.1"
+	case strings.HasPrefix(arch, "hurd-"):
+		libc = "libc0.3"
+	}
+	return []string{"base-passwd", "base-files", "dpkg", libc, "perl-base", "mawk"}
+}
+
+// choose selects packages as debootstrap's script for Debian does. Of a dependency the first alternative counts, without its version, and only if a package has that
+// very name.
+func choose(u universe, s archive.Suite, variant string, include []string) (choice, error) {
+	var required, base []string
+	priority := func(p string) {
+		for name, c := range u {
+			if c.priority == p {
+				required = append(required, name)
+			}
+		}
+	}
+	essential := func() {
+		for name, c := range u {
+			if c.essential {
+				required = append(required, name)
+			}
+		}
+	}
+	switch variant {
+	case VariantBuildd:
+		base = []string{"apt", "build-essential"}
+		if s.IncludeRequired {
+			priority("required")
+		} else {
+			essential()
+			// base-files asks for the virtual package awk, which this way of choosing does not resolve.
+			required = append(required, "mawk")
+		}
+	case VariantMinbase:
+		priority("required")
+		base = []string{"apt"}
+	case VariantDefault:
+		priority("required")
+		for name, c := range u {
+			if c.priority == "important" {
+				base = append(base, name)
+			}
+		}
+	default:
+		return choice{}, fault.New(fault.Usage, "use one of "+strings.Join(Variants(), ", "), "unknown variant %q", variant)
+	}
+	ignore := ""
+	if s.UsrIsMerged {
+		required = append(required, "usr-is-merged")
+	}
+	if s.UsrIsMerged || !s.IncludeRequired {
+		ignore = "usrmerge"
+	}
+	base = append(base, include...)
+	for _, name := range slices.Concat(required, base) {
+		if _, ok := u[name]; !ok {
+			return choice{}, fault.New(fault.Internal, "check the components and the mirror of the suite", "suite %s has no package %s for this base", s.Name, name)
+		}
+	}
+	c := choice{required: u.closure(required, ignore)}
+	base = u.closure(base, ignore)
+	c.base = slices.DeleteFunc(base, func(n string) bool { _, found := slices.BinarySearch(c.required, n); return found })
+	return c, nil
+}
+
+// closure adds what the packages depend on, to the end. The result is sorted.
+func (u universe) closure(names []string, ignore string) []string {
+	seen := map[string]bool{}
+	todo := slices.Clone(names)
+	for len(todo) > 0 {
+		name := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		c, ok := u[name]
+		if !ok || seen[name] || name == ignore {
+			continue
+		}
+		seen[name] = true
+		todo = append(todo, firstNames(c.depends)...)
+	}
+	out := make([]string, 0, len(seen))
+	for n := range seen {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// firstNames are the names of the first alternatives of a relation field.
+func firstNames(relations string) []string {
+	var names []string
+	for group := range strings.SplitSeq(relations, ",") {
+		first, _, _ := strings.Cut(group, "|")
+		first = strings.TrimSpace(first)
+		if i := strings.IndexAny(first, " (:[<\t\n"); i >= 0 {
+			first = first[:i]
+		}
+		if first != "" {
+			names = append(names, first)
+		}
+	}
+	return names
+}
+
+// order lists all chosen packages as debootstrap unpacks them.
+func (c choice) order(arch string) []string {
+	core := coreOrder(arch)
+	var out []string
+	for _, n := range core {
+		if slices.Contains(c.required, n) {
+			out = append(out, n)
+		}
+	}
+	for _, n := range slices.Concat(c.required, c.base) {
+		if !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}

@@ -1,0 +1,137 @@
+package unpack
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"nsbuild/internal/deb"
+)
+
+// paragraph is one parsed control paragraph: lower-case field name to value, continuation lines included.
+type paragraph map[string]string
+
+func (p paragraph) get(field string) string { return p[strings.ToLower(field)] }
+
+// infoName is the prefix of the package's files in dpkg's info directory.
+func (p paragraph) infoName() string {
+	if p.get("Multi-Arch") == "same" {
+		return p.get("Package") + ":" + p.get("Architecture")
+	}
+	return p.get("Package")
+}
+
+// parseControl reads the control file of a package: exactly one paragraph (Debian Policy, section 5.3).
+func parseControl(text string) (paragraph, error) {
+	p := paragraph{}
+	field := ""
+	ended := false
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		if strings.TrimSpace(line) == "" {
+			ended = len(p) > 0
+			continue
+		}
+		if ended {
+			return nil, fmt.Errorf("the control file has more than one paragraph")
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			if field == "" {
+				return nil, fmt.Errorf("the control file begins with a continuation line")
+			}
+			p[field] += "\n" + line
+			continue
+		}
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || name == "" || strings.ContainsAny(name, " \t") {
+			return nil, fmt.Errorf("the control file has a line that is no field: %q", line)
+		}
+		field = strings.ToLower(name)
+		if _, twice := p[field]; twice {
+			return nil, fmt.Errorf("the control file has two fields %s", name)
+		}
+		p[field] = strings.TrimSpace(value)
+	}
+	if !validName(p.get("Package")) {
+		return nil, fmt.Errorf("the control file names the package %q", p.get("Package"))
+	}
+	if a := p.get("Architecture"); a == "" || strings.ContainsAny(a, "/ \n") {
+		return nil, fmt.Errorf("the control file names the architecture %q", a)
+	}
+	if v := p.get("Version"); v == "" || strings.ContainsAny(v, " \n") {
+		return nil, fmt.Errorf("the control file names the version %q", v)
+	}
+	return p, nil
+}
+
+// validName is Debian Policy 5.6.7's rule, so that a name can be part of a file name.
+func validName(s string) bool {
+	if len(s) < 2 || s[0] == '+' || s[0] == '-' || s[0] == '.' {
+		return false
+	}
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.") == ""
+}
+
+// readConffiles reads the conffiles file of a package: absolute paths, a line each. Flags (deb-conffiles(5): remove-on-upgrade) name files that the package does
+// not have; nothing is done for them at a first installation.
+func readConffiles(f *deb.ControlFile) (map[string]bool, error) {
+	m := map[string]bool{}
+	if f == nil {
+		return m, nil
+	}
+	for line := range strings.Lines(string(f.Body)) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		if line[0] != '/' {
+			if flag, _, ok := strings.Cut(line, " "); ok && flag == "remove-on-upgrade" {
+				continue
+			}
+			return nil, fmt.Errorf("conffiles: %q is not an absolute path", line)
+		}
+		if path.Clean(line) != line {
+			return nil, fmt.Errorf("conffiles: %q is not a clean path", line)
+		}
+		m[line] = true
+	}
+	return m, nil
+}
+
+// interest is one line of a package's triggers file that dpkg records at unpacking (deb-triggers(5)).
+type interest struct {
+	name    string
+	noawait bool
+}
+
+func readInterests(f *deb.ControlFile) ([]interest, error) {
+	var list []interest
+	if f == nil {
+		return nil, nil
+	}
+	for line := range strings.Lines(string(f.Body)) {
+		line, _, _ = strings.Cut(line, "#")
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		if len(words) != 2 {
+			return nil, fmt.Errorf("triggers: cannot read %q", line)
+		}
+		switch words[0] {
+		case "interest", "interest-await":
+			list = append(list, interest{words[1], false})
+		case "interest-noawait":
+			list = append(list, interest{words[1], true})
+		case "activate", "activate-await", "activate-noawait":
+			// Whoever is interested is itself not configured yet, and then dpkg does nothing either.
+			continue
+		default:
+			return nil, fmt.Errorf("triggers: unknown directive %q", words[0])
+		}
+		if n := words[1]; n[0] != '/' && !validName(n) {
+			return nil, fmt.Errorf("triggers: %q is not the name of a trigger", n)
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,199 @@
+package unpack
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Where dpkg keeps its database (dpkg(1), FILES).
+const (
+	adminDir   = "/var/lib/dpkg"
+	infoDir    = adminDir + "/info"
+	triggerDir = adminDir + "/triggers"
+)
+
+// writeInfo writes the files that dpkg keeps of one package. It is called by the worker that extracted it.
+func writeInfo(u *unpacked) error {
+	if err := os.MkdirAll(infoDir, 0o755); err != nil {
+		return err
+	}
+	base := infoDir + "/" + u.control.infoName() + "."
+	var list, sums strings.Builder
+	hasSums := false
+	for _, f := range u.files {
+		switch f.Name {
+		case "control":
+			continue
+		case "list":
+			return fmt.Errorf("the control member has a file named list")
+		case "md5sums":
+			hasSums = true
+		}
+		if err := writeFile(base+f.Name, f.Body, uint32(f.Mode.Perm()), f.ModTime.Unix()); err != nil {
+			return err
+		}
+	}
+	for _, e := range u.entries {
+		list.WriteString(e.path + "\n")
+		if e.md5 != "" {
+			sums.WriteString(e.md5 + "  " + e.path[1:] + "\n")
+		}
+	}
+	if err := writeFile(base+"list", []byte(list.String()), 0o644, 0); err != nil {
+		return err
+	}
+	if !hasSums {
+		return writeFile(base+"md5sums", []byte(sums.String()), 0o644, 0)
+	}
+	return nil
+}
+
+// writeDatabase writes what concerns all packages, in the order of their ranks. Absent lists (diversions, statoverride, alternatives) stay absent, as on a fresh system.
+func writeDatabase(all []*unpacked) error {
+	sort.Slice(all, func(i, j int) bool { return all[i].item.Rank < all[j].item.Rank })
+	for _, d := range []string{infoDir, triggerDir, adminDir + "/updates", adminDir + "/alternatives", adminDir + "/parts"} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	var status, fileTriggers strings.Builder
+	named := map[string]string{}
+	for _, u := range all {
+		if err := writeStanza(&status, u); err != nil {
+			return fmt.Errorf("%s: %w", u.item.Name, err)
+		}
+		interests, err := u.interests()
+		if err != nil {
+			return fmt.Errorf("%s: %w", u.item.Name, err)
+		}
+		for _, i := range interests {
+			who := u.control.infoName()
+			if i.noawait {
+				who += "/noawait"
+			}
+			if i.name[0] == '/' {
+				fmt.Fprintf(&fileTriggers, "%s %s\n", i.name, who)
+			} else {
+				named[i.name] += who + "\n"
+			}
+		}
+	}
+	files := map[string]string{
+		adminDir + "/status":     status.String(),
+		adminDir + "/available":  "",
+		infoDir + "/format":      "1\n",
+		triggerDir + "/File":     fileTriggers.String(),
+		triggerDir + "/Unincorp": "",
+		adminDir + "/diversions": "",
+	}
+	for n, s := range named {
+		files[triggerDir+"/"+n] = s
+	}
+	for p, s := range files {
+		if err := writeFile(p, []byte(s), 0o644, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *unpacked) interests() ([]interest, error) {
+	for i := range u.files {
+		if u.files[i].Name == "triggers" {
+			return readInterests(&u.files[i])
+		}
+	}
+	return nil, nil
+}
+
+// writeStanza writes a package's paragraph of the status file. dpkg puts fields into its own order when it writes the file the next time.
+func writeStanza(b *strings.Builder, u *unpacked) error {
+	b.WriteString("Package: " + u.control.get("Package") + "\nStatus: install ok unpacked\n")
+	skip := false
+	for line := range strings.Lines(u.text) {
+		line = strings.TrimRight(line, "\r\n")
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if line[0] != ' ' && line[0] != '\t' {
+			name, _, _ := strings.Cut(line, ":")
+			switch strings.ToLower(name) {
+			case "package", "status", "conffiles", "config-version", "triggers-pending", "triggers-awaited":
+				skip = true
+			default:
+				skip = false
+			}
+		}
+		if !skip {
+			b.WriteString(line + "\n")
+		}
+	}
+	conffiles, err := u.conffiles()
+	if err != nil {
+		return err
+	}
+	if len(conffiles) > 0 {
+		b.WriteString("Conffiles:\n")
+		for _, c := range conffiles {
+			b.WriteString(" " + c + "\n")
+		}
+	}
+	b.WriteString("\n")
+	return nil
+}
+
+// conffiles are the lines of the Conffiles field, in the order of the package's own list. The files stand in place already: as .dpkg-new, where dpkg would put them
+// until it configures, scripts of other packages would miss them.
+func (u *unpacked) conffiles() ([]string, error) {
+	sums := map[string]string{}
+	for _, e := range u.entries {
+		sums[e.path] = e.md5
+	}
+	var lines []string
+	for _, f := range u.files {
+		if f.Name != "conffiles" {
+			continue
+		}
+		for line := range strings.Lines(string(f.Body)) {
+			line = strings.TrimSpace(line)
+			if line == "" || line[0] != '/' {
+				continue
+			}
+			if sums[line] == "" {
+				return nil, &inexactError{fmt.Sprintf("conffile %s of %s is not a regular file of the package", line, u.item.Name)}
+			}
+			lines = append(lines, line+" "+sums[line])
+		}
+	}
+	return lines, nil
+}
+
+// writeFile writes a file of our own, anew. sec is its modification time; 0 leaves it as it is.
+func writeFile(p string, body []byte, mode uint32, sec int64) error {
+	fd, err := unix.Open(p, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, mode)
+	if err != nil {
+		return &os.PathError{Op: "create", Path: p, Err: err}
+	}
+	err = writeAll(fd, body)
+	if err == nil {
+		err = unix.Fchmod(fd, mode)
+	}
+	if cerr := unix.Close(fd); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return &os.PathError{Op: "write", Path: p, Err: err}
+	}
+	if sec == 0 {
+		return nil
+	}
+	return setTime(p, sec)
+}
+
+// ensureParent makes the directory that p is in.
+func ensureParent(p string) error { return os.MkdirAll(path.Dir(p), 0o755) }
