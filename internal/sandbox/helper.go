@@ -1,0 +1,253 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// defaultPath is where a command is looked up when its environment has no PATH.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// helperMain finishes the jail from inside and then forks its commands until PID 1 closes the socket. Its thread is locked: the session keyring belongs to a thread.
+func helperMain() int {
+	c, err := controlSocket()
+	if err != nil {
+		return 1
+	}
+	m, files, err := c.recv()
+	if err != nil {
+		return 1
+	}
+	own, err := selfFrom(files)
+	if err != nil {
+		return 1
+	}
+	notes, err := enterJail(m.Spec, m.Root)
+	if sendErr := c.send(&message{Op: opSetup, Notes: notes, Err: toWire(err)}); err != nil || sendErr != nil {
+		return 1
+	}
+	for {
+		m, files, err := c.recv()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return 0
+			}
+			return 1
+		}
+		pid, err := spawn(own, m.Command, files)
+		closeFiles(files)
+		if err := c.send(&message{Op: opExec, PID: pid, Err: toWire(err)}); err != nil {
+			return 1
+		}
+	}
+}
+
+// enterJail makes root the jail's "/" and prepares what commands inherit.
+func enterJail(spec *Spec, root string) (notes []string, err error) {
+	// What the helper ignores, its commands would too; handled signals become default again at exec.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGTERM, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+	if err := mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+		return nil, err
+	}
+	dir, err := openPath(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range jailMounts(spec) {
+		err := applyMount(dir, nil, m)
+		if m.Type == "sysfs" && errors.Is(err, unix.EPERM) {
+			// Some container hides part of /sys; the kernel then grants no whole one. What the container sees, read-only, shows no more than it does.
+			notes = append(notes, "/sys is the host's, read-only: the kernel grants no new one here")
+			err = hostSys(root)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	dir.Close()
+	// Copied from H, the root mount is locked and pivot_root refuses it; a bind of it on itself is ours.
+	if err := mount(root, root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return nil, err
+	}
+	if err := os.Chdir(root); err != nil {
+		return nil, err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return nil, sysErr("pivot_root", root, err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return nil, sysErr("umount", "the host's tree", err)
+	}
+	if err := os.Chdir("/"); err != nil {
+		return nil, err
+	}
+	if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
+		return nil, sysErr("sethostname", spec.Hostname, err)
+	}
+	if spec.Network == NetworkNone {
+		if err := loopbackUp(); err != nil {
+			return nil, err
+		}
+	}
+	if spec.Root.Dir == "" && !spec.Root.ReadOnly {
+		if err := writeHosts(spec.Hostname); err != nil {
+			return nil, err
+		}
+	}
+	// The caller's keyrings must not be searched from the jail (session-keyring(7)). Where keyctl is forbidden there is nothing to search.
+	if _, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0); err != nil && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
+		return nil, sysErr("keyctl", "joining a new session keyring", err)
+	}
+	if err := limits(); err != nil {
+		return nil, err
+	}
+	unix.Umask(0o022)
+	return notes, nil
+}
+
+func hostSys(root string) error {
+	target := root + "/sys"
+	if err := mount(HostRoot+"/sys", target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	return setAttr(unix.AT_FDCWD, target, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, true)
+}
+
+// limits sets what every command starts with. A huge soft RLIMIT_NOFILE makes programs crawl that close all descriptors one by one (fakeroot does).
+func limits() error {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return sysErr("getrlimit", "NOFILE", err)
+	}
+	const soft, hard = 1024, 524288
+	files.Max = min(files.Max, hard)
+	files.Cur = min(soft, files.Max)
+	// syscall, not unix: so that the Go runtime does not put the old soft limit back in children.
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: files.Cur, Max: files.Max}); err != nil {
+		return sysErr("setrlimit", "NOFILE", err)
+	}
+	return sysErr("setrlimit", "CORE", unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: unix.RLIM_INFINITY}))
+}
+
+// writeHosts makes the jail's own name resolve, in a root that is thrown away.
+func writeHosts(hostname string) error {
+	hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + hostname + "\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+	for name, text := range map[string]string{"/etc/hosts": hosts, "/etc/hostname": hostname + "\n"} {
+		// Removed first: a link in the tree is not to be written through.
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			if errors.Is(err, os.ErrNotExist) { // a root without /etc
+				return nil
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// spawn forks a command as a child of PID 1 (CLONE_PARENT), which alone reaps.
+func spawn(own *self, c *Command, files []*os.File) (int, error) {
+	dir := c.Dir
+	if dir == "" {
+		dir = "/"
+	}
+	groups := make([]uint32, len(c.Groups))
+	for i, g := range c.Groups {
+		groups[i] = uint32(g)
+	}
+	attr := &syscall.ProcAttr{
+		Dir: dir,
+		Env: c.Env,
+		Sys: &syscall.SysProcAttr{
+			Credential: &syscall.Credential{Uid: uint32(c.UID), Gid: uint32(c.GID), Groups: groups},
+			Setsid:     true,
+			Cloneflags: syscall.CLONE_PARENT,
+		},
+	}
+	if c.Applet != "" {
+		pid, err := own.forkExec(appletName, append([]string{c.Applet}, c.Argv...), descriptors(files), attr)
+		if err != nil {
+			return 0, startError(c.Applet, dir, err)
+		}
+		return pid, nil
+	}
+	program, err := lookPath(c)
+	if err != nil {
+		return 0, err
+	}
+	attr.Files = descriptors(files)
+	pid, err := syscall.ForkExec(program, c.Argv, attr)
+	if err != nil {
+		return 0, startError(program, dir, err)
+	}
+	return pid, nil
+}
+
+// startError tells a missing directory from a missing program: the kernel's errno is the same.
+func startError(program, dir string, err error) error {
+	if st, statErr := os.Stat(dir); statErr != nil || !st.IsDir() {
+		if statErr == nil {
+			statErr = syscall.ENOTDIR
+		}
+		return sysErr("chdir", dir, statErr)
+	}
+	return sysErr("exec", program, err)
+}
+
+// lookPath finds the program as execvp(3) does, in the command's own PATH.
+func lookPath(c *Command) (string, error) {
+	name := c.Argv[0]
+	if strings.Contains(name, "/") {
+		if !filepath.IsAbs(name) {
+			return filepath.Join("/", c.Dir, name), nil
+		}
+		return name, nil
+	}
+	search := defaultPath
+	for _, e := range c.Env {
+		if value, ok := strings.CutPrefix(e, "PATH="); ok {
+			search = value
+		}
+	}
+	failed := syscall.ENOENT
+	for _, dir := range filepath.SplitList(search) {
+		if dir == "" {
+			dir = c.Dir
+		}
+		program := filepath.Join("/", dir, name)
+		st, err := os.Stat(program)
+		switch {
+		case err != nil || st.IsDir():
+			continue
+		case st.Mode()&0o111 != 0:
+			return program, nil
+		}
+		failed = syscall.EACCES
+	}
+	return "", &Error{Op: "exec", Path: name, Errno: failed}
+}
+
+// loopbackUp brings up lo in the jail's own network namespace (netdevice(7)).
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return sysErr("socket", "", err)
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return sysErr("bringing up", "lo", unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr))
+}

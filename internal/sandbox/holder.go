@@ -1,0 +1,394 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/fault"
+)
+
+// Holder is a running PID 1 and its namespaces. Its methods may be called concurrently.
+type Holder struct {
+	ids  IDMap
+	conn *conn
+	pid  int
+	done chan struct{} // closed when PID 1 has been reaped
+
+	mu       sync.Mutex
+	nextID   int
+	pending  map[int]chan reply
+	running  map[int]chan Status
+	lost     error // why the connection ended
+	closeOne sync.Once
+}
+
+type reply struct {
+	m     *message
+	files []*os.File
+}
+
+// ErrClosed means that the holder has ended, or its caller ended it.
+var ErrClosed = errors.New("the sandbox has ended")
+
+// Start makes the outer namespaces and PID 1. The holder ends with Close, with ctx, and with the death of the calling process, however it dies.
+func Start(ctx context.Context, spec HolderSpec) (*Holder, error) {
+	ours, theirs, err := socketpair()
+	if err != nil {
+		return nil, err
+	}
+	c, err := newConn(ours)
+	if err != nil {
+		theirs.Close()
+		return nil, err
+	}
+	h := &Holder{ids: spec.IDs, conn: c, done: make(chan struct{}), pending: map[int]chan reply{}, running: map[int]chan Status{}}
+	started := make(chan error)
+	go h.supervise(theirs, started)
+	err = <-started
+	theirs.Close()
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	if err := h.setup(spec); err != nil {
+		h.Close()
+		return nil, err
+	}
+	go h.receive()
+	context.AfterFunc(ctx, func() { h.Close() })
+	return h, nil
+}
+
+// supervise forks PID 1 and waits for it, on one thread: the parent-death signal follows the thread that forked (PR_SET_PDEATHSIG in prctl(2)).
+func (h *Holder) supervise(socket *os.File, started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	caps, err := allCapabilities()
+	if err != nil {
+		started <- err
+		return
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		started <- err
+		return
+	}
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{initName}, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   []string{},
+		Files: []uintptr{null.Fd(), null.Fd(), os.Stderr.Fd(), socket.Fd()},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS,
+			AmbientCaps: caps, // without them the exec, by a uid that is not yet mapped, would lose all
+			Pdeathsig:   syscall.SIGKILL,
+			Setsid:      true, // the terminal's Ctrl-C is for the caller, who ends us in order
+		},
+	})
+	null.Close()
+	if err != nil {
+		started <- explainClone(err)
+		return
+	}
+	h.pid = pid
+	started <- nil
+	for {
+		if _, err := syscall.Wait4(pid, nil, 0, nil); !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	close(h.done)
+}
+
+// setup gives PID 1 its ids and its specification.
+func (h *Holder) setup(spec HolderSpec) error {
+	hello, _, err := h.conn.recv()
+	if err != nil || hello.Op != opHello {
+		return fmt.Errorf("starting PID 1 of the sandbox: it did not answer: %w", errors.Join(err, ErrClosed))
+	}
+	if err := h.mapIDs(); err != nil {
+		return err
+	}
+	for _, path := range []*string{&spec.ScratchDir} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = resolve(*path); err != nil {
+			return err
+		}
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding this program: %w", err)
+	}
+	if err := h.conn.send(&message{Op: opSetup, Holder: &spec, Path: exe}); err != nil {
+		return fmt.Errorf("setting up the sandbox: %w", err)
+	}
+	answer, _, err := h.conn.recv()
+	if err != nil {
+		return fmt.Errorf("setting up the sandbox: PID 1 ended: %w", err)
+	}
+	if answer.Err != nil {
+		return fmt.Errorf("setting up the sandbox: %w", answer.Err.error())
+	}
+	return nil
+}
+
+// mapIDs writes PID 1's id maps: jail ids at 0, the caller's own above them.
+func (h *Holder) mapIDs() error {
+	if h.ids.Rung != RungSubIDs {
+		for file, base := range map[string]uint32{"uid_map": h.ids.UIDBase, "gid_map": h.ids.GIDBase} {
+			own := os.Geteuid()
+			if file == "gid_map" {
+				own = os.Getegid()
+			}
+			text := fmt.Sprintf("0 %d %d\n%d %d 1\n", base, h.ids.Count, callerID, own)
+			path := fmt.Sprintf("/proc/%d/%s", h.pid, file)
+			if err := os.WriteFile(path, []byte(text), 0); err != nil {
+				return fmt.Errorf("mapping ids (%q): %w", text, err)
+			}
+		}
+		return nil
+	}
+	uids := make(chan error, 1)
+	go func() { uids <- h.newMap("newuidmap", h.ids.UIDBase, os.Geteuid()) }()
+	return errors.Join(h.newMap("newgidmap", h.ids.GIDBase, os.Getegid()), <-uids)
+}
+
+func (h *Holder) newMap(tool string, base uint32, own int) error {
+	cmd := exec.Command(tool, strconv.Itoa(h.pid), "0", strconv.FormatUint(uint64(base), 10), strconv.Itoa(IDCount), strconv.Itoa(callerID), strconv.Itoa(own), "1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fault.New(fault.Internal, "look at /etc/subuid and /etc/subgid, and that "+tool+" is setuid root or has its file capability (sudo apt-get install --reinstall uidmap)",
+			"%s: %w: %s", tool, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// receive routes answers and events until PID 1 is gone.
+func (h *Holder) receive() {
+	var lost error
+	for lost == nil {
+		m, files, err := h.conn.recv()
+		switch {
+		case err != nil:
+			lost = ErrClosed
+			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) {
+				lost = fmt.Errorf("%w: %w", ErrClosed, err)
+			}
+		case m.ID != 0:
+			h.mu.Lock()
+			ch := h.pending[m.ID]
+			delete(h.pending, m.ID)
+			h.mu.Unlock()
+			ch <- reply{m, files}
+		case m.Op == opExit:
+			h.mu.Lock()
+			ch := h.running[m.Handle]
+			delete(h.running, m.Handle)
+			h.mu.Unlock()
+			ch <- *m.Status
+		}
+	}
+	h.mu.Lock()
+	h.lost = lost
+	for _, ch := range h.pending {
+		close(ch)
+	}
+	for _, ch := range h.running {
+		close(ch)
+	}
+	h.pending, h.running = nil, nil
+	h.mu.Unlock()
+}
+
+// call sends a request and waits for its answer.
+func (h *Holder) call(m *message, files ...*os.File) (*message, []*os.File, error) {
+	ch := make(chan reply, 1)
+	h.mu.Lock()
+	if h.lost != nil {
+		h.mu.Unlock()
+		return nil, nil, h.lost
+	}
+	h.nextID++
+	m.ID = h.nextID
+	h.pending[m.ID] = ch
+	h.mu.Unlock()
+	if err := h.conn.send(m, files...); err != nil {
+		h.mu.Lock()
+		delete(h.pending, m.ID)
+		h.mu.Unlock()
+		return nil, nil, fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	r, ok := <-ch
+	if !ok {
+		return nil, nil, ErrClosed
+	}
+	if r.m.Err != nil {
+		closeFiles(r.files)
+		return nil, nil, r.m.Err.error()
+	}
+	return r.m, r.files, nil
+}
+
+// start runs a command of H or of the open jail and returns its handle and the channel of its status.
+func (h *Holder) start(o op, c Command) (int, <-chan Status, error) {
+	stdio := []*os.File{c.Stdin, c.Stdout, c.Stderr}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer null.Close()
+	for i, f := range stdio {
+		if f == nil {
+			stdio[i] = null
+		}
+	}
+	ch := make(chan Status, 1)
+	h.mu.Lock()
+	if h.lost != nil {
+		h.mu.Unlock()
+		return 0, nil, h.lost
+	}
+	h.nextID++
+	handle := h.nextID
+	h.running[handle] = ch
+	h.mu.Unlock()
+	_, _, err = h.call(&message{Op: o, Command: &c, Handle: handle}, append(stdio, c.Files...)...)
+	if err != nil {
+		h.mu.Lock()
+		delete(h.running, handle)
+		h.mu.Unlock()
+		return 0, nil, err
+	}
+	return handle, ch, nil
+}
+
+// wait waits for a started command. When ctx ends first the command's process group gets SIGKILL, and ctx's cause is the error.
+func (h *Holder) wait(ctx context.Context, handle int, ch <-chan Status) (Status, error) {
+	select {
+	case s, ok := <-ch:
+		if !ok {
+			return Status{}, ErrClosed
+		}
+		return s, nil
+	case <-ctx.Done():
+		// The holder may be gone already; then there is nothing left to signal.
+		if _, _, err := h.call(&message{Op: opSignal, Handle: handle, Signal: int(syscall.SIGKILL)}); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, syscall.ESRCH) {
+			return Status{}, errors.Join(context.Cause(ctx), err)
+		}
+		return Status{}, context.Cause(ctx)
+	}
+}
+
+// Applet runs one of this program's own applets in H: as the caller's uid with every capability over the mapped ids, with the host's tree at HostRoot. It is for trusted code on
+// trees of mapped ids (making, copying, deleting them); hostile commands run in a jail.
+func (h *Holder) Applet(ctx context.Context, name string, args []string, files ...*os.File) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	handle, ch, err := h.start(opApplet, Command{Applet: name, Argv: args, Stderr: w, Files: files})
+	w.Close()
+	if err != nil {
+		r.Close()
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	said := make(chan []byte, 1)
+	go func() {
+		text, err := io.ReadAll(io.LimitReader(r, 64<<10))
+		r.Close()
+		if err != nil {
+			text = append(text, err.Error()...)
+		}
+		said <- text
+	}()
+	status, err := h.wait(ctx, handle, ch)
+	text := bytes.TrimSpace(<-said)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if !status.Success() {
+		if len(text) == 0 {
+			return fmt.Errorf("%s: %s", name, status)
+		}
+		return fmt.Errorf("%s: %s", name, text)
+	}
+	return nil
+}
+
+// Close kills everything in the holder and waits until the kernel has reaped it. It may be called more than once.
+func (h *Holder) Close() error {
+	var err error
+	h.closeOne.Do(func() {
+		err = h.conn.close()
+		if kill := syscall.Kill(h.pid, syscall.SIGKILL); kill != nil && !errors.Is(kill, syscall.ESRCH) {
+			err = errors.Join(err, sysErr("kill", "PID 1 of the sandbox", kill))
+		}
+	})
+	<-h.done
+	return err
+}
+
+// PID is PID 1 as the caller sees it.
+func (h *Holder) PID() int { return h.pid }
+
+// IDs is the mapping that the holder was started with.
+func (h *Holder) IDs() IDMap { return h.ids }
+
+// resolve makes a host path absolute and free of symbolic links: inside H the host's tree stands elsewhere, where absolute links would lead astray.
+func resolve(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
+}
+
+// allCapabilities lists every capability the kernel knows.
+func allCapabilities() ([]uintptr, error) {
+	data, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	if err != nil {
+		return nil, fmt.Errorf("asking the kernel for its capabilities: %w", err)
+	}
+	last, err := strconv.Atoi(string(bytes.TrimSpace(data)))
+	if err != nil {
+		return nil, fmt.Errorf("/proc/sys/kernel/cap_last_cap: %w", err)
+	}
+	caps := make([]uintptr, last+1)
+	for i := range caps {
+		caps[i] = uintptr(i)
+	}
+	return caps, nil
+}
+
+// explainClone says why user namespaces cannot be had, and what mends it.
+func explainClone(err error) error {
+	what := fmt.Errorf("making namespaces: %w", err)
+	setting := func(name, bad string) bool {
+		data, err := os.ReadFile("/proc/sys/" + name)
+		return err == nil && string(bytes.TrimSpace(data)) == bad // an absent knob forbids nothing
+	}
+	switch {
+	case setting("user/max_user_namespaces", "0"):
+		return fault.Wrap(fault.Internal, "sudo sysctl user.max_user_namespaces=15000", fmt.Errorf("%w: user namespaces are switched off (user.max_user_namespaces=0)", what))
+	case setting("kernel/unprivileged_userns_clone", "0") && os.Geteuid() != 0:
+		return fault.Wrap(fault.Internal, "sudo sysctl kernel.unprivileged_userns_clone=1", fmt.Errorf("%w: user namespaces are forbidden to users", what))
+	case setting("kernel/apparmor_restrict_unprivileged_userns", "1") && os.Geteuid() != 0:
+		return fault.Wrap(fault.Internal, "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for nsbuild that allows userns",
+			fmt.Errorf("%w: AppArmor forbids user namespaces to users", what))
+	case errors.Is(err, unix.EPERM):
+		return fault.Wrap(fault.Internal, "in a container: allow namespaces (docker: --security-opt seccomp=unconfined --security-opt systempaths=unconfined --cap-add SYS_ADMIN)", what)
+	}
+	return what
+}

@@ -1,0 +1,453 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// controlFD is the socket that a re-executed process inherits.
+const controlFD = 3
+
+// pid1 is the state of PID 1.
+type pid1 struct {
+	conn *conn
+	caps []uintptr
+	self *self
+	null *os.File
+
+	scratch string // where upper directories are made
+	host    *os.File
+
+	jails []*openJail // by id-1; closed ones keep their upper directory
+	open  *openJail
+
+	mu      sync.Mutex      // of the tables that the reaper shares
+	handles map[int]int     // pid → the caller's handle
+	pids    map[int]int     // handle → pid
+	orphans map[int]*Status // reaped while a request to the helper was under way: its answer may name them
+	asking  bool
+}
+
+// openJail is a jail as PID 1 knows it.
+type openJail struct {
+	id     int
+	root   *os.File // the mounted root, O_PATH
+	target string   // where the root is mounted in H
+	upper  string   // "" for a Root.Dir
+	helper *conn
+	pid    int // of the helper
+}
+
+func initMain() int {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0); err != nil {
+		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
+		return 1
+	}
+	c, err := controlSocket()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
+		return 1
+	}
+	p := &pid1{conn: c, handles: map[int]int{}, pids: map[int]int{}, orphans: map[int]*Status{}}
+	if err := p.serve(); err != nil && !errors.Is(err, io.EOF) {
+		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
+		return 1
+	}
+	return 0 // whatever still runs dies with us
+}
+
+// controlSocket takes over the inherited socket. What else was inherited open (shells and CI runners leave descriptors) must not reach the commands.
+func controlSocket() (*conn, error) {
+	if err := unix.CloseRange(controlFD, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return nil, sysErr("close_range", "", err)
+	}
+	return newConn(os.NewFile(controlFD, "control"))
+}
+
+func (p *pid1) serve() error {
+	// Terminal signals are the caller's business; it tells us what to pass on.
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGPIPE)
+	if err := p.conn.send(&message{Op: opHello}); err != nil {
+		return err
+	}
+	m, files, err := p.conn.recv()
+	if err != nil {
+		return err
+	}
+	closeFiles(files)
+	err = p.setup(m)
+	if sendErr := p.conn.send(&message{Op: opSetup, ID: m.ID, Err: toWire(err)}); err != nil || sendErr != nil {
+		return sendErr // the caller reports err
+	}
+	go p.reap()
+	for {
+		m, files, err := p.conn.recv()
+		if err != nil {
+			return err
+		}
+		answer, send, err := p.handle(m, files)
+		closeFiles(files)
+		if err != nil {
+			answer = &message{Err: toWire(err)}
+		}
+		answer.Op, answer.ID = m.Op, m.ID
+		err = p.conn.send(answer, send...)
+		closeFiles(send)
+		if err != nil {
+			return err
+		}
+		if m.Op == opExec || m.Op == opApplet {
+			p.settle(m.Handle, answer.PID)
+		}
+	}
+}
+
+func (p *pid1) handle(m *message, files []*os.File) (*message, []*os.File, error) {
+	switch m.Op {
+	case opJail:
+		return answer(p.openJail(m.Spec))
+	case opClose:
+		strays, err := p.closeJail(m.Jail)
+		return &message{Strays: strays}, nil, err
+	case opExec:
+		pid, err := p.exec(m, files)
+		return &message{PID: pid}, nil, err
+	case opApplet:
+		pid, err := p.applet(m.Command, files)
+		return &message{PID: pid}, nil, err
+	case opSignal:
+		return &message{}, nil, p.signal(m.Handle, syscall.Signal(m.Signal))
+	case opOpen, opCreate, opMkdir:
+		return p.fileOp(m)
+	}
+	return nil, nil, fmt.Errorf("PID 1 knows no request %q", m.Op)
+}
+
+func answer(m *message, err error) (*message, []*os.File, error) { return m, nil, err }
+
+// setup makes H: our own mounts on a tmpfs of our own, the host's tree below it.
+func (p *pid1) setup(m *message) error {
+	if err := syscall.Setgroups(nil); err != nil {
+		return sysErr("setgroups", "", err)
+	}
+	var err error
+	if p.caps, err = allCapabilities(); err != nil {
+		return err
+	}
+	if err := mountHolder(); err != nil {
+		return err
+	}
+	if p.host, err = openPath(HostRoot); err != nil {
+		return err
+	}
+	if p.null, err = os.OpenFile(HostRoot+os.DevNull, os.O_RDWR, 0); err != nil {
+		return err
+	}
+	if p.self, err = prepareSelf(m.Path); err != nil {
+		return err
+	}
+	p.scratch = "/scratch"
+	if dir := m.Holder.ScratchDir; dir != "" {
+		p.scratch = HostRoot + dir
+		return nil
+	}
+	data := "mode=0755"
+	if size := m.Holder.ScratchSize; size > 0 {
+		data += ",size=" + strconv.FormatInt(size, 10)
+	}
+	return mount("tmpfs", p.scratch, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, data)
+}
+
+// mountHolder replaces the root by a tmpfs with the host's tree at HostRoot and a /proc of our PID namespace, and drops nothing that a jail could still need to see.
+func mountHolder() error {
+	// Slave: what the host unmounts must not stay busy because of us.
+	if err := mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	const staging = "/tmp"
+	if err := mount("tmpfs", staging, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+		return err
+	}
+	for _, dir := range []string{HostRoot, "/proc", "/jail", "/scratch", "/exe"} {
+		if err := os.Mkdir(staging+dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := mount("proc", staging+"/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(staging, staging+HostRoot); err != nil {
+		return sysErr("pivot_root", staging, err)
+	}
+	return sysErr("chdir", "/", os.Chdir("/"))
+}
+
+// applet starts one of our own applets in H.
+func (p *pid1) applet(c *Command, files []*os.File) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pid, err := p.self.forkExec(appletName, append([]string{c.Applet}, c.Argv...), descriptors(files), &syscall.ProcAttr{
+		Dir: "/",
+		Env: c.Env,
+		Sys: &syscall.SysProcAttr{AmbientCaps: p.caps, Setsid: true},
+	})
+	if err != nil {
+		return 0, sysErr("starting", c.Applet, err)
+	}
+	p.asking = true // settle ends it
+	return pid, nil
+}
+
+// exec has the helper start a command in the jail.
+func (p *pid1) exec(m *message, files []*os.File) (int, error) {
+	if p.open == nil {
+		return 0, errors.New("no jail is open")
+	}
+	p.mu.Lock()
+	p.asking = true
+	p.mu.Unlock()
+	pid, err := p.askHelper(m, files)
+	if err != nil {
+		p.mu.Lock()
+		p.asking = false
+		clear(p.orphans)
+		p.mu.Unlock()
+	}
+	return pid, err
+}
+
+func (p *pid1) askHelper(m *message, files []*os.File) (int, error) {
+	if err := p.open.helper.send(&message{Op: opExec, Command: m.Command}, files...); err != nil {
+		return 0, fmt.Errorf("the jail's helper is gone: %w", err)
+	}
+	got, extra, err := p.open.helper.recv()
+	closeFiles(extra)
+	if err != nil {
+		return 0, fmt.Errorf("the jail's helper is gone: %w", err)
+	}
+	if got.Err != nil {
+		return 0, got.Err.error()
+	}
+	// The helper lives in the jail: what it says is checked. A pid that is not ours to wait for would never be reported.
+	if got.PID <= 1 || got.PID == p.open.pid {
+		return 0, fmt.Errorf("the jail's helper answered with pid %d", got.PID)
+	}
+	return got.PID, nil
+}
+
+// settle ties a started pid to its handle, after the caller has been told of it, so that its end is reported after its beginning.
+func (p *pid1) settle(handle, pid int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asking = false
+	if pid != 0 {
+		if status := p.orphans[pid]; status != nil {
+			p.report(handle, status)
+		} else {
+			p.handles[pid], p.pids[handle] = handle, pid
+		}
+	}
+	clear(p.orphans)
+}
+
+// reap waits for every child, adopted ones too, for ever.
+func (p *pid1) reap() {
+	runtime.LockOSThread()
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, syscall.SIGCHLD)
+	for {
+		var ws syscall.WaitStatus
+		var ru syscall.Rusage
+		p.mu.Lock() // a child must be in the tables before it is reaped
+		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, &ru)
+		if err == nil && pid > 0 {
+			p.reaped(pid, statusOf(ws, &ru))
+			p.mu.Unlock()
+			continue
+		}
+		p.mu.Unlock()
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		<-children
+	}
+}
+
+// reaped is called with mu held.
+func (p *pid1) reaped(pid int, status Status) {
+	if handle, ok := p.handles[pid]; ok {
+		delete(p.handles, pid)
+		delete(p.pids, handle)
+		p.report(handle, &status)
+		return
+	}
+	if p.asking {
+		p.orphans[pid] = &status
+	}
+}
+
+func (p *pid1) report(handle int, status *Status) {
+	if err := p.conn.send(&message{Op: opExit, Handle: handle, Status: status}); err != nil {
+		os.Exit(1) // the caller is gone, and we with it
+	}
+}
+
+// signal sends to the process group of a command: each is a session of its own.
+func (p *pid1) signal(handle int, sig syscall.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pid, ok := p.pids[handle]
+	if !ok {
+		return &Error{Op: "kill", Errno: syscall.ESRCH}
+	}
+	return sysErr("kill", strconv.Itoa(pid), syscall.Kill(-pid, sig))
+}
+
+// openJail mounts a jail's root and starts its helper.
+func (p *pid1) openJail(spec *Spec) (_ *message, err error) {
+	if p.open != nil {
+		return nil, errors.New("a jail is open already")
+	}
+	j := &openJail{id: len(p.jails) + 1}
+	j.target = path.Join("/jail", strconv.Itoa(j.id))
+	if err := os.Mkdir(j.target, 0o755); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			j.release()
+			killAll()
+			err = errors.Join(err, ignoreInvalid(unmountTree(j.target)))
+		}
+	}()
+	if err := p.mountRoot(j, &spec.Root); err != nil {
+		return nil, err
+	}
+	if j.root, err = openPath(j.target); err != nil {
+		return nil, err
+	}
+	for _, m := range holderMounts(spec) {
+		if err := applyMount(j.root, p.host, m); err != nil {
+			return nil, err
+		}
+	}
+	notes, err := p.startHelper(j, spec)
+	if err != nil {
+		return nil, err
+	}
+	p.jails = append(p.jails, j)
+	p.open = j
+	return &message{Jail: j.id, Notes: notes}, nil
+}
+
+// startHelper clones the helper into J and has it finish the jail from inside.
+func (p *pid1) startHelper(j *openJail, spec *Spec) ([]string, error) {
+	ours, theirs, err := socketpair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	if j.helper, err = newConn(ours); err != nil {
+		return nil, err
+	}
+	count, err := jailIDCount()
+	if err != nil {
+		return nil, err
+	}
+	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: count}}
+	flags := uintptr(syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS | syscall.CLONE_NEWCGROUP)
+	if spec.Network == NetworkNone {
+		flags |= syscall.CLONE_NEWNET
+	}
+	p.mu.Lock()
+	j.pid, err = p.self.forkExec(helperName, nil, []uintptr{p.null.Fd(), p.null.Fd(), p.null.Fd(), theirs.Fd()}, &syscall.ProcAttr{
+		Dir: "/",
+		Env: []string{},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags: flags, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true,
+			Credential: &syscall.Credential{}, Setsid: true,
+		},
+	})
+	p.mu.Unlock()
+	if err != nil {
+		return nil, sysErr("starting the jail's helper", "", err)
+	}
+	if err := j.helper.send(&message{Op: opSetup, Spec: spec, Root: j.target}, p.self.files()...); err != nil {
+		return nil, fmt.Errorf("the jail's helper did not start: %w", err)
+	}
+	m, files, err := j.helper.recv()
+	closeFiles(files)
+	if err != nil {
+		return nil, fmt.Errorf("the jail's helper ended: %w", err)
+	}
+	return m.Notes, m.Err.error()
+}
+
+// jailIDCount is how many jail ids H has from 0 on.
+func jailIDCount() (int, error) {
+	extents, err := readExtents("/proc/self/uid_map")
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range extents {
+		if e.first == 0 {
+			return int(e.count), nil
+		}
+	}
+	return 0, errors.New("the sandbox has no ids for its jail")
+}
+
+// closeJail ends the open jail.
+func (p *pid1) closeJail(id int) ([]Stray, error) {
+	j := p.open
+	if j == nil || j.id != id {
+		return nil, errors.New("this jail is not open")
+	}
+	strays, err := listStrays(j.pid)
+	if err != nil {
+		return nil, err
+	}
+	p.open = nil
+	j.release()
+	killAll()
+	return strays, unmountTree(j.target)
+}
+
+func (j *openJail) release() {
+	if j.helper != nil {
+		j.helper.close()
+	}
+	if j.root != nil {
+		j.root.Close()
+	}
+}
+
+// killAll kills everything else in the PID namespace and waits until it is gone. As PID 1 we own them all, nested PID namespaces included.
+func killAll() {
+	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
+		if err := syscall.Kill(-1, syscall.SIGKILL); errors.Is(err, syscall.ESRCH) {
+			return
+		}
+		time.Sleep(pause) // the reaper works meanwhile
+	}
+}
+
+// descriptors lists fds for ForkExec.
+func descriptors(files []*os.File) []uintptr {
+	fds := make([]uintptr, len(files))
+	for i, f := range files {
+		fds[i] = f.Fd()
+	}
+	return fds
+}

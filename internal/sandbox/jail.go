@@ -1,0 +1,141 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// Jail is one open jail of a holder.
+type Jail struct {
+	h  *Holder
+	id int
+	// Notes are what the jail had to do without, one line each, for the log.
+	Notes []string
+}
+
+// NewJail opens a jail. The previous jail of the holder must have been closed.
+func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	if (spec.Root.Dir == "") == (len(spec.Root.Lowers) == 0) {
+		return nil, errors.New("opening a jail: its root must be either a directory or layers")
+	}
+	if spec.Hostname == "" {
+		spec.Hostname = "nsbuild"
+	}
+	if spec.Network == "" {
+		spec.Network = NetworkNone
+	}
+	var err error
+	if spec.Root.Dir != "" {
+		if spec.Root.Dir, err = resolve(spec.Root.Dir); err != nil {
+			return nil, fmt.Errorf("opening a jail: %w", err)
+		}
+	}
+	lowers := make([]Lower, len(spec.Root.Lowers))
+	for i, l := range spec.Root.Lowers {
+		if l.Path != "" {
+			if l.Path, err = resolve(l.Path); err != nil {
+				return nil, fmt.Errorf("opening a jail: %w", err)
+			}
+		}
+		lowers[i] = l
+	}
+	spec.Root.Lowers = lowers
+	mounts := make([]Mount, len(spec.Mounts))
+	for i, m := range spec.Mounts {
+		if m.Type == "bind" || m.Type == "rbind" {
+			if m.Source, err = resolve(m.Source); err != nil {
+				return nil, fmt.Errorf("opening a jail: mounting on %s: %w", m.Target, err)
+			}
+		}
+		mounts[i] = m
+	}
+	spec.Mounts = mounts
+	answer, _, err := h.call(&message{Op: opJail, Spec: &spec})
+	if err != nil {
+		return nil, fmt.Errorf("opening a jail: %w", err)
+	}
+	return &Jail{h: h, id: answer.Jail, Notes: answer.Notes}, nil
+}
+
+// ID names the jail among those of its holder; see Lower.Jail.
+func (j *Jail) ID() int { return j.id }
+
+// Run runs a command and waits for it. A command that could not be started is an error (with errors.Is, fs.ErrNotExist and fs.ErrPermission tell 127 from 126); one that failed is a Status.
+func (j *Jail) Run(ctx context.Context, c Command) (Status, error) {
+	p, err := j.Start(c)
+	if err != nil {
+		return Status{}, err
+	}
+	return p.Wait(ctx)
+}
+
+// Process is a running command.
+type Process struct {
+	h      *Holder
+	handle int
+	status <-chan Status
+}
+
+// Start starts a command. Its descriptors are duplicated: the caller closes its own.
+func (j *Jail) Start(c Command) (*Process, error) {
+	if len(c.Argv) == 0 && c.Applet == "" {
+		return nil, errors.New("starting a command: it has no name")
+	}
+	handle, status, err := j.h.start(opExec, c)
+	if err != nil {
+		return nil, err
+	}
+	return &Process{j.h, handle, status}, nil
+}
+
+// Wait waits for the command's end. When ctx ends first its process group is killed.
+func (p *Process) Wait(ctx context.Context) (Status, error) { return p.h.wait(ctx, p.handle, p.status) }
+
+// Signal sends a signal to the command's process group.
+func (p *Process) Signal(sig syscall.Signal) error {
+	_, _, err := p.h.call(&message{Op: opSignal, Handle: p.handle, Signal: int(sig)})
+	return err
+}
+
+// Open opens a regular file or a directory beneath the jail's root for reading. path is relative to the root; no symbolic link on the way is followed.
+func (j *Jail) Open(path string) (*os.File, error) {
+	return j.file(&message{Op: opOpen, Jail: j.id, Path: path})
+}
+
+// Create makes a new file beneath the jail's root, owned by a jail id, and opens it for writing. It refuses to follow symbolic links and to overwrite.
+func (j *Jail) Create(path string, mode os.FileMode, uid, gid int) (*os.File, error) {
+	return j.file(&message{Op: opCreate, Jail: j.id, Path: path, Mode: uint32(mode.Perm()), UID: uid, GID: gid})
+}
+
+// Mkdir makes a directory beneath the jail's root, with its missing parents (those belong to jail root, mode 0755).
+func (j *Jail) Mkdir(path string, mode os.FileMode, uid, gid int) error {
+	_, _, err := j.h.call(&message{Op: opMkdir, Jail: j.id, Path: path, Mode: uint32(mode.Perm()), UID: uid, GID: gid})
+	return err
+}
+
+func (j *Jail) file(m *message) (*os.File, error) {
+	_, files, err := j.h.call(m)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) != 1 {
+		closeFiles(files)
+		return nil, fmt.Errorf("%s %s: %d descriptors came back instead of one", m.Op, m.Path, len(files))
+	}
+	return files[0], nil
+}
+
+// Close ends the jail: it lists what still runs, kills it, and unmounts the root. The upper directory stays, frozen, as a possible lower of the next jail.
+func (j *Jail) Close() ([]Stray, error) {
+	answer, _, err := j.h.call(&message{Op: opClose, Jail: j.id})
+	if err != nil {
+		return nil, fmt.Errorf("closing a jail: %w", err)
+	}
+	return answer.Strays, nil
+}

@@ -1,0 +1,45 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+)
+
+// The names by which a re-executed binary knows its part. They stand in argv[0], which no user types, and are seen in ps(1).
+const (
+	initName   = "nsbuild-init"
+	helperName = "nsbuild-helper"
+	appletName = "nsbuild-applet"
+)
+
+// HostRoot is where an applet that runs in H finds the host's tree.
+const HostRoot = "/host"
+
+// Applet is a function of this program that runs as a process of its own, in a jail (Command.Applet) or in H (Holder.Applet). Descriptor 3 and on are Command.Files. What it
+// returns is its exit status.
+type Applet func(args []string) int
+
+// Main must be the first call of main, and of TestMain in tests that open jails: in a re-executed process it does that process's work and exits; otherwise it returns at once.
+func Main(applets map[string]Applet) {
+	switch os.Args[0] {
+	case initName:
+		runtime.LockOSThread()
+		os.Exit(initMain())
+	case helperName:
+		runtime.LockOSThread()
+		os.Exit(helperMain())
+	case appletName:
+		var run Applet
+		if len(os.Args) > 1 {
+			if run = builtinApplet(os.Args[1]); run == nil {
+				run = applets[os.Args[1]]
+			}
+		}
+		if run == nil {
+			fmt.Fprintf(os.Stderr, "no applet %q\n", os.Args[1:])
+			os.Exit(127)
+		}
+		os.Exit(run(os.Args[2:]))
+	}
+}

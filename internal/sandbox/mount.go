@@ -1,0 +1,273 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// mount is mount(2) with an error that carries its arguments.
+func mount(source, target, fstype string, flags uintptr, data string) error {
+	return mountAs(source, target, target, fstype, flags, data)
+}
+
+// mountAs names the target shown in errors: targets are often descriptors.
+func mountAs(source, target, shown, fstype string, flags uintptr, data string) error {
+	if source == "" {
+		source = "none"
+	}
+	if err := unix.Mount(source, target, fstype, flags, data); err != nil {
+		what := "mount " + fstype + " on"
+		if fstype == "" {
+			what = "bind mount on"
+		}
+		return sysErr(what, shown, err)
+	}
+	return nil
+}
+
+// setAttr is mount_setattr(2): unlike a remount it reaches every mount of a tree, and keeps the flags it does not name.
+func setAttr(dirfd int, target string, attr uint64, recursive bool) error {
+	flags := uint(0)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	if target == "" {
+		flags |= unix.AT_EMPTY_PATH
+	}
+	return sysErr("mount_setattr", target, unix.MountSetattr(dirfd, target, flags, &unix.MountAttr{Attr_set: attr}))
+}
+
+// unmountTree detaches a mount and all below it.
+func unmountTree(target string) error {
+	return sysErr("umount", target, unix.Unmount(target, unix.MNT_DETACH))
+}
+
+// ignoreInvalid drops "not a mount point", for undoing what may not have been done.
+func ignoreInvalid(err error) error {
+	if errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return err
+}
+
+// openPath opens a directory or file to be named by descriptor. A descriptor from before our mount namespace could not be an overlay layer (EINVAL).
+func openPath(name string) (*os.File, error) {
+	fd, err := unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, sysErr("open", strings.TrimPrefix(name, HostRoot), err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+func fdPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
+
+// mountRoot mounts the root of a jail on j.target.
+func (p *pid1) mountRoot(j *openJail, root *Root) error {
+	if root.Dir != "" {
+		if err := mountAs(HostRoot+root.Dir, j.target, root.Dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return err
+		}
+		attr := uint64(unix.MOUNT_ATTR_NODEV)
+		if root.ReadOnly {
+			attr |= unix.MOUNT_ATTR_RDONLY
+		}
+		return setAttr(unix.AT_FDCWD, j.target, attr, true)
+	}
+	var lowers []string
+	for _, l := range root.Lowers {
+		dir := HostRoot + l.Path
+		if l.Path == "" {
+			if l.Jail < 1 || l.Jail > len(p.jails) || p.jails[l.Jail-1].upper == "" || p.open == p.jails[l.Jail-1] {
+				return fmt.Errorf("jail %d has no frozen layer", l.Jail)
+			}
+			dir = p.jails[l.Jail-1].upper
+		}
+		f, err := openPath(dir)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		lowers = append(lowers, fdPath(f)) // short, and without the characters that overlay's options split at
+	}
+	own := path.Join(p.scratch, strconv.Itoa(j.id))
+	j.upper = path.Join(own, "upper")
+	for _, dir := range []string{own, j.upper, path.Join(own, "work")} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Chown(j.upper, 0, 0); err != nil {
+		return err
+	}
+	flags := uintptr(unix.MS_NODEV)
+	if root.ReadOnly {
+		flags |= unix.MS_RDONLY
+	}
+	// userxattr: without it an overlay in a user namespace cannot delete a lower directory (overlayfs.rst).
+	data := "userxattr,lowerdir=" + strings.Join(lowers, ":") + ",upperdir=" + j.upper + ",workdir=" + path.Join(own, "work")
+	return mountAs("overlay", j.target, "/", "overlay", flags, data)
+}
+
+// applyMount does one step of a plan below root. Sources of binds are looked up below host, as H sees it.
+func applyMount(root, host *os.File, m Mount) error {
+	var source *os.File
+	sourceIsDir := true
+	if m.Type == "bind" || m.Type == "rbind" || m.Type == typeDevice {
+		var err error
+		if source, err = openBeneath(host, m.Source, unix.O_PATH); err != nil {
+			return err
+		}
+		defer source.Close()
+		var st unix.Stat_t
+		if err := unix.Fstat(int(source.Fd()), &st); err != nil {
+			return sysErr("stat", m.Source, err)
+		}
+		sourceIsDir = st.Mode&unix.S_IFMT == unix.S_IFDIR
+	}
+	switch m.Type {
+	case typeDir:
+		return makeTarget(root, m.Target, true)
+	case typeSymlink:
+		parent, err := openBeneath(root, path.Dir(m.Target), unix.O_PATH)
+		if err != nil {
+			return err
+		}
+		defer parent.Close()
+		return sysErr("symlink", m.Target, unix.Symlinkat(m.Source, int(parent.Fd()), path.Base(m.Target)))
+	}
+	if m.Mkdir {
+		if err := makeTarget(root, m.Target, sourceIsDir); err != nil {
+			return err
+		}
+	}
+	target, err := openBeneath(root, m.Target, unix.O_PATH)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	attr := attributes(m)
+	switch m.Type {
+	case "bind", "rbind", typeDevice, typeOwnProc:
+		from := "/proc"
+		if source != nil {
+			from = fdPath(source)
+		}
+		flags := uintptr(unix.MS_BIND)
+		if m.Type == "rbind" || m.Type == typeOwnProc {
+			flags |= unix.MS_REC
+		}
+		err := mountAs(from, fdPath(target), m.Target, "", flags, "")
+		if errors.Is(err, unix.EINVAL) && m.Type == "bind" {
+			// A user namespace may not tear a mount off those that are locked on top of it.
+			err = mountAs(from, fdPath(target), m.Target, "", flags|unix.MS_REC, "")
+		}
+		if err != nil || m.Type == typeOwnProc {
+			return err
+		}
+		if m.Type != typeDevice {
+			attr |= unix.MOUNT_ATTR_NODEV
+		}
+		if attr == 0 {
+			return nil
+		}
+		top, err := openBeneath(root, m.Target, unix.O_PATH) // the new mount, not what it covers
+		if err != nil {
+			return err
+		}
+		defer top.Close()
+		return setAttr(int(top.Fd()), "", attr, sourceIsDir)
+	case "tmpfs":
+		data := m.Data
+		if !strings.Contains(data, "uid=") {
+			data = strings.TrimPrefix(data+",uid=0", ",")
+		}
+		if !strings.Contains(data, "gid=") {
+			data += ",gid=0"
+		}
+		return mountAs("tmpfs", fdPath(target), m.Target, "tmpfs", mountFlags(m), data)
+	}
+	return mountAs(m.Type, fdPath(target), m.Target, m.Type, mountFlags(m), m.Data)
+}
+
+func attributes(m Mount) uint64 {
+	var attr uint64
+	for _, f := range []struct {
+		on   bool
+		attr uint64
+	}{{m.ReadOnly, unix.MOUNT_ATTR_RDONLY}, {m.NoSuid, unix.MOUNT_ATTR_NOSUID}, {m.NoDev, unix.MOUNT_ATTR_NODEV}, {m.NoExec, unix.MOUNT_ATTR_NOEXEC}} {
+		if f.on {
+			attr |= f.attr
+		}
+	}
+	return attr
+}
+
+func mountFlags(m Mount) uintptr {
+	var flags uintptr
+	for _, f := range []struct {
+		on   bool
+		flag uintptr
+	}{{m.ReadOnly, unix.MS_RDONLY}, {m.NoSuid, unix.MS_NOSUID}, {m.NoDev, unix.MS_NODEV}, {m.NoExec, unix.MS_NOEXEC}} {
+		if f.on {
+			flags |= f.flag
+		}
+	}
+	return flags
+}
+
+// openBeneath opens name with root as its "/": symbolic links, absolute ones too, stay inside (RESOLVE_IN_ROOT in openat2(2)).
+func openBeneath(root *os.File, name string, flags uint64) (*os.File, error) {
+	fd, err := unix.Openat2(int(root.Fd()), name, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	if err != nil {
+		return nil, sysErr("open", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// makeTarget makes a missing mount point and its parents below root, owned by jail root: a directory, or an empty file.
+func makeTarget(root *os.File, name string, dir bool) error {
+	made := "/"
+	parts := strings.Split(strings.Trim(path.Clean("/"+name), "/"), "/")
+	for i, part := range parts {
+		parent, err := openBeneath(root, made, unix.O_PATH|unix.O_DIRECTORY)
+		if err != nil {
+			return err
+		}
+		made = path.Join(made, part)
+		err = makeEntry(root, parent, made, dir || i < len(parts)-1)
+		parent.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func makeEntry(root, parent *os.File, name string, dir bool) error {
+	existing, err := openBeneath(root, name, unix.O_PATH)
+	if err == nil {
+		return existing.Close()
+	}
+	if !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	base := path.Base(name)
+	if dir {
+		err = unix.Mkdirat(int(parent.Fd()), base, 0o755)
+	} else {
+		var fd int
+		if fd, err = unix.Openat(int(parent.Fd()), base, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644); err == nil {
+			err = unix.Close(fd)
+		}
+	}
+	if err != nil {
+		return sysErr("making the mount point", name, err)
+	}
+	return sysErr("chown", name, unix.Fchownat(int(parent.Fd()), base, 0, 0, unix.AT_SYMLINK_NOFOLLOW))
+}

@@ -1,0 +1,262 @@
+package sandbox
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// op names a request or an event on the sockets between the caller, PID 1 and the helper.
+type op string
+
+const (
+	opHello  op = "hello"  // PID 1 → caller: running, waiting for its id maps
+	opSetup  op = "setup"  // caller → PID 1: HolderSpec; helper: jail setup
+	opJail   op = "jail"   // open a jail
+	opClose  op = "close"  // close the jail: list strays, kill all, unmount
+	opExec   op = "exec"   // run a command in the jail
+	opApplet op = "applet" // run an applet in H
+	opExit   op = "exit"   // event: a command ended
+	opSignal op = "signal" // signal a command's process group
+	opOpen   op = "open"   // open a file beneath the jail's root
+	opCreate op = "create" // create a file beneath the jail's root
+	opMkdir  op = "mkdir"  // make a directory beneath the jail's root
+)
+
+// message is the one frame of the protocol: requests carry an ID that the answer repeats; events have ID 0.
+type message struct {
+	Op  op
+	ID  int        `json:",omitempty"`
+	Err *wireError `json:",omitempty"`
+
+	Holder  *HolderSpec `json:",omitempty"`
+	Spec    *Spec       `json:",omitempty"`
+	Root    string      `json:",omitempty"` // helper: the mounted root, as H sees it
+	Command *Command    `json:",omitempty"`
+	Jail    int         `json:",omitempty"`
+	Handle  int         `json:",omitempty"` // the caller's number for a command
+	PID     int         `json:",omitempty"`
+	Status  *Status     `json:",omitempty"`
+	Signal  int         `json:",omitempty"`
+	Path    string      `json:",omitempty"`
+	Mode    uint32      `json:",omitempty"`
+	UID     int         `json:",omitempty"`
+	GID     int         `json:",omitempty"`
+	Strays  []Stray     `json:",omitempty"`
+	Notes   []string    `json:",omitempty"`
+}
+
+// Error is a system call that failed while a jail was set up or used: which, on what, and why.
+type Error struct {
+	Op    string // what was being done, such as "mount overlay"
+	Path  string
+	Errno syscall.Errno
+}
+
+func (e *Error) Error() string {
+	if e.Path == "" {
+		return fmt.Sprintf("%s: %s", e.Op, e.Errno.Error())
+	}
+	return fmt.Sprintf("%s %s: %s", e.Op, e.Path, e.Errno.Error())
+}
+
+// Unwrap gives the errno, so that errors.Is(err, fs.ErrNotExist) and the like hold across processes.
+func (e *Error) Unwrap() error { return e.Errno }
+
+// sysErr wraps err as an Error where it carries an errno.
+func sysErr(opName, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return &Error{Op: opName, Path: path, Errno: errno}
+	}
+	return fmt.Errorf("%s %s: %w", opName, path, err)
+}
+
+// wireError is an error on its way through a socket.
+type wireError struct {
+	Op, Path, Text string
+	Errno          syscall.Errno
+}
+
+func toWire(err error) *wireError {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return &wireError{Op: e.Op, Path: e.Path, Errno: e.Errno}
+	}
+	return &wireError{Text: err.Error()}
+}
+
+func (w *wireError) error() error {
+	switch {
+	case w == nil:
+		return nil
+	case w.Errno != 0:
+		return &Error{Op: w.Op, Path: w.Path, Errno: w.Errno}
+	}
+	return errors.New(w.Text)
+}
+
+const (
+	maxFrame = 32 << 20 // an environment and an argument list at the kernel's own limits fit well
+	maxFiles = 64
+)
+
+// conn frames messages and their descriptors over a unix stream socket: four bytes of length, then JSON. Descriptors travel with the length.
+type conn struct {
+	u  *net.UnixConn
+	mu sync.Mutex // of senders
+}
+
+// newConn takes ownership of f.
+func newConn(f *os.File) (*conn, error) {
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("using the control socket: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return nil, errors.New("the control socket is not a unix socket")
+	}
+	return &conn{u: u}, nil
+}
+
+func (c *conn) send(m *message, files ...*os.File) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	if len(body) > maxFrame {
+		return fmt.Errorf("a request of %d bytes is larger than %d", len(body), maxFrame)
+	}
+	if len(files) > maxFiles {
+		return fmt.Errorf("%d descriptors are more than %d", len(files), maxFiles)
+	}
+	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
+	frame = append(frame, body...)
+	var oob []byte
+	if len(files) > 0 {
+		fds := make([]int, len(files))
+		for i, f := range files {
+			fds[i] = int(f.Fd())
+		}
+		oob = unix.UnixRights(fds...)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, _, err := c.u.WriteMsgUnix(frame, oob, nil)
+	if err != nil {
+		return err
+	}
+	_, err = c.u.Write(frame[n:])
+	return err
+}
+
+// recv reads one message. Its files are the receiver's to close.
+func (c *conn) recv() (*message, []*os.File, error) {
+	var head [4]byte
+	oob := make([]byte, unix.CmsgSpace(4*maxFiles))
+	n, oobn, flags, _, err := c.u.ReadMsgUnix(head[:], oob)
+	if err != nil {
+		return nil, nil, err
+	}
+	if n == 0 {
+		return nil, nil, io.EOF
+	}
+	files, err := parseRights(oob[:oobn])
+	if err == nil && flags&unix.MSG_CTRUNC != 0 {
+		err = errors.New("descriptors were lost: too many open files")
+	}
+	if err == nil {
+		_, err = io.ReadFull(c.u, head[n:])
+	}
+	var m message
+	if err == nil {
+		size := binary.BigEndian.Uint32(head[:])
+		if size > maxFrame {
+			err = fmt.Errorf("a frame of %d bytes is too large", size)
+		} else {
+			body := make([]byte, size)
+			if _, err = io.ReadFull(c.u, body); err == nil {
+				err = json.Unmarshal(body, &m)
+			}
+		}
+	}
+	if err != nil {
+		closeFiles(files)
+		return nil, nil, err
+	}
+	return &m, files, nil
+}
+
+func (c *conn) close() error { return c.u.Close() }
+
+func parseRights(oob []byte) ([]*os.File, error) {
+	if len(oob) == 0 {
+		return nil, nil
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil, err
+	}
+	var files []*os.File
+	for i := range msgs {
+		fds, err := unix.ParseUnixRights(&msgs[i])
+		if err != nil {
+			closeFiles(files)
+			return nil, err
+		}
+		for _, fd := range fds {
+			unix.CloseOnExec(fd)
+			files = append(files, os.NewFile(uintptr(fd), "passed"))
+		}
+	}
+	return files, nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// socketpair makes the two ends of a control socket, both closed at exec.
+func socketpair() (a, b *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, sysErr("socketpair", "", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "control"), nil
+}
+
+// statusOf translates what wait4(2) says.
+func statusOf(ws syscall.WaitStatus, ru *syscall.Rusage) Status {
+	s := Status{
+		MaxRSS: ru.Maxrss * 1024,
+		User:   time.Duration(ru.Utime.Nano()),
+		System: time.Duration(ru.Stime.Nano()),
+	}
+	if ws.Signaled() {
+		s.Signal = ws.Signal()
+	} else {
+		s.Code = ws.ExitStatus()
+	}
+	return s
+}

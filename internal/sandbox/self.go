@@ -1,0 +1,217 @@
+package sandbox
+
+import (
+	"bufio"
+	"debug/elf"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// self is this binary as a re-executed process can start it, from any root: by descriptors of H's own mounts. Built without cgo it is static and needs nothing else; built with
+// cgo (go run, go test and go install do so where a C compiler is installed) it comes with its dynamic loader and libraries, since the jail has none or other ones.
+type self struct {
+	exe    *os.File
+	loader *os.File // nil for a static binary
+	libs   *os.File // the directory of its libraries
+}
+
+// exeDir is where H keeps them, on its own tmpfs, which belongs to the caller's uid: nobody in a jail can write there (CVE-2019-5736).
+const exeDir = "/exe"
+
+// prepareSelf makes this binary executable by jail ids: a read-only bind where its mode permits, else a copy.
+func prepareSelf(hostPath string) (*self, error) {
+	target := path.Join(exeDir, "nsbuild")
+	file, err := os.OpenFile(target, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
+	if err != nil {
+		return nil, err
+	}
+	var running, found unix.Stat_t
+	if err := unix.Stat("/proc/self/exe", &running); err != nil {
+		return nil, sysErr("stat", "/proc/self/exe", err)
+	}
+	err = unix.Stat(HostRoot+hostPath, &found)
+	source := HostRoot + hostPath
+	if err != nil || found.Dev != running.Dev || found.Ino != running.Ino || found.Mode&0o005 != 0o005 { // replaced meanwhile, or private to the caller
+		if err := copyInto(file, "/proc/self/exe"); err != nil {
+			return nil, err
+		}
+		source = target
+	}
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
+	if err := mount(source, target, "", unix.MS_BIND, ""); err != nil {
+		return nil, err
+	}
+	if err := setAttr(unix.AT_FDCWD, target, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, false); err != nil {
+		return nil, err
+	}
+	s := &self{}
+	if s.exe, err = openHigh(target); err != nil {
+		return nil, err
+	}
+	interpreter, err := interpreterOf("/proc/self/exe")
+	if err != nil || interpreter == "" {
+		return s, err
+	}
+	libs := path.Join(exeDir, "lib")
+	if err := os.Mkdir(libs, 0o755); err != nil {
+		return nil, err
+	}
+	if err := copyLibraries(libs, interpreter); err != nil {
+		return nil, err
+	}
+	if s.loader, err = openHigh(path.Join(libs, path.Base(interpreter))); err != nil {
+		return nil, err
+	}
+	s.libs, err = openHigh(libs)
+	return s, err
+}
+
+// openHigh opens a path at a descriptor number that no list of passed files reaches, so that ForkExec cannot cover it.
+func openHigh(name string) (*os.File, error) {
+	f, err := openPath(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return raise(f)
+}
+
+func raise(f *os.File) (*os.File, error) {
+	const firstHigh = 2 * maxFiles
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, firstHigh)
+	if err != nil {
+		return nil, sysErr("fcntl", f.Name(), err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// files lists the descriptors, for passing to the helper; selfFrom is the inverse.
+func (s *self) files() []*os.File {
+	if s.loader == nil {
+		return []*os.File{s.exe}
+	}
+	return []*os.File{s.exe, s.loader, s.libs}
+}
+
+func selfFrom(files []*os.File) (*self, error) {
+	for i, f := range files {
+		high, err := raise(f)
+		if err != nil {
+			return nil, err
+		}
+		f.Close()
+		files[i] = high
+	}
+	switch len(files) {
+	case 1:
+		return &self{exe: files[0]}, nil
+	case 3:
+		return &self{files[0], files[1], files[2]}, nil
+	}
+	return nil, fmt.Errorf("%d descriptors name no program", len(files))
+}
+
+// forkExec starts this binary under the name argv0, with files as its descriptors 0, 1, ….
+func (s *self) forkExec(argv0 string, args []string, files []uintptr, attr *syscall.ProcAttr) (int, error) {
+	attr.Files = files
+	if s.loader == nil {
+		return syscall.ForkExec(fdPath(s.exe), append([]string{argv0}, args...), attr)
+	}
+	n := len(files)
+	attr.Files = append(files[:n:n], s.exe.Fd(), s.loader.Fd(), s.libs.Fd())
+	inChild := func(i int) string { return "/proc/self/fd/" + strconv.Itoa(n+i) }
+	// The loader's own options, see ld.so(8).
+	argv := append([]string{argv0, "--argv0", argv0, "--library-path", inChild(2), inChild(0)}, args...)
+	return syscall.ForkExec(fdPath(s.loader), argv, attr)
+}
+
+// interpreterOf is the dynamic loader that an ELF file asks for, or "".
+func interpreterOf(name string) (string, error) {
+	f, err := elf.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("reading this program: %w", err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			text, err := io.ReadAll(io.LimitReader(p.Open(), 4096))
+			return strings.TrimRight(string(text), "\x00"), err
+		}
+	}
+	return "", nil
+}
+
+// copyLibraries copies the shared objects that this process runs with, and its loader under the loader's own name.
+func copyLibraries(dir, interpreter string) error {
+	maps, err := os.Open("/proc/self/maps")
+	if err != nil {
+		return err
+	}
+	defer maps.Close()
+	copied := map[string]bool{}
+	add := func(from, name string) error {
+		if copied[name] {
+			return nil
+		}
+		copied[name] = true
+		to, err := os.OpenFile(path.Join(dir, name), os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
+		if err != nil {
+			return err
+		}
+		defer to.Close()
+		return copyInto(to, from)
+	}
+	lines := bufio.NewScanner(maps)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 6 && strings.Contains(path.Base(fields[5]), ".so") {
+			if err := add(fields[5], path.Base(fields[5])); err != nil {
+				return err
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	resolved, err := onHost(interpreter)
+	if err != nil {
+		return err
+	}
+	return add(resolved, path.Base(interpreter))
+}
+
+// onHost resolves a host path, whose links are absolute to the host's root, to where H sees it.
+func onHost(name string) (string, error) {
+	host, err := openPath(HostRoot)
+	if err != nil {
+		return "", err
+	}
+	defer host.Close()
+	f, err := openBeneath(host, name, unix.O_PATH)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return os.Readlink(fdPath(f))
+}
+
+func copyInto(to *os.File, from string) error {
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := io.Copy(to, f); err != nil {
+		return fmt.Errorf("copying %s: %w", from, err)
+	}
+	return to.Chmod(0o755)
+}

@@ -1,0 +1,65 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// The applets of this package, which work on trees of mapped ids in H.
+const (
+	appletMakeRoot   = "make-root"
+	appletRemoveTree = "remove-tree"
+)
+
+func builtinApplet(name string) Applet {
+	switch name {
+	case appletMakeRoot:
+		return onTree(func(dir string) error {
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				return err
+			}
+			return os.Chown(dir, 0, 0)
+		})
+	case appletRemoveTree:
+		return onTree(os.RemoveAll)
+	}
+	return nil
+}
+
+// onTree calls work with the one argument, a host path, as H sees it.
+func onTree(work func(dir string) error) Applet {
+	return func(args []string) int {
+		if len(args) != 1 {
+			fmt.Fprintf(os.Stderr, "one directory is expected, not %q\n", args)
+			return 2
+		}
+		if err := work(HostRoot + args[0]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
+}
+
+// MakeRoot makes an empty directory that belongs to jail root. Its parent must exist.
+func (h *Holder) MakeRoot(ctx context.Context, dir string) error {
+	parent, err := resolve(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	return h.Applet(ctx, appletMakeRoot, []string{filepath.Join(parent, filepath.Base(dir))})
+}
+
+// RemoveTree deletes a tree of mapped ids, which its caller could not delete without root. A tree that does not exist is no error.
+func (h *Holder) RemoveTree(ctx context.Context, dir string) error {
+	parent, err := resolve(filepath.Dir(dir))
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return h.Applet(ctx, appletRemoveTree, []string{filepath.Join(parent, filepath.Base(dir))})
+}
