@@ -1,0 +1,508 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/fault"
+)
+
+// Options configure a Client. Only CacheDir is necessary.
+type Options struct {
+	CacheDir     string             // made if absent; several processes may share it
+	Host         *Host              // nil: a host without apt
+	Log          logrus.FieldLogger // nil: silence
+	Offline      bool               // use what is cached, name what is missing
+	RefreshAfter time.Duration      // how old an answer about a Release may be before the mirror is asked again; 0 is ten minutes, below 0 is at once
+	Timeout      time.Duration      // 0: apt's Acquire::http::Timeout, else 30 s
+	Retries      int                // 0: apt's Acquire::Retries, else 3; below 0: none
+	Parallel     int                // transfers per host; 0 is 4
+	Progress     func(Progress)     // called from several goroutines
+	Now          func() time.Time   // nil: time.Now
+}
+
+// Progress tells of a transfer. Total and Done are bytes to add to what was told before; Done is negative when a transfer starts over.
+type Progress struct {
+	What  string // "lists", "debs" or "sources"
+	Name  string // the file's
+	Total int64
+	Done  int64
+}
+
+// Client fetches from archives into a cache. It may be used by several goroutines, and its cache by several processes.
+//
+// Files in the cache are named after their digest and appear under that name only when complete and verified. They are hashed again when they are first used by a Client,
+// which notices whatever a crash, a full disk or a failing one did to them; so nothing needs to be fsynced, and a bad file is fetched again.
+type Client struct {
+	opt      Options
+	log      logrus.FieldLogger
+	net      *transport
+	rate     atomic.Uint64 // bytes per second of the last larger transfer
+	mu       sync.Mutex
+	verified map[string]fileID // files of the cache that this Client has hashed
+	keys     map[string]*keyring
+}
+
+// fileID tells whether a file is still the one that was hashed.
+type fileID struct {
+	ino          uint64
+	size         int64
+	mtime, ctime unix.Timespec
+}
+
+const (
+	dirLists   = "lists"
+	dirDebs    = "debs"
+	dirSources = "sources"
+	dirPartial = "partial"
+)
+
+// NewClient makes a client and its cache's directories.
+func NewClient(o Options) (*Client, error) {
+	if o.CacheDir == "" {
+		return nil, errors.New("archive: no cache directory")
+	}
+	if o.Host == nil {
+		o.Host = &Host{}
+	}
+	if o.Log == nil {
+		silent := logrus.New()
+		silent.SetOutput(io.Discard)
+		o.Log = silent
+	}
+	if o.RefreshAfter == 0 {
+		o.RefreshAfter = 10 * time.Minute
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
+		if o.Host.conf != nil {
+			if d, ok := o.Host.conf.seconds("Acquire::http::Timeout"); ok && d > 0 {
+				o.Timeout = d
+			}
+		}
+	}
+	if o.Retries == 0 {
+		o.Retries = 3
+		if o.Host.conf != nil {
+			if n, ok := o.Host.conf.number("Acquire::Retries"); ok {
+				o.Retries = int(min(n, 100))
+			}
+		}
+	}
+	if o.Parallel <= 0 {
+		o.Parallel = 4
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	for _, d := range []string{dirLists, dirDebs, dirSources, dirPartial} {
+		if err := os.MkdirAll(filepath.Join(o.CacheDir, d), 0o755); err != nil {
+			return nil, fault.Wrap(fault.Internal, "choose another cache directory", diskError(o.CacheDir, fmt.Errorf("cache: %w", err)))
+		}
+	}
+	c := &Client{
+		opt: o, log: o.Log, verified: map[string]fileID{}, keys: map[string]*keyring{},
+		net: &transport{host: o.Host, timeout: o.Timeout, retries: max(0, o.Retries), parallel: o.Parallel},
+	}
+	for _, w := range o.Host.Warnings {
+		c.log.Warn("apt configuration: " + w)
+	}
+	c.sweep()
+	return c, nil
+}
+
+// Close ends open connections.
+func (c *Client) Close() error {
+	c.net.close()
+	return nil
+}
+
+// blob is a file to have in the cache.
+type blob struct {
+	kind   string // directory of the cache
+	ext    string // behind the digest in its name
+	what   string // for progress: the kind, unless said otherwise
+	name   string // for people
+	urls   []string
+	size   int64 // -1 when not known
+	hashes Hashes
+	weak   bool // whether MD5 and SHA-1 count
+}
+
+// place is where a digest's file belongs.
+func (c *Client) place(kind, digest, ext string) string {
+	return filepath.Join(c.opt.CacheDir, kind, digest[:2], digest+ext)
+}
+
+// obtain returns the path of a verified blob, from the cache or else from the first of its URLs that has it.
+func (c *Client) obtain(ctx context.Context, b blob) (string, error) {
+	digest, _ := b.hashes.strongest(b.weak)
+	if digest == "" {
+		return "", fmt.Errorf("%s: %w", b.name, ErrWeakHash)
+	}
+	path := c.place(b.kind, digest, b.ext)
+	have := func() (string, error) {
+		if ok, err := c.intact(path, b); ok || err != nil {
+			return path, err
+		}
+		return "", nil
+	}
+	return c.obtainWith(ctx, b, digest, have, func(part *os.File) (string, error) { return path, c.publish(part, path) })
+}
+
+// obtainWith downloads a blob unless have finds that there is already what finish would make of it. Only one process at a time does so for one digest. The errors of
+// reading the cache are not among those of the mirror.
+func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have func() (string, error), finish func(part *os.File) (string, error)) (string, error) {
+	if path, err := have(); path != "" || err != nil {
+		return path, err
+	}
+	if c.opt.Offline {
+		return "", fmt.Errorf("%s: %w", b.name, ErrOffline)
+	}
+	part, err := c.lockPart(ctx, digest)
+	if err != nil {
+		return "", err
+	}
+	defer part.Close() // which gives up the lock
+	if path, err := have(); path != "" || err != nil {
+		os.Remove(part.Name()) // another process was quicker; what it left us is empty
+		return path, err
+	}
+	if err := c.download(ctx, part, b); err != nil {
+		return "", diskError(c.opt.CacheDir, err)
+	}
+	path, err := finish(part)
+	return path, diskError(c.opt.CacheDir, err)
+}
+
+// publish gives a complete file its name.
+func (c *Client) publish(f *os.File, path string) error {
+	if err := f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return c.remember(path)
+}
+
+// intact reports whether a file of the cache is there and is what it should be. The error is one of reading the disk.
+func (c *Client) intact(path string, b blob) (bool, error) {
+	id, err := identify(path)
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("cache: %s: %w", path, err)
+	}
+	if b.size >= 0 && id.size != b.size {
+		return false, nil
+	}
+	c.mu.Lock()
+	known := c.verified[path]
+	c.mu.Unlock()
+	if known == id {
+		return true, nil
+	}
+	want, sum := b.hashes.strongest(b.weak)
+	f, err := os.Open(path)
+	if err != nil {
+		return false, fmt.Errorf("cache: %w", err)
+	}
+	defer f.Close()
+	if _, err := io.Copy(sum, f); err != nil {
+		return false, fmt.Errorf("cache: %w", err)
+	}
+	if fmt.Sprintf("%x", sum.Sum(nil)) != want {
+		c.log.Warnf("%s is damaged in the cache", b.name)
+		return false, nil
+	}
+	return true, c.remember(path)
+}
+
+func (c *Client) remember(path string) error {
+	id, err := identify(path)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.verified[path] = id
+	c.mu.Unlock()
+	return nil
+}
+
+func identify(path string) (fileID, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return fileID{}, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return fileID{}, fmt.Errorf("not a regular file")
+	}
+	return fileID{st.Ino, st.Size, st.Mtim, st.Ctim}, nil
+}
+
+// lockPart opens the file that a download grows in and locks it, waiting while another process is at it. What an earlier, interrupted download left in it is resumed.
+func (c *Client) lockPart(ctx context.Context, digest string) (*os.File, error) {
+	name := filepath.Join(c.opt.CacheDir, dirPartial, digest)
+	for waited := false; ; waited = true {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
+		if err != nil {
+			return nil, diskError(c.opt.CacheDir, fmt.Errorf("cache: %w", err))
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			// The one who held the lock may have moved the file to its place: then what we locked is no longer the part.
+			mine, err1 := f.Stat()
+			there, err2 := os.Lstat(name)
+			if err1 == nil && err2 == nil && os.SameFile(mine, there) {
+				return f, nil
+			}
+		}
+		f.Close()
+		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return nil, fmt.Errorf("cache: locking %s: %w", name, err)
+		}
+		if err != nil {
+			if !waited {
+				c.log.Debugf("waiting for another download of %s", name)
+			}
+			select {
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+}
+
+// sweep removes parts that nobody has touched for a day.
+func (c *Client) sweep() {
+	dir := filepath.Join(c.opt.CacheDir, dirPartial)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		c.log.Warnf("cache: %v", err)
+	}
+	for _, e := range entries {
+		fi, err := e.Info()
+		if err != nil || time.Since(fi.ModTime()) < 24*time.Hour {
+			continue
+		}
+		f, err := os.Open(filepath.Join(dir, e.Name()))
+		if err != nil {
+			continue
+		}
+		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			if err := os.Remove(f.Name()); err != nil {
+				c.log.Warnf("cache: %v", err)
+			}
+		}
+		f.Close()
+	}
+}
+
+// download fills part with the blob's content. A mismatch of the digest is tried once more from the start, in case it came from an earlier run's remains or a proxy.
+func (c *Client) download(ctx context.Context, part *os.File, b blob) error {
+	var err error
+	for range 2 {
+		for _, u := range b.urls {
+			if err = c.downloadFrom(ctx, part, b, u); !errors.Is(err, ErrNotFound) {
+				break
+			}
+		}
+		if !errors.Is(err, ErrHash) {
+			break
+		}
+	}
+	return err
+}
+
+func (c *Client) downloadFrom(ctx context.Context, part *os.File, b blob, url string) error {
+	t := &transfer{c: c, part: part, b: b, url: url}
+	if err := t.adopt(); err != nil {
+		return err
+	}
+	if err := c.net.attempts(ctx, b.name, func() error { return t.once(ctx) }); err != nil {
+		return fmt.Errorf("fetching %s: %w", publicURI(url), err)
+	}
+	want, _ := b.hashes.strongest(b.weak)
+	if got := fmt.Sprintf("%x", t.sum.Sum(nil)); got != want {
+		if err := t.restart(); err != nil {
+			return err
+		}
+		return fmt.Errorf("fetching %s: %w: it is %s, the signed index says %s", publicURI(url), ErrHash, got, want)
+	}
+	return nil
+}
+
+// transfer is one blob on its way into its part, with its digest kept along.
+type transfer struct {
+	c    *Client
+	part *os.File
+	b    blob
+	url  string
+	have int64
+	sum  interface {
+		io.Writer
+		Sum([]byte) []byte
+		Reset()
+	}
+}
+
+// adopt takes what is already in the part.
+func (t *transfer) adopt() error {
+	_, t.sum = t.b.hashes.strongest(t.b.weak)
+	if _, err := t.part.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	n, err := io.Copy(t.sum, t.part)
+	if err != nil {
+		return err
+	}
+	t.have = n
+	if t.b.size >= 0 && n > t.b.size {
+		return t.restart()
+	}
+	t.report(n)
+	return nil
+}
+
+func (t *transfer) report(n int64) {
+	if n != 0 {
+		t.c.opt.Progress(Progress{What: t.b.what, Name: t.b.name, Done: n})
+	}
+}
+
+// restart throws away what is in the part.
+func (t *transfer) restart() error {
+	t.report(-t.have)
+	t.have = 0
+	t.sum.Reset()
+	if err := t.part.Truncate(0); err != nil {
+		return err
+	}
+	_, err := t.part.Seek(0, io.SeekStart)
+	return err
+}
+
+// once opens the URL where the part ends and copies until the end.
+func (t *transfer) once(ctx context.Context) error {
+	if t.have == t.b.size {
+		return nil
+	}
+	a, err := t.c.net.open(ctx, request{url: t.url, offset: t.have})
+	var status *statusError
+	if errors.As(err, &status) && status.status == 416 && t.have > 0 { // it cannot resume there
+		if err := t.restart(); err != nil {
+			return err
+		}
+		a, err = t.c.net.open(ctx, request{url: t.url})
+	}
+	if err != nil {
+		return err
+	}
+	defer a.body.Close()
+	if s, ok := a.body.(io.Seeker); ok && t.have > 0 { // a local file
+		if a.offset, err = s.Seek(t.have, io.SeekStart); err != nil {
+			return err
+		}
+	}
+	if a.offset != t.have {
+		if err := t.restart(); err != nil {
+			return err
+		}
+	}
+	if t.b.size >= 0 && a.size >= 0 && a.size != t.b.size {
+		return fmt.Errorf("%w: it has %d bytes, the signed index says %d", ErrSize, a.size, t.b.size)
+	}
+	return t.copy(a.body)
+}
+
+func (t *transfer) copy(from io.Reader) error {
+	start, before := time.Now(), t.have
+	limit := t.b.size
+	if limit < 0 {
+		limit = math.MaxInt64 - 1
+	}
+	buf := make([]byte, 128<<10)
+	for {
+		n, err := from.Read(buf)
+		if int64(n) > limit-t.have {
+			if err := t.restart(); err != nil {
+				return err
+			}
+			return fmt.Errorf("%w: it is longer than the %d bytes that the signed index says", ErrSize, limit)
+		}
+		if n > 0 {
+			if _, err := t.part.Write(buf[:n]); err != nil {
+				return err
+			}
+			t.sum.Write(buf[:n])
+			t.have += int64(n)
+			t.report(int64(n))
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if t.b.size >= 0 && t.have < t.b.size {
+		return fmt.Errorf("%w: cut after %d of %d bytes", ErrUnreachable, t.have, t.b.size)
+	}
+	t.c.measure(t.have-before, time.Since(start))
+	return nil
+}
+
+// measure remembers how fast a larger transfer was.
+func (c *Client) measure(n int64, took time.Duration) {
+	if n >= 64<<10 && took > 0 {
+		c.rate.Store(uint64(float64(n) / took.Seconds()))
+	}
+}
+
+// get fetches a file of unknown digest into memory.
+func (c *Client) get(ctx context.Context, r request, limit int64) ([]byte, *answer, error) {
+	var data []byte
+	var a *answer
+	err := c.net.attempts(ctx, r.url, func() (err error) {
+		if a, err = c.net.open(ctx, r); err != nil || a.notModified {
+			return err
+		}
+		defer a.body.Close()
+		start := time.Now()
+		if data, err = io.ReadAll(io.LimitReader(a.body, limit+1)); err != nil {
+			return err
+		}
+		if int64(len(data)) > limit {
+			return fmt.Errorf("%w: longer than %d bytes", ErrSize, limit)
+		}
+		if a.size >= 0 && int64(len(data)) != a.size {
+			return fmt.Errorf("%w: cut after %d of %d bytes", ErrUnreachable, len(data), a.size)
+		}
+		c.measure(int64(len(data)), time.Since(start))
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("fetching %s: %w", publicURI(r.url), err)
+	}
+	return data, a, nil
+}

@@ -1,0 +1,123 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// workers is how many files are fetched or verified at a time, whatever the number of mirrors; each mirror has its own, lower bound (Options.Parallel).
+const workers = 8
+
+// Debs has the packages' files in the cache and returns their paths. The files are the cache's: they must not be written to.
+func (c *Client) Debs(ctx context.Context, packages []*Package) (map[*Package]string, error) {
+	out := make(map[*Package]string, len(packages))
+	err := c.EachDeb(ctx, packages, func(p *Package, path string) error {
+		out[p] = path
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// EachDeb has the packages' files in the cache and calls fn for each as soon as it is there and verified: one call at a time, in no particular order, while others are
+// still being fetched. Fetching begins in the order of packages. An error of fn ends it and is returned as it is.
+func (c *Client) EachDeb(ctx context.Context, packages []*Package, fn func(p *Package, path string) error) error {
+	for _, p := range packages {
+		if size, err := os.Lstat(c.debPath(p)); err != nil || size.Size() != p.Size {
+			c.opt.Progress(Progress{What: dirDebs, Name: p.String(), Total: p.Size})
+		}
+	}
+	type ready struct {
+		p    *Package
+		path string
+	}
+	done := make(chan ready)
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	group, work := errgroup.WithContext(work)
+	group.SetLimit(workers)
+	var failure error
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		defer close(done)
+		for _, p := range packages {
+			if work.Err() != nil {
+				break
+			}
+			group.Go(func() error {
+				path, err := c.deb(work, p)
+				if err != nil {
+					return withHint(err)
+				}
+				select {
+				case done <- ready{p, path}:
+					return nil
+				case <-work.Done():
+					return context.Cause(work)
+				}
+			})
+		}
+		failure = group.Wait()
+	}()
+	for r := range done {
+		if err := fn(r.p, r.path); err != nil {
+			stop()
+			for range done { // those on their way see that work is over
+			}
+			<-finished
+			return err
+		}
+	}
+	<-finished
+	return firstError(context.Cause(ctx), failure)
+}
+
+// debPath is where a package's file belongs in the cache; "" when its index gives no digest that counts.
+func (c *Client) debPath(p *Package) string {
+	digest, _ := p.Hashes.strongest(p.Repo.Quirks.WeakHashes)
+	if digest == "" {
+		return ""
+	}
+	return c.place(dirDebs, digest, ".deb")
+}
+
+func (c *Client) deb(ctx context.Context, p *Package) (string, error) {
+	b := blob{
+		kind: dirDebs, ext: ".deb", what: dirDebs, name: p.String(), urls: []string{p.URL()},
+		size: p.Size, hashes: p.Hashes, weak: p.Repo.Quirks.WeakHashes,
+	}
+	path, err := c.obtainAgain(ctx, b)
+	if err != nil {
+		return "", fmt.Errorf("package %s: %w", p, err)
+	}
+	return path, nil
+}
+
+// obtainAgain is obtain with a second try for a file that the index promises but the mirror does not have: mirrors of several machines are not always of one mind.
+func (c *Client) obtainAgain(ctx context.Context, b blob) (string, error) {
+	path, err := c.obtain(ctx, b)
+	if !errors.Is(err, ErrNotFound) {
+		return path, err
+	}
+	select {
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	case <-time.After(time.Second):
+	}
+	return c.obtain(ctx, b)
+}
+
+// escapePath quotes what may not stand in a URL's path as it is. The tilde and the plus sign, which Debian's file names are full of, may.
+func escapePath(name string) string {
+	return strings.ReplaceAll((&url.URL{Path: "/" + name}).EscapedPath()[1:], "%2B", "+")
+}

@@ -1,0 +1,211 @@
+package archive
+
+import (
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Host is what the host's apt configuration says about fetching: where its packages come from, through which proxy, with which names and passwords, trusting which keys, and
+// how strict it is about dates. The zero Host is a host without apt: everything is then the suite table's and the embedded keyrings'.
+type Host struct {
+	// Warnings are things found in the configuration that could not be read or are not supported; one line each.
+	Warnings []string
+
+	root    string
+	conf    *aptConf
+	sources []source
+	auth    []authEntry
+	getenv  func(string) string
+}
+
+// ReadHost reads the apt configuration below root ("/" in the product): apt.conf and apt.conf.d, sources.list and sources.list.d, auth.conf and auth.conf.d, as
+// apt.conf(5), sources.list(5) and apt_auth.conf(5) describe them. It runs no program. A file that is malformed or may not be read becomes a warning: the rest still counts.
+// The environment (http_proxy, https_proxy, no_proxy, APT_CONFIG) counts only for the root "/".
+func ReadHost(root string) (*Host, error) {
+	getenv := os.Getenv
+	if filepath.Clean(root) != "/" {
+		getenv = func(string) string { return "" }
+	}
+	return readHost(root, getenv)
+}
+
+func readHost(root string, getenv func(string) string) (*Host, error) {
+	h := &Host{root: root, conf: newAptConf(), getenv: getenv}
+	if file := getenv("APT_CONFIG"); file != "" {
+		h.readConf(file)
+	}
+	for _, file := range h.parts("etc/apt/apt.conf.d", "", "conf") {
+		h.readConf(file)
+	}
+	h.readConf(h.path("etc/apt/apt.conf"))
+	h.readSources()
+	h.auth = append(h.auth, h.readAuth(h.path("etc/apt/auth.conf"))...)
+	for _, file := range h.parts("etc/apt/auth.conf.d", "", "conf") {
+		h.auth = append(h.auth, h.readAuth(file)...)
+	}
+	for _, name := range []string{"Acquire::http::Proxy-Auto-Detect", "Acquire::http::ProxyAutoDetect"} {
+		if prog := h.conf.get(name); prog != "" && h.conf.get("Acquire::http::Proxy") == "" {
+			h.warn("apt's " + name + " (" + prog + ") is not run: set Acquire::http::Proxy or http_proxy if a proxy is needed")
+		}
+	}
+	return h, nil
+}
+
+func (h *Host) warn(line string) { h.Warnings = append(h.Warnings, line) }
+
+// path puts a name below the host's root.
+func (h *Host) path(name string) string { return filepath.Join(h.root, name) }
+
+// read returns a file's text; absence is an empty file, anything else that hinders is a warning.
+func (h *Host) read(file string) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			h.warn(err.Error())
+		}
+		return ""
+	}
+	return string(data)
+}
+
+// parts lists the files of a .d directory that apt would read, in its order (by name).
+func (h *Host) parts(dir string, extensions ...string) []string {
+	entries, err := os.ReadDir(h.path(dir)) // sorted by name
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		h.warn(err.Error())
+	}
+	var out []string
+	for _, e := range entries {
+		if !e.IsDir() && partName(e.Name(), extensions...) {
+			out = append(out, filepath.Join(h.path(dir), e.Name()))
+		}
+	}
+	return out
+}
+
+func (h *Host) readConf(file string) {
+	if err := h.conf.parse(h.read(file)); err != nil {
+		h.warn(file + ": " + err.Error())
+	}
+}
+
+func (h *Host) readSources() {
+	main, dir := "etc/apt/sources.list", "etc/apt/sources.list.d"
+	if v := h.conf.get("Dir::Etc::sourcelist"); v != "" {
+		main = etcPath(v)
+	}
+	if v := h.conf.get("Dir::Etc::sourceparts"); v != "" {
+		dir = etcPath(v)
+	}
+	for _, file := range append([]string{h.path(main)}, h.parts(dir, "list", "sources")...) {
+		parse := parseOneLine
+		if strings.HasSuffix(file, ".sources") {
+			parse = parseSources
+		}
+		found, err := parse(h.read(file), file)
+		if err != nil {
+			h.warn(err.Error())
+		}
+		h.sources = append(h.sources, found...)
+	}
+}
+
+// etcPath resolves a file name of Dir::Etc, which is relative to etc/apt.
+func etcPath(v string) string {
+	if filepath.IsAbs(v) {
+		return v
+	}
+	return filepath.Join("etc/apt", v)
+}
+
+// setting is an option of a download method: Acquire::METHOD::NAME, where https falls back on what is said for http.
+func (h *Host) setting(scheme, name string) string {
+	if h.conf == nil {
+		return ""
+	}
+	if scheme == "https" {
+		if v := h.conf.get("Acquire::https::" + name); v != "" {
+			return v
+		}
+	}
+	return h.conf.get("Acquire::http::" + name)
+}
+
+// proxy is the proxy for a URL, nil for none: the one for its host, else the general one, else the environment's, unless no_proxy names the host.
+func (h *Host) proxy(u *url.URL) (*url.URL, error) {
+	if h.conf == nil {
+		return nil, nil
+	}
+	proxy := h.setting(u.Scheme, "Proxy::"+u.Hostname())
+	if proxy == "" {
+		proxy = h.setting(u.Scheme, "Proxy")
+	}
+	if proxy == "" {
+		proxy = h.getenv(u.Scheme + "_proxy")
+	}
+	if proxy == "" || strings.EqualFold(proxy, "DIRECT") || inDomains(u.Hostname(), h.getenv("no_proxy")) {
+		return nil, nil
+	}
+	if !strings.Contains(proxy, "://") {
+		proxy = "http://" + proxy
+	}
+	p, err := url.Parse(proxy)
+	if err != nil || p.Host == "" {
+		return nil, failf("set it as http://HOST:PORT in apt's configuration or in the environment", "proxy %q for %s: %w", proxy, u.Host, ErrSyntax)
+	}
+	return p, nil
+}
+
+// inDomains tells whether host is one of a comma-separated list of hosts and domains, as no_proxy has it.
+func inDomains(host, list string) bool {
+	for d := range strings.SplitSeq(list, ",") {
+		d = strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(d), "*"), ".")
+		if d != "" && (strings.EqualFold(host, d) || len(host) > len(d) && strings.EqualFold(host[len(host)-len(d)-1:], "."+d)) {
+			return true
+		}
+	}
+	return list == "*"
+}
+
+// validity is what decides whether a Release file is too old or too new: the options of the source, else the host's Acquire settings, for which a Label's own come first.
+type validity struct {
+	checkDate, checkUntil bool
+	min, max              time.Duration // bounds of the time it is valid; 0 for none
+	future                time.Duration // how far ahead a Date may lie
+}
+
+func (h *Host) validity(o sourceOptions, label string) validity {
+	v := validity{checkDate: true, checkUntil: true, future: 10 * time.Second}
+	if h.conf != nil {
+		v.checkDate = h.conf.flag("Acquire::Check-Date", true)
+		v.checkUntil = h.conf.flag("Acquire::Check-Valid-Until", true)
+		for _, s := range []struct {
+			name string
+			into *time.Duration
+		}{{"Min-ValidTime", &v.min}, {"Max-ValidTime", &v.max}, {"Max-FutureTime", &v.future}} {
+			for _, key := range []string{"Acquire::" + s.name, "Acquire::" + s.name + "::" + label} {
+				if d, ok := h.conf.seconds(key); ok {
+					*s.into = d
+				}
+			}
+		}
+	}
+	if o.checkDate != nil {
+		v.checkDate = *o.checkDate
+	}
+	if o.checkValidUntil != nil {
+		v.checkUntil = *o.checkValidUntil
+	}
+	for _, s := range []struct{ from, into *time.Duration }{{o.validMin, &v.min}, {o.validMax, &v.max}, {o.maxFuture, &v.future}} {
+		if s.from != nil {
+			*s.into = *s.from
+		}
+	}
+	v.checkUntil = v.checkUntil && v.checkDate // a clock that is not trusted cannot tell that something expired
+	return v
+}

@@ -1,0 +1,214 @@
+package archive
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"nsbuild/internal/fault"
+)
+
+// Repo is one suite on one mirror, with what may sign it: what a line of sources.list says.
+type Repo struct {
+	URI          string   // without a slash at its end: "http://ftp.debian.org/debian"; file:/… for a directory
+	Suite        string   // "bookworm"; with a slash at its end ("./") a flat repository
+	Components   []string // none for a flat repository
+	Distribution string   // of the suite table, "" when it is not in it
+	Keyrings     []string // absolute file names, base names of keyrings in /usr/share/keyrings or embedded, or fingerprints of keys in trusted.gpg.d
+	Trusted      bool     // whether it counts without a signature ([trusted=yes], --no-check-gpg)
+	Optional     bool     // whether the mirror may lack it: -updates and -security of a mirror given by hand
+	Security     bool     // whether it is a security suite
+	Quirks       Quirks
+
+	hostKeys bool // whether trusted.gpg(.d) counts too
+	options  sourceOptions
+	origin   string // where it was found, for messages
+}
+
+// SourcesLine is the repository as a line of sources.list, without options and credentials.
+func (r Repo) SourcesLine() string {
+	return strings.Join(append([]string{"deb", publicURI(r.URI), r.Suite}, r.Components...), " ")
+}
+
+func (r Repo) String() string { return publicURI(r.URI) + " " + r.Suite }
+
+// flat reports whether the repository has no dists/ directory.
+func (r Repo) flat() bool { return strings.HasSuffix(r.Suite, "/") }
+
+// dist is the URI of the directory of the Release file, with a slash at its end.
+func (r Repo) dist() string {
+	switch {
+	case r.Suite == "./" || r.Suite == "/":
+		return r.URI + "/"
+	case r.flat():
+		return r.URI + "/" + strings.TrimPrefix(r.Suite, "/")
+	}
+	return r.URI + "/dists/" + r.Suite + "/"
+}
+
+// publicURI leaves out a user name and password.
+func publicURI(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil || u.User == nil {
+		return uri
+	}
+	u.User = nil
+	return u.String()
+}
+
+// Repos chooses where a suite is fetched from: the suite itself first, then its -updates, then its -security, where it has them; before all of these the suite it adds to,
+// for backports and experimental.
+//
+// With mirror "" that is the host's own apt source which serves this distribution (whatever suite of it the source is for; its security source for -security), else the
+// suite's primary mirror. A mirror of the form URI or DIRECTORY serves the suite and -updates, and -security only where the distribution keeps it in the same place: no other
+// place is contacted than the one that was asked for. A mirror that begins with "deb " is taken as the lines of a sources.list, as they are.
+func (h *Host) Repos(s Suite, mirror string) ([]Repo, error) {
+	mirror = strings.TrimSpace(mirror)
+	if strings.HasPrefix(mirror, "deb ") || strings.HasPrefix(mirror, "deb\t") {
+		return h.reposFromLines(s, mirror)
+	}
+	var out []Repo
+	if s.Base != "" {
+		base, err := LookupSuite(s.Base)
+		if err != nil {
+			return nil, err
+		}
+		if out, err = h.Repos(base, mirror); err != nil {
+			return nil, err
+		}
+	}
+	main := Repo{Suite: s.Name, Components: s.Components, Distribution: s.Distribution, Keyrings: s.Keyrings, Quirks: s.Quirks}
+	security := main
+	security.Security = true
+	if mirror != "" {
+		uri, err := mirrorURI(mirror)
+		if err != nil {
+			return nil, err
+		}
+		main.URI, main.hostKeys, main.origin = uri, true, "--mirror"
+		main.Keyrings = slices.Clone(s.Keyrings)
+		security.URI, security.hostKeys, security.origin = uri, true, "--mirror"
+		security.Optional = true
+		if s.Distribution == "debian" {
+			s.Security = ""
+		}
+	} else {
+		if s.Mirror == "" && s.Distribution == "" {
+			return nil, fault.New(fault.Usage, "give its mirror with --mirror and its keyring with --keyring", "suite %s is not in the table, so its mirror is not known", s.Name)
+		}
+		h.choose(&main, s.Mirror, []string{s.Name})
+		h.choose(&security, s.SecurityMirror, []string{s.Security})
+	}
+	out = append(out, main)
+	if s.Updates != "" {
+		updates := main
+		updates.Suite, updates.Optional = s.Updates, mirror != ""
+		updates.Trusted = main.Trusted
+		out = append(out, updates)
+	}
+	if s.Security != "" {
+		security.Suite = s.Security
+		out = append(out, security)
+	}
+	return out, nil
+}
+
+// choose fills in a repository from the host's source that serves its distribution, or from the primary.
+func (h *Host) choose(r *Repo, primary string, names []string) {
+	r.URI, r.origin = strings.TrimRight(primary, "/"), "the suite table"
+	var found *source
+	exact := false
+	for i := range h.sources {
+		src := &h.sources[i]
+		distribution, security, ok := distributionOf(src.suite)
+		if !ok || !src.binary || distribution != r.Distribution || security != r.Security || !usableScheme(src.uri) {
+			continue
+		}
+		if match := slices.Contains(names, src.suite); found == nil || match && !exact {
+			found, exact = src, match
+		}
+	}
+	if found == nil || r.Quirks.Archived && !exact {
+		return
+	}
+	r.apply(*found, exact)
+}
+
+// apply takes over a host's source. Trust without a signature holds for the very suite it was given for.
+func (r *Repo) apply(src source, exact bool) {
+	r.URI, r.origin, r.hostKeys = strings.TrimRight(src.uri, "/"), src.file, true
+	r.options = src.options
+	r.Trusted = exact && src.options.trusted != nil && *src.options.trusted
+	if len(src.options.signedBy) > 0 {
+		r.Keyrings = r.narrow(src.options.signedBy)
+	}
+}
+
+// narrow replaces a suite's own keyrings by those a source names, unless that is the distribution's own keyring file: an old suite needs the removed keys beside it.
+func (r *Repo) narrow(signedBy []string) []string {
+	for _, name := range signedBy {
+		base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(name), ".gpg"), ".pgp") + ".gpg"
+		if filepath.Dir(name) != "/usr/share/keyrings" || base != r.Distribution+"-archive-keyring.gpg" {
+			return signedBy
+		}
+	}
+	r.hostKeys = false
+	return r.Keyrings
+}
+
+func (h *Host) reposFromLines(s Suite, lines string) ([]Repo, error) {
+	sources, err := parseOneLine(lines, "--mirror")
+	if err != nil {
+		return nil, fault.Wrap(fault.Usage, "a line is: deb [options] URI SUITE COMPONENT…", err)
+	}
+	var out []Repo
+	for _, src := range sources {
+		if !src.binary {
+			continue
+		}
+		uri, err := mirrorURI(src.uri)
+		if err != nil {
+			return nil, err
+		}
+		src.uri = uri
+		r := Repo{Suite: src.suite, Components: src.components, Quirks: s.Quirks, Keyrings: s.Keyrings}
+		r.Distribution, r.Security, _ = distributionOf(src.suite)
+		r.apply(src, true)
+		out = append(out, r)
+	}
+	if len(out) == 0 {
+		return nil, fault.New(fault.Usage, "a line is: deb [options] URI SUITE COMPONENT…", "--mirror: no line of type deb")
+	}
+	return out, nil
+}
+
+// mirrorURI makes a URI of what a user may give as a mirror: a URI, or a directory.
+func mirrorURI(mirror string) (string, error) {
+	if usableScheme(mirror) {
+		return strings.TrimRight(mirror, "/"), nil
+	}
+	if scheme, _, ok := strings.Cut(mirror, ":"); ok && !strings.Contains(scheme, "/") {
+		return "", fault.New(fault.Usage, "use http, https, file or copy, or a directory", "mirror %s: scheme %s: %w", mirror, scheme, ErrUnsupported)
+	}
+	dir, err := filepath.Abs(mirror)
+	if err != nil {
+		return "", err
+	}
+	if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
+		return "", fault.New(fault.Usage, "give a URI (http://…) or an existing directory", "mirror %s is neither a URI nor a directory", mirror)
+	}
+	return (&url.URL{Scheme: "file", Path: dir, OmitHost: true}).String(), nil
+}
+
+func usableScheme(uri string) bool {
+	scheme, rest, ok := strings.Cut(uri, ":")
+	switch strings.ToLower(scheme) {
+	case "http", "https":
+		return ok && strings.HasPrefix(rest, "//")
+	case "file", "copy":
+		return ok
+	}
+	return false
+}

@@ -1,0 +1,254 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Package is a binary package as an index describes it. The relation fields are the index's text on one line, not parsed.
+type Package struct {
+	Package, Version, Architecture, MultiArch string
+	Priority, Section, Source                 string
+	PreDepends, Depends, Recommends           string
+	Provides, Conflicts, Breaks, Replaces     string
+	Essential, Protected, Important           bool
+	InstalledSize                             int64 // KiB
+	Filename                                  string
+	Size                                      int64 // bytes
+	Hashes                                    Hashes
+	Repo                                      *Repo
+}
+
+// URL is where the package's file is.
+func (p *Package) URL() string { return p.Repo.URI + "/" + escapePath(p.Filename) }
+
+func (p *Package) String() string { return p.Package + "_" + p.Version + "_" + p.Architecture }
+
+// Packages reads the index of binary packages of a component and an architecture, one package at a time; those of Architecture: all are among them. A component of "" is
+// that of a flat repository. Each Package is fresh and may be kept; an error of fn ends the reading and is returned as it is.
+func (c *Client) Packages(ctx context.Context, r *Release, component, arch string, fn func(*Package) error) error {
+	names := packagesNames(r.repo, r.state(), []string{component}, []string{arch})
+	for i, name := range names {
+		path, err := c.Index(ctx, r, name)
+		if i > 0 && errors.Is(err, ErrNoIndex) { // no binary-all
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		repo := r.repo
+		err = eachParagraph(ctx, path, func(s *scanner) error {
+			p, err := parsePackage(s)
+			if err != nil {
+				return withHint(fmt.Errorf("%s: %s: %w", repo, name, err))
+			}
+			p.Repo = &repo
+			return fn(p)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// packagesNames lists the Packages files of components and architectures.
+func packagesNames(repo Repo, st *releaseState, components, archs []string) []string {
+	if repo.flat() {
+		return []string{"Packages"}
+	}
+	if st.separateAll() && !slices.Contains(archs, "all") {
+		archs = append(slices.Clone(archs), "all")
+	}
+	var out []string
+	for _, comp := range components {
+		for _, arch := range archs {
+			out = append(out, comp+"/binary-"+arch+"/Packages")
+		}
+	}
+	return out
+}
+
+// eachParagraph calls fn for each paragraph of a file.
+func eachParagraph(ctx context.Context, path string, fn func(*scanner) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("cache: %w", err)
+	}
+	defer f.Close()
+	s := newScanner(f, maxParagraph, false)
+	for s.next() {
+		if s.count%1024 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := fn(s); err != nil {
+			return err
+		}
+	}
+	if s.err != nil {
+		return fmt.Errorf("%s: %w", path, s.err)
+	}
+	return nil
+}
+
+// parsePackage makes a Package of the current paragraph. All its text goes into one string of its own, so that a package that is kept holds on to nothing else.
+func parsePackage(s *scanner) (*Package, error) {
+	p := &Package{Size: -1}
+	var text textFields
+	for _, f := range s.fields {
+		into, other := packageField(p, string(f.name))
+		switch {
+		case into != nil:
+			if !text.add(into, f.value) {
+				return nil, syntaxf("paragraph %d: two fields %s", s.count, f.name)
+			}
+		case other:
+			if err := otherField(p, string(f.name), string(f.value)); err != nil {
+				return nil, fmt.Errorf("paragraph %d: %w", s.count, err)
+			}
+		}
+	}
+	text.settle()
+	switch {
+	case !goodWord(p.Package), !goodWord(p.Version), !goodWord(p.Architecture), strings.Contains(p.Package, ":"):
+		return nil, syntaxf("paragraph %d: Package %q, Version %q, Architecture %q", s.count, p.Package, p.Version, p.Architecture)
+	case !localName(strings.TrimPrefix(p.Filename, "./")):
+		return nil, syntaxf("paragraph %d: package %s: Filename %q", s.count, p.Package, p.Filename)
+	case !p.Hashes.wellFormed():
+		return nil, syntaxf("paragraph %d: package %s: bad digest", s.count, p.Package)
+	case p.Size < 0:
+		return nil, syntaxf("paragraph %d: package %s has no Size", s.count, p.Package)
+	}
+	p.Filename = strings.TrimPrefix(p.Filename, "./")
+	return p, nil
+}
+
+// packageField says where a field's text goes; other is true for the fields that are not text.
+func packageField(p *Package, name string) (into *string, other bool) {
+	switch name {
+	case "Package":
+		return &p.Package, false
+	case "Version":
+		return &p.Version, false
+	case "Architecture":
+		return &p.Architecture, false
+	case "Multi-Arch":
+		return &p.MultiArch, false
+	case "Priority":
+		return &p.Priority, false
+	case "Section":
+		return &p.Section, false
+	case "Source":
+		return &p.Source, false
+	case "Pre-Depends":
+		return &p.PreDepends, false
+	case "Depends":
+		return &p.Depends, false
+	case "Recommends":
+		return &p.Recommends, false
+	case "Provides":
+		return &p.Provides, false
+	case "Conflicts":
+		return &p.Conflicts, false
+	case "Breaks":
+		return &p.Breaks, false
+	case "Replaces":
+		return &p.Replaces, false
+	case "Filename":
+		return &p.Filename, false
+	case "MD5sum":
+		return &p.Hashes.MD5, false
+	case "SHA1":
+		return &p.Hashes.SHA1, false
+	case "SHA256":
+		return &p.Hashes.SHA256, false
+	case "SHA512":
+		return &p.Hashes.SHA512, false
+	case "Size", "Installed-Size", "Essential", "Important", "Protected":
+		return nil, true
+	}
+	return nil, false
+}
+
+func otherField(p *Package, name, value string) error {
+	switch name {
+	case "Size":
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || n < 0 || p.Size >= 0 {
+			return syntaxf("Size %q", value)
+		}
+		p.Size = n
+	case "Installed-Size":
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || n < 0 {
+			return syntaxf("Installed-Size %q", value)
+		}
+		p.InstalledSize = n
+	case "Essential":
+		p.Essential = value == "yes"
+	case "Important":
+		p.Important = value == "yes"
+	case "Protected":
+		p.Protected = value == "yes"
+	}
+	return nil
+}
+
+// goodWord reports whether a name, version or architecture is made of the characters that Policy 5.6 allows in any of them, so that it may stand in file names and logs.
+func goodWord(s string) bool {
+	if s == "" || s[0] == '-' || s[0] == '.' {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("+-.~:_", c) >= 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// textFields gathers the text of several fields into one string.
+type textFields struct {
+	buf  []byte
+	refs []textRef
+	few  [24]textRef
+}
+
+type textRef struct {
+	into       *string
+	start, end int
+}
+
+// add notes a field's text, with continuation lines joined; false if it is there already.
+func (t *textFields) add(into *string, value []byte) bool {
+	if t.refs == nil {
+		t.refs = t.few[:0]
+		t.buf = make([]byte, 0, 1024)
+	}
+	for _, r := range t.refs {
+		if r.into == into {
+			return false
+		}
+	}
+	start := len(t.buf)
+	for _, c := range value {
+		if c != '\n' {
+			t.buf = append(t.buf, c)
+		}
+	}
+	t.refs = append(t.refs, textRef{into, start, len(t.buf)})
+	return true
+}
+
+// settle hands out the strings.
+func (t *textFields) settle() {
+	all := string(t.buf)
+	for _, r := range t.refs {
+		*r.into = all[r.start:r.end]
+	}
+}

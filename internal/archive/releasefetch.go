@@ -1,0 +1,323 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+	"golang.org/x/sync/errgroup"
+)
+
+// cachedRelease is what the cache remembers about a suite on a mirror: which files it has of it, and what to ask the mirror for news with. It lies beside the lists as JSON.
+type cachedRelease struct {
+	Names    []string  // "InRelease", or "Release" and "Release.gpg"
+	Digests  []string  // of these files; their contents are blobs of the cache
+	ETag     string    `json:",omitempty"`
+	Modified time.Time // Last-Modified of the first, zero when the server gave none
+	Checked  time.Time // when the mirror was last asked
+}
+
+// rawRelease is a Release file as fetched, not yet verified.
+type rawRelease struct {
+	cachedRelease
+	data [][]byte
+}
+
+// Release fetches and verifies a suite's Release file: InRelease, or Release with Release.gpg. It asks the mirror, with a conditional request, when it has not done so for
+// Options.RefreshAfter. The signature is verified every time, also that of a cached file, for keys and clocks change.
+func (c *Client) Release(ctx context.Context, repo Repo) (*Release, error) {
+	st, err := c.release(ctx, repo, false)
+	if err != nil {
+		return nil, withHint(fmt.Errorf("%s: %w", repo, err))
+	}
+	return &Release{repo: repo, st: st}, nil
+}
+
+// Releases fetches several at once, in the order of the repositories. Those that are optional and that the mirror does not have are left out, with a line in the log.
+func (c *Client) Releases(ctx context.Context, repos []Repo) ([]*Release, error) {
+	all := make([]*Release, len(repos))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, repo := range repos {
+		group.Go(func() error {
+			r, err := c.Release(ctx, repo)
+			if repo.Optional && errors.Is(err, ErrNoSuite) {
+				c.log.Infof("%s: the mirror does not have it, left out", repo)
+				return nil
+			}
+			all[i] = r
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var out []*Release
+	for _, r := range all {
+		if r != nil {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// release is Release; force asks the mirror in any case and unconditionally.
+func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseState, error) {
+	cached, st, cacheErr := c.cachedRelease(repo)
+	switch {
+	case c.opt.Offline && cached == nil && cacheErr == nil:
+		return nil, ErrOffline
+	case c.opt.Offline:
+		return st, cacheErr
+	case !force && st != nil && c.opt.RefreshAfter > 0:
+		if age := c.opt.Now().Sub(cached.Checked); age >= 0 && age < c.opt.RefreshAfter {
+			return st, nil
+		}
+	}
+	if force || st == nil {
+		cached = nil
+	}
+	raw, err := c.fetchRelease(ctx, repo, cached)
+	if err != nil {
+		return nil, err
+	}
+	raw.Checked = c.opt.Now()
+	if raw.data == nil { // not modified
+		return st, c.saveRelease(repo, raw)
+	}
+	fresh, err := c.judge(repo, raw)
+	if err != nil {
+		return nil, err
+	}
+	if st != nil && fresh.date.Before(st.date) {
+		c.log.Warnf("%s: the mirror now offers an older Release file (%s) than it did (%s): keeping the newer", repo, fresh.date.Format(time.RFC3339), st.date.Format(time.RFC3339))
+		return st, nil
+	}
+	for i, name := range raw.Names {
+		path, err := c.keep(dirLists, raw.data[i])
+		if err != nil {
+			return nil, err
+		}
+		fresh.paths = append(fresh.paths, stored{name, path})
+	}
+	return fresh, c.saveRelease(repo, raw)
+}
+
+// cachedRelease reads and verifies what the cache has. Without anything there it returns nothing; what is damaged, expired or no longer trusted comes as an error.
+func (c *Client) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error) {
+	data, err := os.ReadFile(c.releaseFile(repo))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	var raw rawRelease
+	if err := json.Unmarshal(data, &raw.cachedRelease); err != nil || len(raw.Names) == 0 || len(raw.Names) != len(raw.Digests) {
+		return nil, nil, fmt.Errorf("cache: %s: %w", c.releaseFile(repo), ErrSyntax)
+	}
+	var paths []stored
+	for i, digest := range raw.Digests {
+		if len(digest) != 2*sha256.Size || !isHex(digest) {
+			return nil, nil, fmt.Errorf("cache: %s: %w", c.releaseFile(repo), ErrSyntax)
+		}
+		path := c.place(dirLists, digest, "")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if hexDigest(data) != digest {
+			return nil, nil, fmt.Errorf("cache: %s: %w", path, ErrHash)
+		}
+		raw.data = append(raw.data, data)
+		paths = append(paths, stored{raw.Names[i], path})
+	}
+	st, err := c.judge(repo, &raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	st.paths = paths
+	return &raw.cachedRelease, st, nil
+}
+
+// releaseFile is where the cache remembers a suite of a mirror.
+func (c *Client) releaseFile(repo Repo) string {
+	name := listName(repo.dist() + "Release")
+	if len(name) > 200 {
+		name = hexDigest([]byte(name))
+	}
+	return filepath.Join(c.opt.CacheDir, dirLists, name+".json")
+}
+
+func (c *Client) saveRelease(repo Repo, raw *rawRelease) error {
+	data, err := json.MarshalIndent(raw.cachedRelease, "", "\t")
+	if err != nil {
+		return err
+	}
+	return c.writeAside(c.releaseFile(repo), append(data, '\n'))
+}
+
+// keep stores data in the cache under its digest.
+func (c *Client) keep(kind string, data []byte) (string, error) {
+	path := c.place(kind, hexDigest(data), "")
+	if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
+		return path, nil
+	}
+	return path, c.writeAside(path, data)
+}
+
+// writeAside writes a file under another name and renames it, so that nobody ever sees half of it.
+func (c *Client) writeAside(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return diskError(c.opt.CacheDir, err)
+	}
+	f, err := os.CreateTemp(filepath.Join(c.opt.CacheDir, dirPartial), "write-")
+	if err != nil {
+		return diskError(c.opt.CacheDir, err)
+	}
+	defer os.Remove(f.Name()) // fails after the rename, as it should
+	_, err = f.Write(data)
+	err = firstError(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	return diskError(c.opt.CacheDir, err)
+}
+
+func hexDigest(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
+
+// fetchRelease asks the mirror. With cached it asks for news only; the data are then nil if there are none.
+func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRelease) (*rawRelease, error) {
+	names := [][]string{{"InRelease"}, {"Release", "Release.gpg"}}
+	if repo.Quirks.NoInRelease {
+		names = names[1:]
+	}
+	var last error
+	for _, set := range names {
+		raw := &rawRelease{cachedRelease: cachedRelease{Names: set}}
+		r := request{url: repo.dist() + set[0], fresh: true}
+		if cached != nil && cached.Names[0] == set[0] {
+			r.etag, r.since = cached.ETag, cached.Modified
+		}
+		data, a, err := c.get(ctx, r, maxRelease)
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrRefused) {
+			last = errors.Join(last, err)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if a.notModified {
+			raw.cachedRelease = *cached
+			return raw, nil
+		}
+		raw.ETag, raw.Modified = a.etag, a.lastModified
+		raw.add(data)
+		for _, name := range set[1:] {
+			data, _, err := c.get(ctx, request{url: repo.dist() + name, fresh: true}, maxRelease)
+			if errors.Is(err, ErrNotFound) {
+				if repo.Trusted {
+					raw.Names = set[:1]
+					break
+				}
+				return nil, fmt.Errorf("%w: it has Release, but neither InRelease nor Release.gpg", ErrNoSignature)
+			}
+			if err != nil {
+				return nil, err
+			}
+			raw.add(data)
+		}
+		return raw, nil
+	}
+	if errors.Is(last, ErrNotFound) {
+		return nil, fmt.Errorf("%w: %w", ErrNoSuite, last)
+	}
+	return nil, last
+}
+
+func (r *rawRelease) add(data []byte) {
+	r.data = append(r.data, data)
+	r.Digests = append(r.Digests, hexDigest(data))
+}
+
+// judge verifies a Release file's signature, name and dates, and parses it.
+func (c *Client) judge(repo Repo, raw *rawRelease) (*releaseState, error) {
+	text, signers, err := c.authenticate(repo, raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", raw.Names[0], err)
+	}
+	st, err := parseRelease(text, repo.Quirks.WeakHashes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", raw.Names[0], err)
+	}
+	st.signers, st.digest, st.modified = signers, hexDigest(text), raw.Modified
+	st.inRelease = raw.Names[0] == "InRelease"
+	if err := st.checkName(repo); err != nil {
+		return nil, fmt.Errorf("%s: %w", raw.Names[0], err)
+	}
+	v := c.opt.Host.validity(repo.options, st.fields["label"])
+	v.checkUntil = v.checkUntil && !repo.Quirks.ExpiredRelease
+	if err := st.checkDates(v, c.opt.Now()); err != nil {
+		return nil, fmt.Errorf("%s: %w", raw.Names[0], err)
+	}
+	return st, nil
+}
+
+// authenticate returns the text that is signed, and by whom.
+func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers []string, err error) {
+	var signed, sig []byte
+	if raw.Names[0] == "InRelease" {
+		text, signed, sig, err = splitClearsigned(raw.data[0])
+		if errors.Is(err, ErrNoSignature) && repo.Trusted {
+			text, err = raw.data[0], nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	} else {
+		text, signed = raw.data[0], raw.data[0]
+		if len(raw.data) > 1 && !repo.Trusted {
+			if sig, err = dearmor(raw.data[1], openpgp.SignatureType); err != nil {
+				return nil, nil, fmt.Errorf("%w: Release.gpg: %w", ErrBadSignature, err)
+			}
+		}
+	}
+	if repo.Trusted {
+		c.log.Warnf("%s: NOT VERIFIED, because it is trusted without a signature (%s)", repo, firstWord(repo.origin, "by request"))
+		return text, nil, nil
+	}
+	ring, err := c.keyring(repo)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := c.opt.Now()
+	if !c.opt.Host.validity(repo.options, "").checkDate {
+		now = time.Time{}
+	}
+	if signers, err = ring.verify(signed, sig, now, repo.Quirks); err != nil {
+		return nil, nil, err
+	}
+	return text, signers, nil
+}
+
+// keyring is Host.keyring, once for each set of keyrings.
+func (c *Client) keyring(repo Repo) (*keyring, error) {
+	id := fmt.Sprint(strings.Join(repo.Keyrings, "\n"), "\n", repo.hostKeys, repo.options.keyData)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k, ok := c.keys[id]; ok {
+		return k, nil
+	}
+	k, err := c.opt.Host.keyring(repo)
+	if err == nil {
+		c.keys[id] = k
+	}
+	return k, err
+}

@@ -1,0 +1,304 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"pault.ag/go/debian/version"
+)
+
+// SourcePackage is a source package as a Sources index describes it.
+type SourcePackage struct {
+	Package, Version, Architecture, Binary string
+	Directory                              string // relative to the archive's URI
+	Files                                  []SourceFile
+	Component                              string // in whose index it was found
+	Repo                                   *Repo
+}
+
+// SourceFile is one of a source package's files, the .dsc among them.
+type SourceFile struct {
+	Name   string
+	Size   int64
+	Hashes Hashes
+}
+
+// URL is where one of the files is.
+func (s *SourcePackage) URL(file string) string {
+	return s.Repo.URI + "/" + escapePath(strings.TrimPrefix(s.Directory+"/"+file, "./"))
+}
+
+// DSC is the package's .dsc.
+func (s *SourcePackage) DSC() (SourceFile, bool) {
+	for _, f := range s.Files {
+		if strings.HasSuffix(f.Name, ".dsc") {
+			return f, true
+		}
+	}
+	return SourceFile{}, false
+}
+
+// Sources reads the index of source packages of a component, one at a time; each SourcePackage may be kept. An error of fn ends the reading and is returned as it is.
+func (c *Client) Sources(ctx context.Context, r *Release, component string, fn func(*SourcePackage) error) error {
+	return c.sources(ctx, r, component, func(s *scanner) error {
+		src, err := parseSource(s)
+		if err != nil {
+			return withHint(fmt.Errorf("%s: Sources: %w", r.repo, err))
+		}
+		src.Repo, src.Component = &r.repo, component
+		return fn(src)
+	})
+}
+
+func (c *Client) sources(ctx context.Context, r *Release, component string, fn func(*scanner) error) error {
+	name := component + "/source/Sources"
+	if r.repo.flat() {
+		name = "Sources"
+	}
+	path, err := c.Index(ctx, r, name)
+	if err != nil {
+		return err
+	}
+	return eachParagraph(ctx, path, fn)
+}
+
+// parseSource makes a SourcePackage of the current paragraph.
+func parseSource(s *scanner) (*SourcePackage, error) {
+	src := &SourcePackage{}
+	files := map[string]*SourceFile{}
+	var order []string
+	seen := map[*string]bool{}
+	for _, f := range s.fields {
+		var into *string
+		switch string(f.name) {
+		case "Package":
+			into = &src.Package
+		case "Version":
+			into = &src.Version
+		case "Architecture":
+			into = &src.Architecture
+		case "Binary":
+			into = &src.Binary
+		case "Directory":
+			into = &src.Directory
+		case "Files", "Checksums-Sha1", "Checksums-Sha256", "Checksums-Sha512":
+			section := string(f.name)
+			if section == "Files" {
+				section = "md5sum"
+			}
+			if err := addSourceFiles(files, &order, section, f.value); err != nil {
+				return nil, fmt.Errorf("paragraph %d: %w", s.count, err)
+			}
+		}
+		if into == nil {
+			continue
+		}
+		if seen[into] {
+			return nil, syntaxf("paragraph %d: two fields %s", s.count, f.name)
+		}
+		seen[into] = true
+		*into = string(bytes.ReplaceAll(f.value, []byte("\n"), nil))
+	}
+	if !goodWord(src.Package) || !goodWord(src.Version) {
+		return nil, syntaxf("paragraph %d: Package %q, Version %q", s.count, src.Package, src.Version)
+	}
+	if src.Directory != "" && src.Directory != "." && !localName(strings.TrimPrefix(src.Directory, "./")) {
+		return nil, syntaxf("paragraph %d: source %s: Directory %q", s.count, src.Package, src.Directory)
+	}
+	for _, name := range order {
+		src.Files = append(src.Files, *files[name])
+	}
+	return src, nil
+}
+
+func addSourceFiles(files map[string]*SourceFile, order *[]string, section string, value []byte) error {
+	for len(value) > 0 {
+		var line []byte
+		line, value = cutLine(value)
+		words := bytes.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		if len(words) != 3 {
+			return syntaxf("%q is not a digest, a size and a name", clip(line))
+		}
+		size, err := strconv.ParseInt(string(words[1]), 10, 64)
+		name := string(words[2])
+		if err != nil || size < 0 || !localName(name) || strings.Contains(name, "/") {
+			return syntaxf("%q: bad size or name", clip(line))
+		}
+		f, ok := files[name]
+		if !ok {
+			f = &SourceFile{Name: name, Size: size}
+			files[name] = f
+			*order = append(*order, name)
+		}
+		if f.Size != size {
+			return syntaxf("two sizes for %s", name)
+		}
+		if !f.Hashes.set(section, string(words[0])) {
+			return syntaxf("%q: bad digest", clip(line))
+		}
+	}
+	return nil
+}
+
+// FindSource finds a source package by its name, in its newest version among the given suites, or by name and version ("hello=2.10-3"), in their components.
+func (c *Client) FindSource(ctx context.Context, releases []*Release, spec string) (*SourcePackage, error) {
+	name, wanted, exact := strings.Cut(spec, "=")
+	if !goodWord(name) || exact && !goodWord(wanted) {
+		return nil, failf("give NAME or NAME=VERSION", "source package %q: %w", spec, ErrNoPackage)
+	}
+	var found []*SourcePackage
+	near := map[string]bool{}
+	limit := max(1, len(name)/3)
+	for _, r := range releases {
+		for _, component := range r.sourceComponents() {
+			err := c.sources(ctx, r, component, func(s *scanner) error {
+				this := s.get("Package")
+				if string(this) != name {
+					if editDistance(name, string(this), limit) <= limit {
+						near[string(this)] = true
+					}
+					return nil
+				}
+				src, err := parseSource(s)
+				if err != nil {
+					return withHint(fmt.Errorf("%s: Sources: %w", r.repo, err))
+				}
+				src.Repo, src.Component = &r.repo, component
+				found = append(found, src)
+				return nil
+			})
+			if errors.Is(err, ErrNoIndex) { // a component without sources
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return pickSource(found, releases, name, wanted, near)
+}
+
+// sourceComponents are the components to look for sources in.
+func (r *Release) sourceComponents() []string {
+	if r.repo.flat() {
+		return []string{""}
+	}
+	return r.repo.Components
+}
+
+func pickSource(found []*SourcePackage, releases []*Release, name, wanted string, near map[string]bool) (*SourcePackage, error) {
+	var suites []string
+	for _, r := range releases {
+		suites = append(suites, r.repo.Suite)
+	}
+	where := strings.Join(suites, ", ")
+	if len(found) == 0 {
+		var names []string
+		for n := range near {
+			names = append(names, n)
+		}
+		hint := "it must be the name of a source package, which may differ from that of its binary packages"
+		if close := nearest(name, names, 3); len(close) > 0 {
+			hint = "did you mean " + strings.Join(close, " or ") + "?"
+		}
+		return nil, failf(hint, "source package %s in %s: %w", name, where, ErrNoPackage)
+	}
+	var versions []string
+	var best *SourcePackage
+	var bestVersion version.Version
+	for _, s := range found {
+		if !slices.Contains(versions, s.Version) {
+			versions = append(versions, s.Version)
+		}
+		v, err := version.Parse(s.Version)
+		if err != nil {
+			return nil, syntaxf("source %s: version %q: %v", name, s.Version, err)
+		}
+		if wanted != "" && s.Version != wanted {
+			continue
+		}
+		if best == nil || version.Compare(v, bestVersion) > 0 {
+			best, bestVersion = s, v
+		}
+	}
+	if best == nil {
+		return nil, failf("there is "+strings.Join(versions, ", "), "source package %s=%s in %s: %w", name, wanted, where, ErrNoVersion)
+	}
+	return best, nil
+}
+
+// Get fetches a small file of which nothing is known beforehand, such as a .dsc named by its URL: at most limit bytes.
+func (c *Client) Get(ctx context.Context, url string, limit int64) ([]byte, error) {
+	if c.opt.Offline && !strings.HasPrefix(url, "file:") {
+		return nil, withHint(fmt.Errorf("%s: %w", publicURI(url), ErrOffline))
+	}
+	data, _, err := c.get(ctx, request{url: url}, limit)
+	return data, withHint(err)
+}
+
+// File is a file to fetch, with what it must be.
+type File struct {
+	URL    string
+	Size   int64 // -1 when not known
+	Hashes Hashes
+	Weak   bool // whether MD5 and SHA-1 count, as for a .dsc from before 2009
+}
+
+// Fetch has a file in the cache, verified, and copies it to dst: written aside and renamed, mode 0644. What was at dst is replaced.
+func (c *Client) Fetch(ctx context.Context, f File, dst string) error {
+	b := blob{kind: dirSources, what: dirSources, name: filepath.Base(dst), urls: []string{f.URL}, size: f.Size, hashes: f.Hashes, weak: f.Weak}
+	if !f.Hashes.wellFormed() {
+		return withHint(syntaxf("%s: bad digest", publicURI(f.URL)))
+	}
+	c.opt.Progress(Progress{What: dirSources, Name: b.name, Total: max(0, f.Size)})
+	path, err := c.obtainAgain(ctx, b)
+	if err != nil {
+		return withHint(err)
+	}
+	return copyFile(path, dst)
+}
+
+// FetchSource fetches all files of a source package into a directory and returns the .dsc's path.
+func (c *Client) FetchSource(ctx context.Context, s *SourcePackage, dir string) (string, error) {
+	dsc, ok := s.DSC()
+	if !ok {
+		return "", withHint(syntaxf("source package %s %s in %s lists no .dsc", s.Package, s.Version, s.Repo))
+	}
+	for _, f := range s.Files {
+		file := File{URL: s.URL(f.Name), Size: f.Size, Hashes: f.Hashes, Weak: s.Repo.Quirks.WeakHashes}
+		if err := c.Fetch(ctx, file, filepath.Join(dir, f.Name)); err != nil {
+			return "", fmt.Errorf("source package %s %s: %w", s.Package, s.Version, err)
+		}
+	}
+	return filepath.Join(dir, dsc.Name), nil
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.CreateTemp(filepath.Dir(to), ".nsbuild-")
+	if err != nil {
+		return diskError(filepath.Dir(to), err)
+	}
+	defer os.Remove(out.Name()) // fails after the rename, as it should
+	_, err = io.Copy(out, in)
+	err = firstError(err, out.Chmod(0o644), out.Close())
+	if err == nil {
+		err = os.Rename(out.Name(), to)
+	}
+	return diskError(filepath.Dir(to), err)
+}

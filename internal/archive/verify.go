@@ -1,0 +1,141 @@
+package archive
+
+import (
+	"bytes"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+)
+
+const clearsignBegin = "-----BEGIN PGP SIGNED MESSAGE-----"
+
+// splitClearsigned takes an InRelease file apart: the text as it is read, the text as it was signed (canonical line ends), and the binary signature packets. Anything before
+// or after the signed message is refused, as apt refuses it: such text is not covered by the signature.
+func splitClearsigned(data []byte) (text, signed, sig []byte, err error) {
+	if !bytes.HasPrefix(data, []byte(clearsignBegin)) {
+		if bytes.Contains(data, []byte("\n"+clearsignBegin)) {
+			return nil, nil, nil, fmt.Errorf("%w: there is text before the signed message", ErrBadSignature)
+		}
+		return nil, nil, nil, fmt.Errorf("%w: it is not a clear-signed message", ErrNoSignature)
+	}
+	block, rest := clearsign.Decode(data)
+	if block == nil {
+		return nil, nil, nil, fmt.Errorf("%w: the signed message is cut or malformed", ErrBadSignature)
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, nil, nil, fmt.Errorf("%w: there is text after the signed message", ErrBadSignature)
+	}
+	if block.ArmoredSignature.Type != openpgp.SignatureType {
+		return nil, nil, nil, fmt.Errorf("%w: %s where the signature should be", ErrBadSignature, block.ArmoredSignature.Type)
+	}
+	if sig, err = io.ReadAll(block.ArmoredSignature.Body); err != nil {
+		return nil, nil, nil, fmt.Errorf("%w: armor: %v", ErrBadSignature, err)
+	}
+	return append(block.Plaintext, '\n'), block.Bytes, sig, nil
+}
+
+// verify checks that one of the signatures in sig (binary packets) over signed is good and by a key of the ring that is valid now. It returns the fingerprints of the keys
+// whose signatures are. The zero time leaves out every comparison with the clock.
+func (k *keyring) verify(signed, sig []byte, now time.Time, quirks Quirks) ([]string, error) {
+	config := packetConfig(now, quirks)
+	md, err := openpgp.VerifyDetachedSignatureReader(k.EntityList, bytes.NewReader(signed), bytes.NewReader(sig), config)
+	if errors.Is(err, pgperrors.ErrUnknownIssuer) { // what the library says when there is no signature packet at all
+		return nil, fmt.Errorf("%w: no signature packet", ErrBadSignature)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrBadSignature, err)
+	}
+	if _, err := io.Copy(io.Discard, md.UnverifiedBody); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrBadSignature, err)
+	}
+	var signers []string
+	var failures []error // of known keys
+	var unknown []string
+	for _, c := range md.SignatureCandidates {
+		id := candidateID(c)
+		switch {
+		case c.SignedByEntity == nil:
+			unknown = append(unknown, id)
+		case c.SignatureError != nil || c.SignedBy == nil:
+			failures = append(failures, fmt.Errorf("key %s: %w", id, signatureError(c.SignatureError)))
+		default:
+			if err := keyValid(c.SignedBy, now, config, quirks); err != nil {
+				failures = append(failures, fmt.Errorf("key %s: %w", id, err))
+				continue
+			}
+			signers = append(signers, fmt.Sprintf("%X", c.SignedBy.PublicKey.Fingerprint))
+		}
+	}
+	switch {
+	case len(signers) > 0:
+		return signers, nil
+	case len(failures) > 0:
+		return nil, errors.Join(failures...)
+	}
+	return nil, fmt.Errorf("%w: %s, searched in %s", ErrUnknownKey, strings.Join(unknown, ", "), k)
+}
+
+// packetConfig narrows what the library accepts: no MD5, SHA-1 or RIPEMD-160 over the text, no MD5 within keys, RSA of 2048 bits, no DSA; a suite's quirks widen it again.
+func packetConfig(now time.Time, quirks Quirks) *packet.Config {
+	config := &packet.Config{
+		Time:                        func() time.Time { return now },
+		MinRSABits:                  2047, // a 2048-bit modulus may have a leading zero bit
+		RejectPublicKeyAlgorithms:   map[packet.PublicKeyAlgorithm]bool{packet.PubKeyAlgoElGamal: true, packet.PubKeyAlgoDSA: true},
+		RejectHashAlgorithms:        map[crypto.Hash]bool{crypto.MD5: true, crypto.RIPEMD160: true},
+		RejectMessageHashAlgorithms: map[crypto.Hash]bool{crypto.MD5: true, crypto.RIPEMD160: true, crypto.SHA1: true},
+	}
+	if quirks.WeakKeys {
+		config.MinRSABits = 1023
+		config.RejectPublicKeyAlgorithms = map[packet.PublicKeyAlgorithm]bool{packet.PubKeyAlgoElGamal: true}
+		config.RejectMessageHashAlgorithms = map[crypto.Hash]bool{crypto.MD5: true}
+		config.InsecureAllowAllKeyFlagsWhenMissing = true
+	}
+	return config
+}
+
+// keyValid tells whether the key that made a good signature is still one to rely on now, not only when it signed: apt refuses what an expired or revoked key signed.
+func keyValid(key *openpgp.Key, now time.Time, config *packet.Config, quirks Quirks) error {
+	if now.IsZero() || quirks.ExpiredKeys {
+		return nil
+	}
+	if _, err := key.Entity.VerifyPrimaryKey(now, config); err != nil {
+		return fmt.Errorf("%w: %v", ErrKeyExpired, err)
+	}
+	for i := range key.Entity.Subkeys {
+		s := &key.Entity.Subkeys[i]
+		if !bytes.Equal(s.PublicKey.Fingerprint, key.PublicKey.Fingerprint) {
+			continue
+		}
+		if _, err := s.Verify(now, config); err != nil {
+			return fmt.Errorf("%w: %v", ErrKeyExpired, err)
+		}
+	}
+	return nil
+}
+
+// signatureError puts the library's errors into ours.
+func signatureError(err error) error {
+	switch {
+	case err == nil:
+		return ErrBadSignature
+	case errors.Is(err, pgperrors.ErrKeyExpired), errors.Is(err, pgperrors.ErrKeyRevoked), errors.Is(err, pgperrors.ErrSignatureExpired):
+		return fmt.Errorf("%w: %v", ErrKeyExpired, err)
+	}
+	return fmt.Errorf("%w: %v", ErrBadSignature, err)
+}
+
+// candidateID names the key a signature says it is by: its fingerprint, or the long key id where the signature has only that.
+func candidateID(c *openpgp.SignatureCandidate) string {
+	if len(c.IssuerFingerprint) > 0 {
+		return fmt.Sprintf("%X", c.IssuerFingerprint)
+	}
+	return fmt.Sprintf("%016X", c.IssuerKeyId)
+}
