@@ -126,7 +126,7 @@ func (p *relationParser) relation() (Relation, error) {
 	case r.Name == "" && strings.HasPrefix(p.text[p.pos:], "${"):
 		return r, p.fail(start, "%s: substitution variables do not hold in build relations", p.rest(start))
 	case r.Name == "" || !isAlnum(r.Name[0]):
-		if p.done() {
+		if r.Name == "" && p.done() {
 			return r, p.fail(start, "ends where the name of a package is expected")
 		}
 		return r, p.fail(start, "%s: expected the name of a package", p.rest(start))

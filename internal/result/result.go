@@ -1,0 +1,222 @@
+// Package result is the machine-readable outcome of one build: result.json, which lies beside the artefacts.
+//
+// Its schema has a number. Fields may be added under the same number; a field that changes its meaning, its unit or its name makes a new one. The package holds the types and writes
+// them; what stands in them is gathered by internal/build.
+package result
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Schema is the number of the format that this package writes.
+const Schema = 1
+
+// Result is one build. Times are UTC (RFC 3339), durations seconds, sizes bytes; hashes are lower-case hexadecimal.
+type Result struct {
+	Schema  int    `json:"schema"`
+	Program string `json:"program"` // "nsbuild 0.1.0"
+
+	Source  Source  `json:"source"`
+	Target  Target  `json:"target"`
+	Inputs  Inputs  `json:"inputs"`
+	Outcome Outcome `json:"outcome"`
+
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+	Stages   []Stage   `json:"stages"` // in the order in which they ran
+
+	Use       Use        `json:"use"`
+	Isolation Isolation  `json:"isolation"`
+	Strays    []Stray    `json:"strays,omitempty"`
+	Artefacts []Artefact `json:"artefacts"`
+	Log       string     `json:"log,omitempty"` // path of the .build file
+	Checks    []Check    `json:"checks,omitempty"`
+}
+
+// Source says what was built.
+type Source struct {
+	Name      string    `json:"name"`
+	Version   string    `json:"version"`             // with its epoch
+	From      string    `json:"from"`                // what the user asked for: a path, a URL, a name
+	Format    string    `json:"format,omitempty"`    // "3.0 (quilt)"
+	Signature string    `json:"signature,omitempty"` // "good", "unknown-key", "doubtful", "unsigned"
+	Signer    string    `json:"signer,omitempty"`
+	Key       string    `json:"key,omitempty"` // fingerprint
+	Files     []Hashed  `json:"files,omitempty"`
+	Changelog time.Time `json:"changelog_date,omitzero"`
+}
+
+// Target says for what it was built.
+type Target struct {
+	Distribution string   `json:"distribution"`
+	BuildArch    string   `json:"build_arch"`
+	HostArch     string   `json:"host_arch"`
+	BuildType    string   `json:"build_type"` // as dpkg-buildpackage --build takes it
+	Profiles     []string `json:"profiles,omitempty"`
+	Options      []string `json:"deb_build_options,omitempty"`
+}
+
+// Inputs are everything that the build was made from, but the source: what a repetition needs.
+type Inputs struct {
+	Base         Base      `json:"base"`
+	Releases     []Release `json:"releases,omitempty"`
+	Layer        Layer     `json:"layer"`
+	Dependencies []Package `json:"dependencies,omitempty"` // what was installed for the build, beyond the base
+}
+
+// Base is the base that was used.
+type Base struct {
+	Name       string `json:"name"`
+	Generation int    `json:"generation,omitempty"`
+	Digest     string `json:"digest,omitempty"` // of its installed set
+}
+
+// Release is an archive suite whose indices were used.
+type Release struct {
+	URI    string    `json:"uri"`
+	Suite  string    `json:"suite"`
+	Date   time.Time `json:"date,omitzero"`
+	SHA256 string    `json:"sha256,omitempty"` // of the Release file's signed text
+}
+
+// Layer is the dependency layer.
+type Layer struct {
+	Key    string `json:"key,omitempty"`
+	Cached bool   `json:"cached"` // it was there already
+}
+
+// Package is a binary package.
+type Package struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Arch    string `json:"arch"`
+	SHA256  string `json:"sha256,omitempty"`
+}
+
+// Outcome is how it ended.
+type Outcome struct {
+	Status    string  `json:"status"`               // sbuild's word: successful, attempted, given-back, failed, skipped
+	FailStage string  `json:"fail_stage,omitempty"` // sbuild's name of the stage
+	Error     string  `json:"error,omitempty"`
+	Hint      string  `json:"hint,omitempty"`
+	Exit      int     `json:"exit"`             // exit status of dpkg-buildpackage; 0 when it did not run
+	Signal    int     `json:"signal,omitempty"` // that ended it
+	Causes    []Cause `json:"causes,omitempty"` // of a failure, the most probable first
+}
+
+// Cause is a probable cause of a failure.
+type Cause struct {
+	Kind string `json:"kind"`
+	Line int    `json:"line"` // of the log
+	Text string `json:"text"`
+}
+
+// Stage is one stage of the build and its time.
+type Stage struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+	Failed  bool    `json:"failed,omitempty"`
+}
+
+// Use is what the build used of the machine.
+type Use struct {
+	SpaceKiB   int64   `json:"space_kib"`             // of the tree and the artefacts; -1 when it is not known
+	PeakMemory int64   `json:"peak_memory,omitempty"` // bytes
+	UserTime   float64 `json:"user_seconds,omitempty"`
+	SystemTime float64 `json:"system_seconds,omitempty"`
+	Downloaded int64   `json:"downloaded"` // bytes
+	OOMKills   int     `json:"oom_kills,omitempty"`
+}
+
+// Isolation is how the jail was made.
+type Isolation struct {
+	Rung    string `json:"rung"`    // of the ladder of privilege
+	Scratch string `json:"scratch"` // "tmpfs", "disk", "copy"
+	Network bool   `json:"network"` // true only when it was asked for
+	Host    string `json:"hostname,omitempty"`
+}
+
+// Stray is a process that was still running when the build ended.
+type Stray struct {
+	PID     int    `json:"pid"` // as seen in the jail
+	Command string `json:"command"`
+	Parent  string `json:"parent,omitempty"`
+}
+
+// Hashed is a file and its hash.
+type Hashed struct {
+	Name   string `json:"name"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256,omitempty"`
+}
+
+// Artefact is a file that the build left.
+type Artefact struct {
+	Hashed
+	Kind string `json:"kind"` // "deb", "udeb", "changes", "buildinfo", "dsc", "other"
+	Path string `json:"path"`
+}
+
+// Check is one check after the build: lintian, autopkgtest, piuparts.
+type Check struct {
+	Name    string  `json:"name"`
+	Outcome string  `json:"outcome"` // "pass", "warn", "fail", "skipped"
+	Detail  string  `json:"detail,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Write stores a result at path, in one step: whoever reads path sees the old result or this one. Result.Schema is set.
+func Write(path string, r *Result) (err error) {
+	r.Schema = Schema
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("writing %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+		}
+	}()
+	if err := errors.Join(f.Chmod(0o644), writeAll(f, append(text, '\n')), f.Sync()); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func writeAll(w io.Writer, p []byte) error {
+	_, err := w.Write(p)
+	return err
+}
+
+// Read reads a result. One of a later schema is refused: its fields may mean something else.
+func Read(path string) (*Result, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	var r Result
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if r.Schema < 1 || r.Schema > Schema {
+		return nil, fmt.Errorf("reading %s: it has schema %d, this program knows 1 to %d", path, r.Schema, Schema)
+	}
+	return &r, nil
+}
