@@ -23,19 +23,19 @@ type Changes struct {
 
 // Buildinfo is a .buildinfo file (deb-buildinfo(5)): what a build was made of and with.
 type Buildinfo struct {
-	Path           string
-	Signature      Signature
-	Source         string
-	SourceVersion  Version
-	Version        Version
-	Architecture   []string
-	BuildArch      string
-	BuildPath      string    // "" when it is not recorded
-	BuildTainted   []string  // Build-Tainted-By
-	Installed      Relations // Installed-Build-Depends: each "name (= version)"
-	Files          []File
-	Paragraph      *Paragraph
-	EnvironmentRaw string // the Environment field as it stands
+	Path          string
+	Signature     Signature
+	Source        string
+	SourceVersion Version
+	Version       Version
+	Architecture  []string
+	BuildArch     string
+	BuildPath     string    // "" when it is not recorded
+	BuildTainted  []string  // Build-Tainted-By
+	Installed     Relations // Installed-Build-Depends: each "name (= version)"
+	Files         []File
+	Paragraph     *Paragraph
+	Environment   []string // each "NAME=value"
 }
 
 // artefactHint is what to do about files of a build that do not hold together.
@@ -97,7 +97,9 @@ func ParseBuildinfo(name string, r io.Reader, keys Keyrings) (*Buildinfo, error)
 			return err
 		}
 		b.BuildTainted = strings.Fields(p.Get("Build-Tainted-By"))
-		b.EnvironmentRaw = p.Get("Environment")
+		if b.Environment, err = p.environment(); err != nil {
+			return err
+		}
 		if f := p.Field("Installed-Build-Depends"); f != nil {
 			if b.Installed, err = p.relations(f); err != nil {
 				return err
@@ -112,6 +114,30 @@ func ParseBuildinfo(name string, r io.Reader, keys Keyrings) (*Buildinfo, error)
 		return nil, refuse(fault.Attempted, artefactHint, err)
 	}
 	return b, nil
+}
+
+// environment reads lines NAME="value", in which a backslash stands before " and \.
+func (p *Paragraph) environment() ([]string, error) {
+	f := p.Field("Environment")
+	if f == nil {
+		return nil, nil
+	}
+	var out []string
+	pos := 0
+	for line := range strings.Lines(f.Value) {
+		at := pos
+		pos += len(line)
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=\"")
+		if !ok || name == "" || !strings.HasSuffix(value, "\"") {
+			return nil, p.errorf(f, at, "expected NAME=\"value\", found %s", quote(line))
+		}
+		out = append(out, name+"="+strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(strings.TrimSuffix(value, "\"")))
+	}
+	return out, nil
 }
 
 // sourceAndVersion reads Source, "name" or "name (version)" when the source's version differs, and Version.

@@ -40,6 +40,9 @@ func (s SignatureState) String() string {
 	return stateNames[s]
 }
 
+// MarshalText writes the state's name.
+func (s SignatureState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // Signature is the outcome of looking at a document's signature. A signature by a known key that does not fit the text is not an outcome but an error.
 type Signature struct {
 	State  SignatureState
