@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileOp serves opOpen, opCreate and opMkdir. The tree is hostile: nothing is followed, nothing but a regular file or a directory is handed out.
+// fileOp serves opOpen, opCreate, opMkdir and opLink. The tree is hostile: nothing is followed, nothing but a regular file or a directory is handed out.
 func (p *pid1) fileOp(m *message) (*message, []*os.File, error) {
 	j := p.open
 	if j == nil || j.id != m.Jail {
@@ -40,8 +40,22 @@ func (p *pid1) fileOp(m *message) (*message, []*os.File, error) {
 			return nil, nil, err
 		}
 		return &message{}, []*os.File{f}, nil
+	case opLink:
+		return &message{}, nil, linkBeneath(j.root, name, m.Target)
 	}
 	return &message{}, nil, mkdirBeneath(j.root, name, m)
+}
+
+func linkBeneath(root *os.File, name, target string) error {
+	dir, err := openStrict(root, path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := unix.Symlinkat(target, int(dir.Fd()), path.Base(name)); err != nil {
+		return sysErr("symlink", "/"+name, err)
+	}
+	return sysErr("chown", "/"+name, unix.Fchownat(int(dir.Fd()), path.Base(name), 0, 0, unix.AT_SYMLINK_NOFOLLOW))
 }
 
 // openStrict opens name beneath root and follows no link at all.

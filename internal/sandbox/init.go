@@ -128,7 +128,7 @@ func (p *pid1) handle(m *message, files []*os.File) (*message, []*os.File, error
 		return &message{PID: pid}, nil, err
 	case opSignal:
 		return &message{}, nil, p.signal(m.Handle, syscall.Signal(m.Signal))
-	case opOpen, opCreate, opMkdir:
+	case opOpen, opCreate, opMkdir, opLink:
 		return p.fileOp(m)
 	}
 	return nil, nil, fmt.Errorf("PID 1 knows no request %q", m.Op)

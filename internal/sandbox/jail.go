@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
+	"time"
 )
 
 // Jail is one open jail of a holder.
@@ -75,6 +77,63 @@ func (j *Jail) Run(ctx context.Context, c Command) (Status, error) {
 	return p.Wait(ctx)
 }
 
+// strayGrace is how long the output of a command that has ended is still waited for: what it left running may hold its pipe for ever.
+const strayGrace = 500 * time.Millisecond
+
+// RunTo runs a command as Run does and copies its standard output and standard error to a writer each; they may be the same. It returns when the command has ended and its
+// output was read; what its leftover processes say later is lost.
+func (j *Jail) RunTo(ctx context.Context, c Command, stdout, stderr io.Writer) (Status, error) {
+	var err error
+	var pumps []*pump
+	if c.Stdout, err = startPump(&pumps, stdout); err == nil {
+		c.Stderr = c.Stdout
+		if stderr != stdout {
+			c.Stderr, err = startPump(&pumps, stderr)
+		}
+	}
+	var p *Process
+	if err == nil {
+		p, err = j.Start(c)
+	}
+	for _, pump := range pumps {
+		pump.w.Close()
+	}
+	var status Status
+	if err == nil {
+		status, err = p.Wait(ctx)
+	}
+	for _, pump := range pumps {
+		err = errors.Join(err, pump.finish())
+	}
+	return status, err
+}
+
+// pump copies a pipe to a writer.
+type pump struct {
+	r, w *os.File
+	done chan error
+}
+
+func startPump(pumps *[]*pump, to io.Writer) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p := &pump{r, w, make(chan error, 1)}
+	go func() { _, err := io.Copy(to, r); p.done <- err }()
+	*pumps = append(*pumps, p)
+	return w, nil
+}
+
+func (p *pump) finish() error {
+	err := p.r.SetReadDeadline(time.Now().Add(strayGrace))
+	copied := <-p.done
+	if errors.Is(copied, os.ErrDeadlineExceeded) {
+		copied = nil
+	}
+	return errors.Join(err, copied, p.r.Close())
+}
+
 // Process is a running command.
 type Process struct {
 	h      *Holder
@@ -116,6 +175,12 @@ func (j *Jail) Create(path string, mode os.FileMode, uid, gid int) (*os.File, er
 // Mkdir makes a directory beneath the jail's root, with its missing parents (those belong to jail root, mode 0755).
 func (j *Jail) Mkdir(path string, mode os.FileMode, uid, gid int) error {
 	_, _, err := j.h.call(&message{Op: opMkdir, Jail: j.id, Path: path, Mode: uint32(mode.Perm()), UID: uid, GID: gid})
+	return err
+}
+
+// Symlink makes a symbolic link beneath the jail's root, owned by jail root. target is taken as it is.
+func (j *Jail) Symlink(target, path string) error {
+	_, _, err := j.h.call(&message{Op: opLink, Jail: j.id, Path: path, Target: target})
 	return err
 }
 

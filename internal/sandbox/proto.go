@@ -30,6 +30,7 @@ const (
 	opOpen   op = "open"   // open a file beneath the jail's root
 	opCreate op = "create" // create a file beneath the jail's root
 	opMkdir  op = "mkdir"  // make a directory beneath the jail's root
+	opLink   op = "link"   // make a symbolic link beneath the jail's root
 )
 
 // message is the one frame of the protocol: requests carry an ID that the answer repeats; events have ID 0.
@@ -48,6 +49,7 @@ type message struct {
 	Status  *Status     `json:",omitempty"`
 	Signal  int         `json:",omitempty"`
 	Path    string      `json:",omitempty"`
+	Target  string      `json:",omitempty"` // of a symbolic link
 	Mode    uint32      `json:",omitempty"`
 	UID     int         `json:",omitempty"`
 	GID     int         `json:",omitempty"`

@@ -113,35 +113,12 @@ func sh(t testing.TB, j *Jail, script string) (string, Status) {
 
 func run(t testing.TB, j *Jail, c Command) (string, Status) {
 	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Stdout, c.Stderr = w, w
-	p, err := j.Start(c)
-	w.Close()
-	if err != nil {
-		r.Close()
-		t.Fatal(err)
-	}
 	var out bytes.Buffer
-	copied := make(chan error, 1)
-	go func() { _, err := io.Copy(&out, r); copied <- err }()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	st, err := p.Wait(ctx)
+	st, err := j.RunTo(ctx, c, &out, &out)
 	if err != nil {
 		t.Fatal(err)
-	}
-	select {
-	case err := <-copied:
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Close()
-	case <-time.After(200 * time.Millisecond): // a stray holds the pipe; what it says is not ours
-		r.Close()
-		<-copied
 	}
 	return out.String(), st
 }
@@ -292,6 +269,12 @@ func TestFiles(t *testing.T) {
 	f.Close()
 	if out, _ := sh(t, j, "stat -c '%u:%g %a' /build /build/in /build/in/file"); out != "0:0 755\n1000:1000 700\n1000:1001 600\n" {
 		t.Errorf("owners and modes: %q", out)
+	}
+	if err := j.Symlink("/opt", "build/opt"); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := sh(t, j, "readlink /build/opt; stat -c %u /build/opt"); out != "/opt\n0\n" {
+		t.Errorf("symbolic link: %q", out)
 	}
 	sh(t, j, "ln -s /etc /build/link; ln -s file /build/in/l; mkfifo /build/pipe; cd /build/in && ln /build/in/file hard")
 	for _, bad := range []string{"build/link/passwd", "build/in/l", "build/pipe", "build/link", "proc/self/root/etc/passwd"} {

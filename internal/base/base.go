@@ -1,0 +1,509 @@
+// Package base keeps bases on disk: names, generations, locks and what is recorded about each.
+//
+// A base is a directory tree owned by mapped ids, never written to once it is there. A change makes a new generation beside it, which one rename makes the current one; builds
+// that use an older generation keep it until they end. What a tree contains, and how it is made, is left to internal/bootstrap and internal/build.
+//
+//	STATE/bases/NAME/lock           held by who makes a generation
+//	STATE/bases/NAME/current        a symbolic link to the generation in use
+//	STATE/bases/NAME/gen-3/lock     shared by the generation's users
+//	STATE/bases/NAME/gen-3/manifest.json
+//	STATE/bases/NAME/gen-3/tree/    the root directory
+//	STATE/bases/NAME/draft-…/       being made, or left by a maker that was killed
+package base
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox"
+)
+
+// ManifestVersion is the format of manifest.json that this package writes; it reads no other.
+const ManifestVersion = 1
+
+// Manifest is what is recorded about a generation.
+type Manifest struct {
+	Format       int           `json:"format"`
+	Suite        string        `json:"suite"`
+	Distribution string        `json:"distribution"`
+	Arch         string        `json:"architecture"`
+	Variant      string        `json:"variant"`
+	Bootstrapper string        `json:"bootstrapper"` // "native", "debootstrap" or "mmdebstrap"
+	Include      []string      `json:"include,omitempty"`
+	Mirror       string        `json:"mirror,omitempty"` // as the user gave it; empty when it was found
+	IDs          sandbox.IDMap `json:"ids"`
+	Created      time.Time     `json:"created"`
+	Releases     []Release     `json:"releases"`
+	Packages     []Package     `json:"packages"`
+}
+
+// Release is a suite's Release file that the generation was made from, or last compared with.
+type Release struct {
+	URI    string    `json:"uri"`
+	Suite  string    `json:"suite"`
+	Date   time.Time `json:"date"`
+	SHA256 string    `json:"sha256"`
+	Keys   []string  `json:"keys,omitempty"` // fingerprints that signed it
+}
+
+// Package is an installed package.
+type Package struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Arch    string `json:"architecture"`
+}
+
+// Store is the directory of all bases.
+type Store struct{ dir string }
+
+// Open opens the store below a state directory and makes what is missing. Only its owner may enter it.
+func Open(state string) (*Store, error) {
+	dir := filepath.Join(state, "bases")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fault.Wrap(fault.Internal, "set NSBUILD_STATE to a directory that can be written", fmt.Errorf("making the state directory: %w", err))
+	}
+	return &Store{dir}, nil
+}
+
+// Dir is where the bases are.
+func (s *Store) Dir() string { return s.dir }
+
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$`)
+
+// CheckName tells whether name can name a base.
+func CheckName(name string) error {
+	if !validName.MatchString(name) {
+		return fault.New(fault.Usage, "use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit", "%q cannot be the name of a base", name)
+	}
+	return nil
+}
+
+// Generation is a generation in use: it stays while it is not closed.
+type Generation struct {
+	Name     string
+	Number   int
+	Manifest Manifest
+	dir      string
+	lock     *os.File
+}
+
+// Tree is the generation's root directory.
+func (g *Generation) Tree() string { return filepath.Join(g.dir, "tree") }
+
+// Close ends the use.
+func (g *Generation) Close() error { return g.lock.Close() }
+
+// ErrNone means that there is no base of this name.
+var ErrNone = errors.New("no such base")
+
+// Use takes the current generation of a base into use.
+func (s *Store) Use(name string) (*Generation, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	for {
+		target, err := os.Readlink(filepath.Join(s.dir, name, "current"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, s.none(name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("base %s: %w", name, err)
+		}
+		g, err := s.open(name, target)
+		if errors.Is(err, fs.ErrNotExist) {
+			// Replaced and deleted between the two looks, or damaged: then the link still says the same.
+			if again, _ := os.Readlink(filepath.Join(s.dir, name, "current")); again == target {
+				return nil, fault.Wrap(fault.Internal, "nsbuild remove "+name+" && nsbuild create "+name, fmt.Errorf("base %s is damaged: %w", name, err))
+			}
+			continue
+		}
+		return g, err
+	}
+}
+
+func (s *Store) none(name string) error {
+	names, err := s.Names()
+	if err != nil {
+		return err
+	}
+	hint := "nsbuild create " + name
+	if len(names) > 0 {
+		hint += "   (there are: " + strings.Join(names, ", ") + ")"
+	}
+	return fault.Wrap(fault.Internal, hint, fmt.Errorf("base %s: %w", name, ErrNone))
+}
+
+func (s *Store) open(name, generation string) (*Generation, error) {
+	number, err := strconv.Atoi(strings.TrimPrefix(generation, "gen-"))
+	if err != nil {
+		return nil, fmt.Errorf("base %s: its current generation is called %q", name, generation)
+	}
+	g := &Generation{Name: name, Number: number, dir: filepath.Join(s.dir, name, generation)}
+	if g.lock, err = lockFile(filepath.Join(g.dir, "lock"), unix.LOCK_SH|unix.LOCK_NB, 0); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) { // being deleted: as good as gone
+			err = fs.ErrNotExist
+		}
+		return nil, err
+	}
+	if g.Manifest, err = readManifest(g.dir); err != nil {
+		g.lock.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+func readManifest(dir string) (Manifest, error) {
+	var m Manifest
+	name := filepath.Join(dir, "manifest.json")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(data, &m); err != nil {
+		return m, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if m.Format != ManifestVersion {
+		return m, fmt.Errorf("%s has format %d; this nsbuild reads format %d", name, m.Format, ManifestVersion)
+	}
+	return m, nil
+}
+
+// UpdateManifest replaces what is recorded about a generation, for a Release that was compared with it and changes nothing in it.
+func (g *Generation) UpdateManifest(m Manifest) error {
+	if err := writeManifest(g.dir, m); err != nil {
+		return err
+	}
+	g.Manifest = m
+	return nil
+}
+
+func writeManifest(dir string, m Manifest) error {
+	m.Format = ManifestVersion
+	data, err := json.MarshalIndent(m, "", "\t")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".manifest-")
+	if err != nil {
+		return fmt.Errorf("recording the base: %w", err)
+	}
+	_, err = f.Write(append(data, '\n'))
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, "manifest.json"))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("recording the base: %w", err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// lockFile opens a file and locks it with flock(2). The lock ends with the descriptor, so with its holder, however that dies.
+func lockFile(name string, how, create int) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|create, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), how)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, &os.PathError{Op: "lock", Path: name, Err: err}
+	}
+	// A lock on a file that was deleted meanwhile guards nothing.
+	var held, there unix.Stat_t
+	if err := errors.Join(unix.Fstat(int(f.Fd()), &held), unix.Stat(name, &there)); err != nil || held.Ino != there.Ino || held.Dev != there.Dev {
+		f.Close()
+		return nil, &os.PathError{Op: "lock", Path: name, Err: syscall.ENOENT}
+	}
+	return f, nil
+}
+
+// Names lists the bases, sorted.
+func (s *Store) Names() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing bases: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if _, err := os.Readlink(filepath.Join(s.dir, e.Name(), "current")); err == nil {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Draft is a generation being made. It ends with Commit or Discard.
+type Draft struct {
+	store *Store
+	name  string
+	dir   string
+	lock  *os.File
+}
+
+// Begin starts a generation of a base. There is one maker at a time: when another is at work, waiting is called once and Begin waits for its end.
+func (s *Store) Begin(ctx context.Context, name string, waiting func()) (*Draft, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	lock, err := s.lockBase(ctx, name, waiting)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(filepath.Join(s.dir, name), "draft-")
+	if err == nil {
+		var gen *os.File
+		if gen, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR|os.O_EXCL, 0o600); err == nil {
+			err = gen.Close()
+		}
+	}
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("base %s: %w", name, err)
+	}
+	return &Draft{store: s, name: name, dir: dir, lock: lock}, nil
+}
+
+func (s *Store) lockBase(ctx context.Context, name string, waiting func()) (*os.File, error) {
+	for {
+		if err := os.MkdirAll(filepath.Join(s.dir, name), 0o700); err != nil {
+			return nil, fmt.Errorf("base %s: %w", name, err)
+		}
+		lock, err := lockFile(filepath.Join(s.dir, name, "lock"), unix.LOCK_EX|unix.LOCK_NB, os.O_CREATE)
+		switch {
+		case err == nil:
+			return lock, nil
+		case errors.Is(err, fs.ErrNotExist): // removed under our hands
+			continue
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return nil, fmt.Errorf("base %s: %w", name, err)
+		}
+		if waiting != nil {
+			waiting()
+			waiting = nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// Tree is where the draft's root directory is to be made.
+func (d *Draft) Tree() string { return filepath.Join(d.dir, "tree") }
+
+// Commit makes the draft the current generation.
+func (d *Draft) Commit(m Manifest) (int, error) {
+	defer d.lock.Close()
+	if err := writeManifest(d.dir, m); err != nil {
+		return 0, err
+	}
+	// The lock file of the base itself is what others wait for.
+	root := filepath.Join(d.store.dir, d.name)
+	number, err := nextGeneration(root)
+	if err != nil {
+		return 0, err
+	}
+	generation := "gen-" + strconv.Itoa(number)
+	if err := os.Rename(d.dir, filepath.Join(root, generation)); err != nil {
+		return 0, fmt.Errorf("base %s: %w", d.name, err)
+	}
+	link := filepath.Join(root, "current")
+	if err := os.Remove(link + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	if err := os.Symlink(generation, link+".new"); err != nil {
+		return 0, fmt.Errorf("base %s: %w", d.name, err)
+	}
+	if err := os.Rename(link+".new", link); err != nil {
+		return 0, fmt.Errorf("base %s: %w", d.name, err)
+	}
+	return number, nil
+}
+
+func nextGeneration(root string) (int, error) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return 0, err
+	}
+	last := 0
+	for _, e := range entries {
+		if n, err := strconv.Atoi(strings.TrimPrefix(e.Name(), "gen-")); err == nil && n > last {
+			last = n
+		}
+	}
+	return last + 1, nil
+}
+
+// Discard deletes the draft, with the holder of its ids, and the base's directory when nothing else is in it.
+func (d *Draft) Discard(ctx context.Context, h *sandbox.Holder) error {
+	defer d.lock.Close()
+	if err := h.RemoveTree(ctx, d.dir); err != nil {
+		return fmt.Errorf("base %s: deleting what was made of it: %w", d.name, err)
+	}
+	return removeIfEmpty(filepath.Join(d.store.dir, d.name))
+}
+
+// removeIfEmpty deletes a base's directory that has only its lock left. The lock must be held.
+func removeIfEmpty(root string) error {
+	entries, err := os.ReadDir(root)
+	if err != nil || len(entries) > 1 || len(entries) == 1 && entries[0].Name() != "lock" {
+		return err
+	}
+	if err := os.Remove(filepath.Join(root, "lock")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// Somebody may have begun to make the base again.
+	if err := os.Remove(root); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Remove deletes a base with all its generations. One that is in use by a build is an error.
+func (s *Store) Remove(ctx context.Context, name string, h *sandbox.Holder) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	root := filepath.Join(s.dir, name)
+	if _, err := os.Lstat(root); errors.Is(err, fs.ErrNotExist) {
+		return s.none(name)
+	}
+	lock, err := lockFile(filepath.Join(root, "lock"), unix.LOCK_EX|unix.LOCK_NB, os.O_CREATE)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fault.New(fault.Internal, "wait for it, or stop it", "base %s is being made or updated by another nsbuild", name)
+	}
+	if err != nil {
+		return fmt.Errorf("base %s: %w", name, err)
+	}
+	defer lock.Close()
+	current, err := os.Readlink(filepath.Join(root, "current"))
+	if err == nil {
+		busy, err := inUse(filepath.Join(root, current))
+		if err != nil {
+			return fmt.Errorf("base %s: %w", name, err)
+		}
+		if busy {
+			return fault.New(fault.Internal, "wait for the builds and shells that use it", "base %s is in use", name)
+		}
+		if err := os.Remove(filepath.Join(root, "current")); err != nil {
+			return fmt.Errorf("base %s: %w", name, err)
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("base %s: %w", name, err)
+	}
+	if err := s.sweep(ctx, root, h); err != nil {
+		return err
+	}
+	return removeIfEmpty(root)
+}
+
+// inUse tells whether somebody holds a generation.
+func inUse(dir string) (bool, error) {
+	lock, err := lockFile(filepath.Join(dir, "lock"), unix.LOCK_EX|unix.LOCK_NB, 0)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return false, lock.Close()
+}
+
+// Stale lists the bases that have something for Sweep to delete. It is cheap.
+func (s *Store) Stale() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing bases: %w", err)
+	}
+	var stale []string
+	for _, e := range entries {
+		root := filepath.Join(s.dir, e.Name())
+		inside, err := os.ReadDir(root)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listing bases: %w", err)
+		}
+		current, _ := os.Readlink(filepath.Join(root, "current")) // none: everything there is stale
+		left := slices.ContainsFunc(inside, func(e fs.DirEntry) bool { return e.IsDir() && e.Name() != current })
+		if left || current == "" {
+			stale = append(stale, e.Name())
+		}
+	}
+	return stale, nil
+}
+
+// Sweep deletes what killed makers left of a base, and generations that were replaced and that nobody uses any more. A base that is being made is left alone.
+func (s *Store) Sweep(ctx context.Context, name string, h *sandbox.Holder) error {
+	root := filepath.Join(s.dir, name)
+	lock, err := lockFile(filepath.Join(root, "lock"), unix.LOCK_EX|unix.LOCK_NB, os.O_CREATE)
+	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("base %s: %w", name, err)
+	}
+	defer lock.Close()
+	if err := s.sweep(ctx, root, h); err != nil {
+		return err
+	}
+	return removeIfEmpty(root)
+}
+
+// sweep is Sweep with the base's lock held.
+func (s *Store) sweep(ctx context.Context, root string, h *sandbox.Holder) error {
+	current, err := os.Readlink(filepath.Join(root, "current"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || e.Name() == current {
+			continue
+		}
+		dir := filepath.Join(root, e.Name())
+		lock, err := lockFile(filepath.Join(dir, "lock"), unix.LOCK_EX|unix.LOCK_NB, 0)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			continue
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		err = h.RemoveTree(ctx, dir)
+		if lock != nil {
+			lock.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("deleting %s: %w", dir, err)
+		}
+	}
+	return nil
+}
