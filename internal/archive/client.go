@@ -183,6 +183,9 @@ func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have fun
 		return path, err
 	}
 	if err := c.download(ctx, part, b); err != nil {
+		if fi, statErr := part.Stat(); statErr == nil && fi.Size() == 0 {
+			os.Remove(part.Name()) // nothing in it to resume
+		}
 		return "", diskError(c.opt.CacheDir, err)
 	}
 	path, err := finish(part)

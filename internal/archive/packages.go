@@ -42,10 +42,11 @@ func (c *Client) Packages(ctx context.Context, r *Release, component, arch strin
 			return err
 		}
 		repo := r.repo
-		err = eachParagraph(ctx, path, func(s *scanner) error {
+		label := repo.String() + ": " + name
+		err = eachParagraph(ctx, path, label, func(s *scanner) error {
 			p, err := parsePackage(s)
 			if err != nil {
-				return withHint(fmt.Errorf("%s: %s: %w", repo, name, err))
+				return withHint(fmt.Errorf("%s: %w", label, err))
 			}
 			p.Repo = &repo
 			return fn(p)
@@ -74,8 +75,8 @@ func packagesNames(repo Repo, st *releaseState, components, archs []string) []st
 	return out
 }
 
-// eachParagraph calls fn for each paragraph of a file.
-func eachParagraph(ctx context.Context, path string, fn func(*scanner) error) error {
+// eachParagraph calls fn for each paragraph of a file; label is what errors call it.
+func eachParagraph(ctx context.Context, path, label string, fn func(*scanner) error) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("cache: %w", err)
@@ -91,7 +92,7 @@ func eachParagraph(ctx context.Context, path string, fn func(*scanner) error) er
 		}
 	}
 	if s.err != nil {
-		return fmt.Errorf("%s: %w", path, s.err)
+		return withHint(fmt.Errorf("%s: %w", label, s.err))
 	}
 	return nil
 }

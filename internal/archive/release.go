@@ -249,8 +249,7 @@ func (st *releaseState) checkName(r Repo) error {
 // checkDates compares Date and Valid-Until with the clock.
 func (st *releaseState) checkDates(v validity, now time.Time) error {
 	if v.checkDate && st.date.After(now.Add(v.future)) {
-		return failf("set this machine's clock; or, if its time cannot be trusted, Acquire::Check-Date \"false\"; in /etc/apt/apt.conf.d",
-			"%w: %s, and the clock here says %s", ErrFuture, st.date.Format(time.RFC1123), now.UTC().Format(time.RFC1123))
+		return futureError(st.date, now)
 	}
 	if !v.checkUntil {
 		return nil
@@ -274,4 +273,9 @@ func (st *releaseState) checkDates(v validity, now time.Time) error {
 			"%w: it was valid until %s", ErrExpired, until.Format(time.RFC1123))
 	}
 	return nil
+}
+
+func futureError(date, now time.Time) error {
+	return failf("set this machine's clock; or, if its time cannot be trusted, Acquire::Check-Date \"false\"; in /etc/apt/apt.conf.d",
+		"%w: %s, and the clock here says %s", ErrFuture, date.UTC().Format(time.RFC1123), now.UTC().Format(time.RFC1123))
 }

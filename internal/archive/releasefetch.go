@@ -208,7 +208,9 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 		}
 		data, a, err := c.get(ctx, r, maxRelease)
 		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrRefused) {
-			last = errors.Join(last, err)
+			if last == nil || errors.Is(err, ErrNotFound) { // some mirrors refuse what they do not have
+				last = err
+			}
 			continue
 		}
 		if err != nil {
@@ -297,11 +299,11 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 	if err != nil {
 		return nil, nil, err
 	}
-	now := c.opt.Now()
-	if !c.opt.Host.validity(repo.options, "").checkDate {
+	now, v := c.opt.Now(), c.opt.Host.validity(repo.options, "")
+	if !v.checkDate {
 		now = time.Time{}
 	}
-	if signers, err = ring.verify(signed, sig, now, repo.Quirks); err != nil {
+	if signers, err = ring.verify(signed, sig, now, v.future, repo.Quirks); err != nil {
 		return nil, nil, err
 	}
 	return text, signers, nil

@@ -67,7 +67,7 @@ func (c *Client) sources(ctx context.Context, r *Release, component string, fn f
 	if err != nil {
 		return err
 	}
-	return eachParagraph(ctx, path, fn)
+	return eachParagraph(ctx, path, r.repo.String()+": "+name, fn)
 }
 
 // parseSource makes a SourcePackage of the current paragraph.

@@ -43,9 +43,13 @@ func splitClearsigned(data []byte) (text, signed, sig []byte, err error) {
 }
 
 // verify checks that one of the signatures in sig (binary packets) over signed is good and by a key of the ring that is valid now. It returns the fingerprints of the keys
-// whose signatures are. The zero time leaves out every comparison with the clock.
-func (k *keyring) verify(signed, sig []byte, now time.Time, quirks Quirks) ([]string, error) {
-	config := packetConfig(now, quirks)
+// whose signatures are. A signature may be dated ahead of now by as much as skew. The zero time leaves out every comparison with the clock.
+func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, quirks Quirks) ([]string, error) {
+	latest := now
+	if !now.IsZero() {
+		latest = now.Add(skew)
+	}
+	config := packetConfig(latest, quirks)
 	md, err := openpgp.VerifyDetachedSignatureReader(k.EntityList, bytes.NewReader(signed), bytes.NewReader(sig), config)
 	if errors.Is(err, pgperrors.ErrUnknownIssuer) { // what the library says when there is no signature packet at all
 		return nil, fmt.Errorf("%w: no signature packet", ErrBadSignature)
@@ -65,7 +69,7 @@ func (k *keyring) verify(signed, sig []byte, now time.Time, quirks Quirks) ([]st
 		case c.SignedByEntity == nil:
 			unknown = append(unknown, id)
 		case c.SignatureError != nil || c.SignedBy == nil:
-			failures = append(failures, fmt.Errorf("key %s: %w", id, signatureError(c.SignatureError)))
+			failures = append(failures, fmt.Errorf("key %s: %w", id, signatureError(c, latest)))
 		default:
 			if err := keyValid(c.SignedBy, now, config, quirks); err != nil {
 				failures = append(failures, fmt.Errorf("key %s: %w", id, err))
@@ -78,7 +82,7 @@ func (k *keyring) verify(signed, sig []byte, now time.Time, quirks Quirks) ([]st
 	case len(signers) > 0:
 		return signers, nil
 	case len(failures) > 0:
-		return nil, errors.Join(failures...)
+		return nil, worst(failures)
 	}
 	return nil, fmt.Errorf("%w: %s, searched in %s", ErrUnknownKey, strings.Join(unknown, ", "), k)
 }
@@ -121,11 +125,24 @@ func keyValid(key *openpgp.Key, now time.Time, config *packet.Config, quirks Qui
 	return nil
 }
 
+// worst picks the error to show: a signature that is not over this text comes before one whose key is merely too old.
+func worst(failures []error) error {
+	for _, err := range failures {
+		if errors.Is(err, ErrBadSignature) {
+			return err
+		}
+	}
+	return failures[0]
+}
+
 // signatureError puts the library's errors into ours.
-func signatureError(err error) error {
+func signatureError(c *openpgp.SignatureCandidate, latest time.Time) error {
+	err := c.SignatureError
 	switch {
 	case err == nil:
 		return ErrBadSignature
+	case errors.Is(err, pgperrors.ErrSignatureExpired) && c.CorrespondingSig != nil && c.CorrespondingSig.CreationTime.After(latest):
+		return futureError(c.CorrespondingSig.CreationTime, latest)
 	case errors.Is(err, pgperrors.ErrKeyExpired), errors.Is(err, pgperrors.ErrKeyRevoked), errors.Is(err, pgperrors.ErrSignatureExpired):
 		return fmt.Errorf("%w: %v", ErrKeyExpired, err)
 	}
