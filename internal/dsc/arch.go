@@ -58,6 +58,10 @@ func wildcardTuple(name string) (tuple, bool) {
 		wild = wild || p == "any"
 	}
 	if !wild {
+		// dpkg still reads "linux-amd64" as "amd64"; mesa and fio write it so.
+		if len(parts) == 2 && parts[0] == "linux" {
+			name = parts[1]
+		}
 		t, ok := architectures()[name]
 		return t, ok
 	}

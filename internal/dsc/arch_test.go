@@ -19,7 +19,7 @@ func TestMatchArch(t *testing.T) {
 		{"kfreebsd-amd64", "any-amd64", true}, {"kfreebsd-amd64", "kfreebsd-any", true}, {"x32", "any-amd64", true}, {"x32", "amd64", false},
 		{"armhf", "any-arm", true}, {"armel", "any-arm", true}, {"armhf", "any-armhf", false}, {"armhf", "eabihf-any-any-arm", true}, {"armel", "eabihf-any-any-arm", false},
 		{"musl-linux-amd64", "musl-any-any", true}, {"amd64", "musl-any-any", false}, {"amd64", "gnu-any-any", true}, {"amd64", "gnu-linux-any", true},
-		{"amd64", "any-any", true}, {"amd64", "all", false}, {"all", "all", true}, {"all", "any", true}, {"all", "linux-any", false},
+		{"amd64", "any-any", true}, {"amd64", "linux-amd64", true}, {"amd64", "linux-i386", false}, {"hurd-amd64", "linux-amd64", false}, {"amd64", "all", false}, {"all", "all", true}, {"all", "any", true}, {"all", "linux-any", false},
 		{"s390x", "s390x", true}, {"s390x", "s390", false}, {"loong64", "any-loong64", true}, {"notanarch", "linux-any", false}, {"notanarch", "notanarch", true},
 		{"amd64", "any-notacpu", false}, {"mint-m68k", "mint-any", true}, {"amd64", "", false}, {"amd64", "any-any-any-any-any", false},
 	} {
@@ -48,7 +48,7 @@ func TestMatchArchAsDpkg(t *testing.T) {
 		}
 	}
 	patterns := []string{"any", "linux-any", "hurd-any", "kfreebsd-any", "any-amd64", "any-i386", "any-arm", "any-arm64", "any-mips64el", "musl-any-any", "gnu-any-any", "gnu-linux-any",
-		"musl-linux-any", "uclibc-any-any", "eabihf-any-any-any", "eabi-any-any-arm", "any-any-linux-any", "abi64-gnu-linux-any", "bsd-any-any", "amd64", "armhf", "x32"}
+		"musl-linux-any", "uclibc-any-any", "eabihf-any-any-any", "eabi-any-any-arm", "any-any-linux-any", "abi64-gnu-linux-any", "bsd-any-any", "amd64", "armhf", "x32", "linux-amd64", "linux-armhf"}
 	program := `use Dpkg::Arch qw(debarch_is); while (<STDIN>) { chomp; my ($a, $p) = split / /; print debarch_is($a, $p) ? "1\n" : "0\n" }`
 	var in strings.Builder
 	for _, a := range archs {
