@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	neturl "net/url"
 	"strings"
 	"time"
 )
@@ -44,7 +45,7 @@ func (c *Client) aptLists(ctx context.Context, r *Release, st *releaseState, com
 	}
 	var out []ListFile
 	for _, p := range st.paths {
-		out = append(out, ListFile{Name: listName(repo.dist() + p.name), Path: p.path, ModTime: when})
+		out = append(out, ListFile{Name: listName(repo.aptDist() + p.name), Path: p.path, ModTime: when})
 	}
 	for _, name := range packagesNames(repo, st, components, archs) {
 		path, err := c.Index(ctx, r, name)
@@ -54,12 +55,21 @@ func (c *Client) aptLists(ctx context.Context, r *Release, st *releaseState, com
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, ListFile{Name: listName(repo.dist() + name), Path: path, ModTime: st.date})
+		out = append(out, ListFile{Name: listName(repo.aptDist() + name), Path: path, ModTime: st.date})
 	}
 	return out, nil
 }
 
-// listName turns a URL into the name apt gives to what it downloaded from there: without scheme and login, what is special quoted as %xx, slashes as underscores.
+// aptDist is dist as apt writes it: a flat repository's "./" stays.
+func (r Repo) aptDist() string {
+	if r.flat() {
+		return r.URI + "/" + r.Suite
+	}
+	return r.dist()
+}
+
+// listName turns a URL into the name apt gives to what it downloaded from there: without scheme, login and the brackets of an IPv6 address, percent signs resolved, then what
+// is special quoted as %xx and slashes made underscores.
 func listName(url string) string {
 	_, rest, ok := strings.Cut(url, ":")
 	if !ok {
@@ -67,8 +77,11 @@ func listName(url string) string {
 	}
 	if r, ok := strings.CutPrefix(rest, "//"); ok {
 		host, path, _ := strings.Cut(r, "/")
-		host = host[strings.LastIndexByte(host, '@')+1:]
+		host = strings.NewReplacer("[", "", "]", "").Replace(host[strings.LastIndexByte(host, '@')+1:])
 		rest = host + "/" + path
+	}
+	if plain, err := neturl.PathUnescape(rest); err == nil {
+		rest = plain
 	}
 	var out strings.Builder
 	for _, ch := range []byte(rest) {
