@@ -48,7 +48,7 @@ var rules = []rule{
 		regexp.MustCompile(`fatal error: Killed signal terminated program (\S+)|virtual memory exhausted|[Cc]annot allocate memory|std::bad_alloc|\b[Oo]ut of memory\b|Killed$`),
 		"memory ran out: build with fewer jobs (-j), or give the build more memory"},
 	{KindUnsatisfied, 90, []string{"unmet dependencies", "but it is not installable", "but it is not going to be installed", "Unable to satisfy"}, nil, "the build dependencies cannot be satisfied"},
-	{KindPatch, 85, []string{"FAILED -- saving rejects", "does not apply", "hunk FAILED", "hunks FAILED"}, nil, "a patch does not apply"},
+	{KindPatch, 85, []string{"FAILED -- saving rejects", "Hunk #"}, regexp.MustCompile(`saving rejects|^Hunk #\d+ FAILED`), "a patch does not apply"},
 	{KindSource, 84, []string{"dpkg-source: error"}, regexp.MustCompile(`^dpkg-source: error: (.+)$`), "dpkg-source failed: $1"},
 	{KindHeader, 80, []string{"No such file or directory"}, regexp.MustCompile(`(?:fatal )?error: ([^ :]+\.(?:h|hh|hpp|hxx|inc|ipp)): No such file or directory`),
 		"the header $1 is missing: a build dependency may be"},
@@ -56,12 +56,15 @@ var rules = []rule{
 	{KindDependency, 78, []string{"ModuleNotFoundError", "ImportError", "No module named"}, regexp.MustCompile(`No module named '?([A-Za-z0-9_.]+)'?`), "the Python module $1 is missing: a build dependency may be"},
 	{KindDependency, 78, []string{"Can't locate"}, regexp.MustCompile(`Can't locate (\S+\.pm) in @INC`), "the Perl module $1 is missing: a build dependency may be"},
 	{KindDependency, 78, []string{"No package '", "Package '", "was not found in the pkg-config"}, regexp.MustCompile(`(?:No package '([^']+)' found|Package '?([^' ,]+)'?,? (?:required by|was not found))`), "pkg-config does not know $1$2: a build dependency may be missing"},
-	{KindDependency, 77, []string{"Could NOT find", "Could not find a package configuration file"}, regexp.MustCompile(`(?:Could NOT find (\S+)|package configuration file provided by "([^"]+)")`),
-		"CMake does not find $1$2: a build dependency may be missing"},
+	// "-- Could NOT find" is what CMake says of what is optional.
+	{KindDependency, 77, []string{"Could NOT find"}, regexp.MustCompile(`^(?:CMake Error: |  )Could NOT find (\S+)`), "CMake does not find $1: a build dependency may be missing"},
+	{KindDependency, 68, []string{"Could not find a package configuration file"}, regexp.MustCompile(`package configuration file provided by "([^"]+)"`),
+		"CMake does not find $1: a build dependency may be missing"},
 	{KindDependency, 77, []string{"cannot find package", "no required module provides"}, regexp.MustCompile(`(?:cannot find package "([^"]+)"|no required module provides package (\S+))`), "the Go package $1$2 is missing: a build dependency may be"},
 	{KindDependency, 77, []string{"Cannot find module"}, regexp.MustCompile(`Cannot find module '([^']+)'`), "the Node module $1 is missing: a build dependency may be"},
 	{KindDependency, 77, []string{"Unmet build dependencies"}, regexp.MustCompile(`Unmet build dependencies: (.+)$`), "build dependencies are not installed: $1"},
 	{KindDependency, 76, []string{"not found"}, regexp.MustCompile(`(?:/bin/sh: \d+: |bash: (?:line \d+: )?|make(?:\[\d+\])?: )([A-Za-z0-9_.+/-]+): (?:command )?not found$`), "the command $1 is missing: a build dependency may be"},
+	{KindDependency, 76, []string{"No such file or directory"}, regexp.MustCompile(`^make(?:\[\d+\])?: ([A-Za-z0-9_.+-]+): No such file or directory$`), "the command $1 is missing: a build dependency may be"},
 	{KindDependency, 74, []string{"configure: error: "}, regexp.MustCompile(`configure: error: (.+)$`), "configure gave up: $1"},
 	{KindInstallFile, 75, []string{"Cannot find (any matches for)", "missing files, aborting"}, regexp.MustCompile(`Cannot find \(any matches for\) "([^"]+)"`),
 		"a file that debian/*.install names was not built: $1"},
@@ -74,8 +77,8 @@ var rules = []rule{
 	{KindNetwork, 60, []string{"resolve host", "name resolution", "getaddrinfo", "etwork is unreachable", "Name or service not known", "dial tcp", "Failed to establish a new connection", "Could not connect", "nodename nor servname"},
 		regexp.MustCompile(`(?i)(?:could not|couldn't|unable to|cannot) resolve|name resolution|getaddrinfo|network is unreachable|name or service not known|dial tcp|establish a new connection|could not connect|servname`),
 		"something tried to use the network, which a build has not"},
-	{KindTest, 50, []string{"dh_auto_test: error", "tests failed", "FAILED (", "FAIL:", "--- FAIL", "Failed tests", "test failed", "FAILED: ", "failures="}, regexp.MustCompile(
-		`dh_auto_test: error|\b[1-9]\d* tests? failed\b|^FAILED \(|^(?:# )?FAIL: +([1-9]\S*|\D\S*)|^\s*--- FAIL: (\S+)|^\s*(?:Failed tests?|test failed)`), "tests fail"},
+	{KindTest, 50, []string{"dh_auto_test: error", "tests failed", "test failed", "Failed test", "failed", "FAIL"}, regexp.MustCompile(
+		`dh_auto_test: error|\b[1-9]\d* tests? failed\b|^=+ (?:.*\D)?[1-9]\d* failed|^FAILED \(|^# (?:FAIL|ERROR): +[1-9]|^FAIL: \S|^\s*--- FAIL: \S|^\s*(?:Failed tests?|test failed)`), "tests fail"},
 }
 
 // Explainer looks at the lines of a log, as they are written, for known causes of a failure. It keeps one line per rule, so that its memory is bounded. What it finds means nothing

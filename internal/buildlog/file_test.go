@@ -1,0 +1,125 @@
+package buildlog
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/fault"
+)
+
+func TestCreate(t *testing.T) {
+	dir := t.TempDir()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const name = "greet_1.0_amd64-2026-11-24T07:51:05Z.build"
+	if err := os.Symlink(secret, filepath.Join(dir, name)); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"one", "two"} { // the second replaces a log of the same second
+		f, err := Create(dir, "greet", "1.0", "amd64", clock(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Path != filepath.Join(dir, name) || f.Link != filepath.Join(dir, "greet_1.0_amd64.build") {
+			t.Errorf("%s, %s", f.Path, f.Link)
+		}
+		write(f.Log, text)
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{f.Path, f.Link} {
+			if got, err := os.ReadFile(path); err != nil || string(got) != text+"\n" {
+				t.Errorf("%s: %q, %v", path, got, err)
+			}
+		}
+		if to, err := os.Readlink(f.Link); err != nil || to != name {
+			t.Errorf("the link leads to %s, %v", to, err)
+		}
+	}
+	if got, err := os.ReadFile(secret); err != nil || string(got) != "secret" {
+		t.Errorf("what a symbolic link led to is now %q, %v", got, err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
+func TestCreateErrors(t *testing.T) {
+	if _, err := Create(filepath.Join(t.TempDir(), "none"), "a", "1", "amd64", clock(), Options{}); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	if _, err := Create(t.TempDir(), "../a", "1", "amd64", clock(), Options{}); err == nil || !strings.Contains(err.Error(), "is no file name") {
+		t.Error(err)
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, LinkName("a", "1", "amd64")), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Create(dir, "a", "1", "amd64", clock(), Options{}); err == nil || !strings.Contains(err.Error(), "linking the build log") {
+		t.Error(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	if got := FileName("a", "", "arm64", clock()); got != "a_arm64-2026-11-24T07:51:05Z.build" {
+		t.Error(got)
+	}
+	if got := LinkName("a", "", "arm64"); got != "a_arm64.build" {
+		t.Error(got)
+	}
+}
+
+func TestStatusOf(t *testing.T) {
+	for stage, want := range map[string]Status{
+		StageBuild: Attempted, StageFetchSrc: GivenBack, StageInstallDeps: GivenBack, StageUnpack: GivenBack, StageUnpackedVersion: GivenBack, StageCheckSpace: GivenBack,
+		StageHackBinNMU: GivenBack, StageAptUpdate: GivenBack, StageAptDistUpgrade: Failed, StageCreateSession: Failed, StagePostBuild: Failed, "run-pre-build-commands": Failed,
+	} {
+		if got := StatusOf(stage); got != want {
+			t.Errorf("%s: %s, want %s", stage, got, want)
+		}
+	}
+	for _, tt := range []struct {
+		err  error
+		want Status
+		kind fault.Kind
+		bad  bool
+	}{
+		{nil, Successful, fault.Internal, false},
+		{errors.New("x"), Failed, fault.Internal, true},
+		{fault.New(fault.Attempted, "", "x"), Attempted, fault.Attempted, true},
+		{fault.New(fault.GivenBack, "", "x"), GivenBack, fault.GivenBack, true},
+		{fault.New(fault.Interrupted, "", "x"), Failed, fault.Internal, true},
+	} {
+		got := StatusOfError(tt.err)
+		kind, bad := got.Kind()
+		if got != tt.want || kind != tt.kind || bad != tt.bad {
+			t.Errorf("%v: %s, %v, %v", tt.err, got, kind, bad)
+		}
+	}
+	if _, bad := Skipped.Kind(); bad {
+		t.Error("skipped is an error")
+	}
+}
+
+func TestBuildType(t *testing.T) {
+	for _, tt := range []struct {
+		source, archAny, archAll bool
+		want                     string
+	}{
+		{true, true, true, "full"}, {true, true, false, "source,any"}, {true, false, true, "source,all"}, {true, false, false, "source"},
+		{false, true, true, "binary"}, {false, true, false, "any"}, {false, false, true, "all"}, {false, false, false, ""},
+	} {
+		if got := BuildType(tt.source, tt.archAny, tt.archAll); got != tt.want {
+			t.Errorf("%+v: %q", tt, got)
+		}
+	}
+}
