@@ -5,6 +5,7 @@
 package result
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,12 +31,12 @@ type Result struct {
 
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished"`
-	Stages   []Stage   `json:"stages"` // in the order in which they ran
+	Stages   []Stage   `json:"stages,omitempty"` // in the order in which they ran
 
 	Use       Use        `json:"use"`
 	Isolation Isolation  `json:"isolation"`
 	Strays    []Stray    `json:"strays,omitempty"`
-	Artefacts []Artefact `json:"artefacts"`
+	Artefacts []Artefact `json:"artefacts,omitempty"`
 	Log       string     `json:"log,omitempty"` // path of the .build file
 	Checks    []Check    `json:"checks,omitempty"`
 }
@@ -175,8 +176,11 @@ type Check struct {
 // Write stores a result at path, in one step: whoever reads path sees the old result or this one. Result.Schema is set.
 func Write(path string, r *Result) (err error) {
 	r.Schema = Schema
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(r); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
@@ -188,7 +192,7 @@ func Write(path string, r *Result) (err error) {
 			err = fmt.Errorf("writing %s: %w", path, errors.Join(err, os.Remove(f.Name())))
 		}
 	}()
-	if err := errors.Join(f.Chmod(0o644), writeAll(f, append(text, '\n')), f.Sync()); err != nil {
+	if err := errors.Join(f.Chmod(0o644), writeAll(f, text.Bytes()), f.Sync()); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	if err := f.Close(); err != nil {
