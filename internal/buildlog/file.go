@@ -53,9 +53,7 @@ func Create(dir, pkg, version, arch string, start time.Time, opt Options) (*File
 		return nil, fmt.Errorf("creating the build log: %w", err)
 	}
 	if err := replaceLink(name, out.Link); err != nil {
-		out.f.Close()
-		os.Remove(out.Path)
-		return nil, fmt.Errorf("linking the build log: %w", err)
+		return nil, fmt.Errorf("linking the build log: %w", errors.Join(err, out.f.Close(), os.Remove(out.Path)))
 	}
 	out.Log = New(out.f, opt)
 	return out, nil
@@ -71,8 +69,7 @@ func replaceLink(target, link string) error {
 		return err
 	}
 	if err := os.Rename(tmp, link); err != nil {
-		os.Remove(tmp)
-		return err
+		return errors.Join(err, os.Remove(tmp))
 	}
 	return nil
 }

@@ -17,8 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// real reads a log that sbuild wrote (shortened, with neutral names).
-func real(t *testing.T, name string) *Parsed {
+// sbuilds reads a log that sbuild wrote (shortened, with neutral names).
+func sbuilds(t *testing.T, name string) *Parsed {
 	t.Helper()
 	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
@@ -154,7 +154,7 @@ func TestStructureIsSbuilds(t *testing.T) {
 		equal bool // our log is filtered as the real one is
 	}{{"sbuild-0.89-filtered.build", successful, true}, {"sbuild-0.89.build", successful, false}, {"sbuild-0.85.build", successful, false}, {"sbuild-0.89-failed.build", failing, false}} {
 		t.Run(tt.real, func(t *testing.T) {
-			want := real(t, tt.real)
+			want := sbuilds(t, tt.real)
 			got, err := Read(strings.NewReader(output(Options{}, tt.ours)))
 			if err != nil {
 				t.Fatal(err)

@@ -44,12 +44,12 @@ func Dir(dir string) Opener {
 		if err != nil {
 			return nil, err
 		}
-		if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-			f.Close()
-			if err == nil {
-				err = fmt.Errorf("%s is not a regular file", filepath.Join(dir, name))
-			}
-			return nil, err
+		st, err := f.Stat()
+		if err == nil && !st.Mode().IsRegular() {
+			err = fmt.Errorf("%s is not a regular file", filepath.Join(dir, name))
+		}
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
 		}
 		return f, nil
 	}
