@@ -1,7 +1,10 @@
 package archive
 
 import (
+	"errors"
+	"io/fs"
 	"net/url"
+	"os"
 	"strings"
 )
 
@@ -13,7 +16,15 @@ type authEntry struct {
 }
 
 // readAuth reads a file of auth.conf's format, netrc-like: machine NAME login NAME password WORD.
-func (h *Host) readAuth(file string) []authEntry { return parseAuth(h.read(file)) }
+// A file that only root may read is no concern of an ordinary user's, until a mirror asks for a login: the hint then names the place.
+func (h *Host) readAuth(file string) []authEntry {
+	if f, err := os.Open(file); errors.Is(err, fs.ErrPermission) {
+		return nil
+	} else if err == nil {
+		f.Close()
+	}
+	return parseAuth(h.read(file))
+}
 
 func parseAuth(text string) []authEntry {
 	var words []string

@@ -31,8 +31,11 @@ func (c *Client) Debs(ctx context.Context, packages []*Package) (map[*Package]st
 // EachDeb has the packages' files in the cache and calls fn for each as soon as it is there and verified: one call at a time, in no particular order, while others are
 // still being fetched. Fetching begins in the order of packages. An error of fn ends it and is returned as it is.
 func (c *Client) EachDeb(ctx context.Context, packages []*Package, fn func(p *Package, path string) error) error {
+	seen := map[string]bool{}
 	for _, p := range packages {
-		if size, err := os.Lstat(c.debPath(p)); err != nil || size.Size() != p.Size {
+		path := c.debPath(p)
+		if fi, err := os.Lstat(path); (err != nil || fi.Size() != p.Size) && !seen[path] {
+			seen[path] = true
 			c.opt.Progress(Progress{What: dirDebs, Name: p.String(), Total: p.Size})
 		}
 	}

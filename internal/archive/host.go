@@ -64,11 +64,8 @@ func (h *Host) path(name string) string { return filepath.Join(h.root, name) }
 // read returns a file's text; absence is an empty file, anything else that hinders is a warning.
 func (h *Host) read(file string) string {
 	data, err := os.ReadFile(file)
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			h.warn(err.Error())
-		}
-		return ""
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		h.warn(err.Error())
 	}
 	return string(data)
 }

@@ -324,11 +324,11 @@ func TestKeyring(t *testing.T) {
 	}{
 		{"nothing on the host", nil, Repo{Keyrings: []string{"debian-archive-keyring.gpg"}, hostKeys: true}, "debian-archive-keyring.gpg (embedded)", 9},
 		{"the host's is not older", map[string]string{"usr/share/keyrings/debian-archive-keyring.gpg": string(embedded) + string(fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t))},
-			Repo{Keyrings: []string{"debian-archive-keyring.gpg"}}, "/usr/share/keyrings/debian-archive-keyring.gpg", 10},
+			Repo{Keyrings: []string{"debian-archive-keyring.gpg"}}, "ROOT/usr/share/keyrings/debian-archive-keyring.gpg", 10},
 		{"the host's is older", map[string]string{"usr/share/keyrings/debian-archive-keyring.gpg": own},
-			Repo{Keyrings: []string{"/usr/share/keyrings/debian-archive-keyring.gpg"}}, "debian-archive-keyring.gpg (embedded)", 9},
+			Repo{Keyrings: []string{"debian-archive-keyring.gpg"}}, "debian-archive-keyring.gpg (embedded)", 9},
 		{"another keyring", map[string]string{"etc/apt/keyrings/own.gpg": own, "etc/apt/trusted.gpg.d/v.asc": vendor},
-			Repo{Keyrings: []string{"/etc/apt/keyrings/own.gpg"}, hostKeys: true}, "/etc/apt/keyrings/own.gpg", 1},
+			Repo{Keyrings: []string{"ROOT/etc/apt/keyrings/own.gpg"}, hostKeys: true}, "ROOT/etc/apt/keyrings/own.gpg", 1},
 		{"trusted.gpg.d too", map[string]string{"etc/apt/trusted.gpg.d/v.asc": vendor, "etc/apt/trusted.gpg.d/broken.gpg": "x"},
 			Repo{Keyrings: []string{"debian-archive-keyring.gpg"}, hostKeys: true}, "debian-archive-keyring.gpg (embedded), ROOT/etc/apt/trusted.gpg.d/v.asc", 10},
 		{"not for the primary", map[string]string{"etc/apt/trusted.gpg.d/v.asc": vendor}, Repo{Keyrings: []string{"debian-archive-keyring.gpg"}}, "debian-archive-keyring.gpg (embedded)", 9},
@@ -338,6 +338,9 @@ func TestKeyring(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := hostOf(t, nil, test.files)
+			for i, name := range test.repo.Keyrings {
+				test.repo.Keyrings[i] = strings.ReplaceAll(name, "ROOT", h.root)
+			}
 			k, err := h.keyring(test.repo)
 			if err != nil {
 				t.Fatal(err)

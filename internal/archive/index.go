@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/mikelolasagasti/xz"
+	"golang.org/x/sync/errgroup"
 )
 
 // fastLink is the speed in bytes per second from which the larger, but five times more quickly unpacked gz is preferred to xz: 50 MB of Packages are 8.8 MB as xz and take
@@ -41,6 +42,23 @@ func (c *Client) Index(ctx context.Context, r *Release, name string) (string, er
 		return "", withHint(fmt.Errorf("%s: %w", r.repo, err))
 	}
 	return p, nil
+}
+
+// Prefetch has the Packages files of several suites, in their components, in the cache, all at once: what Packages and AptLists then read. Those that a suite does not list
+// are left out.
+func (c *Client) Prefetch(ctx context.Context, releases []*Release, archs ...string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, r := range releases {
+		for _, name := range packagesNames(r.repo, r.state(), r.repo.Components, archs) {
+			group.Go(func() error {
+				if _, err := c.Index(ctx, r, name); !errors.Is(err, ErrNoIndex) {
+					return err
+				}
+				return nil
+			})
+		}
+	}
+	return group.Wait()
 }
 
 // variants are the compressions we read, in the order of preference on a slow line.
@@ -156,9 +174,9 @@ func (c *Client) unpack(in *os.File, name, ext string, limit int64, want indexFi
 		return "", fmt.Errorf("%s%s: %w: %v", name, ext, ErrSyntax, err)
 	}
 	defer closeReader()
-	out, err := os.CreateTemp(c.opt.CacheDir+"/"+dirPartial, "unpack-")
+	out, err := c.scratch()
 	if err != nil {
-		return "", diskError(c.opt.CacheDir, err)
+		return "", err
 	}
 	defer func() {
 		os.Remove(out.Name()) // fails after the rename, as it should

@@ -87,18 +87,19 @@ func (h *Host) keyring(r Repo) (*keyring, error) {
 	return k, nil
 }
 
-// addKeyring adds the keyring of a file name or, without a directory, of a name among the host's and the embedded keyrings.
+// addKeyring adds the keyring of an absolute file name, as it is, or of a name among the host's and the embedded keyrings.
 func (h *Host) addKeyring(k *keyring, name string) error {
-	base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(name), ".gpg"), ".pgp") + ".gpg"
-	own, err := embeddedKeyrings.ReadFile("keyrings/" + base)
-	isOwn := err == nil && (!filepath.IsAbs(name) || filepath.Dir(name) == "/usr/share/keyrings")
-	file := name
+	file, isOwn := name, false
+	var own []byte
 	if !filepath.IsAbs(name) {
-		file = filepath.Join("/usr/share/keyrings", name)
+		file = h.path(filepath.Join("/usr/share/keyrings", name))
+		data, err := embeddedKeyrings.ReadFile("keyrings/" + name)
+		own, isOwn = data, err == nil
 	}
 	var host openpgp.EntityList
-	data, readErr := os.ReadFile(h.path(file))
+	data, readErr := os.ReadFile(file)
 	if readErr == nil {
+		var err error
 		if host, err = readKeys(data); err != nil {
 			return failf("repair or reinstall that keyring", "keyring %s: %w", file, err)
 		}
@@ -116,12 +117,12 @@ func (h *Host) addKeyring(k *keyring, name string) error {
 	}
 	embedded, err := readKeys(own)
 	if err != nil {
-		return fmt.Errorf("embedded keyring %s: %w", base, err)
+		return fmt.Errorf("embedded keyring %s: %w", name, err)
 	}
 	if readErr == nil && !lastChange(host).Before(lastChange(embedded)) {
 		k.add(host, file)
 	} else {
-		k.add(embedded, base+" (embedded)")
+		k.add(embedded, name+" (embedded)")
 	}
 	return nil
 }

@@ -133,29 +133,35 @@ func (h *Host) choose(r *Repo, primary string, names []string) {
 	if found == nil || r.Quirks.Archived && !exact {
 		return
 	}
-	r.apply(*found, exact)
+	r.apply(h, *found, exact)
 }
 
 // apply takes over a host's source. Trust without a signature holds for the very suite it was given for.
-func (r *Repo) apply(src source, exact bool) {
+func (r *Repo) apply(h *Host, src source, exact bool) {
 	r.URI, r.origin, r.hostKeys = strings.TrimRight(src.uri, "/"), src.file, true
 	r.options = src.options
 	r.Trusted = exact && src.options.trusted != nil && *src.options.trusted
 	if len(src.options.signedBy) > 0 {
-		r.Keyrings = r.narrow(src.options.signedBy)
+		r.Keyrings = r.narrow(h, src.options.signedBy)
 	}
 }
 
 // narrow replaces a suite's own keyrings by those a source names, unless that is the distribution's own keyring file: an old suite needs the removed keys beside it.
-func (r *Repo) narrow(signedBy []string) []string {
-	for _, name := range signedBy {
-		base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(name), ".gpg"), ".pgp") + ".gpg"
-		if filepath.Dir(name) != "/usr/share/keyrings" || base != r.Distribution+"-archive-keyring.gpg" {
-			return signedBy
-		}
-	}
+func (r *Repo) narrow(h *Host, signedBy []string) []string {
 	r.hostKeys = false
-	return r.Keyrings
+	var out []string
+	for _, name := range signedBy {
+		base, ok := strings.CutSuffix(strings.TrimSuffix(filepath.Base(name), ".pgp"), ".gpg")
+		if filepath.Dir(name) == "/usr/share/keyrings" && base == r.Distribution+"-archive-keyring" && (ok || strings.HasSuffix(name, ".pgp")) {
+			out = append(out, r.Keyrings...)
+			continue
+		}
+		if filepath.IsAbs(name) {
+			name = h.path(name)
+		}
+		out = append(out, name)
+	}
+	return out
 }
 
 func (h *Host) reposFromLines(s Suite, lines string) ([]Repo, error) {
@@ -175,7 +181,7 @@ func (h *Host) reposFromLines(s Suite, lines string) ([]Repo, error) {
 		src.uri = uri
 		r := Repo{Suite: src.suite, Components: src.components, Quirks: s.Quirks, Keyrings: s.Keyrings}
 		r.Distribution, r.Security, _ = distributionOf(src.suite)
-		r.apply(src, true)
+		r.apply(&Host{}, src, true) // what the user writes is not below the host's root
 		out = append(out, r)
 	}
 	if len(out) == 0 {

@@ -70,7 +70,8 @@ func Suites() []Suite {
 // loadTable parses the embedded table once.
 var loadTable = sync.OnceValues(func() ([]Suite, error) { return parseSuites(suiteTable) })
 
-// LookupSuite finds a suite by its codename, an alias (stable, unstable), its version (12), or either behind its distribution ("debian:12", "ubuntu:24.04"). The error for
+// LookupSuite finds a suite by its codename, an alias (stable, unstable), its version (12), or either behind its distribution ("debian:12", "ubuntu:24.04"). Names of a suite's
+// parts, as changelogs have them, are understood too: bookworm-security means bookworm, bookworm-proposed-updates adds to it. The error for
 // an unknown name is of kind fault.Usage and names the nearest ones.
 func LookupSuite(name string) (Suite, error) {
 	want, distribution := strings.ToLower(strings.TrimSpace(name)), ""
@@ -78,6 +79,12 @@ func LookupSuite(name string) (Suite, error) {
 		want, distribution = rest, d
 	}
 	suites := Suites()
+	for _, suffix := range []string{"-security", "/updates", "-updates", "-proposed-updates", "-proposed", "-backports-sloppy", "-backports"} {
+		base, ok := strings.CutSuffix(want, suffix)
+		if i := slices.IndexFunc(suites, func(s Suite) bool { return s.named(base) }); ok && i >= 0 && !slices.ContainsFunc(suites, func(s Suite) bool { return s.named(want) }) {
+			return suites[i].part(suffix), nil
+		}
+	}
 	var names []string
 	for _, s := range suites {
 		if distribution != "" && s.Distribution != distribution {
@@ -96,6 +103,17 @@ func LookupSuite(name string) (Suite, error) {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return Suite{}, fault.New(fault.Usage, hint, "suite %q is not known", name)
+}
+
+// part is the suite that a name such as bookworm-security means. -updates and -security are already among the suite's own repositories; the others only add to it.
+func (s Suite) part(suffix string) Suite {
+	switch suffix {
+	case "-security", "/updates", "-updates":
+		return s
+	}
+	over := s
+	over.Name, over.Base, over.Version, over.Aliases, over.Updates, over.Security = s.Name+suffix, s.Name, "", nil, "", ""
+	return over
 }
 
 // named reports whether name is one of the suite's names.

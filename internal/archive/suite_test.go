@@ -29,6 +29,8 @@ func TestLookupSuite(t *testing.T) {
 	for name, want := range map[string]string{
 		"bookworm": "bookworm", "Bookworm": "bookworm", "12": "bookworm", "debian:12": "bookworm", "oldstable": "bookworm", "stable": "trixie", "testing": "forky", "unstable": "sid",
 		"ubuntu:24.04": "noble", "24.04": "noble", "debian:stable": "trixie", "rc-buggy": "experimental", "stable-backports": "trixie-backports",
+		"bookworm-security": "bookworm", "buster/updates": "buster", "stable-updates": "trixie", "trixie-proposed-updates": "trixie-proposed-updates", "noble-proposed": "noble-proposed",
+		"bookworm-backports": "bookworm-backports", "bookworm-backports-sloppy": "bookworm-backports-sloppy",
 	} {
 		if s, err := LookupSuite(name); err != nil || s.Name != want {
 			t.Errorf("%s: %s %v", name, s.Name, err)
