@@ -80,7 +80,7 @@ func TestNames(t *testing.T) {
 
 func TestStatusOf(t *testing.T) {
 	for stage, want := range map[string]Status{
-		StageBuild: Attempted, StageFetchSrc: GivenBack, StageInstallDeps: GivenBack, StageUnpack: GivenBack, StageUnpackedVersion: GivenBack, StageCheckSpace: GivenBack,
+		StageBuild: Attempted, StageArchCheck: Attempted, StageFetchSrc: GivenBack, StageInstallDeps: GivenBack, StageUnpack: GivenBack, StageUnpackedVersion: GivenBack, StageCheckSpace: GivenBack,
 		StageHackBinNMU: GivenBack, StageAptUpdate: GivenBack, StageAptDistUpgrade: Failed, StageCreateSession: Failed, StagePostBuild: Failed, "run-pre-build-commands": Failed,
 	} {
 		if got := StatusOf(stage); got != want {

@@ -48,7 +48,7 @@ const (
 // givenBack and attempted are the stages whose failure is not simply "failed". sbuild also lists names that it no longer uses; they are left out.
 var (
 	givenBack = []string{StageFetchSrc, StageInstallDeps, StageUnpack, StageUnpackedVersion, StageCheckSpace, StageHackBinNMU, StageAptClean, StageAptUpdate, StageAptUpgrade}
-	attempted = []string{StageBuild}
+	attempted = []string{StageBuild, StageArchCheck}
 )
 
 // StatusOf is the status of a build that failed in a stage. A failed check of architectures is "skipped" when there is nothing to build: that the caller knows.
