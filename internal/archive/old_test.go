@@ -1,0 +1,260 @@
+package archive
+
+import (
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/fault"
+)
+
+// TestOldSuites: what a suite's quirks allow is accepted, with a line in the log, and for no other suite.
+func TestOldSuites(t *testing.T) {
+	old := time.Date(2012, 3, 1, 0, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		name    string
+		prepare func(*fakedebian.Suite)
+		quirks  Quirks
+		warns   bool
+	}{
+		{"expired Release", func(s *fakedebian.Suite) { s.ValidUntil = old.AddDate(0, 0, 7) }, Quirks{ExpiredRelease: true}, false},
+		{"no InRelease", func(s *fakedebian.Suite) { s.InRelease = false }, Quirks{NoInRelease: true}, false},
+		{"expired key, SHA-1", func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyExpired) }, Quirks{ExpiredKeys: true, WeakKeys: true}, true},
+		{"DSA", func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyWeakDSA) }, Quirks{WeakKeys: true}, true},
+		{"RSA of 1024 bits", func(s *fakedebian.Suite) { s.Date = time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC); s.Keys = keys(t, fakedebian.KeyWeakRSA) }, Quirks{WeakKeys: true}, true},
+		{"MD5 and gz only", func(s *fakedebian.Suite) {
+			s.Hashes, s.Compressions, s.ByHash = []fakedebian.Hash{fakedebian.MD5}, []fakedebian.Compression{fakedebian.Gzip}, false
+		}, Quirks{WeakHashes: true}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newMirror(t, func(s *fakedebian.Suite) { s.Date = old; test.prepare(s) })
+			m.repo.Keyrings = []string{fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyExpired, fakedebian.KeyWeakDSA, fakedebian.KeyWeakRSA)}
+			if _, _, err := m.all(m.client()); err == nil && !test.quirks.NoInRelease {
+				t.Error("accepted for a modern suite")
+			}
+			m.log.Reset()
+			m.repo.Quirks, m.opt.CacheDir = test.quirks, t.TempDir()
+			_, debs, err := m.all(m.client())
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.checkDebs(debs)
+			if got := strings.Contains(m.log.String(), "accepted because"); got != test.warns {
+				t.Errorf("log: %s", m.log)
+			}
+		})
+	}
+}
+
+// TestTrusted: without verification there is a warning, and everything below the Release file is still checked.
+func TestTrusted(t *testing.T) {
+	m := newMirror(t, func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{} })
+	m.repo.Trusted = true
+	r, debs, err := m.all(m.client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.checkDebs(debs)
+	if len(r.SignedBy()) != 0 || !strings.Contains(m.log.String(), "NOT VERIFIED") {
+		t.Errorf("%q, log: %s", r.SignedBy(), m.log)
+	}
+	m.serve(func(tr *fakedebian.Tree) { tr.Flip(tr.Find("/delta_1.0-1_all.deb"), 100) })
+	m.opt.CacheDir = t.TempDir()
+	if _, _, err := m.all(m.client()); !errors.Is(err, ErrHash) {
+		t.Error(err)
+	}
+}
+
+// TestFlat: a repository without dists/.
+func TestFlat(t *testing.T) {
+	m := newMirror(t, func(s *fakedebian.Suite) { s.ByHash = false })
+	tree := m.a.Tree()
+	dir := t.TempDir()
+	packages := tree.Read("dists/bookworm/main/binary-amd64/Packages.gz")
+	for _, name := range tree.Paths() {
+		if strings.HasPrefix(name, "pool/") {
+			write(t, filepath.Join(dir, name), tree.Read(name))
+		}
+	}
+	write(t, filepath.Join(dir, "Packages.gz"), packages)
+	write(t, filepath.Join(dir, "Release"), []byte("Date: Sat, 21 Nov 2020 09:15:44 UTC\nSHA256:\n "+hexDigest(packages)+" "+itoa(len(packages))+" Packages.gz\n"))
+	m.repo = Repo{URI: "file:" + dir, Suite: "./", Trusted: true}
+	for range 2 { // the second time the cache knows what the index unpacks to
+		c := m.client()
+		r, err := c.Release(t.Context(), m.repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		if err := c.Packages(t.Context(), r, "", "amd64", func(*Package) error { n++; return nil }); err != nil || n != 4 {
+			t.Errorf("%d packages, %v", n, err)
+		}
+	}
+}
+
+func write(t *testing.T, file string, data []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func itoa(n int) string {
+	var b []byte
+	for ; n > 0 || b == nil; n /= 10 {
+		b = append([]byte{byte('0' + n%10)}, b...)
+	}
+	return string(b)
+}
+
+// TestSeparateAll: an archive with an index of its own for Architecture: all.
+func TestSeparateAll(t *testing.T) {
+	st := &releaseState{fields: map[string]string{"architectures": "all amd64"}}
+	if got := packagesNames(Repo{Suite: "x"}, st, []string{"main"}, []string{"amd64"}); len(got) != 2 || got[1] != "main/binary-all/Packages" {
+		t.Errorf("%q", got)
+	}
+	st.fields["no-support-for-architecture-all"] = "Packages"
+	if got := packagesNames(Repo{Suite: "x"}, st, []string{"main"}, []string{"amd64"}); len(got) != 1 {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestTLS: certificates count as apt is told.
+func TestTLS(t *testing.T) {
+	m := newMirror(t, nil)
+	srv := fakedebian.ServeTLS(t, fakedebian.Mounts{"debian": m.a.Tree()})
+	m.repo.URI = srv.URL("debian")
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
+	for _, test := range []struct {
+		conf string
+		want error
+	}{
+		{"", ErrUnreachable},
+		{`Acquire::https::CaInfo "/ca.pem";`, nil},
+		{`Acquire::https::127.0.0.1::CaInfo "/ca.pem";`, nil},
+		{`Acquire::https::Verify-Peer "false";`, nil},
+		{`Acquire::https::CaInfo "/none.pem";`, os.ErrNotExist},
+		{`Acquire::https::CaInfo "/empty.pem";`, ErrSyntax},
+	} {
+		m.opt.Host = hostOf(t, nil, map[string]string{"etc/apt/apt.conf": test.conf, "ca.pem": ca, "empty.pem": "x"})
+		m.opt.CacheDir = t.TempDir()
+		if _, _, err := m.all(m.client()); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v", test.conf, err)
+		}
+	}
+}
+
+// TestRedirectKeepsSecrets: a password goes to the host it is for, and nowhere else.
+func TestRedirectKeepsSecrets(t *testing.T) {
+	m := newMirror(t, nil)
+	var leaked []string
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			leaked = append(leaked, r.URL.Path)
+		}
+		http.Redirect(w, r, m.srv.Server.URL+r.URL.Path+"?back", http.StatusFound)
+	}))
+	defer other.Close()
+	m.srv.RequireAuth("joe", "secret")
+	host := strings.TrimPrefix(m.srv.Server.URL, "http://")
+	m.opt.Host = hostOf(t, nil, map[string]string{"etc/apt/auth.conf": "machine http://" + host + " login joe password secret"})
+	m.srv.Fault("^debian/pool/.*delta", fakedebian.Fault{Redirect: other.URL + "/debian/pool/x", Times: 1})
+	_, _, err := m.all(m.client())
+	if len(leaked) > 0 {
+		t.Errorf("the password went to another host for %q", leaked)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+	m.opt.Host = hostOf(t, nil, map[string]string{"etc/apt/apt.conf": `Acquire::http::AllowRedirect "false";`})
+	m.repo.URI, m.opt.CacheDir = other.URL+"/debian", t.TempDir()
+	if _, _, err := m.all(m.client()); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "AllowRedirect") {
+		t.Error(err)
+	}
+}
+
+func TestDiskFull(t *testing.T) {
+	err := withHint(diskError("/cache", &os.PathError{Op: "write", Path: "/cache/x", Err: syscall.ENOSPC}))
+	if !errors.Is(err, ErrNoSpace) || !strings.Contains(fault.HintOf(err), "/cache") {
+		t.Errorf("%v, %s", err, fault.HintOf(err))
+	}
+	if other := errors.New("x"); diskError("/cache", other) != other { //nolint:errorlint // it must come back as it is
+		t.Error("another error")
+	}
+}
+
+// TestPrune: the longest unused goes first; what is in use, and what can be resumed, stays.
+func TestPrune(t *testing.T) {
+	m := newMirror(t, nil)
+	c := m.client()
+	_, debs, err := m.all(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for p, path := range debs {
+		used := now
+		if p.Package == "delta" {
+			used = now.Add(-time.Hour)
+		}
+		if err := os.Chtimes(path, used, used); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := c.Prune(t.Context(), now.Add(-2*time.Hour), -1); n != 0 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if n, err := c.Prune(t.Context(), time.Time{}, 10000); n < 100000 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	for p, path := range debs {
+		if _, err := os.Stat(path); (err != nil) != (p.Package == "delta") {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+
+	long := now.Add(-30 * 24 * time.Hour)
+	scratch, err := c.scratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer scratch.Close()
+	dead := filepath.Join(m.opt.CacheDir, dirPartial, scratchPrefix+"dead")
+	part := filepath.Join(m.opt.CacheDir, dirPartial, "part")
+	write(t, dead, []byte("x"))
+	write(t, part, []byte("x"))
+	for _, f := range []string{scratch.Name(), dead} {
+		if err := os.Chtimes(f, long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lists, err := filepath.Glob(filepath.Join(m.opt.CacheDir, dirLists, "??", "*"))
+	if err != nil || len(lists) != 2 {
+		t.Fatalf("%q %v", lists, err)
+	}
+	if err := os.Chtimes(lists[0], long, long); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.sweep(); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]bool{scratch.Name(): true, dead: false, part: true, lists[0]: false, lists[1]: true} {
+		if _, err := os.Stat(file); (err == nil) != want {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	if _, _, err := m.all(m.client()); err != nil {
+		t.Error(err)
+	}
+}
