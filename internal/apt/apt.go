@@ -56,8 +56,9 @@ type Apt struct {
 
 // Source is a suite whose lists apt is given.
 type Source struct {
-	Repo  archive.Repo
-	Lists []archive.ListFile
+	Repo    archive.Repo
+	Release *archive.Release
+	Lists   []archive.ListFile
 }
 
 // config overrides what the base may say. Its own lists directory and caches keep ours out of the layer; the lock would be on a directory that nobody else sees.
@@ -204,7 +205,7 @@ func (a *Apt) Provide(w Wanted, file string) error {
 
 // Run has apt do a command for real. Its output goes to log.
 func (a *Apt) Run(ctx context.Context, log io.Writer, args ...string) (sandbox.Status, error) {
-	status, err := a.jail.RunTo(ctx, a.command(append([]string{"-q", "--no-download"}, args...)), log, log)
+	status, err := a.jail.RunTo(ctx, a.command(append([]string{"-q"}, args...)), log, log)
 	if err != nil {
 		return status, fmt.Errorf("running apt: %w", err)
 	}

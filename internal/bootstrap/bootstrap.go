@@ -3,9 +3,13 @@ package bootstrap
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
+	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
 )
 
@@ -13,9 +17,12 @@ import (
 type Options struct {
 	Holder *sandbox.Holder
 	// Tree is an empty directory made by Holder.MakeRoot.
-	Tree string
+	Tree   string
+	Client *archive.Client
 	// DebDir is the directory that the archive client keeps packages in.
 	DebDir string
+	// Releases are the suites that packages are taken from, the suite itself first.
+	Releases []*archive.Release
 
 	Suite   archive.Suite
 	Arch    string
@@ -23,8 +30,12 @@ type Options struct {
 	Include []string
 	// Workers is how many packages are unpacked at once; 0 means one per processor.
 	Workers int
-	// Epoch is the time that nothing in the tree is younger than, and SOURCE_DATE_EPOCH for maintainer scripts: the Release file's date.
+	// Epoch is the time that nothing in the tree is younger than, and SOURCE_DATE_EPOCH for maintainer scripts; default: the date of the newest Release file.
 	Epoch time.Time
+	// Bootstrapper is one of Bootstrappers; default Native.
+	Bootstrapper string
+	// UseDpkg has dpkg unpack the packages. The native bootstrapper does so by itself where its own unpacking would not give what dpkg gives.
+	UseDpkg bool
 
 	// Log receives what the jail's commands say; nil discards it.
 	Log io.Writer
@@ -44,6 +55,14 @@ type Timing struct {
 	Duration time.Duration
 }
 
+// Result is what was made.
+type Result struct {
+	Packages []apt.Package
+	Timings  []Timing
+	// Fallback is why dpkg had to unpack the packages; "" when it did not.
+	Fallback string
+}
+
 func (o *Options) validate() error {
 	switch {
 	case o.Holder == nil || o.Tree == "" || o.DebDir == "":
@@ -53,6 +72,17 @@ func (o *Options) validate() error {
 	}
 	if o.Variant == "" {
 		o.Variant = VariantBuildd
+	}
+	if o.Bootstrapper == "" {
+		o.Bootstrapper = Native
+	}
+	if !slices.Contains(Bootstrappers(), o.Bootstrapper) {
+		return fault.New(fault.Usage, "use one of "+strings.Join(Bootstrappers(), ", "), "unknown bootstrapper %q", o.Bootstrapper)
+	}
+	for _, r := range o.Releases {
+		if r.Date().After(o.Epoch) {
+			o.Epoch = r.Date()
+		}
 	}
 	if o.Log == nil {
 		o.Log = io.Discard

@@ -117,9 +117,11 @@ func (p *pid1) handle(m *message, files []*os.File) (*message, []*os.File, error
 	switch m.Op {
 	case opJail:
 		return answer(p.openJail(m.Spec))
-	case opClose:
-		strays, err := p.closeJail(m.Jail)
+	case opStop:
+		strays, err := p.stopJail(m.Jail)
 		return &message{Strays: strays}, nil, err
+	case opClose:
+		return &message{}, nil, p.closeJail(m.Jail)
 	case opExec:
 		pid, err := p.exec(m, files)
 		return &message{PID: pid}, nil, err
@@ -211,7 +213,7 @@ func (p *pid1) applet(c *Command, files []*os.File) (int, error) {
 
 // exec has the helper start a command in the jail.
 func (p *pid1) exec(m *message, files []*os.File) (int, error) {
-	if p.open == nil {
+	if p.open == nil || p.open.helper == nil {
 		return 0, errors.New("no jail is open")
 	}
 	p.mu.Lock()
@@ -408,20 +410,34 @@ func jailIDCount() (int, error) {
 	return 0, errors.New("the sandbox has no ids for its jail")
 }
 
-// closeJail ends the open jail.
-func (p *pid1) closeJail(id int) ([]Stray, error) {
+// stopJail ends every process of the open jail. Its root stays mounted, and nothing changes in it any more.
+func (p *pid1) stopJail(id int) ([]Stray, error) {
 	j := p.open
 	if j == nil || j.id != id {
 		return nil, errors.New("this jail is not open")
+	}
+	if j.helper == nil {
+		return nil, nil
 	}
 	strays, err := listStrays(j.pid)
 	if err != nil {
 		return nil, err
 	}
+	j.helper.close()
+	j.helper = nil
+	killAll()
+	return strays, nil
+}
+
+// closeJail unmounts a stopped jail.
+func (p *pid1) closeJail(id int) error {
+	j := p.open
+	if j == nil || j.id != id || j.helper != nil {
+		return errors.New("this jail is not open, or not stopped")
+	}
 	p.open = nil
 	j.release()
-	killAll()
-	return strays, unmountTree(j.target)
+	return unmountTree(j.target)
 }
 
 func (j *openJail) release() {

@@ -196,11 +196,23 @@ func (j *Jail) file(m *message) (*os.File, error) {
 	return files[0], nil
 }
 
-// Close ends the jail: it lists what still runs, kills it, and unmounts the root. The upper directory stays, frozen, as a possible lower of the next jail.
-func (j *Jail) Close() ([]Stray, error) {
-	answer, _, err := j.h.call(&message{Op: opClose, Jail: j.id})
+// Stop ends the jail's processes: it lists what still runs, and kills it. Open goes on working, on files that nobody can change any more. A second call lists nothing.
+func (j *Jail) Stop() ([]Stray, error) {
+	answer, _, err := j.h.call(&message{Op: opStop, Jail: j.id})
 	if err != nil {
-		return nil, fmt.Errorf("closing a jail: %w", err)
+		return nil, fmt.Errorf("stopping a jail: %w", err)
 	}
 	return answer.Strays, nil
+}
+
+// Close stops the jail and unmounts its root. The upper directory stays, frozen, as a possible lower of the next jail.
+func (j *Jail) Close() ([]Stray, error) {
+	strays, err := j.Stop()
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := j.h.call(&message{Op: opClose, Jail: j.id}); err != nil {
+		return nil, fmt.Errorf("closing a jail: %w", err)
+	}
+	return strays, nil
 }

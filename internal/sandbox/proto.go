@@ -22,7 +22,8 @@ const (
 	opHello  op = "hello"  // PID 1 → caller: running, waiting for its id maps
 	opSetup  op = "setup"  // caller → PID 1: HolderSpec; helper: jail setup
 	opJail   op = "jail"   // open a jail
-	opClose  op = "close"  // close the jail: list strays, kill all, unmount
+	opStop   op = "stop"   // end the jail's processes: list strays, kill all
+	opClose  op = "close"  // unmount the stopped jail
 	opExec   op = "exec"   // run a command in the jail
 	opApplet op = "applet" // run an applet in H
 	opExit   op = "exit"   // event: a command ended

@@ -24,6 +24,8 @@ func builtinApplet(name string) Applet {
 		})
 	case appletRemoveTree:
 		return onTree(os.RemoveAll)
+	case appletCopyTree:
+		return copyTreeApplet
 	}
 	return nil
 }

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/pflag"
+
+	"nsbuild/internal/archive"
+	"nsbuild/internal/base"
+	"nsbuild/internal/build"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/progress"
+	"nsbuild/internal/sandbox"
+)
+
+// app is what the verbs share: the global flags, and the environment that is opened when a verb needs it.
+type app struct {
+	stdout, stderr *os.File
+
+	quiet, verbose, debug bool
+	offline, refresh      bool
+	refreshAfter          time.Duration
+	stateDir, cacheDir    string
+
+	env *build.Env
+}
+
+func (a *app) addFlags(f *pflag.FlagSet) {
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "show no progress")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "show the output of what runs in the sandbox")
+	f.BoolVar(&a.debug, "debug", false, "log what is done, for reports of bugs")
+	f.BoolVar(&a.offline, "offline", false, "use what is cached, fetch nothing")
+	f.BoolVar(&a.refresh, "refresh", false, "ask the mirror for new lists now")
+	f.DurationVar(&a.refreshAfter, "refresh-after", 10*time.Minute, "how old lists may be before the mirror is asked")
+	f.StringVar(&a.stateDir, "state-dir", "", "directory of the bases (NSBUILD_STATE; default ~/.local/share/nsbuild, of root /var/lib/nsbuild)")
+	f.StringVar(&a.cacheDir, "cache-dir", "", "directory of downloads (NSBUILD_CACHE; default ~/.cache/nsbuild, of root /var/cache/nsbuild)")
+}
+
+// directory chooses one of our directories: the flag, our variable, root's place, the XDG variable, the place below the home directory (XDG Base Directory Specification).
+func directory(flag, ours, roots, xdg, below string) (string, error) {
+	switch {
+	case flag != "":
+		return filepath.Abs(flag)
+	case os.Getenv(ours) != "":
+		return filepath.Abs(os.Getenv(ours))
+	case filepath.IsAbs(os.Getenv(xdg)):
+		return filepath.Join(os.Getenv(xdg), "nsbuild"), nil
+	case os.Geteuid() == 0:
+		return roots, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fault.Wrap(fault.Usage, "set "+ours, err)
+	}
+	return filepath.Join(home, below, "nsbuild"), nil
+}
+
+// open makes the environment of a verb that works with bases.
+func (a *app) open(ctx context.Context) (*build.Env, error) {
+	state, err := directory(a.stateDir, "NSBUILD_STATE", "/var/lib/nsbuild", "XDG_DATA_HOME", ".local/share")
+	if err != nil {
+		return nil, err
+	}
+	cache, err := directory(a.cacheDir, "NSBUILD_CACHE", "/var/cache/nsbuild", "XDG_CACHE_HOME", ".cache")
+	if err != nil {
+		return nil, err
+	}
+	ids, err := sandbox.ResolveIDs()
+	if err != nil {
+		return nil, err
+	}
+	e := &build.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids, Meter: &build.Meter{}}
+	e.Progress = progress.New(a.stderr, progress.Options{Quiet: a.quiet})
+	e.Log = a.logger(e.Progress)
+	if e.Store, err = base.Open(state); err != nil {
+		return nil, err
+	}
+	if e.Host, err = archive.ReadHost("/"); err != nil {
+		return nil, err
+	}
+	after := a.refreshAfter
+	if a.refresh {
+		after = -1
+	}
+	if e.Client, err = archive.NewClient(archive.Options{
+		CacheDir: cache, Host: e.Host, Log: e.Log, Offline: a.offline, RefreshAfter: after, Progress: e.Meter.Progress,
+	}); err != nil {
+		return nil, err
+	}
+	a.env = e
+	if err := e.OpenScratch(ctx); err != nil {
+		return nil, fmt.Errorf("preparing the state directory: %w", err)
+	}
+	return e, nil
+}
+
+// logger is the one logger, on the stream that progress owns.
+func (a *app) logger(p *progress.Progress) *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(p.Writer())
+	log.SetFormatter(&lineFormatter{})
+	switch {
+	case a.debug:
+		log.SetLevel(logrus.DebugLevel)
+	case a.quiet:
+		log.SetLevel(logrus.ErrorLevel)
+	}
+	return log
+}
+
+// lineFormatter writes log lines for people: "nsbuild: warning: …".
+type lineFormatter struct{}
+
+func (*lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
+	text := "nsbuild: "
+	if e.Level != logrus.InfoLevel {
+		text += e.Level.String() + ": "
+	}
+	text += e.Message
+	for _, k := range []string{"url", "attempt", "error"} {
+		if v, ok := e.Data[k]; ok {
+			text += fmt.Sprintf(" %s=%v", k, v)
+		}
+	}
+	return []byte(text + "\n"), nil
+}
+
+// close ends the environment.
+func (a *app) close(ctx context.Context) error {
+	if a.env == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	return errors.Join(a.env.CloseScratch(ctx), a.env.Client.Close(), a.env.Progress.Close())
+}

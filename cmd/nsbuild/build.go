@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nsbuild/internal/build"
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/fault"
+)
+
+// buildOptions are the flags of build, under sbuild's names where the meaning is the same.
+type buildOptions struct {
+	build.Options
+	archAll, noArchAll, archAny, noArchAny bool
+	profiles                               string
+	jobs                                   int
+}
+
+func newBuild(a *app) *cobra.Command {
+	var o buildOptions
+	c := &cobra.Command{
+		Use:   "build SOURCE...",
+		Short: "Build source packages",
+		Long: `build builds source packages, each in a sandbox without network over a throwaway layer.
+
+SOURCE is a .dsc, the URL of a .dsc, a source directory (or '.'), or the name of a package, which is fetched from the suite:
+NAME or NAME=VERSION. The base of the suite is made when it is missing, and updated when the suite has newer packages of it.
+
+The results go to the current directory (for a source directory that is the current one: its parent), or to --output. Their
+paths are printed on standard output; the log is PACKAGE_VERSION_ARCH.build.
+` + exitHelp,
+		Example: "  nsbuild build hello\n  nsbuild build -d trixie foo_1.2-3.dsc\n  nsbuild build .",
+		Args:    rangeArgs(1, -1, "which source?"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.build(c.Context(), args, &o)
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&o.Suite, "dist", "d", "", "suite to build for (default: a source directory's changelog, else this machine's own suite)")
+	f.StringVar(&o.Base, "base", "", "base to build over (default: the suite's)")
+	f.StringVarP(&o.Output, "output", "o", "", "directory for the results")
+	f.StringVar(&o.Mirror, "mirror", "", "mirror for a base that is to be made")
+	f.BoolVarP(&o.archAll, "arch-all", "A", false, "build architecture-independent packages (default)")
+	f.BoolVar(&o.noArchAll, "no-arch-all", false, "build no architecture-independent packages")
+	f.BoolVar(&o.archAny, "arch-any", false, "build architecture-dependent packages (default)")
+	f.BoolVar(&o.noArchAny, "no-arch-any", false, "build no architecture-dependent packages")
+	f.BoolVarP(&o.Source, "source", "s", false, "build the source package too")
+	f.StringVarP(&o.profiles, "profiles", "P", "", "build profiles, separated by commas")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "processes that one build may use (default: processors and memory decide)")
+	f.StringVar(&o.Scratch, "scratch", "auto", "where the build writes: auto, tmpfs or disk")
+	f.StringVar(&o.Result, "result", "", "write a machine-readable result to this file")
+	return c
+}
+
+// complete checks the flags against each other and fills in what follows from them.
+func (o *buildOptions) complete(verbose bool) error {
+	switch {
+	case o.archAll && o.noArchAll:
+		return fault.New(fault.Usage, "", "--arch-all and --no-arch-all contradict each other")
+	case o.archAny && o.noArchAny:
+		return fault.New(fault.Usage, "", "--arch-any and --no-arch-any contradict each other")
+	case o.Scratch != "auto" && o.Scratch != "tmpfs" && o.Scratch != "disk":
+		return fault.New(fault.Usage, "use auto, tmpfs or disk", "--scratch %q", o.Scratch)
+	case o.jobs < 0:
+		return fault.New(fault.Usage, "", "--jobs %d: at least one is needed", o.jobs)
+	}
+	o.ArchAll, o.ArchAny = !o.noArchAll, !o.noArchAny
+	if !o.ArchAll && !o.ArchAny && !o.Source {
+		return fault.New(fault.Usage, "", "--no-arch-all and --no-arch-any leave nothing to build")
+	}
+	for p := range strings.FieldsFuncSeq(o.profiles, func(r rune) bool { return r == ',' || r == ' ' }) {
+		o.Profiles = append(o.Profiles, p)
+	}
+	if o.jobs > 0 {
+		o.Options.Options = append(o.Options.Options, fmt.Sprintf("parallel=%d", o.jobs))
+	}
+	o.Verbose = verbose
+	return nil
+}
+
+// build builds one source after the other; the first failure does not stop the others, and the last failure's status counts.
+func (a *app) build(ctx context.Context, sources []string, o *buildOptions) error {
+	if err := o.complete(a.verbose); err != nil {
+		return err
+	}
+	if o.Result != "" && len(sources) > 1 {
+		return fault.New(fault.Usage, "build them one by one", "--result is for one source")
+	}
+	env, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, s := range sources {
+		outcome, err := env.Build(ctx, s, o.Options)
+		if outcome != nil {
+			a.tell(outcome, err)
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil && len(sources) > 1 {
+			a.printError(fmt.Errorf("%s: %w", s, err))
+			failed = commandStatus(exitStatus(err))
+			continue
+		}
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
+
+// tell prints the paths of the results, or why there are none.
+func (a *app) tell(o *build.Outcome, err error) {
+	for _, file := range o.Artefacts {
+		fmt.Fprintln(a.stdout, file)
+	}
+	if o.Status == buildlog.Skipped {
+		a.env.Log.Infof("skipped: %s builds nothing for this architecture", o.Result.Source.Name)
+	}
+	if err == nil || fault.KindOf(err) == fault.Interrupted {
+		return
+	}
+	out := a.env.Progress.Writer()
+	if o.Status == buildlog.Attempted && !a.verbose {
+		fmt.Fprintf(out, "the last lines of the log:\n")
+		for _, l := range o.Tail {
+			fmt.Fprintf(out, "  %6d  %s\n", l.Number, buildlog.VisibleString(l.Text))
+		}
+	}
+	for _, c := range o.Causes[:min(1, len(o.Causes))] {
+		fmt.Fprintf(out, "likely cause: %s (line %d)\n", buildlog.VisibleString(c.Text), c.Line.Number)
+	}
+	fmt.Fprintf(out, "stage: %s\nlog: %s\n", o.Stage, o.LogPath)
+}

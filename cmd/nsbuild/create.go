@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nsbuild/internal/archive"
+	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/build"
+)
+
+func newCreate(a *app) *cobra.Command {
+	var o build.BaseOptions
+	c := &cobra.Command{
+		Use:   "create SUITE",
+		Short: "Make the base of a suite",
+		Long: `create makes a base: the root directory of a suite with what every build needs, as debootstrap --variant=buildd chooses it.
+
+SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, debian:12).
+` + exitHelp,
+		Example: "  nsbuild create trixie\n  nsbuild create --name big --include=debhelper,git sid",
+		Args:    rangeArgs(1, 1, "which suite?"),
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if o.Suite, err = archive.LookupSuite(args[0]); err != nil {
+				return err
+			}
+			return a.create(c.Context(), o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Name, "name", "", "name of the base (default: the suite's)")
+	f.StringVar(&o.Mirror, "mirror", "", "URL or directory of the archive (default: the host's own, else the distribution's)")
+	f.StringVar(&o.Variant, "variant", bootstrap.VariantBuildd, "which packages: "+strings.Join(bootstrap.Variants(), ", "))
+	f.StringSliceVar(&o.Include, "include", nil, "further packages, separated by commas")
+	f.StringVar(&o.Bootstrapper, "bootstrapper", bootstrap.Native, "what makes it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
+	f.BoolVar(&o.Replace, "replace", false, "make it anew when it exists")
+	return c
+}
+
+func (a *app) create(ctx context.Context, o build.BaseOptions) error {
+	env, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	number, err := env.CreateBase(ctx, o)
+	if err != nil {
+		return err
+	}
+	name := o.Name
+	if name == "" {
+		name = o.Suite.Name
+	}
+	env.Log.Infof("base %s (generation %d) is ready after %.1f s", name, number, time.Since(start).Seconds())
+	return nil
+}
+
+func newUpdate(a *app) *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use:   "update BASE...",
+		Short: "Bring bases up to date",
+		Long: `update makes a new generation of a base when its suite has newer packages. Builds that use the old one keep it until they end.
+` + exitHelp,
+		Example: "  nsbuild update trixie\n  nsbuild update --all",
+		Args:    rangeArgs(0, -1, ""),
+		RunE: func(c *cobra.Command, names []string) error {
+			return a.update(c.Context(), names, all)
+		},
+	}
+	c.Flags().BoolVar(&all, "all", false, "update every base")
+	return c
+}
+
+func (a *app) update(ctx context.Context, names []string, all bool) error {
+	if all == (len(names) > 0) {
+		return usage("nsbuild update --help", "update: name the bases, or say --all")
+	}
+	a.refresh = !a.offline // whoever says update means now
+	env, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	if all {
+		if names, err = env.Store.Names(); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		before, after, err := env.UpdateBase(ctx, name)
+		if err != nil {
+			return err
+		}
+		if before == after {
+			fmt.Fprintf(a.stdout, "%s is up to date (generation %d)\n", name, after)
+		} else {
+			fmt.Fprintf(a.stdout, "%s was updated (generation %d)\n", name, after)
+		}
+	}
+	return nil
+}
+
+func newRemove(a *app) *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use:   "remove BASE...",
+		Short: "Delete bases",
+		Long: `remove deletes bases with all their generations. A base that is in use is not deleted.
+` + exitHelp,
+		Example: "  nsbuild remove sid",
+		Args:    rangeArgs(0, -1, ""),
+		RunE: func(c *cobra.Command, names []string) error {
+			return a.remove(c.Context(), names, all)
+		},
+	}
+	c.Flags().BoolVar(&all, "all", false, "delete every base")
+	return c
+}
+
+func (a *app) remove(ctx context.Context, names []string, all bool) error {
+	if all == (len(names) > 0) {
+		return usage("nsbuild remove --help", "remove: name the bases, or say --all")
+	}
+	env, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	if all {
+		if names, err = env.Store.Names(); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if err := env.RemoveBase(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

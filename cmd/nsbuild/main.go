@@ -1,0 +1,118 @@
+// Command nsbuild builds Debian packages in throwaway sandboxes.
+//
+// Each verb has a file of its own. What the verbs do is internal/build's; here are the command line, the signals, the exit statuses and what the user is told.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"nsbuild/internal/bootstrap/unpack"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox"
+)
+
+// version is the release, or what it will be.
+const version = "0.1.0"
+
+func main() {
+	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main})
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the program without its process.
+func run(args []string, stdin io.Reader, stdout, stderr *os.File) int {
+	ctx, stop := withSignals(context.Background())
+	defer stop()
+	a := &app{stdout: stdout, stderr: stderr}
+	root := newRoot(a)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	err = errors.Join(err, a.close(ctx))
+	status := exitStatus(err)
+	if err != nil && !errors.As(err, new(commandStatus)) {
+		a.printError(err)
+	}
+	return status
+}
+
+// stopped is the cause of a context that a signal ended.
+type stopped struct{ signal syscall.Signal }
+
+func (s stopped) Error() string { return "stopped by " + signalName(s.signal) }
+
+func signalName(s syscall.Signal) string {
+	names := map[syscall.Signal]string{syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM", syscall.SIGHUP: "SIGHUP"}
+	return names[s]
+}
+
+// withSignals ends the context at the first signal that asks for it. A second one is left to end the process at once; the kernel then ends the sandbox.
+func withSignals(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		if s, ok := (<-signals).(syscall.Signal); ok {
+			signal.Stop(signals)
+			cancel(&fault.Error{Kind: fault.Interrupted, Err: stopped{s}})
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
+}
+
+// newRoot is the command without a verb.
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "nsbuild",
+		Short: "Build Debian packages in throwaway sandboxes, without root",
+		Long: `nsbuild makes bases of Debian suites and builds source packages over them, each in a sandbox of its own
+that ends with everything in it.
+
+    nsbuild build hello              fetch the source, make the base, build the package
+    nsbuild build foo_1.2-3.dsc      or a directory, '.', or the URL of a .dsc
+    nsbuild create trixie            make a base beforehand
+` + exitHelp,
+		SilenceErrors: true, SilenceUsage: true,
+		Version: version,
+	}
+	root.SetVersionTemplate("nsbuild {{.Version}}\n")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fault.Wrap(fault.Usage, c.CommandPath()+" --help", err)
+	})
+	a.addFlags(root.PersistentFlags())
+	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a), newRun(a), newShell(a))
+	return root
+}
+
+// exactArgs is cobra.ExactArgs with an error of ours.
+func rangeArgs(least, most int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) < least || most >= 0 && len(args) > most {
+			return fault.New(fault.Usage, c.CommandPath()+" --help", "%s: %s", c.Name(), what)
+		}
+		return nil
+	}
+}
+
+// printError tells the user what went wrong and what to do.
+func (a *app) printError(err error) {
+	text := err.Error()
+	fmt.Fprintf(a.stderr, "nsbuild: %s\n", strings.TrimRight(text, "\n"))
+	if hint := fault.HintOf(err); hint != "" {
+		fmt.Fprintf(a.stderr, "hint: %s\n", hint)
+	}
+}

@@ -1,0 +1,226 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"time"
+
+	"nsbuild/internal/apt"
+	"nsbuild/internal/archive"
+	"nsbuild/internal/bootstrap/unpack"
+	"nsbuild/internal/sandbox"
+)
+
+// Native is nsbuild's own bootstrapper; the others are programs of the host.
+const (
+	Native      = "native"
+	Debootstrap = "debootstrap"
+	Mmdebstrap  = "mmdebstrap"
+)
+
+// Bootstrappers lists what Options.Bootstrapper accepts.
+func Bootstrappers() []string { return []string{Native, Debootstrap, Mmdebstrap} }
+
+// Run fills the tree.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	j := &job{o: o, info: map[string]control{}}
+	if o.Bootstrapper != Native {
+		return j.foreign(ctx)
+	}
+	j.begin("packages to install")
+	packages, err := j.choose(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res := &Result{}
+	if !o.UseDpkg {
+		j.begin("download and unpack")
+		err = j.inJail(ctx, packages, j.native)
+		var inexact *errInexact
+		if !errors.As(err, &inexact) {
+			return j.finish(ctx, res, err)
+		}
+		res.Fallback = inexact.reason
+		fmt.Fprintf(j.o.Log, "dpkg unpacks the packages: %s\n", inexact.reason)
+		if err := errors.Join(o.Holder.RemoveTree(ctx, o.Tree), o.Holder.MakeRoot(ctx, o.Tree)); err != nil {
+			return nil, err
+		}
+		clear(j.info)
+	}
+	j.begin("download and unpack with dpkg")
+	return j.finish(ctx, res, j.inJail(ctx, packages, j.byDpkg))
+}
+
+func (j *job) begin(phase string) {
+	if j.o.Progress.Phase != nil {
+		j.o.Progress.Phase(phase)
+	}
+}
+
+// choose reads the indices: once for what there is to choose from, once more for the few that were chosen.
+func (j *job) choose(ctx context.Context) ([]*archive.Package, error) {
+	start := time.Now()
+	u := universe{}
+	err := j.eachPackage(ctx, func(p *archive.Package) error {
+		return u.add(p.Package, candidate{version: p.Version, arch: p.Architecture, depends: p.PreDepends + "," + p.Depends, priority: p.Priority, essential: p.Essential})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if j.plan, err = choose(u, j.o.Suite, j.o.Variant, j.o.Include); err != nil {
+		return nil, err
+	}
+	j.order = j.plan.order(j.o.Arch)
+	rank := make(map[string]int, len(j.order))
+	for i, name := range j.order {
+		rank[name] = i
+	}
+	packages := make([]*archive.Package, len(j.order))
+	err = j.eachPackage(ctx, func(p *archive.Package) error {
+		if i, ok := rank[p.Package]; ok && packages[i] == nil && u[p.Package].version == p.Version {
+			packages[i] = p
+		}
+		return nil
+	})
+	j.phase("choose", start)
+	return packages, err
+}
+
+func (j *job) eachPackage(ctx context.Context, fn func(*archive.Package) error) error {
+	for _, r := range j.o.Releases {
+		for _, component := range r.Repo().Components {
+			err := j.o.Client.Packages(ctx, r, component, j.o.Arch, fn)
+			if err != nil && !errors.Is(err, archive.ErrNoIndex) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// inJail opens the jail, starts fetching, and has work unpack and configure what arrives.
+func (j *job) inJail(ctx context.Context, packages []*archive.Package, work func(context.Context, *sandbox.Jail, <-chan ready) error) error {
+	jail, err := j.openJail(ctx)
+	if err != nil {
+		return err
+	}
+	debs := make(chan ready)
+	fetching, cancel := context.WithCancel(ctx)
+	fetched := make(chan error, 1)
+	go func() {
+		defer close(debs)
+		fetched <- j.o.Client.EachDeb(fetching, packages, func(p *archive.Package, file string) error {
+			rel, err := filepath.Rel(j.o.DebDir, file)
+			if err != nil {
+				return err
+			}
+			select {
+			case debs <- ready{p.Package, filepath.ToSlash(rel)}:
+				return nil
+			case <-fetching.Done():
+				return context.Cause(fetching)
+			}
+		})
+	}()
+	err = work(ctx, jail, debs)
+	cancel()
+	if fetchErr := <-fetched; fetchErr != nil && !errors.Is(fetchErr, context.Canceled) {
+		err = fetchErr // what work says is only its consequence
+	}
+	if err == nil {
+		err = j.apply(ctx, jail, "finish", j.finished(j.repos()))
+	}
+	strays, closeErr := jail.Close()
+	for _, s := range strays {
+		fmt.Fprintf(j.o.Log, "a maintainer script left a process, which was ended: %s\n", s.Command)
+	}
+	return errors.Join(err, closeErr)
+}
+
+func (j *job) repos() []archive.Repo {
+	var repos []archive.Repo
+	for _, r := range j.o.Releases {
+		repos = append(repos, r.Repo())
+	}
+	return repos
+}
+
+// finish lists what the tree has.
+func (j *job) finish(ctx context.Context, res *Result, err error) (*Result, error) {
+	if err != nil {
+		return nil, err
+	}
+	jail, err := j.openJail(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if res.Packages, err = apt.Installed(jail); err != nil {
+		return nil, err
+	}
+	_, err = jail.Close()
+	res.Timings = j.timings
+	return res, err
+}
+
+// byDpkg unpacks with the tree's own dpkg, which must first be there: everything is extracted once without dpkg's knowledge, as debootstrap does.
+func (j *job) byDpkg(ctx context.Context, jail *sandbox.Jail, debs <-chan ready) error {
+	start := time.Now()
+	all := map[string]string{}
+	noted := make(chan ready)
+	go func() {
+		defer close(noted)
+		for d := range debs {
+			all[d.name] = path.Join(jailDebs, d.path)
+			noted <- d
+		}
+	}()
+	plan := unpack.Plan{
+		Tree: jailTree, Debs: jailDebs, Workers: j.o.Workers, Epoch: j.o.Epoch, Links: j.links(),
+		Files: map[string]string{"/var/lib/dpkg/status": "", "/var/lib/dpkg/available": ""},
+	}
+	if j.first() != "" {
+		plan.First = 1
+	}
+	j.flagUnmerged(plan.Files)
+	if err := j.unpack(ctx, jail, plan, noted); err != nil {
+		return err
+	}
+	if err := j.apply(ctx, jail, "finish", j.prepared()); err != nil {
+		return err
+	}
+	dpkg := []string{"dpkg", "--force-depends", "--force-confold", "--force-unsafe-io"}
+	core := coreOrder(j.o.Arch)
+	for _, name := range core {
+		if file, ok := all[name]; ok {
+			if err := j.command(ctx, jail, append(dpkg, "--install", file)...); err != nil {
+				return err
+			}
+		}
+	}
+	for _, group := range [][]string{j.plan.required, j.plan.base} {
+		args := append(dpkg, "--unpack")
+		n := len(args)
+		for _, name := range group {
+			if file, ok := all[name]; ok {
+				args = append(args, file)
+			}
+		}
+		if len(args) == n {
+			continue
+		}
+		if err := j.command(ctx, jail, args...); err != nil {
+			return err
+		}
+		if err := j.command(ctx, jail, append(dpkg, "--configure", "-a")...); err != nil {
+			return err
+		}
+	}
+	j.phase("dpkg", start)
+	return nil
+}

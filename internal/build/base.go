@@ -1,0 +1,378 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"nsbuild/internal/apt"
+	"nsbuild/internal/archive"
+	"nsbuild/internal/base"
+	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox"
+)
+
+// BaseOptions say what base to make.
+type BaseOptions struct {
+	Name         string // default: the suite's, with -ARCH when that is not the machine's own
+	Suite        archive.Suite
+	Arch         string
+	Variant      string
+	Include      []string
+	Mirror       string
+	Bootstrapper string // "native", "debootstrap" or "mmdebstrap"
+	Replace      bool   // make it anew when it exists
+}
+
+// cleanupTime bounds what is done after an interruption.
+const cleanupTime = 30 * time.Second
+
+// afterwards is a context for cleaning up: it goes on when ctx was cancelled, but not for ever.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+}
+
+// CreateBase makes a base and returns the number of its generation.
+func (e *Env) CreateBase(ctx context.Context, o BaseOptions) (number int, err error) {
+	if o.Name == "" {
+		o.Name = o.Suite.Name
+	}
+	if !o.Replace {
+		if g, err := e.Store.Use(o.Name); err == nil {
+			g.Close()
+			return 0, fault.New(fault.Usage, fmt.Sprintf("nsbuild update %s, or nsbuild create --replace %s", o.Name, o.Name), "base %s exists already (generation %d)", o.Name, g.Number)
+		} else if !errors.Is(err, base.ErrNone) {
+			return 0, err
+		}
+	}
+	return e.makeBase(ctx, o)
+}
+
+// makeBase makes a generation of a base from nothing. When another process made it while we waited for it, that one counts.
+func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err error) {
+	if err := e.sweepBases(ctx); err != nil {
+		return 0, err
+	}
+	draft, err := e.Store.Begin(ctx, o.Name, e.waitingFor(o.Name))
+	if err != nil {
+		return 0, err
+	}
+	h, err := e.hold(ctx, e.IDs, "")
+	if err != nil {
+		return 0, errors.Join(err, e.discard(ctx, draft, e.IDs))
+	}
+	defer h.Close()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.discard(ctx, draft, e.IDs))
+		}
+	}()
+	if !o.Replace {
+		if g, err := e.Store.Use(o.Name); err == nil {
+			return g.Number, errors.Join(g.Close(), e.discard(ctx, draft, e.IDs))
+		}
+	}
+	if err := h.MakeRoot(ctx, draft.Tree()); err != nil {
+		return 0, err
+	}
+	manifest, err := e.bootstrap(ctx, h, draft.Tree(), o)
+	if err != nil {
+		return 0, err
+	}
+	return draft.Commit(*manifest)
+}
+
+// discard deletes a draft with a holder of its own: the one that made it ends with its context.
+func (e *Env) discard(ctx context.Context, draft *base.Draft, ids sandbox.IDMap) error {
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
+	h, err := e.hold(ctx, ids, "")
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return draft.Discard(ctx, h)
+}
+
+func (e *Env) waitingFor(name string) func() {
+	return func() { e.Log.Infof("another nsbuild is making base %s; waiting for it", name) }
+}
+
+// sweepBases deletes what killed processes left, and generations that nobody uses any more.
+func (e *Env) sweepBases(ctx context.Context) error {
+	stale, err := e.Store.Stale()
+	if err != nil || len(stale) == 0 {
+		return err
+	}
+	h, err := e.hold(ctx, e.IDs, "")
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	for _, name := range stale {
+		if err := e.Store.Sweep(ctx, name, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RemoveBase deletes a base.
+func (e *Env) RemoveBase(ctx context.Context, name string) error {
+	h, err := e.hold(ctx, e.IDs, "")
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return e.Store.Remove(ctx, name, h)
+}
+
+// useBase takes the suite's base into use; a missing one is made, and one whose suite has newer packages is updated first.
+func (e *Env) useBase(ctx context.Context, name string, suite archive.Suite, mirror string) (*base.Generation, []*archive.Release, error) {
+	g, err := e.Store.Use(name)
+	if errors.Is(err, base.ErrNone) {
+		if _, err = e.makeBase(ctx, BaseOptions{Name: name, Suite: suite, Arch: Arch(), Mirror: mirror}); err != nil {
+			return nil, nil, err
+		}
+		g, err = e.Store.Use(name)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	releases, err := e.releases(ctx, g.Manifest)
+	if err != nil {
+		return nil, nil, errors.Join(err, g.Close())
+	}
+	fresh, err := e.freshen(ctx, g, releases)
+	if err != nil {
+		return nil, nil, err
+	}
+	return fresh, releases, nil
+}
+
+// releases fetches the Release files of a base's suite.
+func (e *Env) releases(ctx context.Context, m base.Manifest) ([]*archive.Release, error) {
+	suite, err := archive.LookupSuite(m.Suite)
+	if err != nil {
+		suite = archive.CustomSuite(m.Suite)
+	}
+	repos, err := e.Host.Repos(suite, m.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	return e.Client.Releases(ctx, repos)
+}
+
+// recorded is what a manifest keeps of Release files.
+func recorded(releases []*archive.Release) []base.Release {
+	var out []base.Release
+	for _, r := range releases {
+		repo := r.Repo()
+		out = append(out, base.Release{URI: repo.URI, Suite: repo.Suite, Date: r.Date(), SHA256: r.Digest(), Keys: r.SignedBy()})
+	}
+	return out
+}
+
+// unchanged tells whether a base was last compared with just these Release files.
+func unchanged(m base.Manifest, releases []*archive.Release) bool {
+	return slices.EqualFunc(m.Releases, releases, func(old base.Release, r *archive.Release) bool { return old.SHA256 == r.Digest() })
+}
+
+// UpdateBase brings a base up to date. It reports whether anything had to be changed.
+func (e *Env) UpdateBase(ctx context.Context, name string) (before, after int, err error) {
+	if err := e.sweepBases(ctx); err != nil {
+		return 0, 0, err
+	}
+	g, err := e.Store.Use(name)
+	if err != nil {
+		return 0, 0, err
+	}
+	before = g.Number
+	releases, err := e.releases(ctx, g.Manifest)
+	if err != nil {
+		return 0, 0, errors.Join(err, g.Close())
+	}
+	if g, err = e.freshen(ctx, g, releases); err != nil {
+		return 0, 0, err
+	}
+	return before, g.Number, g.Close()
+}
+
+// freshen returns a generation that the Release files would not upgrade: g itself, or a new one. In any case it takes care of g.
+func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archive.Release) (*base.Generation, error) {
+	if unchanged(g.Manifest, releases) {
+		return g, nil
+	}
+	ph := e.Progress.Phase("update " + g.Name)
+	defer e.Meter.during(ph)()
+	upgraded, err := e.upgrade(ctx, g, releases)
+	ph.Done(err)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("updating base %s: %w", g.Name, err), g.Close())
+	}
+	if upgraded == 0 {
+		m := g.Manifest
+		m.Releases = recorded(releases)
+		return g, g.UpdateManifest(m)
+	}
+	if err := g.Close(); err != nil {
+		return nil, err
+	}
+	return e.Store.Use(g.Name)
+}
+
+// upgrade makes a generation with what the suite has newer, and tells how many packages that were. Whether there are any is found out in a throwaway layer.
+func (e *Env) upgrade(ctx context.Context, g *base.Generation, releases []*archive.Release) (int, error) {
+	h, err := e.hold(ctx, g.Manifest.IDs, "")
+	if err != nil {
+		return 0, err
+	}
+	defer h.Close()
+	sources, err := e.aptSources(ctx, releases, g.Manifest.Arch)
+	if err != nil {
+		return 0, err
+	}
+	jail, err := h.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}}, Mounts: apt.Mounts(e.CacheDir)})
+	if err != nil {
+		return 0, err
+	}
+	var said tail
+	resolver, err := apt.New(jail, e.CacheDir, commandEnv(), sources)
+	if err != nil {
+		return 0, err
+	}
+	wanted, err := resolver.Wanted(ctx, &said, "dist-upgrade")
+	if err != nil {
+		return 0, said.explain(err)
+	}
+	if _, err := jail.Close(); err != nil || len(wanted) == 0 {
+		return 0, err
+	}
+	return len(wanted), e.makeUpgraded(ctx, h, g, releases, sources)
+}
+
+// makeUpgraded copies a generation and upgrades the copy. Never through an overlay: dpkg renames directories, which overlays refuse across layers.
+func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Generation, releases []*archive.Release, sources []apt.Source) (err error) {
+	draft, err := e.Store.Begin(ctx, g.Name, e.waitingFor(g.Name))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.discard(ctx, draft, g.Manifest.IDs))
+		}
+	}()
+	if err := h.CopyTree(ctx, g.Tree(), draft.Tree()); err != nil {
+		return err
+	}
+	jail, err := h.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Dir: draft.Tree()}, Mounts: apt.Mounts(e.CacheDir)})
+	if err != nil {
+		return err
+	}
+	var said tail
+	date := releases[0].Date()
+	resolver, err := apt.New(jail, e.CacheDir, commandEnv(fmt.Sprintf("SOURCE_DATE_EPOCH=%d", date.Unix())), sources)
+	if err != nil {
+		return err
+	}
+	if err := e.install(ctx, resolver, &said, sources, "dist-upgrade"); err != nil {
+		return said.explain(err)
+	}
+	packages, err := installed(jail)
+	if err != nil {
+		return err
+	}
+	if _, err := jail.Close(); err != nil {
+		return err
+	}
+	m := g.Manifest
+	m.Created, m.Releases, m.Packages = time.Now().UTC().Truncate(time.Second), recorded(releases), packages
+	_, err = draft.Commit(m)
+	return err
+}
+
+// bootstrap fills a tree.
+func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o BaseOptions) (*base.Manifest, error) {
+	if o.Bootstrapper == "" {
+		o.Bootstrapper = bootstrap.Native
+	}
+	if o.Arch == "" {
+		o.Arch = Arch()
+	}
+	if o.Variant == "" {
+		o.Variant = bootstrap.VariantBuildd
+	}
+	repos, err := e.Host.Repos(o.Suite, o.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	lists := e.Progress.Phase("package lists")
+	stop := e.Meter.during(lists)
+	releases, err := e.Client.Releases(ctx, repos)
+	stop()
+	lists.Done(err)
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(filepath.Dir(tree), "bootstrap.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	var said tail
+	watch := &watcher{e: e}
+	defer watch.end(nil)
+	done, err := bootstrap.Run(ctx, bootstrap.Options{
+		Holder: h, Tree: tree, Client: e.Client, DebDir: filepath.Join(e.CacheDir, "debs"), Releases: releases,
+		Suite: o.Suite, Arch: o.Arch, Variant: o.Variant, Include: o.Include, Bootstrapper: o.Bootstrapper,
+		Log: io.MultiWriter(log, &said), Progress: bootstrap.Progress{Phase: watch.begin, Unpacked: watch.unpacked},
+	})
+	watch.end(err)
+	if err != nil {
+		return nil, fmt.Errorf("making base %s: %w", o.Name, err)
+	}
+	m := &base.Manifest{
+		Suite: o.Suite.Name, Distribution: o.Suite.Distribution, Arch: o.Arch, Variant: o.Variant, Bootstrapper: o.Bootstrapper, Include: o.Include, Mirror: o.Mirror,
+		IDs: h.IDs(), Created: time.Now().UTC().Truncate(time.Second), Releases: recorded(releases),
+	}
+	for _, p := range done.Packages {
+		m.Packages = append(m.Packages, base.Package(p))
+	}
+	return m, nil
+}
+
+// watcher shows bootstrap's progress.
+type watcher struct {
+	e     *Env
+	phase interface {
+		Done(error)
+		Note(string)
+	}
+	stop func()
+}
+
+func (w *watcher) begin(name string) {
+	w.end(nil)
+	ph := w.e.Progress.Phase(name)
+	w.phase, w.stop = ph, w.e.Meter.during(ph)
+}
+
+func (w *watcher) unpacked(name string, _ int64) {
+	if w.phase != nil {
+		w.phase.Note(name)
+	}
+}
+
+func (w *watcher) end(err error) {
+	if w.phase != nil {
+		w.stop()
+		w.phase.Done(err)
+		w.phase = nil
+	}
+}

@@ -1,0 +1,320 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"nsbuild/internal/archive"
+	"nsbuild/internal/base"
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/dsc"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/result"
+	"nsbuild/internal/sandbox"
+)
+
+// Options say how a source is built.
+type Options struct {
+	Suite    string // "": the changelog's, else DefaultSuite
+	Base     string // "": the suite's
+	Mirror   string
+	Output   string // directory for the results; "": see outputDir
+	ArchAny  bool   // build architecture-dependent packages
+	ArchAll  bool   // build architecture-independent packages
+	Source   bool   // build the source package too
+	Profiles []string
+	Options  []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
+	Scratch  string   // "auto", "tmpfs" or "disk"
+	Verbose  bool     // show the package's log as it comes
+	Result   string   // file for the machine-readable result; "" for none
+}
+
+// Outcome is how a build ended, for whoever tells the user.
+type Outcome struct {
+	Result    *result.Result
+	Status    buildlog.Status
+	Stage     string
+	Tail      []buildlog.Line
+	Causes    []buildlog.Cause
+	LogPath   string
+	Artefacts []string // paths, .changes last
+}
+
+// buildHost is the name of every build's machine: a package must not learn where it was built.
+const buildHost = "nsbuild"
+
+// builder is one build under way.
+type builder struct {
+	env      *Env
+	o        Options
+	in       *input
+	suite    archive.Suite
+	arch     string
+	output   string
+	base     *base.Generation
+	releases []*archive.Release
+	holder   *sandbox.Holder
+	lowers   []sandbox.Lower // topmost first
+	jail     *sandbox.Jail   // that builds
+	packages []base.Package  // installed for the build
+	log      *buildlog.File
+	header   buildlog.Header
+	summary  buildlog.Summary
+	result   *result.Result
+	outcome  *Outcome
+}
+
+// stage is one step of a build. Its sbuild name decides the status of its failure.
+type stage struct {
+	name  string // of the phase a user sees
+	fails string // Fail-Stage
+	run   func(*builder, context.Context) error
+}
+
+func (b *builder) stages() []stage {
+	all := []stage{{"check architectures", buildlog.StageArchCheck, (*builder).checkArch}}
+	if b.in.tree != nil {
+		all = append(all, stage{"source package", buildlog.StageFetchSrc, (*builder).packSource})
+	}
+	return append(all,
+		stage{"build dependencies", buildlog.StageInstallDeps, (*builder).installDeps},
+		stage{"unpack", buildlog.StageUnpack, (*builder).unpack},
+		stage{"build", buildlog.StageBuild, (*builder).compile},
+		stage{"collect", buildlog.StageParseChanges, (*builder).collect})
+}
+
+// Build builds one source package. The outcome is nil when it failed before there was a log.
+func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, error) {
+	b, err := e.prepare(ctx, spec, o)
+	if err != nil {
+		return nil, interrupted(ctx, err)
+	}
+	defer b.release()
+	for _, s := range b.stages() {
+		ph := e.Progress.Phase(s.name)
+		stop := e.Meter.during(ph)
+		begin := time.Now()
+		err = s.run(b, ctx)
+		stop()
+		ph.Done(err)
+		b.result.Stages = append(b.result.Stages, result.Stage{Name: s.name, Seconds: time.Since(begin).Seconds(), Failed: err != nil})
+		if err != nil {
+			b.outcome.Stage = s.fails
+			break
+		}
+	}
+	return b.outcome, b.report(interrupted(ctx, err))
+}
+
+// errSkipped means that the source builds nothing for this architecture, which is no failure.
+var errSkipped = errors.New("nothing to build")
+
+// interrupted makes whatever an interruption broke an error of that kind.
+func interrupted(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return &fault.Error{Kind: fault.Interrupted, Err: context.Cause(ctx)}
+}
+
+// prepare does what comes before the log: the source's description, the output directory, the base, and fetching.
+func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, err error) {
+	b := &builder{env: e, o: o, arch: Arch(), outcome: &Outcome{}, result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}
+	defer func() {
+		if err != nil {
+			b.release()
+		}
+	}()
+	if b.in, err = e.openInput(ctx, spec); err != nil {
+		return nil, err
+	}
+	if b.output, err = outputDir(o.Output, b.in); err != nil {
+		return nil, err
+	}
+	if err := checkWritable(b.output); err != nil {
+		return nil, fault.Wrap(fault.Usage, "choose another directory with --output", fmt.Errorf("the results cannot be stored: %w", err))
+	}
+	if err := b.chooseSuite(); err != nil {
+		return nil, err
+	}
+	name := o.Base
+	if name == "" {
+		name = b.suite.Name
+	}
+	if b.base, b.releases, err = e.useBase(ctx, name, b.suite, o.Mirror); err != nil {
+		return nil, err
+	}
+	b.lowers = []sandbox.Lower{{Path: b.base.Tree()}}
+	if err := b.fetchSource(ctx); err != nil {
+		return nil, err
+	}
+	scratchDir, err := b.chooseScratch()
+	if err != nil {
+		return nil, err
+	}
+	if b.holder, err = e.hold(ctx, b.base.Manifest.IDs, scratchDir); err != nil {
+		return nil, err
+	}
+	return b, b.openLog()
+}
+
+func (b *builder) fetchSource(ctx context.Context) error {
+	if b.in.name == "" && b.in.url == "" {
+		return nil
+	}
+	ph := b.env.Progress.Phase("source")
+	defer b.env.Meter.during(ph)()
+	err := b.env.fetch(ctx, b.in, b.releases)
+	ph.Done(err)
+	return err
+}
+
+// chooseSuite takes what was asked for, else what a directory's changelog says, else the default.
+func (b *builder) chooseSuite() (err error) {
+	name, said := b.o.Suite, "--dist"
+	if name == "" {
+		name, said = b.in.distribution(), "the changelog's distribution"
+	}
+	if name == "" {
+		name = DefaultSuite()
+	}
+	if b.suite, err = archive.LookupSuite(name); err != nil {
+		return fault.Wrap(fault.Usage, "choose one with --dist", fmt.Errorf("%s: %w", said, err))
+	}
+	return nil
+}
+
+// outputDir is where results go: where the user said, else the current directory; for a source directory that the user stands in, its parent, as with dpkg-buildpackage.
+func outputDir(asked string, in *input) (string, error) {
+	if asked != "" {
+		return filepath.Abs(asked)
+	}
+	cwd, err := os.Getwd()
+	if err != nil || in.tree == nil {
+		return cwd, err
+	}
+	dir, err := resolved(in.tree.Dir)
+	if err != nil {
+		return "", err
+	}
+	if here, err := resolved(cwd); err != nil {
+		return "", err
+	} else if here == dir || strings.HasPrefix(here, dir+"/") {
+		return filepath.Dir(dir), nil
+	}
+	return cwd, nil
+}
+
+func resolved(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
+}
+
+// buildType is what is built, as dpkg-buildpackage --build takes it.
+func (o *Options) buildType() string { return buildlog.BuildType(o.Source, o.ArchAny, o.ArchAll) }
+
+// fileArch is the architecture in the names of the .changes and the log.
+func (b *builder) fileArch() string {
+	switch {
+	case b.o.ArchAny:
+		return b.arch
+	case b.o.ArchAll:
+		return "all"
+	}
+	return "source"
+}
+
+// context is the build for which relations are reduced.
+func (b *builder) context() dsc.Context {
+	return dsc.Context{BuildArch: b.arch, HostArch: b.arch, Profiles: b.o.Profiles, ArchAny: b.o.ArchAny, ArchAll: b.o.ArchAll}
+}
+
+// openLog starts the log and the result.
+func (b *builder) openLog() (err error) {
+	name, text := b.in.identity()
+	version, err := dsc.ParseVersion(text)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	var opt buildlog.Options
+	if b.o.Verbose {
+		opt.Tee = b.env.Progress.Writer()
+	}
+	if b.log, err = buildlog.Create(b.output, name, version.FileName(), b.fileArch(), start, opt); err != nil {
+		return fmt.Errorf("opening the build log: %w", err)
+	}
+	b.outcome.LogPath = b.log.Path
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	m := b.base.Manifest
+	b.header = buildlog.Header{
+		Program: b.env.Program, Host: host, Package: name, Version: text, SourceVersion: text, Distribution: b.suite.Name,
+		MachineArch: Arch(), HostArch: b.arch, BuildArch: b.arch, Profiles: b.o.Profiles, BuildType: b.o.buildType(), Start: start,
+		Extra: []buildlog.Field{
+			{Name: "Isolation", Value: m.IDs.String()},
+			{Name: "Scratch", Value: b.result.Isolation.Scratch},
+			{Name: "Base", Value: fmt.Sprintf("%s, generation %d of %s", b.base.Name, b.base.Number, m.Created.Format(time.DateOnly))},
+		},
+	}
+	b.log.Header(b.header)
+	b.describeSource()
+	b.result.Isolation.Rung, b.result.Isolation.Host = string(m.IDs.Rung), buildHost
+	b.result.Source = result.Source{Name: name, Version: text, From: b.in.spec}
+	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.arch, BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}
+	b.result.Inputs.Base = result.Base{Name: b.base.Name, Generation: b.base.Number}
+	b.result.Log = b.log.Path
+	for _, r := range m.Releases {
+		b.result.Inputs.Releases = append(b.result.Inputs.Releases, result.Release{URI: r.URI, Suite: r.Suite, Date: r.Date, SHA256: r.SHA256})
+	}
+	return nil
+}
+
+// describeSource writes the sections that come before the jail is used.
+func (b *builder) describeSource() {
+	b.log.Section("Update chroot")
+	for _, r := range b.base.Manifest.Releases {
+		b.log.Printf("%s %s: Release of %s, sha256 %s", r.URI, r.Suite, r.Date.UTC().Format(time.RFC1123), r.SHA256)
+	}
+	b.log.Printf("Base %s (generation %d) is up to date with them.", b.base.Name, b.base.Number)
+	b.log.Section("Fetch source files")
+	switch {
+	case b.in.tree != nil:
+		b.log.Printf("Source directory %s", b.in.tree.Dir)
+	default:
+		b.log.Printf("%s: %s", b.in.dsc.DscName(), b.in.dsc.Signature)
+		for _, weak := range b.in.dsc.WeakFiles() {
+			b.log.Warning("%s is promised by a weak hash only", weak)
+		}
+		b.env.Log.Debugf("%s: %s", b.in.dsc.DscName(), b.in.dsc.Signature)
+	}
+}
+
+// release ends everything that a build holds. What can fail in it was only to be thrown away.
+func (b *builder) release() {
+	if b.holder != nil {
+		if err := b.holder.Close(); err != nil {
+			b.env.Log.Warnf("ending the sandbox: %v", err)
+		}
+	}
+	if b.base != nil {
+		if err := b.base.Close(); err != nil {
+			b.env.Log.Warnf("releasing base %s: %v", b.base.Name, err)
+		}
+	}
+	if b.in != nil {
+		if err := b.in.temp(); err != nil {
+			b.env.Log.Warnf("deleting what was fetched: %v", err)
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/deb"
+	"nsbuild/internal/dsc"
+	"nsbuild/internal/result"
+)
+
+// maxChanges bounds a .changes.
+const maxChanges = 16 << 20
+
+// kernel is what the machine runs, for the log.
+func kernel() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
+}
+
+// collect takes the results out of the stopped jail: what the .changes lists, each checked against it, the .changes last.
+func (b *builder) collect(context.Context) error {
+	name := dsc.PkgVer(b.header.Package, b.in.dsc.Version) + "_" + b.fileArch() + ".changes"
+	text, err := b.readOut(name)
+	if err != nil {
+		return fmt.Errorf("the build left no %s: %w", name, err)
+	}
+	changes, err := dsc.ParseChanges(name, bytes.NewReader(text), nil)
+	if err != nil {
+		return err
+	}
+	b.log.Section("Changes")
+	b.log.Subsection(name + ":")
+	b.log.Printf("%s", text)
+	aside := &aside{dir: b.output}
+	defer aside.discard()
+	err = changes.Verify(func(file string) (io.ReadCloser, error) {
+		in, err := b.jail.Open(path.Join(buildDir, file))
+		if err != nil {
+			return nil, err
+		}
+		out, err := aside.create(file)
+		if err != nil {
+			return nil, errors.Join(err, in.Close())
+		}
+		return &teeCloser{io.TeeReader(in, out), in, out}, nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := b.describeResults(changes, aside); err != nil {
+		return err
+	}
+	out, err := aside.create(name)
+	if err != nil {
+		return err
+	}
+	if _, err := out.Write(text); err != nil {
+		return errors.Join(err, out.Close())
+	}
+	if err := out.Close(); err != nil {
+		return err
+	}
+	if b.outcome.Artefacts, err = aside.publish(); err != nil {
+		return err
+	}
+	b.noteArtefacts(changes)
+	return nil
+}
+
+func (b *builder) readOut(name string) ([]byte, error) {
+	f, err := b.jail.Open(path.Join(buildDir, name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxChanges+1))
+	if err == nil && len(text) > maxChanges {
+		err = fmt.Errorf("it is larger than %d bytes", maxChanges)
+	}
+	return text, err
+}
+
+// describeResults writes what was built into the log.
+func (b *builder) describeResults(changes *dsc.Changes, a *aside) error {
+	b.log.Section("Buildinfo")
+	for _, f := range changes.Files {
+		if strings.HasSuffix(f.Name, ".buildinfo") {
+			text, err := os.ReadFile(a.path(f.Name))
+			if err != nil {
+				return err
+			}
+			b.log.Printf("%s", text)
+		}
+	}
+	b.log.Section("Package contents")
+	for _, f := range changes.Files {
+		if strings.HasSuffix(f.Name, ".deb") || strings.HasSuffix(f.Name, ".udeb") {
+			b.log.Subsection(f.Name)
+			if err := b.describeDeb(a.path(f.Name), f.Size); err != nil {
+				b.log.Warning("%s cannot be listed: %v", f.Name, err)
+			}
+		}
+	}
+	b.log.Section("Post Build")
+	return nil
+}
+
+// describeDeb lists a package as dpkg-deb -I and -c do.
+func (b *builder) describeDeb(file string, size int64) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := deb.NewReader(f, deb.Limits{})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	b.log.Printf(" new Debian package, version 2.0.\n size %d bytes.", size)
+	for _, c := range r.Control() {
+		b.log.Printf(" %7d bytes, %5d lines      %s", len(c.Body), bytes.Count(c.Body, []byte("\n")), c.Name)
+	}
+	if c := r.ControlFile("control"); c != nil {
+		for line := range strings.Lines(string(c.Body)) {
+			b.log.Printf(" %s", strings.TrimSuffix(line, "\n"))
+		}
+	}
+	b.log.Printf("")
+	data, err := r.Data()
+	if err != nil {
+		return err
+	}
+	for {
+		h, err := data.Next()
+		if err == io.EOF {
+			b.log.Printf("")
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		b.log.Printf("%s", contentLine(h))
+	}
+}
+
+func (b *builder) noteArtefacts(changes *dsc.Changes) {
+	for _, file := range b.outcome.Artefacts {
+		name := filepath.Base(file)
+		a := result.Artefact{Kind: "other", Path: file, Hashed: result.Hashed{Name: name}}
+		switch kind := strings.TrimPrefix(filepath.Ext(name), "."); kind {
+		case "deb", "udeb", "changes", "buildinfo", "dsc":
+			a.Kind = kind
+		}
+		if f, ok := changes.Listed(name); ok {
+			a.Size, a.SHA256 = f.Size, f.SHA256
+		}
+		b.result.Artefacts = append(b.result.Artefacts, a)
+	}
+}
+
+// aside are files being written beside their places.
+type aside struct {
+	dir   string
+	names []string
+	temps []string
+}
+
+func (a *aside) path(name string) string {
+	for i, n := range a.names {
+		if n == name {
+			return a.temps[i]
+		}
+	}
+	return ""
+}
+
+// create makes a file that will be called name.
+func (a *aside) create(name string) (*asideFile, error) {
+	f, err := os.CreateTemp(a.dir, ".nsbuild-*")
+	if err != nil {
+		return nil, err
+	}
+	a.names, a.temps = append(a.names, name), append(a.temps, f.Name())
+	return &asideFile{f}, nil
+}
+
+// asideFile is synced when it is closed: a result that is announced survives a power failure.
+type asideFile struct{ *os.File }
+
+func (f *asideFile) Close() error {
+	return errors.Join(f.Chmod(0o644), f.Sync(), f.File.Close())
+}
+
+// publish gives all files their names, in the order of their making.
+func (a *aside) publish() ([]string, error) {
+	var done []string
+	for i, temp := range a.temps {
+		to := filepath.Join(a.dir, a.names[i])
+		if err := os.Rename(temp, to); err != nil {
+			return done, fmt.Errorf("storing %s: %w", a.names[i], err)
+		}
+		done = append(done, to)
+	}
+	a.temps = nil
+	return done, nil
+}
+
+func (a *aside) discard() {
+	for _, temp := range a.temps {
+		os.Remove(temp) // it has no name that anybody looks for
+	}
+}

@@ -1,0 +1,368 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"nsbuild/internal/base"
+	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/dsc"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/result"
+	"nsbuild/internal/sandbox"
+)
+
+// buildDir is where sources are unpacked and results appear: the same everywhere, for packages that record it.
+const buildDir = "/build/reproducible-path"
+
+// checkArch tells whether there is anything to build.
+func (b *builder) checkArch(context.Context) error {
+	b.log.Section("Check architectures")
+	archs := b.in.architectures()
+	some := b.o.Source || b.o.ArchAll && slices.Contains(archs, "all")
+	for _, a := range archs {
+		if b.o.ArchAny && a != "all" && dsc.MatchArch(b.arch, a) {
+			some = true
+		}
+	}
+	if !some {
+		b.log.Printf("Arch check failed: nothing is built for %s by a source for: %s", b.arch, strings.Join(archs, " "))
+		return fmt.Errorf("%w: %s builds for %s", errSkipped, b.header.Package, strings.Join(archs, ", "))
+	}
+	b.log.Printf("Arch check ok (%s included in %s)", b.arch, strings.Join(archs, " "))
+	return nil
+}
+
+func (in *input) architectures() []string {
+	if in.tree != nil {
+		return in.tree.Control.Architecture()
+	}
+	return in.dsc.Architecture
+}
+
+// asBuilder is a command of the unprivileged user that builds.
+func (b *builder) asBuilder(dir string, argv ...string) sandbox.Command {
+	return sandbox.Command{Argv: argv, Dir: dir, Env: b.buildEnv(), UID: bootstrap.BuilderUID, GID: bootstrap.BuilderGID}
+}
+
+// buildEnv is the environment of the build. TERM, and all that the caller has, is left out.
+func (b *builder) buildEnv() []string {
+	env := []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/nonexistent", "LC_ALL=C.UTF-8", "SHELL=/bin/sh", "USER=" + bootstrap.BuilderName, "LOGNAME=" + bootstrap.BuilderName,
+		"DEB_BUILD_OPTIONS=" + strings.Join(b.o.Options, " "),
+	}
+	if len(b.o.Profiles) > 0 {
+		env = append(env, "DEB_BUILD_PROFILES="+strings.Join(b.o.Profiles, " "))
+	}
+	return env
+}
+
+// run runs a command of the builder with its output in the log.
+func (b *builder) run(ctx context.Context, jail *sandbox.Jail, c sandbox.Command) (sandbox.Status, error) {
+	out, errs := b.log.Stream(), b.log.Stream()
+	defer errs.Flush()
+	defer out.Flush()
+	return jail.RunTo(ctx, c, out, errs)
+}
+
+// packSource makes a source package out of a source directory, in a jail: what is in the directory may be as hostile as any source.
+func (b *builder) packSource(ctx context.Context) error {
+	jail, err := b.holder.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Hostname: buildHost})
+	if err != nil {
+		return err
+	}
+	if err := jail.Mkdir(buildDir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID); err != nil {
+		return err
+	}
+	tree := b.in.tree
+	name := tree.Name + "-" + tree.Version.Upstream()
+	into := path.Join(buildDir, name)
+	if err := copyIn(jail, tree.Dir, into); err != nil {
+		return fmt.Errorf("copying %s into the jail: %w", tree.Dir, err)
+	}
+	if err := copyUpstream(jail, tree); err != nil {
+		return err
+	}
+	status, err := b.run(ctx, jail, b.asBuilder(buildDir, "dpkg-source", "-b", name))
+	if err != nil {
+		return err
+	}
+	if !status.Success() {
+		return fmt.Errorf("dpkg-source -b %s: %s", tree.Dir, status)
+	}
+	if b.in.dsc, err = b.readBuiltDSC(jail); err != nil {
+		return err
+	}
+	if status, err = b.run(ctx, jail, b.asBuilder(buildDir, "rm", "-rf", name)); err != nil || !status.Success() {
+		return errors.Join(err, fmt.Errorf("deleting the copy of %s: %s", tree.Dir, status))
+	}
+	if _, err := jail.Close(); err != nil {
+		return err
+	}
+	b.lowers = append([]sandbox.Lower{{Jail: jail.ID()}}, b.lowers...)
+	return nil
+}
+
+func (b *builder) readBuiltDSC(jail *sandbox.Jail) (*dsc.Source, error) {
+	name := b.in.tree.Name + "_" + b.in.tree.Version.FileName() + ".dsc"
+	f, err := jail.Open(path.Join(buildDir, name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return dsc.Parse(name, io.LimitReader(f, maxDSC), nil)
+}
+
+// copyUpstream copies what lies beside a source directory and belongs to its source package: the upstream tarballs and their signatures.
+func copyUpstream(jail *sandbox.Jail, tree *dsc.Tree) error {
+	dir, err := resolved(tree.Dir)
+	if err != nil {
+		return err
+	}
+	beside := filepath.Dir(dir)
+	entries, err := os.ReadDir(beside)
+	if err != nil {
+		return err
+	}
+	prefix := tree.Name + "_" + tree.Version.Upstream() + ".orig"
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), prefix) || !strings.Contains(e.Name(), ".tar.") {
+			continue
+		}
+		if err := copyFileIn(jail, filepath.Join(beside, e.Name()), path.Join(buildDir, e.Name()), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyIn copies a directory of the caller's into the jail, for the builder. Links stay links; what is neither file, directory nor link has no place in a source.
+func copyIn(jail *sandbox.Jail, from, to string) error {
+	return filepath.WalkDir(from, func(name string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, name)
+		if err != nil {
+			return err
+		}
+		target := path.Join(to, filepath.ToSlash(rel))
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		switch {
+		case d.IsDir() && d.Name() == ".git" && filepath.Dir(rel) == ".":
+			return filepath.SkipDir // dpkg-source leaves it out as well
+		case info.Mode().IsRegular():
+			return copyFileIn(jail, name, target, info.Mode())
+		case info.IsDir() || rel == ".":
+			return jail.Mkdir(target, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID)
+		case info.Mode()&os.ModeSymlink != 0:
+			link, err := os.Readlink(name)
+			if err != nil {
+				return err
+			}
+			return jail.Symlink(link, target)
+		}
+		return fmt.Errorf("%s is neither a file, a directory nor a symbolic link", name)
+	})
+}
+
+func copyFileIn(jail *sandbox.Jail, from, to string, mode os.FileMode) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return fill(jail, to, mode, func(out io.Writer) error {
+		_, err := io.Copy(out, in)
+		return err
+	})
+}
+
+// fill makes a file of the builder's in the jail.
+func fill(jail *sandbox.Jail, to string, mode os.FileMode, write func(io.Writer) error) error {
+	out, err := jail.Create(to, 0o644|mode&0o111, bootstrap.BuilderUID, bootstrap.BuilderGID)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(out), out.Close())
+}
+
+// unpack opens the jail that builds, brings the verified source into it, and unpacks it there: its tarballs are hostile.
+func (b *builder) unpack(ctx context.Context) (err error) {
+	if b.jail, err = b.holder.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Hostname: buildHost, Personality32: dsc.Is32Bit(b.arch)}); err != nil {
+		return err
+	}
+	for _, note := range b.jail.Notes {
+		b.log.Info("%s", note)
+	}
+	if err := b.describeEnvironment(); err != nil {
+		return err
+	}
+	b.log.Section("Build")
+	b.log.Subsection("Unpack source")
+	source := b.in.dsc
+	if b.in.tree == nil {
+		if err := b.bringSource(source); err != nil {
+			return fault.Wrap(fault.GivenBack, "", err)
+		}
+	}
+	status, err := b.run(ctx, b.jail, b.asBuilder(buildDir, "dpkg-source", "-x", filepath.Base(source.Path), source.DirName()))
+	if err == nil && !status.Success() {
+		err = fmt.Errorf("dpkg-source -x %s: %s", filepath.Base(source.Path), status)
+	}
+	return err
+}
+
+// bringSource copies the .dsc and its files into the jail and checks them on the way: what was checked is what is built.
+func (b *builder) bringSource(source *dsc.Source) error {
+	if err := b.jail.Mkdir(buildDir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID); err != nil {
+		return err
+	}
+	err := fill(b.jail, path.Join(buildDir, filepath.Base(source.Path)), 0, func(w io.Writer) error {
+		_, err := w.Write(b.in.text)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	open := dsc.Dir(b.in.dir)
+	return source.Verify(func(name string) (io.ReadCloser, error) {
+		in, err := open(name)
+		if err != nil {
+			return nil, err
+		}
+		out, err := b.jail.Create(path.Join(buildDir, name), 0o644, bootstrap.BuilderUID, bootstrap.BuilderGID)
+		if err != nil {
+			return nil, errors.Join(err, in.Close())
+		}
+		return &teeCloser{io.TeeReader(in, out), in, out}, nil
+	})
+}
+
+// teeCloser is a file being read and copied.
+type teeCloser struct {
+	io.Reader
+	in, out io.Closer
+}
+
+func (t *teeCloser) Close() error { return errors.Join(t.in.Close(), t.out.Close()) }
+
+// toolchain are the packages that a log names first.
+var toolchain = regexp.MustCompile(`^(binutils|dpkg-dev|g\+\+-[0-9.]+|gcc-[0-9.]+|libc6(\.1)?-dev|libstdc\+\+-?[0-9.]+-dev|libstdc\+\+6|linux-libc-dev)$`)
+
+// describeEnvironment writes what the build is done with.
+func (b *builder) describeEnvironment() error {
+	packages, err := installed(b.jail)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(packages, func(a, b base.Package) int { return strings.Compare(a.Name, b.Name) })
+	var tools, all []string
+	for _, p := range packages {
+		text := p.Name + "_" + p.Version
+		if toolchain.MatchString(p.Name) {
+			tools = append(tools, text)
+		}
+		all = append(all, text)
+	}
+	b.log.Section("Build environment")
+	b.log.Printf("Kernel: %s", kernel())
+	b.log.Printf("Toolchain package versions: %s", strings.Join(tools, " "))
+	b.log.Printf("Package versions: %s", strings.Join(all, " "))
+	return nil
+}
+
+// compile runs dpkg-buildpackage, and then ends whatever it left running.
+func (b *builder) compile(ctx context.Context) error {
+	tree := path.Join(buildDir, b.in.dsc.DirName())
+	b.log.Filter(tree, buildlog.NamePackage)
+	b.log.Filter(buildDir, buildlog.NameBuild)
+	if !slices.ContainsFunc(b.o.Options, func(s string) bool { return strings.HasPrefix(s, "parallel=") }) {
+		n, err := jobs()
+		if err != nil {
+			return err
+		}
+		b.o.Options = append(b.o.Options, "parallel="+strconv.Itoa(n))
+		b.result.Target.Options = b.o.Options
+	}
+	command := b.asBuilder(tree, append([]string{"dpkg-buildpackage", "--sanitize-env", "-us", "-uc"}, b.typeFlag())...)
+	b.log.Subsection("User Environment")
+	sorted := slices.Sorted(slices.Values(command.Env))
+	b.log.Printf("%s", strings.Join(sorted, "\n"))
+	b.log.Subsection("dpkg-buildpackage")
+	b.log.Printf("Command: %s", strings.Join(command.Argv, " "))
+	begin := time.Now()
+	status, err := b.run(ctx, b.jail, command)
+	b.summary.BuildTime = time.Since(begin)
+	if err != nil {
+		return err
+	}
+	b.log.BuildFinished(time.Now(), status.Success())
+	b.result.Outcome.Exit, b.result.Outcome.Signal = status.Code, int(status.Signal)
+	b.result.Use.PeakMemory, b.result.Use.UserTime, b.result.Use.SystemTime = status.MaxRSS, status.User.Seconds(), status.System.Seconds()
+	if err := b.measureSpace(ctx); err != nil {
+		return err
+	}
+	if err := b.endStrays(); err != nil {
+		return err
+	}
+	if !status.Success() {
+		return errors.New(buildlog.BuildFailure(status.Code, int(status.Signal)))
+	}
+	return nil
+}
+
+// measureSpace is sbuild's Build-Space: what the tree and the results take on disk, in KiB.
+func (b *builder) measureSpace(ctx context.Context) error {
+	var out bytes.Buffer
+	status, err := b.jail.RunTo(ctx, b.asBuilder("/", "du", "-k", "-s", buildDir), &out, io.Discard)
+	if err != nil {
+		return err
+	}
+	text, _, _ := strings.Cut(out.String(), "\t")
+	// du fails when the build has made a directory that its own user cannot read.
+	if b.summary.Space, err = strconv.ParseInt(text, 10, 64); err != nil || !status.Success() {
+		b.summary.Space = -1
+	}
+	return nil
+}
+
+// endStrays lists what the build left running, and ends it.
+func (b *builder) endStrays() error {
+	strays, err := b.jail.Stop()
+	if err != nil || len(strays) == 0 {
+		return err
+	}
+	b.log.Subsection("Processes left behind")
+	for _, s := range strays {
+		b.log.Printf("%d (parent %d, %s old): %s", s.PID, s.PPID, s.Age, s.Command)
+		b.result.Strays = append(b.result.Strays, result.Stray{PID: s.PID, Command: s.Command, Parent: strconv.Itoa(s.PPID)})
+	}
+	b.log.Printf("The build left %d running; they were ended.", len(strays))
+	b.header.Extra = append(b.header.Extra, buildlog.Field{Name: "Strays", Value: strconv.Itoa(len(strays))})
+	return nil
+}
+
+func (b *builder) typeFlag() string {
+	flags := map[string]string{"binary": "-b", "any": "-B", "all": "-A", "full": "-F", "source,any": "-G", "source,all": "-g", "source": "-S"}
+	if flag, ok := flags[b.o.buildType()]; ok {
+		return flag
+	}
+	return "--build=" + b.o.buildType()
+}

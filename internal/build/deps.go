@@ -1,0 +1,202 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"nsbuild/internal/apt"
+	"nsbuild/internal/archive"
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/deb"
+	"nsbuild/internal/dsc"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox"
+)
+
+// dummyName is the package that carries the build dependencies; sbuild's name, which readers of logs know.
+const dummyName = "sbuild-build-depends-main-dummy"
+
+// aptSources has the lists of suites in the cache, for a jail's apt.
+func (e *Env) aptSources(ctx context.Context, releases []*archive.Release, arch string) ([]apt.Source, error) {
+	var sources []apt.Source
+	for _, r := range releases {
+		lists, err := e.Client.AptLists(ctx, r, r.Repo().Components, []string{arch}, "")
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, apt.Source{Repo: r.Repo(), Release: r, Lists: lists})
+	}
+	return sources, nil
+}
+
+// install has apt do a command: what it wants is fetched and verified here, outside the jail.
+func (e *Env) install(ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source, args ...string) error {
+	wanted, err := resolver.Wanted(ctx, log, args...)
+	if err != nil {
+		return err
+	}
+	packages, err := e.indexed(ctx, sources, wanted)
+	if err != nil {
+		return err
+	}
+	list := make([]*archive.Package, 0, len(wanted))
+	for _, w := range wanted {
+		list = append(list, packages[w.URL])
+	}
+	files, err := e.Client.Debs(ctx, list)
+	if err != nil {
+		return err
+	}
+	for _, w := range wanted {
+		if err := resolver.Provide(w, files[packages[w.URL]]); err != nil {
+			return err
+		}
+	}
+	status, err := resolver.Run(ctx, log, args...)
+	if err == nil && !status.Success() {
+		err = fmt.Errorf("apt-get %s: %s", strings.Join(args, " "), status)
+	}
+	return err
+}
+
+// indexed finds what apt wants in the verified indices: from them come the hashes that are believed, not from what a jail prints.
+func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wanted) (map[string]*archive.Package, error) {
+	found := make(map[string]*archive.Package, len(wanted))
+	missing := make(map[string]apt.Wanted, len(wanted))
+	for _, w := range wanted {
+		missing[w.URL] = w
+	}
+	for _, s := range sources {
+		for _, component := range s.Repo.Components {
+			if len(missing) == 0 {
+				return found, nil
+			}
+			err := e.Client.Packages(ctx, s.Release, component, Arch(), func(p *archive.Package) error {
+				if w, ok := missing[p.URL()]; ok && w.Size == p.Size {
+					found[w.URL] = p
+					delete(missing, w.URL)
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	for u := range missing {
+		return nil, fmt.Errorf("apt wants %s, which the suite's indices do not list", u)
+	}
+	return found, nil
+}
+
+// dependencies are the relations that a build needs, with what every build needs.
+func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {
+	// fakeroot: dpkg-buildpackage uses it for sources that do not say that they need no root.
+	core, err := dsc.ParseRelations("build-essential, fakeroot")
+	if err != nil {
+		return dsc.Reduced{}, err
+	}
+	reduced := b.relations().Reduce(ctx, core)
+	reduced.Depends = reduced.Depends.FirstAlternatives()
+	return reduced, nil
+}
+
+// relations are the source's own.
+func (b *builder) relations() dsc.BuildRelations {
+	if b.in.tree != nil {
+		return b.in.tree.Control.BuildRelations
+	}
+	return b.in.dsc.BuildRelations
+}
+
+// dummy is a package that depends on what the build needs.
+func dummy(arch string, r dsc.Reduced) ([]byte, error) {
+	var control strings.Builder
+	fmt.Fprintf(&control, "Package: %s\nVersion: 0.invalid.0\nArchitecture: %s\nMaintainer: nsbuild <nobody@localhost>\n", dummyName, arch)
+	if text := r.Depends.String(); text != "" {
+		fmt.Fprintf(&control, "Depends: %s\n", text)
+	}
+	if text := r.Conflicts.String(); text != "" {
+		fmt.Fprintf(&control, "Conflicts: %s\n", text)
+	}
+	control.WriteString("Description: the build dependencies of one build\n Made for it and never kept.\n")
+	var out bytes.Buffer
+	err := deb.Write(&out, deb.Package{Control: control.String(), Time: time.Unix(0, 0)})
+	return out.Bytes(), err
+}
+
+// installDeps installs the build dependencies in a jail of their own; its upper directory becomes a layer of the build's.
+func (b *builder) installDeps(ctx context.Context) error {
+	log := b.log
+	log.Section("Install package build dependencies")
+	reduced, err := b.dependencies(b.context())
+	if err != nil {
+		return err
+	}
+	log.Subsection("Setup apt archive")
+	log.Printf("Merged Build-Depends: %s", b.relations().Reduce(b.context()).Depends)
+	log.Printf("Filtered Build-Depends: %s", reduced.Depends)
+	if text := reduced.Conflicts.String(); text != "" {
+		log.Printf("Filtered Build-Conflicts: %s", text)
+	}
+	sources, err := b.env.aptSources(ctx, b.releases, b.arch)
+	if err != nil {
+		return fault.Wrap(fault.GivenBack, "", err)
+	}
+	jail, err := b.holder.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Mounts: apt.Mounts(b.env.CacheDir), Hostname: buildHost})
+	if err != nil {
+		return err
+	}
+	resolver, err := apt.New(jail, b.env.CacheDir, commandEnv(), sources)
+	if err != nil {
+		return err
+	}
+	body, err := dummy(b.arch, reduced)
+	if err != nil {
+		return err
+	}
+	file, err := resolver.Add(dummyName+".deb", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	log.Subsection("Install build dependencies (apt-based resolver)")
+	out, begin := log.Stream(), time.Now()
+	err = b.env.install(ctx, resolver, out, sources, "install", file)
+	out.Flush()
+	b.summary.InstallTime = time.Since(begin)
+	if err != nil {
+		return b.depsFailed(err)
+	}
+	packages, err := installed(jail)
+	if err != nil {
+		return err
+	}
+	b.result.Inputs.Dependencies = beyond(packages, b.base.Manifest.Packages)
+	strays, err := jail.Close()
+	if err != nil {
+		return err
+	}
+	for _, s := range strays {
+		log.Printf("A maintainer script left a process, which was ended: %s", s.Command)
+	}
+	b.lowers = append([]sandbox.Lower{{Jail: jail.ID()}}, b.lowers...)
+	return nil
+}
+
+// depsFailed says what apt said: its explanation is what the user needs.
+func (b *builder) depsFailed(err error) error {
+	var explanation []string
+	for _, l := range b.log.Tail(40) {
+		if strings.Contains(l.Text, dummyName+" : ") || strings.HasPrefix(l.Text, "E: ") || strings.HasPrefix(l.Text, strings.Repeat(" ", len(dummyName))) {
+			explanation = append(explanation, buildlog.VisibleString(strings.TrimSpace(l.Text)))
+		}
+	}
+	if len(explanation) > 0 {
+		err = fmt.Errorf("%w:\n  %s", err, strings.Join(explanation, "\n  "))
+	}
+	return fault.Wrap(fault.GivenBack, "", fmt.Errorf("installing the build dependencies: %w", err))
+}

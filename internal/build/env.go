@@ -1,0 +1,131 @@
+// Package build is what nsbuild does: it makes bases, keeps them fresh, and builds source packages over them.
+//
+// It joins the other rooms and leaves their work to them: internal/archive fetches and verifies, internal/bootstrap makes trees, internal/base keeps them, internal/apt installs,
+// internal/sandbox isolates, internal/dsc reads sources and results, internal/buildlog writes the log. The command line, the exit statuses and what is printed at the end are
+// cmd/nsbuild's.
+package build
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"nsbuild/internal/archive"
+	"nsbuild/internal/base"
+	"nsbuild/internal/dsc"
+	"nsbuild/internal/progress"
+	"nsbuild/internal/sandbox"
+)
+
+// Env is what every verb works with.
+type Env struct {
+	Program  string // name and version, for logs
+	StateDir string
+	CacheDir string
+	Store    *base.Store
+	Host     *archive.Host
+	Client   *archive.Client
+	IDs      sandbox.IDMap // of new trees
+	Log      logrus.FieldLogger
+	Progress *progress.Progress
+	Meter    *Meter
+
+	scratch scratch
+}
+
+// hold starts a holder for trees of the given ids.
+func (e *Env) hold(ctx context.Context, ids sandbox.IDMap, scratchDir string) (*sandbox.Holder, error) {
+	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, ScratchDir: scratchDir})
+}
+
+// Arch is the machine's own architecture, by Debian's name.
+func Arch() string {
+	names := map[string]string{"386": "i386", "arm": "armhf", "ppc64le": "ppc64el", "mips64le": "mips64el"}
+	if name, ok := names[runtime.GOARCH]; ok {
+		return name
+	}
+	return runtime.GOARCH
+}
+
+// jobs is how many processes a build may use: one per processor, but no more than memory feeds at one GiB each.
+func jobs() (int, error) {
+	available, err := memAvailable()
+	if err != nil {
+		return 0, err
+	}
+	return max(1, min(runtime.NumCPU(), int(available>>30))), nil
+}
+
+// memAvailable is what the kernel thinks can be used without swapping, in bytes (MemAvailable in proc_meminfo(5)).
+func memAvailable() (int64, error) {
+	data, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, fmt.Errorf("asking for free memory: %w", err)
+	}
+	for line := range bytes.Lines(data) {
+		if rest, ok := bytes.CutPrefix(line, []byte("MemAvailable:")); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(string(rest)), " kB"), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("asking for free memory: /proc/meminfo has no MemAvailable")
+}
+
+// keyrings are the keys that a source's signature is looked up in.
+func (e *Env) keyrings() dsc.Keyrings {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = "" // without a home there are no keys of the caller's
+	}
+	return dsc.HostKeyrings("/", home)
+}
+
+// commandEnv is the environment of what nsbuild itself runs in a jail as root: nothing of the caller's.
+func commandEnv(more ...string) []string {
+	return append([]string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/nonexistent", "LC_ALL=C.UTF-8", "SHELL=/bin/sh", "USER=root", "LOGNAME=root",
+		"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true", "DEBIAN_PRIORITY=critical",
+	}, more...)
+}
+
+// checkWritable makes sure that results can be stored, before hours are spent on them.
+func checkWritable(dir string) error {
+	f, err := os.CreateTemp(dir, ".nsbuild-")
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Remove(f.Name())
+}
+
+// hostSuite is the suite that this machine runs, or "".
+func hostSuite() string {
+	data, err := os.ReadFile(filepath.Join("/etc", "os-release"))
+	if err != nil {
+		return "" // not every system has one (os-release(5))
+	}
+	for line := range strings.Lines(string(data)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "VERSION_CODENAME="); ok {
+			return strings.Trim(name, `"'`)
+		}
+	}
+	return ""
+}
+
+// DefaultSuite is what is built for when nothing says otherwise: the host's own suite where nsbuild knows it, else Debian's unstable.
+func DefaultSuite() string {
+	if s, err := archive.LookupSuite(hostSuite()); err == nil {
+		return s.Name
+	}
+	return "sid"
+}

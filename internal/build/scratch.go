@@ -1,0 +1,125 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/sandbox"
+)
+
+// scratch is where runs keep what they will not leave behind: one directory per process, locked while the process lives, so that the next run knows which were left by a kill.
+type scratch struct {
+	root string // below the state directory
+	own  string
+	lock *os.File
+}
+
+// OpenScratch makes this process's scratch directory and deletes those of processes that were killed.
+func (e *Env) OpenScratch(ctx context.Context) error {
+	root := filepath.Join(e.StateDir, "run")
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return err
+	}
+	if err := e.sweepScratch(ctx, root); err != nil {
+		return err
+	}
+	own, err := os.MkdirTemp(root, "run-")
+	if err != nil {
+		return err
+	}
+	lock, err := os.Open(own)
+	if err != nil {
+		return err
+	}
+	e.scratch = scratch{root: root, own: own, lock: lock}
+	return unix.Flock(int(lock.Fd()), unix.LOCK_EX)
+}
+
+// sweepScratch deletes the directories whose process is gone. Most are empty; trees of mapped ids in them need a holder.
+func (e *Env) sweepScratch(ctx context.Context, root string) error {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		dir := filepath.Join(root, entry.Name())
+		f, err := os.Open(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			err = e.removeScratch(ctx, dir)
+		}
+		f.Close()
+		if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Env) removeScratch(ctx context.Context, dir string) error {
+	err := os.RemoveAll(dir)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	h, err := sandbox.Start(ctx, sandbox.HolderSpec{IDs: e.IDs})
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.RemoveTree(ctx, dir), h.Close())
+}
+
+// dir makes a directory that is deleted at the latest when the process ends.
+func (s *scratch) dir(pattern string) (string, error) { return os.MkdirTemp(s.own, pattern) }
+
+// CloseScratch deletes this process's scratch directory.
+func (e *Env) CloseScratch(ctx context.Context) error {
+	if e.scratch.own == "" {
+		return nil
+	}
+	return errors.Join(e.removeScratch(ctx, e.scratch.own), e.scratch.lock.Close())
+}
+
+// chooseScratch decides where upper directories are kept: on a tmpfs when what the build needs is likely to fit into half of the free memory, else on disk below the state
+// directory. It returns the directory, or "" for the tmpfs.
+func (b *builder) chooseScratch() (string, error) {
+	kind := b.o.Scratch
+	if kind == "auto" || kind == "" {
+		free, err := memAvailable()
+		if err != nil {
+			return "", err
+		}
+		kind = "tmpfs"
+		if b.in.expectedSpace() > free/2 {
+			kind = "disk"
+		}
+	}
+	b.result.Isolation.Scratch = kind
+	if kind == "disk" {
+		return b.env.scratch.dir("upper-")
+	}
+	return "", nil
+}
+
+// expectedSpace is a guess at what a build writes: a compressed source grows tenfold when unpacked and about as much again when it is built; dependencies come on top.
+func (in *input) expectedSpace() int64 {
+	const factor, dependencies = 40, 1 << 30
+	var size int64
+	if in.dsc != nil {
+		for _, f := range in.dsc.Files {
+			size += f.Size
+		}
+	}
+	return size*factor + dependencies
+}
