@@ -18,12 +18,11 @@ type authEntry struct {
 // readAuth reads a file of auth.conf's format, netrc-like: machine NAME login NAME password WORD.
 // A file that only root may read is no concern of an ordinary user's, until a mirror asks for a login: the hint then names the place.
 func (h *Host) readAuth(file string) []authEntry {
-	if f, err := os.Open(file); errors.Is(err, fs.ErrPermission) {
-		return nil
-	} else if err == nil {
-		f.Close()
+	data, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		h.warn(err.Error())
 	}
-	return parseAuth(h.read(file))
+	return parseAuth(string(data))
 }
 
 func parseAuth(text string) []authEntry {

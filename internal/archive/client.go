@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"math"
 	"os"
@@ -181,13 +182,13 @@ func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have fun
 	}
 	defer part.Close() // which gives up the lock
 	if path, err := have(); path != "" || err != nil {
-		os.Remove(part.Name()) // another process was quicker; what it left us is empty
+		_ = os.Remove(part.Name()) // another process was quicker; what it left us is empty, and sweep would find it
 		return path, err
 	}
 	if err := c.download(ctx, part, b); err != nil {
 		err = diskError(c.opt.CacheDir, err)
 		if fi, statErr := part.Stat(); errors.Is(err, ErrNoSpace) || statErr == nil && fi.Size() == 0 {
-			os.Remove(part.Name()) // nothing in it to resume, or nothing to be gained by keeping the disk full
+			_ = os.Remove(part.Name()) // nothing in it to resume, or nothing to be gained by keeping the disk full
 		}
 		return "", err
 	}
@@ -292,7 +293,7 @@ func (c *Client) lockPart(ctx context.Context, digest string) (*os.File, error) 
 				return f, nil
 			}
 		}
-		f.Close()
+		_ = f.Close() // nothing was written
 		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			return nil, fmt.Errorf("cache: locking %s: %w", name, err)
 		}
@@ -350,11 +351,7 @@ type transfer struct {
 	b    blob
 	url  string
 	have int64
-	sum  interface {
-		io.Writer
-		Sum([]byte) []byte
-		Reset()
-	}
+	sum  hash.Hash
 }
 
 // adopt takes what is already in the part.

@@ -20,14 +20,13 @@ import (
 
 // mirror is a fake archive with one suite, served, and a client for it.
 type mirror struct {
-	t     *testing.T
-	a     *fakedebian.Archive
-	s     *fakedebian.Suite
-	srv   *fakedebian.Server
-	opt   Options
-	repo  Repo
-	log   *bytes.Buffer
-	names []string
+	t    *testing.T
+	a    *fakedebian.Archive
+	s    *fakedebian.Suite
+	srv  *fakedebian.Server
+	opt  Options
+	repo Repo
+	log  *bytes.Buffer
 }
 
 // newMirror makes an archive of four small packages and a source; prepare may change the suite before it is signed.
@@ -259,6 +258,7 @@ func TestFaults(t *testing.T) {
 		{name: "no deb", damage: func(tr *fakedebian.Tree) { tr.Remove(tr.Find("/delta_1.0-1_all.deb")) }, want: ErrNotFound, hint: "incomplete"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			m := newMirror(t, test.prepare)
 			m.repo.Keyrings = []string{fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyExpired, fakedebian.KeyRevoked, fakedebian.KeyWeakRSA, fakedebian.KeyWeakDSA)}
 			m.serve(test.damage)
@@ -352,6 +352,7 @@ func TestMends(t *testing.T) {
 		{"a redirect", "^debian/pool", fakedebian.Fault{Redirect: "/elsewhere/", Times: 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			m := newMirror(t, nil)
 			m.opt.Retries, m.opt.Timeout = 3, time.Second
 			m.srv.Fault(test.fault, test.with)

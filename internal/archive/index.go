@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -123,8 +124,11 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 		h, size := plain.hashes, plain.size
 		if !hasPlain {
 			data, err := os.ReadFile(note)
-			if err != nil || !h.set("sha256", string(data)) {
+			if errors.Is(err, fs.ErrNotExist) || err == nil && !h.set("sha256", string(data)) {
 				return "", nil
+			}
+			if err != nil {
+				return "", fmt.Errorf("cache: %w", err)
 			}
 			size = -1
 		}
@@ -171,7 +175,7 @@ func (c *Client) unpack(in *os.File, name, ext string, limit int64, want indexFi
 	}
 	from, closeReader, err := decompress(in, ext)
 	if err != nil {
-		return "", fmt.Errorf("%s%s: %w: %v", name, ext, ErrSyntax, err)
+		return "", fmt.Errorf("%s%s: %w: %w", name, ext, ErrSyntax, err)
 	}
 	defer closeReader()
 	out, err := c.scratch()
@@ -179,8 +183,8 @@ func (c *Client) unpack(in *os.File, name, ext string, limit int64, want indexFi
 		return "", err
 	}
 	defer func() {
-		os.Remove(out.Name()) // fails after the rename, as it should
-		out.Close()
+		_ = os.Remove(out.Name()) // fails after the rename, as it should
+		_ = out.Close()           // what was written is verified by reading it again
 	}()
 	digest, sum := want.hashes.strongest(weak)
 	if sum == nil {
@@ -194,7 +198,7 @@ func (c *Client) unpack(in *os.File, name, ext string, limit int64, want indexFi
 	case n > limit:
 		return "", fmt.Errorf("%s%s: %w: it unpacks to more than %d bytes", name, ext, ErrSize, limit)
 	case err != nil:
-		return "", fmt.Errorf("%s%s: %w: %v", name, ext, ErrSyntax, err)
+		return "", fmt.Errorf("%s%s: %w: %w", name, ext, ErrSyntax, err)
 	case want.size >= 0 && n != want.size:
 		return "", fmt.Errorf("%s%s: %w: it unpacks to %d bytes, the signed index says %d", name, ext, ErrSize, n, want.size)
 	}
@@ -232,7 +236,7 @@ func decompress(r io.Reader, ext string) (io.Reader, func(), error) {
 		if err != nil {
 			return nil, nothing, err
 		}
-		return z, func() { z.Close() }, nil
+		return z, func() { _ = z.Close() }, nil // an error of its stream has come with Read
 	case ".zst":
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {

@@ -29,7 +29,10 @@ func TestOldSuites(t *testing.T) {
 		{"no InRelease", func(s *fakedebian.Suite) { s.InRelease = false }, Quirks{NoInRelease: true}, false},
 		{"expired key, SHA-1", func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyExpired) }, Quirks{ExpiredKeys: true, WeakKeys: true}, true},
 		{"DSA", func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyWeakDSA) }, Quirks{WeakKeys: true}, true},
-		{"RSA of 1024 bits", func(s *fakedebian.Suite) { s.Date = time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC); s.Keys = keys(t, fakedebian.KeyWeakRSA) }, Quirks{WeakKeys: true}, true},
+		{"RSA of 1024 bits", func(s *fakedebian.Suite) {
+			s.Date = time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)
+			s.Keys = keys(t, fakedebian.KeyWeakRSA)
+		}, Quirks{WeakKeys: true}, true},
 		{"MD5 and gz only", func(s *fakedebian.Suite) {
 			s.Hashes, s.Compressions, s.ByHash = []fakedebian.Hash{fakedebian.MD5}, []fakedebian.Compression{fakedebian.Gzip}, false
 		}, Quirks{WeakHashes: true}, false},

@@ -131,9 +131,7 @@ func (c *Client) scratch() (*os.File, error) {
 		return nil, diskError(c.opt.CacheDir, err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		f.Close()
-		os.Remove(f.Name())
-		return nil, err
+		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	return f, nil
 }

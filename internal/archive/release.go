@@ -56,7 +56,7 @@ func (r *Release) update(st *releaseState) {
 // Repo is the repository it was fetched from.
 func (r *Release) Repo() Repo { return r.repo }
 
-// Codename, Suite, Version, Origin and Label are those fields, "" when absent.
+// Codename is that field, "" when absent, as are those that follow: "trixie".
 func (r *Release) Codename() string { return r.state().fields["codename"] }
 
 // Suite is the field Suite: "stable", "oldstable-security".

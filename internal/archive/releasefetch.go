@@ -185,7 +185,7 @@ func (c *Client) writeAside(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // fails after the rename, as it should
+	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename, as it should
 	_, err = f.Write(data)
 	err = firstError(err, f.Chmod(0o644), f.Close())
 	if err == nil {

@@ -209,8 +209,8 @@ func pickSource(found []*SourcePackage, releases []*Release, name, wanted string
 			names = append(names, n)
 		}
 		hint := "it must be the name of a source package, which may differ from that of its binary packages"
-		if close := nearest(name, names, 3); len(close) > 0 {
-			hint = "did you mean " + strings.Join(close, " or ") + "?"
+		if like := nearest(name, names, 3); len(like) > 0 {
+			hint = "did you mean " + strings.Join(like, " or ") + "?"
 		}
 		return nil, failf(hint, "source package %s in %s: %w", name, where, ErrNoPackage)
 	}
@@ -294,7 +294,7 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return diskError(filepath.Dir(to), err)
 	}
-	defer os.Remove(out.Name()) // fails after the rename, as it should
+	defer func() { _ = os.Remove(out.Name()) }() // fails after the rename, as it should
 	_, err = io.Copy(out, in)
 	err = firstError(err, out.Chmod(0o644), out.Close())
 	if err == nil {

@@ -155,8 +155,7 @@ func openFile(u *url.URL) (*answer, error) {
 		err = fmt.Errorf("%s: %w: not a regular file", name, ErrNotFound)
 	}
 	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return &answer{body: f, url: u.String(), size: fi.Size(), lastModified: fi.ModTime()}, nil
 }
@@ -217,8 +216,8 @@ func (t *transport) openHTTP(ctx context.Context, u *url.URL, r request) (*answe
 	a, err := t.accept(res, r)
 	if err != nil || a.notModified {
 		watch.stop()
-		io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection can be used again
-		res.Body.Close()
+		_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection can be used again, if it can
+		_ = res.Body.Close()
 		release()
 		return a, err
 	}
@@ -423,7 +422,7 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.rc.Read(p)
 	b.watch.progress(n)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF { //nolint:errorlint // an io.EOF inside another error is not the end of the file
 		if cause := context.Cause(b.ctx); errors.Is(cause, errStalled) {
 			err = cause
 		}

@@ -37,7 +37,7 @@ func splitClearsigned(data []byte) (text, signed, sig []byte, err error) {
 		return nil, nil, nil, fmt.Errorf("%w: %s where the signature should be", ErrBadSignature, block.ArmoredSignature.Type)
 	}
 	if sig, err = io.ReadAll(block.ArmoredSignature.Body); err != nil {
-		return nil, nil, nil, fmt.Errorf("%w: armor: %v", ErrBadSignature, err)
+		return nil, nil, nil, fmt.Errorf("%w: armor: %w", ErrBadSignature, err)
 	}
 	return append(block.Plaintext, '\n'), block.Bytes, sig, nil
 }
@@ -55,10 +55,10 @@ func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, 
 		return nil, fmt.Errorf("%w: no signature packet", ErrBadSignature)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrBadSignature, err)
+		return nil, fmt.Errorf("%w: %w", ErrBadSignature, err)
 	}
 	if _, err := io.Copy(io.Discard, md.UnverifiedBody); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrBadSignature, err)
+		return nil, fmt.Errorf("%w: %w", ErrBadSignature, err)
 	}
 	var signers []string
 	var failures []error // of known keys
@@ -111,7 +111,7 @@ func keyValid(key *openpgp.Key, now time.Time, config *packet.Config, quirks Qui
 		return nil
 	}
 	if _, err := key.Entity.VerifyPrimaryKey(now, config); err != nil {
-		return fmt.Errorf("%w: %v", ErrKeyExpired, err)
+		return fmt.Errorf("%w: %w", ErrKeyExpired, err)
 	}
 	for i := range key.Entity.Subkeys {
 		s := &key.Entity.Subkeys[i]
@@ -119,7 +119,7 @@ func keyValid(key *openpgp.Key, now time.Time, config *packet.Config, quirks Qui
 			continue
 		}
 		if _, err := s.Verify(now, config); err != nil {
-			return fmt.Errorf("%w: %v", ErrKeyExpired, err)
+			return fmt.Errorf("%w: %w", ErrKeyExpired, err)
 		}
 	}
 	return nil
@@ -144,9 +144,9 @@ func signatureError(c *openpgp.SignatureCandidate, latest time.Time) error {
 	case errors.Is(err, pgperrors.ErrSignatureExpired) && c.CorrespondingSig != nil && c.CorrespondingSig.CreationTime.After(latest):
 		return futureError(c.CorrespondingSig.CreationTime, latest)
 	case errors.Is(err, pgperrors.ErrKeyExpired), errors.Is(err, pgperrors.ErrKeyRevoked), errors.Is(err, pgperrors.ErrSignatureExpired):
-		return fmt.Errorf("%w: %v", ErrKeyExpired, err)
+		return fmt.Errorf("%w: %w", ErrKeyExpired, err)
 	}
-	return fmt.Errorf("%w: %v", ErrBadSignature, err)
+	return fmt.Errorf("%w: %w", ErrBadSignature, err)
 }
 
 // candidateID names the key a signature says it is by: its fingerprint, or the long key id where the signature has only that.
