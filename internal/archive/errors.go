@@ -61,6 +61,9 @@ func failf(hint, format string, args ...any) error {
 
 // diskError names a full disk for what it is and leaves other errors alone.
 func diskError(dir string, err error) error {
+	if errors.Is(err, ErrNoSpace) {
+		return err
+	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return failf("free some space under "+dir+", or put the cache elsewhere", "writing under %s: %w: %w", dir, ErrNoSpace, err)
 	}

@@ -264,6 +264,14 @@ func TestRepos(t *testing.T) {
 		{"the host's for another suite", debian, "sid", "", []string{"deb http://mirror.example/debian sid main"}},
 		{"over a base", debian, "experimental", "", []string{"deb http://mirror.example/debian sid main", "deb http://mirror.example/debian experimental main"}},
 		{"an old suite", debian, "squeeze", "", []string{"deb http://archive.debian.org/debian squeeze main", "deb http://archive.debian.org/debian-security squeeze/updates main"}},
+		{"vendors", "Types: deb\nURIs: https://vendor.example/linux/chrome/deb\nSuites: stable\nComponents: main\n\n" +
+			"Types: deb\nURIs: https://docker.example/linux/debian\nSuites: bookworm\nComponents: stable\nSigned-By: /k.asc\n\n" +
+			"Types: deb\nURIs: https://ci.example/runner/debian\nSuites: bookworm\nComponents: main\nSigned-By: /k.asc\n\n" +
+			"Types: deb\nURIs: https://plain.example/x/debian\nSuites: bookworm\nComponents: main\n\n" + debian, "bookworm", "", []string{
+			"deb http://mirror.example/debian bookworm main", "deb http://mirror.example/debian bookworm-updates main", "deb http://sec.example/debian-security bookworm-security main"}},
+		{"only a vendor", "Types: deb\nURIs: https://ci.example/runner/debian\nSuites: bookworm\nComponents: main\nSigned-By: /k.asc\n", "sid", "", []string{"deb http://ftp.debian.org/debian sid main"}},
+		{"signed again by its owner", "Types: deb\nURIs: https://corp.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\nSigned-By: /k.asc\n", "sid", "", []string{
+			"deb https://corp.example/debian sid main"}},
 		{"no apt", "", "sid", "", []string{"deb http://ftp.debian.org/debian sid main"}},
 		{"another distribution", debian, "noble", "", []string{
 			"deb http://archive.ubuntu.com/ubuntu noble main universe", "deb http://archive.ubuntu.com/ubuntu noble-updates main universe",

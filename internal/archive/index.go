@@ -108,6 +108,9 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 		urls: []string{repo.dist() + name + ext},
 	}
 	byHash := repo.options.byHash
+	if byHash == "" && c.opt.Host.conf != nil {
+		byHash = strings.ToLower(c.opt.Host.conf.get("Acquire::By-Hash"))
+	}
 	if st.byHash && byHash != "no" || byHash == "force" {
 		b.urls = slices.Insert(b.urls, 0, repo.dist()+path.Join(path.Dir(name), "by-hash", f.hashes.byHash()))
 	}

@@ -3,6 +3,7 @@ package archive
 import (
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -115,25 +116,72 @@ func (h *Host) Repos(s Suite, mirror string) ([]Repo, error) {
 	return out, nil
 }
 
-// choose fills in a repository from the host's source that serves its distribution, or from the primary.
+// choose fills in a repository from the host's source that most surely serves its distribution, or from the primary.
 func (h *Host) choose(r *Repo, primary string, names []string) {
 	r.URI, r.origin = strings.TrimRight(primary, "/"), "the suite table"
 	var found *source
-	exact := false
+	exact, best := false, 0
 	for i := range h.sources {
 		src := &h.sources[i]
-		distribution, security, ok := distributionOf(src.suite)
-		if !ok || !src.binary || distribution != r.Distribution || security != r.Security || !usableScheme(src.uri) {
-			continue
-		}
-		if match := slices.Contains(names, src.suite); found == nil || match && !exact {
-			found, exact = src, match
+		score := h.evidence(src, r.Distribution, r.Security)
+		match := slices.Contains(names, src.suite)
+		if score > best || score == best && score > 0 && match && !exact {
+			found, exact, best = src, match, score
 		}
 	}
 	if found == nil || r.Quirks.Archived && !exact {
 		return
 	}
 	r.apply(h, *found, exact)
+}
+
+// evidence weighs how surely a source is a mirror of the distribution itself, or of its security suites; 0 is not at all. The suite's name alone says little: vendors call
+// theirs stable and bookworm too, with a component main.
+func (h *Host) evidence(src *source, distribution string, security bool) int {
+	d, s, ok := distributionOf(src.suite)
+	if !ok || !src.binary || d != distribution || s != security || !usableScheme(src.uri) || !slices.Contains(src.components, "main") {
+		return 0
+	}
+	score := 0
+	for _, name := range src.options.signedBy {
+		if ownKeyring(name, distribution) {
+			score += 4
+		} else {
+			score--
+		}
+	}
+	if src.options.keyData != "" {
+		score--
+	}
+	u, err := url.Parse(src.uri)
+	if err != nil {
+		return 0
+	}
+	host := strings.ToLower(u.Hostname())
+	if strings.HasSuffix(host, "."+distribution+".org") || strings.HasSuffix(host, "."+distribution+".com") {
+		score += 3
+	}
+	if last := path.Base(u.Path); last == distribution || last == distribution+"-security" {
+		score++
+		switch filepath.Base(src.file) {
+		case "sources.list", distribution + ".sources", distribution + ".list": // where the installer puts it
+			score++
+		}
+	}
+	for _, other := range h.sources { // vendors have no -updates
+		if other.binary && other.uri == src.uri && other.suite != src.suite && strings.HasPrefix(other.suite, strings.TrimSuffix(src.suite, "-security")+"-") {
+			if d, _, ok := distributionOf(other.suite); ok && d == distribution {
+				score += 2
+				break
+			}
+		}
+	}
+	return max(0, score)
+}
+
+// ownKeyring reports whether a keyring file is the distribution's own, as its packages install it: the whole keyring, or one of the single keys beside it.
+func ownKeyring(name, distribution string) bool {
+	return filepath.Dir(name) == "/usr/share/keyrings" && strings.HasPrefix(filepath.Base(name), distribution+"-archive-")
 }
 
 // apply takes over a host's source. Trust without a signature holds for the very suite it was given for.
@@ -151,8 +199,8 @@ func (r *Repo) narrow(h *Host, signedBy []string) []string {
 	r.hostKeys = false
 	var out []string
 	for _, name := range signedBy {
-		base, ok := strings.CutSuffix(strings.TrimSuffix(filepath.Base(name), ".pgp"), ".gpg")
-		if filepath.Dir(name) == "/usr/share/keyrings" && base == r.Distribution+"-archive-keyring" && (ok || strings.HasSuffix(name, ".pgp")) {
+		base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(name), ".pgp"), ".gpg")
+		if ownKeyring(name, r.Distribution) && base == r.Distribution+"-archive-keyring" {
 			out = append(out, r.Keyrings...)
 			continue
 		}

@@ -350,3 +350,26 @@ func FuzzDecompress(f *testing.F) {
 		_, _ = io.Copy(io.Discard, io.LimitReader(r, 1<<20)) // any error will do
 	})
 }
+
+// BenchmarkPackages reads an index of about 10 MB. 50 MB, the size of bookworm's, are to take less than a second.
+func BenchmarkPackages(b *testing.B) {
+	var text bytes.Buffer
+	for i := range 13000 {
+		fmt.Fprintf(&text, "Package: lib%d\nVersion: 1.%d-1\nInstalled-Size: 100\nMaintainer: Somebody <somebody@mirror.example>\nArchitecture: amd64\nDepends: libc6 (>= 2.34), libgcc-s1 (>= 3.0), lib%d\n"+
+			"Description: %s\nDescription-md5: 0123456789abcdef0123456789abcdef\nHomepage: https://mirror.example/\nTag: %s\nSection: libs\nPriority: optional\n"+
+			"Filename: pool/main/l/lib%d/lib%d_1.0-1_amd64.deb\nSize: 12345\nMD5sum: 0123456789abcdef0123456789abcdef\nSHA256: %s\n\n", i, i, i+1, strings.Repeat("word ", 10), strings.Repeat("a::b, ", 30), i, i, sum64)
+	}
+	b.SetBytes(int64(text.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		s := newScanner(bytes.NewReader(text.Bytes()), maxParagraph, false)
+		for s.next() {
+			if _, err := parsePackage(s); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if s.err != nil {
+			b.Fatal(s.err)
+		}
+	}
+}
