@@ -245,11 +245,16 @@ func (c *Client) intact(path string, b blob) (bool, error) {
 	return true, c.used(path)
 }
 
-// used marks a file as in use, for Prune, and as verified.
+// used marks a file as in use, for Prune, and as verified. It is marked once an hour at most: each time makes other Clients verify it again.
 func (c *Client) used(path string) error {
-	now := time.Now()
-	if err := os.Chtimes(path, now, now); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EROFS) {
+	fi, err := os.Lstat(path)
+	if err != nil {
 		return fmt.Errorf("cache: %w", err)
+	}
+	if now := time.Now(); now.Sub(fi.ModTime()) > time.Hour {
+		if err := os.Chtimes(path, now, now); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EROFS) {
+			return fmt.Errorf("cache: %w", err)
+		}
 	}
 	return c.remember(path)
 }
