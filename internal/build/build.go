@@ -160,6 +160,7 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	if b.holder, err = e.hold(ctx, b.base.Manifest.IDs, scratchDir); err != nil {
 		return nil, err
 	}
+	b.result.Isolation.Scratch = string(b.holder.Scratch())
 	return b, b.openLog()
 }
 

@@ -42,7 +42,7 @@ type Env struct {
 
 // hold starts a holder for trees of the given ids.
 func (e *Env) hold(ctx context.Context, ids sandbox.IDMap, scratchDir string) (*sandbox.Holder, error) {
-	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, ScratchDir: scratchDir})
+	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, ScratchDir: scratchDir, FallbackDir: e.scratch.own})
 }
 
 // Arch is the machine's own architecture, by Debian's name.

@@ -105,7 +105,6 @@ func (b *builder) chooseScratch() (string, error) {
 			kind = "disk"
 		}
 	}
-	b.result.Isolation.Scratch = kind
 	if kind == "disk" {
 		return b.env.scratch.dir("upper-")
 	}

@@ -21,10 +21,11 @@ import (
 
 // Holder is a running PID 1 and its namespaces. Its methods may be called concurrently.
 type Holder struct {
-	ids  IDMap
-	conn *conn
-	pid  int
-	done chan struct{} // closed when PID 1 has been reaped
+	ids     IDMap
+	scratch Scratch
+	conn    *conn
+	pid     int
+	done    chan struct{} // closed when PID 1 has been reaped
 
 	mu       sync.Mutex
 	nextID   int
@@ -120,7 +121,7 @@ func (h *Holder) setup(spec HolderSpec) error {
 	if err := h.mapIDs(); err != nil {
 		return err
 	}
-	for _, path := range []*string{&spec.ScratchDir} {
+	for _, path := range []*string{&spec.ScratchDir, &spec.FallbackDir} {
 		if *path == "" {
 			continue
 		}
@@ -142,6 +143,7 @@ func (h *Holder) setup(spec HolderSpec) error {
 	if answer.Err != nil {
 		return fmt.Errorf("setting up the sandbox: %w", answer.Err.error())
 	}
+	h.scratch = answer.Scratch
 	return nil
 }
 
@@ -345,6 +347,9 @@ func (h *Holder) PID() int { return h.pid }
 
 // IDs is the mapping that the holder was started with.
 func (h *Holder) IDs() IDMap { return h.ids }
+
+// Scratch is where throwaway roots are kept, as the kernel permits.
+func (h *Holder) Scratch() Scratch { return h.scratch }
 
 // resolve makes a host path absolute and free of symbolic links: inside H the host's tree stands elsewhere, where absolute links would lead astray.
 func resolve(path string) (string, error) {

@@ -27,6 +27,7 @@ type pid1 struct {
 	null *os.File
 
 	scratch string // where upper directories are made
+	kind    Scratch
 	host    *os.File
 
 	jails []*openJail // by id-1; closed ones keep their upper directory
@@ -44,7 +45,7 @@ type openJail struct {
 	id     int
 	root   *os.File // the mounted root, O_PATH
 	target string   // where the root is mounted in H
-	upper  string   // "" for a Root.Dir
+	upper  string   // "" for a Root.Dir; the whole tree on ScratchCopy
 	helper *conn
 	pid    int // of the helper
 }
@@ -87,7 +88,7 @@ func (p *pid1) serve() error {
 	}
 	closeFiles(files)
 	err = p.setup(m)
-	if sendErr := p.conn.send(&message{Op: opSetup, ID: m.ID, Err: toWire(err)}); err != nil || sendErr != nil {
+	if sendErr := p.conn.send(&message{Op: opSetup, ID: m.ID, Err: toWire(err), Scratch: p.kind}); err != nil || sendErr != nil {
 		return sendErr // the caller reports err
 	}
 	go p.reap()
@@ -159,16 +160,7 @@ func (p *pid1) setup(m *message) error {
 	if p.self, err = prepareSelf(m.Path); err != nil {
 		return err
 	}
-	p.scratch = "/scratch"
-	if dir := m.Holder.ScratchDir; dir != "" {
-		p.scratch = HostRoot + dir
-		return nil
-	}
-	data := "mode=0755"
-	if size := m.Holder.ScratchSize; size > 0 {
-		data += ",size=" + strconv.FormatInt(size, 10)
-	}
-	return mount("tmpfs", p.scratch, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, data)
+	return p.openScratch(m.Holder)
 }
 
 // mountHolder replaces the root by a tmpfs with the host's tree at HostRoot and a /proc of our PID namespace, and drops nothing that a jail could still need to see.

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path"
 	"strconv"
@@ -79,39 +78,7 @@ func (p *pid1) mountRoot(j *openJail, root *Root) error {
 		}
 		return setAttr(unix.AT_FDCWD, j.target, attr, true)
 	}
-	var lowers []string
-	for _, l := range root.Lowers {
-		dir := HostRoot + l.Path
-		if l.Path == "" {
-			if l.Jail < 1 || l.Jail > len(p.jails) || p.jails[l.Jail-1].upper == "" || p.open == p.jails[l.Jail-1] {
-				return fmt.Errorf("jail %d has no frozen layer", l.Jail)
-			}
-			dir = p.jails[l.Jail-1].upper
-		}
-		f, err := openPath(dir)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		lowers = append(lowers, fdPath(f)) // short, and without the characters that overlay's options split at
-	}
-	own := path.Join(p.scratch, strconv.Itoa(j.id))
-	j.upper = path.Join(own, "upper")
-	for _, dir := range []string{own, j.upper, path.Join(own, "work")} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			return err
-		}
-	}
-	if err := os.Chown(j.upper, 0, 0); err != nil {
-		return err
-	}
-	flags := uintptr(unix.MS_NODEV)
-	if root.ReadOnly {
-		flags |= unix.MS_RDONLY
-	}
-	// userxattr: without it an overlay in a user namespace cannot delete a lower directory (overlayfs.rst).
-	data := "userxattr,lowerdir=" + strings.Join(lowers, ":") + ",upperdir=" + j.upper + ",workdir=" + path.Join(own, "work")
-	return mountAs("overlay", j.target, "/", "overlay", flags, data)
+	return p.mountLayers(j, root)
 }
 
 // applyMount does one step of a plan below root. Sources of binds are looked up below host, as H sees it.

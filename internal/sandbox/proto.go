@@ -56,6 +56,7 @@ type message struct {
 	GID     int         `json:",omitempty"`
 	Strays  []Stray     `json:",omitempty"`
 	Notes   []string    `json:",omitempty"`
+	Scratch Scratch     `json:",omitempty"`
 }
 
 // Error is a system call that failed while a jail was set up or used: which, on what, and why.

@@ -253,6 +253,64 @@ func TestFrozenLayer(t *testing.T) {
 	}
 }
 
+// TestScratch runs the same work on every kind of throwaway root.
+func TestScratch(t *testing.T) {
+	ids, err := ResolveIDs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	for kind, spec := range map[Scratch]HolderSpec{
+		ScratchTmpfs: {IDs: ids},
+		ScratchDisk:  {IDs: ids, ScratchDir: t.TempDir()},
+		ScratchCopy:  {IDs: ids, Copy: true},
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			h, err := Start(ctx, spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if spec.ScratchDir == "" {
+					return
+				}
+				entries, err := os.ReadDir(spec.ScratchDir)
+				if err != nil {
+					t.Error(err)
+				}
+				for _, e := range entries {
+					if err := startHolder(t).RemoveTree(ctx, filepath.Join(spec.ScratchDir, e.Name())); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			defer h.Close()
+			if h.Scratch() != kind {
+				t.Fatalf("scratch is %s, not %s", h.Scratch(), kind)
+			}
+			root := testRoot(t, h)
+			lowers := []Lower{{Path: root}}
+			for i, want := range []string{"old\n", "new\n"} {
+				j, err := h.NewJail(ctx, Spec{Root: Root{Lowers: lowers}, Mounts: []Mount{usr}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				out, st := sh(t, j, "cat /srv/old/file && rm -r /srv/old && mkdir /srv/old && ls /srv/old && mv /srv/old /srv/x && mv /srv/x /srv/old && echo new >/srv/old/file")
+				if out != want || !st.Success() {
+					t.Errorf("jail %d: %q %v", i, out, st)
+				}
+				if _, err := j.Close(); err != nil {
+					t.Fatal(err)
+				}
+				lowers = append([]Lower{{Jail: j.ID()}}, lowers...)
+			}
+			if text, err := os.ReadFile(filepath.Join(root, "srv/old/file")); err != nil || string(text) != "old\n" {
+				t.Errorf("the base was written to: %q %v", text, err)
+			}
+		})
+	}
+}
+
 func TestFiles(t *testing.T) {
 	h := startHolder(t)
 	j := hostJail(t, h)
@@ -322,9 +380,13 @@ func TestCancel(t *testing.T) {
 }
 
 func BenchmarkRunTrue(b *testing.B) {
+	root := testRoot(b, startHolder(b))
 	for b.Loop() {
 		h := startHolder(b)
-		j := hostJail(b, h)
+		j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: []Mount{usr}})
+		if err != nil {
+			b.Fatal(err)
+		}
 		if st, err := j.Run(context.Background(), Command{Argv: []string{"/bin/true"}}); err != nil || !st.Success() {
 			b.Fatal(st, err)
 		}

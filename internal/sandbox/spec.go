@@ -25,7 +25,23 @@ type HolderSpec struct {
 	ScratchSize int64
 	// ScratchDir, when set, keeps upper directories below this host directory instead of on a tmpfs.
 	ScratchDir string
+	// FallbackDir is a host directory to be used so where the kernel has no overlays on a tmpfs for us.
+	FallbackDir string
+	// Copy makes each throwaway root a copy on the tmpfs. It is also what is done where the kernel has no overlays for us at all.
+	Copy bool
 }
+
+// Scratch is where throwaway roots keep what is written to them.
+type Scratch string
+
+const (
+	// ScratchTmpfs is an overlay whose upper directory is on a tmpfs.
+	ScratchTmpfs Scratch = "tmpfs"
+	// ScratchDisk is an overlay whose upper directory is on disk.
+	ScratchDisk Scratch = "disk"
+	// ScratchCopy is a copy of the whole tree on a tmpfs.
+	ScratchCopy Scratch = "copy"
+)
 
 // Root says what a jail sees as "/". Exactly one of Lowers and Dir is set.
 type Root struct {
