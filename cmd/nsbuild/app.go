@@ -15,6 +15,7 @@ import (
 	"nsbuild/internal/base"
 	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/layer"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/sandbox"
 )
@@ -75,7 +76,7 @@ func (a *app) open(ctx context.Context) (*build.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &build.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids, Meter: &build.Meter{}}
+	e := &build.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids, Meter: &build.Meter{}, LayerLimit: 20 << 30}
 	e.Progress = progress.New(a.stderr, progress.Options{Quiet: a.quiet})
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {
@@ -91,6 +92,9 @@ func (a *app) open(ctx context.Context) (*build.Env, error) {
 	if e.Client, err = archive.NewClient(archive.Options{
 		CacheDir: cache, Host: e.Host, Log: e.Log, Offline: a.offline, RefreshAfter: after, Progress: e.Meter.Progress,
 	}); err != nil {
+		return nil, err
+	}
+	if e.Layers, err = layer.Open(cache); err != nil {
 		return nil, err
 	}
 	a.env = e

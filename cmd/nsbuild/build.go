@@ -53,6 +53,7 @@ paths are printed on standard output; the log is PACKAGE_VERSION_ARCH.build.
 	f.StringVarP(&o.profiles, "profiles", "P", "", "build profiles, separated by commas")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "processes that one build may use (default: processors and memory decide)")
 	f.StringVar(&o.Scratch, "scratch", "auto", "where the build writes: auto, tmpfs or disk")
+	f.BoolVar(&o.NoLayers, "no-layers", false, "install the build dependencies anew, and do not keep them for the next build")
 	f.StringVar(&o.Result, "result", "", "write a machine-readable result to this file")
 	return c
 }

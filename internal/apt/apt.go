@@ -61,8 +61,8 @@ type Source struct {
 	Lists   []archive.ListFile
 }
 
-// config overrides what the base may say. Its own lists directory and caches keep ours out of the layer; the lock would be on a directory that nobody else sees.
-const config = `Dir::State::Lists "` + listsDir + `";
+// Config overrides what the base may say. Its own lists directory and caches keep ours out of the layer; the lock would be on a directory that nobody else sees.
+const Config = `Dir::State::Lists "` + listsDir + `";
 Dir::Cache "` + stateDir + `";
 Dir::Cache::Archives "` + archives + `";
 Dir::Etc::SourceList "` + sourceList + `";
@@ -97,7 +97,7 @@ func New(jail *sandbox.Jail, cacheDir string, env []string, sources []Source) (*
 			}
 		}
 	}
-	for name, text := range map[string]string{sourceList: list.String(), configFile: config} {
+	for name, text := range map[string]string{sourceList: list.String(), configFile: Config} {
 		if err := a.write(name, strings.NewReader(text)); err != nil {
 			return nil, fmt.Errorf("preparing apt: %w", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/layer"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
 )
@@ -30,6 +31,7 @@ type Options struct {
 	Profiles []string
 	Options  []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
 	Scratch  string   // "auto", "tmpfs" or "disk"
+	NoLayers bool     // neither use nor keep dependency layers
 	Verbose  bool     // show the package's log as it comes
 	Result   string   // file for the machine-readable result; "" for none
 }
@@ -61,7 +63,8 @@ type builder struct {
 	holder   *sandbox.Holder
 	lowers   []sandbox.Lower // topmost first
 	jail     *sandbox.Jail   // that builds
-	packages []base.Package  // installed for the build
+	layer    *layer.Layer    // of the build dependencies, when an earlier build left it
+	saving   chan error      // of a layer that is being kept for later builds
 	log      *buildlog.File
 	header   buildlog.Header
 	summary  buildlog.Summary
@@ -108,6 +111,7 @@ func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, erro
 			break
 		}
 	}
+	b.layerSaved()
 	return b.outcome, b.report(interrupted(ctx, err))
 }
 
@@ -306,6 +310,11 @@ func (b *builder) release() {
 	if b.holder != nil {
 		if err := b.holder.Close(); err != nil {
 			b.env.Log.Warnf("ending the sandbox: %v", err)
+		}
+	}
+	if b.layer != nil {
+		if err := b.layer.Close(); err != nil {
+			b.env.Log.Warnf("releasing layer %.12s: %v", b.layer.Key, err)
 		}
 	}
 	if b.base != nil {

@@ -3,6 +3,7 @@ package build
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -39,6 +40,11 @@ func (e *Env) install(ctx context.Context, resolver *apt.Apt, log io.Writer, sou
 	if err != nil {
 		return err
 	}
+	return e.installWanted(ctx, resolver, log, sources, wanted, args...)
+}
+
+// installWanted is install for what apt has said already.
+func (e *Env) installWanted(ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source, wanted []apt.Wanted, args ...string) error {
 	packages, err := e.indexed(ctx, sources, wanted)
 	if err != nil {
 		return err
@@ -129,7 +135,7 @@ func dummy(arch string, r dsc.Reduced) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// installDeps installs the build dependencies in a jail of their own; its upper directory becomes a layer of the build's.
+// installDeps makes the build dependencies a layer of the build's root: one that an earlier build left, or a new one.
 func (b *builder) installDeps(ctx context.Context) error {
 	log := b.log
 	log.Section("Install package build dependencies")
@@ -143,6 +149,25 @@ func (b *builder) installDeps(ctx context.Context) error {
 	if text := reduced.Conflicts.String(); text != "" {
 		log.Printf("Filtered Build-Conflicts: %s", text)
 	}
+	log.Subsection("Install build dependencies (apt-based resolver)")
+	request := b.requestKey(reduced)
+	if b.layers() {
+		found, err := b.env.Layers.Request(request)
+		if err != nil {
+			return err
+		}
+		if found != nil {
+			return b.useLayer(found)
+		}
+	}
+	begin := time.Now()
+	err = b.makeLayer(ctx, reduced, request)
+	b.summary.InstallTime = time.Since(begin)
+	return err
+}
+
+// makeLayer installs the build dependencies in a jail of their own, whose upper directory becomes the layer.
+func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request string) error {
 	sources, err := b.env.aptSources(ctx, b.releases, b.arch)
 	if err != nil {
 		return fault.Wrap(fault.GivenBack, "", err)
@@ -163,13 +188,32 @@ func (b *builder) installDeps(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log.Subsection("Install build dependencies (apt-based resolver)")
-	out, begin := log.Stream(), time.Now()
-	err = b.env.install(ctx, resolver, out, sources, "install", file)
+	out := b.log.Stream()
+	wanted, err := resolver.Wanted(ctx, out, "install", file)
+	if err != nil {
+		out.Flush()
+		return b.depsFailed(err)
+	}
+	key := b.layerKey(reduced, wanted)
+	if b.layers() {
+		found, err := b.env.Layers.Use(key)
+		if err != nil {
+			return err
+		}
+		if found != nil {
+			if _, err := jail.Close(); err != nil {
+				return err
+			}
+			return errors.Join(b.useLayer(found), b.env.Layers.Remember(request, key))
+		}
+	}
+	err = b.env.installWanted(ctx, resolver, out, sources, wanted, "install", file)
 	out.Flush()
-	b.summary.InstallTime = time.Since(begin)
 	if err != nil {
 		return b.depsFailed(err)
+	}
+	if err := b.dropDummy(ctx, jail); err != nil {
+		return err
 	}
 	packages, err := installed(jail)
 	if err != nil {
@@ -181,10 +225,23 @@ func (b *builder) installDeps(ctx context.Context) error {
 		return err
 	}
 	for _, s := range strays {
-		log.Printf("A maintainer script left a process, which was ended: %s", s.Command)
+		b.log.Printf("A maintainer script left a process, which was ended: %s", s.Command)
 	}
 	b.lowers = append([]sandbox.Lower{{Jail: jail.ID()}}, b.lowers...)
+	if b.layers() && len(wanted) > 0 {
+		b.saveLayer(ctx, jail.ID(), request, key, packages)
+	}
 	return nil
+}
+
+// dropDummy takes the dummy package away again: the layer serves other sources, too.
+func (b *builder) dropDummy(ctx context.Context, jail *sandbox.Jail) error {
+	var said tail
+	status, err := jail.RunTo(ctx, sandbox.Command{Argv: []string{"dpkg", "--force-unsafe-io", "--purge", dummyName}, Env: commandEnv()}, &said, &said)
+	if err == nil && !status.Success() {
+		err = said.explain(fmt.Errorf("dpkg --purge %s: %s", dummyName, status))
+	}
+	return err
 }
 
 // depsFailed says what apt said: its explanation is what the user needs.

@@ -20,6 +20,7 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
 	"nsbuild/internal/dsc"
+	"nsbuild/internal/layer"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/sandbox"
 )
@@ -32,10 +33,13 @@ type Env struct {
 	Store    *base.Store
 	Host     *archive.Host
 	Client   *archive.Client
+	Layers   *layer.Store
 	IDs      sandbox.IDMap // of new trees
 	Log      logrus.FieldLogger
 	Progress *progress.Progress
 	Meter    *Meter
+	// LayerLimit is how many bytes of dependency layers are kept.
+	LayerLimit int64
 
 	scratch scratch
 }

@@ -7,12 +7,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-const appletCopyTree = "copy-tree"
+const (
+	appletCopyTree  = "copy-tree"
+	appletSaveLayer = "save-layer"
+)
 
 // CopyTree copies a tree of mapped ids: owners, modes, times, hard links, extended attributes and whiteouts (overlayfs.rst) stay. to must not exist; its parent must.
 func (h *Holder) CopyTree(ctx context.Context, from, to string) error {
@@ -25,6 +30,62 @@ func (h *Holder) CopyTree(ctx context.Context, from, to string) error {
 		return err
 	}
 	return h.Applet(ctx, appletCopyTree, []string{source, filepath.Join(parent, filepath.Base(to))})
+}
+
+// SaveLayer copies the frozen upper directory of a closed jail to a host directory, has it reach the disk, and tells how many bytes its files have. It may run while later jails
+// use the layer. to must not exist; its parent must.
+func (h *Holder) SaveLayer(ctx context.Context, jail int, to string) (int64, error) {
+	parent, err := resolve(filepath.Dir(to))
+	if err != nil {
+		return 0, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	err = h.Applet(ctx, appletSaveLayer, []string{strconv.Itoa(jail), filepath.Join(parent, filepath.Base(to))}, w)
+	w.Close()
+	if err != nil {
+		return 0, err
+	}
+	var size int64
+	if _, err := fmt.Fscan(r, &size); err != nil {
+		return 0, fmt.Errorf("%s: %w", appletSaveLayer, err)
+	}
+	return size, nil
+}
+
+// saveLayerApplet is told the upper directory by PID 1 (see pid1.applet): jails are numbered, and only PID 1 knows where they are.
+func saveLayerApplet(args []string) int {
+	if len(args) != 2 {
+		fmt.Fprintf(os.Stderr, "a layer and a directory are expected, not %q\n", args)
+		return 2
+	}
+	unix.Umask(0)
+	c := treeCopier{from: args[0], to: HostRoot + args[1], links: map[inode]string{}, layer: true}
+	err := c.copy()
+	if err == nil {
+		err = syncTree(c.to)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(os.NewFile(3, "result"), c.bytes)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// syncTree has everything on the file system of a directory reach the disk (syncfs(2)).
+func syncTree(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return sysErr("syncfs", dir, unix.Syncfs(int(f.Fd())))
 }
 
 func copyTreeApplet(args []string) int {
@@ -48,6 +109,8 @@ type treeCopier struct {
 	from, to string
 	links    map[inode]string // the first copy of each
 	dirs     []dirTimes       // set last: making entries changes them
+	layer    bool             // leave out what overlayfs notes about its own lowers
+	bytes    int64            // of regular files
 }
 
 type dirTimes struct {
@@ -99,7 +162,10 @@ func (c *treeCopier) entry(from, to string) error {
 			return sysErr("chmod", to, err)
 		}
 	}
-	if err := copyXattrs(from, to); err != nil {
+	if kind == unix.S_IFREG {
+		c.bytes += st.Size
+	}
+	if err := c.copyXattrs(from, to); err != nil {
 		return err
 	}
 	if kind == unix.S_IFDIR {
@@ -143,7 +209,10 @@ func setTimes(name string, st *unix.Stat_t) error {
 	return sysErr("utimensat", name, unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW))
 }
 
-func copyXattrs(from, to string) error {
+// overlayNotes are attributes that are true only where the upper directory was made (overlayfs.rst).
+var overlayNotes = []string{"user.overlay.origin", "user.overlay.uuid", "user.overlay.impure", "user.overlay.nlink"}
+
+func (c *treeCopier) copyXattrs(from, to string) error {
 	names := make([]byte, 64<<10) // the kernel's own limit (XATTR_LIST_MAX)
 	n, err := unix.Llistxattr(from, names)
 	if errors.Is(err, unix.ENOTSUP) {
@@ -154,7 +223,7 @@ func copyXattrs(from, to string) error {
 	}
 	value := make([]byte, 64<<10)
 	for name := range strings.SplitSeq(strings.TrimRight(string(names[:n]), "\x00"), "\x00") {
-		if name == "" {
+		if name == "" || c.layer && slices.Contains(overlayNotes, name) {
 			continue
 		}
 		size, err := unix.Lgetxattr(from, name, value)

@@ -189,6 +189,13 @@ func mountHolder() error {
 
 // applet starts one of our own applets in H.
 func (p *pid1) applet(c *Command, files []*os.File) (int, error) {
+	if c.Applet == appletSaveLayer {
+		upper, err := p.frozen(c.Argv[0])
+		if err != nil {
+			return 0, err
+		}
+		c.Argv[0] = upper
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pid, err := p.self.forkExec(appletName, append([]string{c.Applet}, c.Argv...), descriptors(files), &syscall.ProcAttr{
@@ -201,6 +208,15 @@ func (p *pid1) applet(c *Command, files []*os.File) (int, error) {
 	}
 	p.asking = true // settle ends it
 	return pid, nil
+}
+
+// frozen is the upper directory of a closed jail.
+func (p *pid1) frozen(id string) (string, error) {
+	n, err := strconv.Atoi(id)
+	if err != nil || n < 1 || n > len(p.jails) || p.jails[n-1].upper == "" || p.open == p.jails[n-1] {
+		return "", fmt.Errorf("jail %s has no frozen layer", id)
+	}
+	return p.jails[n-1].upper, nil
 }
 
 // exec has the helper start a command in the jail.

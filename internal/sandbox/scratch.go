@@ -91,10 +91,10 @@ func (p *pid1) mountLayers(j *openJail, root *Root) error {
 	for _, l := range root.Lowers {
 		dir := HostRoot + l.Path
 		if l.Path == "" {
-			if l.Jail < 1 || l.Jail > len(p.jails) || p.jails[l.Jail-1].upper == "" || p.open == p.jails[l.Jail-1] {
-				return fmt.Errorf("jail %d has no frozen layer", l.Jail)
+			var err error
+			if dir, err = p.frozen(strconv.Itoa(l.Jail)); err != nil {
+				return err
 			}
-			dir = p.jails[l.Jail-1].upper
 		}
 		f, err := openPath(dir)
 		if err != nil {

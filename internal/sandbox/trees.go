@@ -26,6 +26,8 @@ func builtinApplet(name string) Applet {
 		return onTree(os.RemoveAll)
 	case appletCopyTree:
 		return copyTreeApplet
+	case appletSaveLayer:
+		return saveLayerApplet
 	}
 	return nil
 }

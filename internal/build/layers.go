@@ -1,0 +1,133 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"nsbuild/internal/apt"
+	"nsbuild/internal/base"
+	"nsbuild/internal/dsc"
+	"nsbuild/internal/layer"
+	"nsbuild/internal/sandbox"
+)
+
+// layers tells whether dependency layers are used in this build. Without overlays there are none.
+func (b *builder) layers() bool {
+	return !b.o.NoLayers && b.holder.Scratch() != sandbox.ScratchCopy
+}
+
+// baseKey is what a layer lies upon: the installed packages and the ids of the base.
+func (b *builder) baseKey() string {
+	var packages []string
+	for _, p := range b.base.Manifest.Packages {
+		packages = append(packages, p.Name+" "+p.Version+" "+p.Arch)
+	}
+	slices.Sort(packages)
+	m := b.base.Manifest
+	return layer.Key(m.Suite, m.Arch, m.Variant, m.Bootstrapper, fmt.Sprintf("%+v", m.IDs), strings.Join(packages, "\n"))
+}
+
+// requestKey is made of all that apt's resolver sees.
+func (b *builder) requestKey(r dsc.Reduced) string {
+	parts := []string{"request", b.baseKey(), b.arch, r.Depends.String(), r.Conflicts.String(), apt.Config}
+	for _, rel := range b.releases {
+		parts = append(parts, rel.Repo().SourcesLine(), rel.Digest())
+	}
+	return layer.Key(parts...)
+}
+
+// layerKey is made of all that decides what the installed files are.
+func (b *builder) layerKey(r dsc.Reduced, wanted []apt.Wanted) string {
+	parts := []string{"layer", b.baseKey(), b.arch, r.Conflicts.String(), apt.Config, strings.Join(commandEnv(), "\n"), buildHost}
+	for _, w := range wanted {
+		parts = append(parts, w.Name+" "+w.SHA256)
+	}
+	return layer.Key(parts...)
+}
+
+// useLayer builds upon a layer of an earlier build.
+func (b *builder) useLayer(l *layer.Layer) error {
+	b.layer = l
+	b.lowers = append([]sandbox.Lower{{Path: l.Tree()}}, b.lowers...)
+	b.log.Printf("Dependency layer %.12s of %s has what is needed: %d packages.", l.Key, l.Manifest.Created.Format(time.DateOnly), len(l.Manifest.Packages))
+	b.result.Inputs.Layer.Key, b.result.Inputs.Layer.Cached = l.Key, true
+	return nil
+}
+
+// saveLayer keeps a frozen layer for later builds, while this build goes on over it. That it cannot be kept does not harm this build.
+func (b *builder) saveLayer(ctx context.Context, jail int, request, key string, packages []base.Package) {
+	b.result.Inputs.Layer.Key = key
+	b.saving = make(chan error, 1)
+	var names []string
+	for _, p := range beyond(packages, b.base.Manifest.Packages) {
+		names = append(names, p.Name+" "+p.Version+" "+p.Arch)
+	}
+	m := layer.Manifest{Base: b.base.Name, Created: time.Now().UTC().Truncate(time.Second), Packages: names}
+	go func() { b.saving <- b.keepLayer(ctx, jail, request, key, m) }()
+}
+
+func (b *builder) keepLayer(ctx context.Context, jail int, request, key string, m layer.Manifest) (err error) {
+	draft, err := b.env.Layers.Begin()
+	if err != nil {
+		return err
+	}
+	published := false
+	defer func() {
+		if !published {
+			err = errors.Join(err, b.discardLayer(ctx, draft))
+		}
+		err = errors.Join(err, draft.Close())
+	}()
+	if m.Size, err = b.holder.SaveLayer(ctx, jail, draft.Tree()); err != nil {
+		return err
+	}
+	if published, err = draft.Commit(key, m); err != nil {
+		return err
+	}
+	return b.env.Layers.Remember(request, key)
+}
+
+// discardLayer deletes a draft, with a holder of its own when the build's is gone.
+func (b *builder) discardLayer(ctx context.Context, d *layer.Draft) error {
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
+	h, err := b.env.hold(ctx, b.base.Manifest.IDs, "")
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.RemoveTree(ctx, d.Dir()), h.Close())
+}
+
+// layerSaved waits until the layer is kept, and makes room. A full disk, say, is no failure of this build: the next one installs again.
+func (b *builder) layerSaved() {
+	if b.saving == nil {
+		return
+	}
+	if err := <-b.saving; err != nil && !errors.Is(err, context.Canceled) {
+		b.env.Log.Warnf("the build dependencies cannot be kept for the next build: %v", err)
+	}
+	ctx, cancel := afterwards(context.Background())
+	defer cancel()
+	if err := b.env.TrimLayers(ctx, b.env.LayerLimit); err != nil {
+		b.env.Log.Warnf("making room for layers: %v", err)
+	}
+}
+
+// TrimLayers deletes what killed builds left of layers, and the longest unused ones beyond limit bytes.
+func (e *Env) TrimLayers(ctx context.Context, limit int64) error {
+	dirs, release, err := e.Layers.Excess(limit)
+	if err == nil && len(dirs) > 0 {
+		var h *sandbox.Holder
+		if h, err = e.hold(ctx, e.IDs, ""); err == nil {
+			for _, dir := range dirs {
+				err = errors.Join(err, h.RemoveTree(ctx, dir))
+			}
+			err = errors.Join(err, h.Close())
+		}
+	}
+	return errors.Join(err, release())
+}

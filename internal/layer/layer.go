@@ -1,0 +1,293 @@
+// Package layer keeps dependency layers on disk: what installing build dependencies over a base has written, to be used again by the next build that needs the same.
+//
+// A layer is an overlay's upper directory, owned by mapped ids. It has two keys. The first is made from all that apt's resolver sees; it leads to the second, made from all that
+// decides what the installed files are. So a suite's new Release, which changes the first, still finds the layer when it resolves to the same packages. What the keys are made
+// of is internal/build's business, and so is filling a layer.
+//
+//	CACHE/layers/by-request/KEY       a file that holds the layer's key
+//	CACHE/layers/LAYER/lock           shared by the layer's users; its time is that of the last use
+//	CACHE/layers/LAYER/manifest.json
+//	CACHE/layers/LAYER/tree/
+//	CACHE/layers/draft-…/             being made, or left by a maker that was killed
+package layer
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Format is part of every key: layers that an nsbuild of another format made are not found.
+const Format = "nsbuild layer 1"
+
+// Manifest is what is recorded about a layer.
+type Manifest struct {
+	Base     string    `json:"base"`
+	Created  time.Time `json:"created"`
+	Size     int64     `json:"size"` // bytes of its files
+	Packages []string  `json:"packages"`
+}
+
+// Store is the directory of all layers.
+type Store struct{ dir string }
+
+const requests = "by-request"
+
+// Open opens the store below a cache directory and makes what is missing. Only its owner may enter it: maintainer scripts may have made secrets in a layer.
+func Open(cache string) (*Store, error) {
+	s := &Store{filepath.Join(cache, "layers")}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the directory of layers: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(s.dir, requests), 0o700); err != nil {
+		return nil, fmt.Errorf("making the directory of layers: %w", err)
+	}
+	return s, nil
+}
+
+// Key hashes the parts that a key is made of.
+func Key(parts ...string) string {
+	h := sha256.New()
+	for _, p := range append([]string{Format}, parts...) {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+var validKey = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Layer is a layer in use: it stays while it is not closed.
+type Layer struct {
+	Key      string
+	Manifest Manifest
+	dir      string
+	lock     *os.File
+}
+
+// Tree is the layer's directory, to be a lower of an overlay.
+func (l *Layer) Tree() string { return filepath.Join(l.dir, "tree") }
+
+// Close ends the use.
+func (l *Layer) Close() error { return l.lock.Close() }
+
+// Request finds the layer that a request was resolved to before; nil when there is none.
+func (s *Store) Request(request string) (*Layer, error) {
+	data, err := os.ReadFile(filepath.Join(s.dir, requests, request))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for a layer: %w", err)
+	}
+	return s.Use(strings.TrimSpace(string(data)))
+}
+
+// Use takes a layer into use; nil when there is none of this key.
+func (s *Store) Use(key string) (*Layer, error) {
+	if !validKey.MatchString(key) {
+		return nil, nil // a file that a full disk cut short
+	}
+	l := &Layer{Key: key, dir: filepath.Join(s.dir, key)}
+	var err error
+	if l.lock, err = lock(filepath.Join(l.dir, "lock"), unix.LOCK_SH); err != nil || l.lock == nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(filepath.Join(l.dir, "manifest.json"))
+	if errors.Is(err, fs.ErrNotExist) { // evicted at this moment
+		return nil, l.lock.Close()
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &l.Manifest)
+	}
+	if err == nil {
+		now := time.Now()
+		err = os.Chtimes(l.lock.Name(), now, now)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reading layer %.12s: %w", key, err), l.lock.Close())
+	}
+	return l, nil
+}
+
+// lock opens and locks a file without waiting; nil when it does not exist or is held.
+func lock(name string, how int) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, f.Close()
+	}
+	if err != nil {
+		return nil, errors.Join(&os.PathError{Op: "lock", Path: name, Err: err}, f.Close())
+	}
+	return f, nil
+}
+
+// Remember notes what a request was resolved to.
+func (s *Store) Remember(request, key string) error {
+	return writeAside(filepath.Join(s.dir, requests, request), []byte(key+"\n"))
+}
+
+func writeAside(name string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// Draft is a layer being made. It ends with Commit or, when that is not reached, with Sweep.
+type Draft struct {
+	store *Store
+	dir   string
+	lock  *os.File
+}
+
+// Begin starts a layer.
+func (s *Store) Begin() (*Draft, error) {
+	dir, err := os.MkdirTemp(s.dir, "draft-")
+	if err != nil {
+		return nil, fmt.Errorf("making a layer: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making a layer: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
+		return nil, errors.Join(fmt.Errorf("making a layer: %w", err), f.Close())
+	}
+	return &Draft{s, dir, f}, nil
+}
+
+// Tree is where the layer's tree is to be made.
+func (d *Draft) Tree() string { return filepath.Join(d.dir, "tree") }
+
+// Dir is the draft's directory, to be deleted when it is not committed.
+func (d *Draft) Dir() string { return d.dir }
+
+// Commit publishes the layer, whose tree must have reached the disk, under its key. It reports false when another process has published the same: then the draft is to be deleted.
+func (d *Draft) Commit(key string, m Manifest) (bool, error) {
+	data, err := json.MarshalIndent(m, "", "\t")
+	if err != nil {
+		return false, err
+	}
+	name := filepath.Join(d.dir, "manifest.json")
+	if err := writeAside(name, data); err != nil {
+		return false, fmt.Errorf("making a layer: %w", err)
+	}
+	err = os.Rename(d.dir, filepath.Join(d.store.dir, key))
+	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("making a layer: %w", err)
+	}
+	return true, nil
+}
+
+// Close ends the making.
+func (d *Draft) Close() error { return d.lock.Close() }
+
+// Info is a layer as List shows it.
+type Info struct {
+	Key  string
+	Used time.Time
+	Manifest
+}
+
+// List lists the layers, the most recently used first.
+func (s *Store) List() ([]Info, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing layers: %w", err)
+	}
+	var out []Info
+	for _, e := range entries {
+		if !validKey.MatchString(e.Name()) {
+			continue
+		}
+		info := Info{Key: e.Name()}
+		st, err := os.Stat(filepath.Join(s.dir, e.Name(), "lock"))
+		if err != nil {
+			continue // being evicted
+		}
+		info.Used = st.ModTime()
+		data, err := os.ReadFile(filepath.Join(s.dir, e.Name(), "manifest.json"))
+		if err != nil {
+			continue
+		}
+		if err := json.Unmarshal(data, &info.Manifest); err != nil {
+			return nil, fmt.Errorf("reading layer %.12s: %w", e.Name(), err)
+		}
+		out = append(out, info)
+	}
+	slices.SortFunc(out, func(a, b Info) int { return b.Used.Compare(a.Used) })
+	return out, nil
+}
+
+// Excess lists the directories to be deleted so that the layers take no more than limit bytes: drafts whose maker is gone, and the layers that were not used for longest.
+// Those in use are left. release unlocks what was listed, and must be called after the deletion.
+func (s *Store) Excess(limit int64) (dirs []string, release func() error, err error) {
+	var locks []*os.File
+	release = func() error {
+		var errs []error
+		for _, f := range locks {
+			errs = append(errs, f.Close())
+		}
+		return errors.Join(errs...)
+	}
+	take := func(dir string) error {
+		f, err := lock(filepath.Join(dir, "lock"), unix.LOCK_EX)
+		if err != nil || f == nil {
+			return err
+		}
+		locks, dirs = append(locks, f), append(dirs, dir)
+		return nil
+	}
+	drafts, err := filepath.Glob(filepath.Join(s.dir, "draft-*"))
+	if err != nil {
+		return nil, release, err
+	}
+	for _, dir := range drafts {
+		if err := take(dir); err != nil {
+			return dirs, release, err
+		}
+	}
+	layers, err := s.List()
+	if err != nil {
+		return dirs, release, err
+	}
+	var total int64
+	for _, l := range layers {
+		if total += l.Size; total > limit {
+			if err := take(filepath.Join(s.dir, l.Key)); err != nil {
+				return dirs, release, err
+			}
+		}
+	}
+	return dirs, release, nil
+}
