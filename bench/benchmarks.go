@@ -139,8 +139,8 @@ func building(pkg string, long bool) benchmark {
 				},
 				run: nsbuild,
 			},
-			sbuild("sbuild, unshare mode", pkg, "/tmp"),
-			sbuild("sbuild, unshare mode, on a tmpfs", pkg, ""),
+			sbuild("sbuild, unshare mode", pkg, false),
+			sbuild("sbuild, unshare mode, on a tmpfs", pkg, true),
 			{
 				name: "bare dpkg-buildpackage, chroot on a tmpfs ready", once: needSource,
 				before: func(ctx context.Context, l *lab) error {
@@ -159,8 +159,8 @@ func building(pkg string, long bool) benchmark {
 	}
 }
 
-// sbuild builds with the chroot unpacked below a directory; "" is a tmpfs of the lab.
-func sbuild(name, pkg, dir string) contestant {
+// sbuild builds with the chroot unpacked where it does so by itself, or on a tmpfs.
+func sbuild(name, pkg string, onTmpfs bool) contestant {
 	return contestant{
 		name: name,
 		once: func(ctx context.Context, l *lab) error {
@@ -181,13 +181,13 @@ func sbuild(name, pkg, dir string) contestant {
 			if err != nil {
 				return 0, err
 			}
-			tmp := dir
-			if tmp == "" {
-				tmp = l.path("shm")
+			argv := []string{"setpriv", "--reuid", l.user, "--regid", l.user, "--init-groups", "env", "HOME=" + l.path("home"), "USER=" + l.user, "LOGNAME=" + l.user}
+			if onTmpfs {
+				argv = append(argv, "SBUILD_CONFIG="+l.path("sbuild.conf"))
 			}
-			took, err := l.timed(ctx, "setpriv", "--reuid", l.user, "--regid", l.user, "--init-groups", "env", "HOME="+l.path("home"), "USER="+l.user, "LOGNAME="+l.user, "TMPDIR="+tmp,
-				"sbuild", "--quiet", "--chroot-mode=unshare", "--chroot="+l.tar, "--dist="+l.suite, "--arch-all", "--no-run-lintian", "--no-run-piuparts", "--no-run-autopkgtest",
-				fmt.Sprintf("--jobs=%d", runtime.NumCPU()), "--build-dir="+l.path("out-sbuild"), dsc)
+			argv = append(argv, "sbuild", "--quiet", "--chroot-mode=unshare", "--chroot="+l.tar, "--dist="+l.suite, "--arch-all", "--no-run-lintian", "--no-run-piuparts",
+				"--no-run-autopkgtest", fmt.Sprintf("--jobs=%d", runtime.NumCPU()), "--build-dir="+l.path("out-sbuild"), dsc)
+			took, err := l.timed(ctx, argv...)
 			if err != nil {
 				return 0, err
 			}

@@ -123,7 +123,7 @@ func (l *lab) source(ctx context.Context, pkg string) (string, error) {
 	return found[0], nil
 }
 
-// tmpfs mounts one that everybody may write to, at shm.
+// tmpfs mounts one that everybody may write to, at shm, and writes a configuration that lets sbuild use it.
 func (l *lab) tmpfs(ctx context.Context) error {
 	if l.mounted["sbuild"] != "" {
 		return nil
@@ -135,6 +135,10 @@ func (l *lab) tmpfs(ctx context.Context) error {
 		l.mounted = map[string]string{}
 	}
 	l.mounted["sbuild"] = l.path("shm")
+	config := fmt.Sprintf("$unshare_tmpdir_template = '%s/sbuild.XXXXXXXXXX';\n1;\n", l.path("shm"))
+	if err := os.WriteFile(l.path("sbuild.conf"), []byte(config), 0o644); err != nil {
+		return err
+	}
 	return l.do(ctx, "mount", "-t", "tmpfs", "-o", "size=6g,mode=1777", "bench", l.path("shm"))
 }
 
