@@ -57,8 +57,8 @@ func (j *job) finished(sources []archive.Repo) unpack.Finish {
 			{Path: "/etc/gshadow", Text: BuilderName + ":!::", Optional: true},
 		},
 		Remove: []string{
-			// Device nodes and sockets have no place in a base, and what stands in for mount points of the jail is made again.
-			"/dev/*", "/run/*", "/tmp/*", "/tmp/.[!.]*", "/var/tmp/*",
+			// Device nodes have no place in a base, and a jail has its own.
+			"/dev/*", "/tmp/*", "/tmp/.[!.]*", "/var/tmp/*",
 			"/etc/machine-id", "/var/lib/dbus/machine-id",
 			// Backups, caches with inode numbers or times in them, logs.
 			"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-",

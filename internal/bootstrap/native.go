@@ -16,10 +16,12 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// Where the jail sees what the applet needs besides the tree. /run is a tmpfs there, so none of it stays.
+// Where the jail sees what the applet needs besides the tree: on a tmpfs over a directory that every base has (base-files), so that nothing of it stays. It is not /run, where
+// maintainer scripts make directories that belong to the base.
 const (
-	jailTree = "/run/nsbuild/tree"
-	jailDebs = "/run/nsbuild/debs"
+	jailOwn  = "/mnt"
+	jailTree = jailOwn + "/tree"
+	jailDebs = jailOwn + "/debs"
 )
 
 // job is one native bootstrap under way: which packages, in which order, into which tree.
@@ -61,7 +63,7 @@ func (j *job) openJail(ctx context.Context) (*sandbox.Jail, error) {
 	return j.o.Holder.NewJail(ctx, sandbox.Spec{
 		Root: sandbox.Root{Dir: j.o.Tree},
 		Mounts: []sandbox.Mount{
-			{Type: "tmpfs", Target: "/run", NoSuid: true, NoDev: true, Data: "mode=755", Mkdir: true},
+			{Type: "tmpfs", Target: jailOwn, NoSuid: true, NoDev: true, Data: "mode=755", Mkdir: true},
 			{Type: "bind", Source: j.o.Tree, Target: jailTree, Mkdir: true},
 			{Type: "bind", Source: j.o.DebDir, Target: jailDebs, ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true, Mkdir: true},
 		},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"nsbuild/internal/apt"
@@ -168,7 +169,7 @@ func (j *job) finish(ctx context.Context, res *Result, err error) (*Result, erro
 	return res, err
 }
 
-// byDpkg unpacks with the tree's own dpkg, which must first be there: everything is extracted once without dpkg's knowledge, as debootstrap does.
+// byDpkg unpacks with the tree's own dpkg, which must first be there: the required packages are extracted once without dpkg's knowledge, as debootstrap does.
 func (j *job) byDpkg(ctx context.Context, jail *sandbox.Jail, debs <-chan ready) error {
 	start := time.Now()
 	all := map[string]string{}
@@ -177,7 +178,9 @@ func (j *job) byDpkg(ctx context.Context, jail *sandbox.Jail, debs <-chan ready)
 		defer close(noted)
 		for d := range debs {
 			all[d.name] = path.Join(jailDebs, d.path)
-			noted <- d
+			if slices.Contains(j.plan.required, d.name) {
+				noted <- d
+			}
 		}
 	}()
 	plan := unpack.Plan{

@@ -60,7 +60,7 @@ func Extract(in io.Reader, out io.Writer) error {
 	if err := prepare(plan); err != nil {
 		return err
 	}
-	x := &extraction{plan: plan, debs: debs, tree: newTree(), out: json.NewEncoder(out), items: make(chan Item)}
+	x := &extraction{plan: plan, debs: debs, tree: newTree(!plan.Database), out: json.NewEncoder(out), items: make(chan Item)}
 	return x.run(dec)
 }
 
@@ -262,7 +262,7 @@ func (u *unpacked) drop() {
 	keep := u.files[:0]
 	for _, f := range u.files {
 		switch f.Name {
-		case "conffiles", "triggers", "preinst":
+		case "triggers", "preinst":
 			keep = append(keep, f)
 		}
 	}

@@ -72,30 +72,33 @@ func validName(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.") == ""
 }
 
-// readConffiles reads the conffiles file of a package: absolute paths, a line each. Flags (deb-conffiles(5): remove-on-upgrade) name files that the package does
-// not have; nothing is done for them at a first installation.
-func readConffiles(f *deb.ControlFile) (map[string]bool, error) {
-	m := map[string]bool{}
+// conffile is one line of a package's conffiles file (deb-conffiles(5)).
+type conffile struct {
+	path string
+	// removed marks the flag remove-on-upgrade: a file that the package has no more. At a first installation dpkg only notes it.
+	removed bool
+}
+
+// readConffiles reads the conffiles file of a package.
+func readConffiles(f *deb.ControlFile) ([]conffile, error) {
 	if f == nil {
-		return m, nil
+		return nil, nil
 	}
+	var list []conffile
 	for line := range strings.Lines(string(f.Body)) {
-		line = strings.TrimSpace(line)
-		if line == "" {
+		c := conffile{path: strings.TrimSpace(line)}
+		if c.path == "" {
 			continue
 		}
-		if line[0] != '/' {
-			if flag, _, ok := strings.Cut(line, " "); ok && flag == "remove-on-upgrade" {
-				continue
-			}
-			return nil, fmt.Errorf("conffiles: %q is not an absolute path", line)
+		if rest, ok := strings.CutPrefix(c.path, "remove-on-upgrade "); ok {
+			c = conffile{path: strings.TrimSpace(rest), removed: true}
 		}
-		if path.Clean(line) != line {
-			return nil, fmt.Errorf("conffiles: %q is not a clean path", line)
+		if !path.IsAbs(c.path) || path.Clean(c.path) != c.path {
+			return nil, fmt.Errorf("conffiles: %q is not a clean absolute path", c.path)
 		}
-		m[line] = true
+		list = append(list, c)
 	}
-	return m, nil
+	return list, nil
 }
 
 // interest is one line of a package's triggers file that dpkg records at unpacking (deb-triggers(5)).

@@ -133,41 +133,36 @@ func writeStanza(b *strings.Builder, u *unpacked) error {
 			b.WriteString(line + "\n")
 		}
 	}
-	conffiles, err := u.conffiles()
+	lines, err := u.conffileLines()
 	if err != nil {
 		return err
 	}
-	if len(conffiles) > 0 {
+	if len(lines) > 0 {
 		b.WriteString("Conffiles:\n")
-		for _, c := range conffiles {
-			b.WriteString(" " + c + "\n")
+		for _, l := range lines {
+			b.WriteString(" " + l + "\n")
 		}
 	}
 	b.WriteString("\n")
 	return nil
 }
 
-// conffiles are the lines of the Conffiles field, in the order of the package's own list. The files stand in place already: as .dpkg-new, where dpkg would put them
+// conffileLines are the lines of the Conffiles field, in the order of the package's own list. The files stand in place already: as .dpkg-new, where dpkg would put them
 // until it configures, scripts of other packages would miss them.
-func (u *unpacked) conffiles() ([]string, error) {
+func (u *unpacked) conffileLines() ([]string, error) {
 	sums := map[string]string{}
 	for _, e := range u.entries {
 		sums[e.path] = e.md5
 	}
 	var lines []string
-	for _, f := range u.files {
-		if f.Name != "conffiles" {
-			continue
-		}
-		for line := range strings.Lines(string(f.Body)) {
-			line = strings.TrimSpace(line)
-			if line == "" || line[0] != '/' {
-				continue
-			}
-			if sums[line] == "" {
-				return nil, &inexactError{fmt.Sprintf("conffile %s of %s is not a regular file of the package", line, u.item.Name)}
-			}
-			lines = append(lines, line+" "+sums[line])
+	for _, c := range u.conffiles {
+		switch sum := sums[c.path]; {
+		case c.removed:
+			lines = append(lines, c.path+" newconffile remove-on-upgrade") // dpkg never gets to hash it
+		case sum == "":
+			return nil, &inexactError{fmt.Sprintf("conffile %s of %s is not a regular file of the package", c.path, u.item.Name)}
+		default:
+			lines = append(lines, c.path+" "+sum)
 		}
 	}
 	return lines, nil

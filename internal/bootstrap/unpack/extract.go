@@ -29,9 +29,11 @@ type unpacked struct {
 	item    Item
 	control paragraph
 	text    string
-	files   []deb.ControlFile
-	entries []entry
-	bytes   int64
+	files   []deb.ControlFile // of the control member
+
+	conffiles []conffile
+	entries   []entry
+	bytes     int64
 }
 
 // inexactError marks what dpkg might do in another way, so that dpkg must do it.
@@ -49,12 +51,17 @@ type dirAttr struct {
 
 // tree is the tree being filled. Its methods may be called by several workers.
 type tree struct {
+	// loose lets a file replace another: dpkg will unpack everything once more.
+	loose bool
+
 	mu     sync.Mutex
 	dirs   map[string]dirAttr
 	owners map[string]string // path of each non-directory → package
 }
 
-func newTree() *tree { return &tree{dirs: map[string]dirAttr{}, owners: map[string]string{}} }
+func newTree(loose bool) *tree {
+	return &tree{loose: loose, dirs: map[string]dirAttr{}, owners: map[string]string{}}
+}
 
 // extract reads one package from r and writes its files. buf is scratch space of the worker.
 func (t *tree) extract(r io.Reader, item Item, buf []byte) (*unpacked, error) {
@@ -72,9 +79,12 @@ func (t *tree) extract(r io.Reader, item Item, buf []byte) (*unpacked, error) {
 		return nil, fmt.Errorf("it is package %q, not %q as the index says", p.get("Package"), item.Name)
 	}
 	u := &unpacked{item: item, control: p, text: text, files: d.Control()}
-	conffiles, err := readConffiles(d.ControlFile("conffiles"))
-	if err != nil {
+	if u.conffiles, err = readConffiles(d.ControlFile("conffiles")); err != nil {
 		return nil, err
+	}
+	wanted := map[string]bool{}
+	for _, c := range u.conffiles {
+		wanted[c.path] = true
 	}
 	hashAll := d.ControlFile("md5sums") == nil
 	tr, err := d.Data()
@@ -93,7 +103,7 @@ func (t *tree) extract(r io.Reader, item Item, buf []byte) (*unpacked, error) {
 		if e.path == "/" {
 			e.path = "/."
 		}
-		if e.md5, err = t.entry(tr, h, e.path, item, hashAll || conffiles[e.path], buf); err != nil {
+		if e.md5, err = t.entry(tr, h, e.path, item, hashAll || wanted[e.path], buf); err != nil {
 			return nil, err
 		}
 		u.entries = append(u.entries, e)
@@ -115,7 +125,7 @@ func (t *tree) entry(tr *tar.Reader, h *tar.Header, p string, item Item, hash bo
 		return t.regular(tr, h, p, mode, hash, buf)
 	case tar.TypeLink:
 		target := path.Clean("/" + h.Linkname)
-		if err := create(p, func() error { return unix.Linkat(unix.AT_FDCWD, target, unix.AT_FDCWD, p, 0) }); err != nil {
+		if err := t.create(p, func() error { return unix.Linkat(unix.AT_FDCWD, target, unix.AT_FDCWD, p, 0) }); err != nil {
 			return "", err
 		}
 		if hash {
@@ -123,11 +133,11 @@ func (t *tree) entry(tr *tar.Reader, h *tar.Header, p string, item Item, hash bo
 		}
 		return "", nil
 	case tar.TypeSymlink:
-		if err := create(p, func() error { return unix.Symlink(h.Linkname, p) }); err != nil {
+		if err := t.create(p, func() error { return unix.Symlink(h.Linkname, p) }); err != nil {
 			return "", err
 		}
 	case tar.TypeFifo:
-		if err := create(p, func() error { return unix.Mkfifo(p, mode) }); err != nil {
+		if err := t.create(p, func() error { return unix.Mkfifo(p, mode) }); err != nil {
 			return "", err
 		}
 	case tar.TypeChar, tar.TypeBlock:
@@ -136,7 +146,7 @@ func (t *tree) entry(tr *tar.Reader, h *tar.Header, p string, item Item, hash bo
 			kind = unix.S_IFBLK
 		}
 		dev := int(unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor)))
-		if err := create(p, func() error { return unix.Mknod(p, kind|mode, dev) }); err != nil {
+		if err := t.create(p, func() error { return unix.Mknod(p, kind|mode, dev) }); err != nil {
 			return "", err
 		}
 	default:
@@ -155,7 +165,7 @@ func (t *tree) entry(tr *tar.Reader, h *tar.Header, p string, item Item, hash bo
 
 func (t *tree) regular(tr *tar.Reader, h *tar.Header, p string, mode uint32, hash bool, buf []byte) (sum string, err error) {
 	fd := -1
-	err = create(p, func() (err error) {
+	err = t.create(p, func() (err error) {
 		fd, err = unix.Open(p, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 		return err
 	})
@@ -210,7 +220,7 @@ func (t *tree) regular(tr *tar.Reader, h *tar.Header, p string, mode uint32, has
 func (t *tree) claim(p, pkg string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if other, ok := t.owners[p]; ok {
+	if other, ok := t.owners[p]; ok && !t.loose {
 		return &inexactError{fmt.Sprintf("%s is in %s and in %s", p, other, pkg)}
 	}
 	t.owners[p] = pkg
@@ -272,13 +282,18 @@ func (t *tree) finishDirs(epoch int64) error {
 }
 
 // create runs f, which makes p, and once more with p's parent directories made when they were missing.
-func create(p string, f func() error) error {
+func (t *tree) create(p string, f func() error) error {
 	err := f()
 	if errors.Is(err, unix.ENOENT) {
 		if merr := os.MkdirAll(path.Dir(p), 0o755); merr != nil {
 			return merr
 		}
 		err = f()
+	}
+	if errors.Is(err, unix.EEXIST) && t.loose {
+		if err = unix.Unlink(p); err == nil {
+			err = f()
+		}
 	}
 	if errors.Is(err, unix.EEXIST) {
 		return &inexactError{fmt.Sprintf("%s is there already, by another name or from another package", p)}

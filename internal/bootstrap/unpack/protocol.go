@@ -29,7 +29,8 @@ type Plan struct {
 	Links map[string]string
 	// Files are written before anything is extracted, path to content (mode 0644).
 	Files map[string]string
-	// Database says to write dpkg's database; without it files are only extracted (what debootstrap does with required packages before dpkg can run).
+	// Database says to write dpkg's database; without it files are only extracted (what debootstrap does with required packages before dpkg can run), of
+	// two packages that have the same file either one's.
 	Database bool
 	// Wipe empties the tree first.
 	Wipe bool
