@@ -1,0 +1,145 @@
+package layer
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// add publishes a layer with one file.
+func add(t *testing.T, s *Store, key string, size int64) {
+	t.Helper()
+	d, err := s.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := os.Mkdir(d.Tree(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ok, err := d.Commit(key, Manifest{Base: "sid", Size: size, Packages: []string{"a 1 all"}})
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+}
+
+func TestRequests(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, key := Key("request"), Key("layer")
+	if l, err := s.Request(request); l != nil || err != nil {
+		t.Errorf("%v %v", l, err)
+	}
+	if err := s.Remember(request, key); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := s.Request(request); l != nil || err != nil {
+		t.Errorf("a layer that was evicted: %v %v", l, err)
+	}
+	add(t, s, key, 1)
+	l, err := s.Request(request)
+	if err != nil || l == nil || l.Key != key || l.Manifest.Base != "sid" {
+		t.Fatalf("%+v %v", l, err)
+	}
+	if st, err := os.Stat(l.Tree()); err != nil || !st.IsDir() {
+		t.Error(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	// A note that a full disk cut short leads nowhere.
+	if err := os.WriteFile(filepath.Join(s.dir, requests, request), []byte(key[:20]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := s.Request(request); l != nil || err != nil {
+		t.Errorf("half a key: %v %v", l, err)
+	}
+}
+
+func TestTwoMakers(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := Key("x")
+	late, err := s.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	if err := os.Mkdir(late.Tree(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	add(t, s, key, 1)
+	if ok, err := late.Commit(key, Manifest{}); ok || err != nil {
+		t.Errorf("the second maker published: %v %v", ok, err)
+	}
+	if l, err := s.Use(key); err != nil || l == nil || l.Manifest.Base != "sid" {
+		t.Errorf("%+v %v", l, err)
+	}
+}
+
+func TestExcess(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := []string{Key("old"), Key("used"), Key("new")}
+	for i, k := range keys {
+		add(t, s, k, 10)
+		when := time.Now().Add(time.Duration(i-10) * time.Hour)
+		if err := os.Chtimes(filepath.Join(s.dir, k, "lock"), when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	draft, err := s.Begin() // of a living maker
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead, err := s.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.Use(keys[1])
+	if err != nil || l == nil {
+		t.Fatal(l, err)
+	}
+	dirs, release, err := s.Excess(5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{dead.Dir(): true, filepath.Join(s.dir, keys[0]): true, filepath.Join(s.dir, keys[2]): true}
+	if len(dirs) != len(want) {
+		t.Errorf("%q", dirs)
+	}
+	for _, d := range dirs {
+		if !want[d] {
+			t.Errorf("%s is to be deleted", d)
+		}
+	}
+	// What is about to be deleted is nobody's to use.
+	if l, err := s.Use(keys[0]); l != nil || err != nil {
+		t.Errorf("%v %v", l, err)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+	if err := draft.Close(); err != nil {
+		t.Error(err)
+	}
+	if all, err := s.List(); err != nil || len(all) != 3 || all[0].Key != keys[1] {
+		t.Errorf("%+v %v", all, err)
+	}
+}
+
+func TestKey(t *testing.T) {
+	if Key("ab", "c") == Key("a", "bc") || Key("a") == Key("a", "") {
+		t.Error("different parts, one key")
+	}
+}
