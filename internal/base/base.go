@@ -160,8 +160,7 @@ func (s *Store) open(name, generation string) (*Generation, error) {
 		return nil, err
 	}
 	if g.Manifest, err = readManifest(g.dir); err != nil {
-		g.lock.Close()
-		return nil, err
+		return nil, errors.Join(err, g.lock.Close())
 	}
 	return g, nil
 }
@@ -225,14 +224,12 @@ func lockFile(name string, how, create int) (*os.File, error) {
 		}
 	}
 	if err != nil {
-		f.Close()
-		return nil, &os.PathError{Op: "lock", Path: name, Err: err}
+		return nil, errors.Join(&os.PathError{Op: "lock", Path: name, Err: err}, f.Close())
 	}
 	// A lock on a file that was deleted meanwhile guards nothing.
 	var held, there unix.Stat_t
 	if err := errors.Join(unix.Fstat(int(f.Fd()), &held), unix.Stat(name, &there)); err != nil || held.Ino != there.Ino || held.Dev != there.Dev {
-		f.Close()
-		return nil, &os.PathError{Op: "lock", Path: name, Err: syscall.ENOENT}
+		return nil, errors.Join(&os.PathError{Op: "lock", Path: name, Err: syscall.ENOENT}, f.Close())
 	}
 	return f, nil
 }
@@ -278,8 +275,7 @@ func (s *Store) Begin(ctx context.Context, name string, waiting func()) (*Draft,
 		}
 	}
 	if err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("base %s: %w", name, err)
+		return nil, errors.Join(fmt.Errorf("base %s: %w", name, err), lock.Close())
 	}
 	return &Draft{store: s, name: name, dir: dir, lock: lock}, nil
 }
@@ -499,7 +495,7 @@ func (s *Store) sweep(ctx context.Context, root string, h *sandbox.Holder) error
 		}
 		err = h.RemoveTree(ctx, dir)
 		if lock != nil {
-			lock.Close()
+			err = errors.Join(err, lock.Close())
 		}
 		if err != nil {
 			return fmt.Errorf("deleting %s: %w", dir, err)

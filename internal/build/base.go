@@ -45,7 +45,9 @@ func (e *Env) CreateBase(ctx context.Context, o BaseOptions) (number int, err er
 	}
 	if !o.Replace {
 		if g, err := e.Store.Use(o.Name); err == nil {
-			g.Close()
+			if err := g.Close(); err != nil {
+				return 0, err
+			}
 			return 0, fault.New(fault.Usage, fmt.Sprintf("nsbuild update %s, or nsbuild create --replace %s", o.Name, o.Name), "base %s exists already (generation %d)", o.Name, g.Number)
 		} else if !errors.Is(err, base.ErrNone) {
 			return 0, err

@@ -221,6 +221,6 @@ func (a *aside) publish() ([]string, error) {
 
 func (a *aside) discard() {
 	for _, temp := range a.temps {
-		os.Remove(temp) // it has no name that anybody looks for
+		_ = os.Remove(temp) // what could be done? it has no name that anybody looks for
 	}
 }

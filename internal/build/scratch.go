@@ -60,8 +60,10 @@ func (e *Env) sweepScratch(ctx context.Context, root string) error {
 		if err == nil {
 			err = e.removeScratch(ctx, dir)
 		}
-		f.Close()
-		if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) {
+		if errors.Is(err, syscall.EWOULDBLOCK) { // its process lives
+			err = nil
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}
 	}

@@ -29,7 +29,7 @@ func list(r io.Reader, l Limits) (*Reader, []string, error) {
 	var lines []string
 	for {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return d, lines, nil
 		}
 		if err != nil {

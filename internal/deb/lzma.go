@@ -169,7 +169,7 @@ func (z *lzmaReader) symbol(p []byte, n *int) {
 		}
 		return
 	}
-	length := 0
+	var length int
 	if z.bit(&z.isRep[z.state]) != 0 {
 		length = z.repMatch(posState)
 	} else {
