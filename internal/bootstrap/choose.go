@@ -21,14 +21,31 @@ const (
 // Variants lists the variants that Options.Variant accepts.
 func Variants() []string { return []string{VariantBuildd, VariantMinbase, VariantDefault} }
 
-// candidate is what choosing needs to know of a package. A suite has some 60,000: everything else is read again for the few that are chosen.
+// candidate is what choosing and fetching need to know of a package. A suite has some 60,000, so nothing else is kept.
 type candidate struct {
-	version   string
-	arch      string
-	repo      int
-	depends   string // Depends and Pre-Depends
-	priority  string
-	essential bool
+	version, arch       string
+	preDepends, depends string
+	priority            string
+	essential           bool
+	file                string
+	size                int64
+	hashes              archive.Hashes
+	repo                *archive.Repo
+}
+
+func newCandidate(p *archive.Package) candidate {
+	return candidate{
+		version: p.Version, arch: p.Architecture, preDepends: p.PreDepends, depends: p.Depends, priority: p.Priority, essential: p.Essential,
+		file: p.Filename, size: p.Size, hashes: p.Hashes, repo: p.Repo,
+	}
+}
+
+// chosen is the candidate as the archive fetches it.
+func (c candidate) chosen(name string) *archive.Package {
+	return &archive.Package{
+		Package: name, Version: c.version, Architecture: c.arch, PreDepends: c.preDepends, Depends: c.depends, Priority: c.priority, Essential: c.essential,
+		Filename: c.file, Size: c.size, Hashes: c.hashes, Repo: c.repo,
+	}
 }
 
 // universe is all packages on offer, the best version of each name.
@@ -142,7 +159,7 @@ func (u universe) closure(names []string, ignore string) []string {
 			continue
 		}
 		seen[name] = true
-		todo = append(todo, firstNames(c.depends)...)
+		todo = append(append(todo, firstNames(c.preDepends)...), firstNames(c.depends)...)
 	}
 	out := make([]string, 0, len(seen))
 	for n := range seen {

@@ -64,12 +64,12 @@ func (j *job) begin(phase string) {
 	}
 }
 
-// choose reads the indices: once for what there is to choose from, once more for the few that were chosen.
+// choose reads the indices and chooses.
 func (j *job) choose(ctx context.Context) ([]*archive.Package, error) {
 	start := time.Now()
 	u := universe{}
 	err := j.eachPackage(ctx, func(p *archive.Package) error {
-		return u.add(p.Package, candidate{version: p.Version, arch: p.Architecture, depends: p.PreDepends + "," + p.Depends, priority: p.Priority, essential: p.Essential})
+		return u.add(p.Package, newCandidate(p))
 	})
 	if err != nil {
 		return nil, err
@@ -78,19 +78,12 @@ func (j *job) choose(ctx context.Context) ([]*archive.Package, error) {
 		return nil, err
 	}
 	j.order = j.plan.order(j.o.Arch)
-	rank := make(map[string]int, len(j.order))
-	for i, name := range j.order {
-		rank[name] = i
-	}
 	packages := make([]*archive.Package, len(j.order))
-	err = j.eachPackage(ctx, func(p *archive.Package) error {
-		if i, ok := rank[p.Package]; ok && packages[i] == nil && u[p.Package].version == p.Version {
-			packages[i] = p
-		}
-		return nil
-	})
+	for i, name := range j.order {
+		packages[i] = u[name].chosen(name)
+	}
 	j.phase("choose", start)
-	return packages, err
+	return packages, nil
 }
 
 func (j *job) eachPackage(ctx context.Context, fn func(*archive.Package) error) error {

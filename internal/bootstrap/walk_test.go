@@ -20,7 +20,6 @@ import (
 type node struct {
 	kind     fs.FileMode // type bits, setuid, setgid, sticky and permissions
 	uid, gid uint32
-	nlink    uint64
 	link     string // target of a symbolic link
 	sum      string // of a regular file's content
 	xattrs   string

@@ -49,18 +49,18 @@ func Extract(in io.Reader, out io.Writer) error {
 	if err := dec.Decode(&plan); err != nil {
 		return fmt.Errorf("reading the plan: %w", err)
 	}
-	debs, err := unix.Open(plan.Debs, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	debs, err := os.Open(plan.Debs)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: plan.Debs, Err: err}
+		return err
 	}
-	defer unix.Close(debs)
+	defer debs.Close()
 	if err := enter(plan.Tree); err != nil {
 		return err
 	}
 	if err := prepare(plan); err != nil {
 		return err
 	}
-	x := &extraction{plan: plan, debs: debs, tree: newTree(!plan.Database), out: json.NewEncoder(out), items: make(chan Item)}
+	x := &extraction{plan: plan, debs: int(debs.Fd()), tree: newTree(!plan.Database), out: json.NewEncoder(out), items: make(chan Item)}
 	return x.run(dec)
 }
 

@@ -93,7 +93,7 @@ func (t *tree) extract(r io.Reader, item Item, buf []byte) (*unpacked, error) {
 	}
 	for {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return u, nil
 		}
 		if err != nil {

@@ -1,0 +1,132 @@
+package bootstrap
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/archive"
+	"nsbuild/internal/fault"
+)
+
+// offer is a small suite.
+func offer(t *testing.T) universe {
+	t.Helper()
+	u := universe{}
+	for _, p := range []struct {
+		name string
+		c    candidate
+	}{
+		{"base-files", candidate{version: "1", essential: true, priority: "required", depends: "awk"}},
+		{"base-passwd", candidate{version: "1", essential: true, priority: "required", depends: "libc6"}},
+		{"dpkg", candidate{version: "1", essential: true, priority: "required", depends: "tar (>= 1.28), libc6"}},
+		{"tar", candidate{version: "1", essential: true, priority: "required"}},
+		{"mawk", candidate{version: "1", priority: "required"}},
+		{"libc6", candidate{version: "2", priority: "optional", depends: "libgcc-s1:any, usrmerge"}},
+		{"libgcc-s1", candidate{version: "1", priority: "optional"}},
+		{"usrmerge", candidate{version: "1", priority: "optional", depends: "perl"}},
+		{"usr-is-merged", candidate{version: "1", priority: "optional"}},
+		{"perl", candidate{version: "1", priority: "standard"}},
+		{"passwd", candidate{version: "1", priority: "required"}},
+		{"nano", candidate{version: "1", priority: "important"}},
+		{"apt", candidate{version: "1", priority: "important", depends: "gnupg-none | perl, libc6"}},
+		{"build-essential", candidate{version: "1", priority: "optional", depends: "gcc | c-compiler, dpkg"}},
+		{"gcc", candidate{version: "1", priority: "optional", depends: "libc6 (>= 2)"}},
+	} {
+		if err := u.add(p.name, p.c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return u
+}
+
+func TestChoose(t *testing.T) {
+	old := archive.Suite{Name: "bookworm", IncludeRequired: true, UsrIsMerged: true}
+	modern := archive.Suite{Name: "trixie", MergedUsr: true}
+	for _, tc := range []struct {
+		name           string
+		suite          archive.Suite
+		variant        string
+		include        []string
+		required, base string
+	}{
+		{"buildd with required", old, VariantBuildd, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar usr-is-merged", "apt build-essential gcc"},
+		{"buildd, essential only", modern, VariantBuildd, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk tar", "apt build-essential gcc"},
+		{"minbase", modern, VariantMinbase, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt"},
+		{"default", modern, VariantDefault, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt nano"},
+		{"include", modern, VariantMinbase, []string{"usrmerge", "perl"}, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt perl"},
+		{"usrmerge where nothing replaces it", archive.Suite{Name: "bullseye", IncludeRequired: true}, VariantMinbase, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd perl tar usrmerge", "apt"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, err := choose(offer(t), tc.suite, tc.variant, tc.include)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(c.required, " "); got != tc.required {
+				t.Errorf("required: %s\nwant: %s", got, tc.required)
+			}
+			if got := strings.Join(c.base, " "); got != tc.base {
+				t.Errorf("base: %s\nwant: %s", got, tc.base)
+			}
+		})
+	}
+}
+
+func TestChooseFails(t *testing.T) {
+	if _, err := choose(offer(t), archive.Suite{}, "tiny", nil); fault.KindOf(err) != fault.Usage {
+		t.Errorf("unknown variant: %v", err)
+	}
+	if _, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantMinbase, []string{"nothing"}); err == nil || !strings.Contains(err.Error(), "nothing") {
+		t.Errorf("unknown package: %v", err)
+	}
+	if err := offer(t).add("tar", candidate{version: "not a version"}); err == nil {
+		t.Error("a malformed version was accepted")
+	}
+}
+
+func TestHighestVersion(t *testing.T) {
+	u := universe{}
+	for _, v := range []string{"1.9", "1.10", "1.10~rc1", "1:0.1", "2"} {
+		if err := u.add("a", candidate{version: v}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if u["a"].version != "1:0.1" {
+		t.Errorf("chose %s", u["a"].version)
+	}
+}
+
+func TestOrder(t *testing.T) {
+	c := choice{required: []string{"base-files", "base-passwd", "bash", "dpkg", "libc6", "mawk"}, base: []string{"apt", "gcc"}}
+	want := []string{"base-passwd", "base-files", "dpkg", "libc6", "mawk", "bash", "apt", "gcc"}
+	if got := c.order("amd64"); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestPreinsts(t *testing.T) {
+	j := &job{order: []string{"base-passwd", "bash", "zlib", "libdep"}, info: map[string]control{
+		"base-passwd": {text: "Package: base-passwd\nArchitecture: amd64\n", preinst: true},
+		"bash":        {text: "Package: bash\nArchitecture: amd64\nPre-Depends: libdep (>= 1), missing | other\n", preinst: true},
+		"zlib":        {text: "Package: zlib\nArchitecture: amd64\n"},
+		"libdep":      {text: "Package: libdep\nArchitecture: amd64\nMulti-Arch: same\nPre-Depends: bash\n", preinst: true},
+	}}
+	var got []string
+	for _, p := range j.preinsts() {
+		got = append(got, p.Info)
+	}
+	if want := []string{"base-passwd", "libdep:amd64", "bash"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+func FuzzFirstNames(f *testing.F) {
+	f.Add("libc6 (>= 2.36), a:any | b [amd64] <!nocheck>,,")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, n := range firstNames(text) {
+			if n == "" || strings.ContainsAny(n, " ,|(") {
+				t.Errorf("%q", n)
+			}
+		}
+	})
+}
