@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -26,7 +27,10 @@ SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, deb
 		Args:    rangeArgs(1, 1, "which suite?"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if o.Suite, err = archive.LookupSuite(args[0]); err != nil {
-				return err
+				if o.Mirror == "" {
+					return err
+				}
+				o.Suite = archive.CustomSuite(args[0]) // the mirror says what it is
 			}
 			return a.create(c.Context(), o)
 		},
@@ -34,6 +38,7 @@ SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, deb
 	f := c.Flags()
 	f.StringVar(&o.Name, "name", "", "name of the base (default: the suite's)")
 	f.StringVar(&o.Mirror, "mirror", "", "URL or directory of the archive (default: the host's own, else the distribution's)")
+	f.StringVar(&o.Keyring, "keyring", "", "file with the keys that may sign the archive (default: the suite's own)")
 	f.StringVar(&o.Variant, "variant", bootstrap.VariantBuildd, "which packages: "+strings.Join(bootstrap.Variants(), ", "))
 	f.StringSliceVar(&o.Include, "include", nil, "further packages, separated by commas")
 	f.StringVar(&o.Bootstrapper, "bootstrapper", bootstrap.Native, "what makes it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
@@ -45,6 +50,11 @@ func (a *app) create(ctx context.Context, o build.BaseOptions) error {
 	env, err := a.open(ctx)
 	if err != nil {
 		return err
+	}
+	if o.Keyring != "" {
+		if o.Keyring, err = filepath.Abs(o.Keyring); err != nil {
+			return err
+		}
 	}
 	start := time.Now()
 	number, err := env.CreateBase(ctx, o)

@@ -88,6 +88,17 @@ that ends with everything in it.
 ` + exitHelp,
 		SilenceErrors: true, SilenceUsage: true,
 		Version: version,
+		Args:    cobra.ArbitraryArgs, // so that RunE can say what is wrong with them
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			hint := "nsbuild --help"
+			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = "did you mean " + strings.Join(near, " or ") + "?"
+			}
+			return fault.New(fault.Usage, hint, "there is no command %q", args[0])
+		},
 	}
 	root.SetVersionTemplate("nsbuild {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

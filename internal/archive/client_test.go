@@ -218,8 +218,8 @@ func TestFaults(t *testing.T) {
 		{name: "endless", fault: "delta", with: fakedebian.Fault{Endless: true}, want: ErrSize, hint: "try again"},
 		{name: "endless InRelease", fault: "InRelease", with: fakedebian.Fault{Endless: true}, want: ErrSize, hint: "try again"},
 
-		{name: "unsigned", prepare: func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{} }, want: ErrNoSignature, hint: "--no-check-gpg"},
-		{name: "no Release.gpg", damage: func(tr *fakedebian.Tree) { tr.Remove(inRelease); tr.Remove("dists/bookworm/Release.gpg") }, want: ErrNoSignature, hint: "--no-check-gpg"},
+		{name: "unsigned", prepare: func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{} }, want: ErrNoSignature, hint: "[trusted=yes]"},
+		{name: "no Release.gpg", damage: func(tr *fakedebian.Tree) { tr.Remove(inRelease); tr.Remove("dists/bookworm/Release.gpg") }, want: ErrNoSignature, hint: "[trusted=yes]"},
 		{name: "a web page", damage: func(tr *fakedebian.Tree) { tr.Write(inRelease, []byte("<html>Welcome to our hotel")) }, want: ErrNoSignature, hint: "mirror"},
 		{name: "unknown key", prepare: func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyOther) }, want: ErrUnknownKey, hint: "--keyring"},
 		{name: "flipped", damage: func(tr *fakedebian.Tree) { tr.Flip(inRelease, 80) }, want: ErrBadSignature, hint: "altered"},

@@ -18,7 +18,7 @@ type Repo struct {
 	Components   []string // none for a flat repository
 	Distribution string   // of the suite table, "" when it is not in it
 	Keyrings     []string // absolute file names, base names of keyrings in /usr/share/keyrings or embedded, or fingerprints of keys in trusted.gpg.d
-	Trusted      bool     // whether it counts without a signature ([trusted=yes], --no-check-gpg)
+	Trusted      bool     // whether it counts without a signature ([trusted=yes])
 	Optional     bool     // whether the mirror may lack it: -updates and -security of a mirror given by hand
 	Security     bool     // whether it is a security suite
 	Quirks       Quirks

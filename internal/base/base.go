@@ -44,7 +44,8 @@ type Manifest struct {
 	Variant      string        `json:"variant"`
 	Bootstrapper string        `json:"bootstrapper"` // "native", "debootstrap" or "mmdebstrap"
 	Include      []string      `json:"include,omitempty"`
-	Mirror       string        `json:"mirror,omitempty"` // as the user gave it; empty when it was found
+	Mirror       string        `json:"mirror,omitempty"`  // as the user gave it; empty when it was found
+	Keyring      string        `json:"keyring,omitempty"` // as the user gave it
 	IDs          sandbox.IDMap `json:"ids"`
 	Created      time.Time     `json:"created"`
 	Releases     []Release     `json:"releases"`

@@ -26,6 +26,7 @@ type BaseOptions struct {
 	Variant      string
 	Include      []string
 	Mirror       string
+	Keyring      string // file with the keys that may sign the suite; "": the suite's own and the host's
 	Bootstrapper string // "native", "debootstrap" or "mmdebstrap"
 	Replace      bool   // make it anew when it exists
 }
@@ -158,13 +159,25 @@ func (e *Env) useBase(ctx context.Context, name string, suite archive.Suite, mir
 	return fresh, releases, nil
 }
 
+// repos are the repositories of a suite, and the keys that may sign them.
+func (e *Env) repos(s archive.Suite, mirror, keyring string) ([]archive.Repo, error) {
+	repos, err := e.Host.Repos(s, mirror)
+	if keyring == "" || err != nil {
+		return repos, err
+	}
+	for i := range repos {
+		repos[i].Keyrings = []string{keyring}
+	}
+	return repos, nil
+}
+
 // releases fetches the Release files of a base's suite.
 func (e *Env) releases(ctx context.Context, m base.Manifest) ([]*archive.Release, error) {
 	suite, err := archive.LookupSuite(m.Suite)
 	if err != nil {
 		suite = archive.CustomSuite(m.Suite)
 	}
-	repos, err := e.Host.Repos(suite, m.Mirror)
+	repos, err := e.repos(suite, m.Mirror, m.Keyring)
 	if err != nil {
 		return nil, err
 	}
@@ -310,7 +323,7 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 	if o.Variant == "" {
 		o.Variant = bootstrap.VariantBuildd
 	}
-	repos, err := e.Host.Repos(o.Suite, o.Mirror)
+	repos, err := e.repos(o.Suite, o.Mirror, o.Keyring)
 	if err != nil {
 		return nil, err
 	}
@@ -340,7 +353,7 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 		return nil, fmt.Errorf("making base %s: %w", o.Name, err)
 	}
 	m := &base.Manifest{
-		Suite: o.Suite.Name, Distribution: o.Suite.Distribution, Arch: o.Arch, Variant: o.Variant, Bootstrapper: o.Bootstrapper, Include: o.Include, Mirror: o.Mirror,
+		Suite: o.Suite.Name, Distribution: o.Suite.Distribution, Arch: o.Arch, Variant: o.Variant, Bootstrapper: o.Bootstrapper, Include: o.Include, Mirror: o.Mirror, Keyring: o.Keyring,
 		IDs: h.IDs(), Created: time.Now().UTC().Truncate(time.Second), Releases: recorded(releases),
 	}
 	for _, p := range done.Packages {
