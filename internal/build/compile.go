@@ -313,6 +313,7 @@ func (b *builder) compile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.outcome.Tail = b.log.Tail(tailLines) // what the package said, before what we say about it
 	b.log.BuildFinished(time.Now(), status.Success())
 	b.result.Outcome.Exit, b.result.Outcome.Signal = status.Code, int(status.Signal)
 	b.result.Use.PeakMemory, b.result.Use.UserTime, b.result.Use.SystemTime = status.MaxRSS, status.User.Seconds(), status.System.Seconds()
@@ -345,6 +346,7 @@ func (b *builder) measureSpace(ctx context.Context) error {
 
 // endStrays lists what the build left running, and ends it.
 func (b *builder) endStrays() error {
+	b.layerSaved() // what keeps the layer runs beside the build and would be ended, too
 	strays, err := b.jail.Stop()
 	if err != nil || len(strays) == 0 {
 		return err

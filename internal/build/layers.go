@@ -107,7 +107,9 @@ func (b *builder) layerSaved() {
 	if b.saving == nil {
 		return
 	}
-	if err := <-b.saving; err != nil && !errors.Is(err, context.Canceled) {
+	err := <-b.saving
+	b.saving = nil
+	if err != nil && !errors.Is(err, context.Canceled) {
 		b.env.Log.Warnf("the build dependencies cannot be kept for the next build: %v", err)
 	}
 	ctx, cancel := afterwards(context.Background())

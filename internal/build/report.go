@@ -30,12 +30,15 @@ func (b *builder) report(failed error) error {
 	if status == buildlog.Successful || status == buildlog.Skipped {
 		s.FailStage = ""
 	}
+	if b.outcome.Tail == nil {
+		b.outcome.Tail = b.log.Tail(tailLines)
+	}
 	b.log.Section("Cleanup")
 	b.log.Printf("The sandbox ends with its processes and mounts.")
 	b.log.Summary(*s)
 	closed := b.log.Close()
 	o := b.outcome
-	o.Status, o.Tail, o.Result = status, b.log.Tail(20), b.result
+	o.Status, o.Result = status, b.result
 	r := b.result
 	r.Finished = s.Finished.UTC()
 	r.Outcome.Status, r.Outcome.FailStage, r.Outcome.Error, r.Outcome.Hint = string(status), s.FailStage, s.Error, fault.HintOf(failed)
