@@ -31,7 +31,17 @@ func helperMain() int {
 		return 1
 	}
 	notes, err := enterJail(m.Spec, m.Root)
-	if sendErr := c.send(&message{Op: opSetup, Notes: notes, Err: toWire(err)}); err != nil || sendErr != nil {
+	var pts []*os.File
+	if err == nil {
+		// For PID 1, now, while nobody could have put something else there.
+		var dir *os.File
+		if dir, err = openPath("/dev/pts"); err == nil {
+			pts = append(pts, dir)
+		}
+	}
+	sendErr := c.send(&message{Op: opSetup, Notes: notes, Err: toWire(err)}, pts...)
+	closeFiles(pts)
+	if err != nil || sendErr != nil {
 		return 1
 	}
 	for {
@@ -62,7 +72,7 @@ func enterJail(spec *Spec, root string) (notes []string, err error) {
 		return nil, err
 	}
 	for _, m := range jailMounts(spec) {
-		err := applyMount(dir, nil, m)
+		err := applyMount(dir, nil, m, nil)
 		if m.Type == "sysfs" && errors.Is(err, unix.EPERM) {
 			// Some container hides part of /sys; the kernel then grants no whole one. What the container sees, read-only, shows no more than it does.
 			notes = append(notes, "/sys is the host's, read-only: the kernel grants no new one here")
@@ -161,15 +171,11 @@ func spawn(own *self, c *Command, files []*os.File) (int, error) {
 	if dir == "" {
 		dir = "/"
 	}
-	groups := make([]uint32, len(c.Groups))
-	for i, g := range c.Groups {
-		groups[i] = uint32(g)
-	}
 	attr := &syscall.ProcAttr{
 		Dir: dir,
 		Env: c.Env,
 		Sys: &syscall.SysProcAttr{
-			Credential: &syscall.Credential{Uid: uint32(c.UID), Gid: uint32(c.GID), Groups: groups},
+			Credential: credential(c),
 			Setsid:     true,
 			Cloneflags: syscall.CLONE_PARENT,
 		},
@@ -180,6 +186,9 @@ func spawn(own *self, c *Command, files []*os.File) (int, error) {
 			return 0, startError(c.Applet, dir, err)
 		}
 		return pid, nil
+	}
+	if c.Terminal {
+		return spawnSession(own, c, files, attr)
 	}
 	program, err := lookPath(c)
 	if err != nil {

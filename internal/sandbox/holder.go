@@ -31,7 +31,8 @@ type Holder struct {
 	nextID   int
 	pending  map[int]chan reply
 	running  map[int]chan Status
-	lost     error // why the connection ended
+	pauses   map[int]chan struct{} // of commands on terminals
+	lost     error                 // why the connection ended
 	closeOne sync.Once
 }
 
@@ -54,7 +55,7 @@ func Start(ctx context.Context, spec HolderSpec) (*Holder, error) {
 		theirs.Close()
 		return nil, err
 	}
-	h := &Holder{ids: spec.IDs, conn: c, done: make(chan struct{}), pending: map[int]chan reply{}, running: map[int]chan Status{}}
+	h := &Holder{ids: spec.IDs, conn: c, done: make(chan struct{}), pending: map[int]chan reply{}, running: map[int]chan Status{}, pauses: map[int]chan struct{}{}}
 	started := make(chan error)
 	go h.supervise(theirs, started)
 	err = <-started
@@ -198,8 +199,17 @@ func (h *Holder) receive() {
 			h.mu.Lock()
 			ch := h.running[m.Handle]
 			delete(h.running, m.Handle)
+			delete(h.pauses, m.Handle)
 			h.mu.Unlock()
 			ch <- *m.Status
+		case m.Op == opPause:
+			h.mu.Lock()
+			ch := h.pauses[m.Handle]
+			h.mu.Unlock()
+			select {
+			case ch <- struct{}{}:
+			default: // told already, or not asked for
+			}
 		}
 	}
 	h.mu.Lock()
@@ -265,11 +275,15 @@ func (h *Holder) start(o op, c Command) (int, <-chan Status, error) {
 	h.nextID++
 	handle := h.nextID
 	h.running[handle] = ch
+	if c.Terminal {
+		h.pauses[handle] = make(chan struct{}, 1)
+	}
 	h.mu.Unlock()
 	_, _, err = h.call(&message{Op: o, Command: &c, Handle: handle}, append(stdio, c.Files...)...)
 	if err != nil {
 		h.mu.Lock()
 		delete(h.running, handle)
+		delete(h.pauses, handle)
 		h.mu.Unlock()
 		return 0, nil, err
 	}

@@ -47,7 +47,8 @@ type openJail struct {
 	target string   // where the root is mounted in H
 	upper  string   // "" for a Root.Dir; the whole tree on ScratchCopy
 	helper *conn
-	pid    int // of the helper
+	pid    int      // of the helper
+	pts    *os.File // its devpts, O_PATH
 }
 
 func initMain() int {
@@ -117,7 +118,7 @@ func (p *pid1) serve() error {
 func (p *pid1) handle(m *message, files []*os.File) (*message, []*os.File, error) {
 	switch m.Op {
 	case opJail:
-		return answer(p.openJail(m.Spec))
+		return answer(p.openJail(m.Spec, files))
 	case opStop:
 		strays, err := p.stopJail(m.Jail)
 		return &message{Strays: strays}, nil, err
@@ -131,6 +132,12 @@ func (p *pid1) handle(m *message, files []*os.File) (*message, []*os.File, error
 		return &message{PID: pid}, nil, err
 	case opSignal:
 		return &message{}, nil, p.signal(m.Handle, syscall.Signal(m.Signal))
+	case opTTY:
+		if p.open == nil || p.open.id != m.Jail {
+			return nil, nil, errors.New("this jail is not open")
+		}
+		files, err := p.open.openTerminal(m.UID)
+		return &message{}, files, err
 	case opOpen, opCreate, opMkdir, opLink:
 		return p.fileOp(m)
 	}
@@ -280,9 +287,13 @@ func (p *pid1) reap() {
 		var ws syscall.WaitStatus
 		var ru syscall.Rusage
 		p.mu.Lock() // a child must be in the tables before it is reaped
-		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, &ru)
+		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG|syscall.WUNTRACED, &ru)
 		if err == nil && pid > 0 {
-			p.reaped(pid, statusOf(ws, &ru))
+			if ws.Stopped() {
+				p.paused(pid)
+			} else {
+				p.reaped(pid, statusOf(ws, &ru))
+			}
 			p.mu.Unlock()
 			continue
 		}
@@ -307,6 +318,15 @@ func (p *pid1) reaped(pid int, status Status) {
 	}
 }
 
+// paused tells the caller that a command was stopped. It is called with mu held.
+func (p *pid1) paused(pid int) {
+	if handle, ok := p.handles[pid]; ok {
+		if err := p.conn.send(&message{Op: opPause, Handle: handle}); err != nil {
+			os.Exit(1) // the caller is gone, and we with it
+		}
+	}
+}
+
 func (p *pid1) report(handle int, status *Status) {
 	if err := p.conn.send(&message{Op: opExit, Handle: handle, Status: status}); err != nil {
 		os.Exit(1) // the caller is gone, and we with it
@@ -325,7 +345,7 @@ func (p *pid1) signal(handle int, sig syscall.Signal) error {
 }
 
 // openJail mounts a jail's root and starts its helper.
-func (p *pid1) openJail(spec *Spec) (_ *message, err error) {
+func (p *pid1) openJail(spec *Spec, trees []*os.File) (_ *message, err error) {
 	if p.open != nil {
 		return nil, errors.New("a jail is open already")
 	}
@@ -341,14 +361,14 @@ func (p *pid1) openJail(spec *Spec) (_ *message, err error) {
 			err = errors.Join(err, ignoreInvalid(unmountTree(j.target)))
 		}
 	}()
-	if err := p.mountRoot(j, &spec.Root); err != nil {
+	if err := p.mountRoot(j, &spec.Root, trees); err != nil {
 		return nil, err
 	}
 	if j.root, err = openPath(j.target); err != nil {
 		return nil, err
 	}
 	for _, m := range holderMounts(spec) {
-		if err := applyMount(j.root, p.host, m); err != nil {
+		if err := applyMount(j.root, p.host, m, trees); err != nil {
 			return nil, err
 		}
 	}
@@ -375,7 +395,7 @@ func (p *pid1) startHelper(j *openJail, spec *Spec) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: count}}
+	uids, gids := jailIDs(count, spec.Caller)
 	flags := uintptr(syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS | syscall.CLONE_NEWCGROUP)
 	if spec.Network == NetworkNone {
 		flags |= syscall.CLONE_NEWNET
@@ -385,7 +405,7 @@ func (p *pid1) startHelper(j *openJail, spec *Spec) ([]string, error) {
 		Dir: "/",
 		Env: []string{},
 		Sys: &syscall.SysProcAttr{
-			Cloneflags: flags, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true,
+			Cloneflags: flags, UidMappings: uids, GidMappings: gids, GidMappingsEnableSetgroups: true,
 			Credential: &syscall.Credential{}, Setsid: true,
 		},
 	})
@@ -397,9 +417,13 @@ func (p *pid1) startHelper(j *openJail, spec *Spec) ([]string, error) {
 		return nil, fmt.Errorf("the jail's helper did not start: %w", err)
 	}
 	m, files, err := j.helper.recv()
-	closeFiles(files)
 	if err != nil {
 		return nil, fmt.Errorf("the jail's helper ended: %w", err)
+	}
+	if len(files) == 1 {
+		j.pts = files[0]
+	} else {
+		closeFiles(files)
 	}
 	return m.Notes, m.Err.error()
 }
@@ -452,8 +476,10 @@ func (j *openJail) release() {
 	if j.helper != nil {
 		j.helper.close()
 	}
-	if j.root != nil {
-		j.root.Close()
+	for _, f := range []*os.File{j.root, j.pts} {
+		if f != nil {
+			f.Close()
+		}
 	}
 }
 

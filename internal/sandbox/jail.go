@@ -58,11 +58,16 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 		mounts[i] = m
 	}
 	spec.Mounts = mounts
-	answer, _, err := h.call(&message{Op: opJail, Spec: &spec})
+	notes, trees, err := h.mapTrees(&spec)
+	defer closeFiles(trees)
 	if err != nil {
 		return nil, fmt.Errorf("opening a jail: %w", err)
 	}
-	return &Jail{h: h, id: answer.Jail, Notes: answer.Notes}, nil
+	answer, _, err := h.call(&message{Op: opJail, Spec: &spec}, trees...)
+	if err != nil {
+		return nil, fmt.Errorf("opening a jail: %w", err)
+	}
+	return &Jail{h: h, id: answer.Jail, Notes: append(notes, answer.Notes...)}, nil
 }
 
 // ID names the jail among those of its holder; see Lower.Jail.
@@ -139,6 +144,7 @@ type Process struct {
 	h      *Holder
 	handle int
 	status <-chan Status
+	paused <-chan struct{}
 }
 
 // Start starts a command. Its descriptors are duplicated: the caller closes its own.
@@ -150,11 +156,16 @@ func (j *Jail) Start(c Command) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Process{j.h, handle, status}, nil
+	j.h.mu.Lock()
+	defer j.h.mu.Unlock()
+	return &Process{j.h, handle, status, j.h.pauses[handle]}, nil
 }
 
 // Wait waits for the command's end. When ctx ends first its process group is killed.
 func (p *Process) Wait(ctx context.Context) (Status, error) { return p.h.wait(ctx, p.handle, p.status) }
+
+// Paused is told when a command on a terminal was stopped, by Ctrl-Z or by a signal. SIGCONT lets it go on.
+func (p *Process) Paused() <-chan struct{} { return p.paused }
 
 // Signal sends a signal to the command's process group.
 func (p *Process) Signal(sig syscall.Signal) error {

@@ -11,6 +11,10 @@ const (
 	initName   = "nsbuild-init"
 	helperName = "nsbuild-helper"
 	appletName = "nsbuild-applet"
+	// sessionName leads the session of a command on a terminal; see spawnSession.
+	sessionName = "nsbuild-session"
+	// idsName only holds a user namespace for others to refer to; see usersOf.
+	idsName = "nsbuild-ids"
 )
 
 // HostRoot is where an applet that runs in H finds the host's tree.
@@ -29,6 +33,10 @@ func Main(applets map[string]Applet) {
 	case helperName:
 		runtime.LockOSThread()
 		os.Exit(helperMain())
+	case sessionName:
+		os.Exit(sessionMain())
+	case idsName:
+		os.Exit(idsMain())
 	case appletName:
 		var run Applet
 		if len(os.Args) > 1 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -67,9 +68,15 @@ func openPath(name string) (*os.File, error) {
 func fdPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
 
 // mountRoot mounts the root of a jail on j.target.
-func (p *pid1) mountRoot(j *openJail, root *Root) error {
+func (p *pid1) mountRoot(j *openJail, root *Root, trees []*os.File) error {
 	if root.Dir != "" {
-		if err := mountAs(HostRoot+root.Dir, j.target, root.Dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		var err error
+		if root.Tree > 0 {
+			err = attachTree(trees, root.Tree, unix.AT_FDCWD, j.target, root.Dir)
+		} else {
+			err = mountAs(HostRoot+root.Dir, j.target, root.Dir, "", unix.MS_BIND|unix.MS_REC, "")
+		}
+		if err != nil {
 			return err
 		}
 		attr := uint64(unix.MOUNT_ATTR_NODEV)
@@ -78,11 +85,11 @@ func (p *pid1) mountRoot(j *openJail, root *Root) error {
 		}
 		return setAttr(unix.AT_FDCWD, j.target, attr, true)
 	}
-	return p.mountLayers(j, root)
+	return p.mountLayers(j, root, trees)
 }
 
 // applyMount does one step of a plan below root. Sources of binds are looked up below host, as H sees it.
-func applyMount(root, host *os.File, m Mount) error {
+func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 	var source *os.File
 	sourceIsDir := true
 	if m.Type == "bind" || m.Type == "rbind" || m.Type == typeDevice {
@@ -129,7 +136,12 @@ func applyMount(root, host *os.File, m Mount) error {
 		if m.Type == "rbind" || m.Type == typeOwnProc {
 			flags |= unix.MS_REC
 		}
-		err := mountAs(from, fdPath(target), m.Target, "", flags, "")
+		var err error
+		if m.Tree > 0 {
+			err = attachTree(trees, m.Tree, int(target.Fd()), "", m.Target)
+		} else {
+			err = mountAs(from, fdPath(target), m.Target, "", flags, "")
+		}
 		if errors.Is(err, unix.EINVAL) && m.Type == "bind" {
 			// A user namespace may not tear a mount off those that are locked on top of it.
 			err = mountAs(from, fdPath(target), m.Target, "", flags|unix.MS_REC, "")
@@ -225,16 +237,42 @@ func makeEntry(root, parent *os.File, name string, dir bool) error {
 		return err
 	}
 	base := path.Base(name)
-	if dir {
-		err = unix.Mkdirat(int(parent.Fd()), base, 0o755)
-	} else {
-		var fd int
-		if fd, err = unix.Openat(int(parent.Fd()), base, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644); err == nil {
-			err = unix.Close(fd)
+	err = asJailRoot(func() error {
+		if dir {
+			return unix.Mkdirat(int(parent.Fd()), base, 0o755)
 		}
-	}
+		fd, err := unix.Openat(int(parent.Fd()), base, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+		if err != nil {
+			return err
+		}
+		return unix.Close(fd)
+	})
 	if err != nil {
 		return sysErr("making the mount point", name, err)
 	}
 	return sysErr("chown", name, unix.Fchownat(int(parent.Fd()), base, 0, 0, unix.AT_SYMLINK_NOFOLLOW))
+}
+
+// asJailRoot does file work with the file system ids of jail root: on an id-mapped mount our own are no ids at all, and nothing can be made with them (EOVERFLOW). The ids belong to
+// a thread, which ends with the work. No command may run meanwhile: see below.
+func asJailRoot(work func() error) error {
+	if unix.Geteuid() == 0 {
+		return work()
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		done <- func() error {
+			if _, err := unix.SetfsgidRetGid(0); err != nil {
+				return sysErr("setfsgid", "", err)
+			}
+			if _, err := unix.SetfsuidRetUid(0); err != nil {
+				return sysErr("setfsuid", "", err)
+			}
+			return work()
+		}()
+	}()
+	err := <-done
+	// The kernel has taken the change for that of a setuid program, and given our files in /proc to jail root (proc_pid(5), "dumpable").
+	return errors.Join(err, sysErr("prctl", "PR_SET_DUMPABLE", unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)))
 }

@@ -32,6 +32,8 @@ const (
 	opCreate op = "create" // create a file beneath the jail's root
 	opMkdir  op = "mkdir"  // make a directory beneath the jail's root
 	opLink   op = "link"   // make a symbolic link beneath the jail's root
+	opTTY    op = "tty"    // open a pseudo-terminal of the jail
+	opPause  op = "pause"  // event: a command was stopped
 )
 
 // message is the one frame of the protocol: requests carry an ID that the answer repeats; events have ID 0.

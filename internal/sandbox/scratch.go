@@ -86,13 +86,23 @@ func behaves(merged string) bool {
 }
 
 // mountLayers mounts a throwaway root: an overlay, or a copy where there are no overlays.
-func (p *pid1) mountLayers(j *openJail, root *Root) error {
+func (p *pid1) mountLayers(j *openJail, root *Root, trees []*os.File) error {
 	var lowers []*os.File
 	for _, l := range root.Lowers {
 		dir := HostRoot + l.Path
 		if l.Path == "" {
 			var err error
 			if dir, err = p.frozen(strconv.Itoa(l.Jail)); err != nil {
+				return err
+			}
+		}
+		if root.Tree > 0 && l.Path != "" {
+			// A layer must be mounted in the namespace that mounts the overlay.
+			dir = j.target + "-lower"
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				return err
+			}
+			if err := attachTree(trees, root.Tree, unix.AT_FDCWD, dir, l.Path); err != nil {
 				return err
 			}
 		}

@@ -51,6 +51,10 @@ type Root struct {
 	Dir string
 	// ReadOnly makes the root read-only.
 	ReadOnly bool
+	// Map shows Dir, or the one layer that is a Path, with its real ids as jail ids: for trees that were not made in a holder. Only root can.
+	Map MapKind `json:",omitempty"`
+	// Tree is the number of the descriptor that comes with the request; set by NewJail.
+	Tree int `json:",omitempty"`
 }
 
 // Lower is one read-only layer: a host directory, or the upper directory of an earlier jail of the same holder.
@@ -59,6 +63,21 @@ type Lower struct {
 	// Jail is the id of a closed jail whose upper directory is meant; used when Path is empty.
 	Jail int `json:",omitempty"`
 }
+
+// MapKind says which real ids of a host tree are the same numbers in the jail (MOUNT_ATTR_IDMAP in mount_setattr(2)). What is not mapped belongs to nobody there.
+type MapKind string
+
+const (
+	// MapNone shows no id of the host.
+	MapNone MapKind = ""
+	// MapAll maps every id: jail root can then leave files of the host's root in the tree.
+	MapAll MapKind = "all"
+	// MapUsers maps ids from 1000 on, those of people.
+	MapUsers MapKind = "users"
+)
+
+// Caller places the caller's own ids in a jail, where they are otherwise nobody's.
+type Caller struct{ UID, GID int }
 
 // Mount is one mount of the plan. Target is a path inside the jail, resolved inside it.
 type Mount struct {
@@ -71,6 +90,10 @@ type Mount struct {
 	Data string
 	// Mkdir makes a missing target (a file for a bind of a file).
 	Mkdir bool
+	// Map is for binds; see Root.Map.
+	Map MapKind `json:",omitempty"`
+	// Tree is set by NewJail; see Root.Tree.
+	Tree int `json:",omitempty"`
 }
 
 // Spec describes one jail: the inner namespaces over one root.
@@ -81,6 +104,8 @@ type Spec struct {
 	Network  Network
 	// Personality32 sets linux32 for every command (32-bit suites).
 	Personality32 bool
+	// Caller, when set, maps the caller's own uid and gid to these ids of the jail, for binds of what the caller owns.
+	Caller *Caller `json:",omitempty"`
 }
 
 // Command is one program to run in a jail.
@@ -94,6 +119,8 @@ type Command struct {
 	UID    int      // numeric, inside the jail
 	GID    int
 	Groups []int // supplementary groups
+	// Terminal makes standard input the controlling terminal of a session of the command's own; see Jail.NewTerminal.
+	Terminal bool `json:",omitempty"`
 
 	Stdin, Stdout, Stderr *os.File `json:"-"`
 	// Files are passed as descriptors 3, 4, … (applets use them for their specifications and results).

@@ -1,0 +1,111 @@
+// Package console joins the caller's terminal to a pseudo-terminal elsewhere: raw mode, the window's size, and back to how the terminal was, however it ends.
+//
+// It knows neither jails nor commands: what it is joined to is an interface.
+package console
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// Terminal is the far end.
+type Terminal interface {
+	io.ReadWriter
+	Resize(rows, columns int) error
+	SetReadDeadline(at time.Time) error
+}
+
+// IsTerminal tells whether a stream is a terminal.
+func IsTerminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd())) }
+
+// Console is a joined terminal. Its methods may be called concurrently.
+type Console struct {
+	in, out *os.File
+	far     Terminal
+	done    chan error // of the copy to out
+
+	mu    sync.Mutex
+	saved *term.State // nil while the terminal is as it was
+}
+
+// Join puts in, which must be a terminal, into raw mode and copies both ways until Close. Keys that are typed after that go to whoever reads the terminal next.
+func Join(in, out *os.File, far Terminal) (*Console, error) {
+	c := &Console{in: in, out: out, far: far, done: make(chan error, 1)}
+	if err := c.Resize(); err != nil {
+		return nil, err
+	}
+	if err := c.Resume(); err != nil {
+		return nil, err
+	}
+	go func() {
+		// Ends when either side is gone; the command learns of a lost terminal by SIGHUP.
+		_, _ = io.Copy(far, in)
+	}()
+	go func() {
+		_, err := io.Copy(out, far)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			// Nobody sees it any more, but who writes must not block.
+			_, _ = io.Copy(io.Discard, far)
+		}
+		c.done <- err
+	}()
+	return c, nil
+}
+
+// Resize gives the far end the size of the caller's window.
+func (c *Console) Resize() error {
+	columns, rows, err := term.GetSize(int(c.in.Fd()))
+	if err != nil {
+		return fmt.Errorf("asking for the terminal's size: %w", err)
+	}
+	return c.far.Resize(rows, columns)
+}
+
+// Suspend gives the terminal back as it was, for the time that the caller is stopped.
+func (c *Console) Suspend() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.saved == nil {
+		return nil
+	}
+	err := term.Restore(int(c.in.Fd()), c.saved)
+	c.saved = nil
+	if err != nil {
+		return fmt.Errorf("restoring the terminal: %w", err)
+	}
+	return nil
+}
+
+// Resume takes the terminal again.
+func (c *Console) Resume() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.saved != nil {
+		return nil
+	}
+	saved, err := term.MakeRaw(int(c.in.Fd()))
+	if err != nil {
+		return fmt.Errorf("putting the terminal into raw mode: %w", err)
+	}
+	c.saved = saved
+	return nil
+}
+
+// drain is how long the last output is waited for: a process left behind may keep the far end open for ever.
+const drain = 200 * time.Millisecond
+
+// Close copies what is still to be shown and restores the terminal. The command must have ended.
+func (c *Console) Close() error {
+	err := c.far.SetReadDeadline(time.Now().Add(drain))
+	copied := <-c.done
+	if errors.Is(copied, os.ErrDeadlineExceeded) {
+		copied = nil
+	}
+	return errors.Join(err, copied, c.Suspend())
+}

@@ -1,0 +1,107 @@
+package fstab
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	const text = `# a comment
+proc     /proc  proc    defaults                  0  0
+sys      /sys   sysfs   defaults                  0  0
+/home    /home  none    bind,rw                   0  0
+/var/run /var/run tmpfs rw,nosuid,noexec,mode=755 0  0
+
+/etc/resolv.conf	/etc/resolv.conf none bind,ro 0 0
+/srv/two\040words /mnt none rbind,nosuid,nodev,relatime,nofail,x-mount.mkdir,x-other=1
+/later /later none bind,noauto
+`
+	want := []Mount{
+		{Line: 2, Type: "proc", Target: "/proc"},
+		{Line: 3, Type: "sysfs", Target: "/sys"},
+		{Line: 4, Type: "bind", Source: "/home", Target: "/home"},
+		{Line: 5, Type: "tmpfs", Target: "/var/run", NoSuid: true, NoExec: true, Data: "mode=755"},
+		{Line: 7, Type: "bind", Source: "/etc/resolv.conf", Target: "/etc/resolv.conf", ReadOnly: true},
+		{Line: 8, Type: "rbind", Source: "/srv/two words", Target: "/mnt", NoSuid: true, NoDev: true, NoFail: true, Mkdir: true},
+	}
+	got, err := Parse("fstab", strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestBadLines(t *testing.T) {
+	for line, field := range map[string]string{
+		"proc":                               "fs_file",
+		"proc /proc":                         "fs_vfstype",
+		"proc /proc proc":                    "fs_mntops",
+		"proc /proc proc defaults x":         "fs_freq",
+		"proc /proc proc defaults 0 -1":      "fs_passno",
+		"proc /proc proc defaults 0 0 0":     "the seventh field",
+		"proc proc proc defaults":            "fs_file",
+		"home /home none bind":               "fs_spec",
+		"/home /home none rw":                "fs_vfstype",
+		"/dev/sda1 / ext4 rw":                "fs_vfstype",
+		"/home /home none bind,dev":          "fs_mntops",
+		"/home /home none bind,frobnicate":   "fs_mntops",
+		"/home /home none bind,mode=700":     "fs_mntops",
+		"none /tmp tmpfs mode=9":             "fs_mntops",
+		"none /tmp tmpfs size=10mm":          "fs_mntops",
+		"none /tmp tmpfs rw,,ro":             "fs_mntops",
+		`none /a\000b tmpfs rw`:              "fs_file",
+		"none /tmp tmpfs x-mount.mkdir=0700": "fs_mntops",
+	} {
+		_, err := Parse("file", strings.NewReader("# one\n"+line+"\n"))
+		var e *Error
+		if !errors.As(err, &e) || e.Line != 2 || e.Field != field || e.File != "file" {
+			t.Errorf("%q: %v, want the field %s", line, err, field)
+		}
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	if m, err := ParseBind("/a:/b:ro,nosuid", false); err != nil || m.Target != "/b" || !m.ReadOnly || !m.NoSuid || m.Type != "rbind" {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if m, err := ParseBind("/a", true); err != nil || m.Target != "/a" || !m.ReadOnly {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if m, err := ParseTmpfs("/tmp:size=10m,mode=1777"); err != nil || m.Data != "size=10m,mode=1777" {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for _, bad := range []string{"a", "/a:b", "/a:/b:size=1", "/a:/b:what"} {
+		if m, err := ParseBind(bad, false); err == nil {
+			t.Errorf("%q: %+v", bad, m)
+		}
+	}
+	for _, bad := range []string{"a", "/a:bind", "/a:size=x"} {
+		if m, err := ParseTmpfs(bad); err == nil {
+			t.Errorf("%q: %+v", bad, m)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("proc /proc proc defaults 0 0\n")
+	f.Add(`/a\040b /c none bind,ro,x-mount.mkdir` + "\n")
+	f.Add("none /tmp tmpfs mode=755,size=1g 0 0 0\n#")
+	f.Fuzz(func(t *testing.T, text string) {
+		mounts, err := Parse("fuzz", strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		for _, m := range mounts {
+			if !strings.HasPrefix(m.Target, "/") || strings.ContainsRune(m.Target, 0) {
+				t.Errorf("target %q", m.Target)
+			}
+			if strings.HasSuffix(m.Type, "bind") != (m.Source != "") {
+				t.Errorf("%+v", m)
+			}
+		}
+	})
+}

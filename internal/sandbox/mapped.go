@@ -1,0 +1,169 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/fault"
+)
+
+// mapTrees clones what spec wants mapped, in the caller: only root of the namespace that mounted a file system can map its ids. It fills in the Tree numbers and returns the clones.
+func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err error) {
+	users := map[MapKind]*os.File{}
+	defer func() {
+		for _, f := range users {
+			f.Close()
+		}
+	}()
+	clone := func(path string, kind MapKind) (int, error) {
+		if users[kind] == nil {
+			f, err := usersOf(h.ids.mapped(kind))
+			if err != nil {
+				return 0, err
+			}
+			users[kind] = f
+		}
+		f, err := cloneMapped(path, users[kind])
+		if err != nil {
+			return 0, err
+		}
+		trees = append(trees, f)
+		return len(trees), nil
+	}
+	if kind := spec.Root.Map; kind != MapNone {
+		path := spec.Root.Dir
+		for _, l := range spec.Root.Lowers {
+			if l.Path != "" {
+				path = l.Path
+			}
+		}
+		if spec.Root.Tree, err = clone(path, kind); err != nil {
+			if cannotMap(err) {
+				err = fault.Wrap(fault.Internal, "copy the tree to a file system that can, such as ext4, xfs or btrfs", fmt.Errorf("the ids of %s cannot be mapped: %w", path, err))
+			}
+			return nil, trees, err
+		}
+	}
+	for i := range spec.Mounts {
+		m := &spec.Mounts[i]
+		if m.Map == MapNone {
+			continue
+		}
+		m.Tree, err = clone(m.Source, m.Map)
+		if cannotMap(err) {
+			notes = append(notes, fmt.Sprintf("files in %s belong to nobody: their file system cannot map ids", m.Target))
+			err = nil
+		}
+		if err != nil {
+			return nil, trees, err
+		}
+	}
+	return notes, trees, nil
+}
+
+// cannotMap tells whether a file system has no id-mapped mounts, or not for us.
+func cannotMap(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Op == "mapping the ids of" && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM))
+}
+
+// mapped is the user namespace that an id-mapped mount refers to: ids on disk on the left, ids of the kernel on the right.
+func (m IDMap) mapped(kind MapKind) (uids, gids []syscall.SysProcIDMap) {
+	first := 0
+	if kind == MapUsers {
+		first = 1000 // FIRST_UID of Debian Policy 9.2.2
+	}
+	size := int(m.Count) - first
+	return []syscall.SysProcIDMap{{ContainerID: first, HostID: int(m.UIDBase) + first, Size: size}},
+		[]syscall.SysProcIDMap{{ContainerID: first, HostID: int(m.GIDBase) + first, Size: size}}
+}
+
+// usersOf makes a user namespace with these maps and returns a descriptor that keeps it.
+func usersOf(uids, gids []syscall.SysProcIDMap) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{idsName}, &syscall.ProcAttr{
+		Dir: "/", Env: []string{}, Files: []uintptr{r.Fd()},
+		Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: uids, GidMappings: gids},
+	})
+	if err != nil {
+		w.Close()
+		return nil, sysErr("making a user namespace", "", err)
+	}
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", pid))
+	w.Close() // it ends
+	for {
+		if _, wait := syscall.Wait4(pid, nil, 0, nil); !errors.Is(wait, syscall.EINTR) {
+			return f, errors.Join(err, sysErr("waiting for", idsName, wait))
+		}
+	}
+}
+
+// idsMain waits until nobody needs its user namespace from it any more.
+func idsMain() int {
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// cloneMapped clones a mount with all below it and maps its ids. Private: what is mounted on the clone must not show up on the host.
+func cloneMapped(path string, users *os.File) (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return nil, sysErr("open_tree", path, err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{
+		Attr_set: unix.MOUNT_ATTR_IDMAP, Propagation: unix.MS_PRIVATE, Userns_fd: uint64(users.Fd()),
+	})
+	if err != nil {
+		f.Close()
+		return nil, sysErr("mapping the ids of", path, err)
+	}
+	return f, nil
+}
+
+// attachTree mounts the clone of that number (from 1 on) on a path, or on a descriptor when path is empty.
+func attachTree(trees []*os.File, number, dirfd int, path, shown string) error {
+	if number < 1 || number > len(trees) {
+		return fmt.Errorf("mounting on %s: there is no tree %d", shown, number)
+	}
+	flags := unix.MOVE_MOUNT_F_EMPTY_PATH
+	if path == "" {
+		flags |= unix.MOVE_MOUNT_T_EMPTY_PATH
+	}
+	return sysErr("move_mount on", shown, unix.MoveMount(int(trees[number-1].Fd()), "", dirfd, path, flags))
+}
+
+// jailIDs are J's maps: H's first ids as they are, and the caller's own in the place of one of them where that is asked for.
+func jailIDs(count int, caller *Caller) (uids, gids []syscall.SysProcIDMap) {
+	if caller == nil {
+		same := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: count}}
+		return same, same
+	}
+	return replaced(count, caller.UID), replaced(count, caller.GID)
+}
+
+func replaced(count, at int) []syscall.SysProcIDMap {
+	var out []syscall.SysProcIDMap
+	if at > 0 {
+		out = append(out, syscall.SysProcIDMap{ContainerID: 0, HostID: 0, Size: min(at, count)})
+	}
+	if at >= count {
+		return append(out, syscall.SysProcIDMap{ContainerID: at, HostID: callerID, Size: 1})
+	}
+	out = append(out, syscall.SysProcIDMap{ContainerID: at, HostID: callerID, Size: 1})
+	if rest := count - at - 1; rest > 0 {
+		out = append(out, syscall.SysProcIDMap{ContainerID: at + 1, HostID: at + 1, Size: rest})
+	}
+	return out
+}
