@@ -27,33 +27,33 @@ func runPreinsts(in io.Reader, out *os.File, results io.Writer) error {
 			return fmt.Errorf("preinst of %s: %w", s.Package, err)
 		}
 	}
-	reason, err := disturbed(spec.Scripts)
+	reason, err := disturbed("/", spec.Scripts)
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(results).Encode(Result{Last: true, Inexact: reason})
 }
 
-// disturbed looks for traces of scripts that act on files: a missing file of a package whose script ran, and a diversion of a file that another package brought.
-func disturbed(scripts []Preinst) (reason string, err error) {
+// disturbed looks in the tree at root for traces of scripts that act on files: a missing file of a package whose script ran, and a diversion of a file that another package brought.
+func disturbed(root string, scripts []Preinst) (reason string, err error) {
 	for _, s := range scripts {
-		list, err := os.ReadFile(path.Join(infoDir, s.Info+".list"))
+		list, err := os.ReadFile(path.Join(root, infoDir, s.Info+".list"))
 		if err != nil {
 			return "", err
 		}
 		for p := range strings.Lines(string(list)) {
 			p = strings.TrimSuffix(p, "\n")
-			if _, err := os.Lstat(p); err != nil {
+			if _, err := os.Lstat(path.Join(root, p)); err != nil {
 				return fmt.Sprintf("the preinst of %s removed %s", s.Package, p), nil
 			}
 		}
 	}
-	return diverted()
+	return diverted(root)
 }
 
 // diverted compares dpkg's diversions (three lines each: the path, where it goes, the package or ":") with the files of the packages.
-func diverted() (reason string, err error) {
-	body, err := os.ReadFile(adminDir + "/diversions")
+func diverted(root string) (reason string, err error) {
+	body, err := os.ReadFile(path.Join(root, adminDir, "diversions"))
 	if err != nil && !os.IsNotExist(err) {
 		return "", err
 	}
@@ -65,7 +65,7 @@ func diverted() (reason string, err error) {
 	if len(by) == 0 {
 		return "", nil
 	}
-	lists, err := filepath.Glob(infoDir + "/*.list")
+	lists, err := filepath.Glob(path.Join(root, infoDir, "*.list"))
 	if err != nil {
 		return "", err
 	}
