@@ -1,0 +1,110 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/testenv"
+)
+
+// smallSuite is a suite with the packages that a base asks for by name.
+func smallSuite(t *testing.T) (*fakedebian.Archive, *fakedebian.Suite) {
+	t.Helper()
+	a := fakedebian.New(t)
+	s := a.Suite("bookworm")
+	for _, name := range []string{"base-passwd", "base-files", "dpkg", "dash", "libc6"} {
+		s.Add(fakedebian.Package{Name: name, Priority: "required", Essential: true})
+	}
+	s.Add(fakedebian.Package{Name: "apt", Priority: "important"}, fakedebian.Package{Name: "build-essential"}, fakedebian.Package{Name: "usr-is-merged"})
+	s.AddSource(fakedebian.Source{Name: "small"})
+	return a, s
+}
+
+// TestCreateRefuses makes bases of archives with every fault: each is named, with a way out, and nothing stays behind.
+func TestCreateRefuses(t *testing.T) {
+	testenv.RequireUserns(t)
+	const inRelease, again = "dists/bookworm/InRelease", "try again"
+	other := func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{fakedebian.KeyOf(t, fakedebian.KeyOther)} }
+	for _, c := range []struct {
+		name    string
+		prepare func(*fakedebian.Suite)
+		damage  func(*fakedebian.Tree)
+		fault   map[string]fakedebian.Fault
+		args    []string
+		options string // of sources.list(5), where the host's apt may have switched off what is tested
+		says    string
+		hint    string
+	}{
+		{name: "suite that the mirror lacks", args: []string{"trixie"}, says: "the mirror does not have this suite", hint: "--mirror"},
+		{name: "key that is not known", prepare: other, says: "signed with a key that is not known", hint: "--keyring"},
+		{name: "keyring that is not there", args: []string{"--keyring=/nonexistent/keyring.gpg"}, says: "/nonexistent/keyring.gpg", hint: "--keyring"},
+		{name: "unsigned", prepare: func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{} }, says: "there is no signature", hint: "signs its archive"},
+		{name: "key that has expired", prepare: func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{fakedebian.KeyOf(t, fakedebian.KeyExpired)} }, says: "no longer valid", hint: "--keyring"},
+		{name: "expired Release", prepare: func(s *fakedebian.Suite) {
+			s.Date, s.ValidUntil = time.Now().Add(-72*time.Hour), time.Now().Add(-48*time.Hour)
+		}, options: "check-valid-until=yes", says: "the Release file has expired", hint: "Check-Valid-Until"},
+		{name: "Release of tomorrow", prepare: func(s *fakedebian.Suite) { s.Date = time.Now().Add(24 * time.Hour) }, options: "check-date=yes", says: "dated in the future", hint: "clock"},
+		{name: "byte flipped in Release", damage: func(tr *fakedebian.Tree) { tr.Flip(inRelease, 80) }, says: "the signature is not valid", hint: "altered"},
+		{name: "byte flipped in Packages", damage: func(tr *fakedebian.Tree) {
+			for _, p := range tr.Paths() {
+				if strings.Contains(p, "/binary-amd64/") && !strings.HasSuffix(p, "Release") {
+					tr.Flip(p, 30)
+				}
+			}
+		}, says: "hash mismatch", hint: again},
+		{name: "byte flipped in a deb", damage: func(tr *fakedebian.Tree) { tr.Flip(tr.Find("libc6_1.0-1_all.deb"), 100) }, says: "hash mismatch", hint: again},
+		{name: "deb that is missing", damage: func(tr *fakedebian.Tree) { tr.Remove(tr.Find("libc6_1.0-1_all.deb")) }, says: "the mirror does not have this file", hint: again},
+		{name: "deb cut short", damage: func(tr *fakedebian.Tree) { tr.Truncate(tr.Find("libc6_1.0-1_all.deb"), 200) }, says: "libc6", hint: again},
+		{name: "mirror that refuses", fault: map[string]fakedebian.Fault{".": {Status: 403}}, says: "the mirror refused the request", hint: "--mirror"},
+		{name: "package that no base can lack", prepare: func(s *fakedebian.Suite) {
+			s.MutateIndex = func(name, text string) string { return strings.ReplaceAll(text, "Package: build-essential\n", "Package: something-else\n") }
+		}, says: "no package build-essential", hint: "components"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			testenv.HostState(t)
+			a, s := smallSuite(t)
+			if c.prepare != nil {
+				c.prepare(s)
+			}
+			tree := a.Tree()
+			if c.damage != nil {
+				c.damage(tree)
+			}
+			srv := fakedebian.Serve(t, fakedebian.Mounts{"debian": tree})
+			for pattern, f := range c.fault {
+				srv.Fault(pattern, f)
+			}
+			mirror := srv.URL("debian")
+			if c.options != "" {
+				mirror = "deb [" + c.options + "] " + mirror + " bookworm main"
+			}
+			args := []string{"create", "--mirror", mirror, "--keyring", fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyExpired)}
+			if len(c.args) == 0 || strings.HasPrefix(c.args[0], "-") {
+				args = append(args, "bookworm")
+			}
+			o := w.run(t, append(args, c.args...)...)
+			refusal{status: 1, says: []string{c.says}, hint: c.hint}.check(t, o)
+			w.nothingLeft(t)
+		})
+	}
+}
+
+// TestCreateWithoutMirror asks mirrors that do not answer.
+func TestCreateWithoutMirror(t *testing.T) {
+	testenv.RequireUserns(t)
+	for mirror, want := range map[string]refusal{
+		"http://127.0.0.1:9/debian": {status: 1, says: []string{"the mirror cannot be reached", "connection refused"}, hint: "check the network and the proxy, or name another mirror with --mirror"},
+		"/nonexistent":              {status: 2, says: []string{"mirror /nonexistent is neither a URI nor a directory"}, hint: "existing directory"},
+		"gopher://mirror.example/":  {status: 2, says: []string{"gopher"}, hint: "http"},
+	} {
+		t.Run(mirror, func(t *testing.T) {
+			w := newWorld(t)
+			testenv.HostState(t)
+			want.check(t, w.run(t, "create", "--mirror", mirror, "bookworm"))
+			w.nothingLeft(t)
+		})
+	}
+}
