@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,10 +31,9 @@ func (j *job) foreign(ctx context.Context) (*Result, error) {
 	if err := j.o.Holder.MakeRoot(ctx, temp); err != nil {
 		return nil, err
 	}
-	if err := j.runForeign(ctx, name, temp); err != nil {
-		return nil, err
-	}
-	if err := j.o.Holder.RemoveTree(ctx, temp); err != nil {
+	err := j.runForeign(ctx, name, temp)
+	// Also when the caller has given up: nothing of ours is to stay.
+	if err = errors.Join(err, j.o.Holder.RemoveTree(context.WithoutCancel(ctx), temp)); err != nil {
 		return nil, err
 	}
 	jail, err := j.openJail(ctx)
@@ -70,6 +70,13 @@ func (j *job) runForeign(ctx context.Context, name, root string) error {
 	if err != nil {
 		return err
 	}
+	err = j.inForeign(ctx, jail, name, links)
+	_, closeErr := jail.Close()
+	return errors.Join(err, closeErr)
+}
+
+// inForeign completes the root with the host's links and runs the program there.
+func (j *job) inForeign(ctx context.Context, jail *sandbox.Jail, name string, links [][2]string) error {
 	for _, l := range links {
 		if err := jail.Symlink(l[0], l[1]); err != nil {
 			return err
@@ -88,11 +95,7 @@ func (j *job) runForeign(ctx context.Context, name, root string) error {
 	if err != nil {
 		return err
 	}
-	if err := r.finish(ctx, name); err != nil {
-		return err
-	}
-	_, err = jail.Close()
-	return err
+	return r.finish(ctx, name)
 }
 
 // foreignCommand is the program's command line. It verifies the archive by itself, with the keyring that the suite is known to be signed by.
