@@ -44,7 +44,7 @@ func TestCreateRefuses(t *testing.T) {
 		{name: "key that has expired", prepare: func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{fakedebian.KeyOf(t, fakedebian.KeyExpired)} }, says: "no longer valid", hint: "--keyring"},
 		{name: "expired Release", prepare: func(s *fakedebian.Suite) {
 			s.Date, s.ValidUntil = time.Now().Add(-72*time.Hour), time.Now().Add(-48*time.Hour)
-		}, options: "check-valid-until=yes", says: "the Release file has expired", hint: "Check-Valid-Until"},
+		}, options: "check-date=yes check-valid-until=yes", says: "the Release file has expired", hint: "Check-Valid-Until"},
 		{name: "Release of tomorrow", prepare: func(s *fakedebian.Suite) { s.Date = time.Now().Add(24 * time.Hour) }, options: "check-date=yes", says: "dated in the future", hint: "clock"},
 		{name: "byte flipped in Release", damage: func(tr *fakedebian.Tree) { tr.Flip(inRelease, 80) }, says: "the signature is not valid", hint: "altered"},
 		{name: "byte flipped in Packages", damage: func(tr *fakedebian.Tree) {
@@ -59,7 +59,9 @@ func TestCreateRefuses(t *testing.T) {
 		{name: "deb cut short", damage: func(tr *fakedebian.Tree) { tr.Truncate(tr.Find("libc6_1.0-1_all.deb"), 200) }, says: "libc6", hint: again},
 		{name: "mirror that refuses", fault: map[string]fakedebian.Fault{".": {Status: 403}}, says: "the mirror refused the request", hint: "--mirror"},
 		{name: "package that no base can lack", prepare: func(s *fakedebian.Suite) {
-			s.MutateIndex = func(name, text string) string { return strings.ReplaceAll(text, "Package: build-essential\n", "Package: something-else\n") }
+			s.MutateIndex = func(name, text string) string {
+				return strings.ReplaceAll(text, "Package: build-essential\n", "Package: something-else\n")
+			}
 		}, says: "no package build-essential", hint: "components"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
