@@ -105,7 +105,7 @@ that ends with everything in it.
 		return fault.Wrap(fault.Usage, c.CommandPath()+" --help", err)
 	})
 	a.addFlags(root.PersistentFlags())
-	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a), newRun(a), newShell(a))
+	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a), newRun(a), newShell(a), newDoctor(a), newMan(a))
 	return root
 }
 

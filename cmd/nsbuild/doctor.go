@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"nsbuild/internal/archive"
+	"nsbuild/internal/build"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox"
+)
+
+// verdict is how serious a finding is.
+type verdict string
+
+const (
+	fine    verdict = "ok"
+	note    verdict = "note" // builds work without it, slower or with less
+	missing verdict = "MISSING"
+)
+
+// finding is one line of the doctor's: what was looked at, what was found, and the command that mends it.
+type finding struct {
+	verdict
+	what, found, mend string
+}
+
+func newDoctor(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what this machine lacks, and the command that mends it",
+		Long: `doctor tries what a build needs: user ids, a sandbox, overlays, memory, disk, the mirror and its keys. It says what is missing
+and how to mend it. With --offline it does not ask the mirror. It changes nothing but nsbuild's own directories.
+
+EXIT STATUS
+  0  nothing that a build needs is missing
+  1  something is
+  2  the command line is wrong
+`,
+		Example: "  nsbuild doctor",
+		Args:    rangeArgs(0, 0, "it takes no arguments"),
+		RunE:    func(c *cobra.Command, _ []string) error { return a.doctor(c.Context()) },
+	}
+}
+
+func (a *app) doctor(ctx context.Context) error {
+	state, err := directory(a.stateDir, "NSBUILD_STATE", "/var/lib/nsbuild", "XDG_DATA_HOME", ".local/share")
+	if err != nil {
+		return err
+	}
+	cache, err := directory(a.cacheDir, "NSBUILD_CACHE", "/var/cache/nsbuild", "XDG_CACHE_HOME", ".cache")
+	if err != nil {
+		return err
+	}
+	found := examineSandbox(ctx, state)
+	found = append(found, examineMemory("/proc/meminfo"), examineDisk("bases", state), examineDisk("cache", cache))
+	found = append(found, a.examineMirror(ctx, cache)...)
+	found = append(found, examineForeign("/proc/sys/fs/binfmt_misc"))
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	return printFindings(a.stdout, found)
+}
+
+// printFindings prints them and fails when something essential is missing.
+func printFindings(w io.Writer, found []finding) error {
+	lacks := 0
+	for _, f := range found {
+		fmt.Fprintf(w, "%-8s %-12s %s\n", f.verdict, f.what, f.found)
+		if f.mend != "" {
+			fmt.Fprintf(w, "%-8s %-12s %s\n", "", "", "→ "+f.mend)
+		}
+		if f.verdict == missing {
+			lacks++
+		}
+	}
+	if lacks > 0 {
+		return fault.New(fault.Internal, "follow the arrows, then run nsbuild doctor again", "%d of the things that a build needs are missing", lacks)
+	}
+	return nil
+}
+
+// examineSandbox makes an outer sandbox, as every build does.
+func examineSandbox(ctx context.Context, state string) []finding {
+	ids, err := sandbox.ResolveIDs()
+	if err != nil {
+		return []finding{{missing, "user ids", err.Error(), fault.HintOf(err)}, {note, "sandbox", "not tried: it needs the user ids", ""}}
+	}
+	out := []finding{{fine, "user ids", ids.String(), ""}}
+	// The directory that disk scratch would use; it exists from the first base on.
+	fallback := filepath.Join(state, "run")
+	if _, err := os.Stat(fallback); err != nil {
+		fallback = ""
+	}
+	h, err := sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: fallback})
+	if err != nil {
+		return append(out, finding{missing, "sandbox", err.Error(), fault.HintOf(err)})
+	}
+	scratch := h.Scratch()
+	if err := h.Close(); err != nil {
+		return append(out, finding{missing, "sandbox", "ending it: " + err.Error(), fault.HintOf(err)})
+	}
+	out = append(out, finding{fine, "sandbox", "starts and ends", ""})
+	switch scratch {
+	case sandbox.ScratchTmpfs:
+		return append(out, finding{fine, "overlay", "in memory", ""})
+	case sandbox.ScratchDisk:
+		return append(out, finding{note, "overlay", "on disk only, which is slower", "use Linux 6.6 or later"})
+	}
+	return append(out, finding{note, "overlay", "none in memory: each build may copy its base", "use Linux 6.6 or later"})
+}
+
+const (
+	leastMemory = 2 << 30 // for a small build with its layer on a tmpfs
+	leastDisk   = 1 << 30 // a base and its downloads
+	goodDisk    = 5 << 30
+)
+
+// examineMemory reads what proc_meminfo(5) says is available.
+func examineMemory(file string) finding {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return finding{note, "memory", err.Error(), ""}
+	}
+	for line := range strings.Lines(string(data)) {
+		var kib uint64
+		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); err != nil {
+			continue // another line
+		}
+		if kib<<10 < leastMemory {
+			return finding{note, "memory", gib(kib<<10) + " available: large builds may not fit", "nsbuild build --scratch disk SOURCE"}
+		}
+		return finding{fine, "memory", gib(kib<<10) + " available", ""}
+	}
+	return finding{note, "memory", file + " does not say what is available", ""}
+}
+
+func gib(bytes uint64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
+
+// examineDisk looks at the file system of a directory that may not exist yet, and whether it can be made and written.
+func examineDisk(what, dir string) finding {
+	at := dir
+	var st os.FileInfo
+	for {
+		var err error
+		if st, err = os.Stat(at); err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) || at == "/" {
+			return finding{missing, what, err.Error(), ""}
+		}
+		at = filepath.Dir(at)
+	}
+	if !st.IsDir() {
+		return finding{missing, what, at + " is not a directory", ""}
+	}
+	const writeAndSearch = 3 // W_OK|X_OK of access(2)
+	if err := syscall.Access(at, writeAndSearch); err != nil {
+		return finding{missing, what, at + ": " + err.Error(), "choose other directories with --state-dir and --cache-dir"}
+	}
+	var v syscall.Statfs_t
+	if err := syscall.Statfs(at, &v); err != nil {
+		return finding{missing, what, at + ": " + err.Error(), ""}
+	}
+	free := v.Bavail * uint64(v.Bsize)
+	f := finding{fine, what, fmt.Sprintf("%s free for %s", gib(free), dir), ""}
+	switch {
+	case free < leastDisk:
+		f.verdict, f.mend = missing, "free some space, or choose other directories with --state-dir and --cache-dir"
+	case free < goodDisk:
+		f.verdict, f.mend = note, "a base takes about 0.5 GiB, downloads and layers more"
+	}
+	return f
+}
+
+// examineMirror asks for the Release files of the default suite and verifies them.
+func (a *app) examineMirror(ctx context.Context, cache string) []finding {
+	name := build.DefaultSuite()
+	suite, err := archive.LookupSuite(name)
+	if err != nil {
+		return []finding{{missing, "mirror", err.Error(), fault.HintOf(err)}}
+	}
+	host, err := archive.ReadHost("/")
+	if err != nil {
+		return []finding{{missing, "mirror", err.Error(), fault.HintOf(err)}}
+	}
+	var out []finding
+	for _, w := range host.Warnings {
+		out = append(out, finding{note, "apt", w, ""})
+	}
+	repos, err := host.Repos(suite, "")
+	if err != nil {
+		return append(out, finding{missing, "mirror", err.Error(), fault.HintOf(err)})
+	}
+	if a.offline {
+		for _, r := range repos {
+			out = append(out, finding{note, "mirror", r.String() + ", not asked", ""})
+		}
+		return out
+	}
+	client, err := archive.NewClient(archive.Options{CacheDir: cache, Host: host, RefreshAfter: -1})
+	if err != nil {
+		return append(out, finding{missing, "mirror", err.Error(), fault.HintOf(err)})
+	}
+	for _, r := range repos {
+		if _, err := client.Release(ctx, r); err != nil {
+			out = append(out, finding{missing, "mirror", err.Error(), fault.HintOf(err)})
+			continue
+		}
+		from := "of the host's apt"
+		if r.URI == strings.TrimRight(suite.Mirror, "/") || r.URI == strings.TrimRight(suite.SecurityMirror, "/") {
+			from = "the distribution's own"
+		}
+		out = append(out, finding{fine, "mirror", fmt.Sprintf("%s, %s; its signature is good", r, from), ""})
+	}
+	if err := client.Close(); err != nil {
+		out = append(out, finding{note, "cache", err.Error(), ""})
+	}
+	return out
+}
+
+// examineForeign looks for emulators that binfmt_misc starts; builds do not use them yet.
+func examineForeign(dir string) finding {
+	found, err := filepath.Glob(filepath.Join(dir, "qemu-*"))
+	if err != nil || len(found) == 0 {
+		return finding{note, "emulation", "none; programs of " + runtime.GOARCH + " only, which is what nsbuild builds", ""}
+	}
+	var names []string
+	for _, f := range found {
+		names = append(names, strings.TrimPrefix(filepath.Base(f), "qemu-"))
+	}
+	return finding{fine, "emulation", strings.Join(names, ", ") + " (builds do not use it yet)", ""}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/fault"
+	"nsbuild/internal/testenv"
+)
+
+func TestPrintFindings(t *testing.T) {
+	var out strings.Builder
+	if err := printFindings(&out, []finding{{fine, "overlay", "in memory", ""}, {note, "memory", "little", "buy some"}}); err != nil {
+		t.Error(err)
+	}
+	if want := "ok       overlay      in memory\nnote     memory       little\n                      → buy some\n"; out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+	err := printFindings(&out, []finding{{missing, "user ids", "none", "sudo apt-get install uidmap"}})
+	if exitStatus(err) != 1 || fault.HintOf(err) == "" {
+		t.Errorf("something is missing, and the error is %v", err)
+	}
+}
+
+func TestExamineMemory(t *testing.T) {
+	for text, want := range map[string]verdict{
+		"MemTotal: 9000000 kB\nMemAvailable:    8000000 kB\n": fine,
+		"MemAvailable:     500000 kB\n":                       note,
+		"MemTotal: 9000000 kB\n":                              note,
+	} {
+		file := filepath.Join(t.TempDir(), "meminfo")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := examineMemory(file); got.verdict != want {
+			t.Errorf("%q: %+v", text, got)
+		}
+	}
+}
+
+func TestExamineDisk(t *testing.T) {
+	dir := t.TempDir()
+	if got := examineDisk("bases", filepath.Join(dir, "not", "yet")); got.verdict == missing && !strings.Contains(got.found, "GiB free") {
+		t.Errorf("a directory that can be made: %+v", got)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{file, filepath.Join(file, "below")} {
+		if got := examineDisk("bases", bad); got.verdict != missing {
+			t.Errorf("%s: %+v", bad, got)
+		}
+	}
+}
+
+func TestExamineForeign(t *testing.T) {
+	dir := t.TempDir()
+	if got := examineForeign(dir); got.verdict != note {
+		t.Errorf("%+v", got)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "qemu-aarch64"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := examineForeign(dir); got.verdict != fine || !strings.HasPrefix(got.found, "aarch64") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestDoctor(t *testing.T) {
+	testenv.RequireUserns(t)
+	w := newWorld(t)
+	o := w.must(t, "doctor", "--offline")
+	for _, want := range []string{"ok       user ids ", "ok       sandbox ", " bases ", " cache ", " mirror "} {
+		if !strings.Contains(o.stdout, want) {
+			t.Errorf("no line with %q\n%s", want, o)
+		}
+	}
+	w.env = []string{"NSBUILD_STATE=" + filepath.Join(w.dir, "file", "state")}
+	if err := os.WriteFile(filepath.Join(w.dir, "file"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refusal{status: 1, says: []string{"1 of the things"}, hint: "follow the arrows"}.check(t, w.run(t, "doctor", "--offline"))
+}
