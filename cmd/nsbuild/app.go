@@ -23,6 +23,7 @@ import (
 // app is what the verbs share: the global flags, and the environment that is opened when a verb needs it.
 type app struct {
 	stdout, stderr *os.File
+	releaseSignals func() // leaves signals to the verb
 
 	quiet, verbose, debug bool
 	offline, refresh      bool
@@ -104,6 +105,28 @@ func (a *app) open(ctx context.Context) (*build.Env, error) {
 	return e, nil
 }
 
+// openLocal makes the environment of a verb that needs no archive: it reads no configuration of apt's and opens no cache.
+func (a *app) openLocal(ctx context.Context) (*build.Env, error) {
+	state, err := directory(a.stateDir, "NSBUILD_STATE", "/var/lib/nsbuild", "XDG_DATA_HOME", ".local/share")
+	if err != nil {
+		return nil, err
+	}
+	e := &build.Env{Program: "nsbuild " + version, StateDir: state}
+	e.Progress = progress.New(a.stderr, progress.Options{Quiet: a.quiet})
+	e.Log = a.logger(e.Progress)
+	if e.Store, err = base.Open(state); err != nil {
+		return nil, err
+	}
+	if e.IDs, err = sandbox.ResolveIDs(); err != nil {
+		return nil, err
+	}
+	a.env = e
+	if err := e.OpenScratch(ctx); err != nil {
+		return nil, fmt.Errorf("preparing the state directory: %w", err)
+	}
+	return e, nil
+}
+
 // logger is the one logger, on the stream that progress owns.
 func (a *app) logger(p *progress.Progress) *logrus.Logger {
 	log := logrus.New()
@@ -142,5 +165,9 @@ func (a *app) close(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	return errors.Join(a.env.CloseScratch(ctx), a.env.Client.Close(), a.env.Progress.Close())
+	err := a.env.CloseScratch(ctx)
+	if a.env.Client != nil {
+		err = errors.Join(err, a.env.Client.Close())
+	}
+	return errors.Join(err, a.env.Progress.Close())
 }

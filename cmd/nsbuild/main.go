@@ -30,9 +30,9 @@ func main() {
 
 // run is the program without its process.
 func run(args []string, stdin io.Reader, stdout, stderr *os.File) int {
-	ctx, stop := withSignals(context.Background())
+	ctx, release, stop := withSignals(context.Background())
 	defer stop()
-	a := &app{stdout: stdout, stderr: stderr}
+	a := &app{stdout: stdout, stderr: stderr, releaseSignals: release}
 	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -57,8 +57,9 @@ func signalName(s syscall.Signal) string {
 	return names[s]
 }
 
-// withSignals ends the context at the first signal that asks for it. A second one is left to end the process at once; the kernel then ends the sandbox.
-func withSignals(ctx context.Context) (context.Context, func()) {
+// withSignals ends the context at the first signal that asks for it. A second one is left to end the process at once; the kernel then ends the sandbox. release is for verbs that
+// deal with signals themselves.
+func withSignals(ctx context.Context) (_ context.Context, release, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -68,8 +69,9 @@ func withSignals(ctx context.Context) (context.Context, func()) {
 			cancel(&fault.Error{Kind: fault.Interrupted, Err: stopped{s}})
 		}
 	}()
-	return ctx, func() {
-		signal.Stop(signals)
+	release = func() { signal.Stop(signals) }
+	return ctx, release, func() {
+		release()
 		cancel(nil)
 	}
 }

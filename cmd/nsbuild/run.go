@@ -5,63 +5,178 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/signal"
+	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"nsbuild/internal/build"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/fstab"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/session"
 )
 
-func newRun(a *app) *cobra.Command {
-	var o build.RunOptions
-	c := &cobra.Command{
-		Use:   "run BASE [-- COMMAND...]",
-		Short: "Run a command in a throwaway layer over a base",
-		Long: `run runs a command as root of a sandbox over a base. What it changes is thrown away; what it leaves running is ended.
-Without a command it runs a shell. Standard input, output and error are the command's own.
+// runOptions are the flags of run and shell, as they are typed.
+type runOptions struct {
+	session.Options
+	network, strays           string
+	groups                    string
+	env, binds, bindsRO, tmps []string
+}
 
-The exit status is the command's, 128+N when signal N ended it, 126 when it is not executable, 127 when there is none.
-`,
-		Example: "  nsbuild run trixie -- cat /etc/debian_version\n  nsbuild run bookworm -- sort < in > out",
-		Args:    rangeArgs(1, -1, "which base?"),
-		RunE: func(c *cobra.Command, args []string) error {
-			o.Base, o.Argv = args[0], args[1:]
-			if len(o.Argv) > 0 && o.Argv[0] == "--" {
-				o.Argv = o.Argv[1:]
+func (o *runOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.Root, "root", "", "use this directory as root, instead of a base")
+	f.BoolVar(&o.Overlay, "overlay", false, "with --root: throw away what is written")
+	f.BoolVar(&o.ReadOnly, "read-only", false, "make the root read-only")
+	f.BoolVar(&o.Force, "force", false, "use a --root that is refused as dangerous")
+	f.StringVarP(&o.Fstab, "fstab", "f", "", "mount what this file says, in the format of fstab(5)")
+	f.StringVarP(&o.Hostname, "hostname", "n", "", "host name (default: the name of the base or directory)")
+	f.StringVarP(&o.User, "user", "u", "", "run it as this user of the jail, a name or a number (default root)")
+	f.StringVarP(&o.Group, "group", "g", "", "main group in the jail (default: the user's)")
+	f.StringVarP(&o.groups, "groups", "p", "", "further groups, separated by commas (default: the user's)")
+	f.StringVar(&o.Dir, "chdir", "", "directory in the jail to run it in (default /, of a login shell the home)")
+	f.StringArrayVar(&o.env, "setenv", nil, "set a variable, NAME=VALUE; NAME alone takes the caller's value")
+	f.StringArrayVar(&o.binds, "bind", nil, "show a host file or directory, SRC[:DST][:OPTIONS]")
+	f.StringArrayVar(&o.bindsRO, "bind-ro", nil, "the same, read-only")
+	f.StringArrayVar(&o.tmps, "tmpfs", nil, "mount a tmpfs, DST[:OPTIONS]")
+	f.StringVar(&o.network, "network", "none", "network of the jail: none, or the host's: host")
+	f.DurationVar(&o.Timeout, "timeout", 0, "end it with SIGTERM after this time; the exit status is 124")
+	f.DurationVar(&o.KillAfter, "kill-after", 0, "kill it this long after the first signal that asked it to end")
+	f.StringVar(&o.strays, "strays", "kill", "processes that it leaves running: kill, warn (list them first) or fail")
+}
+
+// resolve turns what was typed into options.
+func (o *runOptions) resolve() error {
+	switch o.network {
+	case "none", "host":
+		o.Network = sandbox.Network(o.network)
+	default:
+		return usage("none or host", "--network %q is not known", o.network)
+	}
+	switch s := session.Strays(o.strays); s {
+	case session.StraysKill, session.StraysWarn, session.StraysFail:
+		o.Strays = s
+	default:
+		return usage("kill, warn or fail", "--strays %q is not known", o.strays)
+	}
+	if o.groups != "" {
+		o.Groups = strings.Split(o.groups, ",")
+	}
+	for _, e := range o.env {
+		if !strings.Contains(e, "=") {
+			value, ok := os.LookupEnv(e)
+			if !ok {
+				return usage("--setenv "+e+"=VALUE", "--setenv %s: the variable is not set here", e)
 			}
-			return a.run(c.Context(), o)
+			e += "=" + value
+		}
+		o.Env = append(o.Env, e)
+	}
+	parsers := []struct {
+		texts []string
+		parse func(string) (fstab.Mount, error)
+	}{
+		{o.binds, func(s string) (fstab.Mount, error) { return fstab.ParseBind(s, false) }},
+		{o.bindsRO, func(s string) (fstab.Mount, error) { return fstab.ParseBind(s, true) }},
+		{o.tmps, fstab.ParseTmpfs},
+	}
+	for _, p := range parsers {
+		for _, text := range p.texts {
+			m, err := p.parse(text)
+			if err != nil {
+				return fault.Wrap(fault.Usage, "nsbuild run --help", err)
+			}
+			o.Mounts = append(o.Mounts, m)
+		}
+	}
+	switch {
+	case o.Root == "" && o.Overlay:
+		return usage("nsbuild run --overlay --root DIR", "--overlay is for --root: what is written over a base is thrown away in any case")
+	case o.Hostname != "" && (len(o.Hostname) > 64 || strings.ContainsAny(o.Hostname, " \t\n/")):
+		return usage("letters, digits, '-' and '.'; at most 64", "%q is no host name", o.Hostname)
+	case o.Dir != "" && !strings.HasPrefix(o.Dir, "/"):
+		return usage("give an absolute path of the jail", "--chdir %q is relative", o.Dir)
+	}
+	return nil
+}
+
+func newRun(a *app) *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "run {BASE | --root DIR} [flags] [-- COMMAND...]",
+		Short: "Run a command in a throwaway layer over a base, or in a directory",
+		Long: `run runs a command in a jail. Over a base, what it changes is thrown away; a directory given with --root is
+changed as the command changes it, unless --overlay or --read-only is given. Without a command it runs a login shell.
+
+On a terminal the command has a terminal of the jail's own. Otherwise standard input, output and error are the
+command's own, byte for byte. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and the signals of job control
+are passed on to it; a second SIGINT kills it. What it leaves running is ended.
+
+EXIT STATUS
+  the command's; 128+N when signal N ended it; 124 when --timeout did; 126 when it cannot be executed,
+  127 when there is none; 1 when the jail cannot be made, 2 when the command line is wrong
+`,
+		Example: `  nsbuild run trixie -- cat /etc/debian_version
+  nsbuild run bookworm -- sort < in > out
+  nsbuild run --root /srv/debian/bookworm -f fstab -n test -- /bin/bash`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.Root == "" {
+				if len(args) == 0 || c.ArgsLenAtDash() == 0 {
+					return usage(c.CommandPath()+" --help", "run: which base? or --root DIR")
+				}
+				o.Base, args = args[0], args[1:]
+			} else if n := c.ArgsLenAtDash(); n > 0 {
+				return usage("either BASE or --root DIR", "run: %q before the command is one argument too many beside --root", args[0])
+			}
+			o.Argv = args
+			return a.run(c.Context(), &o)
 		},
 	}
-	f := c.Flags()
-	f.SetInterspersed(false)
-	f.BoolVar(&o.Network, "network", false, "share the host's network")
-	f.StringVar(&o.Dir, "chdir", "/", "directory to run it in")
+	o.addFlags(c.Flags())
 	return c
 }
 
 func newShell(a *app) *cobra.Command {
-	var o build.RunOptions
+	var o runOptions
 	c := &cobra.Command{
-		Use:   "shell BASE",
+		Use:   "shell {BASE | --root DIR} [flags]",
 		Short: "Open a root shell in a throwaway layer over a base",
-		Long:  "shell is run without a command.\n",
-		Args:  rangeArgs(1, 1, "which base?"),
+		Long:  "shell is run without a command: a login shell, whose prompt names the base.\n\nEXIT STATUS\n  as of nsbuild run\n",
 		RunE: func(c *cobra.Command, args []string) error {
-			o.Base = args[0]
-			return a.run(c.Context(), o)
+			switch {
+			case o.Root == "" && len(args) != 1:
+				return usage(c.CommandPath()+" --help", "shell: which base? or --root DIR")
+			case o.Root != "" && len(args) > 0:
+				return usage("nsbuild run --root DIR -- COMMAND", "shell takes no command")
+			case o.Root == "":
+				o.Base = args[0]
+			}
+			return a.run(c.Context(), &o)
 		},
 	}
-	c.Flags().BoolVar(&o.Network, "network", false, "share the host's network")
+	o.addFlags(c.Flags())
 	return c
 }
 
-func (a *app) run(ctx context.Context, o build.RunOptions) error {
-	env, err := a.open(ctx)
+func (a *app) run(ctx context.Context, o *runOptions) error {
+	if err := o.resolve(); err != nil {
+		return err
+	}
+	env, err := a.openLocal(ctx)
 	if err != nil {
 		return err
 	}
 	o.Stdin, o.Stdout, o.Stderr = os.Stdin, a.stdout, a.stderr
-	status, err := env.Run(ctx, o)
+	o.Store, o.StateDir, o.Fallback, o.Log, o.Verbose = env.Store, env.StateDir, env.ScratchDir(), env.Log, a.verbose
+	o.IDs = func() (sandbox.IDMap, error) { return env.IDs, nil }
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTSTP)
+	defer signal.Stop(signals)
+	a.releaseSignals()
+	o.Signals = signals
+	status, err := session.Run(ctx, o.Options)
 	var failed *sandbox.Error
 	switch {
 	case errors.As(err, &failed) && failed.Op == "exec" && errors.Is(err, fs.ErrNotExist):

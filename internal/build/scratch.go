@@ -124,3 +124,6 @@ func (in *input) expectedSpace() int64 {
 	}
 	return size*factor + dependencies
 }
+
+// ScratchDir is this process's own directory, which is deleted at the latest after its death.
+func (e *Env) ScratchDir() string { return e.scratch.own }

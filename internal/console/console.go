@@ -82,18 +82,17 @@ func (c *Console) Suspend() error {
 	return nil
 }
 
-// Resume takes the terminal again.
+// Resume takes the terminal again, also when somebody else has changed it meanwhile: a shell does, when we were stopped without Suspend.
 func (c *Console) Resume() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.saved != nil {
-		return nil
-	}
-	saved, err := term.MakeRaw(int(c.in.Fd()))
+	now, err := term.MakeRaw(int(c.in.Fd()))
 	if err != nil {
 		return fmt.Errorf("putting the terminal into raw mode: %w", err)
 	}
-	c.saved = saved
+	if c.saved == nil {
+		c.saved = now
+	}
 	return nil
 }
 

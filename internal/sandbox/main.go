@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // The names by which a re-executed binary knows its part. They stand in argv[0], which no user types, and are seen in ps(1).
@@ -27,6 +30,10 @@ type Applet func(args []string) int
 // Main must be the first call of main, and of TestMain in tests that open jails: in a re-executed process it does that process's work and exits; otherwise it returns at once.
 func Main(applets map[string]Applet) {
 	switch os.Args[0] {
+	case initName, helperName, sessionName, appletName:
+		nameProcess(os.Args[0])
+	}
+	switch os.Args[0] {
 	case initName:
 		runtime.LockOSThread()
 		os.Exit(initMain())
@@ -49,5 +56,12 @@ func Main(applets map[string]Applet) {
 			os.Exit(127)
 		}
 		os.Exit(run(os.Args[2:]))
+	}
+}
+
+// nameProcess makes ps(1) and top(1) show a name instead of that of the descriptor we were started by. The name is decoration: that it could not be set harms nobody.
+func nameProcess(name string) {
+	if text, err := unix.BytePtrFromString(name); err == nil {
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(text)), 0, 0, 0)
 	}
 }

@@ -130,8 +130,16 @@ func mountOverlay(j *openJail, root *Root, lowers []*os.File, work string) error
 			return err
 		}
 	}
-	if err := os.Chown(j.upper, 0, 0); err != nil {
+	// The upper directory is what the jail sees of "/" itself: it looks as the tree below does.
+	var st unix.Stat_t
+	if err := unix.Fstat(int(lowers[0].Fd()), &st); err != nil {
+		return sysErr("stat", "the root's tree", err)
+	}
+	if err := os.Chown(j.upper, int(st.Uid), int(st.Gid)); err != nil {
 		return err
+	}
+	if err := unix.Chmod(j.upper, st.Mode&0o7777); err != nil {
+		return sysErr("chmod", j.upper, err)
 	}
 	flags := uintptr(unix.MS_NODEV)
 	if root.ReadOnly {

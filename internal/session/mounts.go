@@ -1,0 +1,101 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"nsbuild/internal/fault"
+	"nsbuild/internal/fstab"
+	"nsbuild/internal/sandbox"
+)
+
+// own are the file systems that every jail has of its own, by where they are.
+var own = map[string]string{"/proc": "proc", "/sys": "sysfs", "/dev": "devtmpfs", "/dev/pts": "devpts", "/dev/mqueue": "mqueue", "/dev/shm": "tmpfs"}
+
+// mounts are those of the fstab, then those of the command line.
+func (o *Options) mounts(spec *sandbox.Spec) (notes []string, err error) {
+	var all []fstab.Mount
+	if o.Fstab != "" {
+		f, err := os.Open(o.Fstab)
+		if err != nil {
+			return nil, fault.Wrap(fault.Usage, "", err)
+		}
+		defer f.Close()
+		if all, err = fstab.Parse(o.Fstab, f); err != nil {
+			return nil, fault.Wrap(fault.Usage, "see fstab(5)", err)
+		}
+	}
+	for _, m := range append(all, o.Mounts...) {
+		note, err := o.mount(spec, m)
+		if err != nil {
+			return nil, fault.Wrap(fault.Usage, "", place(o.Fstab, m, err))
+		}
+		if note != "" {
+			notes = append(notes, note)
+		}
+	}
+	return notes, nil
+}
+
+func place(file string, m fstab.Mount, err error) error {
+	if m.Line == 0 {
+		return fmt.Errorf("mounting on %s: %w", m.Target, err)
+	}
+	return fmt.Errorf("%s:%d: mounting on %s: %w", file, m.Line, m.Target, err)
+}
+
+// mount adds one to the jail's.
+func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err error) {
+	target := path.Clean(m.Target)
+	if target == "/" {
+		return "", errors.New("the root cannot be mounted over")
+	}
+	bind := strings.HasSuffix(m.Type, "bind")
+	if kind, ok := own[target]; ok && (kind == m.Type || bind && path.Clean(m.Source) == target) {
+		// The host's would show its processes, its terminals, its devices.
+		return "", nil
+	}
+	switch m.Type {
+	case "devpts", "sysfs", "mqueue":
+		return "", fmt.Errorf("a jail has its own %s, on one place only", m.Type)
+	}
+	out := sandbox.Mount{
+		Type: m.Type, Source: m.Source, Target: target, Data: m.Data, Mkdir: m.Mkdir || o.throwaway(),
+		ReadOnly: m.ReadOnly, NoSuid: m.NoSuid, NoDev: m.NoDev || m.Type == "tmpfs", NoExec: m.NoExec,
+	}
+	if bind {
+		info, err := os.Stat(m.Source)
+		if errors.Is(err, fs.ErrNotExist) && m.NoFail {
+			return fmt.Sprintf("%s is not mounted: there is no %s (nofail)", target, m.Source), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		note = o.owners(spec, &out, info)
+	}
+	spec.Mounts = append(spec.Mounts, out)
+	return note, nil
+}
+
+// throwaway tells whether what is written to the root is thrown away, so that mount points can be made in it.
+func (o *Options) throwaway() bool { return o.Root == "" || o.Overlay }
+
+// owners decides whose the files of a bind are in the jail.
+func (o *Options) owners(spec *sandbox.Spec, m *sandbox.Mount, info os.FileInfo) (note string) {
+	switch {
+	case os.Geteuid() == 0 && m.ReadOnly:
+		m.Map = sandbox.MapAll
+	case os.Geteuid() == 0:
+		// Jail root must not be able to leave a setuid program of the host's root there.
+		m.Map = sandbox.MapUsers
+	case m.ReadOnly:
+	case spec.Caller == nil && os.Geteuid() < sandbox.IDCount && os.Getegid() < sandbox.IDCount:
+		// Without a place in the jail the caller's files would be nobody's there.
+		spec.Caller = &sandbox.Caller{UID: os.Geteuid(), GID: os.Getegid()}
+	}
+	return ""
+}

@@ -1,0 +1,420 @@
+// Package session runs the commands of people in jails: over a base or a directory of the host, as a user of the jail, on a terminal of the jail's own or with the caller's pipes.
+//
+// Bases are internal/base's, mounts and processes internal/sandbox's, the caller's terminal internal/console's; flags and exit statuses are cmd/nsbuild's. What belongs to building
+// packages is internal/build's.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"nsbuild/internal/base"
+	"nsbuild/internal/console"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/fstab"
+	"nsbuild/internal/sandbox"
+)
+
+// Options say what command to run, where, and how. Exactly one of Base and Root is set.
+type Options struct {
+	Base     string
+	Root     string // a host directory
+	Overlay  bool   // throw away what is written to Root
+	ReadOnly bool
+	Force    bool // use a Root that is dangerous
+
+	Argv     []string // none: a login shell
+	User     string   // name or number in the jail; root when empty
+	Group    string
+	Groups   []string // nil: those that the jail's /etc/group says
+	Dir      string
+	Env      []string // KEY=VALUE, over the defaults
+	Hostname string
+
+	Fstab   string
+	Mounts  []fstab.Mount
+	Network sandbox.Network
+
+	Timeout   time.Duration // 0: none
+	KillAfter time.Duration // after the first signal that asks the command to end; 0: never
+	Strays    Strays
+	Verbose   bool // list what StraysKill ends
+
+	Stdin, Stdout, Stderr *os.File
+	// Signals are passed on to the command.
+	Signals <-chan os.Signal
+
+	Store    *base.Store
+	StateDir string
+	IDs      func() (sandbox.IDMap, error) // of a Root
+	Fallback string                        // where throwaway layers are kept when they cannot be on a tmpfs
+	Log      logrus.FieldLogger
+}
+
+// Strays says what to do about processes that a command leaves behind. The kernel ends them in any case.
+type Strays string
+
+const (
+	// StraysKill ends them, and lists them only where Verbose asks for it.
+	StraysKill Strays = "kill"
+	// StraysWarn lists them first.
+	StraysWarn Strays = "warn"
+	// StraysFail makes them an error.
+	StraysFail Strays = "fail"
+)
+
+// Run runs a command in a jail of its own, and ends all that it left running.
+func Run(ctx context.Context, o Options) (status sandbox.Status, err error) {
+	spec := sandbox.Spec{Hostname: o.Hostname, Network: o.Network, Root: sandbox.Root{ReadOnly: o.ReadOnly}}
+	ids, release, err := o.chooseRoot(&spec)
+	if err != nil {
+		return status, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	notes, err := o.mounts(&spec)
+	if err != nil {
+		return status, err
+	}
+	for _, n := range notes {
+		o.Log.Warn(n)
+	}
+	if o.Network == sandbox.NetworkHost && o.throwaway() && !o.ReadOnly {
+		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: "/etc/resolv.conf", Target: "/etc/resolv.conf", ReadOnly: true, Mkdir: true})
+	}
+	h, err := sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: o.Fallback})
+	if err != nil {
+		return status, err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	jail, err := h.NewJail(ctx, spec)
+	if err != nil {
+		return status, explain(err)
+	}
+	for _, n := range jail.Notes {
+		o.Log.Warn(n)
+	}
+	command, err := o.command(jail)
+	if err != nil {
+		return status, err
+	}
+	status, err = o.run(ctx, jail, command)
+	if err != nil {
+		return status, err
+	}
+	return status, o.end(jail)
+}
+
+// explain adds what to do to an error of the kernel's.
+func explain(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.Wrap(fault.Internal, "make the directory, or mount with x-mount.mkdir, or use --overlay", err)
+	}
+	return err
+}
+
+// chooseRoot fills in the root, and returns the ids of its files and what ends its use.
+func (o *Options) chooseRoot(spec *sandbox.Spec) (sandbox.IDMap, func() error, error) {
+	if o.Root != "" {
+		ids, err := o.IDs()
+		if err != nil {
+			return ids, nil, err
+		}
+		note, err := o.hostTree(spec, ids)
+		if err != nil {
+			return ids, nil, err
+		}
+		o.Log.Debug(note)
+		if spec.Hostname == "" {
+			spec.Hostname = hostnameOf(filepath.Base(spec.Root.Dir))
+		}
+		return ids, func() error { return nil }, nil
+	}
+	g, err := o.Store.Use(o.Base)
+	if err != nil {
+		return sandbox.IDMap{}, nil, err
+	}
+	spec.Root.Lowers = []sandbox.Lower{{Path: g.Tree()}}
+	if spec.Hostname == "" {
+		spec.Hostname = hostnameOf(g.Name)
+	}
+	return g.Manifest.IDs, g.Close, nil
+}
+
+// hostnameOf makes a host name of another name: the kernel takes 64 bytes, programs want letters, digits and '-' (hostname(7)).
+func hostnameOf(name string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, name)
+	clean = strings.Trim(clean[:min(len(clean), 63)], "-")
+	if clean == "" {
+		return "nsbuild"
+	}
+	return clean
+}
+
+// command makes the command as the jail's files have it.
+func (o *Options) command(jail *sandbox.Jail) (sandbox.Command, error) {
+	a, err := lookup(jail, o.User, o.Group, o.Groups)
+	if err != nil {
+		return sandbox.Command{}, err
+	}
+	c := sandbox.Command{
+		Argv: o.Argv, Dir: o.Dir, UID: a.uid, GID: a.gid, Groups: a.groups, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr,
+		Terminal: console.IsTerminal(o.Stdin) && console.IsTerminal(o.Stdout),
+	}
+	if len(c.Argv) == 0 {
+		c.Argv = []string{a.shell, "-l"}
+		if c.Dir == "" {
+			c.Dir = homeDir(jail, a.home)
+		}
+	}
+	c.Env = o.environment(&a, c.Terminal)
+	return c, nil
+}
+
+// homeDir is the home, or "/" where there is none.
+func homeDir(jail *sandbox.Jail, home string) string {
+	f, err := jail.Open(home)
+	if err != nil {
+		return "/" // as login(1) does
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.IsDir() {
+		return "/"
+	}
+	return home
+}
+
+// environment is what login(1) would give; nothing of the caller's but the kind of its terminal.
+func (o *Options) environment(a *account, terminal bool) []string {
+	path := "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
+	if a.uid == 0 {
+		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	}
+	name := o.Base
+	if name == "" {
+		name = filepath.Base(o.Root)
+	}
+	env := []string{
+		"PATH=" + path, "HOME=" + a.home, "SHELL=" + a.shell, "USER=" + a.name, "LOGNAME=" + a.name, "LANG=C.UTF-8",
+		"debian_chroot=" + name, // Debian's prompts show it
+	}
+	for _, key := range []string{"TERM", "COLORTERM", "NO_COLOR"} {
+		if value := os.Getenv(key); value != "" && terminal {
+			env = append(env, key+"="+value)
+		}
+	}
+	return merge(env, o.Env)
+}
+
+// merge replaces and adds variables.
+func merge(env, more []string) []string {
+	for _, e := range more {
+		key, _, _ := strings.Cut(e, "=")
+		replaced := false
+		for i := range env {
+			if strings.HasPrefix(env[i], key+"=") {
+				env[i], replaced = e, true
+			}
+		}
+		if !replaced {
+			env = append(env, e)
+		}
+	}
+	return env
+}
+
+// end closes the jail and deals with what still ran.
+func (o *Options) end(jail *sandbox.Jail) error {
+	strays, err := jail.Close()
+	if err != nil || len(strays) == 0 {
+		return err
+	}
+	say := o.Log.Debugf
+	if o.Verbose {
+		say = o.Log.Infof
+	}
+	if o.Strays == StraysWarn || o.Strays == StraysFail {
+		say = o.Log.Warnf
+	}
+	for _, s := range strays {
+		say("still running at the end: pid %d (parent %d), for %v: %s", s.PID, s.PPID, s.Age, s.Command)
+	}
+	if o.Strays == StraysFail {
+		return fault.New(fault.Internal, "--strays=kill ends them without a word", "the command left %d processes running", len(strays))
+	}
+	return nil
+}
+
+// run starts the command and waits for it.
+func (o *Options) run(ctx context.Context, jail *sandbox.Jail, c sandbox.Command) (sandbox.Status, error) {
+	if !c.Terminal {
+		p, err := jail.Start(c)
+		if err != nil {
+			return sandbox.Status{}, err
+		}
+		w := waiter{o: o, p: p}
+		return w.wait(ctx)
+	}
+	term, err := jail.NewTerminal(c.UID)
+	if err != nil {
+		return sandbox.Status{}, err
+	}
+	defer term.Close()
+	c.Stdin, c.Stdout = term.Slave(), term.Slave()
+	if console.IsTerminal(c.Stderr) {
+		c.Stderr = term.Slave()
+	}
+	// Before the command starts: a program asks for the window's size first of all.
+	joined, err := console.Join(o.Stdin, o.Stdout, term)
+	if err != nil {
+		return sandbox.Status{}, errors.Join(err, term.CloseSlave())
+	}
+	p, err := jail.Start(c)
+	if err = errors.Join(err, term.CloseSlave()); err != nil {
+		return sandbox.Status{}, errors.Join(err, joined.Close())
+	}
+	w := waiter{o: o, p: p, console: joined}
+	status, err := w.wait(ctx)
+	return status, errors.Join(err, joined.Close())
+}
+
+// waiter waits for a command and passes signals on.
+type waiter struct {
+	o       *Options
+	p       *sandbox.Process
+	console *console.Console // nil without a terminal
+	asked   bool             // SIGINT was passed on
+	kill    <-chan time.Time
+}
+
+// TimeoutStatus is the exit status of a command that --timeout ended, as timeout(1) gives it.
+const TimeoutStatus = 124
+
+func (w *waiter) wait(ctx context.Context) (sandbox.Status, error) {
+	type result struct {
+		status sandbox.Status
+		err    error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		status, err := w.p.Wait(ctx)
+		ended <- result{status, err}
+	}()
+	var timeout <-chan time.Time
+	if w.o.Timeout > 0 {
+		timeout = time.After(w.o.Timeout)
+	}
+	timedOut := false
+	for {
+		var err error
+		select {
+		case r := <-ended:
+			if timedOut && r.err == nil {
+				return sandbox.Status{Code: TimeoutStatus, MaxRSS: r.status.MaxRSS, User: r.status.User, System: r.status.System}, nil
+			}
+			return r.status, r.err
+		case <-timeout:
+			timedOut = true
+			w.o.Log.Errorf("the command is ended: it has taken longer than %v", w.o.Timeout)
+			err = w.ask(syscall.SIGTERM)
+		case <-w.kill:
+			err = w.p.Signal(syscall.SIGKILL)
+		case s := <-w.o.Signals:
+			err = w.signal(s)
+		case <-w.p.Paused():
+			err = w.stopSelf()
+		}
+		if err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, sandbox.ErrClosed) {
+			return sandbox.Status{}, fmt.Errorf("passing a signal on: %w", err)
+		}
+	}
+}
+
+// ask sends a signal that asks the command to end.
+func (w *waiter) ask(sig syscall.Signal) error {
+	if w.o.KillAfter > 0 && w.kill == nil {
+		w.kill = time.After(w.o.KillAfter)
+	}
+	return w.p.Signal(sig)
+}
+
+func (w *waiter) signal(s os.Signal) error {
+	sig, ok := s.(syscall.Signal)
+	if !ok {
+		return nil
+	}
+	switch sig {
+	case syscall.SIGINT:
+		if w.asked {
+			return w.p.Signal(syscall.SIGKILL)
+		}
+		w.asked = true
+		return w.ask(sig)
+	case syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
+		return w.ask(sig)
+	case syscall.SIGWINCH:
+		if w.console != nil {
+			return w.console.Resize() // the kernel tells the processes inside
+		}
+	case syscall.SIGTSTP:
+		if w.console == nil {
+			return w.pause()
+		}
+	case syscall.SIGCONT:
+		if w.console != nil {
+			if err := errors.Join(w.console.Resume(), w.console.Resize()); err != nil {
+				return err
+			}
+		}
+	}
+	return w.p.Signal(sig)
+}
+
+// pauseGrace is how long a command has to stop by itself.
+const pauseGrace = 100 * time.Millisecond
+
+// pause stops a command without a terminal, and then us. SIGTSTP alone does not do it: the kernel ignores it in a session whose parent is outside.
+func (w *waiter) pause() error {
+	if err := w.p.Signal(syscall.SIGTSTP); err != nil {
+		return err
+	}
+	time.Sleep(pauseGrace)
+	if err := w.p.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return syscall.Kill(os.Getpid(), syscall.SIGSTOP) // SIGCONT, when we go on, is passed on as every signal
+}
+
+// stopSelf gives the terminal back and stops us as the command was stopped, so that the caller's shell takes over. It returns when we are continued.
+func (w *waiter) stopSelf() error {
+	if w.console == nil {
+		return nil
+	}
+	if err := w.console.Suspend(); err != nil {
+		return err
+	}
+	// The whole process group, as the terminal would have done.
+	if err := syscall.Kill(0, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	// The signal may stop us a moment later than kill(2) returns: only SIGCONT says that the shell has put us into the foreground again.
+	for s := range w.o.Signals {
+		if err := w.signal(s); err != nil || s == syscall.SIGCONT {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,321 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/fstab"
+	"nsbuild/internal/sandbox"
+	"nsbuild/internal/testenv"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Main(nil)
+	os.Exit(m.Run())
+}
+
+// tree makes a small root of the caller's own ids, which shows the host's programs.
+func tree(t *testing.T) Options {
+	t.Helper()
+	testenv.RequireUserns(t)
+	testenv.HostState(t)
+	dir := filepath.Join(t.TempDir(), "root")
+	for _, name := range []string{"etc", "usr", "tmp", "root", "proc", "sys", "dev", "srv", "var", "run-of-jail"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "var/run": "/run-of-jail", "escape": "../../../../.."} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range map[string]string{
+		"etc/passwd": "root:x:0:0:root:/root:/bin/sh\nsomeone:x:7:8::/srv:/bin/sh\n+nis\n",
+		"etc/group":  "root:x:0:\nothers:x:8:\nmore:x:9:root,someone\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := logrus.New()
+	log.SetOutput(t.Output())
+	return Options{
+		Root: dir, Overlay: true, StateDir: t.TempDir(), IDs: sandbox.ResolveIDs, Log: log, Fallback: t.TempDir(), Strays: StraysKill,
+		Network: sandbox.NetworkNone, Mounts: []fstab.Mount{{Type: "bind", Source: "/usr", Target: "/usr", ReadOnly: true}},
+	}
+}
+
+// output runs a shell command and returns what it wrote.
+func output(t *testing.T, o Options, script string) (string, sandbox.Status, error) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	o.Argv, o.Stdout, o.Stderr = []string{"/bin/sh", "-c", script}, w, w
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	text := make(chan string)
+	go func() {
+		data, err := io.ReadAll(r)
+		if err != nil {
+			t.Error(err)
+		}
+		text <- string(data)
+	}()
+	status, err := Run(ctx, o)
+	w.Close()
+	return <-text, status, err
+}
+
+func TestRun(t *testing.T) {
+	for _, c := range []struct {
+		name, script, out string
+		code              int
+		set               func(*Options)
+	}{
+		{"status", "exit 9", "", 9, nil},
+		{"signal", "kill -9 $$", "", 137, nil},
+		{"user", "id -u; id -g; id -G; echo $HOME $USER", "7\n8\n8 9\n/srv someone\n", 0, func(o *Options) { o.User = "someone" }},
+		{"groups", "id -G", "8 0 77\n", 0, func(o *Options) { o.User, o.Groups = "7", []string{"root", "77"} }},
+		{"group", "id -g", "9\n", 0, func(o *Options) { o.Group = "more" }},
+		{"number", "id -u; id -g", "1234\n1234\n", 0, func(o *Options) { o.User = "1234" }},
+		{"directory", "pwd", "/srv\n", 0, func(o *Options) { o.Dir = "/srv" }},
+		{"variables", "echo $A $LANG", "b C\n", 0, func(o *Options) { o.Env = []string{"A=b", "LANG=C"} }},
+		{"host name", "hostname", "test\n", 0, func(o *Options) { o.Hostname = "test" }},
+		{"read-only", "touch /srv/x 2>/dev/null || echo refused", "refused\n", 0, func(o *Options) { o.ReadOnly, o.Overlay = true, false }},
+		{"overlay", "echo x >/srv/x && rm -r /var && cat /srv/x", "x\n", 0, nil},
+		{"tmpfs", "stat -c %a /srv; stat -f -c %T /srv", "700\ntmpfs\n", 0, func(o *Options) {
+			o.Mounts = append(o.Mounts, fstab.Mount{Type: "tmpfs", Target: "/srv", Data: "mode=700"})
+		}},
+		{"timeout", "sleep 20", "", TimeoutStatus, func(o *Options) { o.Timeout = 200 * time.Millisecond }},
+		{"kill after", "trap '' TERM; while :; do sleep 0.1; done", "", TimeoutStatus, func(o *Options) { o.Timeout, o.KillAfter = 200*time.Millisecond, 200*time.Millisecond }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := tree(t)
+			if c.set != nil {
+				c.set(&o)
+			}
+			out, st, err := output(t, o, c.script)
+			if err != nil || out != c.out || st.ExitCode() != c.code {
+				t.Errorf("%q %v %v; want %q %d", out, st, err, c.out, c.code)
+			}
+			if _, err := os.Lstat(filepath.Join(o.Root, "srv/x")); err == nil {
+				t.Error("the command has written to the tree")
+			}
+		})
+	}
+}
+
+func TestFstab(t *testing.T) {
+	o := tree(t)
+	o.Fstab = filepath.Join(t.TempDir(), "fstab")
+	shown := t.TempDir()
+	if err := os.WriteFile(filepath.Join(shown, "file"), []byte("shown\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	text := "proc /proc proc defaults 0 0\nsys /sys sysfs defaults 0 0\n/dev/pts /dev/pts none bind,rw 0 0\n" +
+		"/var/run /var/run tmpfs rw,nosuid,noexec,mode=755 0 0\n/no/such /srv none bind,nofail 0 0\n" +
+		shown + " /escape/made none bind,ro 0 0\n"
+	if err := os.WriteFile(o.Fstab, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, st, err := output(t, o, "stat -f -c %T /run-of-jail; ls /dev/pts; cat /made/file; touch /made/x 2>/dev/null || echo read-only")
+	if err != nil || !st.Success() || out != "tmpfs\nptmx\nshown\nread-only\n" {
+		t.Errorf("%q %v %v", out, st, err)
+	}
+	if err := os.WriteFile(o.Fstab, []byte("proc /proc proc\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := output(t, o, "true"); err == nil || !strings.Contains(err.Error(), ":1: fs_mntops") {
+		t.Errorf("a bad line: %v", err)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		name, want string
+		set        func(*testing.T, *Options)
+	}{
+		{"the host", "the host's own root", func(_ *testing.T, o *Options) { o.Root = "/" }},
+		{"the state directory", "contains nsbuild's state directory", func(_ *testing.T, o *Options) { o.StateDir = filepath.Join(o.Root, "srv") }},
+		{"no /proc", "has no directory proc", func(t *testing.T, o *Options) {
+			o.Overlay, o.Force = false, true
+			if err := os.Remove(filepath.Join(o.Root, "proc")); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"user", `the user "nobody-here" is unknown`, func(_ *testing.T, o *Options) { o.User = "nobody-here" }},
+		{"group", `the group "nothing" is unknown`, func(_ *testing.T, o *Options) { o.Group = "nothing" }},
+		{"large id", "unknown", func(_ *testing.T, o *Options) { o.User = "70000" }},
+		{"bind", "no such file", func(_ *testing.T, o *Options) {
+			o.Mounts = append(o.Mounts, fstab.Mount{Type: "bind", Source: "/no/such", Target: "/srv"})
+		}},
+		{"mount point", "no such file", func(_ *testing.T, o *Options) {
+			o.Overlay, o.Force = false, true
+			o.Mounts = append(o.Mounts, fstab.Mount{Type: "tmpfs", Target: "/not/there"})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := tree(t)
+			c.set(t, &o)
+			if out, st, err := output(t, o, "true"); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%q %v %v; want %q", out, st, err, c.want)
+			}
+		})
+	}
+}
+
+func TestOthersCanEnter(t *testing.T) {
+	testenv.RequireRoot(t)
+	o := tree(t)
+	o.Overlay = false
+	// The test's own directories, which may be private; those above are not ours to change.
+	made := filepath.Dir(filepath.Dir(o.Root))
+	for _, dir := range []string{made, filepath.Dir(o.Root), o.Root} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for dir := filepath.Dir(made); dir != "/"; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&1 == 0 {
+			t.Fatalf("%s is private, so nobody else can enter the test's directory; set TMPDIR: %v", dir, err)
+		}
+	}
+	if _, _, err := output(t, o, "true"); err == nil || !strings.Contains(err.Error(), "can be entered by every user") {
+		t.Errorf("%v", err)
+	}
+	if err := os.Chmod(filepath.Dir(o.Root), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, st, err := output(t, o, "echo x >/srv/kept"); err != nil || !st.Success() {
+		t.Errorf("%q %v %v", out, st, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(filepath.Join(o.Root, "srv/kept"), &st); err != nil || st.Uid != 0 {
+		t.Errorf("%v, owner %d", err, st.Uid)
+	}
+}
+
+func TestStrays(t *testing.T) {
+	o := tree(t)
+	o.Strays = StraysFail
+	if _, _, err := output(t, o, "sleep 100 >/dev/null 2>&1 & sleep 0.1"); err == nil || !strings.Contains(err.Error(), "left 1 processes running") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestSignals(t *testing.T) {
+	for name, c := range map[string]struct {
+		send []os.Signal
+		code int
+	}{
+		"passed on":  {[]os.Signal{syscall.SIGUSR1}, 11},
+		"second INT": {[]os.Signal{syscall.SIGINT, syscall.SIGINT}, 137},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := tree(t)
+			signals := make(chan os.Signal)
+			o.Signals = signals
+			o.Mounts = append(o.Mounts, fstab.Mount{Type: "tmpfs", Target: "/srv"})
+			go func() {
+				time.Sleep(time.Second) // the command sets its traps; a signal before that has the same end in the second case, and another in the first
+				for _, s := range c.send {
+					signals <- s
+				}
+			}()
+			_, st, err := output(t, o, "trap 'exit 11' USR1; trap '' INT; while :; do sleep 0.05; done")
+			if err != nil || st.ExitCode() != c.code {
+				t.Errorf("%v %v", st, err)
+			}
+		})
+	}
+}
+
+// pty opens a terminal of the host's for the test to sit at.
+func pty(t *testing.T) (keyboard, terminal *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { master.Close() })
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	slave := os.NewFile(peer, "terminal")
+	t.Cleanup(func() { slave.Close() })
+	if err := unix.IoctlSetWinsize(int(peer), unix.TIOCSWINSZ, &unix.Winsize{Row: 41, Col: 111}); err != nil {
+		t.Fatal(err)
+	}
+	return master, slave
+}
+
+func TestTerminal(t *testing.T) {
+	o := tree(t)
+	keyboard, terminal := pty(t)
+	before, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Stdin, o.Stdout, o.Stderr = terminal, terminal, terminal
+	o.Argv = []string{"/bin/sh", "-c", "tty; stty size; read line; echo got $line; sleep 30"}
+	shown := make(chan string)
+	go func() {
+		var all bytes.Buffer
+		buf := make([]byte, 4096)
+		for {
+			n, err := keyboard.Read(buf)
+			all.Write(buf[:n])
+			if strings.Contains(all.String(), "41 111") && !strings.Contains(all.String(), "got") {
+				if _, err := io.WriteString(keyboard, "words\r"); err != nil {
+					t.Error(err)
+				}
+			}
+			if err != nil || strings.Contains(all.String(), "got words") {
+				if _, err := io.WriteString(keyboard, "\x03"); err != nil {
+					t.Error(err)
+				}
+				shown <- all.String()
+				return
+			}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	status, err := Run(ctx, o)
+	if err != nil || status.ExitCode() != 130 {
+		t.Errorf("%v %v", status, err)
+	}
+	if text := <-shown; !strings.HasPrefix(text, "/dev/pts/0\r\n41 111\r\n") {
+		t.Errorf("%q", text)
+	}
+	after, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+	if err != nil || *after != *before {
+		t.Errorf("the terminal is not as it was: %+v, %+v, %v", before, after, err)
+	}
+}
+
+func TestHostnameOf(t *testing.T) {
+	for name, want := range map[string]string{"bookworm": "bookworm", "a.b_c": "a-b-c", "--": "nsbuild", strings.Repeat("x", 80): strings.Repeat("x", 63)} {
+		if got := hostnameOf(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}
