@@ -63,7 +63,7 @@ func (j *job) finished(sources []archive.Repo) unpack.Finish {
 			// Backups, caches with inode numbers or times in them, logs.
 			"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-",
 			"/var/cache/ldconfig/aux-cache", "/var/cache/debconf/*-old", "/var/lib/dpkg/*-old",
-			"/var/cache/apt/*.bin", "/var/cache/apt/archives/*.deb",
+			"/var/lib/apt/lists/lock", "/var/cache/apt/*.bin", "/var/cache/apt/archives/*.deb",
 			"/var/log/alternatives.log", "/var/log/dpkg.log", "/var/log/bootstrap.log", "/var/log/apt/*",
 		},
 		Truncate: []string{"/var/log/btmp", "/var/log/wtmp", "/var/log/lastlog", "/var/log/faillog"},

@@ -35,7 +35,7 @@ func TestForeign(t *testing.T) {
 			}
 			// What every base has, whoever made it.
 			j := &job{o: Options{Log: t.Output()}}
-			if err := j.command(t.Context(), jail, "sh", "-c", `test -z "$(dpkg --audit)" && id builder && test -s /etc/apt/sources.list && ! test -e /etc/machine-id && ! test -e /var/lib/apt/lists/lock`); err != nil {
+			if err := j.command(t.Context(), jail, "sh", "-c", `set -x; test -z "$(dpkg --audit)" && id builder && test -s /etc/apt/sources.list && ! test -e /etc/machine-id && ! test -e /var/lib/apt/lists/lock`); err != nil {
 				t.Error(err)
 			}
 			if _, err := jail.Close(); err != nil {
