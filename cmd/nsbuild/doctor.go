@@ -85,7 +85,7 @@ func printFindings(w io.Writer, found []finding) error {
 		}
 	}
 	if lacks > 0 {
-		return fault.New(fault.Internal, "follow the arrows, then run nsbuild doctor again", "%d of the things that a build needs are missing", lacks)
+		return fault.New(fault.Internal, "follow the arrows, then run nsbuild doctor again", "this machine cannot build yet: %d missing", lacks)
 	}
 	return nil
 }

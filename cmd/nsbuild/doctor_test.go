@@ -82,5 +82,5 @@ func TestDoctor(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(w.dir, "file"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	refusal{status: 1, says: []string{"1 of the things"}, hint: "follow the arrows"}.check(t, w.run(t, "doctor", "--offline"))
+	refusal{status: 1, says: []string{"1 missing"}, hint: "follow the arrows"}.check(t, w.run(t, "doctor", "--offline"))
 }
