@@ -73,7 +73,7 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 	defer h.Close()
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, e.discard(ctx, draft, e.IDs))
+			err = errors.Join(interrupted(ctx, err), e.discard(ctx, draft, e.IDs))
 		}
 	}()
 	if !o.Replace {

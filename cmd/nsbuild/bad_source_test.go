@@ -1,0 +1,75 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/testenv"
+)
+
+// TestBuildRefuses builds sources with every fault: none gets as far as the build.
+func TestBuildRefuses(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	replace := func(old, by string) func(string) string {
+		return func(dsc string) string { return strings.ReplaceAll(dsc, old, by) }
+	}
+	for _, c := range []struct {
+		name   string
+		mutate func(dsc string) string
+		damage func(t *testing.T, tarball string)
+		spec   string
+		source fakedebian.Source
+		want   refusal
+	}{
+		{name: "missing file", damage: func(t *testing.T, f string) { check(t, os.Remove(f)) }, want: refusal{status: 3, says: []string{"bad_1.0.tar.xz", "is listed, but not there"}, hint: "fetch the source package again"}},
+		{name: "wrong size", damage: func(t *testing.T, f string) { check(t, os.Truncate(f, 100)) }, want: refusal{status: 3, says: []string{"bad_1.0.tar.xz", "expected", "bytes, found 100"}, hint: "fetch the source package again"}},
+		{name: "wrong hash", damage: flip, want: refusal{status: 3, says: []string{"bad_1.0.tar.xz", "expected MD5"}, hint: "fetch the source package again"}},
+		{name: "path that leads out", mutate: replace("bad_1.0.tar.xz", "../bad_1.0.tar.xz"), want: refusal{status: 3, says: []string{"../bad_1.0.tar.xz"}, hint: "fetch the source package again"}},
+		{name: "two Source fields", mutate: replace("Source: bad\n", "Source: bad\nSource: worse\n"), want: refusal{status: 3, says: []string{"field Source: "}, hint: "fetch the source package again"}},
+		{name: "no Source field", mutate: replace("Source: bad\n", ""), want: refusal{status: 3, says: []string{"field Source: "}, hint: "fetch the source package again"}},
+		{name: "no such package", spec: "nosuchpackage", want: refusal{status: 3, says: []string{"source package nosuchpackage in bookworm", "no such package"}, hint: "did you mean"}},
+		{name: "no such version", spec: "hello=99.9", want: refusal{status: 3, says: []string{"hello=99.9", "no such version"}, hint: "there is 2."}},
+		{name: "unsatisfiable dependencies", source: fakedebian.Source{BuildDepends: "no-such-package (>= 7)"},
+			want: refusal{status: 3, says: []string{"installing the build dependencies", "Depends: no-such-package (>= 7) but it is not installable"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			here := *w
+			here.dir = t.TempDir()
+			spec := c.spec
+			if spec == "" {
+				c.source.Name, c.source.Version, c.source.Mutate = "bad", "1.0", c.mutate
+				spec = here.writeSource(t, c.source)
+			}
+			if c.damage != nil {
+				c.damage(t, filepath.Join(here.dir, "bad_1.0.tar.xz"))
+			}
+			o := here.run(t, "build", "-d", "bookworm", spec)
+			c.want.check(t, o)
+			for _, name := range here.files(t) {
+				if strings.HasSuffix(name, ".deb") || strings.HasSuffix(name, ".changes") || strings.HasPrefix(name, ".") {
+					t.Errorf("left: %s", name)
+				}
+			}
+		})
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flip changes a byte in the middle of a file.
+func flip(t *testing.T, file string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	check(t, err)
+	data[len(data)/2] ^= 0xff
+	check(t, os.WriteFile(file, data, 0o644))
+}
