@@ -87,9 +87,11 @@ func writeDatabase(all []*unpacked) error {
 		adminDir + "/status":     status.String(),
 		adminDir + "/available":  "",
 		infoDir + "/format":      "1\n",
-		triggerDir + "/File":     fileTriggers.String(),
 		triggerDir + "/Unincorp": "",
 		adminDir + "/diversions": "",
+	}
+	if fileTriggers.Len() > 0 { // dpkg has the file only where somebody is interested
+		files[triggerDir+"/File"] = fileTriggers.String()
 	}
 	for n, s := range named {
 		files[triggerDir+"/"+n] = s
