@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
@@ -62,18 +64,19 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 	if err := e.sweepBases(ctx); err != nil {
 		return 0, err
 	}
+	// The holder comes first: without one a draft could not be deleted again.
+	h, err := e.hold(ctx, e.IDs, "")
+	if err != nil {
+		return 0, err
+	}
+	defer h.Close()
 	draft, err := e.Store.Begin(ctx, o.Name, e.waitingFor(o.Name))
 	if err != nil {
 		return 0, err
 	}
-	h, err := e.hold(ctx, e.IDs, "")
-	if err != nil {
-		return 0, errors.Join(err, e.discard(ctx, draft, e.IDs))
-	}
-	defer h.Close()
 	defer func() {
 		if err != nil {
-			err = errors.Join(interrupted(ctx, err), e.discard(ctx, draft, e.IDs))
+			err = errors.Join(e.hintFull(interrupted(ctx, err)), e.discard(ctx, draft, e.IDs))
 		}
 	}()
 	if !o.Replace {
@@ -89,6 +92,15 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 		return 0, err
 	}
 	return draft.Commit(*manifest)
+}
+
+// hintFull tells what to do when the disk of the bases is full. What failed for want of space may be a program in the jail, so the disk itself is asked.
+func (e *Env) hintFull(err error) error {
+	var st unix.Statfs_t
+	if unix.Statfs(e.Store.Dir(), &st) != nil || int64(st.Bavail)*st.Bsize >= 1<<20 {
+		return err
+	}
+	return fault.Wrap(fault.KindOf(err), "free some space under "+e.StateDir+", or choose another place with --state-dir", err)
 }
 
 // discard deletes a draft with a holder of its own: the one that made it ends with its context.

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/testenv"
+)
+
+// program is the file that nsbuild is run from.
+func program(t *testing.T) string {
+	t.Helper()
+	file, err := exec.LookPath("nsbuild")
+	check(t, err)
+	return file
+}
+
+// TestForbiddenNamespaces runs where the kernel gives no further user namespace.
+func TestForbiddenNamespaces(t *testing.T) {
+	testenv.RequireUserns(t)
+	w := newWorld(t)
+	testenv.HostState(t)
+	c := exec.Command("sh", "-c", `echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" create bookworm`, program(t))
+	c.Dir, c.Env = w.dir, w.environment()
+	uid, gid, count := os.Getuid(), os.Getgid(), 1
+	if uid == 0 {
+		count = 1<<32 - 2 // all there are, as on a host
+	}
+	const capSysResource = 24 // to write the sysctl of the new namespace
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, AmbientCaps: []uintptr{capSysResource},
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: count}}, GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: count}}}
+	out := finish(t, c)
+	refusal{status: 1, says: []string{"user namespace"}, hint: "sysctl"}.check(t, out)
+	w.nothingLeft(t)
+}
+
+// finish runs a command that was made otherwise than by world.command.
+func finish(t *testing.T, c *exec.Cmd) outcome {
+	t.Helper()
+	out, err := c.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return outcome{status: c.ProcessState.ExitCode(), stderr: string(out)}
+}
+
+// asNobody runs nsbuild as a user without subordinate ids.
+func asNobody(t *testing.T, path string) outcome {
+	t.Helper()
+	const nobodysID = 54321
+	dir, err := os.MkdirTemp("/var/tmp", "nsb-other-") // where others can get at it
+	check(t, err)
+	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
+	data, err := os.ReadFile(program(t))
+	check(t, err)
+	file := filepath.Join(dir, "nsbuild")
+	check(t, os.WriteFile(file, data, 0o755))
+	check(t, os.Chown(dir, nobodysID, nobodysID))
+	check(t, os.Chmod(dir, 0o755))
+	c := exec.Command(file, "create", "bookworm")
+	c.Dir, c.Env = dir, []string{"PATH=" + path, "HOME=" + dir}
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobodysID, Gid: nobodysID}}
+	return finish(t, c)
+}
+
+// TestNoSubordinateIDs runs as a user to whom nobody gave any.
+func TestNoSubordinateIDs(t *testing.T) {
+	testenv.RequireRoot(t)
+	testenv.RequireTool(t, "newuidmap")
+	testenv.HostState(t)
+	refusal{status: 1, says: []string{"54321 has no 65536 subordinate ids in /etc/sub"}, hint: "usermod --add-subuids"}.check(t, asNobody(t, os.Getenv("PATH")))
+}
+
+// TestNoNewuidmap runs where the tools that map ids are not installed.
+func TestNoNewuidmap(t *testing.T) {
+	want := refusal{status: 1, says: []string{"newuidmap is not installed"}, hint: "apt-get install uidmap"}
+	if os.Getuid() == 0 {
+		testenv.HostState(t)
+		want.check(t, asNobody(t, "/nonexistent"))
+		return
+	}
+	w := newWorld(t)
+	testenv.HostState(t)
+	w.env = []string{"PATH=/nonexistent"}
+	want.check(t, w.run(t, "create", "bookworm"))
+	w.nothingLeft(t)
+}
+
+// tinyDisk mounts a file system of few bytes for the length of a test.
+func tinyDisk(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	check(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=755,size="+size))
+	t.Cleanup(func() { check(t, syscall.Unmount(dir, 0)) })
+	return dir
+}
+
+// TestFullDisk runs out of space in each directory that nsbuild writes to.
+func TestFullDisk(t *testing.T) {
+	testenv.RequireRoot(t)
+	w := realWorld(t)
+	testenv.HostState(t)
+	t.Run("state", func(t *testing.T) {
+		full := *w
+		full.state = tinyDisk(t, "20m")
+		refusal{status: 1, says: []string{"no space left on device"}, hint: "free"}.check(t, full.run(t, "create", "bookworm"))
+		full.nothingLeft(t)
+	})
+	t.Run("cache", func(t *testing.T) {
+		full := *newWorld(t)
+		full.cache = tinyDisk(t, "5m")
+		refusal{status: 1, says: []string{"no space left"}, hint: "free some space"}.check(t, full.run(t, "create", "bookworm"))
+		full.nothingLeft(t)
+	})
+	t.Run("output", func(t *testing.T) {
+		full := *w
+		full.dir = t.TempDir()
+		out := tinyDisk(t, "100k")
+		dsc := full.writeSource(t, fakedebian.Source{Name: "large", Version: "1.0",
+			Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN debian/made/usr/share/large\n\thead -c 2000000 /dev/urandom >debian/made/usr/share/large/data\n" +
+				"\tdpkg-gencontrol -plarge -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"})
+		o := full.run(t, "build", "-d", "bookworm", "-o", out, dsc)
+		if o.status != 1 || !strings.Contains(o.stderr, "no space left on device") {
+			t.Error(o)
+		}
+		entries, err := os.ReadDir(out)
+		check(t, err)
+		for _, e := range entries {
+			if !strings.HasSuffix(e.Name(), ".build") {
+				t.Errorf("left: %s", e.Name())
+			}
+		}
+	})
+}
