@@ -111,7 +111,11 @@ func TestTerminalCommandNotFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer term.Close()
-	defer term.CloseSlave()
+	defer func() {
+		if err := term.CloseSlave(); err != nil {
+			t.Error(err)
+		}
+	}()
 	s := term.Slave()
 	if _, err := j.Start(Command{Argv: []string{"no-such-command"}, Stdin: s, Stdout: s, Stderr: s, Terminal: true}); !os.IsNotExist(err) && !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("%v", err)
