@@ -119,7 +119,7 @@ func newRemove(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "remove BASE...",
 		Short: "Delete bases",
-		Long: `remove deletes bases with all their generations. A base that is in use is not deleted.
+		Long: `remove deletes bases with all their generations. A base that is in use is not deleted. --all deletes the dependency layers, too.
 ` + exitHelp,
 		Example: "  nsbuild remove sid",
 		Args:    rangeArgs(0, -1, ""),
@@ -127,7 +127,7 @@ func newRemove(a *app) *cobra.Command {
 			return a.remove(c.Context(), names, all)
 		},
 	}
-	c.Flags().BoolVar(&all, "all", false, "delete every base")
+	c.Flags().BoolVar(&all, "all", false, "delete every base, and all dependency layers")
 	return c
 }
 
@@ -148,6 +148,9 @@ func (a *app) remove(ctx context.Context, names []string, all bool) error {
 		if err := env.RemoveBase(ctx, name); err != nil {
 			return err
 		}
+	}
+	if all { // no base, no use for what lies over bases
+		return env.TrimLayers(ctx, 0)
 	}
 	return nil
 }
