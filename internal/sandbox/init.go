@@ -62,7 +62,8 @@ func initMain() int {
 		return 1
 	}
 	p := &pid1{conn: c, handles: map[int]int{}, pids: map[int]int{}, orphans: map[int]*Status{}}
-	if err := p.serve(); err != nil && !errors.Is(err, io.EOF) {
+	// A broken pipe is the end of the caller, as an end of file is, met while writing.
+	if err := p.serve(); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE) {
 		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
 		return 1
 	}
