@@ -191,7 +191,7 @@ func (p *Progress) update(now time.Time) {
 		if now.Sub(ph.reported) >= p.interval {
 			ph.reported = now
 			text = append(text, p.runningLine(ph, now)...)
-			text = append(text, '\n')
+			text = append(text, " …\n"...) // not its end
 		}
 	}
 	if len(text) > 0 {

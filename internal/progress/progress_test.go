@@ -192,8 +192,8 @@ func TestPlain(t *testing.T) {
 			t.Error(err)
 		}
 		want := `release           0.3s
-download         30.7s  30%  30.0/100 MB  1.0 MB/s
-download         1m01s  60%  60.0/100 MB  1.0 MB/s
+download         30.7s  30%  30.0/100 MB  1.0 MB/s …
+download         1m01s  60%  60.0/100 MB  1.0 MB/s …
 download         1m10s  70.0 MB  1.0 MB/s
 part of a line
 `
