@@ -24,7 +24,7 @@ func (w *world) after(t *testing.T, wait time.Duration, signal syscall.Signal, a
 	t.Helper()
 	c, ended := w.command(t, args...)
 	check(t, c.Start())
-	timer := time.AfterFunc(tooLong, func() { c.Process.Kill() })
+	timer := time.AfterFunc(tooLong, func() { _ = c.Process.Kill() }) // it may have ended
 	defer timer.Stop()
 	time.Sleep(wait)
 	check(t, c.Process.Signal(signal))
@@ -122,7 +122,7 @@ func TestTwoCreate(t *testing.T) {
 	check(t, first.Start())
 	time.Sleep(500 * time.Millisecond)
 	check(t, second.Start())
-	timer := time.AfterFunc(tooLong, func() { first.Process.Kill(); second.Process.Kill() })
+	timer := time.AfterFunc(tooLong, func() { _, _ = first.Process.Kill(), second.Process.Kill() }) // they may have ended
 	defer timer.Stop()
 	a, b := firstEnded(first.Wait()), secondEnded(second.Wait())
 	if a.status != 0 || b.status != 0 {

@@ -139,7 +139,7 @@ func (w *world) command(t *testing.T, args ...string) (*exec.Cmd, func(error) ou
 func (w *world) run(t *testing.T, args ...string) outcome {
 	t.Helper()
 	c, ended := w.command(t, args...)
-	timer := time.AfterFunc(tooLong, func() { c.Process.Kill() })
+	timer := time.AfterFunc(tooLong, func() { _ = c.Process.Kill() }) // it may have ended
 	defer timer.Stop()
 	return ended(c.Run())
 }

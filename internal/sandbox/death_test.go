@@ -78,10 +78,20 @@ func TestParentKilled(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	// The last process of a PID namespace is reaped before its PID 1 is: none can be left.
-	left, err := exec.Command("pgrep", "-f", "sleep 5001").Output()
-	if len(left) > 0 {
-		t.Errorf("processes are left: %s (%v)", left, err)
+	// PID 1's first thread is dead before its last one, which waits for all others to be.
+	for {
+		left, err := exec.Command("pgrep", "-f", "sleep 5001").Output()
+		if len(left) == 0 {
+			var none *exec.ExitError
+			if !errors.As(err, &none) || none.ExitCode() != 1 {
+				t.Fatal(err)
+			}
+			return
+		}
+		if time.Since(before) > time.Second {
+			t.Fatalf("processes are left: %s", left)
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
