@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -14,7 +13,7 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
 	"nsbuild/internal/build"
-	"nsbuild/internal/fault"
+	"nsbuild/internal/config"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/sandbox"
@@ -44,35 +43,13 @@ func (a *app) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.cacheDir, "cache-dir", "", "directory of downloads (NSBUILD_CACHE; default ~/.cache/nsbuild, of root /var/cache/nsbuild)")
 }
 
-// directory chooses one of our directories: the flag, our variable, root's place, the XDG variable, the place below the home directory (XDG Base Directory Specification).
-func directory(flag, ours, roots, xdg, below string) (string, error) {
-	switch {
-	case flag != "":
-		return filepath.Abs(flag)
-	case os.Getenv(ours) != "":
-		return filepath.Abs(os.Getenv(ours))
-	case filepath.IsAbs(os.Getenv(xdg)):
-		return filepath.Join(os.Getenv(xdg), "nsbuild"), nil
-	case os.Geteuid() == 0:
-		return roots, nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fault.Wrap(fault.Usage, "set "+ours, err)
-	}
-	return filepath.Join(home, below, "nsbuild"), nil
-}
-
 // open makes the environment of a verb that works with bases.
 func (a *app) open(ctx context.Context) (*build.Env, error) {
-	state, err := directory(a.stateDir, "NSBUILD_STATE", "/var/lib/nsbuild", "XDG_DATA_HOME", ".local/share")
+	dirs, err := config.FindDirs(a.stateDir, a.cacheDir)
 	if err != nil {
 		return nil, err
 	}
-	cache, err := directory(a.cacheDir, "NSBUILD_CACHE", "/var/cache/nsbuild", "XDG_CACHE_HOME", ".cache")
-	if err != nil {
-		return nil, err
-	}
+	state, cache := dirs.State, dirs.Cache
 	ids, err := sandbox.ResolveIDs()
 	if err != nil {
 		return nil, err
@@ -107,10 +84,11 @@ func (a *app) open(ctx context.Context) (*build.Env, error) {
 
 // openLocal makes the environment of a verb that needs no archive: it reads no configuration of apt's and opens no cache.
 func (a *app) openLocal(ctx context.Context) (*build.Env, error) {
-	state, err := directory(a.stateDir, "NSBUILD_STATE", "/var/lib/nsbuild", "XDG_DATA_HOME", ".local/share")
+	dirs, err := config.FindDirs(a.stateDir, a.cacheDir)
 	if err != nil {
 		return nil, err
 	}
+	state := dirs.State
 	e := &build.Env{Program: "nsbuild " + version, StateDir: state}
 	e.Progress = progress.New(a.stderr, progress.Options{Quiet: a.quiet})
 	e.Log = a.logger(e.Progress)

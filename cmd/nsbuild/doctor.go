@@ -16,6 +16,7 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/build"
+	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
 )
@@ -54,14 +55,11 @@ EXIT STATUS
 }
 
 func (a *app) doctor(ctx context.Context) error {
-	state, err := directory(a.stateDir, "NSBUILD_STATE", "/var/lib/nsbuild", "XDG_DATA_HOME", ".local/share")
+	dirs, err := config.FindDirs(a.stateDir, a.cacheDir)
 	if err != nil {
 		return err
 	}
-	cache, err := directory(a.cacheDir, "NSBUILD_CACHE", "/var/cache/nsbuild", "XDG_CACHE_HOME", ".cache")
-	if err != nil {
-		return err
-	}
+	state, cache := dirs.State, dirs.Cache
 	found := examineSandbox(ctx, state)
 	found = append(found, examineMemory("/proc/meminfo"), examineDisk("bases", state), examineDisk("cache", cache))
 	found = append(found, a.examineMirror(ctx, cache)...)
