@@ -17,6 +17,7 @@ import (
 
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/testenv"
 )
 
 // shared is the directory of what all tests of a run use: the cache, and the bases that are expensive to make. Only its owner may enter it, as with a home directory.
@@ -24,6 +25,7 @@ var shared string
 
 func TestMain(m *testing.M) {
 	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main})
+	testenv.OwnMounts()
 	testscript.Main(withShared{m}, map[string]func(){"nsbuild": main})
 }
 

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sirupsen/logrus"
@@ -224,6 +225,8 @@ func runDebootstrap(t *testing.T, program string, release *archive.Release, targ
 	repo := release.Repo()
 	cmd := exec.Command("/bin/sh", filepath.Join(program, "usr/sbin/debootstrap"), "--variant=buildd", "--arch=amd64", repo.Suite, target, repo.URI)
 	cmd.Env = append(os.Environ(), "DEBOOTSTRAP_DIR="+filepath.Join(program, "usr/share/debootstrap"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+	// debootstrap mounts /proc in its tree; other packages' tests watch the host's mount table at the same time.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		log, logErr := os.ReadFile(filepath.Join(target, "debootstrap/debootstrap.log"))
 		t.Fatalf("debootstrap: %v\n%s\n%s\n%v", err, out, log, logErr)
