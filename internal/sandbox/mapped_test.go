@@ -6,13 +6,13 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"nsbuild/internal/testenv"
 )
 
 // TestMappedRoot: a tree of the host's own ids, as root.
 func TestMappedRoot(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: only root can map the ids of a host tree")
-	}
+	testenv.RequireRoot(t) // only root can map the ids of a host tree
 	h := startHolder(t)
 	dir := t.TempDir()
 	for _, name := range []string{"etc", "usr", "tmp", "home/someone"} {
