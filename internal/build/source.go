@@ -81,7 +81,10 @@ func (e *Env) readDSC(in *input, file string) error {
 		return fault.New(fault.GivenBack, "", "%s is larger than any .dsc (%d bytes)", file, maxDSC)
 	}
 	in.dir = filepath.Dir(file)
-	return e.parseDSC(in, file, text)
+	if err := e.parseDSC(in, file, text); err != nil {
+		return err
+	}
+	return in.dsc.Present(in.dir)
 }
 
 func (e *Env) parseDSC(in *input, name string, text []byte) error {

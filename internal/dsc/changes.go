@@ -178,12 +178,12 @@ func refuseOwnKind(p *Paragraph, field string, files []File, suffix string) erro
 
 // Verify checks that every listed file is there, with the promised size and hashes.
 func (c *Changes) Verify(open Opener) error {
-	return verifyFiles(fault.Attempted, artefactHint, c.Path, "Files", c.Files, open)
+	return verifyFiles(fault.Attempted, artefactHint, c.Path, "Files", c.Files, checkContents(open))
 }
 
 // Verify checks that every listed file is there, with the promised size and hashes.
 func (b *Buildinfo) Verify(open Opener) error {
-	return verifyFiles(fault.Attempted, artefactHint, b.Path, "Checksums-Sha256", b.Files, open)
+	return verifyFiles(fault.Attempted, artefactHint, b.Path, "Checksums-Sha256", b.Files, checkContents(open))
 }
 
 // Listed finds a file by name.

@@ -102,10 +102,10 @@ func (f *File) Check(r io.Reader) error {
 }
 
 // verifyFiles checks every file of a document.
-func verifyFiles(kind fault.Kind, hint, doc, field string, files []File, open Opener) error {
+func verifyFiles(kind fault.Kind, hint, doc, field string, files []File, check func(*File) error) error {
 	for i := range files {
 		f := &files[i]
-		if err := verifyFile(f, open); err != nil {
+		if err := check(f); err != nil {
 			reason := err.Error()
 			if errors.Is(err, fs.ErrNotExist) {
 				reason = f.Name + " is listed, but not there"
@@ -116,13 +116,32 @@ func verifyFiles(kind fault.Kind, hint, doc, field string, files []File, open Op
 	return nil
 }
 
-func verifyFile(f *File, open Opener) error {
-	r, err := open(f.Name)
-	if err != nil {
-		return err
+// checkContents checks a file's size and hashes.
+func checkContents(open Opener) func(*File) error {
+	return func(f *File) error {
+		r, err := open(f.Name)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		return f.Check(r)
 	}
-	defer r.Close()
-	return f.Check(r)
+}
+
+// checkSizes checks that a file is there and as long as promised.
+func checkSizes(dir string) func(*File) error {
+	return func(f *File) error {
+		st, err := os.Stat(filepath.Join(dir, f.Name))
+		switch {
+		case err != nil:
+			return err
+		case !st.Mode().IsRegular():
+			return fmt.Errorf("%s is not a regular file", filepath.Join(dir, f.Name))
+		case st.Size() != f.Size:
+			return fmt.Errorf("%s: expected %d bytes, found %d", f.Name, f.Size, st.Size())
+		}
+		return nil
+	}
 }
 
 // checkFileName refuses names that could be anything but a plain file beside the document.

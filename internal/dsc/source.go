@@ -253,8 +253,13 @@ func profileList(value string) [][]string {
 }
 
 // Verify checks that every listed file is there, with the promised size and hashes.
-func (s *Source) Verify(open Opener) error {
-	return verifyFiles(fault.GivenBack, "fetch the source package again, for instance with: apt-get source --download-only "+s.Name, s.Path, "Files", s.Files, open)
+func (s *Source) Verify(open Opener) error { return s.verify(checkContents(open)) }
+
+// Present checks that every listed file is in dir, with the promised size. It reads no file, so it can be asked before anything is done for a build; what the files contain is Verify's.
+func (s *Source) Present(dir string) error { return s.verify(checkSizes(dir)) }
+
+func (s *Source) verify(check func(*File) error) error {
+	return verifyFiles(fault.GivenBack, "fetch the source package again, for instance with: apt-get source --download-only "+s.Name, s.Path, "Files", s.Files, check)
 }
 
 // DirName is where dpkg-source -x unpacks by default: NAME-UPSTREAM.

@@ -152,6 +152,31 @@ func TestVerifyErrors(t *testing.T) {
 	}
 }
 
+func TestPresent(t *testing.T) {
+	s, err := Parse("hello_1.0-1.dsc", strings.NewReader(dscText()), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, content string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("hello_1.0-1.debian.tar.xz", "packaging")
+	if err := s.Present(dir); err == nil || !strings.Contains(err.Error(), "hello_1.0-1.dsc:21: field Files: hello_1.0.orig.tar.gz is listed, but not there") {
+		t.Error(err)
+	}
+	write("hello_1.0.orig.tar.gz", "up")
+	if err := s.Present(dir); err == nil || !strings.Contains(err.Error(), "field Files: hello_1.0.orig.tar.gz: expected 8 bytes, found 2") {
+		t.Error(err)
+	}
+	write("hello_1.0.orig.tar.gz", "UPSTREAM") // what it contains is Verify's
+	if err := s.Present(dir); err != nil {
+		t.Error(err)
+	}
+}
+
 // Each hash is checked by itself: a file that fits the weak one only is refused.
 func TestCheckEveryHash(t *testing.T) {
 	f := File{Name: "a", Size: 1, MD5: fmt.Sprintf("%x", md5.Sum([]byte("x"))), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte("y")))}
