@@ -30,7 +30,7 @@ func helperMain() int {
 	if err != nil {
 		return 1
 	}
-	notes, err := enterJail(m.Spec, m.Root)
+	notes, err := enterJail(m.Spec, m.Root, m.Join)
 	var pts []*os.File
 	if err == nil {
 		// For PID 1, now, while nobody could have put something else there.
@@ -61,7 +61,7 @@ func helperMain() int {
 }
 
 // enterJail makes root the jail's "/" and prepares what commands inherit.
-func enterJail(spec *Spec, root string) (notes []string, err error) {
+func enterJail(spec *Spec, root string, join bool) (notes []string, err error) {
 	// What the helper ignores, its commands would too; handled signals become default again at exec.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGTERM, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
 	if err := mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
@@ -81,6 +81,13 @@ func enterJail(spec *Spec, root string) (notes []string, err error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if join {
+		more, err := joinNetwork(dir, root)
+		if err != nil {
+			return nil, err
+		}
+		notes = append(notes, more...)
 	}
 	dir.Close()
 	// Copied from H, the root mount is locked and pivot_root refuses it; a bind of it on itself is ours.
@@ -107,7 +114,7 @@ func enterJail(spec *Spec, root string) (notes []string, err error) {
 			return nil, err
 		}
 	}
-	if spec.Root.Dir == "" && !spec.Root.ReadOnly {
+	if spec.Root.Dir == "" && !spec.Root.ReadOnly && !join {
 		if err := writeHosts(spec.Hostname); err != nil {
 			return nil, err
 		}

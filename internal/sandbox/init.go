@@ -49,6 +49,9 @@ type openJail struct {
 	helper *conn
 	pid    int      // of the helper
 	pts    *os.File // its devpts, O_PATH
+	spec   *Spec
+	online *conn // a second helper, in the caller's network namespace; nil until a command needs it
+	netPID int   // of the second helper
 }
 
 func initMain() int {
@@ -122,6 +125,9 @@ func (p *pid1) handle(m *message, files []*os.File) (*message, []*os.File, error
 		return answer(p.openJail(m.Spec, files))
 	case opStop:
 		strays, err := p.stopJail(m.Jail)
+		return &message{Strays: strays}, nil, err
+	case opSweep:
+		strays, err := p.sweepJail(m.Jail)
 		return &message{Strays: strays}, nil, err
 	case opClose:
 		return &message{}, nil, p.closeJail(m.Jail)
@@ -246,10 +252,14 @@ func (p *pid1) exec(m *message, files []*os.File) (int, error) {
 }
 
 func (p *pid1) askHelper(m *message, files []*os.File) (int, error) {
-	if err := p.open.helper.send(&message{Op: opExec, Command: m.Command}, files...); err != nil {
+	helper, err := p.helperFor(m.Command)
+	if err != nil {
+		return 0, err
+	}
+	if err := helper.send(&message{Op: opExec, Command: m.Command}, files...); err != nil {
 		return 0, fmt.Errorf("the jail's helper is gone: %w", err)
 	}
-	got, extra, err := p.open.helper.recv()
+	got, extra, err := helper.recv()
 	closeFiles(extra)
 	if err != nil {
 		return 0, fmt.Errorf("the jail's helper is gone: %w", err)
@@ -258,7 +268,7 @@ func (p *pid1) askHelper(m *message, files []*os.File) (int, error) {
 		return 0, got.Err.error()
 	}
 	// The helper lives in the jail: what it says is checked. A pid that is not ours to wait for would never be reported.
-	if got.PID <= 1 || got.PID == p.open.pid {
+	if got.PID <= 1 || got.PID == p.open.pid || got.PID == p.open.netPID {
 		return 0, fmt.Errorf("the jail's helper answered with pid %d", got.PID)
 	}
 	return got.PID, nil
@@ -350,7 +360,7 @@ func (p *pid1) openJail(spec *Spec, trees []*os.File) (_ *message, err error) {
 	if p.open != nil {
 		return nil, errors.New("a jail is open already")
 	}
-	j := &openJail{id: len(p.jails) + 1}
+	j := &openJail{id: len(p.jails) + 1, spec: spec}
 	j.target = path.Join("/jail", strconv.Itoa(j.id))
 	if err := os.Mkdir(j.target, 0o755); err != nil {
 		return nil, err
@@ -384,25 +394,40 @@ func (p *pid1) openJail(spec *Spec, trees []*os.File) (_ *message, err error) {
 
 // startHelper clones the helper into J and has it finish the jail from inside.
 func (p *pid1) startHelper(j *openJail, spec *Spec) ([]string, error) {
-	ours, theirs, err := socketpair()
+	m, files, err := p.cloneHelper(&j.helper, &j.pid, &message{Op: opSetup, Spec: spec, Root: j.target})
 	if err != nil {
 		return nil, err
 	}
+	if len(files) == 1 {
+		j.pts = files[0]
+	} else {
+		closeFiles(files)
+	}
+	return m.Notes, m.Err.error()
+}
+
+// cloneHelper clones a helper into namespaces of its own, gives it its task and returns its answer. Its socket and pid are stored as soon as there are any.
+func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []*os.File, error) {
+	ours, theirs, err := socketpair()
+	if err != nil {
+		return nil, nil, err
+	}
 	defer theirs.Close()
-	if j.helper, err = newConn(ours); err != nil {
-		return nil, err
+	if *helper, err = newConn(ours); err != nil {
+		return nil, nil, err
 	}
 	count, err := jailIDCount()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	spec := task.Spec
 	uids, gids := jailIDs(count, spec.Caller)
 	flags := uintptr(syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS | syscall.CLONE_NEWCGROUP)
 	if spec.Network == NetworkNone {
 		flags |= syscall.CLONE_NEWNET
 	}
 	p.mu.Lock()
-	j.pid, err = p.self.forkExec(helperName, nil, []uintptr{p.null.Fd(), p.null.Fd(), p.null.Fd(), theirs.Fd()}, &syscall.ProcAttr{
+	*pid, err = p.self.forkExec(helperName, nil, []uintptr{p.null.Fd(), p.null.Fd(), p.null.Fd(), theirs.Fd()}, &syscall.ProcAttr{
 		Dir: "/",
 		Env: []string{},
 		Sys: &syscall.SysProcAttr{
@@ -412,21 +437,16 @@ func (p *pid1) startHelper(j *openJail, spec *Spec) ([]string, error) {
 	})
 	p.mu.Unlock()
 	if err != nil {
-		return nil, sysErr("starting the jail's helper", "", err)
+		return nil, nil, sysErr("starting the jail's helper", "", err)
 	}
-	if err := j.helper.send(&message{Op: opSetup, Spec: spec, Root: j.target}, p.self.files()...); err != nil {
-		return nil, fmt.Errorf("the jail's helper did not start: %w", err)
+	if err := (*helper).send(task, p.self.files()...); err != nil {
+		return nil, nil, fmt.Errorf("the jail's helper did not start: %w", err)
 	}
-	m, files, err := j.helper.recv()
+	m, files, err := (*helper).recv()
 	if err != nil {
-		return nil, fmt.Errorf("the jail's helper ended: %w", err)
+		return nil, nil, fmt.Errorf("the jail's helper ended: %w", err)
 	}
-	if len(files) == 1 {
-		j.pts = files[0]
-	} else {
-		closeFiles(files)
-	}
-	return m.Notes, m.Err.error()
+	return m, files, nil
 }
 
 // jailIDCount is how many jail ids H has from 0 on.
@@ -452,12 +472,16 @@ func (p *pid1) stopJail(id int) ([]Stray, error) {
 	if j.helper == nil {
 		return nil, nil
 	}
-	strays, err := listStrays(j.pid)
+	strays, err := listStrays(map[int]bool{j.pid: true, j.netPID: true})
 	if err != nil {
 		return nil, err
 	}
 	j.helper.close()
 	j.helper = nil
+	if j.online != nil {
+		j.online.close()
+		j.online = nil
+	}
 	killAll()
 	return strays, nil
 }
@@ -474,8 +498,10 @@ func (p *pid1) closeJail(id int) error {
 }
 
 func (j *openJail) release() {
-	if j.helper != nil {
-		j.helper.close()
+	for _, c := range []*conn{j.helper, j.online} {
+		if c != nil {
+			c.close()
+		}
 	}
 	for _, f := range []*os.File{j.root, j.pts} {
 		if f != nil {

@@ -216,6 +216,15 @@ func (j *Jail) Stop() ([]Stray, error) {
 	return answer.Strays, nil
 }
 
+// Sweep ends what the jail's commands have left running, and lists it; the jail goes on. A command that has not ended yet is spared, but not what it has started.
+func (j *Jail) Sweep() ([]Stray, error) {
+	answer, _, err := j.h.call(&message{Op: opSweep, Jail: j.id})
+	if err != nil {
+		return nil, fmt.Errorf("ending what was left running: %w", err)
+	}
+	return answer.Strays, nil
+}
+
 // Close stops the jail and unmounts its root. The upper directory stays, frozen, as a possible lower of the next jail.
 func (j *Jail) Close() ([]Stray, error) {
 	strays, err := j.Stop()

@@ -23,6 +23,7 @@ const (
 	opSetup  op = "setup"  // caller → PID 1: HolderSpec; helper: jail setup
 	opJail   op = "jail"   // open a jail
 	opStop   op = "stop"   // end the jail's processes: list strays, kill all
+	opSweep  op = "sweep"  // end what commands have left running; the jail goes on
 	opClose  op = "close"  // unmount the stopped jail
 	opExec   op = "exec"   // run a command in the jail
 	opApplet op = "applet" // run an applet in H
@@ -45,6 +46,7 @@ type message struct {
 	Holder  *HolderSpec `json:",omitempty"`
 	Spec    *Spec       `json:",omitempty"`
 	Root    string      `json:",omitempty"` // helper: the mounted root, as H sees it
+	Join    bool        `json:",omitempty"` // helper: the jail has been set up by another; only the network differs
 	Command *Command    `json:",omitempty"`
 	Jail    int         `json:",omitempty"`
 	Handle  int         `json:",omitempty"` // the caller's number for a command

@@ -119,6 +119,8 @@ type Command struct {
 	UID    int      // numeric, inside the jail
 	GID    int
 	Groups []int // supplementary groups
+	// Network, when it is NetworkHost in a jail without network, gives this one command the caller's network namespace. It and the jail's other commands cannot trace each other.
+	Network Network `json:",omitempty"`
 	// Terminal makes standard input the controlling terminal of a session of the command's own; see Jail.NewTerminal.
 	Terminal bool `json:",omitempty"`
 

@@ -17,8 +17,8 @@ import (
 // maxStrays bounds what is reported: a fork bomb is named by its first processes.
 const maxStrays = 1000
 
-// listStrays lists the processes of the PID namespace, nested ones included, but PID 1, the helper and the dead.
-func listStrays(helper int) ([]Stray, error) {
+// listStrays lists the processes of the PID namespace, nested ones included, but PID 1, those to be spared and the dead.
+func listStrays(spared map[int]bool) ([]Stray, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("listing processes: %w", err)
@@ -30,7 +30,7 @@ func listStrays(helper int) ([]Stray, error) {
 	var strays []Stray
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == 1 || pid == helper {
+		if err != nil || pid == 1 || spared[pid] {
 			continue
 		}
 		s, alive, err := readStray(pid, time.Duration(uptime.Nano()))

@@ -1,0 +1,72 @@
+package sandbox
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestSweep ends what a command left, however it hid, and goes on with the jail.
+func TestSweep(t *testing.T) {
+	j := hostJail(t, startHolder(t))
+	left := "(setsid sleep 1001 &); unshare -Urpf --mount-proc sleep 1003 & while ! pgrep -x sleep >/dev/null || [ $(pgrep -xc sleep) -lt 2 ]; do :; done"
+	if out, st := sh(t, j, "("+left+") >/dev/null 2>&1"); !st.Success() {
+		t.Fatalf("%q %v", out, st)
+	}
+	strays, err := j.Sweep()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, s := range strays {
+		said = append(said, s.Command)
+	}
+	for _, want := range []string{"sleep 1001", "sleep 1003"} {
+		if text := strings.Join(said, "\n"); !strings.Contains(text, want) {
+			t.Errorf("%s is not among what was ended:\n%s", want, text)
+		}
+	}
+	if out, st := sh(t, j, "pgrep sleep; echo on"); out != "on\n" || !st.Success() {
+		t.Errorf("after it: %q %v", out, st)
+	}
+	if strays, err := j.Sweep(); err != nil || len(strays) > 0 {
+		t.Errorf("a second time: %v %v", strays, err)
+	}
+}
+
+// TestNetworkOfOneCommand gives a command the network that its jail has not.
+func TestNetworkOfOneCommand(t *testing.T) {
+	const file = "/proc/self/net/dev" // lists the interfaces of a process's own namespace
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := interfaces(string(text))
+	j := hostJail(t, startHolder(t))
+	before, _ := sh(t, j, "cat "+file)
+	with, st := run(t, j, Command{Argv: []string{"/bin/sh", "-c", "cat " + file + "; echo mine >/tmp/made; test -d /sys/class && test -e /etc/resolv.conf"}, Env: []string{"PATH=" + defaultPath}, Network: NetworkHost})
+	if !st.Success() {
+		t.Errorf("%q %v", with, st)
+	}
+	after, _ := sh(t, j, "cat "+file)
+	if got := interfaces(with); got != host {
+		t.Errorf("with the network it sees %s, the host has %s", got, host)
+	}
+	if interfaces(before) != "lo" || interfaces(after) != "lo" {
+		t.Errorf("the others see %s, then %s", interfaces(before), interfaces(after))
+	}
+	if out, _ := sh(t, j, "cat /tmp/made"); out != "mine\n" {
+		t.Errorf("it has another root: %q", out)
+	}
+}
+
+// interfaces lists what proc_net(5)'s dev names, in its order.
+func interfaces(dev string) string {
+	var names []string
+	for line := range strings.Lines(dev) {
+		if name, _, ok := strings.Cut(line, ":"); ok {
+			names = append(names, strings.TrimSpace(name))
+		}
+	}
+	return strings.Join(names, " ")
+}
