@@ -19,6 +19,7 @@ type buildOptions struct {
 	archAll, noArchAll, archAny, noArchAny bool
 	profiles                               string
 	jobs                                   int
+	scratchSize                            string
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -53,6 +54,7 @@ paths are printed on standard output; the log is PACKAGE_VERSION_ARCH.build.
 	f.StringVarP(&o.profiles, "profiles", "P", "", "build profiles, separated by commas")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "processes that one build may use (default: processors and memory decide)")
 	f.StringVar(&o.Scratch, "scratch", "auto", "where the build writes: auto, tmpfs or disk")
+	f.StringVar(&o.scratchSize, "scratch-size", "", "how large a tmpfs for what the build writes may grow, as 800M or 4G (default: half of the free memory)")
 	f.BoolVar(&o.NoLayers, "no-layers", false, "install the build dependencies anew, and do not keep them for the next build")
 	f.StringVar(&o.Result, "result", "", "write a machine-readable result to this file")
 	return c
@@ -65,7 +67,7 @@ func (o *buildOptions) complete(verbose bool) error {
 		return fault.New(fault.Usage, "", "--arch-all and --no-arch-all contradict each other")
 	case o.archAny && o.noArchAny:
 		return fault.New(fault.Usage, "", "--arch-any and --no-arch-any contradict each other")
-	case o.Scratch != "auto" && o.Scratch != "tmpfs" && o.Scratch != "disk":
+	case o.Scratch != build.ScratchAuto && o.Scratch != build.ScratchTmpfs && o.Scratch != build.ScratchDisk:
 		return fault.New(fault.Usage, "use auto, tmpfs or disk", "--scratch %q", o.Scratch)
 	case o.jobs < 0:
 		return fault.New(fault.Usage, "", "--jobs %d: at least one is needed", o.jobs)
@@ -81,7 +83,9 @@ func (o *buildOptions) complete(verbose bool) error {
 		o.Options.Options = append(o.Options.Options, fmt.Sprintf("parallel=%d", o.jobs))
 	}
 	o.Verbose = verbose
-	return nil
+	var err error
+	o.ScratchSize, err = parseSize("--scratch-size", o.scratchSize)
+	return err
 }
 
 // build builds one source after the other; the first failure does not stop the others, and the last failure's status counts.

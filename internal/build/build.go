@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,10 +31,12 @@ type Options struct {
 	Source   bool   // build the source package too
 	Profiles []string
 	Options  []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
-	Scratch  string   // "auto", "tmpfs" or "disk"
-	NoLayers bool     // neither use nor keep dependency layers
-	Verbose  bool     // show the package's log as it comes
-	Result   string   // file for the machine-readable result; "" for none
+	Scratch  string   // ScratchAuto, ScratchTmpfs or ScratchDisk
+	// ScratchSize is how large a tmpfs may grow, in bytes; 0 lets free memory decide.
+	ScratchSize int64
+	NoLayers    bool   // neither use nor keep dependency layers
+	Verbose     bool   // show the package's log as it comes
+	Result      string // file for the machine-readable result; "" for none
 }
 
 // Outcome is how a build ended, for whoever tells the user.
@@ -50,26 +53,37 @@ type Outcome struct {
 // buildHost is the name of every build's machine: a package must not learn where it was built.
 const buildHost = "nsbuild"
 
+// Fields of ours in the log's header and summary.
+const (
+	fieldScratch = "Scratch"
+	fieldStrays  = "Strays"
+)
+
 // builder is one build under way.
 type builder struct {
-	env      *Env
-	o        Options
-	in       *input
-	suite    archive.Suite
-	arch     string
-	output   string
-	base     *base.Generation
-	releases []*archive.Release
-	holder   *sandbox.Holder
-	lowers   []sandbox.Lower // topmost first
-	jail     *sandbox.Jail   // that builds
-	layer    *layer.Layer    // of the build dependencies, when an earlier build left it
-	saving   chan error      // of a layer that is being kept for later builds
-	log      *buildlog.File
-	header   buildlog.Header
-	summary  buildlog.Summary
-	result   *result.Result
-	outcome  *Outcome
+	env        *Env
+	o          Options
+	in         *input
+	suite      archive.Suite
+	arch       string
+	output     string
+	base       *base.Generation
+	releases   []*archive.Release
+	place      place // of what is written
+	holder     *sandbox.Holder
+	watch      *watch          // of the room there
+	attempt    int             // lines of the log when this attempt began
+	overflowed int64           // size of the tmpfs that was full in the attempt before
+	lowers     []sandbox.Lower // topmost first
+	jail       *sandbox.Jail   // that builds
+	layer      *layer.Layer    // of the build dependencies, when an earlier build left it
+	saving     chan error      // of a layer that is being kept for later builds
+	kept       int64           // bytes of the layer that this build has kept
+	log        *buildlog.File
+	header     buildlog.Header
+	summary    buildlog.Summary
+	result     *result.Result
+	outcome    *Outcome
 }
 
 // stage is one step of a build. Its sbuild name decides the status of its failure.
@@ -98,21 +112,71 @@ func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, erro
 		return nil, interrupted(ctx, err)
 	}
 	defer b.release()
+	err = b.runStages(ctx)
+	if errors.Is(err, errFull) && b.onTmpfs() && b.o.Scratch != ScratchTmpfs {
+		if err = b.againOnDisk(ctx); err == nil {
+			err = b.runStages(ctx)
+		}
+	}
+	b.layerSaved()
+	if err == nil {
+		b.noteNeed()
+	}
+	return b.outcome, b.report(interrupted(ctx, err))
+}
+
+// runStages runs one stage after the other until one fails. A full scratch is told from a failure of the package.
+func (b *builder) runStages(ctx context.Context) error {
 	for _, s := range b.stages() {
-		ph := e.Progress.Phase(s.name)
-		stop := e.Meter.during(ph)
+		ph := b.env.Progress.Phase(s.name)
+		stop := b.env.Meter.during(ph)
 		begin := time.Now()
-		err = s.run(b, ctx)
+		err := s.run(b, ctx)
 		stop()
 		ph.Done(err)
 		b.result.Stages = append(b.result.Stages, result.Stage{Name: s.name, Seconds: time.Since(begin).Seconds(), Failed: err != nil})
 		if err != nil {
 			b.outcome.Stage = s.fails
-			break
+			if ctx.Err() == nil && b.spaceRanOut() {
+				return b.fullScratch(err)
+			}
+			return err
 		}
 	}
+	return nil
+}
+
+// againOnDisk makes everything ready for the stages to run once more, over a scratch that does not fill so soon.
+func (b *builder) againOnDisk(ctx context.Context) error {
+	again := fmt.Sprintf("the tmpfs of %d MiB that the build wrote to is full; it is built again, on disk", b.place.limit>>20)
+	b.env.Log.Warn(again)
+	b.log.Section("Scratch full")
+	b.log.Warning("%s", again)
+	b.overflowed = b.place.limit
 	b.layerSaved()
-	return b.outcome, b.report(interrupted(ctx, err))
+	b.endAttempt()
+	b.lowers = []sandbox.Lower{{Path: b.base.Tree()}}
+	b.attempt = b.log.Lines()
+	b.outcome.Stage, b.outcome.Tail, b.result.Strays = "", nil, nil
+	if err := b.hold(ctx, (*builder).diskScratch); err != nil {
+		return err
+	}
+	b.header.Extra = slices.DeleteFunc(b.header.Extra, func(f buildlog.Field) bool { return f.Name == fieldScratch || f.Name == fieldStrays })
+	b.header.Extra = append(b.header.Extra, buildlog.Field{Name: fieldScratch, Value: b.result.Isolation.Scratch})
+	return nil
+}
+
+// hold starts the sandbox that the build's jails are in, with their upper directories in the place that choose says.
+func (b *builder) hold(ctx context.Context, choose func(*builder) (place, error)) (err error) {
+	if b.place, err = choose(b); err != nil {
+		return err
+	}
+	if b.holder, err = b.env.holdAt(ctx, b.base.Manifest.IDs, b.place); err != nil {
+		return err
+	}
+	b.result.Isolation.Scratch = string(b.holder.Scratch())
+	b.watch, err = watchSpace(b.holder)
+	return err
 }
 
 // errSkipped means that the source builds nothing for this architecture, which is no failure.
@@ -157,14 +221,9 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	if err := b.fetchSource(ctx); err != nil {
 		return nil, err
 	}
-	scratchDir, err := b.chooseScratch()
-	if err != nil {
+	if err := b.hold(ctx, (*builder).chooseScratch); err != nil {
 		return nil, err
 	}
-	if b.holder, err = e.hold(ctx, b.base.Manifest.IDs, scratchDir); err != nil {
-		return nil, err
-	}
-	b.result.Isolation.Scratch = string(b.holder.Scratch())
 	return b, b.openLog()
 }
 
@@ -268,7 +327,7 @@ func (b *builder) openLog() (err error) {
 		MachineArch: Arch(), HostArch: b.arch, BuildArch: b.arch, Profiles: b.o.Profiles, BuildType: b.o.buildType(), Start: start,
 		Extra: []buildlog.Field{
 			{Name: "Isolation", Value: m.IDs.String()},
-			{Name: "Scratch", Value: b.result.Isolation.Scratch},
+			{Name: fieldScratch, Value: b.result.Isolation.Scratch},
 			{Name: "Base", Value: fmt.Sprintf("%s, generation %d of %s", b.base.Name, b.base.Number, m.Created.Format(time.DateOnly))},
 		},
 	}
@@ -307,16 +366,7 @@ func (b *builder) describeSource() {
 
 // release ends everything that a build holds. What can fail in it was only to be thrown away.
 func (b *builder) release() {
-	if b.holder != nil {
-		if err := b.holder.Close(); err != nil {
-			b.env.Log.Warnf("ending the sandbox: %v", err)
-		}
-	}
-	if b.layer != nil {
-		if err := b.layer.Close(); err != nil {
-			b.env.Log.Warnf("releasing layer %.12s: %v", b.layer.Key, err)
-		}
-	}
+	b.endAttempt()
 	if b.base != nil {
 		if err := b.base.Close(); err != nil {
 			b.env.Log.Warnf("releasing base %s: %v", b.base.Name, err)
@@ -326,5 +376,30 @@ func (b *builder) release() {
 		if err := b.in.temp(); err != nil {
 			b.env.Log.Warnf("deleting what was fetched: %v", err)
 		}
+	}
+}
+
+// endAttempt ends the sandbox and what belongs to it.
+func (b *builder) endAttempt() {
+	if b.watch != nil {
+		if err := b.watch.close(); err != nil {
+			b.env.Log.Debugf("watching the scratch: %v", err)
+		}
+		b.watch = nil
+	}
+	if b.holder != nil {
+		if err := b.holder.Close(); err != nil {
+			b.env.Log.Warnf("ending the sandbox: %v", err)
+		}
+		b.holder, b.jail = nil, nil
+	}
+	if b.place.give != nil {
+		b.place.give()
+	}
+	if b.layer != nil {
+		if err := b.layer.Close(); err != nil {
+			b.env.Log.Warnf("releasing layer %.12s: %v", b.layer.Key, err)
+		}
+		b.layer = nil
 	}
 }

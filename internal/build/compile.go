@@ -205,6 +205,7 @@ func fill(jail *sandbox.Jail, to string, mode os.FileMode, write func(io.Writer)
 
 // unpack opens the jail that builds, brings the verified source into it, and unpacks it there: its tarballs are hostile.
 func (b *builder) unpack(ctx context.Context) (err error) {
+	b.watch.begin()
 	if b.jail, err = b.holder.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Hostname: buildHost, Personality32: dsc.Is32Bit(b.arch)}); err != nil {
 		return err
 	}
@@ -357,7 +358,7 @@ func (b *builder) endStrays() error {
 		b.result.Strays = append(b.result.Strays, result.Stray{PID: s.PID, Command: s.Command, Parent: strconv.Itoa(s.PPID)})
 	}
 	b.log.Printf("The build left %d running; they were ended.", len(strays))
-	b.header.Extra = append(b.header.Extra, buildlog.Field{Name: "Strays", Value: strconv.Itoa(len(strays))})
+	b.header.Extra = append(b.header.Extra, buildlog.Field{Name: fieldStrays, Value: strconv.Itoa(len(strays))})
 	return nil
 }
 

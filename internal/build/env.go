@@ -42,11 +42,17 @@ type Env struct {
 	LayerLimit int64
 
 	scratch scratch
+	memory  memory // for the tmpfs of builds
 }
 
 // hold starts a holder for trees of the given ids.
 func (e *Env) hold(ctx context.Context, ids sandbox.IDMap, scratchDir string) (*sandbox.Holder, error) {
-	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, ScratchDir: scratchDir, FallbackDir: e.scratch.own})
+	return e.holdAt(ctx, ids, place{dir: scratchDir})
+}
+
+// holdAt starts a holder whose upper directories are in a certain place.
+func (e *Env) holdAt(ctx context.Context, ids sandbox.IDMap, p place) (*sandbox.Holder, error) {
+	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, ScratchDir: p.dir, ScratchSize: p.limit, FallbackDir: e.scratch.own})
 }
 
 // Arch is the machine's own architecture, by Debian's name.

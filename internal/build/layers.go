@@ -88,6 +88,7 @@ func (b *builder) keepLayer(ctx context.Context, jail int, request, key string, 
 	if published, err = draft.Commit(key, m); err != nil {
 		return err
 	}
+	b.kept = m.Size
 	return b.env.Layers.Remember(request, key)
 }
 

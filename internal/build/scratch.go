@@ -93,37 +93,5 @@ func (e *Env) CloseScratch(ctx context.Context) error {
 	return errors.Join(e.removeScratch(ctx, e.scratch.own), e.scratch.lock.Close())
 }
 
-// chooseScratch decides where upper directories are kept: on a tmpfs when what the build needs is likely to fit into half of the free memory, else on disk below the state
-// directory. It returns the directory, or "" for the tmpfs.
-func (b *builder) chooseScratch() (string, error) {
-	kind := b.o.Scratch
-	if kind == "auto" || kind == "" {
-		free, err := memAvailable()
-		if err != nil {
-			return "", err
-		}
-		kind = "tmpfs"
-		if b.in.expectedSpace() > free/2 {
-			kind = "disk"
-		}
-	}
-	if kind == "disk" {
-		return b.env.scratch.dir("upper-")
-	}
-	return "", nil
-}
-
-// expectedSpace is a guess at what a build writes: a compressed source grows tenfold when unpacked and about as much again when it is built; dependencies come on top.
-func (in *input) expectedSpace() int64 {
-	const factor, dependencies = 40, 1 << 30
-	var size int64
-	if in.dsc != nil {
-		for _, f := range in.dsc.Files {
-			size += f.Size
-		}
-	}
-	return size*factor + dependencies
-}
-
 // ScratchDir is this process's own directory, which is deleted at the latest after its death.
 func (e *Env) ScratchDir() string { return e.scratch.own }

@@ -147,6 +147,12 @@ func (p *pid1) handle(m *message, files []*os.File) (*message, []*os.File, error
 		return &message{}, files, err
 	case opOpen, opCreate, opMkdir, opLink:
 		return p.fileOp(m)
+	case opSpace:
+		f, err := openPath(p.scratch)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &message{}, []*os.File{f}, nil
 	}
 	return nil, nil, fmt.Errorf("PID 1 knows no request %q", m.Op)
 }

@@ -35,6 +35,7 @@ const (
 	opLink   op = "link"   // make a symbolic link beneath the jail's root
 	opTTY    op = "tty"    // open a pseudo-terminal of the jail
 	opPause  op = "pause"  // event: a command was stopped
+	opSpace  op = "space"  // open the directory of the upper directories
 )
 
 // message is the one frame of the protocol: requests carry an ID that the answer repeats; events have ID 0.

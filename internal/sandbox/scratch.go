@@ -38,6 +38,9 @@ func (p *pid1) openScratch(spec *HolderSpec) error {
 		}
 	}
 	p.kind, p.scratch = ScratchCopy, scratchMount
+	if spec.ScratchDir != "" {
+		p.scratch = HostRoot + spec.ScratchDir
+	}
 	if spec.Copy {
 		return nil
 	}
