@@ -16,6 +16,8 @@
 // process that reaps. Requests and their descriptors travel over one unix socket. When that socket closes because the caller died, or PID 1's parent-death signal arrives, PID 1
 // exits and the kernel kills all the rest.
 //
+// A jail can be shared with other processes of its caller: each has a connection to PID 1 of its own (Jail.Share, Join), and what it started ends with it.
+//
 // Several jails can follow one another under one holder: the frozen upper directory of one is a lower of the next. One jail is open at a time.
 //
 // The package knows nothing of Debian, bases or builds. It imports no sibling but fault.

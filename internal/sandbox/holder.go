@@ -21,28 +21,13 @@ import (
 
 // Holder is a running PID 1 and its namespaces. Its methods may be called concurrently.
 type Holder struct {
-	ids     IDMap
-	scratch Scratch
-	conn    *conn
-	pid     int
-	done    chan struct{} // closed when PID 1 has been reaped
-
-	mu       sync.Mutex
-	nextID   int
-	pending  map[int]chan reply
-	running  map[int]chan Status
-	pauses   map[int]chan struct{} // of commands on terminals
-	lost     error                 // why the connection ended
+	*link
+	ids      IDMap
+	scratch  Scratch
+	pid      int
+	done     chan struct{} // closed when PID 1 has been reaped
 	closeOne sync.Once
 }
-
-type reply struct {
-	m     *message
-	files []*os.File
-}
-
-// ErrClosed means that the holder has ended, or its caller ended it.
-var ErrClosed = errors.New("the sandbox has ended")
 
 // Start makes the outer namespaces and PID 1. The holder ends with Close, with ctx, and with the death of the calling process, however it dies.
 func Start(ctx context.Context, spec HolderSpec) (*Holder, error) {
@@ -55,7 +40,7 @@ func Start(ctx context.Context, spec HolderSpec) (*Holder, error) {
 		theirs.Close()
 		return nil, err
 	}
-	h := &Holder{ids: spec.IDs, conn: c, done: make(chan struct{}), pending: map[int]chan reply{}, running: map[int]chan Status{}, pauses: map[int]chan struct{}{}}
+	h := &Holder{link: newLink(c), ids: spec.IDs, done: make(chan struct{})}
 	started := make(chan error)
 	go h.supervise(theirs, started)
 	err = <-started
@@ -176,135 +161,6 @@ func (h *Holder) newMap(tool string, base uint32, own int) error {
 			"%s: %w: %s", tool, err, bytes.TrimSpace(out))
 	}
 	return nil
-}
-
-// receive routes answers and events until PID 1 is gone.
-func (h *Holder) receive() {
-	var lost error
-	for lost == nil {
-		m, files, err := h.conn.recv()
-		switch {
-		case err != nil:
-			lost = ErrClosed
-			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) {
-				lost = fmt.Errorf("%w: %w", ErrClosed, err)
-			}
-		case m.ID != 0:
-			h.mu.Lock()
-			ch := h.pending[m.ID]
-			delete(h.pending, m.ID)
-			h.mu.Unlock()
-			ch <- reply{m, files}
-		case m.Op == opExit:
-			h.mu.Lock()
-			ch := h.running[m.Handle]
-			delete(h.running, m.Handle)
-			delete(h.pauses, m.Handle)
-			h.mu.Unlock()
-			ch <- *m.Status
-		case m.Op == opPause:
-			h.mu.Lock()
-			ch := h.pauses[m.Handle]
-			h.mu.Unlock()
-			select {
-			case ch <- struct{}{}:
-			default: // told already, or not asked for
-			}
-		}
-	}
-	h.mu.Lock()
-	h.lost = lost
-	for _, ch := range h.pending {
-		close(ch)
-	}
-	for _, ch := range h.running {
-		close(ch)
-	}
-	h.pending, h.running = nil, nil
-	h.mu.Unlock()
-}
-
-// call sends a request and waits for its answer.
-func (h *Holder) call(m *message, files ...*os.File) (*message, []*os.File, error) {
-	ch := make(chan reply, 1)
-	h.mu.Lock()
-	if h.lost != nil {
-		h.mu.Unlock()
-		return nil, nil, h.lost
-	}
-	h.nextID++
-	m.ID = h.nextID
-	h.pending[m.ID] = ch
-	h.mu.Unlock()
-	if err := h.conn.send(m, files...); err != nil {
-		h.mu.Lock()
-		delete(h.pending, m.ID)
-		h.mu.Unlock()
-		return nil, nil, fmt.Errorf("%w: %w", ErrClosed, err)
-	}
-	r, ok := <-ch
-	if !ok {
-		return nil, nil, ErrClosed
-	}
-	if r.m.Err != nil {
-		closeFiles(r.files)
-		return nil, nil, r.m.Err.error()
-	}
-	return r.m, r.files, nil
-}
-
-// start runs a command of H or of the open jail and returns its handle and the channel of its status.
-func (h *Holder) start(o op, c Command) (int, <-chan Status, error) {
-	stdio := []*os.File{c.Stdin, c.Stdout, c.Stderr}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer null.Close()
-	for i, f := range stdio {
-		if f == nil {
-			stdio[i] = null
-		}
-	}
-	ch := make(chan Status, 1)
-	h.mu.Lock()
-	if h.lost != nil {
-		h.mu.Unlock()
-		return 0, nil, h.lost
-	}
-	h.nextID++
-	handle := h.nextID
-	h.running[handle] = ch
-	if c.Terminal {
-		h.pauses[handle] = make(chan struct{}, 1)
-	}
-	h.mu.Unlock()
-	_, _, err = h.call(&message{Op: o, Command: &c, Handle: handle}, append(stdio, c.Files...)...)
-	if err != nil {
-		h.mu.Lock()
-		delete(h.running, handle)
-		delete(h.pauses, handle)
-		h.mu.Unlock()
-		return 0, nil, err
-	}
-	return handle, ch, nil
-}
-
-// wait waits for a started command. When ctx ends first the command's process group gets SIGKILL, and ctx's cause is the error.
-func (h *Holder) wait(ctx context.Context, handle int, ch <-chan Status) (Status, error) {
-	select {
-	case s, ok := <-ch:
-		if !ok {
-			return Status{}, ErrClosed
-		}
-		return s, nil
-	case <-ctx.Done():
-		// The holder may be gone already; then there is nothing left to signal.
-		if _, _, err := h.call(&message{Op: opSignal, Handle: handle, Signal: int(syscall.SIGKILL)}); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, syscall.ESRCH) {
-			return Status{}, errors.Join(context.Cause(ctx), err)
-		}
-		return Status{}, context.Cause(ctx)
-	}
 }
 
 // Applet runs one of this program's own applets in H: as the caller's uid with every capability over the mapped ids, with the host's tree at HostRoot. It is for trusted code on

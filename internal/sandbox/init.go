@@ -21,7 +21,6 @@ const controlFD = 3
 
 // pid1 is the state of PID 1.
 type pid1 struct {
-	conn *conn
 	caps []uintptr
 	self *self
 	null *os.File
@@ -33,11 +32,20 @@ type pid1 struct {
 	jails []*openJail // by id-1; closed ones keep their upper directory
 	open  *openJail
 
-	mu      sync.Mutex      // of the tables that the reaper shares
-	handles map[int]int     // pid → the caller's handle
-	pids    map[int]int     // handle → pid
-	orphans map[int]*Status // reaped while a request to the helper was under way: its answer may name them
-	asking  bool
+	turn sync.Mutex // of requests: one is served at a time
+
+	mu       sync.Mutex // of the tables that the reaper shares
+	commands map[int]command
+	pids     map[command]int
+	leaders  map[int]bool    // pids of commands that are session leaders of ours, see spawnSession
+	orphans  map[int]*Status // reaped while a request to the helper was under way: its answer may name them
+	asking   bool
+}
+
+// command is one that was started over a connection.
+type command struct {
+	from   *client
+	handle int // by which the client knows it
 }
 
 // openJail is a jail as PID 1 knows it.
@@ -64,9 +72,9 @@ func initMain() int {
 		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
 		return 1
 	}
-	p := &pid1{conn: c, handles: map[int]int{}, pids: map[int]int{}, orphans: map[int]*Status{}}
+	p := &pid1{commands: map[int]command{}, pids: map[command]int{}, leaders: map[int]bool{}, orphans: map[int]*Status{}}
 	// A broken pipe is the end of the caller, as an end of file is, met while writing.
-	if err := p.serve(); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE) {
+	if err := p.serve(&client{conn: c}); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE) {
 		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
 		return 1
 	}
@@ -81,45 +89,59 @@ func controlSocket() (*conn, error) {
 	return newConn(os.NewFile(controlFD, "control"))
 }
 
-func (p *pid1) serve() error {
+func (p *pid1) serve(caller *client) error {
 	// Terminal signals are the caller's business; it tells us what to pass on.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGPIPE)
-	if err := p.conn.send(&message{Op: opHello}); err != nil {
+	if err := caller.conn.send(&message{Op: opHello}); err != nil {
 		return err
 	}
-	m, files, err := p.conn.recv()
+	m, files, err := caller.conn.recv()
 	if err != nil {
 		return err
 	}
 	closeFiles(files)
 	err = p.setup(m)
-	if sendErr := p.conn.send(&message{Op: opSetup, ID: m.ID, Err: toWire(err), Scratch: p.kind}); err != nil || sendErr != nil {
+	if sendErr := caller.conn.send(&message{Op: opSetup, ID: m.ID, Err: toWire(err), Scratch: p.kind}); err != nil || sendErr != nil {
 		return sendErr // the caller reports err
 	}
 	go p.reap()
+	return p.serveRequests(caller)
+}
+
+// serveRequests serves a client until it is gone.
+func (p *pid1) serveRequests(c *client) error {
 	for {
-		m, files, err := p.conn.recv()
+		m, files, err := c.conn.recv()
 		if err != nil {
 			return err
 		}
-		answer, send, err := p.handle(m, files)
-		closeFiles(files)
-		if err != nil {
-			answer = &message{Err: toWire(err)}
-		}
-		answer.Op, answer.ID = m.Op, m.ID
-		err = p.conn.send(answer, send...)
-		closeFiles(send)
-		if err != nil {
+		if err := p.serveRequest(c, m, files); err != nil {
 			return err
-		}
-		if m.Op == opExec || m.Op == opApplet {
-			p.settle(m.Handle, answer.PID)
 		}
 	}
 }
 
-func (p *pid1) handle(m *message, files []*os.File) (*message, []*os.File, error) {
+func (p *pid1) serveRequest(c *client, m *message, files []*os.File) error {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	answer, send, err := p.handle(c, m, files)
+	closeFiles(files)
+	if err != nil {
+		answer = &message{Err: toWire(err)}
+	}
+	answer.Op, answer.ID = m.Op, m.ID
+	err = c.send(answer, send...)
+	closeFiles(send)
+	if m.Op == opExec || m.Op == opApplet {
+		p.settle(command{c, m.Handle}, answer.PID, m.Command.Terminal)
+	}
+	return err
+}
+
+func (p *pid1) handle(c *client, m *message, files []*os.File) (*message, []*os.File, error) {
+	if err := c.may(m, p.open); err != nil {
+		return nil, nil, err
+	}
 	switch m.Op {
 	case opJail:
 		return answer(p.openJail(m.Spec, files))
@@ -138,7 +160,12 @@ func (p *pid1) handle(m *message, files []*os.File) (*message, []*os.File, error
 		pid, err := p.applet(m.Command, files)
 		return &message{PID: pid}, nil, err
 	case opSignal:
-		return &message{}, nil, p.signal(m.Handle, syscall.Signal(m.Signal))
+		return &message{}, nil, p.signal(command{c, m.Handle}, syscall.Signal(m.Signal))
+	case opShare:
+		return p.share(m.Jail)
+	case opUsage:
+		usage, err := p.usage()
+		return &message{Usage: usage}, nil, err
 	case opTTY:
 		if p.open == nil || p.open.id != m.Jail {
 			return nil, nil, errors.New("this jail is not open")
@@ -280,16 +307,19 @@ func (p *pid1) askHelper(m *message, files []*os.File) (int, error) {
 	return got.PID, nil
 }
 
-// settle ties a started pid to its handle, after the caller has been told of it, so that its end is reported after its beginning.
-func (p *pid1) settle(handle, pid int) {
+// settle ties a started pid to its command, after the client has been told of it, so that its end is reported after its beginning.
+func (p *pid1) settle(c command, pid int, leader bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asking = false
 	if pid != 0 {
 		if status := p.orphans[pid]; status != nil {
-			p.report(handle, status)
+			p.report(c, status)
 		} else {
-			p.handles[pid], p.pids[handle] = handle, pid
+			p.commands[pid], p.pids[c] = c, pid
+			if leader {
+				p.leaders[pid] = true
+			}
 		}
 	}
 	clear(p.orphans)
@@ -324,10 +354,11 @@ func (p *pid1) reap() {
 
 // reaped is called with mu held.
 func (p *pid1) reaped(pid int, status Status) {
-	if handle, ok := p.handles[pid]; ok {
-		delete(p.handles, pid)
-		delete(p.pids, handle)
-		p.report(handle, &status)
+	delete(p.leaders, pid)
+	if c, ok := p.commands[pid]; ok {
+		delete(p.commands, pid)
+		delete(p.pids, c)
+		p.report(c, &status)
 		return
 	}
 	if p.asking {
@@ -335,26 +366,22 @@ func (p *pid1) reaped(pid int, status Status) {
 	}
 }
 
-// paused tells the caller that a command was stopped. It is called with mu held.
+// paused tells the client that a command was stopped. It is called with mu held.
 func (p *pid1) paused(pid int) {
-	if handle, ok := p.handles[pid]; ok {
-		if err := p.conn.send(&message{Op: opPause, Handle: handle}); err != nil {
-			os.Exit(1) // the caller is gone, and we with it
-		}
+	if c, ok := p.commands[pid]; ok {
+		c.from.tell(&message{Op: opPause, Handle: c.handle})
 	}
 }
 
-func (p *pid1) report(handle int, status *Status) {
-	if err := p.conn.send(&message{Op: opExit, Handle: handle, Status: status}); err != nil {
-		os.Exit(1) // the caller is gone, and we with it
-	}
+func (p *pid1) report(c command, status *Status) {
+	c.from.tell(&message{Op: opExit, Handle: c.handle, Status: status})
 }
 
 // signal sends to the process group of a command: each is a session of its own.
-func (p *pid1) signal(handle int, sig syscall.Signal) error {
+func (p *pid1) signal(c command, sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pid, ok := p.pids[handle]
+	pid, ok := p.pids[c]
 	if !ok {
 		return &Error{Op: "kill", Errno: syscall.ESRCH}
 	}
@@ -478,7 +505,7 @@ func (p *pid1) stopJail(id int) ([]Stray, error) {
 	if j.helper == nil {
 		return nil, nil
 	}
-	strays, err := listStrays(map[int]bool{j.pid: true, j.netPID: true})
+	strays, err := listStrays(p.ours())
 	if err != nil {
 		return nil, err
 	}

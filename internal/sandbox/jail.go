@@ -12,7 +12,7 @@ import (
 
 // Jail is one open jail of a holder.
 type Jail struct {
-	h  *Holder
+	h  *link
 	id int
 	// Notes are what the jail had to do without, one line each, for the log.
 	Notes []string
@@ -67,7 +67,7 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a jail: %w", err)
 	}
-	return &Jail{h: h, id: answer.Jail, Notes: append(notes, answer.Notes...)}, nil
+	return &Jail{h: h.link, id: answer.Jail, Notes: append(notes, answer.Notes...)}, nil
 }
 
 // ID names the jail among those of its holder; see Lower.Jail.
@@ -141,7 +141,7 @@ func (p *pump) finish() error {
 
 // Process is a running command.
 type Process struct {
-	h      *Holder
+	h      *link
 	handle int
 	status <-chan Status
 	paused <-chan struct{}

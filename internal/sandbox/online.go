@@ -67,9 +67,9 @@ func (p *pid1) sweepJail(id int) ([]Stray, error) {
 	if j == nil || j.id != id {
 		return nil, errors.New("this jail is not open")
 	}
-	spared := map[int]bool{j.pid: true, j.netPID: true}
+	spared := p.ours()
 	p.mu.Lock()
-	for pid := range p.handles {
+	for pid := range p.commands {
 		spared[pid] = true
 	}
 	p.mu.Unlock()

@@ -36,6 +36,8 @@ const (
 	opTTY    op = "tty"    // open a pseudo-terminal of the jail
 	opPause  op = "pause"  // event: a command was stopped
 	opSpace  op = "space"  // open the directory of the upper directories
+	opShare  op = "share"  // make another connection
+	opUsage  op = "usage"  // what the holder uses
 )
 
 // message is the one frame of the protocol: requests carry an ID that the answer repeats; events have ID 0.
@@ -62,6 +64,7 @@ type message struct {
 	Strays  []Stray     `json:",omitempty"`
 	Notes   []string    `json:",omitempty"`
 	Scratch Scratch     `json:",omitempty"`
+	Usage   *Usage      `json:",omitempty"`
 }
 
 // Error is a system call that failed while a jail was set up or used: which, on what, and why.

@@ -17,77 +17,97 @@ import (
 // maxStrays bounds what is reported: a fork bomb is named by its first processes.
 const maxStrays = 1000
 
-// listStrays lists the processes of the PID namespace, nested ones included, but PID 1, those to be spared and the dead.
-func listStrays(spared map[int]bool) ([]Stray, error) {
+// process is one of the PID namespace, as /proc shows it (proc_pid_stat(5)).
+type process struct {
+	pid, parent, session int
+	name                 string
+	start                time.Duration // since boot
+}
+
+// processes lists the living processes that are wanted, those of nested PID namespaces too.
+func processes(wanted func(*process) bool) ([]process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("listing processes: %w", err)
 	}
-	var uptime unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &uptime); err != nil {
-		return nil, sysErr("clock_gettime", "", err)
-	}
-	var strays []Stray
+	var all []process
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == 1 || spared[pid] {
+		if err != nil {
 			continue
 		}
-		s, alive, err := readStray(pid, time.Duration(uptime.Nano()))
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
-			continue // it ended meanwhile
+		p, alive, err := readProcess(pid)
+		if gone(err) {
+			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		if alive {
-			strays = append(strays, s)
-		}
-		if len(strays) == maxStrays {
-			break
+		if alive && wanted(&p) {
+			all = append(all, p)
 		}
 	}
-	return strays, nil
+	return all, nil
 }
 
-// readStray reads /proc/PID/stat and cmdline (proc_pid_stat(5)).
-func readStray(pid int, now time.Duration) (Stray, bool, error) {
-	dir := "/proc/" + strconv.Itoa(pid)
-	stat, err := os.ReadFile(dir + "/stat")
+// gone tells whether a process ended while it was looked at.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) }
+
+// readProcess reads /proc/PID/stat.
+func readProcess(pid int) (_ process, alive bool, err error) {
+	file := "/proc/" + strconv.Itoa(pid) + "/stat"
+	stat, err := os.ReadFile(file)
 	if err != nil {
-		return Stray{}, false, err
+		return process{}, false, err
 	}
 	// The name stands in brackets and may hold anything, brackets too.
 	first, last := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
 	if first < 0 || last < first {
-		return Stray{}, false, fmt.Errorf("%s/stat cannot be read: %q", dir, stat)
+		return process{}, false, fmt.Errorf("%s cannot be read: %q", file, stat)
 	}
-	fields := strings.Fields(string(stat[last+1:])) // state ppid … starttime is field 22, in ticks since boot
+	fields := strings.Fields(string(stat[last+1:])) // state ppid pgrp session … starttime is field 22, in ticks since boot
 	if len(fields) < 20 {
-		return Stray{}, false, fmt.Errorf("%s/stat has too few fields", dir)
+		return process{}, false, fmt.Errorf("%s has too few fields", file)
 	}
-	if fields[0] == "Z" || fields[0] == "X" {
-		return Stray{}, false, nil
-	}
-	ppid, err := strconv.Atoi(fields[1])
-	if err != nil {
-		return Stray{}, false, fmt.Errorf("%s/stat: %w", dir, err)
-	}
-	ticks, err := strconv.ParseInt(fields[19], 10, 64)
-	if err != nil {
-		return Stray{}, false, fmt.Errorf("%s/stat: %w", dir, err)
+	parent, err1 := strconv.Atoi(fields[1])
+	session, err2 := strconv.Atoi(fields[3])
+	ticks, err3 := strconv.ParseInt(fields[19], 10, 64)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return process{}, false, fmt.Errorf("%s: %w", file, err)
 	}
 	const perSecond = 100 // USER_HZ, fixed in the kernel's interface to user space
-	s := Stray{PID: pid, PPID: ppid, Age: (now - time.Duration(ticks)*time.Second/perSecond).Round(10 * time.Millisecond)}
-	line, err := os.ReadFile(dir + "/cmdline")
+	p := process{pid: pid, parent: parent, session: session, name: string(stat[first+1 : last]), start: time.Duration(ticks) * time.Second / perSecond}
+	return p, fields[0] != "Z" && fields[0] != "X", nil
+}
+
+// listStrays lists the processes of the PID namespace, nested ones included, but those to be spared and the dead.
+func listStrays(spared map[int]bool) ([]Stray, error) {
+	var uptime unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &uptime); err != nil {
+		return nil, sysErr("clock_gettime", "", err)
+	}
+	all, err := processes(func(p *process) bool { return !spared[p.pid] })
 	if err != nil {
-		return Stray{}, false, err
+		return nil, err
 	}
-	if len(line) == 0 {
-		line = append(append([]byte{'['}, stat[first+1:last]...), ']')
+	var strays []Stray
+	for _, p := range all[:min(len(all), maxStrays)] {
+		line, err := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/cmdline")
+		if gone(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(line) == 0 {
+			line = []byte("[" + p.name + "]")
+		}
+		strays = append(strays, Stray{
+			PID: p.pid, PPID: p.parent, Command: printable(bytes.TrimRight(line, "\x00")),
+			Age: (time.Duration(uptime.Nano()) - p.start).Round(10 * time.Millisecond),
+		})
 	}
-	s.Command = printable(bytes.TrimRight(line, "\x00"))
-	return s, true, nil
+	return strays, nil
 }
 
 // printable joins a command line with blanks and escapes what could steer a terminal or forge a line of the log.

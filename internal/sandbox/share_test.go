@@ -1,0 +1,128 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// guest joins a jail as another process would.
+func guest(t *testing.T, j *Jail) *Jail {
+	t.Helper()
+	f, err := j.Share()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := Join(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if holds() {
+			return
+		}
+	}
+	t.Fatalf("it did not come about that %s", what)
+}
+
+func TestGuests(t *testing.T) {
+	h := startHolder(t)
+	j := hostJail(t, h)
+	one, other := guest(t, j), guest(t, j)
+	if out, st := sh(t, one, "echo from one >/srv/note; sleep 6001 >/dev/null 2>&1 & echo $!"); !st.Success() {
+		t.Fatal(out, st)
+	} else if got, st := sh(t, other, "cat /srv/note; kill "+strings.TrimSpace(out)); got != "from one\n" || !st.Success() {
+		t.Errorf("%q %v", got, st)
+	}
+	var all sync.WaitGroup
+	for n := range 30 {
+		all.Go(func() {
+			g := guest(t, j)
+			for range 3 {
+				if out, st := sh(t, g, fmt.Sprintf("cat /srv/note; exit %d", n)); out != "from one\n" || st.Code != n {
+					t.Errorf("%d: %q %v", n, out, st)
+				}
+			}
+			if err := g.Leave(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if _, _, err := one.h.call(&message{Op: opStop, Jail: one.id}); err == nil {
+		t.Error("a guest could stop the jail")
+	}
+	if _, err := j.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.Start(Command{Argv: []string{"true"}}); !errors.Is(err, syscall.ESHUTDOWN) {
+		t.Errorf("a stopped jail says %v", err)
+	}
+	if err := errors.Join(one.Leave(), other.Leave()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGuestGone leaves while a command runs: it dies with its children, and a daemon that it started lives.
+func TestGuestGone(t *testing.T) {
+	h := startHolder(t)
+	j := hostJail(t, h)
+	g := guest(t, j)
+	if _, err := g.Start(Command{Argv: []string{"/bin/sh", "-c", "trap '' HUP TERM; sleep 6002 & setsid sh -c ': >/srv/ready; exec sleep 6003' & wait"}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the command runs", func() bool {
+		f, err := j.Open("/srv/ready")
+		if err == nil {
+			f.Close()
+		}
+		return err == nil
+	})
+	if err := g.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the command is dead", func() bool {
+		u, err := h.Usage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Processes == 1
+	})
+	strays, err := j.Stop()
+	if err != nil || len(strays) != 1 || strays[0].Command != "sleep 6003" {
+		t.Errorf("%+v %v", strays, err)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	h := startHolder(t)
+	j := hostJail(t, h)
+	p, err := j.Start(Command{Argv: []string{"/bin/sleep", "6004"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, st := sh(t, j, "head -c 5000000 /dev/zero >/srv/zeros"); !st.Success() {
+		t.Fatal(out, st)
+	}
+	u, err := h.Usage()
+	if err != nil || u.Processes != 1 || u.Memory < 4096 || u.Memory > 50<<20 || u.Disk < 5000000 || u.Disk > 20<<20 {
+		t.Errorf("%+v %v", u, err)
+	}
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := p.Wait(context.Background()); err != nil || st.Signal != syscall.SIGKILL {
+		t.Error(st, err)
+	}
+}
