@@ -74,43 +74,69 @@ const (
 
 // Run runs a command in a jail of its own, and ends all that it left running.
 func Run(ctx context.Context, o Options) (status sandbox.Status, err error) {
+	r, err := o.open(ctx)
+	if err != nil {
+		return status, err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	for _, n := range r.notes {
+		o.Log.Warn(n)
+	}
+	if status, err = o.runIn(ctx, r.jail); err != nil {
+		return status, err
+	}
+	return status, o.end(r.jail)
+}
+
+// room is an open jail, with what it needs.
+type room struct {
+	holder  *sandbox.Holder
+	jail    *sandbox.Jail
+	notes   []string // for the user
+	release func() error
+}
+
+func (r *room) close() error { return errors.Join(r.holder.Close(), r.release()) }
+
+// open opens the jail.
+func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	spec := sandbox.Spec{Hostname: o.Hostname, Network: o.Network, Root: sandbox.Root{ReadOnly: o.ReadOnly}}
 	ids, release, err := o.chooseRoot(&spec)
 	if err != nil {
-		return status, err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, release()) }()
-	notes, err := o.mounts(&spec)
-	if err != nil {
-		return status, err
-	}
-	for _, n := range notes {
-		o.Log.Warn(n)
+	r := &room{release: release}
+	defer func() {
+		if err != nil {
+			if r.holder != nil {
+				err = errors.Join(err, r.holder.Close())
+			}
+			err = errors.Join(err, release())
+		}
+	}()
+	if r.notes, err = o.mounts(&spec); err != nil {
+		return nil, err
 	}
 	if o.Network == sandbox.NetworkHost && o.throwaway() && !o.ReadOnly {
 		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: "/etc/resolv.conf", Target: "/etc/resolv.conf", ReadOnly: true, Mkdir: true})
 	}
-	h, err := sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: o.Fallback})
-	if err != nil {
-		return status, err
+	if r.holder, err = sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: o.Fallback}); err != nil {
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, h.Close()) }()
-	jail, err := h.NewJail(ctx, spec)
-	if err != nil {
-		return status, explain(err)
+	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
+		return nil, explain(err)
 	}
-	for _, n := range jail.Notes {
-		o.Log.Warn(n)
-	}
+	r.notes = append(r.notes, r.jail.Notes...)
+	return r, nil
+}
+
+// runIn runs the command in an open jail.
+func (o *Options) runIn(ctx context.Context, jail *sandbox.Jail) (sandbox.Status, error) {
 	command, err := o.command(jail)
 	if err != nil {
-		return status, err
+		return sandbox.Status{}, err
 	}
-	status, err = o.run(ctx, jail, command)
-	if err != nil {
-		return status, err
-	}
-	return status, o.end(jail)
+	return o.run(ctx, jail, command)
 }
 
 // explain adds what to do to an error of the kernel's.
