@@ -20,6 +20,7 @@ type buildOptions struct {
 	profiles                               string
 	jobs                                   int
 	scratchSize                            string
+	kind                                   kindOptions
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -38,6 +39,12 @@ paths are printed on standard output; the log is PACKAGE_VERSION_ARCH.build.
 		Example: "  nsbuild build hello\n  nsbuild build -d trixie foo_1.2-3.dsc\n  nsbuild build .",
 		Args:    rangeArgs(1, -1, "which source?"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.complete(a.verbose); err != nil {
+				return err
+			}
+			if err := o.kind.complete(&o.Options, c.Flags()); err != nil {
+				return err
+			}
 			return a.build(c.Context(), args, &o)
 		},
 	}
@@ -56,6 +63,7 @@ paths are printed on standard output; the log is PACKAGE_VERSION_ARCH.build.
 	f.StringVar(&o.Scratch, "scratch", "auto", "where the build writes: auto, tmpfs or disk")
 	f.StringVar(&o.scratchSize, "scratch-size", "", "how large a tmpfs for what the build writes may grow, as 800M or 4G (default: half of the free memory)")
 	f.BoolVar(&o.NoLayers, "no-layers", false, "install the build dependencies anew, and do not keep them for the next build")
+	o.kind.addFlags(f, &o.Options)
 	f.StringVar(&o.Result, "result", "", "write a machine-readable result to this file")
 	return c
 }
@@ -90,9 +98,6 @@ func (o *buildOptions) complete(verbose bool) error {
 
 // build builds one source after the other; the first failure does not stop the others, and the last failure's status counts.
 func (a *app) build(ctx context.Context, sources []string, o *buildOptions) error {
-	if err := o.complete(a.verbose); err != nil {
-		return err
-	}
 	if o.Result != "" && len(sources) > 1 {
 		return fault.New(fault.Usage, "build them one by one", "--result is for one source")
 	}

@@ -14,8 +14,8 @@ import (
 
 var (
 	commandLine = regexp.MustCompile("(?m)(?:^ {4}(?:\\$ )?|`)(?:go run \\./cmd/)?nsbuild ([a-z]+)((?: [^`\n]*)?)")
-	anyFlag     = regexp.MustCompile(`(?:^|[\s/(])(--?[a-zA-Z][a-z-]*)`)
-	codeFlag    = regexp.MustCompile("`(--[a-z][a-z-]*)")
+	anyFlag     = regexp.MustCompile(`(?:^|[\s/(])(--?[a-zA-Z][a-zA-Z-]*)`)
+	codeFlag    = regexp.MustCompile("`(--[a-z][a-zA-Z-]*)")
 )
 
 // TestDocsNameWhatExists holds the README and docs/ to the commands and flags that there are.

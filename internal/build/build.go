@@ -37,6 +37,8 @@ type Options struct {
 	NoLayers    bool   // neither use nor keep dependency layers
 	Verbose     bool   // show the package's log as it comes
 	Result      string // file for the machine-readable result; "" for none
+
+	Kind
 }
 
 // Outcome is how a build ended, for whoever tells the user.
@@ -84,6 +86,9 @@ type builder struct {
 	summary    buildlog.Summary
 	result     *result.Result
 	outcome    *Outcome
+
+	version       dsc.Version // of the packages
+	sourceChanges []byte      // of the source alone, when one was asked for
 }
 
 // stage is one step of a build. Its sbuild name decides the status of its failure.
@@ -98,11 +103,19 @@ func (b *builder) stages() []stage {
 	if b.in.tree != nil {
 		all = append(all, stage{"source package", buildlog.StageFetchSrc, (*builder).packSource})
 	}
-	return append(all,
+	all = append(all,
 		stage{"build dependencies", buildlog.StageInstallDeps, (*builder).installDeps},
-		stage{"unpack", buildlog.StageUnpack, (*builder).unpack},
+		stage{"unpack", buildlog.StageUnpack, (*builder).unpack})
+	if b.o.ownVersion() {
+		all = append(all, stage{"changelog entry", buildlog.StageHackBinNMU, (*builder).writeEntry})
+	}
+	all = append(all,
 		stage{"build", buildlog.StageBuild, (*builder).compile},
 		stage{"collect", buildlog.StageParseChanges, (*builder).collect})
+	if b.o.Sign {
+		all = append(all, stage{"sign", stageSign, (*builder).sign})
+	}
+	return all
 }
 
 // Build builds one source package. The outcome is nil when it failed before there was a log.
@@ -137,6 +150,9 @@ func (b *builder) runStages(ctx context.Context) error {
 		b.result.Stages = append(b.result.Stages, result.Stage{Name: s.name, Seconds: time.Since(begin).Seconds(), Failed: err != nil})
 		if err != nil {
 			b.outcome.Stage = s.fails
+			if part := (*partError)(nil); errors.As(err, &part) {
+				b.outcome.Stage = part.stage
+			}
 			if ctx.Err() == nil && b.spaceRanOut() {
 				return b.fullScratch(err)
 			}
@@ -179,6 +195,15 @@ func (b *builder) hold(ctx context.Context, choose func(*builder) (place, error)
 	return err
 }
 
+// partError is a failure within a stage for which sbuild has a name of its own.
+type partError struct {
+	stage string
+	err   error
+}
+
+func (e *partError) Error() string { return e.err.Error() }
+func (e *partError) Unwrap() error { return e.err }
+
 // errSkipped means that the source builds nothing for this architecture, which is no failure.
 var errSkipped = errors.New("nothing to build")
 
@@ -198,7 +223,13 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 			b.release()
 		}
 	}()
+	if err := o.checkSigner(); err != nil {
+		return nil, err
+	}
 	if b.in, err = e.openInput(ctx, spec); err != nil {
+		return nil, err
+	}
+	if err := b.checkEntry(); err != nil {
 		return nil, err
 	}
 	if b.output, err = outputDir(o.Output, b.in); err != nil {
@@ -282,20 +313,6 @@ func resolved(dir string) (string, error) {
 	return filepath.EvalSymlinks(abs)
 }
 
-// buildType is what is built, as dpkg-buildpackage --build takes it.
-func (o *Options) buildType() string { return buildlog.BuildType(o.Source, o.ArchAny, o.ArchAll) }
-
-// fileArch is the architecture in the names of the .changes and the log.
-func (b *builder) fileArch() string {
-	switch {
-	case b.o.ArchAny:
-		return b.arch
-	case b.o.ArchAll:
-		return "all"
-	}
-	return "source"
-}
-
 // context is the build for which relations are reduced.
 func (b *builder) context() dsc.Context {
 	return dsc.Context{BuildArch: b.arch, HostArch: b.arch, Profiles: b.o.Profiles, ArchAny: b.o.ArchAny, ArchAll: b.o.ArchAll}
@@ -308,12 +325,15 @@ func (b *builder) openLog() (err error) {
 	if err != nil {
 		return err
 	}
+	if b.version, err = b.o.binaryVersion(version); err != nil {
+		return err
+	}
 	start := time.Now()
 	var opt buildlog.Options
 	if b.o.Verbose {
 		opt.Tee = b.env.Progress.Writer()
 	}
-	if b.log, err = buildlog.Create(b.output, name, version.FileName(), b.fileArch(), start, opt); err != nil {
+	if b.log, err = buildlog.Create(b.output, name, b.version.FileName(), b.fileArch(), start, opt); err != nil {
 		return fmt.Errorf("opening the build log: %w", err)
 	}
 	b.outcome.LogPath = b.log.Path
@@ -323,7 +343,7 @@ func (b *builder) openLog() (err error) {
 	}
 	m := b.base.Manifest
 	b.header = buildlog.Header{
-		Program: b.env.Program, Host: host, Package: name, Version: text, SourceVersion: text, Distribution: b.suite.Name,
+		Program: b.env.Program, Host: host, Package: name, Version: b.version.String(), SourceVersion: text, Distribution: b.suite.Name,
 		MachineArch: Arch(), HostArch: b.arch, BuildArch: b.arch, Profiles: b.o.Profiles, BuildType: b.o.buildType(), Start: start,
 		Extra: []buildlog.Field{
 			{Name: "Isolation", Value: m.IDs.String()},
@@ -333,6 +353,7 @@ func (b *builder) openLog() (err error) {
 	}
 	b.log.Header(b.header)
 	b.describeSource()
+	b.warnProfiles()
 	b.result.Isolation.Rung, b.result.Isolation.Host = string(m.IDs.Rung), buildHost
 	b.result.Source = result.Source{Name: name, Version: text, From: b.in.spec}
 	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.arch, BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}

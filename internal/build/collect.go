@@ -9,10 +9,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/buildlog"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/result"
@@ -32,11 +34,12 @@ func kernel() string {
 
 // collect takes the results out of the stopped jail: what the .changes lists, each checked against it, the .changes last.
 func (b *builder) collect(context.Context) error {
-	name := dsc.PkgVer(b.header.Package, b.in.dsc.Version) + "_" + b.fileArch() + ".changes"
+	name := dsc.PkgVer(b.header.Package, b.version) + "_" + b.fileArch() + ".changes"
 	text, err := b.readOut(name)
 	if err != nil {
 		return fmt.Errorf("the build left no %s: %w", name, err)
 	}
+	text = b.overrideDistribution(text)
 	changes, err := dsc.ParseChanges(name, bytes.NewReader(text), nil)
 	if err != nil {
 		return err
@@ -46,31 +49,22 @@ func (b *builder) collect(context.Context) error {
 	b.log.Printf("%s", text)
 	aside := &aside{dir: b.output}
 	defer aside.discard()
-	err = changes.Verify(func(file string) (io.ReadCloser, error) {
-		in, err := b.jail.Open(path.Join(buildDir, file))
-		if err != nil {
-			return nil, err
-		}
-		out, err := aside.create(file)
-		if err != nil {
-			return nil, errors.Join(err, in.Close())
-		}
-		return &teeCloser{io.TeeReader(in, out), in, out}, nil
-	})
-	if err != nil {
+	if err := changes.Verify(b.takeOut(aside)); err != nil {
 		return err
+	}
+	sourceChanges, err := b.collectSourceOnly(aside)
+	if err != nil {
+		return &partError{buildlog.StageSourceChanges, err}
 	}
 	if err := b.describeResults(changes, aside); err != nil {
 		return err
 	}
-	out, err := aside.create(name)
-	if err != nil {
-		return err
+	if sourceChanges != "" {
+		if err := aside.write(sourceChanges, b.sourceChanges); err != nil {
+			return err
+		}
 	}
-	if _, err := out.Write(text); err != nil {
-		return errors.Join(err, out.Close())
-	}
-	if err := out.Close(); err != nil {
+	if err := aside.write(name, text); err != nil {
 		return err
 	}
 	if b.outcome.Artefacts, err = aside.publish(); err != nil {
@@ -79,6 +73,34 @@ func (b *builder) collect(context.Context) error {
 	b.noteArtefacts(changes)
 	return nil
 }
+
+// takeOut copies files of the jail's aside while they are verified. One that another .changes listed is there already.
+func (b *builder) takeOut(a *aside) dsc.Opener {
+	return func(file string) (io.ReadCloser, error) {
+		if done := a.path(file); done != "" {
+			return os.Open(done)
+		}
+		in, err := b.jail.Open(path.Join(buildDir, file))
+		if err != nil {
+			return nil, err
+		}
+		out, err := a.create(file)
+		if err != nil {
+			return nil, errors.Join(err, in.Close())
+		}
+		return &teeCloser{io.TeeReader(in, out), in, out}, nil
+	}
+}
+
+// overrideDistribution has a .changes be for the suite that was asked for by name, as sbuild does.
+func (b *builder) overrideDistribution(text []byte) []byte {
+	if b.o.Suite == "" {
+		return text
+	}
+	return distributionField.ReplaceAllLiteral(text, []byte("Distribution: "+b.o.Suite))
+}
+
+var distributionField = regexp.MustCompile(`(?m)^Distribution:.*$`)
 
 func (b *builder) readOut(name string) ([]byte, error) {
 	f, err := b.jail.Open(path.Join(buildDir, name))
@@ -196,6 +218,16 @@ func (a *aside) create(name string) (*asideFile, error) {
 	}
 	a.names, a.temps = append(a.names, name), append(a.temps, f.Name())
 	return &asideFile{f}, nil
+}
+
+// write makes a whole file.
+func (a *aside) write(name string, data []byte) error {
+	f, err := a.create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
 }
 
 // asideFile is synced when it is closed: a result that is announced survives a power failure.

@@ -96,7 +96,7 @@ func (b *builder) packSource(ctx context.Context) error {
 	if err := copyUpstream(jail, tree); err != nil {
 		return err
 	}
-	status, err := b.run(ctx, jail, b.asBuilder(buildDir, "dpkg-source", "-b", name))
+	status, err := b.run(ctx, jail, b.asBuilder(buildDir, append(append([]string{"dpkg-source"}, b.o.SourceOpts...), "-b", name)...))
 	if err != nil {
 		return err
 	}
@@ -302,7 +302,7 @@ func (b *builder) compile(ctx context.Context) error {
 		b.o.Options = append(b.o.Options, "parallel="+strconv.Itoa(n))
 		b.result.Target.Options = b.o.Options
 	}
-	command := b.asBuilder(tree, append([]string{"dpkg-buildpackage", "--sanitize-env", "-us", "-uc"}, b.typeFlag())...)
+	command := b.asBuilder(tree, b.command()...)
 	b.log.Subsection("User Environment")
 	sorted := slices.Sorted(slices.Values(command.Env))
 	b.log.Printf("%s", strings.Join(sorted, "\n"))
@@ -318,6 +318,9 @@ func (b *builder) compile(ctx context.Context) error {
 	b.log.BuildFinished(time.Now(), status.Success())
 	b.result.Outcome.Exit, b.result.Outcome.Signal = status.Code, int(status.Signal)
 	b.result.Use.PeakMemory, b.result.Use.UserTime, b.result.Use.SystemTime = status.MaxRSS, status.User.Seconds(), status.System.Seconds()
+	if err := b.sourceOnly(ctx, tree, status.Success()); err != nil {
+		return err
+	}
 	if err := b.measureSpace(ctx); err != nil {
 		return err
 	}
@@ -360,12 +363,4 @@ func (b *builder) endStrays() error {
 	b.log.Printf("The build left %d running; they were ended.", len(strays))
 	b.header.Extra = append(b.header.Extra, buildlog.Field{Name: fieldStrays, Value: strconv.Itoa(len(strays))})
 	return nil
-}
-
-func (b *builder) typeFlag() string {
-	flags := map[string]string{"binary": "-b", "any": "-B", "all": "-A", "full": "-F", "source,any": "-G", "source,all": "-g", "source": "-S"}
-	if flag, ok := flags[b.o.buildType()]; ok {
-		return flag
-	}
-	return "--build=" + b.o.buildType()
 }

@@ -221,7 +221,9 @@ func (s Source) control() string {
 	f.add("Priority", "optional")
 	f.add("Maintainer", maintainer)
 	f.add("Standards-Version", "4.6.2")
-	f.add("Rules-Requires-Root", "no")
+	if fields(s.Fields).get("Rules-Requires-Root") == "" {
+		f.add("Rules-Requires-Root", "no")
+	}
 	s.relations(&f)
 	f = append(f, s.Fields...)
 	text := f.String()

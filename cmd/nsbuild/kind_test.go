@@ -1,0 +1,170 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/testenv"
+)
+
+// small is a source with one package for every architecture and one for all.
+func small(name string) fakedebian.Source {
+	return fakedebian.Source{Name: name, Version: "1.0", Packages: []fakedebian.Package{{Name: name, Architecture: "any"}, {Name: name + "-data", Architecture: "all"}}}
+}
+
+// built names the files whose paths a build printed.
+func built(o outcome) string {
+	var names []string
+	for _, f := range strings.Fields(o.stdout) {
+		names = append(names, filepath.Base(f))
+	}
+	return strings.Join(names, " ")
+}
+
+// wantIn checks that a text has every one of the patterns.
+func wantIn(t *testing.T, what, text string, patterns ...string) {
+	t.Helper()
+	for _, p := range patterns {
+		if !regexp.MustCompile("(?m)" + p).MatchString(text) {
+			t.Errorf("%s lacks %q:\n%s", what, p, text)
+		}
+	}
+}
+
+// TestBinNMU gives packages a version that the source does not have.
+func TestBinNMU(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	dsc := w.writeSource(t, small("rebuilt"))
+	for _, c := range []struct {
+		name, version string
+		args          []string
+		entry         []string
+	}{
+		{"binNMU", "1.0+b3", []string{"--make-binNMU=Rebuild for a test", "--binNMU=3", "--binNMU-timestamp=1700000000"},
+			[]string{`^rebuilt \(1\.0\+b3\) bookworm; urgency=low, binary-only=yes$`, `^  \* Binary-only non-maintainer upload for amd64; no source changes\.$`, `^  \* Rebuild for a test$`,
+				`^ -- A B <a@mirror\.example>  Tue, 14 Nov 2023 22:13:20 \+0000$`}},
+		{"suffix", "1.0~test1", []string{"--append-to-version=~test1"}, []string{`^  \* Append ~test1 to version number; no source changes$`}},
+		{"entry", "1.0+b9", []string{"--binNMU-changelog=rebuilt (1.0+b9) sid; urgency=low, binary-only=yes\n\n  * By hand.\n\n -- C D <c@mirror.example>  Tue, 14 Nov 2023 22:13:20 +0000"}, []string{`^  \* By hand\.$`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := w.must(t, append([]string{"build", "-q", "-d", "bookworm", "-m", "A B <a@mirror.example>", dsc}, c.args...)...)
+			stem := "rebuilt_" + c.version + "_amd64"
+			if got, want := built(o), stem+".deb "+stem+".buildinfo "+stem+".changes"; !sameWords(got, want) {
+				t.Errorf("built %s, want %s", got, want)
+			}
+			changes := read(t, filepath.Join(w.dir, stem+".changes"))
+			wantIn(t, ".changes", changes, `^Source: rebuilt \(1\.0\)$`, "^Binary-Only: yes$", `^Distribution: bookworm$`, `^Maintainer: A B <a@mirror\.example>$`)
+			wantIn(t, ".buildinfo", read(t, filepath.Join(w.dir, stem+".buildinfo")), "^Binary-Only-Changes:$")
+			var lines []string // the .buildinfo has the entry with a space before each line
+			for l := range strings.Lines(read(t, filepath.Join(w.dir, stem+".buildinfo"))) {
+				lines = append(lines, strings.TrimPrefix(l, " "))
+			}
+			wantIn(t, "entry", strings.Join(lines, ""), c.entry...)
+			wantIn(t, "log", read(t, filepath.Join(w.dir, stem+".build")), "^Version: "+regexp.QuoteMeta(c.version)+"$", `^Source Version: 1\.0$`, "^Created changelog entry for binNMU version")
+		})
+	}
+}
+
+// sameWords compares lists of words without their order.
+func sameWords(a, b string) bool {
+	count := map[string]int{}
+	for w := range strings.FieldsSeq(a) {
+		count[w]++
+	}
+	for w := range strings.FieldsSeq(b) {
+		count[w]--
+	}
+	for _, n := range count {
+		if n != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// TestKindOptions passes options to dpkg's tools and signs what comes of it.
+func TestKindOptions(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	testenv.RequireTool(t, "gpg", "debsign")
+	home, err := os.MkdirTemp("/tmp", "nsb-gpg-") // the agent's socket wants a short path
+	check(t, err)
+	t.Cleanup(func() {
+		_ = exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run() // it may not have begun
+		check(t, os.RemoveAll(home))
+	})
+	w.env = []string{"GNUPGHOME=" + home, "DEB_BUILD_OPTIONS=terse noautodbgsym parallel=7"}
+	key := exec.Command("gpg", "--quiet", "--batch", "--passphrase", "", "--quick-gen-key", "A B <a@mirror.example>", "ed25519", "sign", "never")
+	key.Env = w.environment()
+	if out, err := key.CombinedOutput(); err != nil {
+		t.Fatalf("gpg: %v\n%s", err, out)
+	}
+	source := small("optional")
+	source.Rules = "#!/usr/bin/make -f\nclean build:\nbinary-arch:\n\techo options=$(DEB_BUILD_OPTIONS) profiles=$(DEB_BUILD_PROFILES)\n" +
+		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -poptional -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
+	dsc := w.writeSource(t, source)
+	o := w.must(t, "build", "-q", "-d", "bookworm", "-s", "--no-arch-all", "--source-only-changes", "--debbuildopt=-sa", "--debbuildopts=-v0.1 --check-option=-x", "--dpkg-source-opt=-Zgzip", "-P", "nodoc,pkg.optional.x,nochek", "-j2",
+		"-m", "A B <a@mirror.example>", "-k", "a@mirror.example", "--result=r.json", dsc)
+	wantIn(t, "log", read(t, filepath.Join(w.dir, "optional_1.0_amd64.build")), "^options=terse noautodbgsym parallel=2 profiles=nodoc pkg.optional.x nochek$",
+		`^Command: dpkg-buildpackage --sanitize-env -us -uc -mA B <a@mirror\.example> --source-option=-Zgzip -G -sa -v0\.1 --check-option=-x$`, "^W: build profile nochek: it is not a registered one")
+	if !strings.Contains(built(o), "optional_1.0_source.changes") || !strings.Contains(built(o), "optional_1.0.tar.gz") {
+		t.Errorf("built %s", built(o))
+	}
+	wantIn(t, "source changes", read(t, filepath.Join(w.dir, "optional_1.0_source.changes")), "^Architecture: source$", "^Distribution: bookworm$")
+	for _, name := range []string{"optional_1.0.dsc", "optional_1.0_amd64.buildinfo", "optional_1.0_amd64.changes", "optional_1.0_source.changes"} {
+		c := exec.Command("gpg", "--verify", filepath.Join(w.dir, name))
+		c.Env = w.environment()
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+	wantIn(t, "result", read(t, filepath.Join(w.dir, "r.json")), `"terse"`, `"parallel=2"`)
+	for _, changes := range []string{"optional_1.0_amd64.changes", "optional_1.0_source.changes"} {
+		if out, err := exec.Command("dscverify", "--nosigcheck", filepath.Join(w.dir, changes)).CombinedOutput(); err != nil {
+			t.Errorf("dscverify %s: %v\n%s", changes, err, out)
+		}
+	}
+}
+
+// TestRootRequirements builds sources that say how much root they need, and asks who they are.
+func TestRootRequirements(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	for value, want := range map[string]string{"no": "uid=1234", "binary-targets": "uid=0", "dpkg/target-subcommand": "uid=1234"} {
+		t.Run(strings.ReplaceAll(value, "/", "-"), func(t *testing.T) {
+			here := *w
+			here.dir = t.TempDir()
+			rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n\techo uid=$$(id -u) with [$(DEB_GAIN_ROOT_CMD)]\n" +
+				"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -prooted -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
+			dsc := here.writeSource(t, fakedebian.Source{Name: "rooted", Version: "1.0", Fields: []fakedebian.Field{{Name: "Rules-Requires-Root", Value: value}}, Rules: rules})
+			here.must(t, "build", "-q", "-d", "bookworm", dsc)
+			log := read(t, filepath.Join(here.dir, "rooted_1.0_amd64.build"))
+			if want == "uid=1234" {
+				if regexp.MustCompile(`(?m)^uid=0`).MatchString(log) || !regexp.MustCompile(`(?m)^uid=\d+`).MatchString(log) {
+					t.Errorf("the binary target ran as root")
+				}
+				return
+			}
+			wantIn(t, "log", log, "^"+want)
+		})
+	}
+}
+
+// TestBuildConflicts takes a package away that is installed in the base, for one build.
+func TestBuildConflicts(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n\ttest %s -e /usr/share/zoneinfo/Europe/Berlin\n" +
+		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -p%s -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
+	alone := w.writeSource(t, fakedebian.Source{Name: "alone", Version: "1.0", BuildConflicts: "tzdata, no-such-package", Rules: fmt.Sprintf(rules, "!", "alone")})
+	other := w.writeSource(t, fakedebian.Source{Name: "other", Version: "1.0", Rules: fmt.Sprintf(rules, "", "other")})
+	w.must(t, "build", "-q", "-d", "bookworm", alone, other, alone)
+	wantIn(t, "log", read(t, filepath.Join(w.dir, "alone_1.0_amd64.build")), "^Filtered Build-Conflicts: tzdata, no-such-package$", "^Dependency layer .* has what is needed")
+}

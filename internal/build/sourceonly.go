@@ -1,0 +1,58 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"regexp"
+
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/dsc"
+)
+
+// changesOption are options of dpkg-buildpackage that are also dpkg-genchanges'.
+var changesOption = regexp.MustCompile(`^(?:--changes-option=(.*)|(-s[iad]|-[meCv].*))$`)
+
+// sourceOnly has dpkg-genchanges write the .changes for an upload of the source alone.
+func (b *builder) sourceOnly(ctx context.Context, tree string, built bool) error {
+	if !b.o.SourceOnlyChanges || !built {
+		return nil
+	}
+	argv := append([]string{"dpkg-genchanges", "--build=source"}, b.o.identities()...)
+	for _, opt := range b.o.BuildOpts {
+		if m := changesOption.FindStringSubmatch(opt); m != nil {
+			argv = append(argv, m[1]+m[2])
+		}
+	}
+	var out bytes.Buffer
+	errs := b.log.Stream()
+	status, err := b.jail.RunTo(ctx, b.asBuilder(tree, argv...), &out, errs)
+	errs.Flush()
+	if err == nil && !status.Success() {
+		err = fmt.Errorf("dpkg-genchanges --build=source: %s", status)
+	}
+	if err == nil && out.Len() > maxChanges {
+		err = fmt.Errorf("dpkg-genchanges --build=source: the .changes is larger than %d bytes", maxChanges)
+	}
+	if err != nil {
+		return &partError{buildlog.StageSourceChanges, err}
+	}
+	b.sourceChanges = out.Bytes()
+	return nil
+}
+
+// collectSourceOnly takes out what the source's own .changes lists, and returns its name, "" when there is none.
+func (b *builder) collectSourceOnly(a *aside) (string, error) {
+	if b.sourceChanges == nil || b.o.buildType() == "source" {
+		return "", nil
+	}
+	name := dsc.PkgVer(b.header.Package, b.version) + "_source.changes"
+	b.sourceChanges = b.overrideDistribution(b.sourceChanges)
+	changes, err := dsc.ParseChanges(name, bytes.NewReader(b.sourceChanges), nil)
+	if err != nil {
+		return "", err
+	}
+	b.log.Subsection(name + ":")
+	b.log.Printf("%s", b.sourceChanges)
+	return name, changes.Verify(b.takeOut(a))
+}
