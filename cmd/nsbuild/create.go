@@ -39,6 +39,7 @@ SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, deb
 	f.StringVar(&o.Name, "name", "", "name of the base (default: the suite's)")
 	f.StringVar(&o.Mirror, "mirror", "", "URL or directory of the archive (default: the host's own, else the distribution's)")
 	f.StringVar(&o.Keyring, "keyring", "", "file with the keys that may sign the archive (default: the suite's own)")
+	f.StringVar(&o.Arch, "arch", "", "architecture (default: the machine's own, "+build.Arch()+")")
 	f.StringVar(&o.Variant, "variant", bootstrap.VariantBuildd, "which packages: "+strings.Join(bootstrap.Variants(), ", "))
 	f.StringSliceVar(&o.Include, "include", nil, "further packages, separated by commas")
 	f.StringVar(&o.Bootstrapper, "bootstrapper", bootstrap.Native, "what makes it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
@@ -63,7 +64,7 @@ func (a *app) create(ctx context.Context, o build.BaseOptions) error {
 	}
 	name := o.Name
 	if name == "" {
-		name = o.Suite.Name
+		name = build.BaseName(o.Suite.Name, o.Arch)
 	}
 	env.Log.Infof("base %s (generation %d) is ready after %.1f s", name, number, time.Since(start).Seconds())
 	return nil

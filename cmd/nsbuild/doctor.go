@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -18,6 +17,7 @@ import (
 	"nsbuild/internal/build"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/machine"
 	"nsbuild/internal/sandbox"
 )
 
@@ -63,7 +63,7 @@ func (a *app) doctor(ctx context.Context) error {
 	found := examineSandbox(ctx, state)
 	found = append(found, examineMemory("/proc/meminfo"), examineDisk("bases", state), examineDisk("cache", cache))
 	found = append(found, a.examineMirror(ctx, cache)...)
-	found = append(found, examineForeign("/proc/sys/fs/binfmt_misc"))
+	found = append(found, examineForeign(machine.Find))
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -227,15 +227,24 @@ func (a *app) examineMirror(ctx context.Context, cache string) []finding {
 	return out
 }
 
-// examineForeign looks for emulators that binfmt_misc starts; builds do not use them yet.
-func examineForeign(dir string) finding {
-	found, err := filepath.Glob(filepath.Join(dir, "qemu-*"))
-	if err != nil || len(found) == 0 {
-		return finding{note, "emulation", "none; programs of " + runtime.GOARCH + " only, which is what nsbuild builds", ""}
+// examineForeign asks for each architecture how its programs would run here.
+func examineForeign(find func(arch string) (machine.Way, error)) finding {
+	names := []string{machine.Native()}
+	var emulated []string
+	for _, arch := range machine.Known() {
+		way, err := find(arch)
+		switch {
+		case err != nil || arch == machine.Native():
+		case way.Emulated():
+			emulated = append(emulated, arch)
+		default:
+			names = append(names, arch)
+		}
 	}
-	var names []string
-	for _, f := range found {
-		names = append(names, strings.TrimPrefix(filepath.Base(f), "qemu-"))
+	f := finding{fine, "programs", "of " + strings.Join(names, ", "), ""}
+	if len(emulated) == 0 {
+		return finding{note, f.what, f.found + "; no emulator for others", "sudo apt-get install qemu-user-static"}
 	}
-	return finding{fine, "emulation", strings.Join(names, ", ") + " (builds do not use it yet)", ""}
+	f.found += "; with an emulator of " + strings.Join(emulated, ", ")
+	return f
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/machine"
 	"nsbuild/internal/testenv"
 )
 
@@ -57,14 +59,20 @@ func TestExamineDisk(t *testing.T) {
 }
 
 func TestExamineForeign(t *testing.T) {
-	dir := t.TempDir()
-	if got := examineForeign(dir); got.verdict != note {
+	none := func(string) (machine.Way, error) { return machine.Way{}, errors.New("no") }
+	if got := examineForeign(none); got.verdict != note || !strings.Contains(got.mend, "qemu") {
 		t.Errorf("%+v", got)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "qemu-aarch64"), nil, 0o644); err != nil {
-		t.Fatal(err)
+	some := func(arch string) (machine.Way, error) {
+		switch arch {
+		case "i386":
+			return machine.Way{Personality32: true}, nil
+		case "s390x":
+			return machine.Way{Registered: "/usr/bin/qemu-s390x-static"}, nil
+		}
+		return none(arch)
 	}
-	if got := examineForeign(dir); got.verdict != fine || !strings.HasPrefix(got.found, "aarch64") {
+	if got := examineForeign(some); got.verdict != fine || !strings.HasSuffix(got.found, ", i386; with an emulator of s390x") {
 		t.Errorf("%+v", got)
 	}
 }

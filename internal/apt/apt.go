@@ -58,6 +58,7 @@ type Apt struct {
 type Source struct {
 	Repo    archive.Repo
 	Release *archive.Release
+	Archs   []string // whose packages may be installed
 	Lists   []archive.ListFile
 }
 

@@ -7,11 +7,13 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
 	"nsbuild/internal/bootstrap/unpack"
+	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
 )
 
@@ -67,6 +69,9 @@ func (j *job) begin(phase string) {
 // choose reads the indices and chooses.
 func (j *job) choose(ctx context.Context) ([]*archive.Package, error) {
 	start := time.Now()
+	if err := j.checkArch(); err != nil {
+		return nil, err
+	}
 	u := universe{}
 	err := j.eachPackage(ctx, func(p *archive.Package) error {
 		return u.add(p.Package, newCandidate(p))
@@ -84,6 +89,31 @@ func (j *job) choose(ctx context.Context) ([]*archive.Package, error) {
 	}
 	j.phase("choose", start)
 	return packages, nil
+}
+
+// checkArch refuses an architecture that the suite says it does not have.
+func (j *job) checkArch() error {
+	has := map[string]bool{}
+	for _, r := range j.o.Releases {
+		archs := r.Architectures()
+		if len(archs) == 0 { // a flat repository need not say
+			return nil
+		}
+		for _, a := range archs {
+			has[a] = a != "all"
+		}
+	}
+	if has[j.o.Arch] || len(has) == 0 {
+		return nil
+	}
+	var names []string
+	for a, real := range has {
+		if real {
+			names = append(names, a)
+		}
+	}
+	slices.Sort(names)
+	return fault.New(fault.Usage, "it has "+strings.Join(names, ", ")+"; or name a mirror that has more with --mirror", "suite %s has no packages of architecture %s there", j.o.Suite.Name, j.o.Arch)
 }
 
 func (j *job) eachPackage(ctx context.Context, fn func(*archive.Package) error) error {

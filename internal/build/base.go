@@ -43,8 +43,11 @@ func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // CreateBase makes a base and returns the number of its generation.
 func (e *Env) CreateBase(ctx context.Context, o BaseOptions) (number int, err error) {
+	if o.Arch == "" {
+		o.Arch = Arch()
+	}
 	if o.Name == "" {
-		o.Name = o.Suite.Name
+		o.Name = BaseName(o.Suite.Name, o.Arch)
 	}
 	if !o.Replace {
 		if g, err := e.Store.Use(o.Name); err == nil {
@@ -65,7 +68,7 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 		return 0, err
 	}
 	// The holder comes first: without one a draft could not be deleted again.
-	h, err := e.hold(ctx, e.IDs, "")
+	h, err := e.holdFor(ctx, o.Arch, e.IDs, place{})
 	if err != nil {
 		return 0, err
 	}
@@ -107,7 +110,7 @@ func (e *Env) hintFull(err error) error {
 func (e *Env) discard(ctx context.Context, draft *base.Draft, ids sandbox.IDMap) error {
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
-	h, err := e.hold(ctx, ids, "")
+	h, err := e.hold(ctx, ids)
 	if err != nil {
 		return err
 	}
@@ -125,7 +128,7 @@ func (e *Env) sweepBases(ctx context.Context) error {
 	if err != nil || len(stale) == 0 {
 		return err
 	}
-	h, err := e.hold(ctx, e.IDs, "")
+	h, err := e.hold(ctx, e.IDs)
 	if err != nil {
 		return err
 	}
@@ -140,7 +143,7 @@ func (e *Env) sweepBases(ctx context.Context) error {
 
 // RemoveBase deletes a base.
 func (e *Env) RemoveBase(ctx context.Context, name string) error {
-	h, err := e.hold(ctx, e.IDs, "")
+	h, err := e.hold(ctx, e.IDs)
 	if err != nil {
 		return err
 	}
@@ -148,14 +151,20 @@ func (e *Env) RemoveBase(ctx context.Context, name string) error {
 	return e.Store.Remove(ctx, name, h)
 }
 
-// useBase takes the suite's base into use; a missing one is made, and one whose suite has newer packages is updated first.
-func (e *Env) useBase(ctx context.Context, name string, suite archive.Suite, mirror string) (*base.Generation, []*archive.Release, error) {
-	g, err := e.Store.Use(name)
+// useBase takes a base into use, by its name; a missing one is made as the options say, and one whose suite has newer packages is updated first.
+func (e *Env) useBase(ctx context.Context, o BaseOptions) (*base.Generation, []*archive.Release, error) {
+	if o.Arch == "" {
+		o.Arch = Arch()
+	}
+	if o.Name == "" {
+		o.Name = BaseName(o.Suite.Name, o.Arch)
+	}
+	g, err := e.Store.Use(o.Name)
 	if errors.Is(err, base.ErrNone) {
-		if _, err = e.makeBase(ctx, BaseOptions{Name: name, Suite: suite, Arch: Arch(), Mirror: mirror}); err != nil {
+		if _, err = e.makeBase(ctx, o); err != nil {
 			return nil, nil, err
 		}
-		g, err = e.Store.Use(name)
+		g, err = e.Store.Use(o.Name)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -256,7 +265,7 @@ func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archi
 
 // upgrade makes a generation with what the suite has newer, and tells how many packages that were. Whether there are any is found out in a throwaway layer.
 func (e *Env) upgrade(ctx context.Context, g *base.Generation, releases []*archive.Release) (int, error) {
-	h, err := e.hold(ctx, g.Manifest.IDs, "")
+	h, err := e.holdFor(ctx, g.Manifest.Arch, g.Manifest.IDs, place{})
 	if err != nil {
 		return 0, err
 	}
@@ -328,9 +337,6 @@ func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Gener
 func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o BaseOptions) (*base.Manifest, error) {
 	if o.Bootstrapper == "" {
 		o.Bootstrapper = bootstrap.Native
-	}
-	if o.Arch == "" {
-		o.Arch = Arch()
 	}
 	if o.Variant == "" {
 		o.Variant = bootstrap.VariantBuildd

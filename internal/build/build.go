@@ -187,7 +187,7 @@ func (b *builder) hold(ctx context.Context, choose func(*builder) (place, error)
 	if b.place, err = choose(b); err != nil {
 		return err
 	}
-	if b.holder, err = b.env.holdAt(ctx, b.base.Manifest.IDs, b.place); err != nil {
+	if b.holder, err = b.env.holdFor(ctx, b.base.Manifest.Arch, b.base.Manifest.IDs, b.place); err != nil {
 		return err
 	}
 	b.result.Isolation.Scratch = string(b.holder.Scratch())
@@ -241,12 +241,11 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	if err := b.chooseSuite(); err != nil {
 		return nil, err
 	}
-	name := o.Base
-	if name == "" {
-		name = b.suite.Name
-	}
-	if b.base, b.releases, err = e.useBase(ctx, name, b.suite, o.Mirror); err != nil {
+	if b.base, b.releases, err = e.useBase(ctx, BaseOptions{Name: o.Base, Suite: b.suite, Arch: b.arch, Mirror: o.Mirror}); err != nil {
 		return nil, err
+	}
+	if got := b.base.Manifest.Arch; got != b.arch {
+		return nil, fault.New(fault.Usage, "name a base of that architecture with --base", "base %s is for %s, the build for %s", b.base.Name, got, b.arch)
 	}
 	b.lowers = []sandbox.Lower{{Path: b.base.Tree()}}
 	if err := b.fetchSource(ctx); err != nil {

@@ -206,7 +206,7 @@ func fill(jail *sandbox.Jail, to string, mode os.FileMode, write func(io.Writer)
 // unpack opens the jail that builds, brings the verified source into it, and unpacks it there: its tarballs are hostile.
 func (b *builder) unpack(ctx context.Context) (err error) {
 	b.watch.begin()
-	if b.jail, err = b.holder.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Hostname: buildHost, Personality32: dsc.Is32Bit(b.arch)}); err != nil {
+	if b.jail, err = b.holder.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Hostname: buildHost}); err != nil {
 		return err
 	}
 	for _, note := range b.jail.Notes {

@@ -22,14 +22,14 @@ import (
 const dummyName = "sbuild-build-depends-main-dummy"
 
 // aptSources has the lists of suites in the cache, for a jail's apt.
-func (e *Env) aptSources(ctx context.Context, releases []*archive.Release, arch string) ([]apt.Source, error) {
+func (e *Env) aptSources(ctx context.Context, releases []*archive.Release, archs ...string) ([]apt.Source, error) {
 	var sources []apt.Source
 	for _, r := range releases {
-		lists, err := e.Client.AptLists(ctx, r, r.Repo().Components, []string{arch}, "")
+		lists, err := e.Client.AptLists(ctx, r, r.Repo().Components, archs, "")
 		if err != nil {
 			return nil, err
 		}
-		sources = append(sources, apt.Source{Repo: r.Repo(), Release: r, Lists: lists})
+		sources = append(sources, apt.Source{Repo: r.Repo(), Release: r, Archs: archs, Lists: lists})
 	}
 	return sources, nil
 }
@@ -81,15 +81,17 @@ func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wa
 			if len(missing) == 0 {
 				return found, nil
 			}
-			err := e.Client.Packages(ctx, s.Release, component, Arch(), func(p *archive.Package) error {
-				if w, ok := missing[p.URL()]; ok && w.Size == p.Size {
-					found[w.URL] = p
-					delete(missing, w.URL)
+			for _, arch := range s.Archs {
+				err := e.Client.Packages(ctx, s.Release, component, arch, func(p *archive.Package) error {
+					if w, ok := missing[p.URL()]; ok && w.Size == p.Size {
+						found[w.URL] = p
+						delete(missing, w.URL)
+					}
+					return nil
+				})
+				if err != nil && !errors.Is(err, archive.ErrNoIndex) { // apt found it elsewhere, or it is named below
+					return nil, err
 				}
-				return nil
-			})
-			if err != nil {
-				return nil, err
 			}
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"nsbuild/internal/base"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/layer"
+	"nsbuild/internal/machine"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/sandbox"
 )
@@ -45,23 +46,18 @@ type Env struct {
 	memory  memory // for the tmpfs of builds
 }
 
-// hold starts a holder for trees of the given ids.
-func (e *Env) hold(ctx context.Context, ids sandbox.IDMap, scratchDir string) (*sandbox.Holder, error) {
-	return e.holdAt(ctx, ids, place{dir: scratchDir})
+// hold starts a holder for trees of the given ids, in which nothing of theirs is run.
+func (e *Env) hold(ctx context.Context, ids sandbox.IDMap) (*sandbox.Holder, error) {
+	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: e.scratch.own})
 }
 
-// holdAt starts a holder whose upper directories are in a certain place.
-func (e *Env) holdAt(ctx context.Context, ids sandbox.IDMap, p place) (*sandbox.Holder, error) {
-	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, ScratchDir: p.dir, ScratchSize: p.limit, FallbackDir: e.scratch.own})
-}
-
-// Arch is the machine's own architecture, by Debian's name.
-func Arch() string {
-	names := map[string]string{"386": "i386", "arm": "armhf", "ppc64le": "ppc64el", "mips64le": "mips64el"}
-	if name, ok := names[runtime.GOARCH]; ok {
-		return name
+// holdFor starts a holder in which programs of an architecture run, for trees of the given ids, with upper directories in a certain place.
+func (e *Env) holdFor(ctx context.Context, arch string, ids sandbox.IDMap, p place) (*sandbox.Holder, error) {
+	spec := sandbox.HolderSpec{IDs: ids, ScratchDir: p.dir, ScratchSize: p.limit, FallbackDir: e.scratch.own}
+	if err := machine.Prepare(&spec, arch); err != nil {
+		return nil, err
 	}
-	return runtime.GOARCH
+	return sandbox.Start(ctx, spec)
 }
 
 // jobs is how many processes a build may use: one per processor, but no more than memory feeds at one GiB each.

@@ -96,7 +96,7 @@ func (b *builder) keepLayer(ctx context.Context, jail int, request, key string, 
 func (b *builder) discardLayer(ctx context.Context, d *layer.Draft) error {
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
-	h, err := b.env.hold(ctx, b.base.Manifest.IDs, "")
+	h, err := b.env.hold(ctx, b.base.Manifest.IDs)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (e *Env) TrimLayers(ctx context.Context, limit int64) error {
 	dirs, release, err := e.Layers.Excess(limit)
 	if err == nil && len(dirs) > 0 {
 		var h *sandbox.Holder
-		if h, err = e.hold(ctx, e.IDs, ""); err == nil {
+		if h, err = e.hold(ctx, e.IDs); err == nil {
 			for _, dir := range dirs {
 				err = errors.Join(err, h.RemoveTree(ctx, dir))
 			}

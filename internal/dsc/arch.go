@@ -90,9 +90,3 @@ func MatchArch(arch, pattern string) bool {
 	}
 	return true
 }
-
-// is32 lists the 32-bit CPUs for which a 64-bit kernel offers a personality.
-var is32 = map[string]bool{"i386": true, "armel": true, "armhf": true, "powerpc": true, "mips": true, "mipsel": true, "s390": true, "sparc": true, "hppa": true}
-
-// Is32Bit tells whether programs of an architecture expect to be run under the linux32 personality.
-func Is32Bit(arch string) bool { return is32[arch] }

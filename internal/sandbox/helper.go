@@ -123,6 +123,11 @@ func enterJail(spec *Spec, root string, join bool) (notes []string, err error) {
 	if _, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0); err != nil && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
 		return nil, sysErr("keyctl", "joining a new session keyring", err)
 	}
+	if spec.Personality32 {
+		if err := setPersonality32(); err != nil {
+			return nil, err
+		}
+	}
 	if err := limits(); err != nil {
 		return nil, err
 	}
@@ -136,6 +141,15 @@ func hostSys(root string) error {
 		return err
 	}
 	return setAttr(unix.AT_FDCWD, target, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, true)
+}
+
+// setPersonality32 makes uname(2) tell of a 32-bit machine (PER_LINUX32 in personality(2)). Like all of a personality it is inherited.
+func setPersonality32() error {
+	const perLinux32 = 0x0008
+	if _, _, errno := unix.RawSyscall(unix.SYS_PERSONALITY, perLinux32, 0, 0); int(errno) != 0 {
+		return sysErr("personality", "PER_LINUX32", errno)
+	}
+	return nil
 }
 
 // limits sets what every command starts with. A huge soft RLIMIT_NOFILE makes programs crawl that close all descriptors one by one (fakeroot does).

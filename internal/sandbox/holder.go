@@ -22,8 +22,11 @@ import (
 // Holder is a running PID 1 and its namespaces. Its methods may be called concurrently.
 type Holder struct {
 	*link
-	ids      IDMap
-	scratch  Scratch
+	ids     IDMap
+	scratch Scratch
+	// personality32 holds for every jail.
+	personality32 bool
+
 	pid      int
 	done     chan struct{} // closed when PID 1 has been reaped
 	closeOne sync.Once
@@ -127,9 +130,9 @@ func (h *Holder) setup(spec HolderSpec) error {
 		return fmt.Errorf("setting up the sandbox: PID 1 ended: %w", err)
 	}
 	if answer.Err != nil {
-		return fmt.Errorf("setting up the sandbox: %w", answer.Err.error())
+		return explainSetup(fmt.Errorf("setting up the sandbox: %w", answer.Err.error()))
 	}
-	h.scratch = answer.Scratch
+	h.scratch, h.personality32 = answer.Scratch, spec.Personality32
 	return nil
 }
 

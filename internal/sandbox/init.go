@@ -24,6 +24,8 @@ type pid1 struct {
 	caps []uintptr
 	self *self
 	null *os.File
+	// emulators is the binfmt_misc that has them; it ends with us.
+	emulators *os.File
 
 	scratch string // where upper directories are made
 	kind    Scratch
@@ -206,6 +208,11 @@ func (p *pid1) setup(m *message) error {
 	}
 	if p.self, err = prepareSelf(m.Path); err != nil {
 		return err
+	}
+	if m.Holder.Emulator != nil {
+		if p.emulators, err = registerEmulator(m.Holder.Emulator); err != nil {
+			return err
+		}
 	}
 	return p.openScratch(m.Holder)
 }

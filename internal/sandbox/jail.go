@@ -32,6 +32,7 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 	if spec.Network == "" {
 		spec.Network = NetworkNone
 	}
+	spec.Personality32 = spec.Personality32 || h.personality32
 	var err error
 	if spec.Root.Dir != "" {
 		if spec.Root.Dir, err = resolve(spec.Root.Dir); err != nil {

@@ -29,6 +29,10 @@ type HolderSpec struct {
 	FallbackDir string
 	// Copy makes each throwaway root a copy on the tmpfs. It is also what is done where the kernel has no overlays for us at all.
 	Copy bool
+	// Emulator, when set, runs the programs of another architecture in all jails of the holder.
+	Emulator *Emulator `json:",omitempty"`
+	// Personality32 is Spec.Personality32 for all jails of the holder.
+	Personality32 bool `json:",omitempty"`
 }
 
 // Scratch is where throwaway roots keep what is written to them.

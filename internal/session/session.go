@@ -21,6 +21,7 @@ import (
 	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
+	"nsbuild/internal/machine"
 	"nsbuild/internal/sandbox"
 )
 
@@ -58,6 +59,8 @@ type Options struct {
 	IDs      func() (sandbox.IDMap, error) // of a Root
 	Fallback string                        // where throwaway layers are kept when they cannot be on a tmpfs
 	Log      logrus.FieldLogger
+
+	arch string // of the base, once it is known
 }
 
 // Strays says what to do about processes that a command leaves behind. The kernel ends them in any case.
@@ -120,7 +123,13 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	if o.Network == sandbox.NetworkHost && o.throwaway() && !o.ReadOnly {
 		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: "/etc/resolv.conf", Target: "/etc/resolv.conf", ReadOnly: true, Mkdir: true})
 	}
-	if r.holder, err = sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: o.Fallback}); err != nil {
+	holder := sandbox.HolderSpec{IDs: ids, FallbackDir: o.Fallback}
+	if o.arch != "" {
+		if err := machine.Prepare(&holder, o.arch); err != nil {
+			return nil, err
+		}
+	}
+	if r.holder, err = sandbox.Start(ctx, holder); err != nil {
 		return nil, err
 	}
 	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
@@ -168,6 +177,7 @@ func (o *Options) chooseRoot(spec *sandbox.Spec) (sandbox.IDMap, func() error, e
 	if err != nil {
 		return sandbox.IDMap{}, nil, err
 	}
+	o.arch = g.Manifest.Arch
 	spec.Root.Lowers = []sandbox.Lower{{Path: g.Tree()}}
 	if spec.Hostname == "" {
 		spec.Hostname = hostnameOf(g.Name)
