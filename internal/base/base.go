@@ -19,7 +19,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,11 +82,10 @@ func Open(state string) (*Store, error) {
 // Dir is where the bases are.
 func (s *Store) Dir() string { return s.dir }
 
-var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$`)
-
 // CheckName tells whether name can name a base.
 func CheckName(name string) error {
-	if !validName.MatchString(name) {
+	const alphanumeric, longest = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 100
+	if name == "" || len(name) > longest || !strings.Contains(alphanumeric, name[:1]) || strings.Trim(name, alphanumeric+"._+-") != "" {
 		return fault.New(fault.Usage, "use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit", "%q cannot be the name of a base", name)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"nsbuild/internal/base"
@@ -265,7 +266,9 @@ type teeCloser struct {
 func (t *teeCloser) Close() error { return errors.Join(t.in.Close(), t.out.Close()) }
 
 // toolchain are the packages that a log names first.
-var toolchain = regexp.MustCompile(`^(binutils|dpkg-dev|g\+\+-[0-9.]+|gcc-[0-9.]+|libc6(\.1)?-dev|libstdc\+\+-?[0-9.]+-dev|libstdc\+\+6|linux-libc-dev)$`)
+var toolchain = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(binutils|dpkg-dev|g\+\+-[0-9.]+|gcc-[0-9.]+|libc6(\.1)?-dev|libstdc\+\+-?[0-9.]+-dev|libstdc\+\+6|linux-libc-dev)$`)
+})
 
 // describeEnvironment writes what the build is done with.
 func (b *builder) describeEnvironment() error {
@@ -277,7 +280,7 @@ func (b *builder) describeEnvironment() error {
 	var tools, all []string
 	for _, p := range packages {
 		text := p.Name + "_" + p.Version
-		if toolchain.MatchString(p.Name) {
+		if toolchain().MatchString(p.Name) {
 			tools = append(tools, text)
 		}
 		all = append(all, text)

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Cause is a probable reason of a failure.
@@ -36,8 +37,13 @@ type rule struct {
 	kind string
 	rank int      // a higher one is the more probable cause when several are found
 	has  []string // one of them is in the line, before the expression is tried: most lines match nothing, and must cost little
-	re   *regexp.Regexp
+	re   func() *regexp.Regexp
 	text string // may use the expression's groups as $1, $2
+}
+
+// pattern compiles an expression when it is first tried: every start of the program pays for what its packages make before main.
+func pattern(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
 }
 
 // rules is the table of known causes. What is said of the machine ranks before what is said of the package: a full disk breaks everything after it. Tests come last: a suite prints
@@ -45,39 +51,39 @@ type rule struct {
 var rules = []rule{
 	{KindDiskFull, 100, []string{"No space left on device", "Disk quota exceeded"}, nil, "the disk is full: give the build more space (--scratch disk), or free some"},
 	{KindMemory, 95, []string{"Killed", "memory exhausted", "Cannot allocate memory", "out of memory", "Out of memory", "bad_alloc", "JavaScript heap"},
-		regexp.MustCompile(`fatal error: Killed signal terminated program (\S+)|virtual memory exhausted|[Cc]annot allocate memory|std::bad_alloc|\b[Oo]ut of memory\b|Killed$`),
+		pattern(`fatal error: Killed signal terminated program (\S+)|virtual memory exhausted|[Cc]annot allocate memory|std::bad_alloc|\b[Oo]ut of memory\b|Killed$`),
 		"memory ran out: build with fewer jobs (-j), or give the build more memory"},
 	{KindUnsatisfied, 90, []string{"unmet dependencies", "but it is not installable", "but it is not going to be installed", "Unable to satisfy"}, nil, "the build dependencies cannot be satisfied"},
-	{KindPatch, 85, []string{"FAILED -- saving rejects", "Hunk #"}, regexp.MustCompile(`saving rejects|^Hunk #\d+ FAILED`), "a patch does not apply"},
-	{KindSource, 84, []string{"dpkg-source: error"}, regexp.MustCompile(`^dpkg-source: error: (.+)$`), "dpkg-source failed: $1"},
-	{KindHeader, 80, []string{"No such file or directory"}, regexp.MustCompile(`(?:fatal )?error: ([^ :]+\.(?:h|hh|hpp|hxx|inc|ipp)): No such file or directory`),
+	{KindPatch, 85, []string{"FAILED -- saving rejects", "Hunk #"}, pattern(`saving rejects|^Hunk #\d+ FAILED`), "a patch does not apply"},
+	{KindSource, 84, []string{"dpkg-source: error"}, pattern(`^dpkg-source: error: (.+)$`), "dpkg-source failed: $1"},
+	{KindHeader, 80, []string{"No such file or directory"}, pattern(`(?:fatal )?error: ([^ :]+\.(?:h|hh|hpp|hxx|inc|ipp)): No such file or directory`),
 		"the header $1 is missing: a build dependency may be"},
-	{KindHeader, 80, []string{"file not found"}, regexp.MustCompile(`fatal error: '([^']+)' file not found`), "the header $1 is missing: a build dependency may be"},
-	{KindDependency, 78, []string{"ModuleNotFoundError", "ImportError", "No module named"}, regexp.MustCompile(`No module named '?([A-Za-z0-9_.]+)'?`), "the Python module $1 is missing: a build dependency may be"},
-	{KindDependency, 78, []string{"Can't locate"}, regexp.MustCompile(`Can't locate (\S+\.pm) in @INC`), "the Perl module $1 is missing: a build dependency may be"},
-	{KindDependency, 78, []string{"No package '", "Package '", "was not found in the pkg-config"}, regexp.MustCompile(`(?:No package '([^']+)' found|Package '?([^' ,]+)'?,? (?:required by|was not found))`), "pkg-config does not know $1$2: a build dependency may be missing"},
+	{KindHeader, 80, []string{"file not found"}, pattern(`fatal error: '([^']+)' file not found`), "the header $1 is missing: a build dependency may be"},
+	{KindDependency, 78, []string{"ModuleNotFoundError", "ImportError", "No module named"}, pattern(`No module named '?([A-Za-z0-9_.]+)'?`), "the Python module $1 is missing: a build dependency may be"},
+	{KindDependency, 78, []string{"Can't locate"}, pattern(`Can't locate (\S+\.pm) in @INC`), "the Perl module $1 is missing: a build dependency may be"},
+	{KindDependency, 78, []string{"No package '", "Package '", "was not found in the pkg-config"}, pattern(`(?:No package '([^']+)' found|Package '?([^' ,]+)'?,? (?:required by|was not found))`), "pkg-config does not know $1$2: a build dependency may be missing"},
 	// "-- Could NOT find" is what CMake says of what is optional.
-	{KindDependency, 77, []string{"Could NOT find"}, regexp.MustCompile(`^(?:CMake Error: |  )Could NOT find (\S+)`), "CMake does not find $1: a build dependency may be missing"},
-	{KindDependency, 68, []string{"Could not find a package configuration file"}, regexp.MustCompile(`package configuration file provided by "([^"]+)"`),
+	{KindDependency, 77, []string{"Could NOT find"}, pattern(`^(?:CMake Error: |  )Could NOT find (\S+)`), "CMake does not find $1: a build dependency may be missing"},
+	{KindDependency, 68, []string{"Could not find a package configuration file"}, pattern(`package configuration file provided by "([^"]+)"`),
 		"CMake does not find $1: a build dependency may be missing"},
-	{KindDependency, 77, []string{"cannot find package", "no required module provides"}, regexp.MustCompile(`(?:cannot find package "([^"]+)"|no required module provides package (\S+))`), "the Go package $1$2 is missing: a build dependency may be"},
-	{KindDependency, 77, []string{"Cannot find module"}, regexp.MustCompile(`Cannot find module '([^']+)'`), "the Node module $1 is missing: a build dependency may be"},
-	{KindDependency, 77, []string{"Unmet build dependencies"}, regexp.MustCompile(`Unmet build dependencies: (.+)$`), "build dependencies are not installed: $1"},
-	{KindDependency, 76, []string{"not found"}, regexp.MustCompile(`(?:/bin/sh: \d+: |bash: (?:line \d+: )?|make(?:\[\d+\])?: )([A-Za-z0-9_.+/-]+): (?:command )?not found$`), "the command $1 is missing: a build dependency may be"},
-	{KindDependency, 76, []string{"No such file or directory"}, regexp.MustCompile(`^make(?:\[\d+\])?: ([A-Za-z0-9_.+-]+): No such file or directory$`), "the command $1 is missing: a build dependency may be"},
-	{KindDependency, 74, []string{"configure: error: "}, regexp.MustCompile(`configure: error: (.+)$`), "configure gave up: $1"},
-	{KindInstallFile, 75, []string{"Cannot find (any matches for)", "missing files, aborting"}, regexp.MustCompile(`Cannot find \(any matches for\) "([^"]+)"`),
+	{KindDependency, 77, []string{"cannot find package", "no required module provides"}, pattern(`(?:cannot find package "([^"]+)"|no required module provides package (\S+))`), "the Go package $1$2 is missing: a build dependency may be"},
+	{KindDependency, 77, []string{"Cannot find module"}, pattern(`Cannot find module '([^']+)'`), "the Node module $1 is missing: a build dependency may be"},
+	{KindDependency, 77, []string{"Unmet build dependencies"}, pattern(`Unmet build dependencies: (.+)$`), "build dependencies are not installed: $1"},
+	{KindDependency, 76, []string{"not found"}, pattern(`(?:/bin/sh: \d+: |bash: (?:line \d+: )?|make(?:\[\d+\])?: )([A-Za-z0-9_.+/-]+): (?:command )?not found$`), "the command $1 is missing: a build dependency may be"},
+	{KindDependency, 76, []string{"No such file or directory"}, pattern(`^make(?:\[\d+\])?: ([A-Za-z0-9_.+-]+): No such file or directory$`), "the command $1 is missing: a build dependency may be"},
+	{KindDependency, 74, []string{"configure: error: "}, pattern(`configure: error: (.+)$`), "configure gave up: $1"},
+	{KindInstallFile, 75, []string{"Cannot find (any matches for)", "missing files, aborting"}, pattern(`Cannot find \(any matches for\) "([^"]+)"`),
 		"a file that debian/*.install names was not built: $1"},
 	{KindInstallFile, 73, []string{"missing files, aborting"}, nil, "a file that debian/*.install names was not built"},
-	{KindNotInstalled, 72, []string{"but is not installed to anywhere"}, regexp.MustCompile(`dh_missing: (?:warning|error): (\S+) exists in`), "$1 is built, but in no package (dh_missing)"},
-	{KindCompile, 70, []string{"error: ", "error["}, regexp.MustCompile(`^\S[^:]*:\d+(?::\d+)?: (?:fatal )?error: (.+)$|^error(?:\[E\d+\])?: (.+)$`), "a compile error: $1$2"},
-	{KindCompile, 70, []string{"error: "}, regexp.MustCompile(`^\S+\.java:\d+: error: (.+)$`), "a compile error: $1"},
-	{KindLink, 69, []string{"undefined reference to"}, regexp.MustCompile("undefined reference to [`'‘]([^'’]+)['’]"), "the linker misses $1"},
-	{KindLink, 69, []string{"cannot find -l", "unable to find library"}, regexp.MustCompile(`(?:cannot find -l|unable to find library -l)(\S+?):?(?: .*)?$`), "the library $1 is missing: a build dependency may be"},
+	{KindNotInstalled, 72, []string{"but is not installed to anywhere"}, pattern(`dh_missing: (?:warning|error): (\S+) exists in`), "$1 is built, but in no package (dh_missing)"},
+	{KindCompile, 70, []string{"error: ", "error["}, pattern(`^\S[^:]*:\d+(?::\d+)?: (?:fatal )?error: (.+)$|^error(?:\[E\d+\])?: (.+)$`), "a compile error: $1$2"},
+	{KindCompile, 70, []string{"error: "}, pattern(`^\S+\.java:\d+: error: (.+)$`), "a compile error: $1"},
+	{KindLink, 69, []string{"undefined reference to"}, pattern("undefined reference to [`'‘]([^'’]+)['’]"), "the linker misses $1"},
+	{KindLink, 69, []string{"cannot find -l", "unable to find library"}, pattern(`(?:cannot find -l|unable to find library -l)(\S+?):?(?: .*)?$`), "the library $1 is missing: a build dependency may be"},
 	{KindNetwork, 60, []string{"resolve host", "name resolution", "getaddrinfo", "etwork is unreachable", "Name or service not known", "dial tcp", "Failed to establish a new connection", "Could not connect", "nodename nor servname"},
-		regexp.MustCompile(`(?i)(?:could not|couldn't|unable to|cannot) resolve|name resolution|getaddrinfo|network is unreachable|name or service not known|dial tcp|establish a new connection|could not connect|servname`),
+		pattern(`(?i)(?:could not|couldn't|unable to|cannot) resolve|name resolution|getaddrinfo|network is unreachable|name or service not known|dial tcp|establish a new connection|could not connect|servname`),
 		"something tried to use the network, which a build has not"},
-	{KindTest, 50, []string{"dh_auto_test: error", "tests failed", "test failed", "Failed test", "failed", "FAIL"}, regexp.MustCompile(
+	{KindTest, 50, []string{"dh_auto_test: error", "tests failed", "test failed", "Failed test", "failed", "FAIL"}, pattern(
 		`dh_auto_test: error|\b[1-9]\d* tests? failed\b|^=+ (?:.*\D)?[1-9]\d* failed|^FAILED \(|^# (?:FAIL|ERROR): +[1-9]|^FAIL: \S|^\s*--- FAIL: \S|^\s*(?:Failed tests?|test failed)`), "tests fail"},
 }
 
@@ -105,11 +111,12 @@ func (e *Explainer) Line(section string, line Line) {
 		}
 		text := r.text
 		if r.re != nil {
-			m := r.re.FindStringSubmatchIndex(line.Text)
+			re := r.re()
+			m := re.FindStringSubmatchIndex(line.Text)
 			if m == nil {
 				continue
 			}
-			text = string(r.re.ExpandString(nil, r.text, line.Text, m))
+			text = string(re.ExpandString(nil, r.text, line.Text, m))
 		}
 		// The first line of each kind counts: what follows a first error is often its consequence.
 		e.found[i] = Cause{Kind: r.kind, Line: line, Text: VisibleString(text)}

@@ -20,7 +20,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -65,7 +64,8 @@ func Key(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-var validKey = regexp.MustCompile(`^[0-9a-f]{64}$`)
+// validKey tells whether key is one, a SHA-256 in hexadecimal.
+func validKey(key string) bool { return len(key) == 64 && strings.Trim(key, "0123456789abcdef") == "" }
 
 // Layer is a layer in use: it stays while it is not closed.
 type Layer struct {
@@ -95,7 +95,7 @@ func (s *Store) Request(request string) (*Layer, error) {
 
 // Use takes a layer into use; nil when there is none of this key.
 func (s *Store) Use(key string) (*Layer, error) {
-	if !validKey.MatchString(key) {
+	if !validKey(key) {
 		return nil, nil // a file that a full disk cut short
 	}
 	l := &Layer{Key: key, dir: filepath.Join(s.dir, key)}
@@ -227,7 +227,7 @@ func (s *Store) List() ([]Info, error) {
 	}
 	var out []Info
 	for _, e := range entries {
-		if !validKey.MatchString(e.Name()) {
+		if !validKey(e.Name()) {
 			continue
 		}
 		info := Info{Key: e.Name()}
