@@ -160,10 +160,15 @@ func newShell(a *app) *cobra.Command {
 	return c
 }
 
-func (a *app) run(ctx context.Context, o *runOptions) error {
+func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 	if err := o.resolve(); err != nil {
 		return err
 	}
+	// It starts while we find out what it is to do.
+	if o.Begun, err = sandbox.Begin(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.Begun.Cancel()) }()
 	env, err := a.openLocal(ctx)
 	if err != nil {
 		return err

@@ -48,12 +48,12 @@ type Env struct {
 
 // hold starts a holder for trees of the given ids, in which nothing of theirs is run.
 func (e *Env) hold(ctx context.Context, ids sandbox.IDMap) (*sandbox.Holder, error) {
-	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: e.scratch.own})
+	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: e.scratch.own, Memory: filepath.Join(e.StateDir, "kernel.json")})
 }
 
 // holdFor starts a holder in which programs of an architecture run, for trees of the given ids, with upper directories in a certain place.
 func (e *Env) holdFor(ctx context.Context, arch string, ids sandbox.IDMap, p place) (*sandbox.Holder, error) {
-	spec := sandbox.HolderSpec{IDs: ids, ScratchDir: p.dir, ScratchSize: p.limit, FallbackDir: e.scratch.own}
+	spec := sandbox.HolderSpec{IDs: ids, ScratchDir: p.dir, ScratchSize: p.limit, FallbackDir: e.scratch.own, Memory: filepath.Join(e.StateDir, "kernel.json")}
 	if err := machine.Prepare(&spec, arch); err != nil {
 		return nil, err
 	}

@@ -29,16 +29,41 @@ func (e *Env) OpenScratch(ctx context.Context) error {
 	if err := e.sweepScratch(ctx, root); err != nil {
 		return err
 	}
-	own, err := os.MkdirTemp(root, "run-")
-	if err != nil {
-		return err
+	for {
+		own, err := os.MkdirTemp(root, "run-")
+		if err != nil {
+			return err
+		}
+		lock, err := lockDir(own)
+		if err != nil {
+			return err
+		}
+		if lock != nil {
+			e.scratch = scratch{root: root, own: own, lock: lock}
+			return nil
+		}
 	}
-	lock, err := os.Open(own)
-	if err != nil {
-		return err
+}
+
+// lockDir locks a new directory. It returns nil when another process, which sweeps, was faster and has deleted it.
+func lockDir(dir string) (*os.File, error) {
+	lock, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	e.scratch = scratch{root: root, own: own, lock: lock}
-	return unix.Flock(int(lock.Fd()), unix.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX)
+	if err == nil {
+		if _, err = os.Lstat(dir); err == nil {
+			return lock, nil
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return nil, errors.Join(err, lock.Close())
 }
 
 // sweepScratch deletes the directories whose process is gone. Most are empty; trees of mapped ids in them need a holder.

@@ -29,11 +29,24 @@ type Holder struct {
 
 	pid      int
 	done     chan struct{} // closed when PID 1 has been reaped
+	notes    []string      // for the first jail's
 	closeOne sync.Once
 }
 
 // Start makes the outer namespaces and PID 1. The holder ends with Close, with ctx, and with the death of the calling process, however it dies.
 func Start(ctx context.Context, spec HolderSpec) (*Holder, error) {
+	b, err := Begin()
+	if err != nil {
+		return nil, err
+	}
+	return b.Start(ctx, spec)
+}
+
+// Beginning is a PID 1 that is starting and does not know yet what for: a caller that must first find out what it wants need not wait for it afterwards.
+type Beginning struct{ h *Holder }
+
+// Begin makes the namespaces and PID 1, which waits. Either Start or Cancel follows.
+func Begin() (*Beginning, error) {
 	ours, theirs, err := socketpair()
 	if err != nil {
 		return nil, err
@@ -43,7 +56,7 @@ func Start(ctx context.Context, spec HolderSpec) (*Holder, error) {
 		theirs.Close()
 		return nil, err
 	}
-	h := &Holder{link: newLink(c), ids: spec.IDs, done: make(chan struct{})}
+	h := &Holder{link: newLink(c), done: make(chan struct{})}
 	started := make(chan error)
 	go h.supervise(theirs, started)
 	err = <-started
@@ -52,6 +65,25 @@ func Start(ctx context.Context, spec HolderSpec) (*Holder, error) {
 		c.close()
 		return nil, err
 	}
+	return &Beginning{h}, nil
+}
+
+// Cancel ends a PID 1 that is not needed. It may be called after Start, whose holder it leaves alone.
+func (b *Beginning) Cancel() error {
+	if b.h == nil {
+		return nil
+	}
+	return b.h.Close()
+}
+
+// Start is Start in the namespaces that Begin made. It can be called once.
+func (b *Beginning) Start(ctx context.Context, spec HolderSpec) (*Holder, error) {
+	h := b.h
+	if h == nil {
+		return nil, errors.New("this sandbox was started already")
+	}
+	b.h = nil
+	h.ids = spec.IDs
 	if err := h.setup(spec); err != nil {
 		h.Close()
 		return nil, err
@@ -77,7 +109,7 @@ func (h *Holder) supervise(socket *os.File, started chan<- error) {
 	}
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{initName}, &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   []string{},
+		Env:   quickStart,
 		Files: []uintptr{null.Fd(), null.Fd(), os.Stderr.Fd(), socket.Fd()},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS,
@@ -103,24 +135,12 @@ func (h *Holder) supervise(socket *os.File, started chan<- error) {
 
 // setup gives PID 1 its ids and its specification.
 func (h *Holder) setup(spec HolderSpec) error {
-	hello, _, err := h.conn.recv()
-	if err != nil || hello.Op != opHello {
-		return fmt.Errorf("starting PID 1 of the sandbox: it did not answer: %w", errors.Join(err, ErrClosed))
-	}
-	if err := h.mapIDs(); err != nil {
+	// At once: newuidmap and newgidmap do their work while PID 1 is starting.
+	mapped := make(chan error, 1)
+	go func() { mapped <- h.mapIDs() }()
+	exe, current, err := h.prepare(&spec)
+	if err = errors.Join(err, <-mapped); err != nil {
 		return err
-	}
-	for _, path := range []*string{&spec.ScratchDir, &spec.FallbackDir} {
-		if *path == "" {
-			continue
-		}
-		if *path, err = resolve(*path); err != nil {
-			return err
-		}
-	}
-	exe, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("finding this program: %w", err)
 	}
 	if err := h.conn.send(&message{Op: opSetup, Holder: &spec, Path: exe}); err != nil {
 		return fmt.Errorf("setting up the sandbox: %w", err)
@@ -133,7 +153,37 @@ func (h *Holder) setup(spec HolderSpec) error {
 		return explainSetup(fmt.Errorf("setting up the sandbox: %w", answer.Err.error()))
 	}
 	h.scratch, h.personality32 = answer.Scratch, spec.Personality32
+	if len(answer.Found) > 0 && spec.Memory != "" {
+		if err := remember(spec.Memory, current, spec.Known, answer.Found); err != nil {
+			h.notes = append(h.notes, fmt.Sprintf("what overlays can do here is tried again at each start, for it cannot be remembered: %v", err))
+		}
+	}
 	return nil
+}
+
+// prepare resolves the host paths of a specification and fills in what is remembered.
+func (h *Holder) prepare(spec *HolderSpec) (exe string, current memory, err error) {
+	for _, path := range []*string{&spec.ScratchDir, &spec.FallbackDir} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = resolve(*path); err != nil {
+			return "", current, err
+		}
+	}
+	if exe, err = os.Executable(); err != nil {
+		return "", current, fmt.Errorf("finding this program: %w", err)
+	}
+	if spec.Memory == "" {
+		return exe, current, nil
+	}
+	if current, err = now("/proc/self/exe"); err == nil {
+		spec.Known, err = recall(spec.Memory, current)
+	}
+	if err != nil {
+		return "", current, fmt.Errorf("what is known of this kernel: %w", err)
+	}
+	return exe, current, nil
 }
 
 // mapIDs writes PID 1's id maps: jail ids at 0, the caller's own above them.

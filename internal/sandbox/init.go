@@ -29,6 +29,7 @@ type pid1 struct {
 
 	scratch string // where upper directories are made
 	kind    Scratch
+	found   map[string]bool // by file system; see overlays
 	host    *os.File
 
 	jails []*openJail // by id-1; closed ones keep their upper directory
@@ -94,16 +95,13 @@ func controlSocket() (*conn, error) {
 func (p *pid1) serve(caller *client) error {
 	// Terminal signals are the caller's business; it tells us what to pass on.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGPIPE)
-	if err := caller.conn.send(&message{Op: opHello}); err != nil {
-		return err
-	}
 	m, files, err := caller.conn.recv()
 	if err != nil {
 		return err
 	}
 	closeFiles(files)
 	err = p.setup(m)
-	if sendErr := caller.conn.send(&message{Op: opSetup, ID: m.ID, Err: toWire(err), Scratch: p.kind}); err != nil || sendErr != nil {
+	if sendErr := caller.conn.send(&message{Op: opSetup, ID: m.ID, Err: toWire(err), Scratch: p.kind, Found: p.found}); err != nil || sendErr != nil {
 		return sendErr // the caller reports err
 	}
 	go p.reap()
@@ -147,6 +145,12 @@ func (p *pid1) handle(c *client, m *message, files []*os.File) (*message, []*os.
 	switch m.Op {
 	case opJail:
 		return answer(p.openJail(m.Spec, files))
+	case opStrays:
+		if p.open == nil || p.open.id != m.Jail || p.open.helper == nil {
+			return nil, nil, errors.New("this jail is not open")
+		}
+		strays, err := listStrays(p.ours())
+		return &message{Strays: strays}, nil, err
 	case opStop:
 		strays, err := p.stopJail(m.Jail)
 		return &message{Strays: strays}, nil, err
@@ -469,7 +473,7 @@ func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []
 	p.mu.Lock()
 	*pid, err = p.self.forkExec(helperName, nil, []uintptr{p.null.Fd(), p.null.Fd(), p.null.Fd(), theirs.Fd()}, &syscall.ProcAttr{
 		Dir: "/",
-		Env: []string{},
+		Env: quickStart,
 		Sys: &syscall.SysProcAttr{
 			Cloneflags: flags, UidMappings: uids, GidMappings: gids, GidMappingsEnableSetgroups: true,
 			Credential: &syscall.Credential{}, Setsid: true,

@@ -68,7 +68,11 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a jail: %w", err)
 	}
-	return &Jail{h: h.link, id: answer.Jail, Notes: append(notes, answer.Notes...)}, nil
+	h.mu.Lock()
+	notes = append(append(h.notes, notes...), answer.Notes...)
+	h.notes = nil
+	h.mu.Unlock()
+	return &Jail{h: h.link, id: answer.Jail, Notes: notes}, nil
 }
 
 // ID names the jail among those of its holder; see Lower.Jail.
@@ -206,6 +210,16 @@ func (j *Jail) file(m *message) (*os.File, error) {
 		return nil, fmt.Errorf("%s %s: %d descriptors came back instead of one", m.Op, m.Path, len(files))
 	}
 	return files[0], nil
+}
+
+// Strays lists what runs in the jail besides the commands that were started and have not ended: what Stop would kill. For a caller that closes the holder next, for which the kernel kills all
+// at once.
+func (j *Jail) Strays() ([]Stray, error) {
+	answer, _, err := j.h.call(&message{Op: opStrays, Jail: j.id})
+	if err != nil {
+		return nil, fmt.Errorf("listing a jail's processes: %w", err)
+	}
+	return answer.Strays, nil
 }
 
 // Stop ends the jail's processes: it lists what still runs, and kills it. Open goes on working, on files that nobody can change any more. A second call lists nothing.

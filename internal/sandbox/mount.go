@@ -237,7 +237,7 @@ func makeEntry(root, parent *os.File, name string, dir bool) error {
 		return err
 	}
 	base := path.Base(name)
-	err = asJailRoot(func() error {
+	work := func() error {
 		if dir {
 			return unix.Mkdirat(int(parent.Fd()), base, 0o755)
 		}
@@ -246,7 +246,10 @@ func makeEntry(root, parent *os.File, name string, dir bool) error {
 			return err
 		}
 		return unix.Close(fd)
-	})
+	}
+	if err = work(); errors.Is(err, unix.EOVERFLOW) {
+		err = asJailRoot(work)
+	}
 	if err != nil {
 		return sysErr("making the mount point", name, err)
 	}

@@ -19,9 +19,10 @@ import (
 type op string
 
 const (
-	opHello  op = "hello"  // PID 1 → caller: running, waiting for its id maps
+	opHello  op = "hello"  // PID 1 → guest: this is your jail
 	opSetup  op = "setup"  // caller → PID 1: HolderSpec; helper: jail setup
 	opJail   op = "jail"   // open a jail
+	opStrays op = "strays" // list the jail's processes
 	opStop   op = "stop"   // end the jail's processes: list strays, kill all
 	opSweep  op = "sweep"  // end what commands have left running; the jail goes on
 	opClose  op = "close"  // unmount the stopped jail
@@ -65,6 +66,8 @@ type message struct {
 	Notes   []string    `json:",omitempty"`
 	Scratch Scratch     `json:",omitempty"`
 	Usage   *Usage      `json:",omitempty"`
+	// Found is what PID 1 found out about overlays; see HolderSpec.Memory.
+	Found map[string]bool `json:",omitempty"`
 }
 
 // Error is a system call that failed while a jail was set up or used: which, on what, and why.

@@ -45,7 +45,7 @@ func (p *pid1) openScratch(spec *HolderSpec) error {
 		return nil
 	}
 	for _, c := range choices {
-		ok, err := probeOverlay(c.dir)
+		ok, err := p.overlays(spec.Known, c.dir)
 		if err != nil {
 			return err
 		}
@@ -55,6 +55,29 @@ func (p *pid1) openScratch(spec *HolderSpec) error {
 		}
 	}
 	return nil
+}
+
+// overlays tells whether overlays behave with their upper directory below dir, from what is known or by trying.
+func (p *pid1) overlays(known map[string]bool, dir string) (bool, error) {
+	key := "tmpfs"
+	if dir != scratchMount {
+		var st unix.Stat_t
+		if err := unix.Stat(dir, &st); err != nil {
+			return false, sysErr("stat", strings.TrimPrefix(dir, HostRoot), err)
+		}
+		key = fmt.Sprintf("device %d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
+	}
+	if ok, found := known[key]; found {
+		return ok, nil
+	}
+	ok, err := probeOverlay(dir)
+	if err == nil {
+		if p.found == nil {
+			p.found = map[string]bool{}
+		}
+		p.found[key] = ok
+	}
+	return ok, err
 }
 
 // probeOverlay tells whether an overlay with its upper directory below dir can do what builds do: replace a directory of a lower layer, and rename.

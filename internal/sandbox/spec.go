@@ -27,6 +27,10 @@ type HolderSpec struct {
 	ScratchDir string
 	// FallbackDir is a host directory to be used so where the kernel has no overlays on a tmpfs for us.
 	FallbackDir string
+	// Memory, when set, is a host file in which it is remembered what this kernel's overlays can do; without it each start tries.
+	Memory string
+	// Known is what Memory says; set by Start.
+	Known map[string]bool `json:",omitempty"`
 	// Copy makes each throwaway root a copy on the tmpfs. It is also what is done where the kernel has no overlays for us at all.
 	Copy bool
 	// Emulator, when set, runs the programs of another architecture in all jails of the holder.

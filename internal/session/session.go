@@ -54,6 +54,9 @@ type Options struct {
 	// Signals are passed on to the command.
 	Signals <-chan os.Signal
 
+	// Begun is the sandbox's PID 1, started beforehand; Run starts one when it is nil.
+	Begun *sandbox.Beginning
+
 	Store    *base.Store
 	StateDir string
 	IDs      func() (sandbox.IDMap, error) // of a Root
@@ -123,13 +126,18 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	if o.Network == sandbox.NetworkHost && o.throwaway() && !o.ReadOnly {
 		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: "/etc/resolv.conf", Target: "/etc/resolv.conf", ReadOnly: true, Mkdir: true})
 	}
-	holder := sandbox.HolderSpec{IDs: ids, FallbackDir: o.Fallback}
+	holder := sandbox.HolderSpec{IDs: ids, FallbackDir: o.Fallback, Memory: filepath.Join(o.StateDir, "kernel.json")}
 	if o.arch != "" {
 		if err := machine.Prepare(&holder, o.arch); err != nil {
 			return nil, err
 		}
 	}
-	if r.holder, err = sandbox.Start(ctx, holder); err != nil {
+	if o.Begun == nil {
+		if o.Begun, err = sandbox.Begin(); err != nil {
+			return nil, err
+		}
+	}
+	if r.holder, err = o.Begun.Start(ctx, holder); err != nil {
 		return nil, err
 	}
 	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
@@ -272,9 +280,9 @@ func merge(env, more []string) []string {
 	return env
 }
 
-// end closes the jail and deals with what still ran.
+// end deals with what still runs. The kernel ends it with the holder.
 func (o *Options) end(jail *sandbox.Jail) error {
-	strays, err := jail.Close()
+	strays, err := jail.Strays()
 	if err != nil || len(strays) == 0 {
 		return err
 	}
