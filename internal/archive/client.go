@@ -33,14 +33,6 @@ type Options struct {
 	Now          func() time.Time   // nil: time.Now
 }
 
-// Progress tells of a transfer. Total and Done are bytes to add to what was told before; Done is negative when a transfer starts over.
-type Progress struct {
-	What  string // "lists", "debs" or "sources"
-	Name  string // the file's
-	Total int64
-	Done  int64
-}
-
 // Client fetches from archives into a cache. It may be used by several goroutines, and its cache by several processes.
 //
 // Files in the cache are named after their digest and appear under that name only when complete and verified. They are hashed again when they are first used by a Client,
@@ -332,7 +324,7 @@ func (c *Client) download(ctx context.Context, part *os.File, b blob) error {
 }
 
 func (c *Client) downloadFrom(ctx context.Context, part *os.File, b blob, url string) error {
-	t := &transfer{c: c, part: part, b: b, url: url}
+	t := &transfer{c: c, part: part, b: b, url: url, tell: func(p Progress) { c.tell(ctx, p) }}
 	if err := t.adopt(); err != nil {
 		return err
 	}
@@ -356,6 +348,7 @@ type transfer struct {
 	b    blob
 	url  string
 	have int64
+	tell func(Progress)
 	sum  hash.Hash
 }
 
@@ -379,7 +372,7 @@ func (t *transfer) adopt() error {
 
 func (t *transfer) report(n int64) {
 	if n != 0 {
-		t.c.opt.Progress(Progress{What: t.b.what, Name: t.b.name, Done: n})
+		t.tell(Progress{What: t.b.what, Name: t.b.name, Done: n})
 	}
 }
 

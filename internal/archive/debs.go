@@ -36,7 +36,7 @@ func (c *Client) EachDeb(ctx context.Context, packages []*Package, fn func(p *Pa
 		path := c.debPath(p)
 		if fi, err := os.Lstat(path); (err != nil || fi.Size() != p.Size) && !seen[path] {
 			seen[path] = true
-			c.opt.Progress(Progress{What: dirDebs, Name: p.String(), Total: p.Size})
+			c.tell(ctx, Progress{What: dirDebs, Name: p.String(), Total: p.Size})
 		}
 	}
 	type ready struct {

@@ -153,20 +153,20 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 		}
 		return p, firstError(err, os.Remove(part.Name()))
 	}
-	c.opt.Progress(Progress{What: dirLists, Name: b.name, Total: f.size})
+	c.tell(ctx, Progress{What: dirLists, Name: b.name, Total: f.size})
 	p, err := c.obtainWith(ctx, b, digest, have, finish)
 	if err != nil {
-		c.opt.Progress(Progress{What: dirLists, Name: b.name, Total: -f.size})
+		c.tell(ctx, Progress{What: dirLists, Name: b.name, Total: -f.size})
 	}
 	return p, err
 }
 
 // obtainList is obtain for an index that is not packed.
 func (c *Client) obtainList(ctx context.Context, b blob) (string, error) {
-	c.opt.Progress(Progress{What: dirLists, Name: b.name, Total: b.size})
+	c.tell(ctx, Progress{What: dirLists, Name: b.name, Total: b.size})
 	p, err := c.obtain(ctx, b)
 	if err != nil {
-		c.opt.Progress(Progress{What: dirLists, Name: b.name, Total: -b.size})
+		c.tell(ctx, Progress{What: dirLists, Name: b.name, Total: -b.size})
 	}
 	return p, err
 }

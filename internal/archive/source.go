@@ -261,7 +261,7 @@ func (c *Client) Fetch(ctx context.Context, f File, dst string) error {
 	if !f.Hashes.wellFormed() {
 		return withHint(syntaxf("%s: bad digest", publicURI(f.URL)))
 	}
-	c.opt.Progress(Progress{What: dirSources, Name: b.name, Total: max(0, f.Size)})
+	c.tell(ctx, Progress{What: dirSources, Name: b.name, Total: max(0, f.Size)})
 	path, err := c.obtainAgain(ctx, b)
 	if err != nil {
 		return withHint(err)

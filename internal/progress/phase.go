@@ -20,6 +20,7 @@ type Phase struct {
 	finished    atomic.Bool
 
 	// Guarded by p.mu.
+	inner    []*Phase  // of a task: the phases that its line shows, the last of them
 	reported time.Time // when the last plain line was printed
 	speed    speed
 }
@@ -60,19 +61,28 @@ func (ph *Phase) Done(err error) {
 	p := ph.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.task != nil {
+		if i := slices.Index(p.task.inner, ph); i >= 0 {
+			p.task.inner = slices.Delete(p.task.inner, i, i+1)
+			return // the task's line goes on
+		}
+	}
 	i := slices.Index(p.running, ph)
 	if i < 0 {
 		return // quiet, or closed before
 	}
 	p.running = slices.Delete(p.running, i, i+1)
-	how := outcomeDone
+	p.draw([]byte(p.finishedLine(ph, outcomeOf(err), time.Now())))
+}
+
+func outcomeOf(err error) outcome {
 	switch {
 	case errors.Is(err, context.Canceled):
-		how = outcomeStopped
+		return outcomeStopped
 	case err != nil:
-		how = outcomeFailed
+		return outcomeFailed
 	}
-	p.draw([]byte(p.finishedLine(ph, how, time.Now())))
+	return outcomeDone
 }
 
 // speed estimates how fast something grows, over the last few seconds.

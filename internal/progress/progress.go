@@ -40,8 +40,14 @@ type Options struct {
 	Interval time.Duration
 }
 
-// Progress is one stream that phases and log lines share. Its methods, and those of its phases and writers, may be called concurrently.
+// Progress is one stream that phases and log lines share, or one task's view of it (Task). Its methods, and those of its phases and writers, may be called concurrently.
 type Progress struct {
+	*stream
+	task *Phase // whose line shows the phases that begin here; nil for lines of their own
+}
+
+// stream is what all tasks share.
+type stream struct {
 	out      io.Writer
 	term     terminal // nil where there are no live lines
 	color    bool
@@ -70,7 +76,7 @@ func New(out io.Writer, o Options) *Progress {
 }
 
 func newProgress(out io.Writer, o Options, term terminal) *Progress {
-	p := &Progress{out: out, term: term, quiet: o.Quiet, interval: o.Interval, color: term != nil && !o.NoColor}
+	p := &Progress{stream: &stream{out: out, term: term, quiet: o.Quiet, interval: o.Interval, color: term != nil && !o.NoColor}}
 	if o.Plain || o.Quiet {
 		p.term = nil
 	}
@@ -92,13 +98,26 @@ func (p *Progress) Phase(name string) *Phase {
 	if p.closed || p.quiet {
 		return ph
 	}
-	p.running = append(p.running, ph)
+	p.begin(ph)
+	return ph
+}
+
+// begin shows a phase from now on. The caller holds mu.
+func (p *Progress) begin(ph *Phase) {
+	switch {
+	case p.task == nil:
+		p.running = append(p.running, ph)
+	case p.term != nil:
+		p.task.inner = append(p.task.inner, ph)
+	default:
+		ph.name = p.task.name + ": " + ph.name
+		p.running = append(p.running, ph)
+	}
 	if p.stop == nil {
 		p.stop, p.stopped = make(chan struct{}), make(chan struct{})
 		go p.tick(p.stop, p.stopped)
 	}
 	p.draw(nil)
-	return ph
 }
 
 // Writer returns a writer for log lines and other text. Whole lines are passed on at once, above the live lines; an unfinished line waits for its end, or for Close. Text is passed
@@ -107,6 +126,9 @@ func (p *Progress) Phase(name string) *Phase {
 // Writing never fails for want of a terminal: a failure to write is reported by Close, and by the Write that met it.
 func (p *Progress) Writer() io.Writer {
 	w := &writer{p: p}
+	if p.task != nil {
+		w.prefix = []byte(p.task.name + ": ")
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.writers = append(p.writers, w)
@@ -139,7 +161,7 @@ func (p *Progress) Close() error {
 	var text []byte
 	for _, w := range p.writers {
 		if len(w.partial) > 0 {
-			text = append(append(text, w.partial...), '\n')
+			text = append(append(text, w.prefixed(w.partial)...), '\n')
 			w.partial = nil
 		}
 	}
@@ -242,6 +264,7 @@ func (p *Progress) write(b []byte) {
 // writer is one source of text that shares the stream.
 type writer struct {
 	p       *Progress
+	prefix  []byte // of each line
 	partial []byte
 }
 
@@ -268,9 +291,21 @@ func (w *writer) Write(b []byte) (int, error) {
 		w.partial = append([]byte(nil), b[end:]...)
 	}
 	before := p.err
-	p.draw(text)
+	p.draw(w.prefixed(text))
 	if before == nil && p.err != nil {
 		return 0, p.err
 	}
 	return len(b), nil
+}
+
+// prefixed is text, whole lines, with the prefix before each.
+func (w *writer) prefixed(text []byte) []byte {
+	if len(w.prefix) == 0 {
+		return text
+	}
+	var out []byte
+	for line := range bytes.Lines(text) {
+		out = append(append(out, w.prefix...), line...)
+	}
+	return out
 }

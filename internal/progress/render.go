@@ -55,6 +55,15 @@ func (p *Progress) finishedLine(ph *Phase, how outcome, now time.Time) string {
 
 // runningLine is the state of a phase: name, elapsed time, how much is done, how fast, and its note. What matters most comes first, as narrow terminals cut the end.
 func (p *Progress) runningLine(ph *Phase, now time.Time) string {
+	return strings.TrimRight(head(ph.name, now.Sub(ph.began))+p.state(ph, now), " ")
+}
+
+// state is how far a phase is; of a task, what it is doing and how far that is.
+func (p *Progress) state(ph *Phase, now time.Time) string {
+	if n := len(ph.inner); n > 0 {
+		inner := ph.inner[n-1]
+		return join([]string{inner.name}, p.state(inner, now))
+	}
 	done, total := ph.done.Load(), ph.total.Load()
 	unit := ph.unitName()
 	var parts []string
@@ -67,7 +76,7 @@ func (p *Progress) runningLine(ph *Phase, now time.Time) string {
 	if perSecond := ph.speed.sample(now, done); unit == "" && perSecond >= 1 {
 		parts = append(parts, rate(perSecond))
 	}
-	return strings.TrimRight(head(ph.name, now.Sub(ph.began))+join(parts, ph.noteText()), " ")
+	return join(parts, ph.noteText())
 }
 
 // liveLines are the lines to show now, each narrower than the terminal: a line that fills it would wrap.

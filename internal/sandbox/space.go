@@ -44,7 +44,7 @@ func (s *ScratchSpace) Now() (Space, error) {
 	if err := unix.Fstatfs(int(s.dir.Fd()), &st); err != nil {
 		return Space{}, sysErr("statfs", "the scratch", err)
 	}
-	size := int64(st.Bsize)
+	size := int64(st.Bsize) //nolint:unconvert // int32 on 32-bit machines
 	return Space{Total: int64(st.Blocks) * size, Free: int64(st.Bavail) * size, NoInodes: st.Files > 0 && st.Ffree == 0}, nil
 }
 
