@@ -127,6 +127,9 @@ func (*lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	if e.Level != logrus.InfoLevel {
 		text += e.Level.String() + ": "
 	}
+	if name, ok := e.Data[build.LogSource]; ok {
+		text += fmt.Sprintf("%s: ", name)
+	}
 	text += e.Message
 	for _, k := range []string{"url", "attempt", "error"} {
 		if v, ok := e.Data[k]; ok {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -21,6 +20,7 @@ type buildOptions struct {
 	jobs                                   int
 	scratchSize                            string
 	kind                                   kindOptions
+	jobsAtOnce                             string
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -35,6 +35,10 @@ NAME or NAME=VERSION. The base of the suite is made when it is missing, and upda
 
 The results go to the current directory (for a source directory that is the current one: its parent), or to --output. Their
 paths are printed on standard output; the log is PACKAGE_VERSION_ARCH.build.
+
+Several sources are built beside each other, as many at a time as the machine feeds; --jobs-at-once 1 builds one after the
+other. They begin in the given order, and share processors (the parallel= of DEB_BUILD_OPTIONS) and memory. A failure does
+not stop the others. The exit status is the worst: that of an interruption, else 1, else 2, else 3.
 ` + exitHelp,
 		Example: "  nsbuild build hello\n  nsbuild build -d trixie foo_1.2-3.dsc\n  nsbuild build .",
 		Args:    rangeArgs(1, -1, "which source?"),
@@ -60,7 +64,8 @@ paths are printed on standard output; the log is PACKAGE_VERSION_ARCH.build.
 	f.BoolVarP(&o.Source, "source", "s", false, "build the source package too")
 	f.StringVarP(&o.profiles, "profiles", "P", "", "build profiles, separated by commas")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "processes that one build may use (default: processors and memory decide)")
-	f.StringVar(&o.Scratch, "scratch", "auto", "where the build writes: auto, tmpfs or disk")
+	f.StringVar(&o.jobsAtOnce, "jobs-at-once", "auto", "how many of several sources are built at a time: a number, or auto (processors and memory decide)")
+	f.StringVar(&o.Scratch, "scratch", build.ScratchAuto, "where the build writes: auto, tmpfs or disk")
 	f.StringVar(&o.scratchSize, "scratch-size", "", "how large a tmpfs for what the build writes may grow, as 800M or 4G (default: half of the free memory)")
 	f.BoolVar(&o.NoLayers, "no-layers", false, "install the build dependencies anew, and do not keep them for the next build")
 	o.kind.addFlags(f, &o.Options)
@@ -96,8 +101,12 @@ func (o *buildOptions) complete(verbose bool) error {
 	return err
 }
 
-// build builds one source after the other; the first failure does not stop the others, and the last failure's status counts.
+// build builds one source, or several beside each other.
 func (a *app) build(ctx context.Context, sources []string, o *buildOptions) error {
+	atOnce, err := o.atOnce()
+	if err != nil {
+		return err
+	}
 	if o.Result != "" && len(sources) > 1 {
 		return fault.New(fault.Usage, "build them one by one", "--result is for one source")
 	}
@@ -105,37 +114,30 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 	if err != nil {
 		return err
 	}
-	var failed error
-	for _, s := range sources {
-		outcome, err := env.Build(ctx, s, o.Options)
-		if outcome != nil {
-			a.tell(outcome, err)
-		}
-		if ctx.Err() != nil {
-			return err
-		}
-		if err != nil && len(sources) > 1 {
-			a.printError(fmt.Errorf("%s: %w", s, err))
-			failed = commandStatus(exitStatus(err))
-			continue
-		}
-		failed = errors.Join(failed, err)
+	if len(sources) > 1 {
+		return a.buildMany(ctx, env, sources, o, atOnce)
 	}
-	return failed
+	outcome, err := env.Build(ctx, sources[0], o.Options)
+	if outcome != nil {
+		a.tell(env, outcome, err)
+	}
+	return err
 }
 
 // tell prints the paths of the results, or why there are none.
-func (a *app) tell(o *build.Outcome, err error) {
+func (a *app) tell(env *build.Env, o *build.Outcome, err error) {
+	resume := env.Progress.Pause() // other builds may be shown on the same terminal
 	for _, file := range o.Artefacts {
 		fmt.Fprintln(a.stdout, file)
 	}
+	resume()
 	if o.Status == buildlog.Skipped {
-		a.env.Log.Infof("skipped: %s builds nothing for this architecture", o.Result.Source.Name)
+		env.Log.Infof("skipped: %s builds nothing for this architecture", o.Result.Source.Name)
 	}
 	if err == nil || fault.KindOf(err) == fault.Interrupted {
 		return
 	}
-	out := a.env.Progress.Writer()
+	out := env.Progress.Writer()
 	if o.Status == buildlog.Attempted && !a.verbose {
 		fmt.Fprintf(out, "the last lines of the log:\n")
 		for _, l := range o.Tail {

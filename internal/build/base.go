@@ -159,6 +159,11 @@ func (e *Env) useBase(ctx context.Context, o BaseOptions) (*base.Generation, []*
 	if o.Name == "" {
 		o.Name = BaseName(o.Suite.Name, o.Arch)
 	}
+	release, err := e.shared.alone(ctx, "base "+o.Name) // other builds of this command find it done
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
 	g, err := e.Store.Use(o.Name)
 	if errors.Is(err, base.ErrNone) {
 		if _, err = e.makeBase(ctx, o); err != nil {
@@ -260,7 +265,10 @@ func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archi
 	if err := g.Close(); err != nil {
 		return nil, err
 	}
-	return e.Store.Use(g.Name)
+	if g, err = e.Store.Use(g.Name); err != nil {
+		return nil, err
+	}
+	return e.freshen(ctx, g, releases) // nothing is left to be done, unless it was another process that has made it
 }
 
 // upgrade makes a generation with what the suite has newer, and tells how many packages that were. Whether there are any is found out in a throwaway layer.
@@ -304,6 +312,9 @@ func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Gener
 			err = errors.Join(err, e.discard(ctx, draft, g.Manifest.IDs))
 		}
 	}()
+	if newer, err := e.replaced(g); newer || err != nil {
+		return errors.Join(err, e.discard(ctx, draft, g.Manifest.IDs))
+	}
 	if err := h.CopyTree(ctx, g.Tree(), draft.Tree()); err != nil {
 		return err
 	}
@@ -331,6 +342,15 @@ func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Gener
 	m.Created, m.Releases, m.Packages = time.Now().UTC().Truncate(time.Second), recorded(releases), packages
 	_, err = draft.Commit(m)
 	return err
+}
+
+// replaced tells whether a generation is no longer its base's current one: another process made one while we waited for it.
+func (e *Env) replaced(g *base.Generation) (bool, error) {
+	now, err := e.Store.Use(g.Name)
+	if err != nil {
+		return false, err
+	}
+	return now.Number != g.Number, now.Close()
 }
 
 // bootstrap fills a tree.

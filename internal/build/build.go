@@ -80,6 +80,7 @@ type builder struct {
 	jail       *sandbox.Jail   // that builds
 	layer      *layer.Layer    // of the build dependencies, when an earlier build left it
 	saving     chan error      // of a layer that is being kept for later builds
+	making     *layer.Making   // the right to make that layer
 	kept       int64           // bytes of the layer that this build has kept
 	log        *buildlog.File
 	header     buildlog.Header
@@ -217,6 +218,7 @@ func interrupted(ctx context.Context, err error) error {
 
 // prepare does what comes before the log: the source's description, the output directory, the base, and fetching.
 func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, err error) {
+	o.Options = slices.Clone(o.Options) // other builds may have the same
 	b := &builder{env: e, o: o, arch: Arch(), outcome: &Outcome{}, result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}
 	defer func() {
 		if err != nil {
@@ -327,6 +329,9 @@ func (b *builder) openLog() (err error) {
 	if b.version, err = b.o.binaryVersion(version); err != nil {
 		return err
 	}
+	if err := b.env.shared.claim(strings.Join([]string{b.output, name, b.version.String(), b.suite.Name, b.fileArch()}, "\x00"), b.in.spec); err != nil {
+		return err
+	}
 	start := time.Now()
 	var opt buildlog.Options
 	if b.o.Verbose {
@@ -415,6 +420,9 @@ func (b *builder) endAttempt() {
 	}
 	if b.place.give != nil {
 		b.place.give()
+	}
+	if err := b.made(); err != nil {
+		b.env.Log.Debugf("giving up the right to make a layer: %v", err)
 	}
 	if b.layer != nil {
 		if err := b.layer.Close(); err != nil {

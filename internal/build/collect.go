@@ -67,7 +67,12 @@ func (b *builder) collect(context.Context) error {
 	if err := aside.write(name, text); err != nil {
 		return err
 	}
-	if b.outcome.Artefacts, err = aside.publish(); err != nil {
+	done, err := b.env.publishing()
+	if err != nil {
+		return err
+	}
+	b.outcome.Artefacts, err = aside.publish()
+	if err := errors.Join(err, done()); err != nil {
 		return err
 	}
 	b.noteArtefacts(changes)
@@ -235,6 +240,23 @@ type asideFile struct{ *os.File }
 
 func (f *asideFile) Close() error {
 	return errors.Join(f.Chmod(0o644), f.Sync(), f.File.Close())
+}
+
+// publishing waits until no other build gives its files their names: of two that build the same, each leaves a whole set.
+func (e *Env) publishing() (done func() error, err error) {
+	f, err := os.OpenFile(filepath.Join(e.StateDir, "publish.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("storing the results: %w", err)
+	}
+	for {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("storing the results: locking %s: %w", f.Name(), err), f.Close())
+	}
+	return f.Close, nil
 }
 
 // publish gives all files their names, in the order of their making.

@@ -298,7 +298,7 @@ func (b *builder) compile(ctx context.Context) error {
 	b.log.Filter(tree, buildlog.NamePackage)
 	b.log.Filter(buildDir, buildlog.NameBuild)
 	if !slices.ContainsFunc(b.o.Options, func(s string) bool { return strings.HasPrefix(s, "parallel=") }) {
-		n, err := jobs()
+		n, err := b.env.jobs()
 		if err != nil {
 			return err
 		}

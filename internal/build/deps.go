@@ -15,6 +15,7 @@ import (
 	"nsbuild/internal/deb"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/layer"
 	"nsbuild/internal/sandbox"
 )
 
@@ -168,6 +169,9 @@ func (b *builder) installDeps(ctx context.Context) error {
 	return err
 }
 
+// layerPatience is how long a build waits for another that makes the same layer. What takes longer was stopped, or is so large that making it twice is no loss.
+const layerPatience = 2 * time.Minute
+
 // makeLayer installs the build dependencies in a jail of their own, whose upper directory becomes the layer.
 func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request string) error {
 	sources, err := b.env.aptSources(ctx, b.releases, b.arch)
@@ -198,8 +202,8 @@ func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request st
 	}
 	key := b.layerKey(reduced, wanted)
 	if b.layers() {
-		found, err := b.env.Layers.Use(key)
-		if err != nil {
+		var found *layer.Layer
+		if b.making, found, err = b.env.Layers.Make(ctx, key, layerPatience); err != nil {
 			return err
 		}
 		if found != nil {

@@ -43,7 +43,7 @@ type Env struct {
 	LayerLimit int64
 
 	scratch scratch
-	memory  memory // for the tmpfs of builds
+	shared  *shared
 }
 
 // hold starts a holder for trees of the given ids, in which nothing of theirs is run.
@@ -60,13 +60,14 @@ func (e *Env) holdFor(ctx context.Context, arch string, ids sandbox.IDMap, p pla
 	return sandbox.Start(ctx, spec)
 }
 
-// jobs is how many processes a build may use: one per processor, but no more than memory feeds at one GiB each.
-func jobs() (int, error) {
+// jobs is how many processes a build may use, of several that run beside each other: its share of the processors, but no more than memory feeds at one GiB each.
+func (e *Env) jobs() (int, error) {
 	available, err := memAvailable()
 	if err != nil {
 		return 0, err
 	}
-	return max(1, min(runtime.NumCPU(), int(available>>30))), nil
+	side := e.shared.side()
+	return max(1, min((runtime.NumCPU()+side-1)/side, int(available>>30)/side)), nil
 }
 
 // memAvailable is what the kernel thinks can be used without swapping, in bytes (MemAvailable in proc_meminfo(5)).

@@ -80,7 +80,7 @@ func (b *builder) keepLayer(ctx context.Context, jail int, request, key string, 
 		if !published {
 			err = errors.Join(err, b.discardLayer(ctx, draft))
 		}
-		err = errors.Join(err, draft.Close())
+		err = errors.Join(err, draft.Close(), b.made())
 	}()
 	if m.Size, err = b.holder.SaveLayer(ctx, jail, draft.Tree()); err != nil {
 		return err
@@ -90,6 +90,16 @@ func (b *builder) keepLayer(ctx context.Context, jail int, request, key string, 
 	}
 	b.kept = m.Size
 	return b.env.Layers.Remember(request, key)
+}
+
+// made tells other builds that this one no longer makes a layer.
+func (b *builder) made() error {
+	m := b.making
+	b.making = nil
+	if m == nil {
+		return nil
+	}
+	return m.Close()
 }
 
 // discardLayer deletes a draft, with a holder of its own when the build's is gone.

@@ -22,6 +22,7 @@ type scratch struct {
 
 // OpenScratch makes this process's scratch directory and deletes those of processes that were killed.
 func (e *Env) OpenScratch(ctx context.Context) error {
+	e.shared = newShared()
 	root := filepath.Join(e.StateDir, "run")
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return err

@@ -35,7 +35,7 @@ func (b *builder) chooseScratch() (place, error) {
 	if kind == ScratchDisk {
 		return b.diskScratch()
 	}
-	limit, give, err := b.env.memory.take(b.o.ScratchSize)
+	limit, give, err := b.env.shared.memory.take(b.o.ScratchSize)
 	if err != nil {
 		return place{}, err
 	}
@@ -60,6 +60,13 @@ type memory struct {
 	shares int   // how many builds there may be at a time; 0 means one
 	total  int64 // 0: not yet asked for
 	taken  int64
+}
+
+// divide says how many builds share the memory.
+func (m *memory) divide(shares int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shares = shares
 }
 
 // take sets memory aside for one tmpfs: a share, or as much as was asked for. It gives 0 when that is not there.

@@ -9,9 +9,11 @@
 //	CACHE/layers/LAYER/manifest.json
 //	CACHE/layers/LAYER/tree/
 //	CACHE/layers/draft-…/             being made, or left by a maker that was killed
+//	CACHE/layers/making-LAYER         locked by whoever installs what will be the layer
 package layer
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -158,6 +160,64 @@ func writeAside(name string, data []byte) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
+}
+
+// Making is the exclusive right to make a layer.
+type Making struct{ lock *os.File }
+
+// Close gives it up.
+func (m *Making) Close() error {
+	return errors.Join(os.Remove(m.lock.Name()), m.lock.Close())
+}
+
+// Make is for whoever misses a layer: it gives the right to make it. When another process or build has that, it waits until the layer is there, which it returns then, or until the
+// other gives up; after patience it returns neither, and the layer may be made all the same: of two, one is kept.
+func (s *Store) Make(ctx context.Context, key string, patience time.Duration) (*Making, *Layer, error) {
+	name := filepath.Join(s.dir, "making-"+key)
+	const pause = 50 * time.Millisecond
+	for waited := time.Duration(0); ; waited += pause {
+		f, err := tryLock(name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("making a layer: %w", err)
+		}
+		if f != nil {
+			m := &Making{f}
+			l, err := s.Use(key) // it may have come since it was missed
+			if l == nil && err == nil {
+				return m, nil, nil
+			}
+			return nil, l, errors.Join(err, m.Close())
+		}
+		if waited >= patience {
+			return nil, nil, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
+}
+
+// tryLock makes a file and locks it; nil when another has it. The file is deleted with its lock held, so what was locked must be what is there.
+func tryLock(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, f.Close()
+	}
+	if err != nil {
+		return nil, errors.Join(&os.PathError{Op: "lock", Path: name, Err: err}, f.Close())
+	}
+	mine, err1 := f.Stat()
+	there, err2 := os.Stat(name)
+	if err1 == nil && err2 == nil && os.SameFile(mine, there) {
+		return f, nil
+	}
+	return nil, f.Close()
 }
 
 // Draft is a layer being made. It ends with Commit or, when that is not reached, with Sweep.

@@ -1,6 +1,8 @@
 package layer
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -79,6 +81,52 @@ func TestTwoMakers(t *testing.T) {
 	}
 	if l, err := s.Use(key); err != nil || l == nil || l.Manifest.Base != "sid" {
 		t.Errorf("%+v %v", l, err)
+	}
+}
+
+func TestMake(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := Key("x")
+	first, l, err := s.Make(t.Context(), key, 0)
+	if first == nil || l != nil || err != nil {
+		t.Fatal(first, l, err)
+	}
+	if m, l, err := s.Make(t.Context(), key, 0); m != nil || l != nil || err != nil {
+		t.Errorf("without patience: %v %v %v", m, l, err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if _, _, err := s.Make(stopped, key, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
+	}
+	if m, _, err := s.Make(t.Context(), Key("y"), 0); m == nil || err != nil {
+		t.Errorf("another layer: %v %v", m, err)
+	} else if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	type answer struct {
+		m   *Making
+		l   *Layer
+		err error
+	}
+	second := make(chan answer)
+	go func() {
+		m, l, err := s.Make(t.Context(), key, time.Hour)
+		second <- answer{m, l, err}
+	}()
+	add(t, s, key, 1)
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	if a := <-second; a.err != nil || a.m != nil || a.l == nil || a.l.Key != key {
+		t.Errorf("the second got %+v", a)
+	}
+	left, err := filepath.Glob(filepath.Join(s.dir, "making-*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left: %q %v", left, err)
 	}
 }
 

@@ -312,3 +312,47 @@ func TestAmounts(t *testing.T) {
 		}
 	}
 }
+
+func TestTask(t *testing.T) {
+	onScreen(t, 80, 24, Options{}, func(t *testing.T, s *screen, p *Progress) {
+		one, endOne := p.Task("hello")
+		two, endTwo := p.Task("tree")
+		unpack := one.Phase("unpack")
+		fetch := two.Phase("source")
+		fetch.Unit("files")
+		fetch.AddTotal(2)
+		fetch.Add(1)
+		time.Sleep(time.Second)
+		expect(t, s, "hello             1.0s  unpack", "tree              1.0s  source  50%  1/2 files")
+		unpack.Done(nil)
+		build := one.Phase("build")
+		fmt.Fprintln(one.Writer(), "warning")
+		fetch.Done(errors.New("cut"))
+		endTwo("given-back", errors.New("cut"))
+		time.Sleep(100 * time.Millisecond)
+		expect(t, s, "hello: warning", "tree              1.0s  failed  given-back", "hello             1.1s  build")
+		build.Done(nil)
+		endOne("successful", nil)
+		endOne("too late", nil)
+		expect(t, s, "hello: warning", "tree              1.0s  failed  given-back", "hello             1.1s  successful", "")
+	})
+	t.Run("plain", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var out bytes.Buffer
+			p := New(&out, Options{})
+			v, end := p.Task("hello")
+			ph := v.Phase("build")
+			time.Sleep(31 * time.Second)
+			ph.Done(nil)
+			fmt.Fprint(v.Writer(), "cut")
+			end("successful", nil)
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+			want := "hello: build     30.0s …\nhello: build     31.0s\nhello            31.0s  successful\nhello: cut\n"
+			if out.String() != want {
+				t.Errorf("got\n%swant\n%s", out.String(), want)
+			}
+		})
+	})
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"nsbuild/internal/build"
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/fault"
+)
+
+// atOnce is how many builds there may be at a time.
+func (o *buildOptions) atOnce() (int, error) {
+	if o.jobsAtOnce == "auto" {
+		return build.Suitable()
+	}
+	n, err := strconv.Atoi(o.jobsAtOnce)
+	if err != nil || n < 1 {
+		return 0, fault.New(fault.Usage, "give a number from 1 on, or auto", "--jobs-at-once %q", o.jobsAtOnce)
+	}
+	return n, nil
+}
+
+// buildMany builds several sources and shows at the end what has become of each. Its error has been told already.
+func (a *app) buildMany(ctx context.Context, env *build.Env, sources []string, o *buildOptions, atOnce int) error {
+	all := env.BuildMany(ctx, sources, o.Options, atOnce, func(view *build.Env, d *build.Ended) {
+		if d.Outcome != nil {
+			a.tell(view, d.Outcome, d.Err)
+		}
+		if d.Err != nil && fault.KindOf(d.Err) != fault.Interrupted {
+			out := env.Progress.Writer()
+			fmt.Fprintf(out, "nsbuild: %s: %s\n", d.Name, strings.TrimRight(d.Err.Error(), "\n"))
+			if hint := fault.HintOf(d.Err); hint != "" {
+				fmt.Fprintf(out, "hint: %s\n", hint)
+			}
+		}
+	})
+	if !a.quiet {
+		fmt.Fprint(env.Progress.Writer(), table(all))
+	}
+	worst := build.Worst(all)
+	if worst == nil || fault.KindOf(worst) == fault.Interrupted {
+		return worst
+	}
+	return commandStatus(exitStatus(worst))
+}
+
+// table has a line for each build.
+func table(all []*build.Ended) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "source\tversion\tstatus\ttime")
+	for _, d := range all {
+		name, version := d.Name, "-"
+		if d.Outcome != nil && d.Outcome.Result.Source.Name != "" {
+			name, version = d.Outcome.Result.Source.Name, d.Outcome.Result.Source.Version
+		}
+		status := string(d.Status())
+		switch {
+		case d.Err != nil && fault.KindOf(d.Err) == fault.Interrupted:
+			status = "stopped"
+		case d.Err != nil && d.Outcome != nil && d.Outcome.Status != buildlog.Successful && d.Outcome.Stage != "":
+			status += " (" + d.Outcome.Stage + ")"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", buildlog.VisibleString(name), buildlog.VisibleString(version), status, d.Time.Round(100*time.Millisecond))
+	}
+	_ = w.Flush() // into memory
+	return text.String()
+}
