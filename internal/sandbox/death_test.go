@@ -26,7 +26,7 @@ func ownerMain() int {
 		fmt.Println("error:", err)
 		return 1
 	}
-	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: os.Args[1]}}}, Mounts: []Mount{usr}})
+	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: os.Args[1]}}}, Mounts: programs()})
 	if err != nil {
 		fmt.Println("error:", err)
 		return 1
@@ -126,7 +126,7 @@ func TestHomeOf0700(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: []Mount{usr}})
+	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: programs()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,9 @@ func TestMappedRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"bin", "lib", "lib64"} {
-		if err := os.Symlink("usr/"+name, filepath.Join(dir, name)); err != nil {
+	_, links := testenv.Programs()
+	for name, to := range links {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,7 +38,7 @@ func TestMappedRoot(t *testing.T) {
 	}
 	j, err := h.NewJail(context.Background(), Spec{
 		Root:   Root{Dir: dir, Map: MapAll},
-		Mounts: []Mount{usr, {Type: "rbind", Source: users, Target: "/srv", Mkdir: true, Map: MapUsers}},
+		Mounts: append(programs(), Mount{Type: "rbind", Source: users, Target: "/srv", Mkdir: true, Map: MapUsers}),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +62,7 @@ func TestMappedRoot(t *testing.T) {
 		}
 	}
 	// Over a throwaway layer the tree stays as it is.
-	j, err = h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: dir}}, Map: MapAll}, Mounts: []Mount{usr}})
+	j, err = h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: dir}}, Map: MapAll}, Mounts: programs()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,10 +8,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"nsbuild/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
@@ -63,7 +66,12 @@ func testRoot(t testing.TB, h *Holder) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, st := run(t, j, Command{Applet: "small-root"}); !st.Success() {
+	_, links := testenv.Programs()
+	var argv []string
+	for name, to := range links {
+		argv = append(argv, to, name)
+	}
+	if _, st := run(t, j, Command{Applet: "small-root", Argv: argv}); !st.Success() {
 		t.Fatal(st)
 	}
 	if _, err := j.Close(); err != nil {
@@ -72,16 +80,16 @@ func testRoot(t testing.TB, h *Holder) string {
 	return root
 }
 
-// smallRoot is an applet that fills a root.
-func smallRoot([]string) int {
-	for _, dir := range []string{"/etc", "/usr", "/tmp", "/srv/old", "/media", "/opt", "/var"} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+// smallRoot is an applet that fills a root. Its arguments are pairs of what links lead to and what they are called.
+func smallRoot(links []string) int {
+	for pair := range slices.Chunk(links, 2) {
+		if err := os.Symlink(pair[0], pair[1]); err != nil {
 			fmt.Println(err)
 			return 1
 		}
 	}
-	for _, name := range []string{"bin", "lib", "lib64", "sbin"} {
-		if err := os.Symlink("usr/"+name, "/"+name); err != nil {
+	for _, dir := range []string{"/etc", "/usr", "/tmp", "/srv/old", "/media", "/opt", "/var"} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			fmt.Println(err)
 			return 1
 		}
@@ -95,13 +103,20 @@ func smallRoot([]string) int {
 	return 0
 }
 
-// usr shows the host's programs in a small root.
-var usr = Mount{Type: "bind", Source: "/usr", Target: "/usr", ReadOnly: true}
+// programs shows the host's programs in a small root.
+func programs() []Mount {
+	dirs, _ := testenv.Programs()
+	var mounts []Mount
+	for _, dir := range dirs {
+		mounts = append(mounts, Mount{Type: "bind", Source: dir, Target: dir, ReadOnly: true, Mkdir: true})
+	}
+	return mounts
+}
 
 // hostJail opens a jail with the host's programs over a throwaway layer.
 func hostJail(t testing.TB, h *Holder, mounts ...Mount) *Jail {
 	t.Helper()
-	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: testRoot(t, h)}}}, Mounts: append([]Mount{usr}, mounts...)})
+	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: testRoot(t, h)}}}, Mounts: append(programs(), mounts...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +246,7 @@ func TestStrays(t *testing.T) {
 func TestFrozenLayer(t *testing.T) {
 	h := startHolder(t)
 	root := testRoot(t, h)
-	deps, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: []Mount{usr}})
+	deps, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: programs()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +257,7 @@ func TestFrozenLayer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, content := range []string{"2", "3"} {
-		j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Jail: deps.ID()}, {Path: root}}}, Mounts: []Mount{usr}})
+		j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Jail: deps.ID()}, {Path: root}}}, Mounts: programs()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,7 +309,7 @@ func TestScratch(t *testing.T) {
 			root := testRoot(t, h)
 			lowers := []Lower{{Path: root}}
 			for i, want := range []string{"old\n", "new\n"} {
-				j, err := h.NewJail(ctx, Spec{Root: Root{Lowers: lowers}, Mounts: []Mount{usr}})
+				j, err := h.NewJail(ctx, Spec{Root: Root{Lowers: lowers}, Mounts: programs()})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -386,7 +401,7 @@ func BenchmarkRunTrue(b *testing.B) {
 	root := testRoot(b, startHolder(b))
 	for b.Loop() {
 		h := startHolder(b)
-		j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: []Mount{usr}})
+		j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: programs()})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,7 +36,9 @@ func tree(t *testing.T) Options {
 			t.Fatal(err)
 		}
 	}
-	for name, target := range map[string]string{"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "var/run": "/run-of-jail", "escape": "../../../../.."} {
+	programs, links := testenv.Programs()
+	maps.Copy(links, map[string]string{"var/run": "/run-of-jail", "escape": "../../../../.."})
+	for name, target := range links {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -48,11 +51,15 @@ func tree(t *testing.T) Options {
 			t.Fatal(err)
 		}
 	}
+	var mounts []fstab.Mount
+	for _, dir := range programs {
+		mounts = append(mounts, fstab.Mount{Type: "bind", Source: dir, Target: dir, ReadOnly: true, Mkdir: true})
+	}
 	log := logrus.New()
 	log.SetOutput(t.Output())
 	return Options{
 		Root: dir, Overlay: true, StateDir: t.TempDir(), IDs: sandbox.ResolveIDs, Log: log, Fallback: t.TempDir(), Strays: StraysKill,
-		Network: sandbox.NetworkNone, Mounts: []fstab.Mount{{Type: "bind", Source: "/usr", Target: "/usr", ReadOnly: true}},
+		Network: sandbox.NetworkNone, Mounts: mounts,
 	}
 }
 

@@ -229,3 +229,17 @@ func eventually(limit time.Duration, f func() error) error {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// Programs says how the host's programs are shown in a small root: the directories to bind, and the links that stand for the others where /usr is merged. In a base of nsbuild's own, as
+// an image to test in, /bin may be no link.
+func Programs() (dirs []string, links map[string]string) {
+	dirs, links = []string{"/usr"}, map[string]string{}
+	for _, dir := range []string{"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"} {
+		if to, err := os.Readlink(dir); err == nil {
+			links[dir] = to
+		} else if _, err := os.Stat(dir); err == nil {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, links
+}
