@@ -31,12 +31,12 @@ func tree(t *testing.T) Options {
 	testenv.RequireUserns(t)
 	testenv.HostState(t)
 	dir := filepath.Join(t.TempDir(), "root")
-	for _, name := range []string{"etc", "usr", "tmp", "root", "proc", "sys", "dev", "srv", "var", "run-of-jail"} {
+	programs, links := testenv.Programs()
+	for _, name := range append([]string{"etc", "tmp", "root", "proc", "sys", "dev", "srv", "var", "run-of-jail"}, programs...) {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	programs, links := testenv.Programs()
 	maps.Copy(links, map[string]string{"var/run": "/run-of-jail", "escape": "../../../../.."})
 	for name, target := range links {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
@@ -53,7 +53,7 @@ func tree(t *testing.T) Options {
 	}
 	var mounts []fstab.Mount
 	for _, dir := range programs {
-		mounts = append(mounts, fstab.Mount{Type: "bind", Source: dir, Target: dir, ReadOnly: true, Mkdir: true})
+		mounts = append(mounts, fstab.Mount{Type: "bind", Source: dir, Target: dir, ReadOnly: true})
 	}
 	log := logrus.New()
 	log.SetOutput(t.Output())
