@@ -21,6 +21,7 @@ type buildOptions struct {
 	scratchSize                            string
 	kind                                   kindOptions
 	jobsAtOnce                             string
+	more                                   additionOptions
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -46,6 +47,7 @@ not stop the others. The exit status is the worst: that of an interruption, else
 			if err := o.complete(a.verbose); err != nil {
 				return err
 			}
+			o.more.complete(&o.Options)
 			if err := o.kind.complete(&o.Options, c.Flags()); err != nil {
 				return err
 			}
@@ -69,6 +71,7 @@ not stop the others. The exit status is the worst: that of an interruption, else
 	f.StringVar(&o.scratchSize, "scratch-size", "", "how large a tmpfs for what the build writes may grow, as 800M or 4G (default: half of the free memory)")
 	f.BoolVar(&o.NoLayers, "no-layers", false, "install the build dependencies anew, and do not keep them for the next build")
 	o.kind.addFlags(f, &o.Options)
+	o.more.addFlags(f, &o.Options)
 	f.StringVar(&o.Result, "result", "", "write a machine-readable result to this file")
 	return c
 }
@@ -113,6 +116,9 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 	env, err := a.open(ctx)
 	if err != nil {
 		return err
+	}
+	if o.more.chain {
+		return a.buildChain(ctx, env, sources, o.Options)
 	}
 	if len(sources) > 1 {
 		return a.buildMany(ctx, env, sources, o, atOnce)

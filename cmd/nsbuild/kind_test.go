@@ -165,6 +165,8 @@ func TestBuildConflicts(t *testing.T) {
 		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -p%s -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
 	alone := w.writeSource(t, fakedebian.Source{Name: "alone", Version: "1.0", BuildConflicts: "tzdata, no-such-package", Rules: fmt.Sprintf(rules, "!", "alone")})
 	other := w.writeSource(t, fakedebian.Source{Name: "other", Version: "1.0", Rules: fmt.Sprintf(rules, "", "other")})
-	w.must(t, "build", "-q", "-d", "bookworm", alone, other, alone)
+	for _, dsc := range []string{alone, other, alone} {
+		w.must(t, "build", "-q", "-d", "bookworm", dsc)
+	}
 	wantIn(t, "log", read(t, filepath.Join(w.dir, "alone_1.0_amd64.build")), "^Filtered Build-Conflicts: tzdata, no-such-package$", "^Dependency layer .* has what is needed")
 }

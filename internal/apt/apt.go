@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +31,7 @@ const (
 	filesDir   = ownDir + "/files"
 	stateDir   = ownDir + "/apt"
 	configFile = ownDir + "/apt.conf"
+	pinFile    = ownDir + "/preferences"
 	sourceList = ownDir + "/sources.list"
 )
 
@@ -52,15 +54,20 @@ type Apt struct {
 	jail     *sandbox.Jail
 	cacheDir string
 	env      []string
+	options  []string
 }
 
-// Source is a suite whose lists apt is given.
+// Source is a suite whose lists apt is given, or a repository of the caller's own packages.
 type Source struct {
-	Repo    archive.Repo
-	Release *archive.Release
-	Archs   []string // whose packages may be installed
-	Lists   []archive.ListFile
+	Repo     archive.Repo
+	Release  *archive.Release
+	Archs    []string // whose packages may be installed
+	Lists    []archive.ListFile
+	Packages []*archive.Package // all there are; of a repository without a Release file
 }
+
+// Extra is where a repository of the caller's own packages seems to be in the jail; see archive.Client.Local.
+const Extra = "copy:" + ownDir + "/extra"
 
 // Config overrides what the base may say. Its own lists directory and caches keep ours out of the layer; the lock would be on a directory that nobody else sees.
 const Config = `Dir::State::Lists "` + listsDir + `";
@@ -133,12 +140,24 @@ func (a *Apt) Add(name string, deb io.Reader) (string, error) {
 	return file, nil
 }
 
+// Prefer gives apt preferences (apt_preferences(5)) beside those of the base.
+func (a *Apt) Prefer(text string) error {
+	if text == "" {
+		return nil
+	}
+	if err := a.write(pinFile, strings.NewReader(text)); err != nil {
+		return fmt.Errorf("preparing apt: %w", err)
+	}
+	a.options = append(a.options, "-o", "Dir::Etc::Preferences="+pinFile)
+	return nil
+}
+
 // Wanted is a package that apt would fetch.
 type Wanted struct {
-	URL    string
-	Name   string // the file's name in apt's archives directory
-	Size   int64
-	SHA256 string // lower-case hex, "" when the suite's apt or lists have none
+	URL  string
+	Name string // the file's name in apt's archives directory
+	Size int64
+	Hash string // the strongest that the lists have, as "SHA256:HEX"; "" when the suite's apt says none
 }
 
 // ErrUnresolved means that apt found no way to do what it was asked; its explanation is in the log.
@@ -185,11 +204,9 @@ func parseURIs(r io.Reader) ([]Wanted, error) {
 		if strings.HasPrefix(uri, "file:") && strings.HasPrefix(strings.TrimPrefix(uri, "file:"), ownDir) {
 			continue // a package of the caller's own
 		}
-		w := Wanted{URL: uri, Name: fields[0], Size: size}
-		for _, f := range fields[2:] {
-			if hex, ok := strings.CutPrefix(f, "SHA256:"); ok {
-				w.SHA256 = strings.ToLower(hex)
-			}
+		w := Wanted{URL: strings.ReplaceAll(uri, "/./", "/"), Name: fields[0], Size: size}
+		if len(fields) > 2 {
+			w.Hash = fields[2]
 		}
 		wanted = append(wanted, w)
 	}
@@ -214,5 +231,5 @@ func (a *Apt) Run(ctx context.Context, log io.Writer, args ...string) (sandbox.S
 }
 
 func (a *Apt) command(args []string) sandbox.Command {
-	return sandbox.Command{Argv: append([]string{"apt-get", "-c", configFile}, args...), Env: a.env}
+	return sandbox.Command{Argv: slices.Concat([]string{"apt-get", "-c", configFile}, a.options, args), Env: a.env}
 }

@@ -161,7 +161,7 @@ func (c *Client) FindSource(ctx context.Context, releases []*Release, spec strin
 	near := map[string]bool{}
 	limit := max(1, len(name)/3)
 	for _, r := range releases {
-		for _, component := range r.sourceComponents() {
+		for _, component := range r.repo.IndexComponents() {
 			err := c.sources(ctx, r, component, func(s *scanner) error {
 				this := s.get("Package")
 				if string(this) != name {
@@ -187,14 +187,6 @@ func (c *Client) FindSource(ctx context.Context, releases []*Release, spec strin
 		}
 	}
 	return pickSource(found, releases, name, wanted, near)
-}
-
-// sourceComponents are the components to look for sources in.
-func (r *Release) sourceComponents() []string {
-	if r.repo.flat() {
-		return []string{""}
-	}
-	return r.repo.Components
 }
 
 func pickSource(found []*SourcePackage, releases []*Release, name, wanted string, near map[string]bool) (*SourcePackage, error) {

@@ -39,6 +39,7 @@ type Options struct {
 	Result      string // file for the machine-readable result; "" for none
 
 	Kind
+	Additions
 }
 
 // Outcome is how a build ended, for whoever tells the user.
@@ -90,6 +91,7 @@ type builder struct {
 
 	version       dsc.Version // of the packages
 	sourceChanges []byte      // of the source alone, when one was asked for
+	extra         extra
 }
 
 // stage is one step of a build. Its sbuild name decides the status of its failure.
@@ -249,6 +251,9 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	if got := b.base.Manifest.Arch; got != b.arch {
 		return nil, fault.New(fault.Usage, "name a base of that architecture with --base", "base %s is for %s, the build for %s", b.base.Name, got, b.arch)
 	}
+	if err := b.openAdditions(ctx); err != nil {
+		return nil, err
+	}
 	b.lowers = []sandbox.Lower{{Path: b.base.Tree()}}
 	if err := b.fetchSource(ctx); err != nil {
 		return nil, err
@@ -265,7 +270,7 @@ func (b *builder) fetchSource(ctx context.Context) error {
 	}
 	ph := b.env.Progress.Phase("source")
 	defer b.env.Meter.during(ph)()
-	err := b.env.fetch(ctx, b.in, b.releases)
+	err := b.env.fetch(ctx, b.in, slices.Concat(b.releases, b.extra.sources))
 	ph.Done(err)
 	return err
 }
@@ -366,6 +371,10 @@ func (b *builder) openLog() (err error) {
 	for _, r := range m.Releases {
 		b.result.Inputs.Releases = append(b.result.Inputs.Releases, result.Release{URI: r.URI, Suite: r.Suite, Date: r.Date, SHA256: r.SHA256})
 	}
+	for _, r := range slices.Concat(b.extra.releases, b.extra.sources) {
+		repo := r.Repo()
+		b.result.Inputs.Releases = append(b.result.Inputs.Releases, result.Release{URI: repo.URI, Suite: repo.Suite, Date: r.Date(), SHA256: r.Digest()})
+	}
 	return nil
 }
 
@@ -376,6 +385,7 @@ func (b *builder) describeSource() {
 		b.log.Printf("%s %s: Release of %s, sha256 %s", r.URI, r.Suite, r.Date.UTC().Format(time.RFC1123), r.SHA256)
 	}
 	b.log.Printf("Base %s (generation %d) is up to date with them.", b.base.Name, b.base.Number)
+	b.describeAdditions()
 	b.log.Section("Fetch source files")
 	switch {
 	case b.in.tree != nil:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,18 +79,27 @@ func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wa
 		missing[w.URL] = w
 	}
 	for _, s := range sources {
-		for _, component := range s.Repo.Components {
+		take := func(p *archive.Package) error {
+			if w, ok := missing[p.URL()]; ok && w.Size == p.Size {
+				found[w.URL] = p
+				delete(missing, w.URL)
+			}
+			return nil
+		}
+		for _, p := range s.Packages {
+			if err := take(p); err != nil {
+				return nil, err
+			}
+		}
+		if s.Release == nil {
+			continue
+		}
+		for _, component := range s.Repo.IndexComponents() {
 			if len(missing) == 0 {
 				return found, nil
 			}
 			for _, arch := range s.Archs {
-				err := e.Client.Packages(ctx, s.Release, component, arch, func(p *archive.Package) error {
-					if w, ok := missing[p.URL()]; ok && w.Size == p.Size {
-						found[w.URL] = p
-						delete(missing, w.URL)
-					}
-					return nil
-				})
+				err := e.Client.Packages(ctx, s.Release, component, arch, take)
 				if err != nil && !errors.Is(err, archive.ErrNoIndex) { // apt found it elsewhere, or it is named below
 					return nil, err
 				}
@@ -114,12 +124,12 @@ func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {
 	return reduced, nil
 }
 
-// relations are the source's own.
+// relations are the source's own, and those that were added to them.
 func (b *builder) relations() dsc.BuildRelations {
 	if b.in.tree != nil {
-		return b.in.tree.Control.BuildRelations
+		return b.o.added.Join(b.in.tree.Control.BuildRelations)
 	}
-	return b.in.dsc.BuildRelations
+	return b.o.added.Join(b.in.dsc.BuildRelations)
 }
 
 // dummy is a package that depends on what the build needs.
@@ -174,9 +184,13 @@ const layerPatience = 2 * time.Minute
 
 // makeLayer installs the build dependencies in a jail of their own, whose upper directory becomes the layer.
 func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request string) error {
-	sources, err := b.env.aptSources(ctx, b.releases, b.arch)
+	sources, err := b.env.aptSources(ctx, slices.Concat(b.extra.releases, b.releases), b.arch)
 	if err != nil {
 		return fault.Wrap(fault.GivenBack, "", err)
+	}
+	if local := b.extra.local; local != nil {
+		// First, so that apt takes them where an archive has the same version.
+		sources = slices.Insert(sources, 0, apt.Source{Repo: local.Repo, Lists: []archive.ListFile{local.List}, Packages: local.Packages})
 	}
 	jail, err := b.holder.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Mounts: apt.Mounts(b.env.CacheDir), Hostname: buildHost})
 	if err != nil {
@@ -184,6 +198,9 @@ func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request st
 	}
 	resolver, err := apt.New(jail, b.env.CacheDir, commandEnv(), sources)
 	if err != nil {
+		return err
+	}
+	if err := resolver.Prefer(b.extra.pins); err != nil {
 		return err
 	}
 	body, err := dummy(b.arch, reduced)

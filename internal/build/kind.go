@@ -101,7 +101,7 @@ func (o *Options) Check() error {
 			return fault.New(fault.Usage, "separate them by commas, without < > or !", "--profiles: %q is no build profile", p)
 		}
 	}
-	return nil
+	return o.check()
 }
 
 func (k *Kind) versionFlag() string {

@@ -37,14 +37,14 @@ func (b *builder) requestKey(r dsc.Reduced) string {
 	for _, rel := range b.releases {
 		parts = append(parts, rel.Repo().SourcesLine(), rel.Digest())
 	}
-	return layer.Key(parts...)
+	return layer.Key(append(parts, b.extra.key()...)...)
 }
 
 // layerKey is made of all that decides what the installed files are.
 func (b *builder) layerKey(r dsc.Reduced, wanted []apt.Wanted) string {
 	parts := []string{"layer", b.baseKey(), b.arch, r.Conflicts.String(), apt.Config, strings.Join(commandEnv(), "\n"), buildHost}
 	for _, w := range wanted {
-		parts = append(parts, w.Name+" "+w.SHA256)
+		parts = append(parts, w.Name+" "+w.Hash)
 	}
 	return layer.Key(parts...)
 }

@@ -34,6 +34,16 @@ func (b *BuildRelations) fields() []struct {
 	}
 }
 
+// Join adds the relations of another source to these, field by field; b itself is left alone.
+func (b BuildRelations) Join(other BuildRelations) BuildRelations {
+	out := other
+	from, to := b.fields(), out.fields()
+	for i := range to {
+		*to[i].to = slices.Concat(*to[i].to, *from[i].to)
+	}
+	return out
+}
+
 // Reduced are relations that hold for one build, without restrictions: what a binary package may carry in Depends and Conflicts.
 type Reduced struct {
 	Depends   Relations // with every alternative
