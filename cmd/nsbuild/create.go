@@ -16,6 +16,7 @@ import (
 
 func newCreate(a *app) *cobra.Command {
 	var o build.BaseOptions
+	var from string
 	c := &cobra.Command{
 		Use:   "create SUITE",
 		Short: "Make the base of a suite",
@@ -26,6 +27,9 @@ SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, deb
 		Example: "  nsbuild create trixie\n  nsbuild create --name big --include=debhelper,git sid",
 		Args:    rangeArgs(1, 1, "which suite?"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
+			if from != "" {
+				return a.createFrom(c, args[0], from, o)
+			}
 			if o.Suite, err = archive.LookupSuite(args[0]); err != nil {
 				if o.Mirror == "" {
 					return err
@@ -43,8 +47,22 @@ SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, deb
 	f.StringVar(&o.Variant, "variant", bootstrap.VariantBuildd, "which packages: "+strings.Join(bootstrap.Variants(), ", "))
 	f.StringSliceVar(&o.Include, "include", nil, "further packages, separated by commas")
 	f.StringVar(&o.Bootstrapper, "bootstrapper", bootstrap.Native, "what makes it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
+	f.StringVar(&from, "from", "", "make it of this tar archive, directory or container image, as nsbuild import does")
 	f.BoolVar(&o.Replace, "replace", false, "make it anew when it exists")
 	return c
+}
+
+// createFrom is import under the name of create.
+func (a *app) createFrom(c *cobra.Command, suite, from string, o build.BaseOptions) error {
+	for _, name := range []string{"variant", "include", "bootstrapper"} {
+		if c.Flags().Changed(name) {
+			return usage("leave out one of them", "--from and --%s contradict each other: the packages are those that are there", name)
+		}
+	}
+	if o.Name == "" {
+		o.Name = suite
+	}
+	return a.importBase(c.Context(), &importOptions{from: from, ImportOptions: build.ImportOptions{Name: o.Name, Suite: suite, Mirror: o.Mirror, Keyring: o.Keyring, Replace: o.Replace}})
 }
 
 func (a *app) create(ctx context.Context, o build.BaseOptions) error {

@@ -17,6 +17,7 @@ import (
 
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/image"
 	"nsbuild/internal/sandbox"
 )
 
@@ -24,7 +25,7 @@ import (
 const version = "0.1.0"
 
 func main() {
-	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main})
+	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main})
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -107,7 +108,7 @@ that ends with everything in it.
 		return fault.Wrap(fault.Usage, c.CommandPath()+" --help", err)
 	})
 	a.addFlags(root.PersistentFlags())
-	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a), newRun(a), newShell(a), newDoctor(a), newMan(a))
+	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a), newExport(a), newImport(a), newRun(a), newShell(a), newDoctor(a), newMan(a))
 	return root
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nsbuild/internal/bootstrap/unpack"
+	"nsbuild/internal/image"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/testenv"
 )
@@ -24,7 +25,7 @@ import (
 var shared string
 
 func TestMain(m *testing.M) {
-	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main})
+	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main})
 	testenv.OwnMounts()
 	testscript.Main(withShared{m}, map[string]func(){"nsbuild": main})
 }

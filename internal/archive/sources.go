@@ -197,3 +197,20 @@ func (o *sourceOptions) set(name string, values []string) {
 		o.byHash = strings.ToLower(first)
 	}
 }
+
+// DistributionSuites lists the suites of a sources.list(5) file, deb822 or not, that the table knows as a distribution's own, in the order in which they stand there. Lines that
+// are not understood count for nothing.
+func DistributionSuites(text string, deb822 bool) []string {
+	parse := parseOneLine
+	if deb822 {
+		parse = parseSources
+	}
+	found, _ := parse(text, "") // the rest is read all the same
+	var out []string
+	for _, s := range found {
+		if _, security, ok := distributionOf(s.suite); ok && s.binary && !security && !slices.Contains(out, s.suite) {
+			out = append(out, s.suite)
+		}
+	}
+	return out
+}

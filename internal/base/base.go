@@ -49,6 +49,8 @@ type Manifest struct {
 	Created      time.Time     `json:"created"`
 	Releases     []Release     `json:"releases"`
 	Packages     []Package     `json:"packages"`
+	// Digest tells apart trees that the packages alone do not: it is set where somebody else than dpkg has written to the tree, by importing or by a shell.
+	Digest string `json:"digest,omitempty"`
 }
 
 // Release is a suite's Release file that the generation was made from, or last compared with.

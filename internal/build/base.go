@@ -49,15 +49,8 @@ func (e *Env) CreateBase(ctx context.Context, o BaseOptions) (number int, err er
 	if o.Name == "" {
 		o.Name = BaseName(o.Suite.Name, o.Arch)
 	}
-	if !o.Replace {
-		if g, err := e.Store.Use(o.Name); err == nil {
-			if err := g.Close(); err != nil {
-				return 0, err
-			}
-			return 0, fault.New(fault.Usage, fmt.Sprintf("nsbuild update %s, or nsbuild create --replace %s", o.Name, o.Name), "base %s exists already (generation %d)", o.Name, g.Number)
-		} else if !errors.Is(err, base.ErrNone) {
-			return 0, err
-		}
+	if err := e.refuseExisting(o.Name, o.Replace, fmt.Sprintf("nsbuild update %s, or nsbuild create --replace %s", o.Name, o.Name)); err != nil {
+		return 0, err
 	}
 	return e.makeBase(ctx, o)
 }

@@ -20,7 +20,7 @@ func (b *builder) layers() bool {
 	return !b.o.NoLayers && b.holder.Scratch() != sandbox.ScratchCopy
 }
 
-// baseKey is what a layer lies upon: the installed packages and the ids of the base.
+// baseKey is what a layer lies upon: the installed packages and the ids of the base, and what else was done to it.
 func (b *builder) baseKey() string {
 	var packages []string
 	for _, p := range b.base.Manifest.Packages {
@@ -28,7 +28,11 @@ func (b *builder) baseKey() string {
 	}
 	slices.Sort(packages)
 	m := b.base.Manifest
-	return layer.Key(m.Suite, m.Arch, m.Variant, m.Bootstrapper, fmt.Sprintf("%+v", m.IDs), strings.Join(packages, "\n"))
+	parts := []string{m.Suite, m.Arch, m.Variant, m.Bootstrapper, fmt.Sprintf("%+v", m.IDs), strings.Join(packages, "\n")}
+	if m.Digest != "" {
+		parts = append(parts, m.Digest)
+	}
+	return layer.Key(parts...)
 }
 
 // requestKey is made of all that apt's resolver sees.

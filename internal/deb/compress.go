@@ -10,8 +10,8 @@ import (
 	"github.com/mikelolasagasti/xz"
 )
 
-// decompress opens a member by the suffix of its name, as dpkg does.
-func decompress(r io.Reader, suffix string, dictionary int64) (io.ReadCloser, error) {
+// Decompress opens a compressed stream by the suffix that names its format, as dpkg does.
+func Decompress(r io.Reader, suffix string, dictionary int64) (io.ReadCloser, error) {
 	switch suffix {
 	case "":
 		return io.NopCloser(r), nil

@@ -115,7 +115,7 @@ func (d *Reader) readControl() error {
 	if err != nil {
 		return err
 	}
-	r, err := decompress(d.ar, strings.TrimPrefix(m.Name, name), d.limits.Dictionary)
+	r, err := Decompress(d.ar, strings.TrimPrefix(m.Name, name), d.limits.Dictionary)
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.Name, err)
 	}
@@ -176,7 +176,7 @@ func (d *Reader) Data() (*tar.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := decompress(d.ar, strings.TrimPrefix(m.Name, name), d.limits.Dictionary)
+	r, err := Decompress(d.ar, strings.TrimPrefix(m.Name, name), d.limits.Dictionary)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}

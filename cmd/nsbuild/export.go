@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"nsbuild/internal/build"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/image"
+)
+
+func newExport(a *app) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:   "export BASE",
+		Short: "Write a base as a tar archive",
+		Long: `export writes the root directory of a base as a tar archive: owners as the jail sees them, modes, times, extended attributes
+(file capabilities among them), hard links. The same generation always gives the same bytes.
+
+Without --output the archive goes to standard output, uncompressed. The name of --output says how it is compressed:
+.tar, .tar.gz, .tar.xz or .tar.zst.
+` + exitHelp,
+		Example: "  nsbuild export -o bookworm.tar.zst bookworm\n  nsbuild export bookworm | podman import - mine:bookworm",
+		Args:    rangeArgs(1, 1, "which base?"),
+		RunE:    func(c *cobra.Command, args []string) error { return a.export(c.Context(), args[0], output) },
+	}
+	c.Flags().StringVarP(&output, "output", "o", "-", "file to write; - is standard output")
+	return c
+}
+
+func (a *app) export(ctx context.Context, name, output string) error {
+	format := image.Tar
+	if output == "-" {
+		if term.IsTerminal(int(a.stdout.Fd())) {
+			return usage("nsbuild export -o "+name+".tar.zst "+name, "export: standard output is a terminal, which is no place for an archive")
+		}
+	} else {
+		var err error
+		if format, err = image.FormatOf(output); err != nil {
+			return err
+		}
+	}
+	env, err := a.openLocal(ctx)
+	if err != nil {
+		return err
+	}
+	if output == "-" {
+		return env.ExportBase(ctx, name, a.stdout, format)
+	}
+	return writeAside(output, func(w io.Writer) error { return env.ExportBase(ctx, name, w, format) })
+}
+
+// writeAside writes a file under another name first: there is the whole file, or what was there before.
+func writeAside(name string, write func(io.Writer) error) (err error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return usage("nsbuild export BASE >"+name, "%s is not a regular file, and would be replaced by one", name)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%d", filepath.Base(name), os.Getpid())), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return fault.Wrap(fault.Usage, "choose another place", err)
+	}
+	err = write(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// importOptions are the flags of import, and of create --from.
+type importOptions struct {
+	build.ImportOptions
+	from string
+}
+
+func newImport(a *app) *cobra.Command {
+	var o importOptions
+	c := &cobra.Command{
+		Use:   "import NAME {FILE | DIR | -}",
+		Short: "Make a base of a tree that was made elsewhere",
+		Long: `import makes a base of the root directory of a Debian system: a tar archive (also compressed by gzip, bzip2, xz or zstd), such as
+those of mmdebstrap, sbuild, schroot and nsbuild export; a directory, such as debootstrap's; or a container image (an OCI
+archive, or what docker save and podman save write). - is standard input.
+
+The suite is found in the tree, and the base is kept up to date as one that nsbuild made. What a build needs and the tree
+lacks is added: the user that builds, and the policy that keeps packages from starting daemons. Device nodes are left out.
+` + exitHelp,
+		Example: "  nsbuild import mine bookworm-amd64-sbuild.tar.zst\n  podman save --format oci-archive debian:bookworm | nsbuild import slim -",
+		Args:    rangeArgs(2, 2, "give a name for the base, and what it is to be made of"),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Name, o.from = args[0], args[1]
+			return a.importBase(c.Context(), &o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Suite, "suite", "", "suite of the tree (default: what the tree says)")
+	f.StringVar(&o.Mirror, "mirror", "", "URL or directory of the archive for updates (default: the suite's)")
+	f.StringVar(&o.Keyring, "keyring", "", "file with the keys that may sign the archive (default: the suite's own)")
+	f.BoolVar(&o.Replace, "replace", false, "replace the base when it exists")
+	return c
+}
+
+func (a *app) importBase(ctx context.Context, o *importOptions) (err error) {
+	o.From = os.Stdin
+	switch {
+	case o.from != "-":
+		if o.From, err = os.Open(o.from); err != nil {
+			return fault.Wrap(fault.Usage, "give a tar archive, a directory, or - for standard input", err)
+		}
+		defer o.From.Close()
+	case term.IsTerminal(int(os.Stdin.Fd())):
+		return usage("nsbuild import "+o.Name+" - <FILE", "import: standard input is a terminal")
+	}
+	if o.Keyring != "" {
+		if o.Keyring, err = filepath.Abs(o.Keyring); err != nil {
+			return err
+		}
+	}
+	env, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	g, err := env.ImportBase(ctx, o.ImportOptions)
+	if err != nil {
+		return fmt.Errorf("importing %s: %w", o.from, err)
+	}
+	env.Log.Infof("base %s (generation %d) is ready: %s, %s, %d packages", g.Name, g.Number, g.Manifest.Suite, g.Manifest.Arch, len(g.Manifest.Packages))
+	return g.Close()
+}
