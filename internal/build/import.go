@@ -40,7 +40,7 @@ func (e *Env) ImportBase(ctx context.Context, o ImportOptions) (_ *base.Generati
 	if err := e.sweepBases(ctx); err != nil {
 		return nil, err
 	}
-	h, err := e.hold(ctx, e.IDs, "")
+	h, err := e.hold(ctx, e.IDs)
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +230,7 @@ func (e *Env) ExportBase(ctx context.Context, name string, w io.Writer, format i
 		return err
 	}
 	defer g.Close()
-	h, err := e.hold(ctx, g.Manifest.IDs, "")
+	h, err := e.hold(ctx, g.Manifest.IDs)
 	if err != nil {
 		return err
 	}
