@@ -21,7 +21,7 @@ import (
 // runOptions are the flags of run and shell, as they are typed.
 type runOptions struct {
 	session.Options
-	network, strays           string
+	network, strays, memory   string
 	groups                    string
 	env, binds, bindsRO, tmps []string
 }
@@ -42,6 +42,9 @@ func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.bindsRO, "bind-ro", nil, "the same, read-only")
 	f.StringArrayVar(&o.tmps, "tmpfs", nil, "mount a tmpfs, DST[:OPTIONS]")
 	f.StringVar(&o.network, "network", "none", "network of the jail: none, or the host's: host")
+	f.StringVar(&o.memory, "memory", "", "limit what it may use together, as 512M or 2G; a throwaway layer in memory counts")
+	f.Float64Var(&o.Limits.CPUs, "cpus", 0, "limit the processors that it may keep busy, as 2 or 0.5")
+	f.IntVar(&o.Limits.PIDs, "pids", 0, "limit the number of its processes and threads")
 	f.DurationVar(&o.Timeout, "timeout", 0, "end it with SIGTERM after this time; the exit status is 124")
 	f.DurationVar(&o.KillAfter, "kill-after", 0, "kill it this long after the first signal that asked it to end")
 	f.StringVar(&o.strays, "strays", "kill", "processes that it leaves running: kill, warn (list them first) or fail")
@@ -60,6 +63,9 @@ func (o *runOptions) resolve() error {
 		o.Strays = s
 	default:
 		return usage("kill, warn or fail", "--strays %q is not known", o.strays)
+	}
+	if err := o.limits(); err != nil {
+		return err
 	}
 	if o.groups != "" {
 		o.Groups = strings.Split(o.groups, ",")
@@ -98,6 +104,23 @@ func (o *runOptions) resolve() error {
 		return usage("letters, digits, '-' and '.'; at most 64", "%q is no host name", o.Hostname)
 	case o.Dir != "" && !strings.HasPrefix(o.Dir, "/"):
 		return usage("give an absolute path of the jail", "--chdir %q is relative", o.Dir)
+	}
+	return nil
+}
+
+// limits reads those that are no plain numbers, and refuses what no command could begin with.
+func (o *runOptions) limits() (err error) {
+	if o.Limits.Memory, err = parseSize("--memory", o.memory); err != nil {
+		return err
+	}
+	const least = 16 << 20
+	switch l := o.Limits; {
+	case o.memory != "" && l.Memory < least:
+		return usage("16M or more", "--memory %s: no command could begin", o.memory)
+	case !(l.CPUs >= 0 && l.CPUs <= 1<<16): // nor no number at all
+		return usage("a number of processors, as 2 or 0.5", "--cpus %v is out of range", l.CPUs)
+	case l.PIDs < 0 || l.PIDs > 1<<22:
+		return usage("a number of processes", "--pids %d is out of range", l.PIDs)
 	}
 	return nil
 }

@@ -30,7 +30,8 @@ func helperMain() int {
 	if err != nil {
 		return 1
 	}
-	notes, err := enterJail(m.Spec, m.Root, m.Join)
+	limits := m.Limits
+	notes, err := enterJail(m.Spec, m.Root, m.Join, limits)
 	var pts []*os.File
 	if err == nil {
 		// For PID 1, now, while nobody could have put something else there.
@@ -52,6 +53,9 @@ func helperMain() int {
 			}
 			return 1
 		}
+		if limits != nil {
+			m.Command.Memory = limits.Memory
+		}
 		pid, err := spawn(own, m.Command, files)
 		closeFiles(files)
 		if err := c.send(&message{Op: opExec, PID: pid, Err: toWire(err)}); err != nil {
@@ -61,7 +65,7 @@ func helperMain() int {
 }
 
 // enterJail makes root the jail's "/" and prepares what commands inherit.
-func enterJail(spec *Spec, root string, join bool) (notes []string, err error) {
+func enterJail(spec *Spec, root string, join bool, l *Limits) (notes []string, err error) {
 	// What the helper ignores, its commands would too; handled signals become default again at exec.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGTERM, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
 	if err := mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
@@ -130,6 +134,15 @@ func enterJail(spec *Spec, root string, join bool) (notes []string, err error) {
 	}
 	if err := limits(); err != nil {
 		return nil, err
+	}
+	if l != nil {
+		if err := spareProcessors(*l); err != nil {
+			return nil, err
+		}
+	}
+	// Not when we were cloned: the namespace's root is the group in which its maker is, and PID 1 is in another one than commands.
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+		return nil, sysErr("unshare", "the control groups", err)
 	}
 	unix.Umask(0o022)
 	return notes, nil
@@ -220,7 +233,7 @@ func spawn(own *self, c *Command, files []*os.File) (int, error) {
 	if err != nil {
 		return 0, startError(program, dir, err)
 	}
-	return pid, nil
+	return pid, spareMemory(pid, c.Memory)
 }
 
 // startError tells a missing directory from a missing program: the kernel's errno is the same.

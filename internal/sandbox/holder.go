@@ -30,6 +30,7 @@ type Holder struct {
 	pid      int
 	done     chan struct{} // closed when PID 1 has been reaped
 	notes    []string      // for the first jail's
+	group    *cgroup       // nil without limits
 	closeOne sync.Once
 }
 
@@ -139,6 +140,9 @@ func (h *Holder) setup(spec HolderSpec) error {
 	mapped := make(chan error, 1)
 	go func() { mapped <- h.mapIDs() }()
 	exe, current, err := h.prepare(&spec)
+	if err == nil {
+		err = h.confine(&spec)
+	}
 	if err = errors.Join(err, <-mapped); err != nil {
 		return err
 	}
@@ -259,6 +263,10 @@ func (h *Holder) Close() error {
 		err = h.conn.close()
 		if kill := syscall.Kill(h.pid, syscall.SIGKILL); kill != nil && !errors.Is(kill, syscall.ESRCH) {
 			err = errors.Join(err, sysErr("kill", "PID 1 of the sandbox", kill))
+		}
+		<-h.done
+		if h.group != nil {
+			err = errors.Join(err, h.group.remove())
 		}
 	})
 	<-h.done

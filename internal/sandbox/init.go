@@ -31,6 +31,8 @@ type pid1 struct {
 	kind    Scratch
 	found   map[string]bool // by file system; see overlays
 	host    *os.File
+	group   string // the control group of what runs in jails, or ""
+	limits  Limits // that it does not hold
 
 	jails []*openJail // by id-1; closed ones keep their upper directory
 	open  *openJail
@@ -218,6 +220,7 @@ func (p *pid1) setup(m *message) error {
 			return err
 		}
 	}
+	p.group, p.limits = m.Holder.Group, m.Holder.Spare
 	return p.openScratch(m.Holder)
 }
 
@@ -466,23 +469,32 @@ func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []
 	}
 	spec := task.Spec
 	uids, gids := jailIDs(count, spec.Caller)
-	flags := uintptr(syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS | syscall.CLONE_NEWCGROUP)
+	flags := uintptr(syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS)
 	if spec.Network == NetworkNone {
 		flags |= syscall.CLONE_NEWNET
 	}
+	group, err := openGroup(p.group)
+	if err != nil {
+		return nil, nil, err
+	}
+	attr := &syscall.SysProcAttr{
+		Cloneflags: flags, UidMappings: uids, GidMappings: gids, GidMappingsEnableSetgroups: true,
+		Credential: &syscall.Credential{}, Setsid: true,
+	}
+	joinGroup(group, attr)
 	p.mu.Lock()
-	*pid, err = p.self.forkExec(helperName, nil, []uintptr{p.null.Fd(), p.null.Fd(), p.null.Fd(), theirs.Fd()}, &syscall.ProcAttr{
-		Dir: "/",
-		Env: quickStart,
-		Sys: &syscall.SysProcAttr{
-			Cloneflags: flags, UidMappings: uids, GidMappings: gids, GidMappingsEnableSetgroups: true,
-			Credential: &syscall.Credential{}, Setsid: true,
-		},
+	err = withTaskLimit(p.limits.PIDs, func() error {
+		*pid, err = p.self.forkExec(helperName, nil, []uintptr{p.null.Fd(), p.null.Fd(), p.null.Fd(), theirs.Fd()}, &syscall.ProcAttr{Dir: "/", Env: quickStart, Sys: attr})
+		return err
 	})
 	p.mu.Unlock()
+	if group != nil {
+		group.Close()
+	}
 	if err != nil {
 		return nil, nil, sysErr("starting the jail's helper", "", err)
 	}
+	task.Limits = &p.limits
 	if err := (*helper).send(task, p.self.files()...); err != nil {
 		return nil, nil, fmt.Errorf("the jail's helper did not start: %w", err)
 	}

@@ -66,6 +66,7 @@ type message struct {
 	Notes   []string    `json:",omitempty"`
 	Scratch Scratch     `json:",omitempty"`
 	Usage   *Usage      `json:",omitempty"`
+	Limits  *Limits     `json:",omitempty"` // helper: what each command is limited to
 	// Found is what PID 1 found out about overlays; see HolderSpec.Memory.
 	Found map[string]bool `json:",omitempty"`
 }

@@ -31,6 +31,11 @@ type HolderSpec struct {
 	Memory string
 	// Known is what Memory says; set by Start.
 	Known map[string]bool `json:",omitempty"`
+	// Limits bound what runs in the holder's jails.
+	Limits Limits
+	// Group is the control group of what runs in jails, "" for none, and Spare those of the Limits that it does not hold; both are set by Start.
+	Group string `json:",omitempty"`
+	Spare Limits
 	// Copy makes each throwaway root a copy on the tmpfs. It is also what is done where the kernel has no overlays for us at all.
 	Copy bool
 	// Emulator, when set, runs the programs of another architecture in all jails of the holder.
@@ -129,6 +134,8 @@ type Command struct {
 	Groups []int // supplementary groups
 	// Network, when it is NetworkHost in a jail without network, gives this one command the caller's network namespace. It and the jail's other commands cannot trace each other.
 	Network Network `json:",omitempty"`
+	// Memory limits each process of the command, where Limits cannot limit all together; set by the helper.
+	Memory int64 `json:",omitempty"`
 	// Terminal makes standard input the controlling terminal of a session of the command's own; see Jail.NewTerminal.
 	Terminal bool `json:",omitempty"`
 

@@ -210,7 +210,7 @@ func startInForeground(c *Command) (int, error) {
 	if err != nil {
 		return 0, startError(program, dir, err)
 	}
-	return pid, nil
+	return pid, spareMemory(pid, c.Memory)
 }
 
 func credential(c *Command) *syscall.Credential {

@@ -45,6 +45,8 @@ type Options struct {
 	Mounts  []fstab.Mount
 	Network sandbox.Network
 
+	Limits sandbox.Limits
+
 	Timeout   time.Duration // 0: none
 	KillAfter time.Duration // after the first signal that asks the command to end; 0: never
 	Strays    Strays
@@ -91,6 +93,16 @@ func Run(ctx context.Context, o Options) (status sandbox.Status, err error) {
 	if status, err = o.runIn(ctx, r.jail); err != nil {
 		return status, err
 	}
+	exhausted, err := r.holder.Exhausted()
+	if err != nil {
+		return status, err
+	}
+	if exhausted != nil {
+		if len(exhausted.Victims) == 0 && exhausted.Kills == 1 && status.ExitCode() == 128+int(syscall.SIGKILL) {
+			exhausted.Victims = []sandbox.Victim{{Command: "the command", Memory: status.MaxRSS}}
+		}
+		o.Log.Error(exhausted)
+	}
 	return status, o.end(r.jail)
 }
 
@@ -126,7 +138,7 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	if o.Network == sandbox.NetworkHost && o.throwaway() && !o.ReadOnly {
 		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: "/etc/resolv.conf", Target: "/etc/resolv.conf", ReadOnly: true, Mkdir: true})
 	}
-	holder := sandbox.HolderSpec{IDs: ids, FallbackDir: o.Fallback, Memory: filepath.Join(o.StateDir, "kernel.json")}
+	holder := sandbox.HolderSpec{IDs: ids, Limits: o.Limits, FallbackDir: o.Fallback, Memory: filepath.Join(o.StateDir, "kernel.json")}
 	if o.arch != "" {
 		if err := machine.Prepare(&holder, o.arch); err != nil {
 			return nil, err

@@ -1,7 +1,7 @@
 // Package testenv says what a test needs of the machine that it runs on, and checks that the machine is left as it was.
 //
 // A condition that does not hold skips the test with its reason. Where everything must run, the environment variable NSBUILD_TEST_REQUIRE turns such a skip into a failure: it
-// names conditions ("userns,network"), or "all" for all of them. Who runs the tests is not a matter of the machine, so "all" does not contain the conditions "root" and "user":
+// names conditions ("userns,network"), or "all" for all of them. Who runs the tests is not a matter of the machine, so "all" does not contain the conditions "root" and "user" (nor "cgroup"):
 // a machine's tests run once as each.
 //
 // The package is for tests alone and imports nothing of nsbuild.
@@ -41,7 +41,7 @@ func missing(t testing.TB, condition, reason string) {
 func required(list, condition string) bool {
 	for name := range strings.SplitSeq(list, ",") {
 		name = strings.TrimSpace(name)
-		if name == condition || name == "all" && condition != "root" && condition != "user" {
+		if name == condition || name == "all" && condition != "root" && condition != "user" && condition != "cgroup" {
 			return true
 		}
 	}

@@ -1,0 +1,294 @@
+package sandbox
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cgroup is a control group of a holder: below it, init has PID 1 and jail everything that runs in jails, which is what is limited. A limit of PID 1's own group could be used up
+// from inside, and a PID 1 without memory or threads takes the jail with it (cgroups(7); "Control Group v2" in the kernel's documentation).
+type cgroup struct {
+	dir         string
+	controllers []string // that it has
+	limits      Limits
+	log         *kernelLog // nil where it cannot be read
+}
+
+// controllersOf lists the controllers that limits need.
+func controllersOf(l Limits) []string {
+	var want []string
+	if l.Memory > 0 {
+		want = append(want, "memory")
+	}
+	if l.CPUs > 0 {
+		want = append(want, "cpu")
+	}
+	if l.PIDs > 0 {
+		want = append(want, "pids")
+	}
+	return want
+}
+
+// newCgroup makes a group with as many of the controllers as can be had, and says what stands in the way of the others. It returns nil where none can be had.
+func newCgroup(l Limits) (*cgroup, string, error) {
+	top, own, why, err := hierarchy("/proc/self/mountinfo", "/proc/self/cgroup")
+	if err != nil || why != "" {
+		return nil, why, err
+	}
+	want := controllersOf(l)
+	best, err := available(top, want)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(best) == 0 {
+		return nil, "the machine's cgroup v2 has no such controller (it may be bound to cgroup v1)", nil
+	}
+	why = ""
+	for parent := own; ; parent = filepath.Dir(parent) {
+		g, refusal, err := makeBelow(parent, best)
+		if err != nil {
+			return nil, "", err
+		}
+		if g != nil {
+			g.limits = l
+			if len(best) < len(want) {
+				why = "the machine's cgroup v2 has no such controller (it may be bound to cgroup v1)"
+			}
+			if err := g.limit(); err != nil {
+				return nil, "", errors.Join(err, g.remove())
+			}
+			g.log = openKernelLog()
+			return g, why, nil
+		}
+		if why == "" {
+			why = refusal
+		}
+		if parent == top || len(parent) <= len(top) {
+			return nil, why, nil
+		}
+	}
+}
+
+// hierarchy finds where cgroup v2 is mounted and where in it this process is.
+func hierarchy(mountinfo, self string) (top, own, why string, err error) {
+	mounts, err := os.Open(mountinfo)
+	if err != nil {
+		return "", "", "", err
+	}
+	defer mounts.Close()
+	lines := bufio.NewScanner(mounts)
+	for lines.Scan() && top == "" {
+		before, after, _ := strings.Cut(lines.Text(), " - ")
+		fields := strings.Fields(before)
+		if strings.HasPrefix(after, "cgroup2 ") && len(fields) > 4 && fields[3] == "/" {
+			top = unescapeMount(fields[4])
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return "", "", "", err
+	}
+	if top == "" {
+		return "", "", "cgroup v2 is not mounted here", nil
+	}
+	data, err := os.ReadFile(self)
+	if err != nil {
+		return "", "", "", err
+	}
+	for line := range strings.Lines(string(data)) {
+		if name, ok := strings.CutPrefix(line, "0::"); ok {
+			return top, filepath.Join(top, strings.TrimSuffix(name, "\n")), "", nil
+		}
+	}
+	return "", "", "this process is in no group of cgroup v2", nil
+}
+
+// unescapeMount undoes the octal escapes of /proc/self/mountinfo.
+func unescapeMount(s string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
+
+// available lists those of the controllers that a group has.
+func available(dir string, want []string) ([]string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if err != nil {
+		return nil, fmt.Errorf("reading what cgroup v2 offers: %w", err)
+	}
+	has := strings.Fields(string(data))
+	return slices.DeleteFunc(slices.Clone(want), func(c string) bool { return !slices.Contains(has, c) }), nil
+}
+
+// makeBelow makes a group with these controllers below parent, if we may and if the parent has them to give.
+func makeBelow(parent string, controllers []string) (_ *cgroup, refusal string, err error) {
+	has, err := available(parent, controllers)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(has) < len(controllers) {
+		return nil, parent + " has not been given these controllers", nil
+	}
+	if err := sweepGroups(parent); err != nil {
+		return nil, "", err
+	}
+	dir, err := os.MkdirTemp(parent, fmt.Sprintf("nsbuild-%d-", os.Getpid()))
+	if err != nil {
+		return nil, fmt.Sprintf("no group can be made in %s: %v", parent, errors.Unwrap(err)), nil
+	}
+	g := &cgroup{dir: dir, controllers: controllers}
+	// In a group that has processes nothing can be passed on to others.
+	if err := pass(parent, controllers); err != nil {
+		return nil, fmt.Sprintf("%s passes no controllers on: %v", parent, errors.Unwrap(err)), g.remove()
+	}
+	for _, leaf := range []string{"init", "jail"} {
+		if err := os.Mkdir(filepath.Join(dir, leaf), 0o755); err != nil {
+			return nil, "", errors.Join(err, g.remove())
+		}
+	}
+	if err := pass(dir, controllers); err != nil {
+		return nil, "", errors.Join(err, g.remove())
+	}
+	return g, "", nil
+}
+
+// sweepGroups removes the groups of callers that were killed. What is not empty stays.
+func sweepGroups(parent string) error {
+	left, err := filepath.Glob(filepath.Join(parent, "nsbuild-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range left {
+		owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), "nsbuild-"), "-")
+		pid, err := strconv.Atoi(owner)
+		if err != nil || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			continue
+		}
+		g := &cgroup{dir: dir}
+		if err := g.rmdir(); err != nil && !errors.Is(err, syscall.EBUSY) && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
+}
+
+// pass enables controllers for the groups below dir.
+func pass(dir string, controllers []string) error {
+	data, err := os.ReadFile(filepath.Join(dir, "cgroup.subtree_control"))
+	if err != nil {
+		return err
+	}
+	passed := strings.Fields(string(data))
+	for _, c := range controllers {
+		if slices.Contains(passed, c) {
+			continue
+		}
+		if err := writeGroup(dir, "cgroup.subtree_control", "+"+c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeGroup writes one of the kernel's files, which is never made here.
+func writeGroup(dir, name, text string) error {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+// helperTasks is the allowance for the helpers' own threads among those of a jail.
+const helperTasks = 16
+
+// limit sets the limits of the jail's group.
+func (g *cgroup) limit() error {
+	set := map[string]string{}
+	for _, c := range g.controllers {
+		switch c {
+		case "memory":
+			set["memory.max"] = strconv.FormatInt(g.limits.Memory, 10)
+			set["memory.swap.max"] = "0"
+		case "cpu":
+			const period = 100000 // microseconds, the kernel's default
+			set["cpu.max"] = fmt.Sprintf("%d %d", max(1000, int64(math.Round(g.limits.CPUs*period))), period)
+		case "pids":
+			set["pids.max"] = strconv.Itoa(g.limits.PIDs + helperTasks)
+		}
+	}
+	for name, value := range set {
+		err := writeGroup(g.jail(), name, value)
+		if name == "memory.swap.max" && errors.Is(err, fs.ErrNotExist) {
+			continue // a kernel that does not account for swap
+		}
+		if err != nil {
+			return fmt.Errorf("limiting the jail: %w", err)
+		}
+	}
+	return nil
+}
+
+func (g *cgroup) jail() string { return filepath.Join(g.dir, "jail") }
+
+// admit moves PID 1 into the group.
+func (g *cgroup) admit(pid int) error {
+	if err := writeGroup(filepath.Join(g.dir, "init"), "cgroup.procs", strconv.Itoa(pid)); err != nil {
+		return fmt.Errorf("moving PID 1 of the sandbox into its control group: %w", err)
+	}
+	return nil
+}
+
+// remove kills what is still in the group, though PID 1's end has killed all, and deletes it.
+func (g *cgroup) remove() error {
+	if g.log != nil {
+		g.log.close()
+	}
+	if err := writeGroup(g.dir, "cgroup.kill", "1"); err != nil && !errors.Is(err, fs.ErrNotExist) { // since Linux 5.14
+		return err
+	}
+	// The kernel takes a moment from a process's end to its leaving the group.
+	err := g.rmdir()
+	for pause := 100 * time.Microsecond; errors.Is(err, syscall.EBUSY) && pause < time.Second; pause *= 2 {
+		time.Sleep(pause)
+		err = g.rmdir()
+	}
+	return err
+}
+
+func (g *cgroup) rmdir() error {
+	for _, dir := range []string{g.jail(), filepath.Join(g.dir, "init"), g.dir} {
+		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return &fs.PathError{Op: "rmdir", Path: dir, Err: err}
+		}
+	}
+	return nil
+}
+
+// count reads one number of a file of lines "name number", or of a file that is one number.
+func (g *cgroup) count(file, name string) (int64, error) {
+	data, err := os.ReadFile(filepath.Join(g.jail(), file))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		key, value, found := strings.Cut(strings.TrimSpace(line), " ")
+		if !found {
+			key, value = "", key
+		}
+		if key == name {
+			return strconv.ParseInt(value, 10, 64)
+		}
+	}
+	return 0, nil
+}

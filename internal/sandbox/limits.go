@@ -1,0 +1,215 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Limits bound what everything in the jails of a holder may use together. Zero values are no limits.
+type Limits struct {
+	Memory int64   // bytes, what is written to a throwaway root on a tmpfs included
+	CPUs   float64 // processors' worth of time
+	PIDs   int     // processes and threads
+}
+
+// Exhaustion is what the kernel did because memory ran out in a jail.
+type Exhaustion struct {
+	Limit, Peak int64 // bytes; Peak is 0 where the kernel does not say
+	Kills       int   // processes that it killed
+	// Victims are those processes, as far as the kernel's log is readable.
+	Victims []Victim
+}
+
+// Victim is a process that was killed for its memory.
+type Victim struct {
+	Command string // its name, at most 15 bytes
+	PID     int    // as the host numbers it; 0 where that is not known
+	Memory  int64  // bytes that it had in memory
+}
+
+func (e *Exhaustion) String() string {
+	text := fmt.Sprintf("memory ran out, with a limit of %s: the kernel killed ", mib(e.Limit))
+	if len(e.Victims) == 0 {
+		what := "a process"
+		if e.Kills > 1 {
+			what = fmt.Sprintf("%d processes", e.Kills)
+		}
+		return text + what + " (its log says which: sudo dmesg)"
+	}
+	var names []string
+	for _, v := range e.Victims {
+		name := v.Command
+		if v.PID > 0 {
+			name += fmt.Sprintf(" (pid %d)", v.PID)
+		}
+		names = append(names, name+" at "+mib(v.Memory))
+	}
+	if more := e.Kills - len(e.Victims); more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return text + strings.Join(names, ", ")
+}
+
+func mib(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
+
+// confine puts PID 1 into a control group with the limits. What cannot be limited so is limited for each process as far as that goes, by PID 1; a note says which, and why.
+func (h *Holder) confine(spec *HolderSpec) error {
+	if spec.Limits == (Limits{}) {
+		return nil
+	}
+	group, why, err := newCgroup(spec.Limits)
+	if err != nil {
+		return err
+	}
+	left := spec.Limits
+	if group != nil {
+		h.group, spec.Group = group, group.jail()
+		for _, c := range group.controllers {
+			switch c {
+			case "memory":
+				left.Memory = 0
+			case "cpu":
+				left.CPUs = 0
+			case "pids":
+				left.PIDs = 0
+			}
+		}
+		if err := group.admit(h.pid); err != nil {
+			return err
+		}
+	}
+	spec.Spare = left
+	if group == nil && os.Geteuid() != 0 && os.Getenv("XDG_RUNTIME_DIR") != "" {
+		why += " (systemd-run --user --scope nsbuild … begins nsbuild where they may be)"
+	}
+	if left.Memory > 0 {
+		h.notes = append(h.notes, fmt.Sprintf("memory is limited to %s for each process, not for all together: %s", mib(left.Memory), why))
+	}
+	if left.CPUs > 0 {
+		h.notes = append(h.notes, fmt.Sprintf("processors are limited to %d by what processes begin with, which they can change: %s", spareCPUs(left.CPUs), why))
+	}
+	if left.PIDs > 0 && !countsNamespaces() {
+		h.notes = append(h.notes, "the number of processes is not limited: "+why+", and this kernel does not count those of a user namespace")
+	}
+	return nil
+}
+
+// Exhausted tells whether processes were killed because memory ran out; nil when none was. It is to be asked before Close.
+func (h *Holder) Exhausted() (*Exhaustion, error) {
+	if h.group == nil || !slices.Contains(h.group.controllers, "memory") {
+		return nil, nil
+	}
+	kills, err := h.group.count("memory.events", "oom_kill")
+	if err != nil || kills == 0 {
+		return nil, err
+	}
+	e := &Exhaustion{Limit: h.group.limits.Memory, Kills: int(kills)}
+	if e.Peak, err = h.group.count("memory.peak", ""); err != nil && !errors.Is(err, fs.ErrNotExist) { // since Linux 5.19
+		return nil, err
+	}
+	if h.group.log != nil {
+		if e.Victims, err = h.group.log.victims(h.group.dir); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// countsNamespaces tells whether RLIMIT_NPROC counts all processes of a user namespace, as it does since Linux 5.14.
+func countsNamespaces() bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
+		return false
+	}
+	return major > 5 || major == 5 && minor >= 14
+}
+
+// spareCPUs is how many processors stand for a share of time.
+func spareCPUs(cpus float64) int { return max(1, int(math.Ceil(cpus))) }
+
+// withTaskLimit does work, the making of the jail's user namespace, with a limit of processes that the namespace keeps: it is counted over all of its users (RLIMIT_NPROC in
+// getrlimit(2), user_namespaces(7)). Our own threads count, and must not be caught by it; afterwards PID 1 has its limit back.
+func withTaskLimit(tasks int, work func() error) error {
+	if tasks == 0 || !countsNamespaces() {
+		return work()
+	}
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NPROC, &old); err != nil {
+		return sysErr("getrlimit", "NPROC", err)
+	}
+	lower := unix.Rlimit{Cur: min(uint64(tasks+2*helperTasks), old.Max), Max: old.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NPROC, &lower); err != nil {
+		return sysErr("setrlimit", "NPROC", err)
+	}
+	err := work()
+	return errors.Join(err, sysErr("setrlimit", "NPROC", unix.Setrlimit(unix.RLIMIT_NPROC, &old)))
+}
+
+// spareMemory limits a command that has just begun, and all that it will begin. Private writable memory, not address space: many programs reserve much more of that than they ever use.
+// Not ours, to be inherited: the Go runtime of a session leader does not start with little.
+func spareMemory(pid int, size int64) error {
+	if size == 0 {
+		return nil
+	}
+	err := unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(size), Max: uint64(size)}, nil)
+	if errors.Is(err, unix.ESRCH) {
+		err = nil // it has ended
+	}
+	return sysErr("prlimit", "DATA", err)
+}
+
+// spareProcessors sets what every command inherits in place of a limit for all.
+func spareProcessors(l Limits) error {
+	if l.CPUs > 0 {
+		var all, some unix.CPUSet
+		if err := unix.SchedGetaffinity(0, &all); err != nil {
+			return sysErr("sched_getaffinity", "", err)
+		}
+		// Not always the first ones, which all jails would share.
+		count := all.Count()
+		first := os.Getpid()
+		if count > 0 {
+			first %= count
+		}
+		var usable []int
+		for cpu := 0; len(usable) < count; cpu++ {
+			if all.IsSet(cpu) {
+				usable = append(usable, cpu)
+			}
+		}
+		for i := range min(spareCPUs(l.CPUs), count) {
+			some.Set(usable[(first+i)%count])
+		}
+		if err := unix.SchedSetaffinity(0, &some); err != nil {
+			return sysErr("sched_setaffinity", "", err)
+		}
+	}
+	return nil
+}
+
+// openGroup opens the jail's control group, for clone3(2), or returns nil when there is none.
+func openGroup(group string) (*os.File, error) {
+	if group == "" {
+		return nil, nil
+	}
+	return openPath(HostRoot + group)
+}
+
+// joinGroup has a child begin in the group.
+func joinGroup(group *os.File, attr *syscall.SysProcAttr) {
+	if group != nil {
+		attr.UseCgroupFD, attr.CgroupFD = true, int(group.Fd())
+	}
+}

@@ -1,0 +1,205 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"nsbuild/internal/testenv"
+)
+
+func TestParseVictims(t *testing.T) {
+	records := []string{
+		"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/x/nsbuild-7-1/jail,task_memcg=/x/nsbuild-7-1/jail,task=cc1 (a),pid=17,uid=1000",
+		"Memory cgroup out of memory: Killed process 17 (cc1 (a)) total-vm:9160kB, anon-rss:5120kB, file-rss:1024kB, shmem-rss:0kB, UID:1000 pgtables:60kB oom_score_adj:0",
+		"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/x/nsbuild-8-1/jail,task_memcg=/x/nsbuild-8-1/jail,task=other,pid=18,uid=1000",
+		"Memory cgroup out of memory: Killed process 18 (other) total-vm:9160kB, anon-rss:5120kB, file-rss:1024kB, shmem-rss:0kB, UID:1000 pgtables:60kB oom_score_adj:0",
+		"usb 1-1: new device",
+		"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/x/nsbuild-7-1/jail,task_memcg=/x/nsbuild-7-1/jail/sub,task=\x1b[2J,pid=19,uid=0",
+		"Memory cgroup out of memory: Killed process 19 (\x1b[2J) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:2kB, UID:0 pgtables:60kB oom_score_adj:0",
+	}
+	want := []Victim{{`cc1 (a)`, 17, 6 << 20}, {`\x1b[2J`, 19, 3 << 10}}
+	if got := parseVictims(records, groupName("/sys/fs/cgroup/x/nsbuild-7-1")); !slices.Equal(got, want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+}
+
+func FuzzParseVictims(f *testing.F) {
+	f.Add("oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/g/jail,task_memcg=/g/jail,task=a,pid=1,uid=0\nMemory cgroup out of memory: Killed process 1 (a) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:2kB")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, v := range parseVictims(strings.Split(text, "\n"), "/g/jail") {
+			if strings.ContainsAny(v.Command, "\x1b\n\x00") {
+				t.Errorf("%q can steer a terminal", v.Command)
+			}
+		}
+	})
+}
+
+func TestHierarchy(t *testing.T) {
+	for _, c := range []struct{ name, mounts, self, top, own, why string }{
+		{"v2", "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "0::/user.slice/a b\n", "/sys/fs/cgroup", "/sys/fs/cgroup/user.slice/a b", ""},
+		{"both", "30 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n31 23 0:28 / /sys/fs/cgroup/uni\\040fied rw shared:1 - cgroup2 none rw\n", "3:cpu:/x\n0::/\n",
+			"/sys/fs/cgroup/uni fied", "/sys/fs/cgroup/uni fied", ""},
+		{"v1", "30 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n", "3:cpu:/x\n", "", "", "cgroup v2 is not mounted here"},
+		{"a part of it", "29 23 0:26 /docker/1 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "0::/docker/1\n", "", "", "cgroup v2 is not mounted here"},
+	} {
+		dir := t.TempDir()
+		mounts, self := filepath.Join(dir, "mountinfo"), filepath.Join(dir, "cgroup")
+		for file, text := range map[string]string{mounts: c.mounts, self: c.self} {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		top, own, why, err := hierarchy(mounts, self)
+		if err != nil || top != c.top || own != c.own || why != c.why {
+			t.Errorf("%s: %q, %q, %q, %v", c.name, top, own, why, err)
+		}
+	}
+}
+
+// TestGroup makes a group without controllers, which any writable cgroup v2 permits.
+func TestGroup(t *testing.T) {
+	testenv.RequireControllers(t)
+	top, _, _, err := hierarchy("/proc/self/mountinfo", "/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One that a killed caller left, of a pid that cannot be.
+	left := filepath.Join(top, "nsbuild-4194305-1")
+	if err := os.Mkdir(left, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	g, refusal, err := makeBelow(top, nil)
+	if err != nil || refusal != "" {
+		t.Fatal(refusal, err)
+	}
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", left, err)
+	}
+	leaf, err := os.Open(g.jail())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leaf.Close()
+	c := exec.Command("sleep", "1000")
+	c.SysProcAttr = &syscall.SysProcAttr{}
+	joinGroup(leaf, c.SysProcAttr)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.admit(c.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	if err := g.remove(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("what was in the group ended with %v", err)
+	}
+	if _, err := os.Stat(g.dir); !os.IsNotExist(err) {
+		t.Errorf("the group is still there: %v", err)
+	}
+}
+
+// limited runs a script in a jail with limits.
+func limited(t *testing.T, spec HolderSpec, script string) (*Holder, *Jail, string, Status) {
+	t.Helper()
+	var err error
+	if spec.IDs, err = ResolveIDs(); err != nil {
+		t.Fatal(err)
+	}
+	root := testRoot(t, startHolder(t))
+	h, err := Start(context.Background(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: programs()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	status, err := j.RunTo(t.Context(), Command{Argv: []string{"/bin/sh", "-c", script}}, &out, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, j, out.String(), status
+}
+
+// forks begins more processes than it may and says how many it could.
+const forks = `exec perl -e 'for my $n (0..500) { my $p = fork; if (!defined $p) { print $n; last } if (!$p) { $< = $> = 1 + $n % 3; sleep 100 } } kill 9, -1'`
+
+// grows uses 200 MiB.
+const grows = `exec perl -e 'my $x = "a" x (100<<20); $x .= $x; print length $x'`
+
+func TestSpareLimits(t *testing.T) {
+	testenv.RequireUserns(t)
+	testenv.RequireTool(t, "perl", "nproc")
+	_, _, out, _ := limited(t, HolderSpec{Spare: Limits{PIDs: 40}}, forks)
+	if n := number(out); n < 40 || n > 40+2*helperTasks {
+		t.Errorf("with a limit of 40 processes %q could begin", out)
+	}
+	_, _, out, status := limited(t, HolderSpec{Spare: Limits{Memory: 64 << 20, CPUs: 0.5}}, "nproc; "+grows)
+	if status.Success() || !strings.HasPrefix(out, "1\n") || strings.Contains(out, "209715200") {
+		t.Errorf("with 64 MiB and half a processor: %v, %q", status, out)
+	}
+}
+
+func number(s string) int {
+	n := 0
+	for _, r := range strings.TrimSpace(s) {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		n = 10*n + int(r-'0')
+	}
+	return n
+}
+
+func TestLimits(t *testing.T) {
+	testenv.RequireUserns(t)
+	testenv.RequireControllers(t, "memory", "cpu", "pids")
+	testenv.RequireTool(t, "perl")
+	h, j, out, status := limited(t, HolderSpec{Limits: Limits{Memory: 64 << 20, CPUs: 1.5, PIDs: 40}}, "cat /proc/self/cgroup; "+grows)
+	if len(j.Notes) > 0 {
+		t.Error(j.Notes)
+	}
+	if status.Signal != syscall.SIGKILL || out != "0::/\n" {
+		t.Errorf("200 MiB with 64: %v, %q", status, out)
+	}
+	e, err := h.Exhausted()
+	if err != nil || e == nil || e.Kills != 1 {
+		t.Fatalf("%v, %v", e, err)
+	}
+	if e.Victims != nil && (len(e.Victims) != 1 || e.Victims[0].Command != "perl" || e.Victims[0].Memory < 32<<20 || e.Victims[0].Memory > 64<<20) {
+		t.Error(e)
+	}
+	t.Log(e)
+	quota, err := os.ReadFile(filepath.Join(h.group.jail(), "cpu.max"))
+	if err != nil || string(quota) != "150000 100000\n" {
+		t.Errorf("cpu.max is %q, %v", quota, err)
+	}
+	h, _, out, _ = limited(t, HolderSpec{Limits: Limits{PIDs: 40}}, forks)
+	if n := number(out); n < 39 || n > 40+helperTasks {
+		t.Errorf("with a limit of 40 processes %q could begin", out)
+	}
+	dir := h.group.dir
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the group is still there: %v", err)
+	}
+}
