@@ -17,6 +17,7 @@ import (
 func newCreate(a *app) *cobra.Command {
 	var o build.BaseOptions
 	var from string
+	var mirrors []string
 	c := &cobra.Command{
 		Use:   "create SUITE",
 		Short: "Make the base of a suite",
@@ -27,6 +28,7 @@ SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, deb
 		Example: "  nsbuild create trixie\n  nsbuild create --name big --include=debhelper,git sid",
 		Args:    rangeArgs(1, 1, "which suite?"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
+			o.Mirror = strings.Join(mirrors, "\n")
 			if from != "" {
 				return a.createFrom(c, args[0], from, o)
 			}
@@ -41,11 +43,14 @@ SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, deb
 	}
 	f := c.Flags()
 	f.StringVar(&o.Name, "name", "", "name of the base (default: the suite's)")
-	f.StringVar(&o.Mirror, "mirror", "", "URL or directory of the archive (default: the host's own, else the distribution's)")
+	f.StringArrayVar(&mirrors, "mirror", nil, "URL or directory of the archive, or a line of a sources.list; may be given several times (default: the host's own, else the distribution's)")
 	f.StringVar(&o.Keyring, "keyring", "", "file with the keys that may sign the archive (default: the suite's own)")
 	f.StringVar(&o.Arch, "arch", "", "architecture (default: the machine's own, "+build.Arch()+")")
+	f.BoolVar(&o.Unverified, "no-check-gpg", false, "believe the archive without a signature")
+	f.StringSliceVar(&o.Components, "components", nil, "components, separated by commas (default: the suite's own)")
 	f.StringVar(&o.Variant, "variant", bootstrap.VariantBuildd, "which packages: "+strings.Join(bootstrap.Variants(), ", "))
 	f.StringSliceVar(&o.Include, "include", nil, "further packages, separated by commas")
+	f.StringSliceVar(&o.Exclude, "exclude", nil, "packages to leave out, separated by commas")
 	f.StringVar(&o.Bootstrapper, "bootstrapper", bootstrap.Native, "what makes it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
 	f.StringVar(&from, "from", "", "make it of this tar archive, directory or container image, as nsbuild import does")
 	f.BoolVar(&o.Replace, "replace", false, "make it anew when it exists")

@@ -45,6 +45,7 @@ type Client struct {
 	mu       sync.Mutex
 	verified map[string]fileID // files of the cache that this Client has hashed
 	keys     map[string]*keyring
+	warned   map[string]bool
 }
 
 // fileID tells whether a file is still the one that was hashed.
@@ -108,7 +109,7 @@ func NewClient(o Options) (*Client, error) {
 		}
 	}
 	c := &Client{
-		opt: o, log: o.Log, verified: map[string]fileID{}, keys: map[string]*keyring{},
+		opt: o, log: o.Log, verified: map[string]fileID{}, keys: map[string]*keyring{}, warned: map[string]bool{},
 		net: &transport{host: o.Host, timeout: o.Timeout, retries: max(0, o.Retries), parallel: o.Parallel},
 	}
 	for _, w := range o.Host.Warnings {
@@ -118,6 +119,18 @@ func NewClient(o Options) (*Client, error) {
 		c.log.Warnf("cache: %v", err)
 	}
 	return c, nil
+}
+
+// warn says something once in the life of the client: a Release file is judged each time that it is read.
+func (c *Client) warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	c.mu.Lock()
+	again := c.warned[text]
+	c.warned[text] = true
+	c.mu.Unlock()
+	if !again {
+		c.log.Warn(text)
+	}
 }
 
 // Close ends open connections.

@@ -59,24 +59,58 @@ func publicURI(uri string) string {
 	return u.String()
 }
 
+// WithoutVerification is the repository to be believed without a signature, at whose request: the log says so each time.
+func (r Repo) WithoutVerification(request string) Repo {
+	r.Trusted, r.origin = true, request
+	return r
+}
+
 // Repos chooses where a suite is fetched from: the suite itself first, then its -updates, then its -security, where it has them; before all of these the suite it adds to,
 // for backports and experimental.
 //
-// With mirror "" that is the host's own apt source which serves this distribution (whatever suite of it the source is for; its security source for -security), else the
+// Each line of mirrors is a mirror: a URI, a directory, or a line of a sources.list, which begins with "deb ". Lines of the latter kind alone are taken as they are, beside
+// others they add to them. With none, it is the host's own apt source which serves this distribution (whatever suite of it the source is for; its security source for -security), else the
 // suite's primary mirror. A mirror of the form URI or DIRECTORY serves the suite and -updates, and -security only where the distribution keeps it in the same place: no other
-// place is contacted than the one that was asked for. A mirror that begins with "deb " is taken as the lines of a sources.list, as they are.
-func (h *Host) Repos(s Suite, mirror string) ([]Repo, error) {
-	mirror = strings.TrimSpace(mirror)
-	if strings.HasPrefix(mirror, "deb ") || strings.HasPrefix(mirror, "deb\t") {
-		return h.reposFromLines(s, mirror)
+// place is contacted than the one that was asked for.
+func (h *Host) Repos(s Suite, mirrors string) ([]Repo, error) {
+	var out []Repo
+	var lines strings.Builder
+	asked := false
+	for line := range strings.Lines(mirrors) {
+		line = strings.TrimSpace(line)
+		switch kind, _ := cutWord(line); {
+		case line == "" || strings.HasPrefix(line, "#"):
+		case kind == "deb" || kind == "deb-src":
+			lines.WriteString(line + "\n")
+			asked = true
+		default:
+			asked = true
+			repos, err := h.reposAt(s, line)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, repos...)
+		}
 	}
+	if !asked {
+		return h.reposAt(s, "")
+	}
+	if lines.Len() == 0 {
+		return out, nil
+	}
+	more, err := h.reposFromLines(s, lines.String())
+	return append(out, more...), err
+}
+
+// reposAt is Repos for one mirror of the form URI or DIRECTORY, or for none.
+func (h *Host) reposAt(s Suite, mirror string) ([]Repo, error) {
 	var out []Repo
 	if s.Base != "" {
 		base, err := LookupSuite(s.Base)
 		if err != nil {
 			return nil, err
 		}
-		if out, err = h.Repos(base, mirror); err != nil {
+		if out, err = h.reposAt(base, mirror); err != nil {
 			return nil, err
 		}
 	}
@@ -99,7 +133,11 @@ func (h *Host) Repos(s Suite, mirror string) ([]Repo, error) {
 		if s.Mirror == "" && s.Distribution == "" {
 			return nil, fault.New(fault.Usage, "give its mirror with --mirror and its keyring with --keyring", "suite %s is not in the table, so its mirror is not known", s.Name)
 		}
-		h.choose(&main, s.Mirror, []string{s.Name})
+		if s.OwnMirror {
+			main.URI, main.hostKeys, main.origin = strings.TrimRight(s.Mirror, "/"), true, "the suite table"
+		} else {
+			h.choose(&main, s.Mirror, []string{s.Name})
+		}
 		h.choose(&security, s.SecurityMirror, []string{s.Security})
 	}
 	out = append(out, main)

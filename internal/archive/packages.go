@@ -48,6 +48,9 @@ func (c *Client) Packages(ctx context.Context, r *Release, component, arch strin
 			if err != nil {
 				return withHint(fmt.Errorf("%s: %w", label, err))
 			}
+			if repo.flat() && p.Architecture != arch && p.Architecture != "all" {
+				return nil
+			}
 			p.Repo = &repo
 			return fn(p)
 		})

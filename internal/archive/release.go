@@ -77,6 +77,9 @@ func (r *Release) Date() time.Time { return r.state().date }
 // ValidUntil is the field Valid-Until; zero when absent.
 func (r *Release) ValidUntil() time.Time { return r.state().until }
 
+// NotAutomatic is the field of that name: packages of backports and of experimental are installed only where something asks for them (apt_preferences(5)).
+func (r *Release) NotAutomatic() bool { return aptBool(r.state().fields["notautomatic"], false) }
+
 // Digest is the SHA-256 of the signed text, in hex: it changes exactly when anything in the suite does.
 func (r *Release) Digest() string { return r.state().digest }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +39,14 @@ func (c *Client) Release(ctx context.Context, repo Repo) (*Release, error) {
 	if err != nil {
 		return nil, withHint(fmt.Errorf("%s: %w", repo, err))
 	}
-	return &Release{repo: repo, st: st}, nil
+	r := &Release{repo: repo, st: st}
+	if len(repo.Components) == 0 && !repo.flat() { // nobody said which: main, where there is one
+		r.repo.Components = r.Components()
+		if slices.Contains(r.repo.Components, "main") {
+			r.repo.Components = []string{"main"}
+		}
+	}
+	return r, nil
 }
 
 // Releases fetches several at once, in the order of the repositories. Those that are optional and that the mirror does not have are left out, with a line in the log.
@@ -295,7 +303,7 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 		}
 	}
 	if repo.Trusted {
-		c.log.Warnf("%s: NOT VERIFIED, because it is trusted without a signature (%s)", repo, firstWord(repo.origin, "by request"))
+		c.warn("%s: NOT VERIFIED, because it is trusted without a signature (%s)", repo, firstWord(repo.origin, "by request"))
 		return text, nil, nil
 	}
 	ring, err := c.keyring(repo)
@@ -310,7 +318,7 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 	if err != nil && (repo.Quirks.WeakKeys || repo.Quirks.ExpiredKeys) {
 		strict := err
 		if signers, err = ring.verify(signed, sig, now, v.future, repo.Quirks); err == nil {
-			c.log.Warnf("%s: its signature is accepted because the suite is that old, though it would not be for a newer one (%v): whoever can forge such signatures can alter what you get", repo, strict)
+			c.warn("%s: its signature is accepted because the suite is that old, though it would not be for a newer one (%v): whoever can forge such signatures can alter what you get", repo, strict)
 		}
 	}
 	return text, signers, err

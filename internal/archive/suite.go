@@ -1,19 +1,12 @@
 package archive
 
 import (
-	"bytes"
-	_ "embed"
-	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"nsbuild/internal/fault"
 )
-
-//go:embed suites.deb822
-var suiteTable []byte
 
 // Suite is what nsbuild knows about one suite before it has asked a mirror: one paragraph of suites.deb822, with its distribution's defaults filled in.
 type Suite struct {
@@ -29,9 +22,11 @@ type Suite struct {
 	Security       string
 	Base           string    // for backports and experimental: the suite it adds to
 	EOL            time.Time // zero when not known
+	OwnMirror      bool      // whether the mirror is the user's choice, which comes before the host's apt sources
 
 	MergedUsr       bool // whether the buildd variant has merged directories
 	IncludeRequired bool // whether the buildd variant has the packages of Priority: required (from trixie on it has not)
+	SplitUsr        bool // whether no variant has them
 	UsrIsMerged     bool // whether usr-is-merged is added and the dependency on usrmerge not followed (bookworm)
 
 	Quirks Quirks
@@ -48,27 +43,38 @@ type Quirks struct {
 	Vsyscall       bool // its programs call into the vsyscall page
 }
 
-// CustomSuite describes a suite that the table does not have: modern, with the component main. Its mirror and its keyring must be given.
+// CustomSuite describes a suite that the table does not have: what there is to know of it, its Release file will tell (As, Client.Release). Its mirror must be given.
 func CustomSuite(name string) Suite {
-	return Suite{Name: name, Components: []string{"main"}, MergedUsr: true}
+	return Suite{Name: name, MergedUsr: true}
 }
 
-// Suites returns the whole table, oldest first, distribution by distribution. The caller may change what it gets.
-func Suites() []Suite {
-	suites, err := loadTable()
-	if err != nil {
-		panic(err) // the table is compiled in and a test reads it
+// As completes a suite that the table does not have by what its Release file says: one that has the codename of a known suite is made as that one, any other as the newest
+// ones are. A suite of the table stays as it is.
+func (s Suite) As(r *Release) Suite {
+	if s.Distribution != "" {
+		return s
 	}
+	s.Components = r.Repo().Components
+	for _, name := range []string{r.Codename(), r.Suite()} {
+		if known, err := LookupSuite(name); err == nil {
+			s.MergedUsr, s.SplitUsr, s.IncludeRequired, s.UsrIsMerged = known.MergedUsr, known.SplitUsr, known.IncludeRequired, known.UsrIsMerged
+			break
+		}
+	}
+	return s
+}
+
+// Suites returns the whole table, oldest first, distribution by distribution, then what the machine and the user added. The caller may change what it gets. With an error, which
+// is about a file of theirs, it is the table as it was before that file.
+func Suites() ([]Suite, error) {
+	suites, err := loadTable()
 	out := make([]Suite, len(suites))
 	for i, s := range suites {
 		s.Aliases, s.Components, s.Keyrings = slices.Clone(s.Aliases), slices.Clone(s.Components), slices.Clone(s.Keyrings)
 		out[i] = s
 	}
-	return out
+	return out, err
 }
-
-// loadTable parses the embedded table once.
-var loadTable = sync.OnceValues(func() ([]Suite, error) { return parseSuites(suiteTable) })
 
 // LookupSuite finds a suite by its codename, an alias (stable, unstable), its version (12), or either behind its distribution ("debian:12", "ubuntu:24.04"). Names of a suite's
 // parts, as changelogs have them, are understood too: bookworm-security means bookworm, bookworm-proposed-updates adds to it. The error for
@@ -78,7 +84,10 @@ func LookupSuite(name string) (Suite, error) {
 	if d, rest, ok := strings.Cut(want, ":"); ok {
 		want, distribution = rest, d
 	}
-	suites := Suites()
+	suites, err := Suites()
+	if err != nil {
+		return Suite{}, err
+	}
 	for _, suffix := range []string{"-security", "/updates", "-updates", "-proposed-updates", "-proposed", "-backports-sloppy", "-backports"} {
 		base, ok := strings.CutSuffix(want, suffix)
 		if i := slices.IndexFunc(suites, func(s Suite) bool { return s.named(base) }); ok && i >= 0 && !slices.ContainsFunc(suites, func(s Suite) bool { return s.named(want) }) {
@@ -125,7 +134,8 @@ func (s Suite) named(name string) bool {
 // not know, such as a vendor's own repository.
 func distributionOf(suite string) (distribution string, security, ok bool) {
 	suite = strings.TrimSuffix(suite, "/")
-	for _, s := range Suites() {
+	suites, _ := Suites() // an error in the user's table is LookupSuite's to report
+	for _, s := range suites {
 		for _, n := range append([]string{s.Name}, s.Aliases...) {
 			switch suite {
 			case n, n + "-updates", n + "-proposed-updates", n + "-proposed", n + "-backports", n + "-backports-sloppy":
@@ -136,89 +146,4 @@ func distributionOf(suite string) (distribution string, security, ok bool) {
 		}
 	}
 	return "", false, false
-}
-
-// parseSuites reads a suite table. A suite takes from its distribution's paragraph what its own does not say.
-func parseSuites(data []byte) ([]Suite, error) {
-	defaults := map[string]map[string]string{}
-	var suites []Suite
-	seen := map[string]bool{}
-	s := newScanner(bytes.NewReader(data), maxParagraph, true)
-	for s.next() {
-		own := map[string]string{}
-		for _, f := range s.fields {
-			own[string(f.name)] = string(f.value)
-		}
-		distribution := own["Distribution"]
-		if own["Suite"] == "" {
-			if distribution == "" {
-				return nil, syntaxf("paragraph %d has neither Suite nor Distribution", s.count)
-			}
-			defaults[distribution] = own
-			continue
-		}
-		get := func(name string) string {
-			if v, ok := own[name]; ok {
-				return v
-			}
-			return defaults[distribution][name]
-		}
-		suite, err := suiteFrom(own["Suite"], get)
-		if err != nil {
-			return nil, fmt.Errorf("suite %s: %w", own["Suite"], err)
-		}
-		for _, n := range append([]string{suite.Name}, suite.Aliases...) {
-			if seen[distribution+":"+n] {
-				return nil, syntaxf("suite %s: the name %s is taken", suite.Name, n)
-			}
-			seen[distribution+":"+n] = true
-		}
-		suites = append(suites, suite)
-	}
-	if s.err != nil {
-		return nil, s.err
-	}
-	return suites, nil
-}
-
-func suiteFrom(name string, get func(string) string) (Suite, error) {
-	s := Suite{
-		Name: name, Version: get("Version"), Distribution: get("Distribution"), Base: get("Base"),
-		Aliases: strings.Fields(get("Aliases")), Components: strings.Fields(get("Components")), Keyrings: strings.Fields(get("Keyrings")),
-		Mirror: get("Mirror"), SecurityMirror: get("Security-Mirror"), Updates: get("Updates"), Security: get("Security"),
-		MergedUsr: true,
-	}
-	for _, w := range strings.Fields(get("Buildd")) {
-		switch w {
-		case "required":
-			s.IncludeRequired = true
-		case "split-usr":
-			s.MergedUsr = false
-		case "usr-is-merged":
-			s.UsrIsMerged = true
-		default:
-			return s, syntaxf("unknown word %q in Buildd", w)
-		}
-	}
-	for _, w := range strings.Fields(get("Quirks")) {
-		flag, ok := map[string]*bool{
-			"archived": &s.Quirks.Archived, "no-inrelease": &s.Quirks.NoInRelease, "expired-release": &s.Quirks.ExpiredRelease, "expired-keys": &s.Quirks.ExpiredKeys,
-			"weak-hashes": &s.Quirks.WeakHashes, "weak-keys": &s.Quirks.WeakKeys, "vsyscall": &s.Quirks.Vsyscall,
-		}[w]
-		if !ok {
-			return s, syntaxf("unknown quirk %q", w)
-		}
-		*flag = true
-	}
-	if s.Quirks.Archived {
-		s.Mirror, s.SecurityMirror = get("Archive-Mirror"), get("Archive-Security-Mirror")
-	}
-	if eol := get("EOL"); eol != "" {
-		t, err := time.Parse(time.DateOnly, eol)
-		if err != nil {
-			return s, syntaxf("EOL: %v", err)
-		}
-		s.EOL = t
-	}
-	return s, nil
 }

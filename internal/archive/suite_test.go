@@ -1,6 +1,8 @@
 package archive
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -9,7 +11,7 @@ import (
 )
 
 func TestTable(t *testing.T) {
-	suites, err := parseSuites(suiteTable)
+	suites, err := readSuites(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +47,7 @@ func TestLookupSuite(t *testing.T) {
 		}
 	}
 	s, err := LookupSuite("squeeze")
-	if err != nil || !s.Quirks.Archived || !s.Quirks.NoInRelease || s.MergedUsr || !s.IncludeRequired || s.Mirror != "http://archive.debian.org/debian" {
+	if err != nil || !s.Quirks.Archived || !s.Quirks.NoInRelease || s.MergedUsr || !s.SplitUsr || !s.IncludeRequired || s.Mirror != "http://archive.debian.org/debian" {
 		t.Errorf("%+v %v", s, err)
 	}
 	if s, err = LookupSuite("trixie"); err != nil || s.Quirks != (Quirks{}) || !s.MergedUsr || s.IncludeRequired || s.EOL.Year() != 2030 {
@@ -53,12 +55,51 @@ func TestLookupSuite(t *testing.T) {
 	}
 }
 
-func TestParseSuitesRefuses(t *testing.T) {
+// TestOwnSuites reads files of a machine's and a user's.
+func TestOwnSuites(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	machine := write("machine", "# ours\nSuite: bookworm\nMirror: http://mirror.example/debian\n\nSuite: crane\nLike: bullseye\nMirror: http://mirror.example/birds\nKeyrings: /etc/birds.gpg\n")
+	user := write("user", "Suite: crane\nAliases: birds\nEOL: 2030-01-01\n")
+	suites, err := readSuites([]string{filepath.Join(dir, "none"), machine, user})
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := func(name string) Suite {
+		i := slices.IndexFunc(suites, func(s Suite) bool { return s.Name == name })
+		if i < 0 {
+			t.Fatalf("there is no %s", name)
+		}
+		return suites[i]
+	}
+	if s := find("crane"); s.Mirror != "http://mirror.example/birds" || !s.IncludeRequired || s.MergedUsr || s.Distribution != "crane" || !slices.Equal(s.Aliases, []string{"birds"}) ||
+		!slices.Equal(s.Keyrings, []string{"/etc/birds.gpg"}) || !slices.Equal(s.Components, []string{"main"}) || s.EOL.Year() != 2030 {
+		t.Errorf("%+v", s)
+	}
+	if s := find("bookworm"); s.Mirror != "http://mirror.example/debian" || !s.OwnMirror || !s.UsrIsMerged || s.Security != "bookworm-security" || s.SecurityMirror == "" {
+		t.Errorf("%+v", s)
+	}
+	if s := find("trixie"); s.OwnMirror {
+		t.Errorf("%+v", s)
+	}
+	repos, err := (&Host{}).Repos(find("bookworm"), "")
+	if err != nil || repos[0].URI != "http://mirror.example/debian" {
+		t.Errorf("%v %v", repos, err)
+	}
 	for _, bad := range []string{
-		"Mirror: x\n", "Suite: a\nQuirks: nonsense\n", "Suite: a\nBuildd: nonsense\n", "Suite: a\nEOL: soon\n", "Suite: a\n\nSuite: b\nAliases: a\n", "Suite\n",
+		"Mirror: x\n", "Suite: a\nMirror: x\nQuirks: nonsense\n", "Suite: a\nMirror: x\nBuildd: nonsense\n", "Suite: a\nMirror: x\nEOL: soon\n", "Suite\n", "Suite: a\n",
+		"Suite: a\nDistribution: d\nMirror: x\n\nSuite: b\nDistribution: d\nMirror: x\nAliases: a\n", "Suite: a\nMirror: x\nLike: nothing\n", "Suite: a\nMirror: x\nMiror: y\n",
 	} {
-		if s, err := parseSuites([]byte(bad)); err == nil {
-			t.Errorf("%q: %+v", bad, s)
+		file := write("bad", bad)
+		before, err := readSuites([]string{file})
+		if fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), file) || len(before) < 20 {
+			t.Errorf("%q: %d suites, %v", bad, len(before), err)
 		}
 	}
 }

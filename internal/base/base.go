@@ -43,8 +43,11 @@ type Manifest struct {
 	Variant      string        `json:"variant"`
 	Bootstrapper string        `json:"bootstrapper"` // "native", "debootstrap" or "mmdebstrap"
 	Include      []string      `json:"include,omitempty"`
-	Mirror       string        `json:"mirror,omitempty"`  // as the user gave it; empty when it was found
-	Keyring      string        `json:"keyring,omitempty"` // as the user gave it
+	Exclude      []string      `json:"exclude,omitempty"`
+	Components   []string      `json:"components,omitempty"` // as the user gave them
+	Mirror       string        `json:"mirror,omitempty"`     // as the user gave it; empty when it was found
+	Unverified   bool          `json:"unverified,omitempty"` // whether no signature was asked for
+	Keyring      string        `json:"keyring,omitempty"`    // as the user gave it
 	IDs          sandbox.IDMap `json:"ids"`
 	Created      time.Time     `json:"created"`
 	Releases     []Release     `json:"releases"`

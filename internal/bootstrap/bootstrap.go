@@ -28,6 +28,8 @@ type Options struct {
 	Arch    string
 	Variant string // default "buildd"
 	Include []string
+	// Exclude are packages to leave out although the variant has them.
+	Exclude []string
 	// Workers is how many packages are unpacked at once; 0 means one per processor.
 	Workers int
 	// Epoch is the time that nothing in the tree is younger than, and SOURCE_DATE_EPOCH for maintainer scripts; default: the date of the newest Release file.

@@ -13,13 +13,17 @@ import (
 
 // Variants of a base, by debootstrap's names.
 const (
-	VariantBuildd  = "buildd"
-	VariantMinbase = "minbase"
-	VariantDefault = "-" // required and important packages
+	VariantBuildd    = "buildd"
+	VariantMinbase   = "minbase"
+	VariantDefault   = "-"         // required and important packages
+	VariantStandard  = "standard"  // these and the standard ones
+	VariantEssential = "essential" // the essential packages and apt
 )
 
 // Variants lists the variants that Options.Variant accepts.
-func Variants() []string { return []string{VariantBuildd, VariantMinbase, VariantDefault} }
+func Variants() []string {
+	return []string{VariantBuildd, VariantMinbase, VariantDefault, VariantStandard, VariantEssential}
+}
 
 // candidate is what choosing and fetching need to know of a package. A suite has some 60,000, so nothing else is kept.
 type candidate struct {
@@ -87,9 +91,12 @@ func coreOrder(arch string) []string {
 	return []string{"base-passwd", "base-files", "dpkg", libc, "perl-base", "mawk"}
 }
 
+// awk is named because base-files asks for a virtual package of that name, which this way of choosing does not resolve.
+const awk = "mawk"
+
 // choose selects packages as debootstrap's script for Debian does. Of a dependency the first alternative counts, without its version, and only if a package has that
 // very name.
-func choose(u universe, s archive.Suite, variant string, include []string) (choice, error) {
+func choose(u universe, s archive.Suite, variant string, include, exclude []string) (choice, error) {
 	var required, base []string
 	priority := func(p string) {
 		for name, c := range u {
@@ -112,30 +119,40 @@ func choose(u universe, s archive.Suite, variant string, include []string) (choi
 			priority("required")
 		} else {
 			essential()
-			// base-files asks for the virtual package awk, which this way of choosing does not resolve.
-			required = append(required, "mawk")
+			required = append(required, awk)
 		}
 	case VariantMinbase:
 		priority("required")
 		base = []string{"apt"}
-	case VariantDefault:
+	case VariantEssential:
+		essential()
+		required, base = append(required, awk), []string{"apt"}
+	case VariantDefault, VariantStandard:
 		priority("required")
 		for name, c := range u {
-			if c.priority == "important" {
+			if c.priority == "important" || c.priority == "standard" && variant == VariantStandard {
 				base = append(base, name)
 			}
 		}
 	default:
 		return choice{}, fault.New(fault.Usage, "use one of "+strings.Join(Variants(), ", "), "unknown variant %q", variant)
 	}
-	ignore := ""
+	ignore := map[string]bool{}
 	if s.UsrIsMerged {
 		required = append(required, "usr-is-merged")
 	}
 	if s.UsrIsMerged || !s.IncludeRequired {
-		ignore = "usrmerge"
+		ignore["usrmerge"] = true
 	}
 	base = append(base, include...)
+	excluded := func(name string) bool { return slices.Contains(exclude, name) }
+	for _, name := range exclude {
+		if u[name].essential || slices.Contains(include, name) || slices.Contains(coreOrder(""), name) {
+			return choice{}, fault.New(fault.Usage, "leave it out of --exclude", "package %s cannot be excluded: no base works without it, or it is included", name)
+		}
+		ignore[name] = true
+	}
+	required, base = slices.DeleteFunc(required, excluded), slices.DeleteFunc(base, excluded)
 	for _, name := range slices.Concat(required, base) {
 		if _, ok := u[name]; !ok {
 			return choice{}, fault.New(fault.Internal, "check the components and the mirror of the suite", "suite %s has no package %s for this base", s.Name, name)
@@ -143,19 +160,26 @@ func choose(u universe, s archive.Suite, variant string, include []string) (choi
 	}
 	c := choice{required: u.closure(required, ignore)}
 	base = u.closure(base, ignore)
+	for _, name := range slices.Concat(c.required, base) {
+		for _, dep := range slices.Concat(firstNames(u[name].preDepends), firstNames(u[name].depends)) {
+			if excluded(dep) {
+				return choice{}, fault.New(fault.Usage, "exclude "+name+", too, or leave "+dep+" out of --exclude", "package %s cannot be excluded: %s depends on it", dep, name)
+			}
+		}
+	}
 	c.base = slices.DeleteFunc(base, func(n string) bool { _, found := slices.BinarySearch(c.required, n); return found })
 	return c, nil
 }
 
 // closure adds what the packages depend on, to the end. The result is sorted.
-func (u universe) closure(names []string, ignore string) []string {
+func (u universe) closure(names []string, ignore map[string]bool) []string {
 	seen := map[string]bool{}
 	todo := slices.Clone(names)
 	for len(todo) > 0 {
 		name := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		c, ok := u[name]
-		if !ok || seen[name] || name == ignore {
+		if !ok || seen[name] || ignore[name] {
 			continue
 		}
 		seen[name] = true

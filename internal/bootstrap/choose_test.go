@@ -48,17 +48,21 @@ func TestChoose(t *testing.T) {
 		suite          archive.Suite
 		variant        string
 		include        []string
+		exclude        []string
 		required, base string
 	}{
-		{"buildd with required", old, VariantBuildd, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar usr-is-merged", "apt build-essential gcc"},
-		{"buildd, essential only", modern, VariantBuildd, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk tar", "apt build-essential gcc"},
-		{"minbase", modern, VariantMinbase, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt"},
-		{"default", modern, VariantDefault, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt nano"},
-		{"include", modern, VariantMinbase, []string{"usrmerge", "perl"}, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt perl"},
-		{"usrmerge where nothing replaces it", archive.Suite{Name: "bullseye", IncludeRequired: true}, VariantMinbase, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd perl tar usrmerge", "apt"},
+		{"buildd with required", old, VariantBuildd, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar usr-is-merged", "apt build-essential gcc"},
+		{"buildd, essential only", modern, VariantBuildd, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk tar", "apt build-essential gcc"},
+		{"minbase", modern, VariantMinbase, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt"},
+		{"default", modern, VariantDefault, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt nano"},
+		{"standard", modern, VariantStandard, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt nano perl"},
+		{"essential", modern, VariantEssential, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk tar", "apt"},
+		{"exclude", modern, VariantDefault, nil, []string{"nano", "passwd"}, "base-files base-passwd dpkg libc6 libgcc-s1 mawk tar", "apt"},
+		{"include", modern, VariantMinbase, []string{"usrmerge", "perl"}, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt perl"},
+		{"usrmerge where nothing replaces it", archive.Suite{Name: "bullseye", IncludeRequired: true}, VariantMinbase, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd perl tar usrmerge", "apt"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c, err := choose(offer(t), tc.suite, tc.variant, tc.include)
+			c, err := choose(offer(t), tc.suite, tc.variant, tc.include, tc.exclude)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,11 +77,16 @@ func TestChoose(t *testing.T) {
 }
 
 func TestChooseFails(t *testing.T) {
-	if _, err := choose(offer(t), archive.Suite{}, "tiny", nil); fault.KindOf(err) != fault.Usage {
+	if _, err := choose(offer(t), archive.Suite{}, "tiny", nil, nil); fault.KindOf(err) != fault.Usage {
 		t.Errorf("unknown variant: %v", err)
 	}
-	if _, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantMinbase, []string{"nothing"}); err == nil || !strings.Contains(err.Error(), "nothing") {
+	if _, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantMinbase, []string{"nothing"}, nil); err == nil || !strings.Contains(err.Error(), "nothing") {
 		t.Errorf("unknown package: %v", err)
+	}
+	for exclude, want := range map[string]string{"tar": "no base works without it", "libgcc-s1": "libc6 depends on it"} {
+		if _, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantMinbase, nil, []string{exclude}); fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", exclude, err)
+		}
 	}
 	if err := offer(t).add("tar", candidate{version: "not a version"}); err == nil {
 		t.Error("a malformed version was accepted")

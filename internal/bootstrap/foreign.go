@@ -115,6 +115,9 @@ func (j *job) foreignCommand(name string) ([]string, error) {
 		}
 	}
 	var argv []string
+	if name == Debootstrap && (j.o.Variant == VariantStandard || j.o.Variant == VariantEssential) {
+		return nil, fault.New(fault.Usage, "use --bootstrapper native or mmdebstrap", "debootstrap has no variant %s", j.o.Variant)
+	}
 	if name == Debootstrap {
 		argv = []string{"debootstrap", "--arch=" + j.o.Arch, "--components=" + components}
 		if j.o.Variant != VariantDefault {
@@ -122,8 +125,11 @@ func (j *job) foreignCommand(name string) ([]string, error) {
 		}
 	} else {
 		variant := j.o.Variant
-		if variant == VariantDefault {
+		switch variant {
+		case VariantDefault:
 			variant = "important"
+		case VariantEssential:
+			variant = "apt"
 		}
 		argv = []string{"mmdebstrap", "--mode=root", "--architectures=" + j.o.Arch, "--components=" + components, "--variant=" + variant, "--skip=check/empty"}
 	}
@@ -134,6 +140,12 @@ func (j *job) foreignCommand(name string) ([]string, error) {
 	}
 	if len(j.o.Include) > 0 {
 		argv = append(argv, "--include="+strings.Join(j.o.Include, ","))
+	}
+	if len(j.o.Exclude) > 0 {
+		if name == Mmdebstrap {
+			return nil, fault.New(fault.Usage, "use --bootstrapper native or debootstrap", "mmdebstrap leaves no package out")
+		}
+		argv = append(argv, "--exclude="+strings.Join(j.o.Exclude, ","))
 	}
 	return append(argv, repo.Suite, jailTarget, repo.URI), nil
 }

@@ -263,7 +263,7 @@ func (j *job) links() map[string]string {
 
 // merged reports whether the tree is to have merged directories. The buildd variant of some suites has not, though their other variants have.
 func (j *job) merged() bool {
-	return j.o.Suite.MergedUsr || j.o.Variant != VariantBuildd && j.o.Suite.UsrIsMerged
+	return j.o.Suite.MergedUsr || j.o.Variant != VariantBuildd && !j.o.Suite.SplitUsr
 }
 
 // flagUnmerged leaves the file that tells usr-is-merged's and usrmerge's scripts to accept a split /usr (suites whose packages know it).

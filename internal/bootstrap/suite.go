@@ -79,7 +79,7 @@ func (j *job) choose(ctx context.Context) ([]*archive.Package, error) {
 	if err != nil {
 		return nil, err
 	}
-	if j.plan, err = choose(u, j.o.Suite, j.o.Variant, j.o.Include); err != nil {
+	if j.plan, err = choose(u, j.o.Suite, j.o.Variant, j.o.Include, j.o.Exclude); err != nil {
 		return nil, err
 	}
 	j.order = j.plan.order(j.o.Arch)
@@ -116,9 +116,13 @@ func (j *job) checkArch() error {
 	return fault.New(fault.Usage, "it has "+strings.Join(names, ", ")+"; or name a mirror that has more with --mirror", "suite %s has no packages of architecture %s there", j.o.Suite.Name, j.o.Arch)
 }
 
+// eachPackage reads what may go into a base: as with apt, nothing of a suite that only offers what something asks for.
 func (j *job) eachPackage(ctx context.Context, fn func(*archive.Package) error) error {
 	for _, r := range j.o.Releases {
-		for _, component := range r.Repo().Components {
+		if r.NotAutomatic() {
+			continue
+		}
+		for _, component := range r.Repo().IndexComponents() {
 			err := j.o.Client.Packages(ctx, r, component, j.o.Arch, fn)
 			if err != nil && !errors.Is(err, archive.ErrNoIndex) {
 				return err

@@ -27,10 +27,13 @@ type BaseOptions struct {
 	Arch         string
 	Variant      string
 	Include      []string
-	Mirror       string
-	Keyring      string // file with the keys that may sign the suite; "": the suite's own and the host's
-	Bootstrapper string // "native", "debootstrap" or "mmdebstrap"
-	Replace      bool   // make it anew when it exists
+	Exclude      []string
+	Components   []string // default: the suite's
+	Mirror       string   // one for each line; see archive.Host.Repos
+	Unverified   bool     // take the archive's word without a signature
+	Keyring      string   // file with the keys that may sign the suite; "": the suite's own and the host's
+	Bootstrapper string   // "native", "debootstrap" or "mmdebstrap"
+	Replace      bool     // make it anew when it exists
 }
 
 // cleanupTime bounds what is done after an interruption.
@@ -178,25 +181,38 @@ func (e *Env) useBase(ctx context.Context, o BaseOptions) (*base.Generation, []*
 	return fresh, releases, nil
 }
 
-// repos are the repositories of a suite, and the keys that may sign them.
-func (e *Env) repos(s archive.Suite, mirror, keyring string) ([]archive.Repo, error) {
-	repos, err := e.Host.Repos(s, mirror)
-	if keyring == "" || err != nil {
-		return repos, err
+// repos are the repositories of a base, and the keys that may sign them.
+func (e *Env) repos(o BaseOptions) ([]archive.Repo, error) {
+	if len(o.Components) > 0 {
+		o.Suite.Components = o.Components
+	}
+	repos, err := e.Host.Repos(o.Suite, o.Mirror)
+	if err != nil {
+		return nil, err
 	}
 	for i := range repos {
-		repos[i].Keyrings = []string{keyring}
+		if o.Keyring != "" {
+			repos[i].Keyrings = []string{o.Keyring}
+		}
+		if o.Unverified {
+			repos[i] = repos[i].WithoutVerification("--no-check-gpg")
+		}
 	}
 	return repos, nil
 }
 
-// releases fetches the Release files of a base's suite.
-func (e *Env) releases(ctx context.Context, m base.Manifest) ([]*archive.Release, error) {
+// remembered are the options that a base was made with, as far as they say where its packages come from.
+func remembered(m base.Manifest) BaseOptions {
 	suite, err := archive.LookupSuite(m.Suite)
 	if err != nil {
 		suite = archive.CustomSuite(m.Suite)
 	}
-	repos, err := e.repos(suite, m.Mirror, m.Keyring)
+	return BaseOptions{Suite: suite, Arch: m.Arch, Mirror: m.Mirror, Keyring: m.Keyring, Components: m.Components, Unverified: m.Unverified}
+}
+
+// releases fetches the Release files of a base's suite.
+func (e *Env) releases(ctx context.Context, m base.Manifest) ([]*archive.Release, error) {
+	repos, err := e.repos(remembered(m))
 	if err != nil {
 		return nil, err
 	}
@@ -354,7 +370,7 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 	if o.Variant == "" {
 		o.Variant = bootstrap.VariantBuildd
 	}
-	repos, err := e.repos(o.Suite, o.Mirror, o.Keyring)
+	repos, err := e.repos(o)
 	if err != nil {
 		return nil, err
 	}
@@ -366,6 +382,7 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 	if err != nil {
 		return nil, err
 	}
+	o.Suite = o.Suite.As(releases[0])
 	log, err := os.Create(filepath.Join(filepath.Dir(tree), "bootstrap.log"))
 	if err != nil {
 		return nil, err
@@ -376,7 +393,7 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 	defer watch.end(nil)
 	done, err := bootstrap.Run(ctx, bootstrap.Options{
 		Holder: h, Tree: tree, Client: e.Client, DebDir: filepath.Join(e.CacheDir, "debs"), Releases: releases,
-		Suite: o.Suite, Arch: o.Arch, Variant: o.Variant, Include: o.Include, Bootstrapper: o.Bootstrapper,
+		Suite: o.Suite, Arch: o.Arch, Variant: o.Variant, Include: o.Include, Exclude: o.Exclude, Bootstrapper: o.Bootstrapper,
 		Log: io.MultiWriter(log, &said), Progress: bootstrap.Progress{Phase: watch.begin, Unpacked: watch.unpacked},
 	})
 	watch.end(err)
@@ -384,7 +401,8 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 		return nil, fmt.Errorf("making base %s: %w", o.Name, err)
 	}
 	m := &base.Manifest{
-		Suite: o.Suite.Name, Distribution: o.Suite.Distribution, Arch: o.Arch, Variant: o.Variant, Bootstrapper: o.Bootstrapper, Include: o.Include, Mirror: o.Mirror, Keyring: o.Keyring,
+		Suite: o.Suite.Name, Distribution: o.Suite.Distribution, Arch: o.Arch, Variant: o.Variant, Bootstrapper: o.Bootstrapper, Include: o.Include, Exclude: o.Exclude,
+		Components: o.Components, Mirror: o.Mirror, Unverified: o.Unverified, Keyring: o.Keyring,
 		IDs: h.IDs(), Created: time.Now().UTC().Truncate(time.Second), Releases: recorded(releases),
 	}
 	for _, p := range done.Packages {

@@ -76,13 +76,13 @@ func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wa
 	found := make(map[string]*archive.Package, len(wanted))
 	missing := make(map[string]apt.Wanted, len(wanted))
 	for _, w := range wanted {
-		missing[w.URL] = w
+		missing[plainURL(w.URL)] = w
 	}
 	for _, s := range sources {
 		take := func(p *archive.Package) error {
-			if w, ok := missing[p.URL()]; ok && w.Size == p.Size {
+			if w, ok := missing[plainURL(p.URL())]; ok && w.Size == p.Size {
 				found[w.URL] = p
-				delete(missing, w.URL)
+				delete(missing, plainURL(w.URL))
 			}
 			return nil
 		}
@@ -111,6 +111,9 @@ func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wa
 	}
 	return found, nil
 }
+
+// plainURL is a URL without the "./" that flat repositories put into it: apt keeps it, the index of packages does not.
+func plainURL(url string) string { return strings.ReplaceAll(url, "/./", "/") }
 
 // dependencies are the relations that a build needs, with what every build needs.
 func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {

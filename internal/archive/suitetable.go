@@ -1,0 +1,224 @@
+package archive
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"nsbuild/internal/fault"
+)
+
+//go:embed suites.deb822
+var suiteTable []byte
+
+// SuiteFiles are the files in which the machine's administrator and the user add suites or change those of the table, in the same format: the last word counts. NSBUILD_SUITES
+// names one file instead of them.
+func SuiteFiles() []string {
+	if file := os.Getenv("NSBUILD_SUITES"); file != "" {
+		return []string{file}
+	}
+	files := []string{"/etc/nsbuild/suites.deb822"}
+	if dir, err := os.UserConfigDir(); err == nil { // without a home there is none
+		files = append(files, filepath.Join(dir, "nsbuild", "suites.deb822"))
+	}
+	return files
+}
+
+// loadTable reads the tables once.
+var loadTable = sync.OnceValues(func() ([]Suite, error) { return readSuites(SuiteFiles()) })
+
+func readSuites(files []string) ([]Suite, error) {
+	var t table
+	if err := t.add(suiteTable, false); err != nil {
+		return nil, err
+	}
+	suites, err := t.suites()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = t.add(data, true)
+		}
+		if err == nil {
+			var more []Suite
+			if more, err = t.suites(); err == nil {
+				suites = more
+			}
+		}
+		if err != nil {
+			return suites, fault.New(fault.Usage, "man nsbuild, or docs/suites.md, describe the format", "suites: %s: %w", file, err)
+		}
+	}
+	return suites, nil
+}
+
+// paragraph is one of a table: the fields of a suite, or of a distribution whose suites take what they do not say themselves.
+type paragraph map[string]string
+
+// table is paragraphs in the order in which their suites were first named.
+type table struct {
+	order         []string
+	bySuite       map[string]paragraph
+	distributions map[string]paragraph
+}
+
+// ownMirror marks a paragraph whose mirror comes from a file of the user's. No field of deb822 has such a name.
+const ownMirror = ":own-mirror"
+
+// add reads a table. What own says of a suite that is there already replaces field by field.
+func (t *table) add(data []byte, own bool) error {
+	if t.bySuite == nil {
+		t.bySuite, t.distributions = map[string]paragraph{}, map[string]paragraph{}
+	}
+	s := newScanner(bytes.NewReader(data), maxParagraph, true)
+	for s.next() {
+		p := paragraph{}
+		for _, f := range s.fields {
+			if !slices.Contains(suiteFields, string(f.name)) {
+				return syntaxf("paragraph %d: there is no field %s; there are %s", s.count, f.name, strings.Join(suiteFields, ", "))
+			}
+			p[string(f.name)] = string(f.value)
+		}
+		if own && p["Mirror"] != "" {
+			p[ownMirror] = "yes"
+		}
+		name, distribution := p["Suite"], p["Distribution"]
+		switch {
+		case name == "" && distribution == "":
+			return syntaxf("paragraph %d has neither Suite nor Distribution", s.count)
+		case name == "":
+			t.distributions[distribution] = merged(t.distributions[distribution], p)
+		case t.bySuite[name] == nil:
+			t.order = append(t.order, name)
+			t.bySuite[name] = p
+		case own:
+			t.bySuite[name] = merged(t.bySuite[name], p)
+		default:
+			return syntaxf("suite %s is there twice", name)
+		}
+	}
+	return s.err
+}
+
+func merged(old, p paragraph) paragraph {
+	m := paragraph{}
+	maps.Copy(m, old)
+	maps.Copy(m, p)
+	return m
+}
+
+// suiteFields are the fields that suites.deb822 explains.
+var suiteFields = []string{
+	"Suite", "Distribution", "Version", "Aliases", "Like", "Mirror", "Security-Mirror", "Archive-Mirror", "Archive-Security-Mirror", "Components", "Keyrings", "Updates", "Security",
+	"Base", "Buildd", "EOL", "Quirks",
+}
+
+// inherited are the fields that a suite takes from the one it is like.
+var inherited = []string{"Components", "Buildd"}
+
+// suites makes the suites that the paragraphs describe.
+func (t *table) suites() ([]Suite, error) {
+	var suites []Suite
+	seen := map[string]bool{}
+	for _, name := range t.order {
+		own := t.bySuite[name]
+		like, ok := t.bySuite[own["Like"]]
+		if own["Like"] != "" && !ok {
+			return nil, syntaxf("suite %s: Like: there is no suite %s", name, own["Like"])
+		}
+		get := func(field string) string {
+			if v, ok := own[field]; ok {
+				return v
+			}
+			if v, ok := t.distributions[own["Distribution"]][field]; ok {
+				return v
+			}
+			if slices.Contains(inherited, field) {
+				if v, ok := like[field]; ok {
+					return v
+				}
+				return t.distributions[like["Distribution"]][field]
+			}
+			return ""
+		}
+		suite, err := suiteFrom(name, get)
+		if err != nil {
+			return nil, fmt.Errorf("suite %s: %w", name, err)
+		}
+		if suite.Mirror == "" {
+			return nil, syntaxf("suite %s has no Mirror", name)
+		}
+		if suite.Distribution == "" { // one of its own
+			suite.Distribution = name
+		}
+		for _, n := range append([]string{suite.Name}, suite.Aliases...) {
+			if seen[suite.Distribution+":"+n] {
+				return nil, syntaxf("suite %s: the name %s is taken", suite.Name, n)
+			}
+			seen[suite.Distribution+":"+n] = true
+		}
+		suites = append(suites, suite)
+	}
+	return suites, nil
+}
+
+func suiteFrom(name string, get func(string) string) (Suite, error) {
+	s := Suite{
+		Name: name, Version: get("Version"), Distribution: get("Distribution"), Base: get("Base"),
+		Aliases: strings.Fields(get("Aliases")), Components: strings.Fields(get("Components")), Keyrings: strings.Fields(get("Keyrings")),
+		Mirror: get("Mirror"), OwnMirror: get(ownMirror) != "", SecurityMirror: get("Security-Mirror"), Updates: get("Updates"), Security: get("Security"),
+		MergedUsr: true,
+	}
+	if len(s.Components) == 0 {
+		s.Components = []string{"main"}
+	}
+	for _, w := range strings.Fields(get("Buildd")) {
+		switch w {
+		case "required":
+			s.IncludeRequired = true
+		case "split-usr":
+			s.MergedUsr, s.SplitUsr = false, true
+		case "split-usr-here":
+			s.MergedUsr = false
+		case "usr-is-merged":
+			s.UsrIsMerged = true
+		default:
+			return s, syntaxf("unknown word %q in Buildd", w)
+		}
+	}
+	for _, w := range strings.Fields(get("Quirks")) {
+		flag, ok := map[string]*bool{
+			"archived": &s.Quirks.Archived, "no-inrelease": &s.Quirks.NoInRelease, "expired-release": &s.Quirks.ExpiredRelease, "expired-keys": &s.Quirks.ExpiredKeys,
+			"weak-hashes": &s.Quirks.WeakHashes, "weak-keys": &s.Quirks.WeakKeys, "vsyscall": &s.Quirks.Vsyscall,
+		}[w]
+		if !ok {
+			return s, syntaxf("unknown quirk %q", w)
+		}
+		*flag = true
+	}
+	if s.Quirks.Archived && !s.OwnMirror {
+		s.Mirror, s.SecurityMirror = get("Archive-Mirror"), get("Archive-Security-Mirror")
+	}
+	if eol := get("EOL"); eol != "" {
+		t, err := time.Parse(time.DateOnly, eol)
+		if err != nil {
+			return s, syntaxf("EOL: %v", err)
+		}
+		s.EOL = t
+	}
+	return s, nil
+}
