@@ -34,13 +34,13 @@ func TestDocsNameWhatExists(t *testing.T) {
 		}
 		for _, m := range commandLine.FindAllStringSubmatch(string(text), -1) {
 			seen++
-			c, _, err := root.Find([]string{m[1]})
+			ours, _, _ := strings.Cut(m[2], " -- ") // what follows is the command's
+			ours, _, _ = strings.Cut(ours, " #")
+			c, _, err := root.Find(append([]string{m[1]}, strings.Fields(ours)...))
 			if err != nil || c == root {
 				t.Errorf("%s: there is no nsbuild %s", page, m[1])
 				continue
 			}
-			ours, _, _ := strings.Cut(m[2], " -- ") // what follows is the command's
-			ours, _, _ = strings.Cut(ours, " #")
 			for _, f := range anyFlag.FindAllStringSubmatch(ours, -1) {
 				if !hasFlag(c, f[1]) {
 					t.Errorf("%s: nsbuild %s has no %s", page, m[1], f[1])

@@ -19,14 +19,23 @@ import (
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/session"
 )
 
 // version is the release, or what it will be.
 const version = "0.1.0"
 
 func main() {
-	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main})
+	ownParts()
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// ownParts does the work of a re-executed process, in which it does not return: argv[0] says what that is.
+func ownParts() {
+	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main})
+	if os.Args[0] == session.SupervisorName {
+		os.Exit(session.Supervise())
+	}
 }
 
 // run is the program without its process.
@@ -108,7 +117,7 @@ that ends with everything in it.
 		return fault.Wrap(fault.Usage, c.CommandPath()+" --help", err)
 	})
 	a.addFlags(root.PersistentFlags())
-	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a), newExport(a), newImport(a), newRun(a), newShell(a), newDoctor(a), newMan(a))
+	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a), newExport(a), newImport(a), newRun(a), newShell(a), newSession(a), newDoctor(a), newMan(a))
 	return root
 }
 

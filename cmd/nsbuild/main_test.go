@@ -15,8 +15,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"nsbuild/internal/bootstrap/unpack"
-	"nsbuild/internal/image"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/testenv"
 )
@@ -25,7 +23,7 @@ import (
 var shared string
 
 func TestMain(m *testing.M) {
-	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main})
+	ownParts()
 	testenv.OwnMounts()
 	testscript.Main(withShared{m}, map[string]func(){"nsbuild": main})
 }

@@ -27,17 +27,19 @@ type runOptions struct {
 }
 
 func (o *runOptions) addFlags(f *pflag.FlagSet) {
+	o.addJailFlags(f)
+	o.addCommandFlags(f)
+	f.StringVar(&o.strays, "strays", "kill", "processes that it leaves running: kill, warn (list them first) or fail")
+}
+
+// addJailFlags are those that say what the jail is.
+func (o *runOptions) addJailFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Root, "root", "", "use this directory as root, instead of a base")
 	f.BoolVar(&o.Overlay, "overlay", false, "with --root: throw away what is written")
 	f.BoolVar(&o.ReadOnly, "read-only", false, "make the root read-only")
 	f.BoolVar(&o.Force, "force", false, "use a --root that is refused as dangerous")
 	f.StringVarP(&o.Fstab, "fstab", "f", "", "mount what this file says, in the format of fstab(5)")
 	f.StringVarP(&o.Hostname, "hostname", "n", "", "host name (default: the name of the base or directory)")
-	f.StringVarP(&o.User, "user", "u", "", "run it as this user of the jail, a name or a number (default root)")
-	f.StringVarP(&o.Group, "group", "g", "", "main group in the jail (default: the user's)")
-	f.StringVarP(&o.groups, "groups", "p", "", "further groups, separated by commas (default: the user's)")
-	f.StringVar(&o.Dir, "chdir", "", "directory in the jail to run it in (default /, of a login shell the home)")
-	f.StringArrayVar(&o.env, "setenv", nil, "set a variable, NAME=VALUE; NAME alone takes the caller's value")
 	f.StringArrayVar(&o.binds, "bind", nil, "show a host file or directory, SRC[:DST][:OPTIONS]")
 	f.StringArrayVar(&o.bindsRO, "bind-ro", nil, "the same, read-only")
 	f.StringArrayVar(&o.tmps, "tmpfs", nil, "mount a tmpfs, DST[:OPTIONS]")
@@ -45,9 +47,17 @@ func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.memory, "memory", "", "limit what it may use together, as 512M or 2G; a throwaway layer in memory counts")
 	f.Float64Var(&o.Limits.CPUs, "cpus", 0, "limit the processors that it may keep busy, as 2 or 0.5")
 	f.IntVar(&o.Limits.PIDs, "pids", 0, "limit the number of its processes and threads")
+}
+
+// addCommandFlags are those that say how a command is run in it.
+func (o *runOptions) addCommandFlags(f *pflag.FlagSet) {
+	f.StringVarP(&o.User, "user", "u", "", "run it as this user of the jail, a name or a number (default root)")
+	f.StringVarP(&o.Group, "group", "g", "", "main group in the jail (default: the user's)")
+	f.StringVarP(&o.groups, "groups", "p", "", "further groups, separated by commas (default: the user's)")
+	f.StringVar(&o.Dir, "chdir", "", "directory in the jail to run it in (default /, of a login shell the home)")
+	f.StringArrayVar(&o.env, "setenv", nil, "set a variable, NAME=VALUE; NAME alone takes the caller's value")
 	f.DurationVar(&o.Timeout, "timeout", 0, "end it with SIGTERM after this time; the exit status is 124")
 	f.DurationVar(&o.KillAfter, "kill-after", 0, "kill it this long after the first signal that asked it to end")
-	f.StringVar(&o.strays, "strays", "kill", "processes that it leaves running: kill, warn (list them first) or fail")
 }
 
 // resolve turns what was typed into options.
@@ -145,13 +155,9 @@ EXIT STATUS
   nsbuild run bookworm -- sort < in > out
   nsbuild run --root /srv/debian/bookworm -f fstab -n test -- /bin/bash`,
 		RunE: func(c *cobra.Command, args []string) error {
-			if o.Root == "" {
-				if len(args) == 0 || c.ArgsLenAtDash() == 0 {
-					return usage(c.CommandPath()+" --help", "run: which base? or --root DIR")
-				}
-				o.Base, args = args[0], args[1:]
-			} else if n := c.ArgsLenAtDash(); n > 0 {
-				return usage("either BASE or --root DIR", "run: %q before the command is one argument too many beside --root", args[0])
+			args, err := o.takeBase(c, args)
+			if err != nil {
+				return err
 			}
 			o.Argv = args
 			return a.run(c.Context(), &o)
@@ -159,6 +165,21 @@ EXIT STATUS
 	}
 	o.addFlags(c.Flags())
 	return c
+}
+
+// takeBase takes the name of the base from the arguments, unless there is a --root. What is left is the command.
+func (o *runOptions) takeBase(c *cobra.Command, args []string) ([]string, error) {
+	if o.Root == "" {
+		if len(args) == 0 || c.ArgsLenAtDash() == 0 {
+			return nil, usage(c.CommandPath()+" --help", "%s: which base? or --root DIR", c.Name())
+		}
+		o.Base = args[0]
+		return args[1:], nil
+	}
+	if n := c.ArgsLenAtDash(); n > 0 {
+		return nil, usage("either BASE or --root DIR", "%s: %q before the command is one argument too many beside --root", c.Name(), args[0])
+	}
+	return args, nil
 }
 
 func newShell(a *app) *cobra.Command {
@@ -196,15 +217,20 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	o.Stdin, o.Stdout, o.Stderr = os.Stdin, a.stdout, a.stderr
 	o.Store, o.StateDir, o.Fallback, o.Log, o.Verbose = env.Store, env.StateDir, env.ScratchDir(), env.Log, a.verbose
 	o.IDs = func() (sandbox.IDMap, error) { return env.IDs, nil }
+	return a.runAs(o, func() (sandbox.Status, error) { return session.Run(ctx, o.Options) })
+}
+
+// runAs runs a command with our streams and signals, and makes its end ours.
+func (a *app) runAs(o *runOptions, run func() (sandbox.Status, error)) error {
+	o.Stdin, o.Stdout, o.Stderr = os.Stdin, a.stdout, a.stderr
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTSTP)
 	defer signal.Stop(signals)
 	a.releaseSignals()
 	o.Signals = signals
-	status, err := session.Run(ctx, o.Options)
+	status, err := run()
 	var failed *sandbox.Error
 	switch {
 	case errors.As(err, &failed) && failed.Op == "exec" && errors.Is(err, fs.ErrNotExist):

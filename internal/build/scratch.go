@@ -84,7 +84,7 @@ func (e *Env) sweepScratch(ctx context.Context, root string) error {
 		}
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
-			err = e.removeScratch(ctx, dir)
+			err = sandbox.RemoveTree(ctx, dir)
 		}
 		if errors.Is(err, syscall.EWOULDBLOCK) { // its process lives
 			err = nil
@@ -96,18 +96,6 @@ func (e *Env) sweepScratch(ctx context.Context, root string) error {
 	return nil
 }
 
-func (e *Env) removeScratch(ctx context.Context, dir string) error {
-	err := os.RemoveAll(dir)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	h, err := sandbox.Start(ctx, sandbox.HolderSpec{IDs: e.IDs})
-	if err != nil {
-		return err
-	}
-	return errors.Join(h.RemoveTree(ctx, dir), h.Close())
-}
-
 // dir makes a directory that is deleted at the latest when the process ends.
 func (s *scratch) dir(pattern string) (string, error) { return os.MkdirTemp(s.own, pattern) }
 
@@ -116,7 +104,7 @@ func (e *Env) CloseScratch(ctx context.Context) error {
 	if e.scratch.own == "" {
 		return nil
 	}
-	return errors.Join(e.removeScratch(ctx, e.scratch.own), e.scratch.lock.Close())
+	return errors.Join(sandbox.RemoveTree(ctx, e.scratch.own), e.scratch.lock.Close())
 }
 
 // ScratchDir is this process's own directory, which is deleted at the latest after its death.

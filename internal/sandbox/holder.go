@@ -273,6 +273,9 @@ func (h *Holder) Close() error {
 	return err
 }
 
+// Done is closed when PID 1 is gone, whoever ended it.
+func (h *Holder) Done() <-chan struct{} { return h.done }
+
 // PID is PID 1 as the caller sees it.
 func (h *Holder) PID() int { return h.pid }
 

@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -66,4 +68,21 @@ func (h *Holder) RemoveTree(ctx context.Context, dir string) error {
 		return err
 	}
 	return h.Applet(ctx, appletRemoveTree, []string{filepath.Join(parent, filepath.Base(dir))})
+}
+
+// RemoveTree deletes a tree, in a holder of its own where some of it belongs to mapped ids. A tree that does not exist is no error.
+func RemoveTree(ctx context.Context, dir string) error {
+	err := os.RemoveAll(dir)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	ids, err := ResolveIDs()
+	if err != nil {
+		return err
+	}
+	h, err := Start(ctx, HolderSpec{IDs: ids})
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.RemoveTree(ctx, dir), h.Close())
 }

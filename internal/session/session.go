@@ -52,18 +52,18 @@ type Options struct {
 	Strays    Strays
 	Verbose   bool // list what StraysKill ends
 
-	Stdin, Stdout, Stderr *os.File
+	Stdin, Stdout, Stderr *os.File `json:"-"`
 	// Signals are passed on to the command.
-	Signals <-chan os.Signal
+	Signals <-chan os.Signal `json:"-"`
 
 	// Begun is the sandbox's PID 1, started beforehand; Run starts one when it is nil.
-	Begun *sandbox.Beginning
+	Begun *sandbox.Beginning `json:"-"`
 
-	Store    *base.Store
+	Store    *base.Store `json:"-"`
 	StateDir string
-	IDs      func() (sandbox.IDMap, error) // of a Root
+	IDs      func() (sandbox.IDMap, error) `json:"-"` // of a Root
 	Fallback string                        // where throwaway layers are kept when they cannot be on a tmpfs
-	Log      logrus.FieldLogger
+	Log      logrus.FieldLogger            `json:"-"`
 
 	arch string // of the base, once it is known
 }
@@ -306,7 +306,7 @@ func (o *Options) end(jail *sandbox.Jail) error {
 		say = o.Log.Warnf
 	}
 	for _, s := range strays {
-		say("still running at the end: pid %d (parent %d), for %v: %s", s.PID, s.PPID, s.Age, s.Command)
+		say("%s", Describe(s))
 	}
 	if o.Strays == StraysFail {
 		return fault.New(fault.Internal, "--strays=kill ends them without a word", "the command left %d processes running", len(strays))

@@ -22,6 +22,9 @@ import (
 
 func TestMain(m *testing.M) {
 	sandbox.Main(nil)
+	if os.Args[0] == SupervisorName {
+		os.Exit(Supervise())
+	}
 	os.Exit(m.Run())
 }
 
@@ -63,8 +66,14 @@ func tree(t *testing.T) Options {
 	}
 }
 
-// output runs a shell command and returns what it wrote.
+// output runs a shell command in a jail of its own and returns what it wrote.
 func output(t *testing.T, o Options, script string) (string, sandbox.Status, error) {
+	t.Helper()
+	return outputOf(t, o, script, Run)
+}
+
+// outputOf runs a shell command somewhere and returns what it wrote.
+func outputOf(t *testing.T, o Options, script string, run func(context.Context, Options) (sandbox.Status, error)) (string, sandbox.Status, error) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -82,7 +91,7 @@ func output(t *testing.T, o Options, script string) (string, sandbox.Status, err
 		}
 		text <- string(data)
 	}()
-	status, err := Run(ctx, o)
+	status, err := run(ctx, o)
 	w.Close()
 	return <-text, status, err
 }

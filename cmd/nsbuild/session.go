@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nsbuild/internal/config"
+	"nsbuild/internal/progress"
+	"nsbuild/internal/sandbox"
+	"nsbuild/internal/session"
+)
+
+func newSession(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "session",
+		Short: "Keep a jail, and run commands in it",
+		Long: `A session is a jail that stays: what one command writes and what it leaves running is there for the next. It ends
+with nsbuild session end, or with the death of its supervisor, a process that nsbuild session begin leaves behind.
+` + exitHelp,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage(c.CommandPath()+" --help", "session: begin, run, list or end?")
+			}
+			return usage(c.CommandPath()+" --help", "there is no command %q", "session "+args[0])
+		},
+	}
+	c.AddCommand(newSessionBegin(a), newSessionRun(a), newSessionList(a), newSessionEnd(a))
+	return c
+}
+
+func newSessionBegin(a *app) *cobra.Command {
+	o := runOptions{strays: string(session.StraysKill)}
+	var name string
+	c := &cobra.Command{
+		Use:   "begin {BASE | --root DIR} [flags]",
+		Short: "Begin a session, and print its name",
+		Long: `begin opens a jail as nsbuild run does, prints the session's name and returns. The session goes on when the terminal
+is closed. What is written over a base is thrown away at the end.
+` + exitHelp,
+		Example: "  id=$(nsbuild session begin bookworm)\n  nsbuild session run $id -- apt-get --version\n  nsbuild session end $id",
+		RunE: func(c *cobra.Command, args []string) error {
+			rest, err := o.takeBase(c, args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return usage("nsbuild session run NAME -- COMMAND", "begin: %q is one argument too many", rest[0])
+			}
+			return a.sessionBegin(c.Context(), &o, name)
+		},
+	}
+	c.Flags().StringVar(&name, "name", "", "name of the session (default: the base's, with random digits)")
+	o.addJailFlags(c.Flags())
+	return c
+}
+
+// openSessions is what the verbs of sessions need of the environment: they must begin at once, and make nothing in the state directory.
+func (a *app) openSessions(o *session.Options) error {
+	dirs, err := config.FindDirs(a.stateDir, a.cacheDir)
+	if err != nil {
+		return err
+	}
+	o.StateDir, o.Verbose = dirs.State, a.verbose
+	o.Log = a.logger(progress.New(a.stderr, progress.Options{Quiet: a.quiet}))
+	return nil
+}
+
+func (a *app) sessionBegin(ctx context.Context, o *runOptions, name string) error {
+	if err := o.resolve(); err != nil {
+		return err
+	}
+	if err := a.openSessions(&o.Options); err != nil {
+		return err
+	}
+	id, err := session.Begin(ctx, o.Options, name)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.stdout, id)
+	return err
+}
+
+func newSessionRun(a *app) *cobra.Command {
+	o := runOptions{strays: string(session.StraysKill), network: string(sandbox.NetworkNone)}
+	c := &cobra.Command{
+		Use:   "run NAME [flags] [-- COMMAND...]",
+		Short: "Run a command in a session",
+		Long: `run runs a command in all namespaces of a session, as nsbuild run does in a jail of its own: terminal, streams, signals
+and exit status are the same. What it leaves running stays. When nsbuild itself is killed, the command is killed.
+Without a command it runs a login shell.
+
+EXIT STATUS
+  as of nsbuild run; 1 when there is no such session, or when it is ending
+`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 || c.ArgsLenAtDash() == 0 {
+				return usage("nsbuild session list", "run: in which session?")
+			}
+			o.Argv = args[1:]
+			if err := errors.Join(o.resolve(), a.openSessions(&o.Options)); err != nil {
+				return err
+			}
+			return a.runAs(&o, func() (sandbox.Status, error) { return session.RunIn(c.Context(), o.Options, args[0]) })
+		},
+	}
+	o.addCommandFlags(c.Flags())
+	return c
+}
+
+func newSessionList(a *app) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List the sessions",
+		Long: `list shows each session with its base or directory, its age, how many processes run in it, the memory that these use,
+and what has been written to the throwaway layer. Sessions whose supervisor is dead are not listed; what they left is deleted.
+` + exitHelp,
+		Args: rangeArgs(0, 0, "it takes no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error { return a.sessionList(c.Context(), asJSON) },
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "write an array of objects, for programs")
+	return c
+}
+
+func (a *app) sessionList(ctx context.Context, asJSON bool) error {
+	var o session.Options
+	if err := a.openSessions(&o); err != nil {
+		return err
+	}
+	all, err := session.List(ctx, o.StateDir)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		if all == nil {
+			all = []session.Info{}
+		}
+		e := json.NewEncoder(a.stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(all)
+	}
+	if len(all) == 0 {
+		o.Log.Info("there are no sessions; nsbuild session begin BASE begins one")
+		return nil
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "SESSION\tBASE\tAGE\tPROCESSES\tMEMORY\tDISK")
+	for _, s := range all {
+		of := s.Base
+		if of == "" {
+			of = s.Root
+		}
+		if s.Ending {
+			fmt.Fprintf(w, "%s\t%s\t%s\tending\t-\t-\n", s.ID, of, age(s.Began))
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", s.ID, of, age(s.Began), s.Processes, size(s.Memory), size(s.Disk))
+	}
+	return w.Flush()
+}
+
+func age(since time.Time) string { return time.Since(since).Round(time.Second).String() }
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	value, unit := float64(n), 0
+	for value >= 1024 && unit < len(units)-1 {
+		value, unit = value/1024, unit+1
+	}
+	if unit == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", value, units[unit])
+}
+
+func newSessionEnd(a *app) *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use:   "end {NAME... | --all}",
+		Short: "End sessions, and everything in them",
+		Long:  "end lists what still runs in a session and ends it. What was written over a base is gone then.\n" + exitHelp,
+		RunE: func(c *cobra.Command, args []string) error {
+			if all == (len(args) > 0) {
+				return usage("nsbuild session list", "end: which session? or --all")
+			}
+			return a.sessionEnd(c.Context(), args, all)
+		},
+	}
+	c.Flags().BoolVar(&all, "all", false, "end every session")
+	return c
+}
+
+func (a *app) sessionEnd(ctx context.Context, names []string, all bool) error {
+	var o session.Options
+	if err := a.openSessions(&o); err != nil {
+		return err
+	}
+	if all {
+		infos, err := session.List(ctx, o.StateDir)
+		if err != nil {
+			return err
+		}
+		for _, s := range infos {
+			names = append(names, s.ID)
+		}
+	}
+	var failed error
+	for _, name := range names {
+		failed = errors.Join(failed, a.endSession(ctx, &o, name))
+	}
+	return failed
+}
+
+func (a *app) endSession(ctx context.Context, o *session.Options, name string) error {
+	strays, err := session.End(ctx, o.StateDir, name)
+	for _, s := range strays {
+		o.Log.Info(name + ": " + session.Describe(s))
+	}
+	return err
+}

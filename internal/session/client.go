@@ -1,0 +1,212 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox"
+)
+
+// Begin begins a session: a jail that stays until it is ended, whoever comes and goes. It returns the session's name: the given one, or a new one.
+func Begin(ctx context.Context, o Options, name string) (string, error) {
+	if name == "" {
+		of := o.Base
+		if of == "" {
+			of = o.Root
+		}
+		name = newID(of)
+	}
+	if err := checkID(name); err != nil {
+		return "", err
+	}
+	body, err := json.Marshal(task{name, o})
+	if err != nil {
+		return "", err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	// Of the creator's environment it needs no more than to find newuidmap(1).
+	supervisor := &exec.Cmd{
+		Path: "/proc/self/exe", Args: []string{SupervisorName, name}, Env: []string{"PATH=" + os.Getenv("PATH")},
+		Stdin: bytes.NewReader(body), ExtraFiles: []*os.File{w}, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
+	if err := errors.Join(supervisor.Start(), w.Close()); err != nil {
+		return "", fmt.Errorf("starting the session's supervisor: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = supervisor.Process.Kill() }) // it may have ended
+	defer stop()
+	var answer ready
+	if err := json.NewDecoder(r).Decode(&answer); err != nil {
+		ended := supervisor.Wait()
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		return "", fmt.Errorf("the session's supervisor has died: %w", errors.Join(ended, err))
+	}
+	if err := answer.Fault.error(); err != nil {
+		_ = supervisor.Wait() // it has said why it fails
+		return "", err
+	}
+	for _, n := range answer.Notes {
+		o.Log.Warn(n)
+	}
+	return name, supervisor.Process.Release()
+}
+
+// RunIn runs a command in a session. Of the options those count that say what to run, and as whom. What it leaves running stays.
+func RunIn(ctx context.Context, o Options, id string) (status sandbox.Status, err error) {
+	info, _, passed, err := ask(ctx, o.StateDir, id, askJoin)
+	if err != nil {
+		return status, err
+	}
+	if passed == nil {
+		return status, fmt.Errorf("session %s: its supervisor sent no descriptor", id)
+	}
+	jail, err := sandbox.Join(passed)
+	if err != nil {
+		return status, meanwhile(id, err)
+	}
+	defer func() { err = errors.Join(err, jail.Leave()) }()
+	o.Base, o.Root = info.Base, info.Root
+	status, err = o.runIn(ctx, jail)
+	return status, meanwhile(id, err)
+}
+
+// meanwhile says what it means that a jail is gone that was there.
+func meanwhile(id string, err error) error {
+	if errors.Is(err, sandbox.ErrClosed) || errors.Is(err, syscall.ESHUTDOWN) {
+		return fault.Wrap(fault.Internal, "nsbuild session list", fmt.Errorf("session %s has ended meanwhile: %w", id, err))
+	}
+	return err
+}
+
+// List lists the sessions, the oldest first. What dead ones have left is deleted.
+func List(ctx context.Context, state string) ([]Info, error) {
+	all, err := ids(state)
+	if err != nil {
+		return nil, err
+	}
+	var infos []Info
+	for _, id := range all {
+		info, err := Find(ctx, state, id)
+		if errors.Is(err, ErrNone) || errors.Is(err, errStale) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, info)
+	}
+	slices.SortFunc(infos, func(a, b Info) int { return a.Began.Compare(b.Began) })
+	return infos, nil
+}
+
+// Find tells about one session.
+func Find(ctx context.Context, state, id string) (Info, error) {
+	info, _, _, err := ask(ctx, state, id, askUsage)
+	return info, err
+}
+
+// End ends a session and everything in it. It returns what still ran.
+func End(ctx context.Context, state, id string) ([]sandbox.Stray, error) {
+	_, strays, _, err := ask(ctx, state, id, askEnd)
+	return strays, err
+}
+
+// answerTime is how long a supervisor may take. The end of a jail with very many processes takes the kernel some seconds.
+func answerTime(r request) time.Duration {
+	if r == askEnd {
+		return 2 * time.Minute
+	}
+	return 15 * time.Second
+}
+
+// ask asks the supervisor of a session.
+func ask(ctx context.Context, state, id string, what request) (info Info, strays []sandbox.Stray, passed *os.File, err error) {
+	c, err := dial(ctx, state, id)
+	if err != nil {
+		return info, nil, nil, err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })() // for who waits in it
+	err = errors.Join(samePeer(c), c.SetDeadline(time.Now().Add(answerTime(what))))
+	if err == nil {
+		err = json.NewEncoder(c).Encode(what)
+	}
+	var r reply
+	if err == nil {
+		passed, err = receive(c, &r)
+	}
+	switch {
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fault.New(fault.Internal, "when it is stopped, let it go on; when it is killed, the session dies with it", "session %s: its supervisor does not answer%s", id, peerOf(c))
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
+		err = fault.Wrap(fault.Internal, "nsbuild session begin", fmt.Errorf("session %s: %w", id, errStale))
+	case err != nil:
+		err = fmt.Errorf("session %s: %w", id, err)
+	default:
+		err = r.Fault.error()
+	}
+	if err != nil && passed != nil {
+		err, passed = errors.Join(err, passed.Close()), nil
+	}
+	return r.Info, r.Strays, passed, err
+}
+
+// receive is the other end of send.
+func receive(c *net.UnixConn, r *reply) (*os.File, error) {
+	head, oob := make([]byte, 4096), make([]byte, syscall.CmsgSpace(4))
+	n, oobn, _, _, err := c.ReadMsgUnix(head, oob)
+	if err != nil {
+		return nil, err
+	}
+	var passed *os.File
+	if oobn > 0 {
+		messages, err := syscall.ParseSocketControlMessage(oob[:oobn])
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range messages {
+			fds, err := syscall.ParseUnixRights(&m)
+			if err != nil {
+				return nil, err
+			}
+			for _, fd := range fds { // there is room for one
+				syscall.CloseOnExec(fd)
+				passed = os.NewFile(uintptr(fd), "jail")
+			}
+		}
+	}
+	return passed, json.NewDecoder(io.MultiReader(bytes.NewReader(head[:n]), c)).Decode(r)
+}
+
+// peerOf says which process is at the other end.
+func peerOf(c *net.UnixConn) string {
+	peer, err := credentials(c)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (pid %d)", peer.Pid)
+}
+
+// Describe is one line about a process that still ran at the end.
+func Describe(s sandbox.Stray) string {
+	return strings.TrimSpace(fmt.Sprintf("still running at the end: pid %d (parent %d), for %v: %s", s.PID, s.PPID, s.Age, s.Command))
+}

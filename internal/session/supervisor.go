@@ -1,0 +1,374 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"nsbuild/internal/base"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox"
+)
+
+// SupervisorName is the name, in argv[0], by which a re-executed binary knows that it is the supervisor of a session: the process that owns the jail. Its death, however it comes, is
+// the jail's.
+const SupervisorName = "nsbuild-supervisor"
+
+// readyFD is where a supervisor says that its session has begun.
+const readyFD = 3
+
+// task is what a supervisor is told on its standard input.
+type task struct {
+	ID      string
+	Options Options
+}
+
+// ready is its answer.
+type ready struct {
+	Notes []string
+	Fault *wireFault
+}
+
+// wireFault is an error on its way to another process.
+type wireFault struct {
+	Kind       fault.Kind
+	Text, Hint string
+}
+
+func toWire(err error) *wireFault {
+	if err == nil {
+		return nil
+	}
+	return &wireFault{fault.KindOf(err), err.Error(), fault.HintOf(err)}
+}
+
+func (w *wireFault) error() error {
+	if w == nil {
+		return nil
+	}
+	return fault.New(w.Kind, w.Hint, "%s", w.Text)
+}
+
+// request is what a supervisor can be asked, in one line of JSON; the answer is a reply.
+type request string
+
+const (
+	askJoin  request = "join"  // a connection to the jail, as a descriptor
+	askUsage request = "usage" // what the session is and uses
+	askEnd   request = "end"   // end it; the answer comes when all is gone
+)
+
+type reply struct {
+	Fault  *wireFault
+	Info   Info
+	Strays []sandbox.Stray
+}
+
+// Info says what a session is and what it uses.
+type Info struct {
+	ID      string    `json:"id"`
+	Base    string    `json:"base,omitempty"`
+	Root    string    `json:"root,omitempty"`
+	Began   time.Time `json:"began"`
+	PID     int       `json:"pid"`  // of the supervisor
+	Init    int       `json:"init"` // PID 1 of the session, as the host numbers it
+	Ending  bool      `json:"ending,omitempty"`
+	Scratch string    `json:"scratch"` // where what is written is kept
+
+	Processes int   `json:"processes"`
+	Memory    int64 `json:"memory"`
+	Disk      int64 `json:"disk"`
+}
+
+// supervisor serves one session.
+type supervisor struct {
+	o      Options
+	dir    string
+	lock   *os.File
+	room   *room
+	listen *net.UnixListener
+	info   Info
+	done   chan struct{} // closed when all is gone
+
+	mu     sync.Mutex
+	ending bool
+}
+
+// Supervise is the main function of a supervisor. It returns the exit status.
+func Supervise() int {
+	// The creator's terminal may go; only what asks for the end of the session ends it.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	ends := make(chan os.Signal, 1)
+	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
+	pipe := os.NewFile(readyFD, "ready")
+	syscall.CloseOnExec(readyFD)
+	s, err := begin(context.Background())
+	answer := ready{Fault: toWire(err)}
+	if err == nil {
+		answer.Notes = s.room.notes
+	}
+	// A creator that is gone cannot be told, and has no use for the session.
+	if sendErr := errors.Join(json.NewEncoder(pipe).Encode(answer), pipe.Close()); err == nil && sendErr != nil {
+		err = sendErr
+		_, endErr := s.end()
+		err = errors.Join(err, endErr)
+	}
+	if err != nil {
+		return 1
+	}
+	go s.serve()
+	select {
+	case <-ends:
+		err = s.endUnasked()
+	case <-s.room.holder.Done(): // somebody has killed PID 1, or the kernel did
+		err = s.endUnasked()
+	case <-s.done:
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// endUnasked ends the session, or waits for its end where a client has asked for that.
+func (s *supervisor) endUnasked() error {
+	_, err := s.end()
+	if errors.Is(err, errEnding) {
+		<-s.done
+		return nil
+	}
+	return err
+}
+
+// begin reads the task and opens the jail.
+func begin(ctx context.Context) (_ *supervisor, err error) {
+	var t task
+	if err := json.NewDecoder(os.Stdin).Decode(&t); err != nil {
+		return nil, fmt.Errorf("reading what the session is to be: %w", err)
+	}
+	s := &supervisor{o: t.Options, done: make(chan struct{})}
+	if s.dir, s.lock, err = claim(ctx, s.o.StateDir, t.ID); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.remove(ctx))
+		}
+	}()
+	if err := s.ownStreams(); err != nil {
+		return nil, err
+	}
+	log := logrus.New()
+	log.SetOutput(os.Stderr)
+	s.o.Log, s.o.IDs, s.o.Fallback = log, sandbox.ResolveIDs, filepath.Join(s.dir, upperName)
+	if err := os.Mkdir(s.o.Fallback, 0o700); err != nil {
+		return nil, err
+	}
+	if s.o.Store, err = base.Open(s.o.StateDir); err != nil {
+		return nil, err
+	}
+	if s.room, err = s.o.open(ctx); err != nil {
+		return nil, err
+	}
+	s.info = Info{
+		ID: t.ID, Base: s.o.Base, Root: s.o.Root, Began: time.Now(), PID: os.Getpid(), Init: s.room.holder.PID(), Scratch: string(s.room.holder.Scratch()),
+	}
+	if s.listen, err = listen(s.dir); err != nil {
+		return nil, errors.Join(err, s.room.close())
+	}
+	// Not to keep the caller's file system busy; relative names of the options have been resolved by now.
+	return s, os.Chdir("/")
+}
+
+// ownStreams leaves the creator's streams to it: whoever reads them to their end must not wait for us.
+func (s *supervisor) ownStreams() error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	log, err := os.OpenFile(filepath.Join(s.dir, logName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	return errors.Join(syscall.Dup3(int(null.Fd()), 0, 0), syscall.Dup3(int(null.Fd()), 1, 0), syscall.Dup3(int(log.Fd()), 2, 0))
+}
+
+func listen(dir string) (*net.UnixListener, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socketIn(d), Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // by a name that means another file then; it goes with the directory
+	return l, os.Chmod(filepath.Join(dir, socketName), 0o600)
+}
+
+func (s *supervisor) serve() {
+	for {
+		c, err := s.listen.AcceptUnix()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // out of descriptors: those who have them end
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		go s.answer(c)
+	}
+}
+
+// patience is how long a client may take to say what it wants.
+const patience = 10 * time.Second
+
+// answer serves one client. One that goes away needs none.
+func (s *supervisor) answer(c *net.UnixConn) {
+	defer c.Close()
+	if c.SetReadDeadline(time.Now().Add(patience)) != nil {
+		return
+	}
+	var r reply
+	var passed *os.File
+	var asked request
+	err := samePeer(c)
+	if err == nil {
+		err = json.NewDecoder(io.LimitReader(c, 4096)).Decode(&asked)
+	}
+	if err == nil {
+		r.Info = s.info
+		switch asked {
+		case askJoin:
+			passed, err = s.join()
+		case askUsage:
+			r.Info, err = s.usage()
+		case askEnd:
+			r.Strays, err = s.end()
+		default:
+			err = fmt.Errorf("a session cannot be asked for %q", asked)
+		}
+	}
+	r.Fault = toWire(err)
+	if c.SetDeadline(time.Now().Add(patience)) == nil {
+		_ = send(c, &r, passed) // it may have gone away
+	}
+	if passed != nil {
+		_ = passed.Close() // it was sent
+	}
+	if asked == askEnd && !errors.Is(err, errEnding) {
+		close(s.done)
+	}
+}
+
+// samePeer refuses other users, for whom the directory is closed in any case.
+func samePeer(c *net.UnixConn) error {
+	peer, err := credentials(c)
+	if err == nil && int(peer.Uid) != os.Geteuid() {
+		err = fmt.Errorf("it belongs to uid %d, not %d", peer.Uid, os.Geteuid())
+	}
+	return err
+}
+
+// credentials says who is at the other end (SO_PEERCRED in unix(7)).
+func credentials(c *net.UnixConn) (peer *syscall.Ucred, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		peer, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
+	return peer, errors.Join(err, failed)
+}
+
+// send sends an answer, and a descriptor with its first byte.
+func send(c *net.UnixConn, r *reply, passed *os.File) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	var oob []byte
+	if passed != nil {
+		oob = syscall.UnixRights(int(passed.Fd()))
+	}
+	n, _, err := c.WriteMsgUnix(body, oob, nil)
+	if err != nil {
+		return err
+	}
+	_, err = c.Write(body[n:])
+	return err
+}
+
+// errEnding is what a session says that was asked to end already.
+var errEnding = errors.New("it is ending")
+
+// refusal is the error for who asks something of a session that is ending.
+func (s *supervisor) refusal() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ending {
+		return nil
+	}
+	return fault.Wrap(fault.Internal, "nsbuild session begin", fmt.Errorf("session %s: %w", s.info.ID, errEnding))
+}
+
+func (s *supervisor) join() (*os.File, error) {
+	if err := s.refusal(); err != nil {
+		return nil, err
+	}
+	return s.room.jail.Share()
+}
+
+func (s *supervisor) usage() (Info, error) {
+	info := s.info
+	s.mu.Lock()
+	info.Ending = s.ending
+	s.mu.Unlock()
+	if info.Ending {
+		return info, nil
+	}
+	u, err := s.room.holder.Usage()
+	info.Processes, info.Memory, info.Disk = u.Processes, u.Memory, u.Disk
+	return info, err
+}
+
+// end ends everything, and lists what still ran. Who comes second is refused.
+func (s *supervisor) end() ([]sandbox.Stray, error) {
+	s.mu.Lock()
+	second := s.ending
+	s.ending = true
+	s.mu.Unlock()
+	if second {
+		return nil, s.refusal()
+	}
+	strays, err := s.room.jail.Close()
+	ctx := context.Background()
+	if s.room.holder.Scratch() == sandbox.ScratchDisk {
+		err = errors.Join(err, s.room.holder.RemoveTree(ctx, s.o.Fallback))
+	}
+	if errors.Is(err, sandbox.ErrClosed) { // PID 1 is dead already, and all with it
+		err = nil
+	}
+	return strays, errors.Join(err, s.room.close(), s.listen.Close(), s.remove(ctx))
+}
+
+func (s *supervisor) remove(ctx context.Context) error {
+	return errors.Join(sandbox.RemoveTree(ctx, s.dir), s.lock.Close())
+}
