@@ -17,6 +17,7 @@ type buildOptions struct {
 	build.Options
 	archAll, noArchAll, archAny, noArchAny bool
 	profiles                               string
+	hooks                                  hookOptions
 	jobs                                   int
 	scratchSize                            string
 	kind                                   kindOptions
@@ -72,6 +73,7 @@ not stop the others. The exit status is the worst: that of an interruption, else
 	f.BoolVar(&o.NoLayers, "no-layers", false, "install the build dependencies anew, and do not keep them for the next build")
 	o.kind.addFlags(f, &o.Options)
 	o.more.addFlags(f, &o.Options)
+	o.hooks.addBuildFlags(f, &o.ShellOnFailure)
 	f.StringVar(&o.Result, "result", "", "write a machine-readable result to this file")
 	return c
 }
@@ -112,6 +114,14 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 	}
 	if o.Result != "" && len(sources) > 1 {
 		return fault.New(fault.Usage, "build them one by one", "--result is for one source")
+	}
+	if o.Hooks, err = o.hooks.load(); err != nil {
+		return err
+	}
+	if atOnce == 1 { // several would want it at once
+		if o.Terminal = openTerminal(a.stderr); o.Terminal != nil {
+			defer o.Terminal.Close()
+		}
 	}
 	env, err := a.open(ctx)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -143,7 +144,7 @@ func newRemove(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "remove BASE...",
 		Short: "Delete bases",
-		Long: `remove deletes bases with all their generations. A base that is in use is not deleted. --all deletes the dependency layers, too.
+		Long: `remove deletes bases with all their generations. A base that is in use is not deleted. --all deletes the dependency layers, and what hooks keep, too.
 ` + exitHelp,
 		Example: "  nsbuild remove sid",
 		Args:    rangeArgs(0, -1, ""),
@@ -151,7 +152,7 @@ func newRemove(a *app) *cobra.Command {
 			return a.remove(c.Context(), names, all)
 		},
 	}
-	c.Flags().BoolVar(&all, "all", false, "delete every base, and all dependency layers")
+	c.Flags().BoolVar(&all, "all", false, "delete every base, all dependency layers, and what hooks keep")
 	return c
 }
 
@@ -174,7 +175,7 @@ func (a *app) remove(ctx context.Context, names []string, all bool) error {
 		}
 	}
 	if all { // no base, no use for what lies over bases
-		return env.TrimLayers(ctx, 0)
+		return errors.Join(env.TrimLayers(ctx, 0), env.RemoveHookCaches(ctx))
 	}
 	return nil
 }

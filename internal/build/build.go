@@ -15,6 +15,7 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/hook"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
@@ -40,6 +41,10 @@ type Options struct {
 
 	Kind
 	Additions
+
+	Hooks          *hook.Set // nil: none
+	ShellOnFailure bool      // open a shell in the jail that failed
+	Terminal       *os.File  // the caller's, for shells; nil: there is none
 }
 
 // Outcome is how a build ended, for whoever tells the user.
@@ -79,6 +84,14 @@ type builder struct {
 	overflowed int64           // size of the tmpfs that was full in the attempt before
 	lowers     []sandbox.Lower // topmost first
 	jail       *sandbox.Jail   // that builds
+	open       *sandbox.Jail   // the one that is open; nil: none
+	stopped    bool            // nothing can be run in it any more
+	unpacked   bool            // the source lies in it
+	built      bool            // and the results
+	installer  installer       // of packages that hooks want
+	sourceTar  string          // the unpacked source, while it is in no jail
+	hookEnv    []string        // what hooks add to the build's environment
+	hookDigest string          // of those that change what lies below the build dependencies
 	layer      *layer.Layer    // of the build dependencies, when an earlier build left it
 	saving     chan error      // of a layer that is being kept for later builds
 	making     *layer.Making   // the right to make that layer
@@ -118,7 +131,7 @@ func (b *builder) stages() []stage {
 	if b.o.Sign {
 		all = append(all, stage{"sign", stageSign, (*builder).sign})
 	}
-	return all
+	return b.hooked(all)
 }
 
 // Build builds one source package. The outcome is nil when it failed before there was a log.
@@ -134,6 +147,7 @@ func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, erro
 			err = b.runStages(ctx)
 		}
 	}
+	err = b.afterStages(ctx, err)
 	b.layerSaved()
 	if err == nil {
 		b.noteNeed()
@@ -175,6 +189,7 @@ func (b *builder) againOnDisk(ctx context.Context) error {
 	b.layerSaved()
 	b.endAttempt()
 	b.lowers = []sandbox.Lower{{Path: b.base.Tree()}}
+	b.open, b.stopped, b.unpacked, b.built, b.hookEnv, b.result.Hooks = nil, false, false, false, nil, nil
 	b.attempt = b.log.Lines()
 	b.outcome.Stage, b.outcome.Tail, b.result.Strays = "", nil, nil
 	if err := b.hold(ctx, (*builder).diskScratch); err != nil {
@@ -238,6 +253,9 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	}
 	if b.output, err = outputDir(o.Output, b.in); err != nil {
 		return nil, err
+	}
+	if b.hookDigest, err = o.Hooks.Digest(hook.BeforeLayer()...); err != nil {
+		return nil, fmt.Errorf("reading the hooks: %w", err)
 	}
 	if err := checkWritable(b.output); err != nil {
 		return nil, fault.Wrap(fault.Usage, "choose another directory with --output", fmt.Errorf("the results cannot be stored: %w", err))
@@ -363,6 +381,7 @@ func (b *builder) openLog() (err error) {
 	b.log.Header(b.header)
 	b.describeSource()
 	b.warnProfiles()
+	b.describeHooks()
 	b.result.Isolation.Rung, b.result.Isolation.Host = string(m.IDs.Rung), buildHost
 	b.result.Source = result.Source{Name: name, Version: text, From: b.in.spec}
 	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.arch, BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}

@@ -34,7 +34,12 @@ func kernel() string {
 
 // collect takes the results out of the stopped jail: what the .changes lists, each checked against it, the .changes last.
 func (b *builder) collect(context.Context) error {
-	name := dsc.PkgVer(b.header.Package, b.version) + "_" + b.fileArch() + ".changes"
+	b.layerSaved() // what keeps the layer runs beside the build and would be ended, too
+	if _, err := b.jail.Stop(); err != nil {
+		return err
+	}
+	b.stopped = true
+	name := b.changesName()
 	text, err := b.readOut(name)
 	if err != nil {
 		return fmt.Errorf("the build left no %s: %w", name, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/hook"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
 )
@@ -68,6 +70,10 @@ func (b *builder) buildEnv() []string {
 	if len(b.o.Profiles) > 0 {
 		env = append(env, "DEB_BUILD_PROFILES="+strings.Join(b.o.Profiles, " "))
 	}
+	for _, v := range b.hookEnv {
+		name, _, _ := strings.Cut(v, "=")
+		env = append(slices.DeleteFunc(env, func(s string) bool { return strings.HasPrefix(s, name+"=") }), v)
+	}
 	return env
 }
 
@@ -81,11 +87,11 @@ func (b *builder) run(ctx context.Context, jail *sandbox.Jail, c sandbox.Command
 
 // packSource makes a source package out of a source directory, in a jail: what is in the directory may be as hostile as any source.
 func (b *builder) packSource(ctx context.Context) error {
-	jail, err := b.holder.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Hostname: buildHost})
+	jail, err := b.openJail(ctx, false)
 	if err != nil {
 		return err
 	}
-	if err := jail.Mkdir(buildDir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID); err != nil {
+	if err := makeBuildDir(jail); err != nil {
 		return err
 	}
 	tree := b.in.tree
@@ -110,11 +116,8 @@ func (b *builder) packSource(ctx context.Context) error {
 	if status, err = b.run(ctx, jail, b.asBuilder(buildDir, "rm", "-rf", name)); err != nil || !status.Success() {
 		return errors.Join(err, fmt.Errorf("deleting the copy of %s: %s", tree.Dir, status))
 	}
-	if _, err := jail.Close(); err != nil {
-		return err
-	}
-	b.lowers = append([]sandbox.Lower{{Jail: jail.ID()}}, b.lowers...)
-	return nil
+	_, err = b.closeJail()
+	return err
 }
 
 func (b *builder) readBuiltDSC(jail *sandbox.Jail) (*dsc.Source, error) {
@@ -195,6 +198,15 @@ func copyFileIn(jail *sandbox.Jail, from, to string, mode os.FileMode) error {
 	})
 }
 
+// makeBuildDir makes the directory of sources and results, unless an earlier jail has.
+func makeBuildDir(jail *sandbox.Jail) error {
+	err := jail.Mkdir(buildDir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
 // fill makes a file of the builder's in the jail.
 func fill(jail *sandbox.Jail, to string, mode os.FileMode, write func(io.Writer) error) error {
 	out, err := jail.Create(to, 0o644|mode&0o111, bootstrap.BuilderUID, bootstrap.BuilderGID)
@@ -204,10 +216,13 @@ func fill(jail *sandbox.Jail, to string, mode os.FileMode, write func(io.Writer)
 	return errors.Join(write(out), out.Close())
 }
 
-// unpack opens the jail that builds, brings the verified source into it, and unpacks it there: its tarballs are hostile.
+// inBuildJail are the stages whose hooks run in the jail that builds.
+var inBuildJail = []hook.Stage{hook.BeforeBuild, hook.BuildEnded, hook.AfterBuild, hook.BuildFailed, hook.Cleanup}
+
+// unpack opens the jail that builds, and unpacks the source in it.
 func (b *builder) unpack(ctx context.Context) (err error) {
 	b.watch.begin()
-	if b.jail, err = b.holder.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Hostname: buildHost}); err != nil {
+	if b.jail, err = b.openJail(ctx, b.o.Hooks.Installs(inBuildJail...)); err != nil {
 		return err
 	}
 	for _, note := range b.jail.Notes {
@@ -218,25 +233,35 @@ func (b *builder) unpack(ctx context.Context) (err error) {
 	}
 	b.log.Section("Build")
 	b.log.Subsection("Unpack source")
+	if b.sourceTar != "" {
+		b.log.Printf("The source was unpacked before the build dependencies, for hooks.")
+		return b.bringBackSource(ctx)
+	}
+	return b.unpackSource(ctx)
+}
+
+// unpackSource brings the verified source into the open jail, and unpacks it there: its tarballs are hostile.
+func (b *builder) unpackSource(ctx context.Context) error {
 	source := b.in.dsc
 	if b.in.tree == nil {
 		if err := b.bringSource(source); err != nil {
 			return fault.Wrap(fault.GivenBack, "", err)
 		}
 	}
-	status, err := b.run(ctx, b.jail, b.asBuilder(buildDir, "dpkg-source", "-x", filepath.Base(source.Path), source.DirName()))
+	status, err := b.run(ctx, b.open, b.asBuilder(buildDir, "dpkg-source", "-x", filepath.Base(source.Path), source.DirName()))
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("dpkg-source -x %s: %s", filepath.Base(source.Path), status)
 	}
+	b.unpacked = err == nil
 	return err
 }
 
 // bringSource copies the .dsc and its files into the jail and checks them on the way: what was checked is what is built.
 func (b *builder) bringSource(source *dsc.Source) error {
-	if err := b.jail.Mkdir(buildDir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID); err != nil {
+	if err := makeBuildDir(b.open); err != nil {
 		return err
 	}
-	err := fill(b.jail, path.Join(buildDir, filepath.Base(source.Path)), 0, func(w io.Writer) error {
+	err := fill(b.open, path.Join(buildDir, filepath.Base(source.Path)), 0, func(w io.Writer) error {
 		_, err := w.Write(b.in.text)
 		return err
 	})
@@ -249,7 +274,7 @@ func (b *builder) bringSource(source *dsc.Source) error {
 		if err != nil {
 			return nil, err
 		}
-		out, err := b.jail.Create(path.Join(buildDir, name), 0o644, bootstrap.BuilderUID, bootstrap.BuilderGID)
+		out, err := b.open.Create(path.Join(buildDir, name), 0o644, bootstrap.BuilderUID, bootstrap.BuilderGID)
 		if err != nil {
 			return nil, errors.Join(err, in.Close())
 		}
@@ -305,6 +330,9 @@ func (b *builder) compile(ctx context.Context) error {
 		b.o.Options = append(b.o.Options, "parallel="+strconv.Itoa(n))
 		b.result.Target.Options = b.o.Options
 	}
+	if err := b.checkHookEnv(); err != nil {
+		return err
+	}
 	command := b.asBuilder(tree, b.command()...)
 	b.log.Subsection("User Environment")
 	sorted := slices.Sorted(slices.Values(command.Env))
@@ -330,10 +358,21 @@ func (b *builder) compile(ctx context.Context) error {
 	if err := b.endStrays(); err != nil {
 		return err
 	}
+	b.built = status.Success()
+	_, err = b.runHooks(ctx, hook.BuildEnded)
 	if !status.Success() {
-		return errors.New(buildlog.BuildFailure(status.Code, int(status.Signal)))
+		return errors.Join(errors.New(buildlog.BuildFailure(status.Code, int(status.Signal))), hideStage(err))
 	}
-	return nil
+	return err
+}
+
+// hideStage makes a failed hook one more failure of the stage that had failed already.
+func hideStage(err error) error {
+	var part *partError
+	if errors.As(err, &part) {
+		return part.err
+	}
+	return err
 }
 
 // measureSpace is sbuild's Build-Space: what the tree and the results take on disk, in KiB.
@@ -353,8 +392,7 @@ func (b *builder) measureSpace(ctx context.Context) error {
 
 // endStrays lists what the build left running, and ends it.
 func (b *builder) endStrays() error {
-	b.layerSaved() // what keeps the layer runs beside the build and would be ended, too
-	strays, err := b.jail.Stop()
+	strays, err := b.jail.Sweep()
 	if err != nil || len(strays) == 0 {
 		return err
 	}

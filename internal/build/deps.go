@@ -122,7 +122,15 @@ func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {
 	if err != nil {
 		return dsc.Reduced{}, err
 	}
-	reduced := b.relations().Reduce(ctx, core)
+	extra := []dsc.Relations{core}
+	for _, text := range b.o.Hooks.BuildDepends() {
+		relations, err := dsc.ParseRelations(text)
+		if err != nil {
+			return dsc.Reduced{}, fmt.Errorf("the Build-Depends of a hook: %w", err)
+		}
+		extra = append(extra, relations)
+	}
+	reduced := b.relations().Reduce(ctx, extra...)
 	reduced.Depends = reduced.Depends.FirstAlternatives()
 	return reduced, nil
 }
@@ -185,20 +193,27 @@ func (b *builder) installDeps(ctx context.Context) error {
 // layerPatience is how long a build waits for another that makes the same layer. What takes longer was stopped, or is so large that making it twice is no loss.
 const layerPatience = 2 * time.Minute
 
-// makeLayer installs the build dependencies in a jail of their own, whose upper directory becomes the layer.
-func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request string) error {
+// sources are what apt may install from in the build's jails.
+func (b *builder) sources(ctx context.Context) ([]apt.Source, error) {
 	sources, err := b.env.aptSources(ctx, slices.Concat(b.extra.releases, b.releases), b.arch)
-	if err != nil {
-		return fault.Wrap(fault.GivenBack, "", err)
-	}
-	if local := b.extra.local; local != nil {
+	if local := b.extra.local; local != nil && err == nil {
 		// First, so that apt takes them where an archive has the same version.
 		sources = slices.Insert(sources, 0, apt.Source{Repo: local.Repo, Lists: []archive.ListFile{local.List}, Packages: local.Packages})
+	}
+	return sources, err
+}
+
+// makeLayer installs the build dependencies in a jail of their own, whose upper directory becomes the layer.
+func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request string) error {
+	sources, err := b.sources(ctx)
+	if err != nil {
+		return fault.Wrap(fault.GivenBack, "", err)
 	}
 	jail, err := b.holder.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Mounts: apt.Mounts(b.env.CacheDir), Hostname: buildHost})
 	if err != nil {
 		return err
 	}
+	b.open = jail
 	resolver, err := apt.New(jail, b.env.CacheDir, commandEnv(), sources)
 	if err != nil {
 		return err
@@ -227,6 +242,7 @@ func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request st
 			return err
 		}
 		if found != nil {
+			b.open = nil
 			if _, err := jail.Close(); err != nil {
 				return err
 			}
@@ -246,14 +262,13 @@ func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request st
 		return err
 	}
 	b.result.Inputs.Dependencies = beyond(packages, b.base.Manifest.Packages)
-	strays, err := jail.Close()
+	strays, err := b.closeJail()
 	if err != nil {
 		return err
 	}
 	for _, s := range strays {
 		b.log.Printf("A maintainer script left a process, which was ended: %s", s.Command)
 	}
-	b.lowers = append([]sandbox.Lower{{Jail: jail.ID()}}, b.lowers...)
 	if b.layers() && len(wanted) > 0 {
 		b.saveLayer(ctx, jail.ID(), request, key, packages)
 	}

@@ -22,21 +22,36 @@ type Terminal interface {
 }
 
 // IsTerminal tells whether a stream is a terminal.
-func IsTerminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd())) }
+func IsTerminal(f *os.File) bool {
+	is := false
+	return f != nil && control(f, func(fd int) error { is = term.IsTerminal(fd); return nil }) == nil && is
+}
+
+// control works with a file's descriptor, and leaves it as it is: Fd would make it block, and then a reader could not be stopped.
+func control(f *os.File, work func(fd int) error) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	return errors.Join(raw.Control(func(fd uintptr) { failed = work(int(fd)) }), failed)
+}
 
 // Console is a joined terminal. Its methods may be called concurrently.
 type Console struct {
 	in, out *os.File
 	far     Terminal
-	done    chan error // of the copy to out
+	done    chan error    // of the copy to out
+	typed   chan struct{} // closed when nothing reads in any more
 
 	mu    sync.Mutex
 	saved *term.State // nil while the terminal is as it was
 }
 
-// Join puts in, which must be a terminal, into raw mode and copies both ways until Close. Keys that are typed after that go to whoever reads the terminal next.
+// Join puts in, which must be a terminal, into raw mode and copies both ways until Close. Keys that are typed after that go to whoever reads the terminal next; where in cannot be
+// given a deadline, as standard input, the first of them are lost.
 func Join(in, out *os.File, far Terminal) (*Console, error) {
-	c := &Console{in: in, out: out, far: far, done: make(chan error, 1)}
+	c := &Console{in: in, out: out, far: far, done: make(chan error, 1), typed: make(chan struct{})}
 	if err := c.Resize(); err != nil {
 		return nil, err
 	}
@@ -46,6 +61,7 @@ func Join(in, out *os.File, far Terminal) (*Console, error) {
 	go func() {
 		// Ends when either side is gone; the command learns of a lost terminal by SIGHUP.
 		_, _ = io.Copy(far, in)
+		close(c.typed)
 	}()
 	go func() {
 		_, err := io.Copy(out, far)
@@ -60,7 +76,8 @@ func Join(in, out *os.File, far Terminal) (*Console, error) {
 
 // Resize gives the far end the size of the caller's window.
 func (c *Console) Resize() error {
-	columns, rows, err := term.GetSize(int(c.in.Fd()))
+	var columns, rows int
+	err := control(c.in, func(fd int) (err error) { columns, rows, err = term.GetSize(fd); return err })
 	if err != nil {
 		return fmt.Errorf("asking for the terminal's size: %w", err)
 	}
@@ -74,7 +91,7 @@ func (c *Console) Suspend() error {
 	if c.saved == nil {
 		return nil
 	}
-	err := term.Restore(int(c.in.Fd()), c.saved)
+	err := control(c.in, func(fd int) error { return term.Restore(fd, c.saved) })
 	c.saved = nil
 	if err != nil {
 		return fmt.Errorf("restoring the terminal: %w", err)
@@ -86,7 +103,8 @@ func (c *Console) Suspend() error {
 func (c *Console) Resume() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, err := term.MakeRaw(int(c.in.Fd()))
+	var now *term.State
+	err := control(c.in, func(fd int) (err error) { now, err = term.MakeRaw(fd); return err })
 	if err != nil {
 		return fmt.Errorf("putting the terminal into raw mode: %w", err)
 	}
@@ -105,6 +123,10 @@ func (c *Console) Close() error {
 	copied := <-c.done
 	if errors.Is(copied, os.ErrDeadlineExceeded) {
 		copied = nil
+	}
+	if c.in.SetReadDeadline(time.Now()) == nil {
+		<-c.typed
+		err = errors.Join(err, c.in.SetReadDeadline(time.Time{}))
 	}
 	return errors.Join(err, copied, c.Suspend())
 }

@@ -39,6 +39,7 @@ type Result struct {
 	Artefacts []Artefact `json:"artefacts,omitempty"`
 	Log       string     `json:"log,omitempty"` // path of the .build file
 	Checks    []Check    `json:"checks,omitempty"`
+	Hooks     []Hook     `json:"hooks,omitempty"` // in the order in which they ran
 }
 
 // Source says what was built.
@@ -171,6 +172,16 @@ type Check struct {
 	Outcome string  `json:"outcome"` // "pass", "warn", "fail", "skipped"
 	Detail  string  `json:"detail,omitempty"`
 	Seconds float64 `json:"seconds"`
+}
+
+// Hook is one hook that ran.
+type Hook struct {
+	Name    string   `json:"name"`    // of its file, or the command
+	Stage   string   `json:"stage"`   // see docs/hooks.md
+	Outcome string   `json:"outcome"` // "success", or why not
+	Network bool     `json:"network"`
+	Seconds float64  `json:"seconds"`
+	Strays  []string `json:"strays,omitempty"` // command lines of what it left running
 }
 
 // Write stores a result at path, in one step: whoever reads path sees the old result or this one. Result.Schema is set.

@@ -165,7 +165,7 @@ func (o *Options) runIn(ctx context.Context, jail *sandbox.Jail) (sandbox.Status
 	if err != nil {
 		return sandbox.Status{}, err
 	}
-	return o.run(ctx, jail, command)
+	return o.Attach(ctx, jail, command)
 }
 
 // explain adds what to do to an error of the kernel's.
@@ -314,8 +314,9 @@ func (o *Options) end(jail *sandbox.Jail) error {
 	return nil
 }
 
-// run starts the command and waits for it.
-func (o *Options) run(ctx context.Context, jail *sandbox.Jail, c sandbox.Command) (sandbox.Status, error) {
+// Attach runs a command in an open jail and passes signals on to it. A command with a Terminal gets one of the jail's, joined to Stdin and Stdout; those of its streams that are
+// terminals become that one.
+func (o *Options) Attach(ctx context.Context, jail *sandbox.Jail, c sandbox.Command) (sandbox.Status, error) {
 	if !c.Terminal {
 		p, err := jail.Start(c)
 		if err != nil {
@@ -329,9 +330,11 @@ func (o *Options) run(ctx context.Context, jail *sandbox.Jail, c sandbox.Command
 		return sandbox.Status{}, err
 	}
 	defer term.Close()
-	c.Stdin, c.Stdout = term.Slave(), term.Slave()
-	if console.IsTerminal(c.Stderr) {
-		c.Stderr = term.Slave()
+	c.Stdin = term.Slave()
+	for _, stream := range []**os.File{&c.Stdout, &c.Stderr} {
+		if console.IsTerminal(*stream) {
+			*stream = term.Slave()
+		}
 	}
 	// Before the command starts: a program asks for the window's size first of all.
 	joined, err := console.Join(o.Stdin, o.Stdout, term)

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"nsbuild/hooks"
+	"nsbuild/internal/console"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/hook"
+)
+
+// hookOptions are the flags that name hooks.
+type hookOptions struct {
+	hooks    []string
+	hookDir  string
+	commands map[string]*[]string // by sbuild's name
+	network  bool
+	timeout  time.Duration
+}
+
+// addFlags adds what every verb with hooks has.
+func (o *hookOptions) addFlags(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.hooks, "hook", nil, "run the hooks of this directory, or of this name (see docs/hooks.md)")
+	f.StringVar(&o.hookDir, "hookdir", "", "run the hooks of a directory of pbuilder's")
+	f.BoolVar(&o.network, "hook-network", false, "give hooks the host's network; what is built has none in any case")
+	f.DurationVar(&o.timeout, "hook-timeout", time.Hour, "end a hook that takes longer; 0: never")
+}
+
+// addBuildFlags adds sbuild's commands, too.
+func (o *hookOptions) addBuildFlags(f *pflag.FlagSet, shell *bool) {
+	o.addFlags(f)
+	f.BoolVar(shell, "shell-on-failure", false, "open a shell in the jail of a build that failed, on the terminal")
+	o.commands = map[string]*[]string{}
+	for _, k := range hook.Commands() {
+		texts := new([]string)
+		o.commands[k.Option] = texts
+		where := "in the jail, as root"
+		if k.Stages[0].OnHost() {
+			where = "on the host"
+		}
+		when := map[hook.Stage]string{
+			hook.OnHostStart: "before anything else", hook.Start: "before the build dependencies are installed", hook.DepsFailed: "when they cannot be installed",
+			hook.BeforeBuild: "before dpkg-buildpackage", hook.BuildEnded: "after it, whether it failed or not", hook.BuildFailed: "when it failed", hook.Cleanup: "at the end",
+			hook.OnHostSuccess: "after a build that was successful", hook.OnHostFailure: "after one that was not",
+		}[k.Stages[0]]
+		if len(k.Stages) > 1 {
+			when = "when the build dependencies or the build failed"
+		}
+		f.StringArrayVar(texts, k.Option, nil, "run this "+where+", "+when+" (sbuild's escapes)")
+	}
+}
+
+// load finds the hooks.
+func (o *hookOptions) load() (*hook.Set, error) {
+	config, err := os.UserConfigDir()
+	search := []string{"/etc/nsbuild/hooks"}
+	if err == nil { // without a home there are none of the caller's
+		search = append([]string{filepath.Join(config, "nsbuild", "hooks")}, search...)
+	}
+	h := hook.Options{Hooks: o.hooks, HookDir: o.hookDir, Network: o.network, Timeout: o.timeout, Search: search, Shipped: hooks.Shipped(), Commands: map[string][]string{}}
+	if o.timeout < 0 {
+		return nil, fault.New(fault.Usage, "0 for none", "--hook-timeout %v: it cannot be negative", o.timeout)
+	}
+	for name, texts := range o.commands {
+		h.Commands[name] = *texts
+	}
+	return hook.Load(h)
+}
+
+// openTerminal is the caller's terminal, for shells: where a person sees what we say. Standard output may be a pipe all the same.
+func openTerminal(stderr *os.File) *os.File {
+	if !console.IsTerminal(stderr) {
+		return nil
+	}
+	f, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil // no controlling terminal, nobody to ask
+	}
+	return f
+}
+
+// newInJail is what the escape %e of commands on the host begins with. It is no verb for people.
+func newInJail(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "in-jail SOCKET COMMAND...", Hidden: true, Args: rangeArgs(2, -1, "which command?"),
+		RunE: func(c *cobra.Command, args []string) error {
+			status, err := hook.RunInJail(c.Context(), args[0], args[1:], os.Stdin, a.stdout, a.stderr)
+			if err != nil {
+				return err
+			}
+			if code := status.ExitCode(); code != 0 {
+				return commandStatus(code)
+			}
+			return nil
+		},
+	}
+}

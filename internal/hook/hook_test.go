@@ -1,0 +1,154 @@
+package hook
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/fault"
+)
+
+// tree makes files; those whose name ends in "*" are executable.
+func tree(t *testing.T, files ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range files {
+		name, exec := strings.CutSuffix(name, "*")
+		mode := os.FileMode(0o644)
+		if exec {
+			mode = 0o755
+		}
+		name, text, _ := strings.Cut(name, "=")
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func names(hooks []*Hook) string {
+	var all []string
+	for _, h := range hooks {
+		all = append(all, h.Name)
+	}
+	return strings.Join(all, " ")
+}
+
+// TestHookDir takes from a hook directory what pbuilder takes, in its order.
+func TestHookDir(t *testing.T) {
+	dir := tree(t, "A20two*", "A10one*", "A10~*", "A30old.bak*", "A40plain", "Aten*", "A1x*", "B10b*", "I99*", "Z10z*", "common", "sub/A10x*")
+	if err := os.Symlink("A10one", filepath.Join(dir, "A50link")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Load(Options{HookDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := names(s.At(BeforeBuild)); got != "A10one A20two A50link" {
+		t.Errorf("A: %s", got)
+	}
+	if got := names(s.At(AfterBuild, AfterCollect)); got != "B10b I99" {
+		t.Errorf("B and I: %s", got)
+	}
+	want := []string{"skipping a backup file A10~", "skipping a backup file A30old.bak", "execute priv not set on file A40plain, not executing."}
+	if !slices.Equal(s.Notes, want) {
+		t.Errorf("notes %q, want %q", s.Notes, want)
+	}
+}
+
+// TestNative loads directories of stages.
+func TestNative(t *testing.T) {
+	for _, c := range []struct {
+		files []string
+		want  string // of before-build
+		says  string
+	}{
+		{[]string{"before-build.d/20-b*", "before-build.d/10-a*", "before-build.d/10-a~*", "after-build.d/x*", "lib/file", "README"}, "N/before-build.d/10-a N/before-build.d/20-b", ""},
+		{[]string{"before-build.d/10-a"}, "", "before-build.d/10-a is not executable"},
+		{[]string{"befor-build.d/10-a*"}, "", `there is no stage "befor-build"`},
+		{[]string{"host-start.d/10-a*"}, "", `there is no stage "host-start"`},
+		{[]string{"README"}, "", "it holds no hook"},
+		{[]string{"before-build.d/x*", "hook.conf=Network: yes\n"}, "", "it needs the network"},
+		{[]string{"before-build.d/x*", "hook.conf=Nework: yes\n"}, "", `hook.conf: line 1: there is no field "Nework"`},
+		{[]string{"before-build.d/x*", "hook.conf=Cache: maybe\n"}, "", `Cache is yes or no`},
+	} {
+		dir := tree(t, c.files...)
+		s, err := Load(Options{Hooks: []string{dir}})
+		if c.says != "" {
+			if err == nil || !strings.Contains(err.Error(), c.says) || fault.KindOf(err) != fault.Usage {
+				t.Errorf("%v: %v, want %q", c.files, err, c.says)
+			}
+			continue
+		}
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if got := strings.ReplaceAll(names(s.At(BeforeBuild)), filepath.Base(dir), "N"); got != c.want {
+			t.Errorf("%v: %s, want %s", c.files, got, c.want)
+		}
+	}
+}
+
+// TestExpand replaces sbuild's escapes as sbuild does: the longest first, unknown ones and those without a value not at all.
+func TestExpand(t *testing.T) {
+	c := Context{BuildArch: "amd64", HostArch: "arm64", BuildDir: "/build", SourceDir: "/build/x-1", DSC: "/build/x.dsc", HostDSC: "x.dsc", HostChanges: "/out/x.changes", ChrootExec: "run --", ChrootDir: "/root"}
+	for _, tt := range []struct{ in, jail, host string }{
+		{"%a %b %p %d", "arm64 /build /build/x-1 /build/x.dsc", "arm64 /build /build/x-1 x.dsc"},
+		{"%SBUILD_BUILD_ARCH %SBUILD_BUILD_DIR %SBUILD_HOST_ARCH %SBUILD_PKGBUILD_DIR %SBUILD_DSC", "amd64 /build arm64 /build/x-1 /build/x.dsc", "amd64 /build arm64 /build/x-1 x.dsc"},
+		{"%c %SBUILD_CHANGES", "%c %SBUILD_CHANGES", "/out/x.changes /out/x.changes"},
+		{"%e %r %SBUILD_CHROOT_EXEC %SBUILD_CHROOT_DIR", "%e %r %SBUILD_CHROOT_EXEC %SBUILD_CHROOT_DIR", "run -- /root run -- /root"},
+		{"%%a 100%% %q %", "%a 100% %q %", "%a 100% %q %"},
+		{"%s", shellCommand, shellCommand},
+		{"%SBUILD_SHELL", shellCommand, shellCommand},
+	} {
+		if got := c.expand(tt.in, false); got != tt.jail {
+			t.Errorf("%q in the jail: %q, want %q", tt.in, got, tt.jail)
+		}
+		if got := c.expand(tt.in, true); got != tt.host {
+			t.Errorf("%q on the host: %q, want %q", tt.in, got, tt.host)
+		}
+	}
+}
+
+// TestDigest changes with all that hooks consist of, and with nothing else.
+func TestDigest(t *testing.T) {
+	digest := func(command string, files ...string) string {
+		t.Helper()
+		o := Options{Commands: map[string][]string{}}
+		if len(files) > 0 {
+			o.HookDir = tree(t, files...)
+		}
+		if command != "" {
+			o.Commands["chroot-setup-commands"] = []string{command}
+		}
+		s, err := Load(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := s.Digest(BeforeLayer()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	if digest("") != "" || digest("", "A10x=1*") != "" {
+		t.Error("hooks that change nothing below the dependencies have a digest")
+	}
+	seen := map[string]bool{}
+	for _, d := range []string{digest("a"), digest("b"), digest("", "D10x=1*"), digest("", "D10x=2*"), digest("", "D10x=1*", "common=1"), digest("", "D10y=1*"), digest("a", "D10x=1*")} {
+		if d == "" || seen[d] {
+			t.Errorf("a digest is empty or not its own: %q", d)
+		}
+		seen[d] = true
+	}
+	if again := digest("a", "D10x=1*"); !seen[again] {
+		t.Error("the same hooks have two digests")
+	}
+}

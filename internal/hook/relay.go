@@ -1,0 +1,96 @@
+package hook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"nsbuild/internal/sandbox"
+)
+
+// Relay lets commands on the host run others in a jail, which is what sbuild's %e is for: a socket in a directory that only the caller may enter. Whoever connects gets a connection
+// to the jail, which RunInJail uses, in a process of this program that such a command starts.
+type Relay struct{ listener *net.UnixListener }
+
+// Listen begins to serve a jail.
+func Listen(jail *sandbox.Jail, socket string) (*Relay, error) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("listening for commands to run in the jail: %w", err)
+	}
+	go func() {
+		for {
+			c, err := l.AcceptUnix()
+			if err != nil {
+				return // closed
+			}
+			answer(jail, c)
+		}
+	}()
+	return &Relay{l}, nil
+}
+
+// answer sends a connection to the jail, or says why there is none.
+func answer(jail *sandbox.Jail, c *net.UnixConn) {
+	defer c.Close()
+	f, err := jail.Share()
+	if err != nil {
+		_, _ = fmt.Fprintf(c, "%v", err) // who asked may be gone
+		return
+	}
+	defer f.Close()
+	_, _, _ = c.WriteMsgUnix([]byte{0}, syscall.UnixRights(int(f.Fd())), nil)
+}
+
+// Close ends the service.
+func (r *Relay) Close() error { return r.listener.Close() }
+
+// RunInJail runs a command as root of the jail behind a socket, on these streams.
+func RunInJail(ctx context.Context, socket string, argv []string, stdin, stdout, stderr *os.File) (status sandbox.Status, err error) {
+	f, err := connect(socket)
+	if err != nil {
+		return status, err
+	}
+	jail, err := sandbox.Join(f)
+	if err != nil {
+		return status, err
+	}
+	defer func() { err = errors.Join(err, jail.Leave()) }()
+	return jail.Run(ctx, sandbox.Command{Argv: argv, Env: commandEnv(), Stdin: stdin, Stdout: stdout, Stderr: stderr})
+}
+
+func connect(socket string) (*os.File, error) {
+	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("the build that this command belongs to is over: %w", err)
+	}
+	defer c.Close()
+	text, oob := make([]byte, 1024), make([]byte, syscall.CmsgSpace(4))
+	n, oobn, _, _, err := c.ReadMsgUnix(text, oob)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := syscall.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return nil, err
+	}
+	for i := range messages {
+		if fds, err := syscall.ParseUnixRights(&messages[i]); err == nil && len(fds) == 1 {
+			syscall.CloseOnExec(fds[0])
+			return os.NewFile(uintptr(fds[0]), "jail"), nil
+		}
+	}
+	return nil, fmt.Errorf("the jail cannot be reached: %s", text[:n])
+}
+
+// ExecPrefix is the beginning of a shell's command line that runs the rest of it in the jail.
+func ExecPrefix(program, socket string) string {
+	return quote(program) + " in-jail " + quote(socket) + " --"
+}
+
+// quote makes one word of the shell's.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
