@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,7 +13,7 @@ import (
 // Mount is one file system of a jail.
 type Mount struct {
 	Line   int    // of the file; 0 for one from a command line
-	Type   string // "bind", "rbind", "tmpfs", "proc", "sysfs", "devpts", "mqueue"
+	Type   string // "bind", "rbind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "overlay"
 	Source string // host path of a bind
 	Target string // path in the jail
 
@@ -20,6 +21,10 @@ type Mount struct {
 	Mkdir                           bool   // x-mount.mkdir
 	NoFail                          bool   // a missing source is no error
 	Data                            string // mode=, size= and the like
+
+	// Of an overlay: host directories, the lower ones topmost first. Upper and Work are empty when it is read-only.
+	Lowers      []string
+	Upper, Work string
 }
 
 // Error is a line that cannot be used.
@@ -95,7 +100,19 @@ func parseLine(text string) (_ *Mount, auto bool, _ *Error) {
 	if reason != "" {
 		return nil, false, &Error{Field: "fs_mntops", Value: fields[3], Reason: reason}
 	}
+	overlay := m.Lowers != nil || m.Upper != "" || m.Work != ""
+	if m.Type == "overlay" {
+		if reason := m.checkOverlay(); reason != "" {
+			return nil, false, &Error{Field: "fs_mntops", Value: fields[3], Reason: reason}
+		}
+	}
 	switch {
+	case overlay && (kind != "" || m.Type != "overlay"):
+		return nil, false, &Error{Field: "fs_mntops", Value: fields[3], Reason: "lowerdir, upperdir and workdir are an overlay's"}
+	case m.Type == "overlay" && (kind != "" || m.Data != ""):
+		return nil, false, &Error{Field: "fs_mntops", Value: fields[3], Reason: "an overlay takes lowerdir, upperdir and workdir"}
+	case m.Type == "overlay":
+		m.Source = ""
 	case kind != "":
 		m.Type = kind
 		if !strings.HasPrefix(m.Source, "/") {
@@ -145,6 +162,16 @@ func (m *Mount) options(text string) (kind string, auto bool, reason string) {
 			// As it is anyway.
 		case "dev":
 			return "", false, "device files cannot be used in a jail, but those of its own /dev"
+		case "lowerdir", "upperdir", "workdir":
+			value = Unescape(value)
+			switch name {
+			case "lowerdir":
+				m.Lowers = strings.Split(value, ":")
+			case "upperdir":
+				m.Upper = value
+			case "workdir":
+				m.Work = value
+			}
 		case "mode", "size", "uid", "gid", "nr_inodes":
 			if !hasValue || value == "" {
 				return "", false, name + " needs a value"
@@ -171,6 +198,26 @@ func (m *Mount) options(text string) (kind string, auto bool, reason string) {
 	}
 	m.Data = strings.Join(data, ",")
 	return kind, auto, ""
+}
+
+// checkOverlay says what is wrong with the directories of an overlay.
+func (m *Mount) checkOverlay() string {
+	dirs := slices.Clone(m.Lowers)
+	if m.Upper != "" || m.Work != "" {
+		dirs = append(dirs, m.Upper, m.Work)
+	}
+	for _, dir := range dirs {
+		if !strings.HasPrefix(dir, "/") || strings.ContainsRune(dir, 0) {
+			return "lowerdir, and upperdir with workdir or neither, must be absolute paths of the host"
+		}
+	}
+	switch {
+	case len(m.Lowers) == 0:
+		return "an overlay needs lowerdir"
+	case m.Upper == "" && len(m.Lowers) < 2:
+		return "an overlay without upperdir needs two lower directories; for one, use bind,ro"
+	}
+	return ""
 }
 
 func checkValue(name, value string) string {

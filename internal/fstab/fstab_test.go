@@ -17,6 +17,8 @@ sys      /sys   sysfs   defaults                  0  0
 /etc/resolv.conf	/etc/resolv.conf none bind,ro 0 0
 /srv/two\040words /mnt none rbind,nosuid,nodev,relatime,nofail,x-mount.mkdir,x-other=1
 /later /later none bind,noauto
+overlay /over overlay lowerdir=/a\040b:/c,upperdir=/u,workdir=/w,nosuid
+overlay /seen overlay ro,lowerdir=/a:/c
 `
 	want := []Mount{
 		{Line: 2, Type: "proc", Target: "/proc"},
@@ -25,6 +27,8 @@ sys      /sys   sysfs   defaults                  0  0
 		{Line: 5, Type: "tmpfs", Target: "/var/run", NoSuid: true, NoExec: true, Data: "mode=755"},
 		{Line: 7, Type: "bind", Source: "/etc/resolv.conf", Target: "/etc/resolv.conf", ReadOnly: true},
 		{Line: 8, Type: "rbind", Source: "/srv/two words", Target: "/mnt", NoSuid: true, NoDev: true, NoFail: true, Mkdir: true},
+		{Line: 10, Type: "overlay", Target: "/over", NoSuid: true, Lowers: []string{"/a b", "/c"}, Upper: "/u", Work: "/w"},
+		{Line: 11, Type: "overlay", Target: "/seen", ReadOnly: true, Lowers: []string{"/a", "/c"}},
 	}
 	got, err := Parse("fstab", strings.NewReader(text))
 	if err != nil {
@@ -55,6 +59,16 @@ func TestBadLines(t *testing.T) {
 		"none /tmp tmpfs rw,,ro":             "fs_mntops",
 		`none /a\000b tmpfs rw`:              "fs_file",
 		"none /tmp tmpfs x-mount.mkdir=0700": "fs_mntops",
+		"overlay /a overlay rw":              "fs_mntops",
+		"overlay /a overlay lowerdir=/a":     "fs_mntops",
+		"overlay /a overlay lowerdir=/a:b":   "fs_mntops",
+
+		"overlay /a overlay lowerdir=/a,upperdir=/b":                      "fs_mntops",
+		"overlay /a overlay lowerdir=/a,upperdir=/b,workdir=/c,size=1m":   "fs_mntops",
+		"overlay /a overlay lowerdir=/a,upperdir=/b,workdir=/c,bind":      "fs_mntops",
+		"overlay /a tmpfs lowerdir=/a,upperdir=/b,workdir=/c":             "fs_mntops",
+		"overlay /a overlay upperdir=/b,workdir=/c":                       "fs_mntops",
+		"overlay /a overlay lowerdir=/a,upperdir=/b,workdir=relative/dir": "fs_mntops",
 	} {
 		_, err := Parse("file", strings.NewReader("# one\n"+line+"\n"))
 		var e *Error

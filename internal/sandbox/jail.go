@@ -56,6 +56,11 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 				return nil, fmt.Errorf("opening a jail: mounting on %s: %w", m.Target, err)
 			}
 		}
+		if m.Overlay != nil {
+			if m.Overlay, err = prepareOverlay(*m.Overlay); err != nil {
+				return nil, fmt.Errorf("opening a jail: mounting on %s: %w", m.Target, err)
+			}
+		}
 		mounts[i] = m
 	}
 	spec.Mounts = mounts

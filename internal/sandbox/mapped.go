@@ -54,6 +54,12 @@ func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err err
 		if m.Map == MapNone {
 			continue
 		}
+		if m.Overlay != nil {
+			if err := cloneLayers(m, clone); err != nil {
+				return nil, trees, err
+			}
+			continue
+		}
 		m.Tree, err = clone(m.Source, m.Map)
 		if cannotMap(err) {
 			notes = append(notes, fmt.Sprintf("files in %s belong to nobody: their file system cannot map ids", m.Target))

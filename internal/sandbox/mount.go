@@ -161,6 +161,10 @@ func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 		}
 		defer top.Close()
 		return setAttr(int(top.Fd()), "", attr, sourceIsDir)
+	case typeRemount:
+		return setAttr(int(target.Fd()), "", attr, false)
+	case "overlay":
+		return mountOverlayOf(target, host, m, trees)
 	case "tmpfs":
 		data := m.Data
 		if !strings.Contains(data, "uid=") {

@@ -5,6 +5,7 @@ const (
 	typeDir     = "dir"     // make Target, mode 0755
 	typeSymlink = "symlink" // make Target a link to Source
 	typeDevice  = "device"  // bind the host's device node Source, usable although everything else is nodev
+	typeRemount = "remount" // set the attributes of what is mounted on Target
 	typeOwnProc = "proc"    // the /proc of the jail's PID namespace
 )
 

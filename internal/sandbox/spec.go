@@ -94,7 +94,7 @@ type Caller struct{ UID, GID int }
 
 // Mount is one mount of the plan. Target is a path inside the jail, resolved inside it.
 type Mount struct {
-	Type   string // "bind", "rbind", "tmpfs", "proc", "sysfs", "devpts", "mqueue"
+	Type   string // "bind", "rbind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "overlay", "remount"
 	Source string // host path for binds
 	Target string
 	// ReadOnly, NoExec, NoSuid and NoDev hold for the whole subtree of an rbind (mount_setattr).
@@ -107,6 +107,17 @@ type Mount struct {
 	Map MapKind `json:",omitempty"`
 	// Tree is set by NewJail; see Root.Tree.
 	Tree int `json:",omitempty"`
+	// Overlay is for the type "overlay".
+	Overlay *Overlay `json:",omitempty"`
+}
+
+// Overlay is an overlay of host directories within a jail's tree. Map of its Mount holds for all of them.
+type Overlay struct {
+	Lowers []string // topmost first
+	// Upper and Work are on one file system, or empty for a read-only overlay. They are named relative to Writable, a directory that holds both.
+	Upper, Work, Writable string
+	// Trees are those of the lowers, then Writable's; see Root.Tree.
+	Trees []int `json:",omitempty"`
 }
 
 // Spec describes one jail: the inner namespaces over one root.

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
+	"syscall"
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
@@ -57,7 +59,12 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 	bind := strings.HasSuffix(m.Type, "bind")
 	if kind, ok := own[target]; ok && (kind == m.Type || bind && path.Clean(m.Source) == target) {
 		// The host's would show its processes, its terminals, its devices.
-		return "", nil
+		if target == "/proc" && m.ReadOnly {
+			spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "remount", Target: target, ReadOnly: true})
+		}
+		if kind != "tmpfs" || bind || m.Data == "" && !m.ReadOnly && !m.NoExec {
+			return "", nil
+		}
 	}
 	switch m.Type {
 	case "devpts", "sysfs", "mqueue":
@@ -66,6 +73,15 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 	out := sandbox.Mount{
 		Type: m.Type, Source: m.Source, Target: target, Data: m.Data, Mkdir: m.Mkdir || o.throwaway(),
 		ReadOnly: m.ReadOnly, NoSuid: m.NoSuid, NoDev: m.NoDev || m.Type == "tmpfs", NoExec: m.NoExec,
+	}
+	if m.Type == "overlay" {
+		missing, err := o.overlay(spec, &out, m)
+		if err != nil || missing != "" && !m.NoFail {
+			return "", errors.Join(err, notThere(missing))
+		}
+		if missing != "" {
+			return fmt.Sprintf("%s is not mounted: there is no %s (nofail)", target, missing), nil
+		}
 	}
 	if bind {
 		info, err := os.Stat(m.Source)
@@ -79,6 +95,43 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 	}
 	spec.Mounts = append(spec.Mounts, out)
 	return note, nil
+}
+
+// overlay fills in the layers of an overlay. It returns the first that is missing.
+func (o *Options) overlay(spec *sandbox.Spec, out *sandbox.Mount, m fstab.Mount) (missing string, err error) {
+	dirs := slices.Clone(m.Lowers)
+	if m.Upper != "" {
+		dirs = append(dirs, m.Upper, m.Work)
+	}
+	for _, dir := range dirs {
+		info, err := os.Stat(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return dir, nil
+		case err != nil:
+			return "", err
+		case !info.IsDir():
+			return "", fmt.Errorf("%s is not a directory", dir)
+		}
+	}
+	out.Overlay = &sandbox.Overlay{Lowers: m.Lowers, Upper: m.Upper, Work: m.Work}
+	switch {
+	case os.Geteuid() == 0:
+		out.Map = sandbox.MapAll
+		if m.Upper != "" && !o.Force {
+			return "", exposed(m.Upper)
+		}
+	case m.Upper != "" && spec.Caller == nil && os.Geteuid() < sandbox.IDCount && os.Getegid() < sandbox.IDCount:
+		spec.Caller = &sandbox.Caller{UID: os.Geteuid(), GID: os.Getegid()}
+	}
+	return "", nil
+}
+
+func notThere(name string) error {
+	if name == "" {
+		return nil
+	}
+	return &fs.PathError{Op: "stat", Path: name, Err: syscall.ENOENT}
 }
 
 // throwaway tells whether what is written to the root is thrown away, so that mount points can be made in it.

@@ -76,6 +76,18 @@ func (o *Options) dangerous(dir string) error {
 	case o.Overlay || o.ReadOnly || os.Geteuid() != 0:
 		return nil
 	}
+	return exposed(dir)
+}
+
+// exposed refuses a directory that a jail's root is to write to when every user of the host can enter it.
+func exposed(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return err
+	}
 	for at := dir; ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)
 		if err != nil {

@@ -1,0 +1,77 @@
+package session
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/fstab"
+)
+
+// withFstab has the options read a file of mounts.
+func withFstab(t *testing.T, o *Options, text string) {
+	t.Helper()
+	o.Fstab = filepath.Join(t.TempDir(), "fstab")
+	if err := os.WriteFile(o.Fstab, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOverlayLine(t *testing.T) {
+	o := tree(t)
+	dir := t.TempDir() // of mode 0755, but in one that only we may enter
+	if err := os.Chmod(filepath.Dir(dir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b", "up", "work"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a/one", "b/two"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lower := "lowerdir=" + dir + "/a:" + dir + "/b"
+	withFstab(t, &o, "none /rw overlay "+lower+",upperdir="+dir+"/up,workdir="+dir+"/work 0 0\nnone /ro overlay "+lower+"\nnone /no overlay nofail,lowerdir=/nonesuch:/a\n")
+	out, st, err := output(t, o, "cat /rw/* /ro/one; rm /rw/one; echo new >/rw/three; ls /rw; touch /ro/x 2>/dev/null || echo read-only; test ! -e /no")
+	if want := "a/one\nb/two\na/one\nthree\ntwo\nread-only\n"; err != nil || !st.Success() || out != want {
+		t.Errorf("%q, %v, %v; want %q", out, st, err, want)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "up", "three")); err != nil || string(text) != "new\n" {
+		t.Errorf("the upper directory has %q, %v", text, err)
+	}
+	withFstab(t, &o, "none /rw overlay lowerdir=/nonesuch:/a\n")
+	if _, _, err := output(t, o, "true"); err == nil || !strings.Contains(err.Error(), ":1: mounting on /rw: stat /nonesuch: no such file") {
+		t.Errorf("a missing lower directory: %v", err)
+	}
+	if os.Geteuid() == 0 {
+		return
+	}
+	// What the test may not delete itself.
+	o.Overlay, o.Fstab, o.Mounts = true, "", append(o.Mounts, fstab.Mount{Type: "bind", Source: dir, Target: "/srv"})
+	if out, st, err := output(t, o, "rm -rf /srv/up/* /srv/work/*"); err != nil || !st.Success() {
+		t.Errorf("%q, %v, %v", out, st, err)
+	}
+}
+
+func TestOwnLines(t *testing.T) {
+	o := tree(t)
+	withFstab(t, &o, "proc /proc proc ro 0 0\nsys /sys sysfs rw 0 0\ndevpts /dev/pts devpts gid=5,mode=620 0 0\n/dev/pts /dev/pts none bind,rw 0 0\nshm /dev/shm tmpfs size=64k,mode=1777\n")
+	out, st, err := output(t, o, "grep -c '^proc /proc proc ro,' /proc/mounts; (echo x >/proc/sys/kernel/hostname) 2>/dev/null || echo read-only; ls /dev/pts; df -k --output=size /dev/shm | tail -1; stat -c %a /dev/shm")
+	if want := "1\nread-only\nptmx\n   64\n1777\n"; err != nil || !st.Success() || strings.ReplaceAll(out, " ", "") != strings.ReplaceAll(want, " ", "") {
+		t.Errorf("%q, %v, %v; want %q", out, st, err, want)
+	}
+}
+
+func TestReadOnlySubmounts(t *testing.T) {
+	o := tree(t)
+	// /dev has file systems below it on every host.
+	o.Mounts = append(o.Mounts, fstab.Mount{Type: "rbind", Source: "/dev", Target: "/srv", ReadOnly: true})
+	out, st, err := output(t, o, "touch /srv/x 2>/dev/null || echo read-only; touch /srv/shm/x 2>/dev/null || echo read-only; grep ' /srv' /proc/mounts | grep -v ' ro,' || true")
+	if want := "read-only\nread-only\n"; err != nil || !st.Success() || out != want {
+		t.Errorf("%q, %v, %v; want %q", out, st, err, want)
+	}
+}
