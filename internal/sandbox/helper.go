@@ -221,7 +221,7 @@ func spawn(own *self, c *Command, files []*os.File) (int, error) {
 		}
 		return pid, nil
 	}
-	if c.Terminal {
+	if c.Terminal || c.PID1 {
 		return spawnSession(own, c, files, attr)
 	}
 	program, err := lookPath(c)

@@ -135,7 +135,7 @@ func (p *pid1) serveRequest(c *client, m *message, files []*os.File) error {
 	err = c.send(answer, send...)
 	closeFiles(send)
 	if m.Op == opExec || m.Op == opApplet {
-		p.settle(command{c, m.Handle}, answer.PID, m.Command.Terminal)
+		p.settle(command{c, m.Handle}, answer.PID, m.Command.Terminal || m.Command.PID1)
 	}
 	return err
 }

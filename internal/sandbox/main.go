@@ -16,6 +16,8 @@ const (
 	appletName = "nsbuild-applet"
 	// sessionName leads the session of a command on a terminal; see spawnSession.
 	sessionName = "nsbuild-session"
+	// firstName becomes a command that is PID 1; see startFirst.
+	firstName = "nsbuild-first"
 	// idsName only holds a user namespace for others to refer to; see usersOf.
 	idsName = "nsbuild-ids"
 )
@@ -33,7 +35,7 @@ type Applet func(args []string) int
 // Main must be the first call of main, and of TestMain in tests that open jails: in a re-executed process it does that process's work and exits; otherwise it returns at once.
 func Main(applets map[string]Applet) {
 	switch os.Args[0] {
-	case initName, helperName, sessionName, appletName:
+	case initName, helperName, sessionName, firstName, appletName:
 		nameProcess(os.Args[0])
 	}
 	switch os.Args[0] {
@@ -45,6 +47,8 @@ func Main(applets map[string]Applet) {
 		os.Exit(helperMain())
 	case sessionName:
 		os.Exit(sessionMain())
+	case firstName:
+		os.Exit(firstMain())
 	case idsName:
 		os.Exit(idsMain())
 	case appletName:

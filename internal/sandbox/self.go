@@ -120,6 +120,19 @@ func selfFrom(files []*os.File) (*self, error) {
 	return nil, fmt.Errorf("%d descriptors name no program", len(files))
 }
 
+// inheritedSelf takes over what was passed as descriptors from first on.
+func inheritedSelf(first int) (*self, error) {
+	files := []*os.File{os.NewFile(uintptr(first), "self")}
+	static, err := interpreterOf(fdPath(files[0]))
+	if err != nil {
+		return nil, err
+	}
+	if static != "" {
+		files = append(files, os.NewFile(uintptr(first+1), "loader"), os.NewFile(uintptr(first+2), "libraries"))
+	}
+	return selfFrom(files)
+}
+
 // forkExec starts this binary under the name argv0, with files as its descriptors 0, 1, ….
 func (s *self) forkExec(argv0 string, args []string, files []uintptr, attr *syscall.ProcAttr) (int, error) {
 	attr.Files = files

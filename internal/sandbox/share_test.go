@@ -105,6 +105,30 @@ func TestGuestGone(t *testing.T) {
 	}
 }
 
+// TestFirstGone is TestGuestGone for a command that is PID 1 of its own namespace, which outlives its parent if nothing is done.
+func TestFirstGone(t *testing.T) {
+	h := startHolder(t)
+	j := hostJail(t, h)
+	g := guest(t, j)
+	if _, err := g.Start(Command{PID1: true, Argv: []string{"/bin/sh", "-c", "setsid sleep 6005 & sleep 6006 & : >/srv/ready; wait"}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the command runs", func() bool {
+		f, err := j.Open("/srv/ready")
+		if err == nil {
+			f.Close()
+		}
+		return err == nil
+	})
+	if err := g.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all are dead", func() bool {
+		u, err := h.Usage()
+		return err == nil && u.Processes == 0
+	})
+}
+
 func TestUsage(t *testing.T) {
 	h := startHolder(t)
 	j := hostJail(t, h)

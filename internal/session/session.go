@@ -39,6 +39,7 @@ type Options struct {
 	Groups   []string // nil: those that the jail's /etc/group says
 	Dir      string
 	Env      []string // KEY=VALUE, over the defaults
+	PID1     bool     // the command is PID 1 of a PID namespace of its own
 	Hostname string
 
 	Fstab   string
@@ -228,7 +229,7 @@ func (o *Options) command(jail *sandbox.Jail) (sandbox.Command, error) {
 	}
 	c := sandbox.Command{
 		Argv: o.Argv, Dir: o.Dir, UID: a.uid, GID: a.gid, Groups: a.groups, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr,
-		Terminal: console.IsTerminal(o.Stdin) && console.IsTerminal(o.Stdout),
+		Terminal: console.IsTerminal(o.Stdin) && console.IsTerminal(o.Stdout), PID1: o.PID1,
 	}
 	if len(c.Argv) == 0 {
 		c.Argv = []string{a.shell, "-l"}

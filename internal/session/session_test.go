@@ -112,6 +112,8 @@ func TestRun(t *testing.T) {
 		{"variables", "echo $A $LANG", "b C\n", 0, func(o *Options) { o.Env = []string{"A=b", "LANG=C"} }},
 		{"host name", "hostname", "test\n", 0, func(o *Options) { o.Hostname = "test" }},
 		{"read-only", "touch /srv/x 2>/dev/null || echo refused", "refused\n", 0, func(o *Options) { o.ReadOnly, o.Overlay = true, false }},
+		{"PID 1", "echo $$; echo /proc/[0-9]*; test -r /proc/1/cmdline; cat /proc/self/comm; id -u; exit 5", "1\n/proc/1\ncat\n7\n", 5, func(o *Options) { o.PID1, o.User = true, "someone" }},
+		{"PID 1 killed", "trap 'exit 6' TERM; kill -9 $$; kill $$", "", 6, func(o *Options) { o.PID1 = true }},
 		{"overlay", "echo x >/srv/x && rm -r /var && cat /srv/x", "x\n", 0, nil},
 		{"tmpfs", "stat -c %a /srv; stat -f -c %T /srv", "700\ntmpfs\n", 0, func(o *Options) {
 			o.Mounts = append(o.Mounts, fstab.Mount{Type: "tmpfs", Target: "/srv", Data: "mode=700"})

@@ -1,0 +1,154 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// spawnSession starts a session leader, on a terminal with that as its controlling one; it starts the command and stays its parent. Were the command itself the leader, or a child of PID 1,
+// its process group would be an orphaned one, which the kernel does not stop (setpgid(2), "orphaned process group"): Ctrl-Z would do nothing.
+// A command that is to be PID 1 needs a parent, too: CLONE_NEWPID cannot be had with CLONE_PARENT (clone(2)).
+func spawnSession(own *self, c *Command, files []*os.File, attr *syscall.ProcAttr) (int, error) {
+	if _, err := lookPath(c); err != nil {
+		return 0, err // here, where it is still an error of the caller's
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	body, err := json.Marshal(c)
+	if err != nil {
+		w.Close()
+		return 0, err
+	}
+	// The session leader belongs to jail root, so that the command's user cannot disturb it.
+	attr.Sys.Credential = &syscall.Credential{}
+	attr.Sys.Setctty, attr.Sys.Ctty = c.Terminal, 0
+	attr.Dir, attr.Env = "/", []string{}
+	pid, err := own.forkExec(sessionName, nil, descriptors(append(append(files[:3:3], r), own.files()...)), attr)
+	if err != nil {
+		w.Close()
+		return 0, sysErr("starting", "a session", err)
+	}
+	go func() {
+		// A leader that died reads nothing; its end is reported as every other is.
+		_, _ = w.Write(body)
+		w.Close()
+	}()
+	return pid, nil
+}
+
+// commandFD is the pipe on which a session leader and a command's first process are told the command.
+const commandFD = 3
+
+// readCommand reads it, and makes sure that the command inherits nothing but its three streams.
+func readCommand() (*Command, error) {
+	if err := unix.CloseRange(commandFD, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return nil, sysErr("close_range", "", err)
+	}
+	pipe := os.NewFile(commandFD, "command")
+	defer pipe.Close()
+	var c Command
+	if err := json.NewDecoder(pipe).Decode(&c); err != nil {
+		return nil, fmt.Errorf("reading the command: %w", err)
+	}
+	return &c, nil
+}
+
+// The statuses of a command that could not be run, as a shell gives them.
+const cannotRun, notFound = 126, 127
+
+// complain says why a command could not be started, and returns the status for that.
+func complain(err error) int {
+	fmt.Fprintf(os.Stderr, "nsbuild: %v\n", err)
+	if errors.Is(err, fs.ErrNotExist) {
+		return notFound
+	}
+	return cannotRun
+}
+
+// sessionMain is the session leader.
+func sessionMain() int {
+	c, err := readCommand()
+	if err != nil {
+		return complain(err)
+	}
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGTSTP)
+	start := startInForeground
+	if c.PID1 {
+		signal.Notify(signals, syscall.SIGWINCH)
+		start = startFirst
+	}
+	pid, err := start(c)
+	if err != nil {
+		return complain(err)
+	}
+	go func() {
+		for s := range signals {
+			if sig, ok := s.(syscall.Signal); ok {
+				if sig == syscall.SIGTSTP && c.PID1 {
+					sig = syscall.SIGSTOP // the kernel lets no PID 1 be stopped by less
+				}
+				// A command that has ended needs no signals any more.
+				_ = syscall.Kill(-pid, sig)
+			}
+		}
+	}()
+	for {
+		var ws syscall.WaitStatus
+		_, err := syscall.Wait4(pid, &ws, syscall.WUNTRACED, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			fmt.Fprintf(os.Stderr, "nsbuild-session: waiting for the command: %v\n", err)
+			return cannotRun
+		case ws.Stopped():
+			// PID 1 sees us stop and tells the caller, whose shell then has the terminal. We go on when it does.
+			if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
+				fmt.Fprintf(os.Stderr, "nsbuild-session: %v\n", err)
+			}
+			_ = syscall.Kill(-pid, syscall.SIGCONT) // gone is as good
+		case ws.Signaled():
+			return 128 + int(ws.Signal())
+		default:
+			return ws.ExitStatus()
+		}
+	}
+}
+
+// startInForeground starts the command as a process group of its own that has the terminal.
+func startInForeground(c *Command) (int, error) {
+	program, err := lookPath(c)
+	if err != nil {
+		return 0, err
+	}
+	dir := c.Dir
+	if dir == "" {
+		dir = "/"
+	}
+	pid, err := syscall.ForkExec(program, c.Argv, &syscall.ProcAttr{
+		Dir: dir, Env: c.Env, Files: []uintptr{0, 1, 2},
+		Sys: &syscall.SysProcAttr{Credential: credential(c), Setpgid: true, Foreground: true, Ctty: 0},
+	})
+	if err != nil {
+		return 0, startError(program, dir, err)
+	}
+	return pid, spareMemory(pid, c.Memory)
+}
+
+func credential(c *Command) *syscall.Credential {
+	groups := make([]uint32, len(c.Groups))
+	for i, g := range c.Groups {
+		groups[i] = uint32(g)
+	}
+	return &syscall.Credential{Uid: uint32(c.UID), Gid: uint32(c.GID), Groups: groups}
+}
