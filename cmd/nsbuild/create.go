@@ -125,8 +125,14 @@ func (a *app) update(ctx context.Context, names []string, all bool) error {
 			return err
 		}
 	}
+	var failed error
 	for _, name := range names {
 		before, after, err := env.UpdateBase(ctx, name)
+		if err != nil && all && ctx.Err() == nil { // one base without a mirror does not keep the others old
+			a.printError(err)
+			failed = commandStatus(exitStatus(err))
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -136,7 +142,7 @@ func (a *app) update(ctx context.Context, names []string, all bool) error {
 			fmt.Fprintf(a.stdout, "%s was updated (generation %d)\n", name, after)
 		}
 	}
-	return nil
+	return failed
 }
 
 func newRemove(a *app) *cobra.Command {

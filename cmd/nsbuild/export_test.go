@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"nsbuild/internal/testenv"
 )
@@ -17,7 +20,7 @@ func TestExportImport(t *testing.T) {
 	w.must(t, "export", "-o", "one.tar", "bookworm")
 	name := "again" + strings.ToLower(filepath.Base(t.TempDir()))
 	w.must(t, "import", name, "one.tar")
-	t.Cleanup(func() { w.must(t, "remove", name) })
+	defer func() { w.must(t, "remove", name) }()
 	w.must(t, "export", "--output=two.tar", name)
 	one, two := read(t, filepath.Join(w.dir, "one.tar")), read(t, filepath.Join(w.dir, "two.tar"))
 	if one != two {
@@ -49,6 +52,99 @@ func TestExportImport(t *testing.T) {
 		c.Stdin = bytes.NewReader([]byte(one))
 		if o := ended(c.Run()); o.status != 0 || !strings.Contains(w.must(t, "info", name).stdout, "Generation: 2\n") {
 			t.Error(o)
+		}
+	})
+	t.Run("save", func(t *testing.T) { testSave(t, w, name) })
+}
+
+// testSave keeps what shells have done to a base.
+func testSave(t *testing.T, w *world, name string) {
+	shell := func(t *testing.T, script string, args ...string) outcome {
+		t.Helper()
+		c, ended := w.command(t, append([]string{"shell"}, args...)...)
+		c.Stdin = strings.NewReader(script)
+		return ended(c.Run())
+	}
+	script := `set -e
+echo changed >/etc/issue
+rm -r /usr/share/doc; mkdir /usr/share/doc; echo new >/usr/share/doc/new
+mv /usr/games /usr/toys
+mkdir -m 2775 /opt/odd; chown 7:8 /opt/odd; ln /etc/issue /opt/odd/link; mkfifo /opt/odd/fifo
+rm /etc/fstab
+rmdir /srv; ln -s /nowhere /srv
+`
+	if o := shell(t, script, "--save", "--install=hello", name); o.status != 0 || !strings.Contains(o.stderr, "generation 3: 1 packages new") {
+		t.Fatal(o)
+	}
+	look := `cat /etc/issue; ls /usr/share/doc; test -d /usr/toys && ! test -e /usr/games && ! test -e /etc/fstab
+stat -c "%a %u %g" /opt/odd; stat -c "%h %F" /opt/odd/link /opt/odd/fifo; readlink /srv; hello -t; ls -A /run/nsbuild /root/.bash_history 2>/dev/null; cat /etc/hostname`
+	want := "changed\nnew\n2775 7 8\n2 regular file\n1 fifo\n/nowhere\nhello, world\nlocalhost\n"
+	if o := w.run(t, "run", name, "--", "sh", "-c", look); o.stdout != want {
+		t.Errorf("%s\nwant %s", o, want)
+	}
+	if o := w.must(t, "info", "--packages", name); !strings.Contains(o.stdout, "\n  hello ") {
+		t.Error("the base's list of packages lacks the new one")
+	}
+	if o := shell(t, "touch /mark; exit 3", "--save", name); o.status != 3 || !strings.Contains(o.stderr, "nothing is kept") {
+		t.Error(o)
+	}
+
+	t.Run("changed meanwhile", func(t *testing.T) {
+		c, ended := w.command(t, "shell", "--save", name)
+		c.Stdout = nil
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := c.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(in, "touch /mine; echo ready\n"); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+			t.Fatalf("%q %v", line, err)
+		}
+		if o := shell(t, "touch /other", "--save", name); o.status != 0 {
+			t.Error(o)
+		}
+		if err := in.Close(); err != nil {
+			t.Fatal(err)
+		}
+		refusal{status: 1, says: []string{"was changed by another nsbuild meanwhile", "kept as base " + name + "-saved-1"}, hint: name + "-saved-1"}.check(t, ended(c.Wait()))
+		if o := w.run(t, "run", name+"-saved-1", "--", "ls", "/mine", "/other"); !strings.HasPrefix(o.stdout, "/mine\n") {
+			t.Error(o)
+		}
+		w.must(t, "remove", name+"-saved-1")
+	})
+	t.Run("killed", func(t *testing.T) {
+		before := w.must(t, "info", name).stdout
+		c, ended := w.command(t, "shell", "--save", name)
+		c.Stdin = strings.NewReader("touch /lost")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(tooLong); ; time.Sleep(10 * time.Millisecond) {
+			if found, err := filepath.Glob(filepath.Join(w.state, "bases", name, "draft-*", "tree")); err == nil && len(found) > 0 {
+				break
+			} else if time.Now().After(end) {
+				t.Fatal("it does not begin to save")
+			}
+		}
+		if err := c.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		ended(c.Wait())
+		if after := w.must(t, "info", name).stdout; after != before {
+			t.Errorf("a save that was killed has changed the base:\n%s\n%s", before, after)
+		}
+		w.must(t, "update", name)
+		if left, err := filepath.Glob(filepath.Join(w.state, "bases", name, "draft-*")); err != nil || len(left) > 0 {
+			t.Errorf("left: %v %v", left, err)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
 	"nsbuild/internal/sandbox"
@@ -24,6 +25,9 @@ type runOptions struct {
 	network, strays, memory   string
 	groups                    string
 	env, binds, bindsRO, tmps []string
+
+	archive bool                   // whether packages may have to be fetched
+	opened  func(*build.Env) error // is called when there is an environment
 }
 
 func (o *runOptions) addFlags(f *pflag.FlagSet) {
@@ -183,28 +187,6 @@ func (o *runOptions) takeBase(c *cobra.Command, args []string) ([]string, error)
 	return args, nil
 }
 
-func newShell(a *app) *cobra.Command {
-	var o runOptions
-	c := &cobra.Command{
-		Use:   "shell {BASE | --root DIR} [flags]",
-		Short: "Open a root shell in a throwaway layer over a base",
-		Long:  "shell is run without a command: a login shell, whose prompt names the base.\n\nEXIT STATUS\n  as of nsbuild run\n",
-		RunE: func(c *cobra.Command, args []string) error {
-			switch {
-			case o.Root == "" && len(args) != 1:
-				return usage(c.CommandPath()+" --help", "shell: which base? or --root DIR")
-			case o.Root != "" && len(args) > 0:
-				return usage("nsbuild run --root DIR -- COMMAND", "shell takes no command")
-			case o.Root == "":
-				o.Base = args[0]
-			}
-			return a.run(c.Context(), &o)
-		},
-	}
-	o.addFlags(c.Flags())
-	return c
-}
-
 func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 	if err := o.resolve(); err != nil {
 		return err
@@ -214,9 +196,18 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Begun.Cancel()) }()
-	env, err := a.openLocal(ctx)
+	open := a.openLocal
+	if o.archive {
+		open = a.open
+	}
+	env, err := open(ctx)
 	if err != nil {
 		return err
+	}
+	if o.opened != nil {
+		if err := o.opened(env); err != nil {
+			return err
+		}
 	}
 	o.Store, o.StateDir, o.Fallback, o.Log, o.Verbose = env.Store, env.StateDir, env.ScratchDir(), env.Log, a.verbose
 	o.IDs = func() (sandbox.IDMap, error) { return env.IDs, nil }

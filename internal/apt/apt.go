@@ -24,7 +24,10 @@ import (
 )
 
 const (
-	ownDir     = "/run/nsbuild"
+	// MountPoint is the directory that a jail opened with Mounts has for us, and that stays behind, empty.
+	MountPoint = "/run/nsbuild"
+
+	ownDir     = MountPoint
 	cacheMount = ownDir + "/cache"
 	listsDir   = ownDir + "/lists"
 	archives   = ownDir + "/archives"

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -40,27 +41,24 @@ func control(f *os.File, work func(fd int) error) error {
 // Console is a joined terminal. Its methods may be called concurrently.
 type Console struct {
 	in, out *os.File
+	keys    *os.File // in, opened once more so that reading it can end; else in itself
 	far     Terminal
+	typed   chan struct{} // closed when nothing more is read from keys
 	done    chan error    // of the copy to out
-	typed   chan struct{} // closed when nothing reads in any more
 
 	mu    sync.Mutex
 	saved *term.State // nil while the terminal is as it was
 }
 
-// Join puts in, which must be a terminal, into raw mode and copies both ways until Close. Keys that are typed after that go to whoever reads the terminal next; where in cannot be
-// given a deadline, as standard input, the first of them are lost.
+// Join puts in, which must be a terminal, into raw mode and copies both ways until Close. Keys that are typed after that go to whoever reads the terminal next.
 func Join(in, out *os.File, far Terminal) (*Console, error) {
-	c := &Console{in: in, out: out, far: far, done: make(chan error, 1), typed: make(chan struct{})}
-	if err := c.Resize(); err != nil {
-		return nil, err
-	}
-	if err := c.Resume(); err != nil {
-		return nil, err
+	c := &Console{in: in, out: out, keys: reopen(in), far: far, typed: make(chan struct{}), done: make(chan error, 1)}
+	if err := errors.Join(c.Resize(), c.Resume()); err != nil {
+		return nil, errors.Join(err, c.closeKeys())
 	}
 	go func() {
-		// Ends when either side is gone; the command learns of a lost terminal by SIGHUP.
-		_, _ = io.Copy(far, in)
+		// Ends with Close, and when either side is gone; the command learns of a lost terminal by SIGHUP.
+		_, _ = io.Copy(far, c.keys)
 		close(c.typed)
 	}()
 	go func() {
@@ -72,6 +70,32 @@ func Join(in, out *os.File, far Terminal) (*Console, error) {
 		c.done <- err
 	}()
 	return c, nil
+}
+
+// reopen opens a terminal once more, unless reading it can be ended as it is. Not blocking must not be asked of the description that the caller's other processes share. Where it
+// cannot be opened (after su, it belongs to somebody else), what is typed just after the end is lost.
+func reopen(in *os.File) *os.File {
+	if in.SetReadDeadline(time.Time{}) == nil {
+		return in
+	}
+	var f *os.File
+	err := control(in, func(fd int) (err error) {
+		f, err = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), os.O_RDONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+		return err
+	})
+	if err != nil {
+		return in
+	}
+	return f
+}
+
+// closeKeys ends the reading of keys, so that the next key is the next reader's.
+func (c *Console) closeKeys() error {
+	if c.keys == c.in {
+		_ = c.in.SetReadDeadline(time.Time{}) // where it can have none, it has none
+		return nil
+	}
+	return c.keys.Close()
 }
 
 // Resize gives the far end the size of the caller's window.
@@ -124,9 +148,9 @@ func (c *Console) Close() error {
 	if errors.Is(copied, os.ErrDeadlineExceeded) {
 		copied = nil
 	}
-	if c.in.SetReadDeadline(time.Now()) == nil {
+	if c.keys.SetReadDeadline(time.Now()) == nil {
 		<-c.typed
-		err = errors.Join(err, c.in.SetReadDeadline(time.Time{}))
+		err = errors.Join(err, c.closeKeys())
 	}
 	return errors.Join(err, copied, c.Suspend())
 }

@@ -111,6 +111,7 @@ type treeCopier struct {
 	dirs     []dirTimes       // set last: making entries changes them
 	layer    bool             // leave out what overlayfs notes about its own lowers
 	bytes    int64            // of regular files
+	without  map[string]bool  // what is left out, with all below it
 }
 
 type dirTimes struct {
@@ -119,11 +120,18 @@ type dirTimes struct {
 }
 
 func (c *treeCopier) copy() error {
-	err := filepath.WalkDir(c.from, func(name string, _ os.DirEntry, err error) error {
+	err := filepath.WalkDir(c.from, func(name string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return c.entry(name, c.to+strings.TrimPrefix(name, c.from))
+		rel := strings.TrimPrefix(name, c.from)
+		if c.without[rel] {
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		return c.entry(name, c.to+rel)
 	})
 	if err != nil {
 		return err

@@ -118,7 +118,7 @@ func enterJail(spec *Spec, root string, join bool, l *Limits) (notes []string, e
 			return nil, err
 		}
 	}
-	if spec.Root.Dir == "" && !spec.Root.ReadOnly && !join {
+	if spec.Root.Dir == "" && !spec.Root.ReadOnly && !spec.KeepNames && !join {
 		if err := writeHosts(spec.Hostname); err != nil {
 			return nil, err
 		}

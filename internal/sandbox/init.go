@@ -257,6 +257,11 @@ func (p *pid1) applet(c *Command, files []*os.File) (int, error) {
 		}
 		c.Argv[0] = upper
 	}
+	if c.Applet == appletSaveRoot && len(c.Argv) > 2 {
+		if err := p.places(c.Argv[2:]); err != nil {
+			return 0, err
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pid, err := p.self.forkExec(appletName, append([]string{c.Applet}, c.Argv...), descriptors(files), &syscall.ProcAttr{

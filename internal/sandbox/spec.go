@@ -128,6 +128,8 @@ type Spec struct {
 	Network  Network
 	// Personality32 sets linux32 for every command (32-bit suites).
 	Personality32 bool
+	// KeepNames leaves /etc/hosts and /etc/hostname as they are, in a root whose changes are kept.
+	KeepNames bool `json:",omitempty"`
 	// Caller, when set, maps the caller's own uid and gid to these ids of the jail, for binds of what the caller owns.
 	Caller *Caller `json:",omitempty"`
 }

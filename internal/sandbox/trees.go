@@ -30,6 +30,8 @@ func builtinApplet(name string) Applet {
 		return copyTreeApplet
 	case appletSaveLayer:
 		return saveLayerApplet
+	case appletSaveRoot:
+		return saveRootApplet
 	}
 	return nil
 }

@@ -64,9 +64,23 @@ type Options struct {
 	StateDir string
 	IDs      func() (sandbox.IDMap, error) `json:"-"` // of a Root
 	Fallback string                        // where throwaway layers are kept when they cannot be on a tmpfs
-	Log      logrus.FieldLogger            `json:"-"`
+	// Under, when set, makes further layers over the base, topmost first, on which the command then runs.
+	Under func(context.Context, *sandbox.Holder, *base.Generation) ([]sandbox.Lower, error) `json:"-"`
+	// Keep, when set, is given what the command has left of its root, once it has ended and all that it left running, too.
+	Keep func(context.Context, Left) error `json:"-"`
+	Log  logrus.FieldLogger                `json:"-"`
 
-	arch string // of the base, once it is known
+	arch   string           // of the base, once it is known
+	base   *base.Generation // once it is in use
+	lowers []sandbox.Lower  // that the root was made of
+}
+
+// Left is a root after its command, over a base that is still in use.
+type Left struct {
+	Base   *base.Generation
+	Holder *sandbox.Holder
+	Lowers []sandbox.Lower // what the command has changed, and the layers below it, topmost first
+	Status sandbox.Status
 }
 
 // Strays says what to do about processes that a command leaves behind. The kernel ends them in any case.
@@ -104,7 +118,13 @@ func Run(ctx context.Context, o Options) (status sandbox.Status, err error) {
 		}
 		o.Log.Error(exhausted)
 	}
-	return status, o.end(r.jail)
+	if err := o.end(r.jail); err != nil || o.Keep == nil {
+		return status, err
+	}
+	if _, err := r.jail.Close(); err != nil {
+		return status, err
+	}
+	return status, o.Keep(ctx, Left{Base: o.base, Holder: r.holder, Lowers: append([]sandbox.Lower{{Jail: r.jail.ID()}}, o.lowers...), Status: status})
 }
 
 // room is an open jail, with what it needs.
@@ -153,6 +173,14 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	if r.holder, err = o.Begun.Start(ctx, holder); err != nil {
 		return nil, err
 	}
+	if o.Under != nil && o.base != nil {
+		layers, err := o.Under(ctx, r.holder, o.base)
+		if err != nil {
+			return nil, err
+		}
+		spec.Root.Lowers = append(layers, spec.Root.Lowers...)
+	}
+	spec.KeepNames, o.lowers = o.Keep != nil, spec.Root.Lowers
 	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
 		return nil, explain(err)
 	}
@@ -198,7 +226,7 @@ func (o *Options) chooseRoot(spec *sandbox.Spec) (sandbox.IDMap, func() error, e
 	if err != nil {
 		return sandbox.IDMap{}, nil, err
 	}
-	o.arch = g.Manifest.Arch
+	o.arch, o.base = g.Manifest.Arch, g
 	spec.Root.Lowers = []sandbox.Lower{{Path: g.Tree()}}
 	if spec.Hostname == "" {
 		spec.Hostname = hostnameOf(g.Name)

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"nsbuild/internal/base"
+	"nsbuild/internal/build"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox"
+	"nsbuild/internal/session"
+)
+
+// shellOptions are the flags of shell beyond those of run.
+type shellOptions struct {
+	runOptions
+	install []string
+	save    string // "", "ask" or "yes"
+	env     *build.Env
+}
+
+func newShell(a *app) *cobra.Command {
+	var o shellOptions
+	c := &cobra.Command{
+		Use:   "shell [BASE | --root DIR] [flags]",
+		Short: "Open a root shell in a throwaway layer over a base",
+		Long: `shell opens a login shell, whose prompt names the base. Without BASE it is that of this machine's own suite, or the only one there is.
+
+What is done in it is thrown away at its end. With --save it becomes a new generation of the base instead: on a terminal after a
+question, otherwise when the shell ends with status 0. Builds that use the old generation keep it until they end. If the base
+was changed by somebody else meanwhile, a base of another name is made.
+
+EXIT STATUS
+  as of nsbuild run
+`,
+		Example: "  nsbuild shell trixie\n  nsbuild shell --install=strace,vim trixie\n  nsbuild shell --save trixie",
+		Args:    rangeArgs(0, 1, "one base is enough, and it takes no command: nsbuild run BASE -- COMMAND"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				o.Base = args[0]
+			}
+			return a.shell(c.Context(), &o)
+		},
+	}
+	f := c.Flags()
+	o.addFlags(f)
+	f.StringVar(&o.User, "as", "", "the same as --user")
+	f.StringSliceVar(&o.install, "install", nil, "install these packages first, separated by commas")
+	f.StringVar(&o.save, "save", "", "keep what was done as a new generation of the base; yes: without a question")
+	f.Lookup("save").NoOptDefVal = "ask"
+	return c
+}
+
+func (a *app) shell(ctx context.Context, o *shellOptions) error {
+	switch {
+	case o.Root != "" && o.Base != "":
+		return usage("either BASE or --root DIR", "shell: %q is one argument too many beside --root", o.Base)
+	case o.Root != "" && (len(o.install) > 0 || o.save != ""):
+		return usage("nsbuild import makes a base of a directory", "shell: --install and --save are for bases, not for --root")
+	case o.save != "" && o.save != "ask" && o.save != "yes":
+		return usage("--save or --save=yes; the base comes as an argument of its own", "--save=%s is not known", o.save)
+	case o.save != "" && o.ReadOnly:
+		return usage("leave out one of them", "--save and --read-only contradict each other")
+	}
+	if err := build.CheckPackages(o.install); err != nil {
+		return err
+	}
+	o.archive = len(o.install) > 0
+	if o.archive {
+		o.Under = func(ctx context.Context, h *sandbox.Holder, g *base.Generation) ([]sandbox.Lower, error) {
+			layer, err := o.env.InstallLayer(ctx, h, g, o.install)
+			return []sandbox.Lower{layer}, err
+		}
+	}
+	if o.save != "" {
+		o.Keep = func(ctx context.Context, left session.Left) error { return a.save(ctx, o, left) }
+		o.Env = append(o.Env, "HISTFILE=") // what was typed is no part of the base
+	}
+	o.opened = func(env *build.Env) (err error) {
+		o.env = env
+		if o.Base == "" && o.Root == "" {
+			o.Base, err = defaultBase(env)
+		}
+		return err
+	}
+	return a.run(ctx, &o.runOptions)
+}
+
+// defaultBase is the base that is meant when none is named.
+func defaultBase(env *build.Env) (string, error) {
+	names, err := env.Store.Names()
+	if err != nil {
+		return "", err
+	}
+	if len(names) == 1 {
+		return names[0], nil
+	}
+	return build.DefaultSuite(), nil
+}
+
+// save makes a generation of what a shell has left, if that is wanted.
+func (a *app) save(ctx context.Context, o *shellOptions, left session.Left) error {
+	name := left.Base.Name
+	if o.save == "ask" && term.IsTerminal(int(os.Stdin.Fd())) {
+		yes, err := a.ask(fmt.Sprintf("Keep what was done as a new generation of %s? [y/N] ", name))
+		if err != nil || !yes {
+			return err
+		}
+	} else if !left.Status.Success() {
+		o.Log.Warnf("nothing is kept, since the shell ended with %s", left.Status)
+		return nil
+	}
+	saved, err := o.env.SaveGeneration(ctx, left.Holder, left.Base, left.Lowers)
+	if err != nil {
+		return fmt.Errorf("keeping what was done: %w", err)
+	}
+	if saved.Conflict {
+		return fault.New(fault.Internal, fmt.Sprintf("nsbuild shell %s", saved.Name), "base %s was changed by another nsbuild meanwhile, so what was done is kept as base %s", name, saved.Name)
+	}
+	o.Log.Infof("base %s has generation %d: %d packages new or in another version", saved.Name, saved.Number, saved.Installed)
+	return nil
+}
+
+// ask asks a question that is answered by yes or no. No answer is no.
+func (a *app) ask(question string) (bool, error) {
+	fmt.Fprint(a.stderr, question)
+	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return true, nil
+	}
+	return false, nil
+}
