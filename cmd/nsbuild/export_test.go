@@ -2,9 +2,7 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -36,24 +34,6 @@ func TestExportImport(t *testing.T) {
 	refusal{status: 2, says: []string{"base " + name + " exists already"}, hint: "--replace"}.check(t, w.run(t, "import", name, "one.tar"))
 	refusal{status: 2, says: []string{"--from and --variant contradict"}, hint: "leave out one"}.check(t, w.run(t, "create", "--from=one.tar", "--variant=minbase", "bookworm"))
 
-	t.Run("cut", func(t *testing.T) {
-		if err := os.WriteFile(filepath.Join(w.dir, "cut.tar"), []byte(one[:len(one)/2]), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		before := w.must(t, "info", name).stdout
-		o := w.run(t, "create", "--replace", "--name="+name, "--from=cut.tar", "bookworm")
-		refusal{status: 1, says: []string{"cut.tar", "unexpected EOF"}}.check(t, o)
-		if after := w.must(t, "info", name).stdout; after != before {
-			t.Errorf("an import that failed has changed the base:\n%s\n%s", before, after)
-		}
-	})
-	t.Run("pipe", func(t *testing.T) {
-		c, ended := w.command(t, "import", "--replace", "--suite=bookworm", name, "-")
-		c.Stdin = bytes.NewReader([]byte(one))
-		if o := ended(c.Run()); o.status != 0 || !strings.Contains(w.must(t, "info", name).stdout, "Generation: 2\n") {
-			t.Error(o)
-		}
-	})
 	t.Run("save", func(t *testing.T) { testSave(t, w, name) })
 }
 
@@ -73,13 +53,13 @@ mkdir -m 2775 /opt/odd; chown 7:8 /opt/odd; ln /etc/issue /opt/odd/link; mkfifo 
 rm /etc/fstab
 rmdir /srv; ln -s /nowhere /srv
 `
-	if o := shell(t, script, "--save", "--install=hello", name); o.status != 0 || !strings.Contains(o.stderr, "generation 3: 1 packages new") {
+	if o := shell(t, script, "--save", "--install=hello", name); o.status != 0 || !strings.Contains(o.stderr, "generation 2: 1 packages new") {
 		t.Fatal(o)
 	}
 	look := `cat /etc/issue; ls /usr/share/doc; test -d /usr/toys && ! test -e /usr/games && ! test -e /etc/fstab
 stat -c "%a %u %g" /opt/odd; stat -c "%h %F" /opt/odd/link /opt/odd/fifo; readlink /srv; hello -t; ls -A /run/nsbuild /root/.bash_history 2>/dev/null; cat /etc/hostname`
 	want := "changed\nnew\n2775 7 8\n2 regular file\n1 fifo\n/nowhere\nhello, world\nlocalhost\n"
-	if o := w.run(t, "run", name, "--", "sh", "-c", look); o.stdout != want {
+	if o := w.run(t, "run", "--read-only", name, "--", "sh", "-c", look); o.stdout != want {
 		t.Errorf("%s\nwant %s", o, want)
 	}
 	if o := w.must(t, "info", "--packages", name); !strings.Contains(o.stdout, "\n  hello ") {
