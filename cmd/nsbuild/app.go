@@ -28,6 +28,7 @@ type app struct {
 	offline, refresh      bool
 	refreshAfter          time.Duration
 	stateDir, cacheDir    string
+	cacheLimit            string
 
 	env *build.Env
 }
@@ -41,6 +42,7 @@ func (a *app) addFlags(f *pflag.FlagSet) {
 	f.DurationVar(&a.refreshAfter, "refresh-after", 10*time.Minute, "how old lists may be before the mirror is asked")
 	f.StringVar(&a.stateDir, "state-dir", "", "directory of the bases (NSBUILD_STATE; default ~/.local/share/nsbuild, of root /var/lib/nsbuild)")
 	f.StringVar(&a.cacheDir, "cache-dir", "", "directory of downloads (NSBUILD_CACHE; default ~/.cache/nsbuild, of root /var/cache/nsbuild)")
+	f.StringVar(&a.cacheLimit, "cache-limit", "", "how large downloads and layers may grow (NSBUILD_CACHE_LIMIT; default 20G)")
 }
 
 // open makes the environment of a verb that works with bases.
@@ -50,11 +52,15 @@ func (a *app) open(ctx context.Context) (*build.Env, error) {
 		return nil, err
 	}
 	state, cache := dirs.State, dirs.Cache
+	limit, err := config.FindCacheLimit(a.cacheLimit)
+	if err != nil {
+		return nil, err
+	}
 	ids, err := sandbox.ResolveIDs()
 	if err != nil {
 		return nil, err
 	}
-	e := &build.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids, Meter: &build.Meter{}, LayerLimit: 20 << 30}
+	e := &build.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids, Meter: &build.Meter{}, CacheLimit: limit}
 	e.Progress = progress.New(a.stderr, progress.Options{Quiet: a.quiet})
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {
@@ -148,6 +154,7 @@ func (a *app) close(ctx context.Context) error {
 	defer cancel()
 	err := a.env.CloseScratch(ctx)
 	if a.env.Client != nil {
+		a.env.MakeRoom(ctx)
 		err = errors.Join(err, a.env.Client.Close())
 	}
 	return errors.Join(err, a.env.Progress.Close())

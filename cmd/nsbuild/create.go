@@ -181,7 +181,7 @@ func (a *app) remove(ctx context.Context, names []string, all bool) error {
 		}
 	}
 	if all { // no base, no use for what lies over bases
-		return errors.Join(env.TrimLayers(ctx, 0), env.RemoveHookCaches(ctx))
+		return errors.Join(env.RemoveLayers(ctx), env.RemoveHookCaches(ctx))
 	}
 	return nil
 }

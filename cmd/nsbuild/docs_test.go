@@ -51,7 +51,7 @@ func TestDocsNameWhatExists(t *testing.T) {
 			continue // other pages name other programs' flags, too
 		}
 		for _, f := range codeFlag.FindAllStringSubmatch(string(text), -1) {
-			if !slices.ContainsFunc(append(root.Commands(), root), func(c *cobra.Command) bool { return hasFlag(c, f[1]) }) {
+			if !slices.ContainsFunc(append(everyVerb(root), root), func(c *cobra.Command) bool { return hasFlag(c, f[1]) }) {
 				t.Errorf("%s: no command has %s", page, f[1])
 			}
 		}
@@ -59,6 +59,15 @@ func TestDocsNameWhatExists(t *testing.T) {
 	if seen < 10 {
 		t.Errorf("only %d commands were found in the documentation", seen)
 	}
+}
+
+// everyVerb lists the commands below one.
+func everyVerb(c *cobra.Command) []*cobra.Command {
+	var out []*cobra.Command
+	for _, sub := range c.Commands() {
+		out = append(append(out, sub), everyVerb(sub)...)
+	}
+	return out
 }
 
 // hasFlag tells whether a command takes a flag, its own or a global one.

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nsbuild/internal/bootstrap/unpack"
+	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
 	"nsbuild/internal/sandbox"
@@ -32,7 +33,7 @@ func main() {
 
 // ownParts does the work of a re-executed process, in which it does not return: argv[0] says what that is.
 func ownParts() {
-	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main})
+	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main, build.CopyApplet: build.CopyMain})
 	if os.Args[0] == session.SupervisorName {
 		os.Exit(session.Supervise())
 	}
@@ -117,7 +118,7 @@ that ends with everything in it.
 		return fault.Wrap(fault.Usage, c.CommandPath()+" --help", err)
 	})
 	a.addFlags(root.PersistentFlags())
-	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a), newExport(a), newImport(a), newRun(a), newShell(a), newSession(a), newDoctor(a), newMan(a), newInJail(a))
+	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a), newExport(a), newImport(a), newRun(a), newShell(a), newSession(a), newCache(a), newDoctor(a), newMan(a), newInJail(a))
 	return root
 }
 

@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -31,15 +33,18 @@ const (
 	cacheMount = ownDir + "/cache"
 	listsDir   = ownDir + "/lists"
 	archives   = ownDir + "/archives"
+	copiesDir  = ownDir + "/copies"
 	filesDir   = ownDir + "/files"
 	stateDir   = ownDir + "/apt"
 	configFile = ownDir + "/apt.conf"
 	pinFile    = ownDir + "/preferences"
 	sourceList = ownDir + "/sources.list"
+	dpkgScript = ownDir + "/dpkg"
+	parsed     = stateDir + "/pkgcache.bin"
 )
 
 // cached are the parts of the cache that apt is shown.
-var cached = []string{"lists", "debs"}
+var cached = []string{"lists", "debs", "copies"}
 
 // Mounts are what a jail needs for New, given the archive client's cache directory.
 func Mounts(cacheDir string) []sandbox.Mount {
@@ -58,6 +63,7 @@ type Apt struct {
 	cacheDir string
 	env      []string
 	options  []string
+	parsed   os.FileInfo // of SetParsed
 }
 
 // Source is a suite whose lists apt is given, or a repository of the caller's own packages.
@@ -75,6 +81,7 @@ const Extra = "copy:" + ownDir + "/extra"
 // Config overrides what the base may say. Its own lists directory and caches keep ours out of the layer; the lock would be on a directory that nobody else sees.
 const Config = `Dir::State::Lists "` + listsDir + `";
 Dir::Cache "` + stateDir + `";
+Dir::Cache::srcpkgcache "";
 Dir::Cache::Archives "` + archives + `";
 Dir::Etc::SourceList "` + sourceList + `";
 Dir::Etc::SourceParts "/dev/null";
@@ -86,13 +93,14 @@ APT::Cache-Start "100000000";
 Acquire::Languages "none";
 Debug::NoLocking "true";
 Dpkg::Use-Pty "false";
+Dir::Bin::dpkg "` + dpkgScript + `";
 DPkg::Options { "--force-confold"; "--refuse-remove-essential"; "--force-unsafe-io"; };
 `
 
 // New prepares apt in a jail that was opened with Mounts. env is the environment of apt and of the maintainer scripts.
 func New(jail *sandbox.Jail, cacheDir string, env []string, sources []Source) (*Apt, error) {
 	a := &Apt{jail: jail, cacheDir: cacheDir, env: env}
-	for _, dir := range []string{listsDir + "/partial", archives + "/partial", filesDir, stateDir} {
+	for _, dir := range []string{listsDir + "/partial", archives + "/partial", copiesDir, filesDir, stateDir} {
 		if err := jail.Mkdir(dir, 0o755, 0, 0); err != nil {
 			return nil, fmt.Errorf("preparing apt: %w", err)
 		}
@@ -109,9 +117,12 @@ func New(jail *sandbox.Jail, cacheDir string, env []string, sources []Source) (*
 		}
 	}
 	for name, text := range map[string]string{sourceList: list.String(), configFile: Config} {
-		if err := a.write(name, strings.NewReader(text)); err != nil {
+		if err := a.write(name, 0o644, strings.NewReader(text)); err != nil {
 			return nil, fmt.Errorf("preparing apt: %w", err)
 		}
+	}
+	if err := a.write(dpkgScript, 0o755, strings.NewReader(script(archives, copiesDir))); err != nil {
+		return nil, fmt.Errorf("preparing apt: %w", err)
 	}
 	return a, nil
 }
@@ -125,8 +136,8 @@ func (a *Apt) show(file, as string) error {
 	return a.jail.Symlink(path.Join(cacheMount, filepath.ToSlash(rel)), as)
 }
 
-func (a *Apt) write(name string, r io.Reader) error {
-	f, err := a.jail.Create(name, 0o644, 0, 0)
+func (a *Apt) write(name string, mode os.FileMode, r io.Reader) error {
+	f, err := a.jail.Create(name, mode, 0, 0)
 	if err != nil {
 		return err
 	}
@@ -137,7 +148,7 @@ func (a *Apt) write(name string, r io.Reader) error {
 // Add puts a package of the caller's own into the jail and returns its path there, to be given to Wanted and Run. name must end in .deb.
 func (a *Apt) Add(name string, deb io.Reader) (string, error) {
 	file := path.Join(filesDir, name)
-	if err := a.write(file, deb); err != nil {
+	if err := a.write(file, 0o644, deb); err != nil {
 		return "", fmt.Errorf("adding %s: %w", name, err)
 	}
 	return file, nil
@@ -148,11 +159,48 @@ func (a *Apt) Prefer(text string) error {
 	if text == "" {
 		return nil
 	}
-	if err := a.write(pinFile, strings.NewReader(text)); err != nil {
+	if err := a.write(pinFile, 0o644, strings.NewReader(text)); err != nil {
 		return fmt.Errorf("preparing apt: %w", err)
 	}
 	a.options = append(a.options, "-o", "Dir::Etc::Preferences="+pinFile)
 	return nil
+}
+
+// SetParsed gives apt what an earlier apt over the same base, with the same lists, has left of parsing them (Parsed). apt itself judges whether it is still true, by the names,
+// sizes and times of all that went into it, and by its own time, which must be later than that of the list of sources.
+func (a *Apt) SetParsed(from io.Reader) error {
+	err := a.write(parsed, 0o644, from)
+	if err == nil {
+		a.parsed, err = a.statParsed()
+	}
+	if err != nil {
+		return fmt.Errorf("giving apt its cache: %w", err)
+	}
+	return nil
+}
+
+func (a *Apt) statParsed() (os.FileInfo, error) {
+	f, err := a.jail.Open(parsed)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Stat()
+}
+
+// Parsed opens what apt has left of parsing its lists: nil when it has used what it was given, or left nothing.
+func (a *Apt) Parsed() (*os.File, error) {
+	f, err := a.jail.Open(parsed)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil || a.parsed == nil {
+		return f, err
+	}
+	if now, err := f.Stat(); err != nil || os.SameFile(now, a.parsed) {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // Wanted is a package that apt would fetch.
@@ -216,9 +264,13 @@ func parseURIs(r io.Reader) ([]Wanted, error) {
 	return wanted, lines.Err()
 }
 
-// Provide shows apt a verified package of the cache as what it wanted.
-func (a *Apt) Provide(w Wanted, file string) error {
-	if err := a.show(file, path.Join(archives, w.Name)); err != nil {
+// Provide shows apt a verified package of the cache as what it wanted. dpkg is given the copy of it instead, unless that is "".
+func (a *Apt) Provide(w Wanted, file, copied string) error {
+	err := a.show(file, path.Join(archives, w.Name))
+	if err == nil && copied != "" {
+		err = a.show(copied, path.Join(copiesDir, w.Name))
+	}
+	if err != nil {
 		return fmt.Errorf("providing %s: %w", w.Name, err)
 	}
 	return nil

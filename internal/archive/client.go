@@ -58,6 +58,7 @@ type fileID struct {
 const (
 	dirLists   = "lists"
 	dirDebs    = "debs"
+	dirCopies  = "copies"
 	dirSources = "sources"
 	dirPartial = "partial"
 )
@@ -103,7 +104,7 @@ func NewClient(o Options) (*Client, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	for _, d := range []string{dirLists, dirDebs, dirSources, dirPartial} {
+	for _, d := range []string{dirLists, dirDebs, dirCopies, dirSources, dirPartial} {
 		if err := os.MkdirAll(filepath.Join(o.CacheDir, d), 0o755); err != nil {
 			return nil, fault.Wrap(fault.Internal, "choose another cache directory", diskError(o.CacheDir, fmt.Errorf("cache: %w", err)))
 		}
@@ -250,14 +251,15 @@ func (c *Client) intact(path string, b blob) (bool, error) {
 	return true, c.used(path)
 }
 
-// used marks a file as in use, for Prune, and as verified. It is marked once an hour at most: each time makes other Clients verify it again.
+// used marks a file as in use, by its time of access, and as verified. It is marked once an hour at most: each time makes other Clients verify it again. Its time of modification
+// stays, which apt's binary cache goes by.
 func (c *Client) used(path string) error {
-	fi, err := os.Lstat(path)
-	if err != nil {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
-	if now := time.Now(); now.Sub(fi.ModTime()) > time.Hour {
-		if err := os.Chtimes(path, now, now); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EROFS) {
+	if now := time.Now(); now.Sub(time.Unix(st.Atim.Unix())) > time.Hour {
+		if err := os.Chtimes(path, now, time.Time{}); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EROFS) {
 			return fmt.Errorf("cache: %w", err)
 		}
 	}

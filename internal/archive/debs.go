@@ -31,9 +31,17 @@ func (c *Client) Debs(ctx context.Context, packages []*Package) (map[*Package]st
 // EachDeb has the packages' files in the cache and calls fn for each as soon as it is there and verified: one call at a time, in no particular order, while others are
 // still being fetched. Fetching begins in the order of packages. An error of fn ends it and is returned as it is.
 func (c *Client) EachDeb(ctx context.Context, packages []*Package, fn func(p *Package, path string) error) error {
+	return c.eachDeb(ctx, packages, "", fn)
+}
+
+// eachDeb is EachDeb, with copies of the form for those that have one; "" is for originals only.
+func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm, fn func(p *Package, path string) error) error {
 	seen := map[string]bool{}
 	for _, p := range packages {
 		path := c.debPath(p)
+		if form != "" && c.hasCopy(p.Hashes.SHA256, form) {
+			continue
+		}
 		if fi, err := os.Lstat(path); (err != nil || fi.Size() != p.Size) && !seen[path] {
 			seen[path] = true
 			c.tell(ctx, Progress{What: dirDebs, Name: p.String(), Total: p.Size})
@@ -58,9 +66,15 @@ func (c *Client) EachDeb(ctx context.Context, packages []*Package, fn func(p *Pa
 				break
 			}
 			group.Go(func() error {
-				path, err := c.deb(work, p)
-				if err != nil {
-					return withHint(err)
+				path := ""
+				if form != "" {
+					path = c.Copy(p, form)
+				}
+				if path == "" {
+					var err error
+					if path, err = c.deb(work, p); err != nil {
+						return withHint(err)
+					}
 				}
 				select {
 				case done <- ready{p, path}:

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -197,8 +198,8 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// TestPrune: the longest unused goes first; what is in use, and what can be resumed, stays.
-func TestPrune(t *testing.T) {
+// TestRemove: the longest unused is known by its time; what is in use, and what can be resumed, stays.
+func TestRemove(t *testing.T) {
 	m := newMirror(t, nil)
 	c := m.client()
 	_, debs, err := m.all(c)
@@ -215,10 +216,12 @@ func TestPrune(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n, err := c.Prune(t.Context(), now.Add(-2*time.Hour), -1); n != 0 || err != nil {
-		t.Errorf("%d bytes, %v", n, err)
+	entries, err := c.Entries(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n, err := c.Prune(t.Context(), time.Time{}, 10000); n < 100000 || err != nil {
+	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Kind != dirDebs || now.Sub(e.Used) < time.Minute })
+	if n, err := c.Remove(entries); n < 100000 || err != nil || len(entries) != 1 {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	for p, path := range debs {

@@ -1,16 +1,20 @@
 package archive
 
 import (
-	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,7 +45,12 @@ func (c *Client) sweep() error {
 			return err
 		}
 	}
-	_, err = c.prune(context.Background(), dirLists, time.Now().Add(-keepLists), -1)
+	lists, err := c.entries(context.Background(), dirLists)
+	if err != nil {
+		return err
+	}
+	old := time.Now().Add(-keepLists)
+	_, err = c.Remove(slices.DeleteFunc(lists, func(e Entry) bool { return e.Used.After(old) }))
 	return err
 }
 
@@ -64,62 +73,116 @@ func removeUnlocked(name string) error {
 	return nil
 }
 
-// Prune removes packages and sources from the cache that nobody used since a time, and then the longest unused ones until no more than maxBytes are left (below 0: no such
-// limit). It returns how many bytes it freed. What another process is about to use may go too; it will fetch it again.
-func (c *Client) Prune(ctx context.Context, unusedSince time.Time, maxBytes int64) (int64, error) {
-	var freed int64
-	for _, kind := range []string{dirSources, dirDebs} {
-		n, err := c.prune(ctx, kind, unusedSince, maxBytes)
-		freed += n
-		if err != nil {
-			return freed, err
-		}
-	}
-	return freed, nil
+// Entry is a file of the cache that can be had again.
+type Entry struct {
+	Kind string // "lists", "debs", "copies" or "sources"
+	Path string
+	Size int64
+	Used time.Time
 }
 
-func (c *Client) prune(ctx context.Context, kind string, unusedSince time.Time, maxBytes int64) (freed int64, err error) {
-	type file struct {
-		path string
-		size int64
-		used time.Time
+// Kinds are the parts of the cache that Entries lists.
+func Kinds() []string { return []string{dirLists, dirDebs, dirCopies, dirSources} }
+
+// Entries lists the files of the cache, without what is being downloaded.
+func (c *Client) Entries(ctx context.Context) ([]Entry, error) {
+	var all []Entry
+	for _, kind := range Kinds() {
+		entries, err := c.entries(ctx, kind)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, entries...)
 	}
-	var files []file
-	var total int64
-	err = filepath.WalkDir(filepath.Join(c.opt.CacheDir, kind), func(path string, d fs.DirEntry, err error) error {
+	return all, nil
+}
+
+func (c *Client) entries(ctx context.Context, kind string) ([]Entry, error) {
+	var out []Entry
+	err := filepath.WalkDir(filepath.Join(c.opt.CacheDir, kind), func(path string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, ".json") {
 			return err
 		}
-		fi, err := d.Info()
-		if errors.Is(err, fs.ErrNotExist) {
+		var st unix.Stat_t
+		err = unix.Lstat(path, &st)
+		if errors.Is(err, unix.ENOENT) {
 			return nil
 		}
-		if err == nil && !strings.HasSuffix(path, ".json") {
-			files = append(files, file{path, fi.Size(), fi.ModTime()})
-			total += fi.Size()
+		if err != nil {
+			return &fs.PathError{Op: "lstat", Path: path, Err: err}
 		}
-		return err
+		used := time.Unix(st.Mtim.Unix())
+		if read := time.Unix(st.Atim.Unix()); read.After(used) {
+			used = read
+		}
+		out = append(out, Entry{kind, path, st.Size, used})
+		return nil
 	})
-	if err != nil {
-		return 0, err
-	}
-	slices.SortFunc(files, func(a, b file) int { return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.path, b.path)) })
-	for _, f := range files {
-		if !f.used.Before(unusedSince) && (maxBytes < 0 || total-freed <= maxBytes) {
-			break
-		}
-		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	return out, err
+}
+
+// Remove deletes files of the cache and returns how many bytes that freed. What another process is about to use may go too; it will fetch it again.
+func (c *Client) Remove(entries []Entry) (freed int64, err error) {
+	for _, e := range entries {
+		if err := os.Remove(e.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return freed, err
 		}
-		freed += f.size
+		freed += e.Size
 	}
 	return freed, nil
+}
+
+// Verify reads the whole cache and deletes what is not what its name says. It returns how many files were good, and those that were not.
+func (c *Client) Verify(ctx context.Context) (good int, bad []Entry, err error) {
+	entries, err := c.Entries(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.NumCPU())
+	for _, e := range entries {
+		digest := filepath.Base(e.Path)
+		if e.Kind == dirCopies {
+			digest = copyDigest(e.Path)
+		}
+		digest, _, _ = strings.Cut(digest, ".")
+		if len(digest) != 2*sha256.Size || strings.HasSuffix(e.Path, ".plain") || strings.HasSuffix(e.Path, parsedExt) { // named after an older kind of digest; a note; named after a key
+			continue
+		}
+		group.Go(func() error {
+			f, err := os.Open(e.Path)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			sum := sha256.New()
+			if _, err := io.Copy(sum, &untilDone{ctx, f}); err != nil {
+				return err
+			}
+			ok := hexSum(sum) == digest
+			mu.Lock()
+			defer mu.Unlock()
+			if ok {
+				good++
+				return nil
+			}
+			bad = append(bad, e)
+			_, err = c.Remove([]Entry{e})
+			return err
+		})
+	}
+	err = group.Wait()
+	return good, bad, err
 }
 
 const scratchPrefix = "scratch-"

@@ -9,7 +9,7 @@ import (
 )
 
 // Adopt adds to a tree that was made elsewhere what a base needs for builds and lacks there: the builder, and the file that keeps packages from starting daemons. Of o only
-// Holder, Tree, DebDir and Log are used.
+// Holder, Tree, CacheDir and Log are used.
 func Adopt(ctx context.Context, o Options) error {
 	o.Epoch = time.Now() // the day since when the builder has no password
 	j := &job{o: o}

@@ -19,8 +19,8 @@ type Options struct {
 	// Tree is an empty directory made by Holder.MakeRoot.
 	Tree   string
 	Client *archive.Client
-	// DebDir is the directory that the archive client keeps packages in.
-	DebDir string
+	// CacheDir is the archive client's cache directory.
+	CacheDir string
 	// Releases are the suites that packages are taken from, the suite itself first.
 	Releases []*archive.Release
 
@@ -49,6 +49,8 @@ type Options struct {
 type Progress struct {
 	Phase    func(name string)
 	Unpacked func(name string, bytes int64)
+	// Fetched is called when all packages are in the cache, with those that were used.
+	Fetched func([]*archive.Package)
 }
 
 // Timing is how long one phase took.
@@ -67,8 +69,8 @@ type Result struct {
 
 func (o *Options) validate() error {
 	switch {
-	case o.Holder == nil || o.Tree == "" || o.DebDir == "":
-		return fmt.Errorf("bootstrap: Holder, Tree and DebDir must be given")
+	case o.Holder == nil || o.Tree == "" || o.CacheDir == "":
+		return fmt.Errorf("bootstrap: Holder, Tree and CacheDir must be given")
 	case o.Arch == "":
 		return fmt.Errorf("bootstrap: no architecture is given")
 	}

@@ -103,7 +103,7 @@ func (w *world) bootstrap(t *testing.T, suite archive.Suite, release *archive.Re
 	})
 	var log bytes.Buffer
 	o := Options{
-		Holder: w.holder, Tree: tree, Client: w.client, DebDir: filepath.Join(w.cache, "debs"), Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64", Log: &log,
+		Holder: w.holder, Tree: tree, Client: w.client, CacheDir: w.cache, Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64", Log: &log,
 	}
 	if change != nil {
 		change(&o)

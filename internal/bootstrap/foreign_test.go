@@ -29,7 +29,7 @@ func TestForeign(t *testing.T) {
 					t.Errorf("%s is not installed", want)
 				}
 			}
-			jail, err := (&job{o: Options{Holder: w.holder, Tree: tree, DebDir: filepath.Join(w.cache, "debs")}}).openJail(t.Context())
+			jail, err := (&job{o: Options{Holder: w.holder, Tree: tree, CacheDir: w.cache}}).openJail(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +91,7 @@ func TestForeignFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Run(t.Context(), Options{
-		Holder: w.holder, Tree: tree, Client: w.client, DebDir: filepath.Join(w.cache, "debs"), Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64",
+		Holder: w.holder, Tree: tree, Client: w.client, CacheDir: w.cache, Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64",
 		Bootstrapper: Debootstrap, Include: []string{"no-such-package"},
 	})
 	if err == nil || !strings.Contains(err.Error(), "E: Couldn't find these debs: no-such-package") {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -65,9 +67,16 @@ func (j *job) openJail(ctx context.Context) (*sandbox.Jail, error) {
 		Mounts: []sandbox.Mount{
 			{Type: "tmpfs", Target: jailOwn, NoSuid: true, NoDev: true, Data: "mode=755", Mkdir: true},
 			{Type: "bind", Source: j.o.Tree, Target: jailTree, Mkdir: true},
-			{Type: "bind", Source: j.o.DebDir, Target: jailDebs, ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true, Mkdir: true},
+			j.shown("debs"), j.shown("copies"),
 		},
 	})
+}
+
+// shown is the mount of a part of the cache.
+func (j *job) shown(part string) sandbox.Mount {
+	return sandbox.Mount{
+		Type: "bind", Source: filepath.Join(j.o.CacheDir, part), Target: path.Join(jailDebs, part), Mkdir: true, ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true,
+	}
 }
 
 // first is the package that must be unpacked before all others: the one that brings the links of merged /usr, where a package does.

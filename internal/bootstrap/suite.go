@@ -44,7 +44,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	res := &Result{}
 	if !o.UseDpkg {
 		j.begin("download and unpack")
-		err = j.inJail(ctx, packages, j.native)
+		err = j.inJail(ctx, packages, archive.CopyZstd, j.native)
 		var inexact *errInexact
 		if !errors.As(err, &inexact) {
 			return j.finish(ctx, res, err)
@@ -57,7 +57,11 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		clear(j.info)
 	}
 	j.begin("download and unpack with dpkg")
-	return j.finish(ctx, res, j.inJail(ctx, packages, j.byDpkg))
+	form, err := dpkgForm(packages)
+	if err != nil {
+		return nil, err
+	}
+	return j.finish(ctx, res, j.inJail(ctx, packages, form, j.byDpkg))
 }
 
 func (j *job) begin(phase string) {
@@ -132,8 +136,18 @@ func (j *job) eachPackage(ctx context.Context, fn func(*archive.Package) error) 
 	return nil
 }
 
-// inJail opens the jail, starts fetching, and has work unpack and configure what arrives.
-func (j *job) inJail(ctx context.Context, packages []*archive.Package, work func(context.Context, *sandbox.Jail, <-chan ready) error) error {
+// dpkgForm is the form of copies that the suite's own dpkg can read.
+func dpkgForm(packages []*archive.Package) (archive.CopyForm, error) {
+	for _, p := range packages {
+		if p.Package == "dpkg" {
+			return archive.CopyFormFor(p.Version)
+		}
+	}
+	return archive.CopyOld, nil
+}
+
+// inJail opens the jail, starts fetching, and has work unpack and configure what arrives: the packages, or their copies of the form.
+func (j *job) inJail(ctx context.Context, packages []*archive.Package, form archive.CopyForm, work func(context.Context, *sandbox.Jail, <-chan ready) error) error {
 	jail, err := j.openJail(ctx)
 	if err != nil {
 		return err
@@ -143,8 +157,8 @@ func (j *job) inJail(ctx context.Context, packages []*archive.Package, work func
 	fetched := make(chan error, 1)
 	go func() {
 		defer close(debs)
-		fetched <- j.o.Client.EachDeb(fetching, packages, func(p *archive.Package, file string) error {
-			rel, err := filepath.Rel(j.o.DebDir, file)
+		err := j.o.Client.EachCopy(fetching, packages, form, func(p *archive.Package, file string) error {
+			rel, err := filepath.Rel(j.o.CacheDir, file)
 			if err != nil {
 				return err
 			}
@@ -155,6 +169,10 @@ func (j *job) inJail(ctx context.Context, packages []*archive.Package, work func
 				return context.Cause(fetching)
 			}
 		})
+		if err == nil && j.o.Progress.Fetched != nil {
+			j.o.Progress.Fetched(packages)
+		}
+		fetched <- err
 	}()
 	err = work(ctx, jail, debs)
 	cancel()

@@ -42,7 +42,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{t: t, job: &job{info: map[string]control{}}}
-	b.job.o = Options{Holder: h, Tree: filepath.Join(dir, "tree"), DebDir: filepath.Join(dir, "debs"), Arch: "amd64", Log: &b.log, Epoch: time.Unix(1700000000, 0)}
+	b.job.o = Options{Holder: h, Tree: filepath.Join(dir, "tree"), CacheDir: dir, Arch: "amd64", Log: &b.log, Epoch: time.Unix(1700000000, 0)}
 	t.Cleanup(func() {
 		if b.jail != nil {
 			if _, err := b.jail.Close(); err != nil {
@@ -53,7 +53,7 @@ func newBench(t *testing.T) *bench {
 			t.Error(err)
 		}
 	})
-	if err := errors.Join(os.Mkdir(b.job.o.DebDir, 0o755), h.MakeRoot(t.Context(), b.job.o.Tree)); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "debs"), 0o755), os.Mkdir(filepath.Join(dir, "copies"), 0o755), h.MakeRoot(t.Context(), b.job.o.Tree)); err != nil {
 		t.Fatal(err)
 	}
 	if b.jail, err = b.job.openJail(t.Context()); err != nil {
@@ -76,7 +76,7 @@ func (b *bench) add(name string, p deb.Package, lines ...string) {
 
 func (b *bench) addRaw(name string, body []byte) {
 	b.t.Helper()
-	if err := os.WriteFile(filepath.Join(b.job.o.DebDir, name+".deb"), body, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(b.job.o.CacheDir, "debs", name+".deb"), body, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 	b.job.order = append(b.job.order, name)
@@ -86,7 +86,7 @@ func (b *bench) addRaw(name string, body []byte) {
 func (b *bench) unpack() error {
 	debs := make(chan ready, len(b.job.order))
 	for _, name := range b.job.order {
-		debs <- ready{name, name + ".deb"}
+		debs <- ready{name, "debs/" + name + ".deb"}
 	}
 	close(debs)
 	return b.job.unpack(b.t.Context(), b.jail, unpack.Plan{Tree: jailTree, Debs: jailDebs, Database: true, Workers: 3, Epoch: b.job.o.Epoch}, debs)
@@ -238,7 +238,7 @@ func TestHostileArchive(t *testing.T) {
 			if err != nil || len(names) != 1 {
 				t.Errorf("the host's directory: %v, %v", names, err)
 			}
-			debs, err := os.ReadDir(b.job.o.DebDir)
+			debs, err := os.ReadDir(filepath.Join(b.job.o.CacheDir, "debs"))
 			if err != nil || len(debs) != 1 {
 				t.Errorf("the packages' directory: %v, %v", debs, err)
 			}

@@ -337,7 +337,11 @@ func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Gener
 	if err != nil {
 		return err
 	}
-	if err := e.install(ctx, resolver, &said, sources, "dist-upgrade"); err != nil {
+	form, err := copyForm(g.Manifest.Packages)
+	if err != nil {
+		return err
+	}
+	if err := e.install(ctx, resolver, &said, sources, form, "dist-upgrade"); err != nil {
 		return said.explain(err)
 	}
 	packages, err := installed(jail)
@@ -391,10 +395,17 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 	var said tail
 	watch := &watcher{e: e}
 	defer watch.end(nil)
+	copies := make(chan func(), 1)
+	copies <- func() {}
+	defer func() { (<-copies)() }()
+	fetched := func(packages []*archive.Package) {
+		(<-copies)()
+		copies <- e.startCopies(e.Client.Uncopied(packages, archive.CopyZstd), archive.CopyZstd)
+	}
 	done, err := bootstrap.Run(ctx, bootstrap.Options{
-		Holder: h, Tree: tree, Client: e.Client, DebDir: filepath.Join(e.CacheDir, "debs"), Releases: releases,
+		Holder: h, Tree: tree, Client: e.Client, CacheDir: e.CacheDir, Releases: releases,
 		Suite: o.Suite, Arch: o.Arch, Variant: o.Variant, Include: o.Include, Exclude: o.Exclude, Bootstrapper: o.Bootstrapper,
-		Log: io.MultiWriter(log, &said), Progress: bootstrap.Progress{Phase: watch.begin, Unpacked: watch.unpacked},
+		Log: io.MultiWriter(log, &said), Progress: bootstrap.Progress{Phase: watch.begin, Unpacked: watch.unpacked, Fetched: fetched},
 	})
 	watch.end(err)
 	if err != nil {

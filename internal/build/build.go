@@ -96,6 +96,7 @@ type builder struct {
 	saving     chan error      // of a layer that is being kept for later builds
 	making     *layer.Making   // the right to make that layer
 	kept       int64           // bytes of the layer that this build has kept
+	stopCopies func()          // ends the making of copies beside the build; nil when there is none
 	log        *buildlog.File
 	header     buildlog.Header
 	summary    buildlog.Summary
@@ -420,6 +421,7 @@ func (b *builder) describeSource() {
 
 // release ends everything that a build holds. What can fail in it was only to be thrown away.
 func (b *builder) release() {
+	b.makingCopies(nil)
 	b.endAttempt()
 	if b.base != nil {
 		if err := b.base.Close(); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/dsc"
@@ -37,19 +38,30 @@ func (e *Env) aptSources(ctx context.Context, releases []*archive.Release, archs
 }
 
 // install has apt do a command: what it wants is fetched and verified here, outside the jail.
-func (e *Env) install(ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source, args ...string) error {
+func (e *Env) install(ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source, form archive.CopyForm, args ...string) error {
 	wanted, err := resolver.Wanted(ctx, log, args...)
 	if err != nil {
 		return err
 	}
-	return e.installWanted(ctx, resolver, log, sources, wanted, args...)
+	_, err = e.installWanted(ctx, resolver, log, sources, form, wanted, args...)
+	return err
 }
 
-// installWanted is install for what apt has said already.
-func (e *Env) installWanted(ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source, wanted []apt.Wanted, args ...string) error {
+// copyForm is what the dpkg among these packages can read.
+func copyForm(packages []base.Package) (archive.CopyForm, error) {
+	for _, p := range packages {
+		if p.Name == "dpkg" {
+			return archive.CopyFormFor(p.Version)
+		}
+	}
+	return archive.CopyOld, nil
+}
+
+// installWanted is install for what apt has said already. It returns the digests of the packages that were installed without a copy.
+func (e *Env) installWanted(ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source, form archive.CopyForm, wanted []apt.Wanted, args ...string) (uncopied []string, err error) {
 	packages, err := e.indexed(ctx, sources, wanted)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list := make([]*archive.Package, 0, len(wanted))
 	for _, w := range wanted {
@@ -57,18 +69,19 @@ func (e *Env) installWanted(ctx context.Context, resolver *apt.Apt, log io.Write
 	}
 	files, err := e.Client.Debs(ctx, list)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, w := range wanted {
-		if err := resolver.Provide(w, files[packages[w.URL]]); err != nil {
-			return err
+		p := packages[w.URL]
+		if err := resolver.Provide(w, files[p], e.Client.Copy(p, form)); err != nil {
+			return nil, err
 		}
 	}
 	status, err := resolver.Run(ctx, log, args...)
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("apt-get %s: %s", strings.Join(args, " "), status)
 	}
-	return err
+	return e.Client.Uncopied(list, form), err
 }
 
 // indexed finds what apt wants in the verified indices: from them come the hashes that are believed, not from what a jail prints.
@@ -230,7 +243,7 @@ func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request st
 		return err
 	}
 	out := b.log.Stream()
-	wanted, err := resolver.Wanted(ctx, out, "install", file)
+	wanted, err := b.env.wantedOver(ctx, b.base, b.lowers, resolver, out, sources, "install", file)
 	if err != nil {
 		out.Flush()
 		return b.depsFailed(err)
@@ -249,11 +262,16 @@ func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request st
 			return errors.Join(b.useLayer(found), b.env.Layers.Remember(request, key))
 		}
 	}
-	err = b.env.installWanted(ctx, resolver, out, sources, wanted, "install", file)
+	form, err := copyForm(b.base.Manifest.Packages)
+	if err != nil {
+		return err
+	}
+	uncopied, err := b.env.installWanted(ctx, resolver, out, sources, form, wanted, "install", file)
 	out.Flush()
 	if err != nil {
 		return b.depsFailed(err)
 	}
+	b.makingCopies(b.env.startCopies(uncopied, form))
 	if err := b.dropDummy(ctx, jail); err != nil {
 		return err
 	}

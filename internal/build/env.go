@@ -39,8 +39,8 @@ type Env struct {
 	Log      logrus.FieldLogger
 	Progress *progress.Progress
 	Meter    *Meter
-	// LayerLimit is how many bytes of dependency layers are kept.
-	LayerLimit int64
+	// CacheLimit is how many bytes the cache may take, layers included.
+	CacheLimit int64
 
 	scratch scratch
 	shared  *shared

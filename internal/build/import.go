@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -128,7 +127,7 @@ func (e *Env) examine(ctx context.Context, h *sandbox.Holder, tree string, o Imp
 		return nil, err
 	}
 	if lacks {
-		if err := bootstrap.Adopt(ctx, bootstrap.Options{Holder: h, Tree: tree, DebDir: filepath.Join(e.CacheDir, "debs"), Log: io.Discard}); err != nil {
+		if err := bootstrap.Adopt(ctx, bootstrap.Options{Holder: h, Tree: tree, CacheDir: e.CacheDir, Log: io.Discard}); err != nil {
 			return nil, fmt.Errorf("completing the tree: %w", err)
 		}
 	}

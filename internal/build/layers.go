@@ -93,6 +93,7 @@ func (b *builder) keepLayer(ctx context.Context, jail int, request, key string, 
 		return err
 	}
 	b.kept = m.Size
+	b.env.shared.grown.Store(true)
 	return b.env.Layers.Remember(request, key)
 }
 
@@ -127,24 +128,4 @@ func (b *builder) layerSaved() {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		b.env.Log.Warnf("the build dependencies cannot be kept for the next build: %v", err)
 	}
-	ctx, cancel := afterwards(context.Background())
-	defer cancel()
-	if err := b.env.TrimLayers(ctx, b.env.LayerLimit); err != nil {
-		b.env.Log.Warnf("making room for layers: %v", err)
-	}
-}
-
-// TrimLayers deletes what killed builds left of layers, and the longest unused ones beyond limit bytes.
-func (e *Env) TrimLayers(ctx context.Context, limit int64) error {
-	dirs, release, err := e.Layers.Excess(limit)
-	if err == nil && len(dirs) > 0 {
-		var h *sandbox.Holder
-		if h, err = e.hold(ctx, e.IDs); err == nil {
-			for _, dir := range dirs {
-				err = errors.Join(err, h.RemoveTree(ctx, dir))
-			}
-			err = errors.Join(err, h.Close())
-		}
-	}
-	return errors.Join(err, release())
 }

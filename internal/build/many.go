@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nsbuild/internal/archive"
@@ -17,7 +18,9 @@ import (
 
 // shared is what the builds of one command share.
 type shared struct {
-	memory memory // for their tmpfs
+	grown   atomic.Bool // whether something was added to the cache that Meter does not count
+	copying atomic.Bool // whether a process makes copies: one is enough
+	memory  memory      // for their tmpfs
 
 	mu     sync.Mutex
 	atOnce int                      // builds at a time; 0 means one

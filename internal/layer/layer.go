@@ -146,8 +146,11 @@ func (s *Store) Remember(request, key string) error {
 	return writeAside(filepath.Join(s.dir, requests, request), []byte(key+"\n"))
 }
 
+// newPrefix begins the names of files that are being written.
+const newPrefix = ".new-"
+
 func writeAside(name string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-")
+	f, err := os.CreateTemp(filepath.Dir(name), newPrefix)
 	if err != nil {
 		return err
 	}
@@ -229,7 +232,7 @@ type Draft struct {
 
 // Begin starts a layer.
 func (s *Store) Begin() (*Draft, error) {
-	dir, err := os.MkdirTemp(s.dir, "draft-")
+	dir, err := os.MkdirTemp(s.dir, draftPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("making a layer: %w", err)
 	}
@@ -307,47 +310,4 @@ func (s *Store) List() ([]Info, error) {
 	}
 	slices.SortFunc(out, func(a, b Info) int { return b.Used.Compare(a.Used) })
 	return out, nil
-}
-
-// Excess lists the directories to be deleted so that the layers take no more than limit bytes: drafts whose maker is gone, and the layers that were not used for longest.
-// Those in use are left. release unlocks what was listed, and must be called after the deletion.
-func (s *Store) Excess(limit int64) (dirs []string, release func() error, err error) {
-	var locks []*os.File
-	release = func() error {
-		var errs []error
-		for _, f := range locks {
-			errs = append(errs, f.Close())
-		}
-		return errors.Join(errs...)
-	}
-	take := func(dir string) error {
-		f, err := lock(filepath.Join(dir, "lock"), unix.LOCK_EX)
-		if err != nil || f == nil {
-			return err
-		}
-		locks, dirs = append(locks, f), append(dirs, dir)
-		return nil
-	}
-	drafts, err := filepath.Glob(filepath.Join(s.dir, "draft-*"))
-	if err != nil {
-		return nil, release, err
-	}
-	for _, dir := range drafts {
-		if err := take(dir); err != nil {
-			return dirs, release, err
-		}
-	}
-	layers, err := s.List()
-	if err != nil {
-		return dirs, release, err
-	}
-	var total int64
-	for _, l := range layers {
-		if total += l.Size; total > limit {
-			if err := take(filepath.Join(s.dir, l.Key)); err != nil {
-				return dirs, release, err
-			}
-		}
-	}
-	return dirs, release, nil
 }

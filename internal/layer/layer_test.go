@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -130,7 +131,7 @@ func TestMake(t *testing.T) {
 	}
 }
 
-func TestExcess(t *testing.T) {
+func TestTake(t *testing.T) {
 	s, err := Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -158,18 +159,33 @@ func TestExcess(t *testing.T) {
 	if err != nil || l == nil {
 		t.Fatal(l, err)
 	}
-	dirs, release, err := s.Excess(5)
+	// A maker that was killed before it had a lock, and a note half written.
+	early, half := filepath.Join(s.dir, draftPrefix+"early"), filepath.Join(s.dir, requests, newPrefix+"1")
+	long := time.Now().Add(-time.Hour)
+	if err := errors.Join(os.Mkdir(early, 0o755), os.WriteFile(half, nil, 0o644), os.Chtimes(early, long, long), os.Chtimes(half, long, long)); err != nil {
+		t.Fatal(err)
+	}
+	gone, kept := Key("request of what goes"), Key("request of what stays")
+	if err := errors.Join(s.Remember(gone, keys[0]), s.Remember(kept, keys[1])); err != nil {
+		t.Fatal(err)
+	}
+	dirs, release, err := s.Take(keys, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]bool{dead.Dir(): true, filepath.Join(s.dir, keys[0]): true, filepath.Join(s.dir, keys[2]): true}
-	if len(dirs) != len(want) {
+	if len(dirs) != 4 || !slices.Contains(dirs, dead.Dir()) || !slices.Contains(dirs, early) {
 		t.Errorf("%q", dirs)
 	}
 	for _, d := range dirs {
-		if !want[d] {
+		if filepath.Base(d) == keys[1] || d == draft.Dir() {
 			t.Errorf("%s is to be deleted", d)
 		}
+	}
+	if err := s.Tidy(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(s.dir, requests)); err != nil || len(left) != 1 || left[0].Name() != kept {
+		t.Errorf("%v %v", left, err)
 	}
 	// What is about to be deleted is nobody's to use.
 	if l, err := s.Use(keys[0]); l != nil || err != nil {
@@ -181,7 +197,7 @@ func TestExcess(t *testing.T) {
 	if err := draft.Close(); err != nil {
 		t.Error(err)
 	}
-	if all, err := s.List(); err != nil || len(all) != 3 || all[0].Key != keys[1] {
+	if all, err := s.List(); err != nil || len(all) != 1 || all[0].Key != keys[1] {
 		t.Errorf("%+v %v", all, err)
 	}
 }

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"unsafe"
 
@@ -64,6 +65,11 @@ func Main(applets map[string]Applet) {
 		}
 		os.Exit(run(os.Args[2:]))
 	}
+}
+
+// HostApplet is a command that runs an applet of this program outside of every jail, as its caller.
+func HostApplet(name string, args ...string) *exec.Cmd {
+	return &exec.Cmd{Path: "/proc/self/exe", Args: append([]string{appletName, name}, args...)}
 }
 
 // nameProcess makes ps(1) and top(1) show a name instead of that of the descriptor we were started by. The name is decoration: that it could not be set harms nobody.

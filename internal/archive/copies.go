@@ -1,0 +1,247 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"pault.ag/go/debian/version"
+
+	"nsbuild/internal/deb"
+)
+
+// CopyForm is how a recompressed copy of a package is packed: as quickly to unpack as a suite's dpkg can read.
+type CopyForm string
+
+const (
+	// CopyZstd needs a dpkg of 1.21.18 or later (or none: the native bootstrapper reads it).
+	CopyZstd CopyForm = "zst"
+	// CopyPlain is uncompressed.
+	CopyPlain CopyForm = "tar"
+	// CopyOld is uncompressed but for the control member, which dpkg before 1.17.6 expects compressed.
+	CopyOld CopyForm = "old"
+)
+
+func (f CopyForm) form() (deb.Form, bool) {
+	form, ok := map[CopyForm]deb.Form{CopyZstd: {Data: ".zst"}, CopyPlain: {}, CopyOld: {Control: ".gz"}}[f]
+	return form, ok
+}
+
+// CopyFormFor is the form for a version of dpkg.
+func CopyFormFor(dpkg string) (CopyForm, error) {
+	v, err := version.Parse(dpkg)
+	if err != nil {
+		return "", fmt.Errorf("dpkg's version %q: %w", dpkg, err)
+	}
+	for _, from := range []struct {
+		version string
+		form    CopyForm
+	}{{"1.21.18", CopyZstd}, {"1.17.6", CopyPlain}} {
+		least, err := version.Parse(from.version)
+		if err != nil {
+			return "", err
+		}
+		if version.Compare(v, least) >= 0 {
+			return from.form, nil
+		}
+	}
+	return CopyOld, nil
+}
+
+// A copy's name is all that is recorded about it: ORIGINAL.FORM.COPY.deb, with the digests of the original and of the copy itself. So one rename publishes it, and nothing can
+// get apart.
+
+// copies lists the copies of an original in one form: none or one, save for what two makers of different versions left.
+func (c *Client) copies(digest string, form CopyForm) ([]string, error) {
+	if digest == "" {
+		return nil, nil
+	}
+	dir := filepath.Join(c.opt.CacheDir, dirCopies, digest[:2])
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	var out []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), digest+"."+string(form)+".") {
+			out = append(out, filepath.Join(dir, e.Name()))
+		}
+	}
+	return out, nil
+}
+
+// Copy returns a copy of a package that is intact, or "" when there is none. A damaged one is deleted, so that it is made again.
+func (c *Client) Copy(p *Package, form CopyForm) string {
+	found, err := c.copies(p.Hashes.SHA256, form)
+	if err != nil {
+		c.log.Debug(err)
+		return ""
+	}
+	for _, path := range found {
+		digest := copyDigest(path)
+		ok := len(digest) == 2*sha256.Size && isHex(digest)
+		if ok {
+			ok, err = c.intact(path, blob{name: "the copy of " + p.String(), size: -1, hashes: Hashes{SHA256: digest}})
+		}
+		if ok && err == nil {
+			return path
+		}
+		if err != nil {
+			c.log.Debug(err)
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			c.log.Debugf("cache: %v", err)
+		}
+	}
+	return ""
+}
+
+// copyDigest is a copy's own digest, by its name.
+func copyDigest(path string) string {
+	digest := strings.TrimSuffix(path, ".deb")
+	return digest[strings.LastIndexByte(digest, '.')+1:]
+}
+
+// EachCopy is EachDeb, but hands out a package's copy where there is one; the original then need not be there.
+func (c *Client) EachCopy(ctx context.Context, packages []*Package, form CopyForm, fn func(p *Package, path string) error) error {
+	return c.eachDeb(ctx, packages, form, fn)
+}
+
+// Uncopied returns the digests of those packages that are in the cache without a copy, in their order.
+func (c *Client) Uncopied(packages []*Package, form CopyForm) []string {
+	var out []string
+	for _, p := range packages {
+		if p.Hashes.SHA256 != "" && c.lacksCopy(p.Hashes.SHA256, form) {
+			out = append(out, p.Hashes.SHA256)
+		}
+	}
+	return out
+}
+
+func (c *Client) lacksCopy(digest string, form CopyForm) bool {
+	if _, err := os.Lstat(c.place(dirDebs, digest, ".deb")); err != nil {
+		return false
+	}
+	return !c.hasCopy(digest, form)
+}
+
+// hasCopy tells whether there is a copy, damaged or not.
+func (c *Client) hasCopy(digest string, form CopyForm) bool {
+	found, err := c.copies(digest, form)
+	return err == nil && len(found) > 0
+}
+
+// AllUncopied returns the digests of all packages in the cache that have no copy, the last used first.
+func (c *Client) AllUncopied(form CopyForm) ([]string, error) {
+	var files []string
+	err := filepath.WalkDir(filepath.Join(c.opt.CacheDir, dirDebs), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && !d.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	type original struct {
+		digest string
+		used   time.Time
+	}
+	var all []original
+	for _, file := range files {
+		fi, err := os.Lstat(file)
+		if err != nil {
+			continue // deleted meanwhile
+		}
+		digest := strings.TrimSuffix(filepath.Base(file), ".deb")
+		if len(digest) == 2*sha256.Size && isHex(digest) && c.lacksCopy(digest, form) {
+			all = append(all, original{digest, fi.ModTime()})
+		}
+	}
+	slices.SortFunc(all, func(a, b original) int { return b.used.Compare(a.used) })
+	out := make([]string, len(all))
+	for i, o := range all {
+		out[i] = o.digest
+	}
+	return out, nil
+}
+
+// MakeCopy makes the copy of the package of that digest. It binds the copy to what it has read: an original that is not what its name says makes none. A package that gains nothing
+// by it is left alone, with deb.ErrNothingToGain.
+func (c *Client) MakeCopy(ctx context.Context, digest string, form CopyForm) error {
+	members, ok := form.form()
+	if !ok || len(digest) != 2*sha256.Size || !isHex(digest) {
+		return fmt.Errorf("copy of %q in the form %q: no such thing", digest, form)
+	}
+	in, err := os.Open(c.place(dirDebs, digest, ".deb"))
+	if err != nil {
+		return fmt.Errorf("cache: %w", err)
+	}
+	defer in.Close()
+	out, err := c.scratch()
+	if err != nil {
+		return err
+	}
+	name := out.Name()
+	sum := sha256.New()
+	read := io.TeeReader(&untilDone{ctx, in}, sum)
+	err = deb.Recompress(out, read, members, deb.Limits{})
+	if err == nil {
+		_, err = io.Copy(io.Discard, read) // what may follow the last member
+	}
+	if got := hexSum(sum); err == nil && got != digest {
+		err = fmt.Errorf("copy of package %s: %w: the original is %s", digest, ErrHash, got)
+	}
+	var own string
+	if err == nil {
+		own, err = digestOf(out)
+	}
+	if err == nil {
+		path := c.place(dirCopies, digest, "."+string(form)+"."+own+".deb")
+		err = c.publish(out, path)
+	}
+	// What was written is verified before its use; an error of closing would show there.
+	err = diskError(c.opt.CacheDir, errors.Join(err, out.Close()))
+	if err != nil {
+		_ = os.Remove(name) // it may have been renamed
+	}
+	return err
+}
+
+func hexSum(h hash.Hash) string { return fmt.Sprintf("%x", h.Sum(nil)) }
+
+func digestOf(f *os.File) (string, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hexSum(h), nil
+}
+
+// untilDone is a file that ends with an error when its context does.
+type untilDone struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u *untilDone) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.r.Read(p)
+}

@@ -1,0 +1,210 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/deb"
+	"nsbuild/internal/fakedebian"
+)
+
+func TestCopyFormFor(t *testing.T) {
+	for dpkg, want := range map[string]CopyForm{"1.21.22": CopyZstd, "1.21.18": CopyZstd, "1.20.13": CopyPlain, "1.21.18~x": CopyPlain, "1.17.5": CopyOld, "1.15.11": CopyOld} {
+		if got, err := CopyFormFor(dpkg); got != want || err != nil {
+			t.Errorf("%s: %q, %v", dpkg, got, err)
+		}
+	}
+	if _, err := CopyFormFor("one"); err == nil {
+		t.Error("a version that is none was accepted")
+	}
+}
+
+// flip changes one bit in the middle of a file.
+func flip(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 4
+	write(t, path, data)
+}
+
+// TestCopies: a copy is handed out while it is what it was made as, also without its original; a damaged one is made again from the original, a damaged original fetched again.
+func TestCopies(t *testing.T) {
+	m := newMirror(t, func(s *fakedebian.Suite) {
+		s.Add(fakedebian.Package{Name: "quick", DataCompression: fakedebian.Zstd})
+	})
+	c := m.client()
+	_, debs, err := m.all(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packages []*Package
+	for p := range debs {
+		packages = append(packages, p)
+	}
+	original := map[string]string{}
+	for p, path := range debs {
+		original[p.Package] = content(t, path)
+	}
+	missing := c.Uncopied(packages, CopyZstd)
+	all, err := c.AllUncopied(CopyZstd)
+	if err != nil || len(missing) != len(packages) || len(all) != len(packages) {
+		t.Fatalf("%q %q %v", missing, all, err)
+	}
+	for _, p := range packages {
+		err := c.MakeCopy(t.Context(), p.Hashes.SHA256, CopyZstd)
+		if quick := p.Package == "quick"; quick != errors.Is(err, deb.ErrNothingToGain) || !quick && err != nil {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+	// used are the files that a client which knows nothing yet hands out.
+	used := func() map[string]string {
+		t.Helper()
+		out := map[string]string{}
+		err := m.client().EachCopy(t.Context(), packages, CopyZstd, func(p *Package, path string) error {
+			out[p.Package] = path
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	first := used()
+	for name, path := range first {
+		if strings.Contains(path, "/"+dirCopies+"/") == (name == "quick") {
+			t.Errorf("%s: %s", name, path)
+		}
+		if got := content(t, path); got != original[name] {
+			t.Errorf("%s: its copy holds\n%s\ninstead of\n%s", name, got, original[name])
+		}
+	}
+
+	// A flipped bit in a copy: the original is used, and the copy can be made again.
+	flip(t, first["alpha"])
+	if path := used()["alpha"]; !strings.Contains(path, "/"+dirDebs+"/") {
+		t.Errorf("a damaged copy was used, or something else: %s", path)
+	}
+	if _, err := os.Stat(first["alpha"]); err == nil {
+		t.Error("the damaged copy is still there")
+	}
+	var alpha, beta *Package
+	for _, p := range packages {
+		switch p.Package {
+		case "alpha":
+			alpha = p
+		case "beta":
+			beta = p
+		}
+	}
+	if err := c.MakeCopy(t.Context(), alpha.Hashes.SHA256, CopyZstd); err != nil || used()["alpha"] != first["alpha"] {
+		t.Errorf("%v", err)
+	}
+
+	// A flipped bit in an original makes no copy, and has it fetched again.
+	if err := os.Remove(first["beta"]); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, debs[beta])
+	if err := c.MakeCopy(t.Context(), beta.Hashes.SHA256, CopyZstd); err == nil {
+		t.Error("a copy of a damaged package was made")
+	}
+	if left, err := c.copies(beta.Hashes.SHA256, CopyZstd); err != nil || len(left) > 0 {
+		t.Errorf("%q %v", left, err)
+	}
+	if path := used()["beta"]; content(t, path) != original["beta"] {
+		t.Error("the damaged original was not fetched again")
+	}
+
+	// An original that was evicted is not fetched while there is its copy.
+	if err := os.Remove(debs[alpha]); err != nil {
+		t.Fatal(err)
+	}
+	m.srv.Fault(`\.deb$`, fakedebian.Fault{Status: 500})
+	if path := used()["alpha"]; path != first["alpha"] {
+		t.Error(path)
+	}
+
+	// No half copies.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.MakeCopy(ctx, beta.Hashes.SHA256, CopyZstd); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	left, err := filepath.Glob(filepath.Join(m.opt.CacheDir, dirPartial, "*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("%q %v", left, err)
+	}
+	if err := c.MakeCopy(t.Context(), "../x", CopyZstd); err == nil {
+		t.Error("a path was accepted as a digest")
+	}
+}
+
+// content lists what a package's data hold.
+func content(t *testing.T, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := deb.NewReader(f, deb.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	tr, err := r.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for {
+		h, err := tr.Next()
+		if err != nil {
+			break
+		}
+		out = append(out, h.Name+" "+h.ModTime.String())
+	}
+	for _, c := range r.Control() {
+		out = append(out, string(c.Body))
+	}
+	return strings.Join(out, "\n")
+}
+
+// TestVerify: what is damaged is found and deleted.
+func TestVerify(t *testing.T) {
+	m := newMirror(t, nil)
+	c := m.client()
+	_, debs, err := m.all(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, bad, err := c.Verify(t.Context())
+	if err != nil || len(bad) > 0 || before < 5 {
+		t.Fatal(before, bad, err)
+	}
+	for p, path := range debs {
+		if p.Package == "alpha" {
+			flip(t, path)
+		}
+	}
+	good, bad, err := c.Verify(t.Context())
+	if err != nil || good != before-1 || len(bad) != 1 || bad[0].Kind != dirDebs {
+		t.Error(good, bad, err)
+	}
+	kinds := map[string]bool{}
+	entries, err := c.Entries(t.Context())
+	for _, e := range entries {
+		kinds[e.Kind] = true
+	}
+	if err != nil || len(kinds) != 2 || slices.Contains(Kinds(), dirPartial) {
+		t.Error(kinds, err)
+	}
+}

@@ -1,0 +1,69 @@
+package archive
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// An apt's own cache of its parsed lists lies beside them, as KEY.DIGEST.parsed: the key is its user's, the digest is that of the file.
+const parsedExt = ".parsed"
+
+// Parsed is the path of what was kept under a key; "" when there is nothing. What is damaged is deleted.
+func (c *Client) Parsed(key string) (string, error) {
+	name, err := c.parsed(key)
+	if name == "" || err != nil {
+		return "", err
+	}
+	digest := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(name), parsedExt), key+".")
+	if len(digest) == 2*sha256.Size && isHex(digest) {
+		ok, err := c.intact(name, blob{name: "apt's cache", size: -1, hashes: Hashes{SHA256: digest}})
+		if ok || err != nil {
+			return name, err
+		}
+	}
+	return "", os.Remove(name)
+}
+
+func (c *Client) parsed(key string) (string, error) {
+	dir := filepath.Join(c.opt.CacheDir, dirLists, key[:2])
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("cache: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), key+".") && strings.HasSuffix(e.Name(), parsedExt) {
+			return filepath.Join(dir, e.Name()), nil
+		}
+	}
+	return "", nil
+}
+
+// maxParsed bounds what a jail may have us keep, in bytes; sid's is 60 MB.
+const maxParsed = 1 << 30
+
+// KeepParsed keeps what an apt has left under a key.
+func (c *Client) KeepParsed(key string, from io.Reader) error {
+	out, err := c.scratch()
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	name := out.Name()
+	sum := sha256.New()
+	n, err := io.Copy(io.MultiWriter(out, sum), io.LimitReader(from, maxParsed+1))
+	if err == nil && n > maxParsed {
+		err = fmt.Errorf("apt's cache: %w: more than %d bytes", ErrSize, maxParsed)
+	}
+	if err == nil {
+		err = c.publish(out, c.place(dirLists, key, "."+hexSum(sum)+parsedExt))
+	}
+	if err != nil {
+		_ = os.Remove(name) // it may have been renamed
+	}
+	return diskError(c.opt.CacheDir, err)
+}
