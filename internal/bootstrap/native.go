@@ -135,7 +135,9 @@ func (j *job) unpack(ctx context.Context, jail *sandbox.Jail, plan unpack.Plan, 
 	feedErr := <-fed
 	closeErr := ends.resR.Close()
 	switch {
-	case wrong != nil && ctx.Err() == nil:
+	case ctx.Err() != nil: // also when the applet was quicker to end
+		return context.Cause(ctx)
+	case wrong != nil:
 		return wrong
 	case err != nil:
 		return err
