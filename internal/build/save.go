@@ -50,7 +50,11 @@ func (e *Env) InstallLayer(ctx context.Context, h *sandbox.Holder, g *base.Gener
 	if err != nil {
 		return sandbox.Lower{}, err
 	}
-	if err := e.install(ctx, resolver, &said, sources, append([]string{"install"}, packages...)...); err != nil {
+	form, err := copyForm(g.Manifest.Packages)
+	if err != nil {
+		return sandbox.Lower{}, err
+	}
+	if err := e.install(ctx, resolver, &said, sources, form, append([]string{"install"}, packages...)...); err != nil {
 		return sandbox.Lower{}, said.explain(fmt.Errorf("installing %s: %w", strings.Join(packages, " "), err))
 	}
 	strays, err := jail.Close()
