@@ -70,6 +70,7 @@ not stop the others. The exit status is the worst: that of an interruption, else
 	f.StringVar(&o.jobsAtOnce, "jobs-at-once", "auto", "how many of several sources are built at a time: a number, or auto (processors and memory decide)")
 	f.StringVar(&o.Scratch, "scratch", build.ScratchAuto, "where the build writes: auto, tmpfs or disk")
 	f.StringVar(&o.scratchSize, "scratch-size", "", "how large a tmpfs for what the build writes may grow, as 800M or 4G (default: half of the free memory)")
+	f.StringVar(&o.Strays, "strays", build.StraysKill, "processes that the build leaves running: kill (the log lists them), warn (list them here, too) or fail")
 	f.BoolVar(&o.NoLayers, "no-layers", false, "install the build dependencies anew, and do not keep them for the next build")
 	o.kind.addFlags(f, &o.Options)
 	o.more.addFlags(f, &o.Options)
@@ -87,6 +88,8 @@ func (o *buildOptions) complete(verbose bool) error {
 		return fault.New(fault.Usage, "", "--arch-any and --no-arch-any contradict each other")
 	case o.Scratch != build.ScratchAuto && o.Scratch != build.ScratchTmpfs && o.Scratch != build.ScratchDisk:
 		return fault.New(fault.Usage, "use auto, tmpfs or disk", "--scratch %q", o.Scratch)
+	case o.Strays != build.StraysKill && o.Strays != build.StraysWarn && o.Strays != build.StraysFail:
+		return fault.New(fault.Usage, "kill, warn or fail", "--strays %q is not known", o.Strays)
 	case o.jobs < 0:
 		return fault.New(fault.Usage, "", "--jobs %d: at least one is needed", o.jobs)
 	}

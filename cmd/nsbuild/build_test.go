@@ -254,6 +254,11 @@ func TestStrays(t *testing.T) {
 		"\tunshare -Urpf sleep 3333 >/dev/null 2>&1 </dev/null & sleep 0.2\n" +
 		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pstraying -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
 	dsc := w.writeSource(t, fakedebian.Source{Name: "straying", Version: "1.0", Rules: rules})
+	o := w.run(t, "build", "-d", "bookworm", "--result=r.json", "--strays=fail", dsc)
+	refusal{status: 2, says: []string{"the build left", "processes running"}, hint: "--strays=warn"}.check(t, o)
+	if !strings.Contains(o.stderr, "still running at the end of the build: pid ") || !strings.Contains(o.stderr, ": sleep 2222") {
+		t.Error(o)
+	}
 	w.must(t, "build", "-d", "bookworm", "--result=r.json", dsc)
 	log := read(t, filepath.Join(w.dir, "straying_1.0_amd64.build"))
 	for _, want := range []string{"Processes left behind", "sleep 1111", "sleep 2222", "sleep 3333"} {

@@ -36,6 +36,7 @@ type Options struct {
 	// ScratchSize is how large a tmpfs may grow, in bytes; 0 lets free memory decide.
 	ScratchSize int64
 	NoLayers    bool   // neither use nor keep dependency layers
+	Strays      string // what to do about processes that the build leaves running: StraysKill, StraysWarn or StraysFail
 	Verbose     bool   // show the package's log as it comes
 	Result      string // file for the machine-readable result; "" for none
 
@@ -46,6 +47,13 @@ type Options struct {
 	ShellOnFailure bool      // open a shell in the jail that failed
 	Terminal       *os.File  // the caller's, for shells; nil: there is none
 }
+
+// What to do about processes that a build leaves running. They are ended and named in the log in any case.
+const (
+	StraysKill = "kill" // say nothing more
+	StraysWarn = "warn" // tell the user
+	StraysFail = "fail" // take it as a failure of the package
+)
 
 // Outcome is how a build ended, for whoever tells the user.
 type Outcome struct {

@@ -363,6 +363,10 @@ func (b *builder) compile(ctx context.Context) error {
 	if !status.Success() {
 		return errors.Join(errors.New(buildlog.BuildFailure(status.Code, int(status.Signal))), hideStage(err))
 	}
+	if n := len(b.result.Strays); err == nil && n > 0 && b.o.Strays == StraysFail {
+		b.built = false
+		err = fault.New(fault.Attempted, "--strays=warn lists them and goes on", "the build left %d processes running", n)
+	}
 	return err
 }
 
@@ -402,6 +406,11 @@ func (b *builder) endStrays() error {
 		b.result.Strays = append(b.result.Strays, result.Stray{PID: s.PID, Command: s.Command, Parent: strconv.Itoa(s.PPID)})
 	}
 	b.log.Printf("The build left %d running; they were ended.", len(strays))
+	if b.o.Strays == StraysWarn || b.o.Strays == StraysFail {
+		for _, s := range strays {
+			b.env.Log.Warnf("still running at the end of the build: pid %d (parent %d), for %v: %s", s.PID, s.PPID, s.Age, s.Command)
+		}
+	}
 	b.header.Extra = append(b.header.Extra, buildlog.Field{Name: fieldStrays, Value: strconv.Itoa(len(strays))})
 	return nil
 }
