@@ -63,6 +63,9 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 	if err := e.sweepBases(ctx); err != nil {
 		return 0, err
 	}
+	if err := e.checkOld(o.Suite, o.Arch); err != nil {
+		return 0, err
+	}
 	// The holder comes first: without one a draft could not be deleted again.
 	h, err := e.holdFor(ctx, o.Arch, e.IDs, place{})
 	if err != nil {

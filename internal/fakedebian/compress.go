@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"os/exec"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
@@ -14,19 +15,25 @@ import (
 // Compression is how a file is compressed: the ending of its name, without the dot. The zero value means the default of where it is used.
 type Compression string
 
-// The compressions that archives use. (bzip2 has no writer here.)
+// The compressions that archives use. There is no writer of bzip2 here: that one is the host's program.
 const (
 	None Compression = "none"
 	Gzip Compression = "gz"
 	XZ   Compression = "xz"
 	Zstd Compression = "zst"
 	LZMA Compression = "lzma"
+	Bzip Compression = "bz2"
+	// Fast is Gzip, quickly: for much data.
+	Fast Compression = "fast gz"
 )
 
 // suffix is what the compression adds to a file's name.
 func (c Compression) suffix() string {
-	if c == None {
+	switch c {
+	case None:
 		return ""
+	case Fast:
+		c = Gzip
 	}
 	return "." + string(c)
 }
@@ -39,8 +46,17 @@ func (c Compression) compress(data []byte) ([]byte, error) {
 	switch c {
 	case None:
 		return data, nil
+	case Bzip:
+		cmd := exec.Command("bzip2", "-1")
+		cmd.Stdin, cmd.Stdout = bytes.NewReader(data), &b
+		if err := cmd.Run(); err != nil {
+			return nil, fmt.Errorf("bzip2: %w", err)
+		}
+		return b.Bytes(), nil
 	case Gzip:
 		w, err = gzip.NewWriterLevel(&b, gzip.BestCompression)
+	case Fast:
+		w, err = gzip.NewWriterLevel(&b, gzip.BestSpeed)
 	case XZ:
 		w, err = xz.WriterConfig{DictCap: 1 << 20}.NewWriter(&b)
 	case LZMA:
