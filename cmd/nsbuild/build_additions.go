@@ -33,6 +33,9 @@ func (m *additionOptions) addFlags(f *pflag.FlagSet, o *build.Options) {
 	f.StringArrayVar(&o.AddConflicts, "add-conflicts", nil, "further Build-Conflicts")
 	f.StringArrayVar(&o.AddConflictsArch, "add-conflicts-arch", nil, "further Build-Conflicts-Arch")
 	f.StringArrayVar(&o.AddConflictsIndep, "add-conflicts-indep", nil, "further Build-Conflicts-Indep")
+	f.StringVar(&o.Arch, "arch", "", "architecture to build on and for (default: the machine's own, "+build.Arch()+")")
+	f.StringVar(&o.Host, "host", "", "architecture to build for, by cross compiling")
+	f.StringVar(&o.Resolver, "build-dep-resolver", "", "what finds the build dependencies: apt or aptitude (default: apt; for backports and experimental aptitude)")
 	f.BoolVar(&m.chain, "chain", false, "let each source be built with the packages of those before it; stop at the first failure")
 }
 

@@ -72,7 +72,7 @@ func (b *builder) checkEntry() error {
 	if _, err := b.o.binaryVersion(some); err != nil {
 		return err
 	}
-	_, err = b.o.changelogEntry("source", some, "suite", b.arch, time.Now())
+	_, err = b.o.changelogEntry("source", some, "suite", b.host, time.Now())
 	return err
 }
 
@@ -84,7 +84,7 @@ func (b *builder) writeEntry(ctx context.Context) error {
 	if distribution == "" {
 		distribution = b.suite.Name
 	}
-	entry, err := b.o.changelogEntry(b.in.dsc.Name, b.version, distribution, b.arch, time.Now())
+	entry, err := b.o.changelogEntry(b.in.dsc.Name, b.version, distribution, b.host, time.Now())
 	if err != nil {
 		return err
 	}

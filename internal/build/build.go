@@ -31,6 +31,9 @@ type Options struct {
 	ArchAll  bool   // build architecture-independent packages
 	Source   bool   // build the source package too
 	Profiles []string
+	Arch     string   // of the base; "": the machine's own
+	Host     string   // for which is built; "": the base's
+	Resolver string   // of build dependencies; "": see resolver
 	Options  []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
 	Scratch  string   // ScratchAuto, ScratchTmpfs or ScratchDisk
 	// ScratchSize is how large a tmpfs may grow, in bytes; 0 lets free memory decide.
@@ -81,7 +84,8 @@ type builder struct {
 	o          Options
 	in         *input
 	suite      archive.Suite
-	arch       string
+	arch       string // of the jail
+	host       string // of the packages
 	output     string
 	base       *base.Generation
 	releases   []*archive.Release
@@ -245,13 +249,16 @@ func interrupted(ctx context.Context, err error) error {
 // prepare does what comes before the log: the source's description, the output directory, the base, and fetching.
 func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, err error) {
 	o.Options = slices.Clone(o.Options) // other builds may have the same
-	b := &builder{env: e, o: o, arch: Arch(), outcome: &Outcome{}, result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}
+	b := &builder{env: e, o: o, outcome: &Outcome{}, result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}
 	defer func() {
 		if err != nil {
 			b.release()
 		}
 	}()
 	if err := o.checkSigner(); err != nil {
+		return nil, err
+	}
+	if err := b.chooseArch(); err != nil {
 		return nil, err
 	}
 	if b.in, err = e.openInput(ctx, spec); err != nil {
@@ -348,7 +355,7 @@ func resolved(dir string) (string, error) {
 
 // context is the build for which relations are reduced.
 func (b *builder) context() dsc.Context {
-	return dsc.Context{BuildArch: b.arch, HostArch: b.arch, Profiles: b.o.Profiles, ArchAny: b.o.ArchAny, ArchAll: b.o.ArchAll}
+	return dsc.Context{BuildArch: b.arch, HostArch: b.host, Profiles: b.o.Profiles, ArchAny: b.o.ArchAny, ArchAll: b.o.ArchAll}
 }
 
 // openLog starts the log and the result.
@@ -380,7 +387,7 @@ func (b *builder) openLog() (err error) {
 	m := b.base.Manifest
 	b.header = buildlog.Header{
 		Program: b.env.Program, Host: host, Package: name, Version: b.version.String(), SourceVersion: text, Distribution: b.suite.Name,
-		MachineArch: Arch(), HostArch: b.arch, BuildArch: b.arch, Profiles: b.o.Profiles, BuildType: b.o.buildType(), Start: start,
+		MachineArch: Arch(), HostArch: b.host, BuildArch: b.arch, Profiles: b.o.Profiles, BuildType: b.o.buildType(), Start: start,
 		Extra: []buildlog.Field{
 			{Name: "Isolation", Value: m.IDs.String()},
 			{Name: fieldScratch, Value: b.result.Isolation.Scratch},
@@ -393,7 +400,7 @@ func (b *builder) openLog() (err error) {
 	b.describeHooks()
 	b.result.Isolation.Rung, b.result.Isolation.Host = string(m.IDs.Rung), buildHost
 	b.result.Source = result.Source{Name: name, Version: text, From: b.in.spec}
-	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.arch, BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}
+	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}
 	b.result.Inputs.Base = result.Base{Name: b.base.Name, Generation: b.base.Number}
 	b.result.Log = b.log.Path
 	for _, r := range m.Releases {

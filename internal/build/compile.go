@@ -36,15 +36,15 @@ func (b *builder) checkArch(context.Context) error {
 	archs := b.in.architectures()
 	some := b.o.Source || b.o.ArchAll && slices.Contains(archs, "all")
 	for _, a := range archs {
-		if b.o.ArchAny && a != "all" && dsc.MatchArch(b.arch, a) {
+		if b.o.ArchAny && a != "all" && dsc.MatchArch(b.host, a) {
 			some = true
 		}
 	}
 	if !some {
-		b.log.Printf("Arch check failed: nothing is built for %s by a source for: %s", b.arch, strings.Join(archs, " "))
+		b.log.Printf("Arch check failed: nothing is built for %s by a source for: %s", b.host, strings.Join(archs, " "))
 		return fmt.Errorf("%w: %s builds for %s", errSkipped, b.header.Package, strings.Join(archs, ", "))
 	}
-	b.log.Printf("Arch check ok (%s included in %s)", b.arch, strings.Join(archs, " "))
+	b.log.Printf("Arch check ok (%s included in %s)", b.host, strings.Join(archs, " "))
 	return nil
 }
 
@@ -73,6 +73,9 @@ func (b *builder) buildEnv() []string {
 	for _, v := range b.hookEnv {
 		name, _, _ := strings.Cut(v, "=")
 		env = append(slices.DeleteFunc(env, func(s string) bool { return strings.HasPrefix(s, name+"=") }), v)
+	}
+	if b.cross() {
+		env = append(env, "CONFIG_SITE=/etc/dpkg-cross/cross-config."+b.host)
 	}
 	return env
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +16,6 @@ import (
 	"nsbuild/internal/deb"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
-	"nsbuild/internal/layer"
-	"nsbuild/internal/sandbox"
 )
 
 // dummyName is the package that carries the build dependencies; sbuild's name, which readers of logs know.
@@ -91,33 +88,15 @@ func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wa
 	for _, w := range wanted {
 		missing[plainURL(w.URL)] = w
 	}
-	for _, s := range sources {
-		take := func(p *archive.Package) error {
-			if w, ok := missing[plainURL(p.URL())]; ok && w.Size == p.Size {
-				found[w.URL] = p
-				delete(missing, plainURL(w.URL))
-			}
-			return nil
+	take := func(p *archive.Package) error {
+		if w, ok := missing[plainURL(p.URL())]; ok && w.Size == p.Size {
+			found[w.URL] = p
+			delete(missing, plainURL(w.URL))
 		}
-		for _, p := range s.Packages {
-			if err := take(p); err != nil {
-				return nil, err
-			}
-		}
-		if s.Release == nil {
-			continue
-		}
-		for _, component := range s.Repo.IndexComponents() {
-			if len(missing) == 0 {
-				return found, nil
-			}
-			for _, arch := range s.Archs {
-				err := e.Client.Packages(ctx, s.Release, component, arch, take)
-				if err != nil && !errors.Is(err, archive.ErrNoIndex) { // apt found it elsewhere, or it is named below
-					return nil, err
-				}
-			}
-		}
+		return nil
+	}
+	if err := e.eachPackage(ctx, sources, take, func() bool { return len(missing) == 0 }); err != nil {
+		return nil, err
 	}
 	for u := range missing {
 		return nil, fmt.Errorf("apt wants %s, which the suite's indices do not list", u)
@@ -128,10 +107,35 @@ func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wa
 // plainURL is a URL without the "./" that flat repositories put into it: apt keeps it, the index of packages does not.
 func plainURL(url string) string { return strings.ReplaceAll(url, "/./", "/") }
 
+// eachPackage shows the packages of the verified indices, until enough are seen.
+func (e *Env) eachPackage(ctx context.Context, sources []apt.Source, take func(*archive.Package) error, enough func() bool) error {
+	for _, s := range sources {
+		for _, p := range s.Packages {
+			if err := take(p); err != nil {
+				return err
+			}
+		}
+		if s.Release == nil {
+			continue
+		}
+		for _, component := range s.Repo.IndexComponents() {
+			for _, arch := range s.Archs {
+				if enough() {
+					return nil
+				}
+				err := e.Client.Packages(ctx, s.Release, component, arch, take)
+				if err != nil && !errors.Is(err, archive.ErrNoIndex) { // apt found it elsewhere, or it is named as missing
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // dependencies are the relations that a build needs, with what every build needs.
 func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {
-	// fakeroot: dpkg-buildpackage uses it for sources that do not say that they need no root.
-	core, err := dsc.ParseRelations("build-essential, fakeroot")
+	core, err := dsc.ParseRelations(b.coreDepends())
 	if err != nil {
 		return dsc.Reduced{}, err
 	}
@@ -144,7 +148,9 @@ func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {
 		extra = append(extra, relations)
 	}
 	reduced := b.relations().Reduce(ctx, extra...)
-	reduced.Depends = reduced.Depends.FirstAlternatives()
+	if b.resolver() == ResolverApt {
+		reduced.Depends = reduced.Depends.FirstAlternatives()
+	}
 	return reduced, nil
 }
 
@@ -186,7 +192,7 @@ func (b *builder) installDeps(ctx context.Context) error {
 	if text := reduced.Conflicts.String(); text != "" {
 		log.Printf("Filtered Build-Conflicts: %s", text)
 	}
-	log.Subsection("Install build dependencies (apt-based resolver)")
+	log.Subsection("Install build dependencies (" + b.resolver() + "-based resolver)")
 	request := b.requestKey(reduced)
 	if b.layers() {
 		found, err := b.env.Layers.Request(request)
@@ -200,106 +206,6 @@ func (b *builder) installDeps(ctx context.Context) error {
 	begin := time.Now()
 	err = b.makeLayer(ctx, reduced, request)
 	b.summary.InstallTime = time.Since(begin)
-	return err
-}
-
-// layerPatience is how long a build waits for another that makes the same layer. What takes longer was stopped, or is so large that making it twice is no loss.
-const layerPatience = 2 * time.Minute
-
-// sources are what apt may install from in the build's jails.
-func (b *builder) sources(ctx context.Context) ([]apt.Source, error) {
-	sources, err := b.env.aptSources(ctx, slices.Concat(b.extra.releases, b.releases), b.arch)
-	if local := b.extra.local; local != nil && err == nil {
-		// First, so that apt takes them where an archive has the same version.
-		sources = slices.Insert(sources, 0, apt.Source{Repo: local.Repo, Lists: []archive.ListFile{local.List}, Packages: local.Packages})
-	}
-	return sources, err
-}
-
-// makeLayer installs the build dependencies in a jail of their own, whose upper directory becomes the layer.
-func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request string) error {
-	sources, err := b.sources(ctx)
-	if err != nil {
-		return fault.Wrap(fault.GivenBack, "", err)
-	}
-	jail, err := b.holder.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Mounts: apt.Mounts(b.env.CacheDir), Hostname: buildHost})
-	if err != nil {
-		return err
-	}
-	b.open = jail
-	resolver, err := apt.New(jail, b.env.CacheDir, commandEnv(), sources)
-	if err != nil {
-		return err
-	}
-	if err := resolver.Prefer(b.extra.pins); err != nil {
-		return err
-	}
-	body, err := dummy(b.arch, reduced)
-	if err != nil {
-		return err
-	}
-	file, err := resolver.Add(dummyName+".deb", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	out := b.log.Stream()
-	wanted, err := b.env.wantedOver(ctx, b.base, b.lowers, resolver, out, sources, "install", file)
-	if err != nil {
-		out.Flush()
-		return b.depsFailed(err)
-	}
-	key := b.layerKey(reduced, wanted)
-	if b.layers() {
-		var found *layer.Layer
-		if b.making, found, err = b.env.Layers.Make(ctx, key, layerPatience); err != nil {
-			return err
-		}
-		if found != nil {
-			b.open = nil
-			if _, err := jail.Close(); err != nil {
-				return err
-			}
-			return errors.Join(b.useLayer(found), b.env.Layers.Remember(request, key))
-		}
-	}
-	form, err := copyForm(b.base.Manifest.Packages)
-	if err != nil {
-		return err
-	}
-	uncopied, err := b.env.installWanted(ctx, resolver, out, sources, form, wanted, "install", file)
-	out.Flush()
-	if err != nil {
-		return b.depsFailed(err)
-	}
-	b.makingCopies(b.env.startCopies(uncopied, form))
-	if err := b.dropDummy(ctx, jail); err != nil {
-		return err
-	}
-	packages, err := installed(jail)
-	if err != nil {
-		return err
-	}
-	b.result.Inputs.Dependencies = beyond(packages, b.base.Manifest.Packages)
-	strays, err := b.closeJail()
-	if err != nil {
-		return err
-	}
-	for _, s := range strays {
-		b.log.Printf("A maintainer script left a process, which was ended: %s", s.Command)
-	}
-	if b.layers() && len(wanted) > 0 {
-		b.saveLayer(ctx, jail.ID(), request, key, packages)
-	}
-	return nil
-}
-
-// dropDummy takes the dummy package away again: the layer serves other sources, too.
-func (b *builder) dropDummy(ctx context.Context, jail *sandbox.Jail) error {
-	var said tail
-	status, err := jail.RunTo(ctx, sandbox.Command{Argv: []string{"dpkg", "--force-unsafe-io", "--purge", dummyName}, Env: commandEnv()}, &said, &said)
-	if err == nil && !status.Success() {
-		err = said.explain(fmt.Errorf("dpkg --purge %s: %s", dummyName, status))
-	}
 	return err
 }
 

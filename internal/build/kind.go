@@ -101,6 +101,9 @@ func (o *Options) Check() error {
 			return fault.New(fault.Usage, "separate them by commas, without < > or !", "--profiles: %q is no build profile", p)
 		}
 	}
+	if o.Resolver != "" && o.Resolver != ResolverApt && o.Resolver != ResolverAptitude {
+		return fault.New(fault.Usage, "use apt or aptitude", "--build-dep-resolver %q", o.Resolver)
+	}
 	return o.check()
 }
 
@@ -140,6 +143,9 @@ func (b *builder) command() []string {
 			argv = append(argv, "--source-option="+opt)
 		}
 	}
+	if b.cross() {
+		argv = append(argv, "-a"+b.host)
+	}
 	argv = append(argv, b.typeFlag())
 	return append(argv, b.o.BuildOpts...)
 }
@@ -171,7 +177,7 @@ func DefaultMaintainer() string {
 func (b *builder) fileArch() string {
 	switch {
 	case b.o.ArchAny:
-		return b.arch
+		return b.host
 	case b.o.ArchAll:
 		return "all"
 	}

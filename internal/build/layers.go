@@ -37,7 +37,7 @@ func (b *builder) baseKey() string {
 
 // requestKey is made of all that apt's resolver sees.
 func (b *builder) requestKey(r dsc.Reduced) string {
-	parts := []string{"request", b.baseKey(), b.hookDigest, b.arch, r.Depends.String(), r.Conflicts.String(), apt.Config}
+	parts := []string{"request", b.baseKey(), b.hookDigest, b.host, b.resolver(), r.Depends.String(), r.Conflicts.String(), apt.Config}
 	for _, rel := range b.releases {
 		parts = append(parts, rel.Repo().SourcesLine(), rel.Digest())
 	}
@@ -46,7 +46,7 @@ func (b *builder) requestKey(r dsc.Reduced) string {
 
 // layerKey is made of all that decides what the installed files are.
 func (b *builder) layerKey(r dsc.Reduced, wanted []apt.Wanted) string {
-	parts := []string{"layer", b.baseKey(), b.hookDigest, b.arch, r.Conflicts.String(), apt.Config, strings.Join(commandEnv(), "\n"), buildHost}
+	parts := []string{"layer", b.baseKey(), b.hookDigest, b.host, b.resolver(), r.Conflicts.String(), apt.Config, strings.Join(commandEnv(), "\n"), buildHost}
 	for _, w := range wanted {
 		parts = append(parts, w.Name+" "+w.Hash)
 	}
