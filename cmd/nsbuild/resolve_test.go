@@ -55,7 +55,7 @@ func TestCross(t *testing.T) {
 		t.Error(o)
 	}
 	wantIn(t, "log", read(t, filepath.Join(w.dir, "crossed_1.0_arm64.build")), "^Host Architecture: arm64$", "^Build Architecture: amd64$", "^Build Profiles: cross nocheck$", "Machine: +AArch64",
-		"^nocheck parallel=2, cross nocheck, /etc/dpkg-cross/cross-config.arm64$", "^Command: dpkg-buildpackage .* -aarm64 -b$")
+		"^parallel=2 nocheck, cross nocheck, /etc/dpkg-cross/cross-config.arm64$", "^Command: dpkg-buildpackage .* -aarm64 -b$")
 	foreign := w.writeSource(t, fakedebian.Source{Name: "foreign", Version: "1.0", Packages: []fakedebian.Package{{Name: "foreign", Architecture: "amd64"}}})
 	if o := w.must(t, "build", "-q", "-d", "bookworm", "--host=arm64", foreign); o.stdout != "" {
 		t.Error(o)
