@@ -47,7 +47,7 @@ func (o *runOptions) addJailFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.binds, "bind", nil, "show a host file or directory, SRC[:DST][:OPTIONS]")
 	f.StringArrayVar(&o.bindsRO, "bind-ro", nil, "the same, read-only")
 	f.StringArrayVar(&o.tmps, "tmpfs", nil, "mount a tmpfs, DST[:OPTIONS]")
-	f.StringVar(&o.network, "network", "none", "network of the jail: none, or the host's: host")
+	f.StringVar(&o.network, "network", "none", "network of the jail: none, the host's (host), or one of its own with a way out (private)")
 	f.StringVar(&o.memory, "memory", "", "limit what it may use together, as 512M or 2G; a throwaway layer in memory counts")
 	f.Float64Var(&o.Limits.CPUs, "cpus", 0, "limit the processors that it may keep busy, as 2 or 0.5")
 	f.IntVar(&o.Limits.PIDs, "pids", 0, "limit the number of its processes and threads")
@@ -68,10 +68,10 @@ func (o *runOptions) addCommandFlags(f *pflag.FlagSet) {
 // resolve turns what was typed into options.
 func (o *runOptions) resolve() error {
 	switch o.network {
-	case "none", "host":
+	case "none", "host", "private":
 		o.Network = sandbox.Network(o.network)
 	default:
-		return usage("none or host", "--network %q is not known", o.network)
+		return usage("none, host or private", "--network %q is not known", o.network)
 	}
 	switch s := session.Strays(o.strays); s {
 	case session.StraysKill, session.StraysWarn, session.StraysFail:

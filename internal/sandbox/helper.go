@@ -113,7 +113,7 @@ func enterJail(spec *Spec, root string, join bool, l *Limits) (notes []string, e
 	if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
 		return nil, sysErr("sethostname", spec.Hostname, err)
 	}
-	if spec.Network == NetworkNone {
+	if spec.Network != NetworkHost {
 		if err := loopbackUp(); err != nil {
 			return nil, err
 		}

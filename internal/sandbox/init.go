@@ -65,6 +65,7 @@ type openJail struct {
 	spec   *Spec
 	online *conn // a second helper, in the caller's network namespace; nil until a command needs it
 	netPID int   // of the second helper
+	spared []int // of processes beside the jail; see connected
 }
 
 func initMain() int {
@@ -153,6 +154,8 @@ func (p *pid1) handle(c *client, m *message, files []*os.File) (*message, []*os.
 		}
 		strays, err := listStrays(p.ours())
 		return &message{Strays: strays}, nil, err
+	case opOnline:
+		return &message{}, nil, p.connected(m.Jail)
 	case opStop:
 		strays, err := p.stopJail(m.Jail)
 		return &message{Strays: strays}, nil, err
@@ -261,6 +264,12 @@ func (p *pid1) applet(c *Command, files []*os.File) (int, error) {
 		if err := p.places(c.Argv[2:]); err != nil {
 			return 0, err
 		}
+	}
+	if c.Applet == appletPasta {
+		if p.open == nil || strconv.Itoa(p.open.id) != c.Argv[1] {
+			return 0, errors.New("this jail is not open")
+		}
+		c.Argv[1] = strconv.Itoa(p.open.pid)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -475,7 +484,7 @@ func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []
 	spec := task.Spec
 	uids, gids := jailIDs(count, spec.Caller)
 	flags := uintptr(syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS)
-	if spec.Network == NetworkNone {
+	if spec.Network != NetworkHost {
 		flags |= syscall.CLONE_NEWNET
 	}
 	group, err := openGroup(p.group)

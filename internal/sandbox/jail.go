@@ -77,7 +77,13 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 	notes = append(append(h.notes, notes...), answer.Notes...)
 	h.notes = nil
 	h.mu.Unlock()
-	return &Jail{h: h.link, id: answer.Jail, Notes: notes}, nil
+	j := &Jail{h: h.link, id: answer.Jail, Notes: notes}
+	if spec.Network == NetworkPrivate {
+		if err := h.connect(ctx, j); err != nil {
+			return nil, err
+		}
+	}
+	return j, nil
 }
 
 // ID names the jail among those of its holder; see Lower.Jail.

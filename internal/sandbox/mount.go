@@ -107,6 +107,8 @@ func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 	switch m.Type {
 	case typeDir:
 		return makeTarget(root, m.Target, true)
+	case typeText:
+		return bindText(root, m)
 	case typeSymlink:
 		parent, err := openBeneath(root, path.Dir(m.Target), unix.O_PATH)
 		if err != nil {

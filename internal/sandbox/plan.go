@@ -5,6 +5,7 @@ const (
 	typeDir     = "dir"     // make Target, mode 0755
 	typeSymlink = "symlink" // make Target a link to Source
 	typeDevice  = "device"  // bind the host's device node Source, usable although everything else is nodev
+	typeText    = "text"    // a read-only file with Data as its text
 	typeRemount = "remount" // set the attributes of what is mounted on Target
 	typeOwnProc = "proc"    // the /proc of the jail's PID namespace
 )
@@ -35,6 +36,9 @@ func holderMounts(spec *Spec) []Mount {
 	if spec.Network == NetworkHost {
 		// A fresh sysfs needs a network namespace of the jail's own.
 		plan = append(plan, Mount{Type: "rbind", Source: "/sys", Target: "/sys", ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true})
+	}
+	if spec.Network == NetworkPrivate {
+		plan = append(plan, Mount{Type: typeText, Target: resolverFile, Data: "nameserver " + resolverAddress + "\n", Mkdir: spec.Root.Dir == ""})
 	}
 	return append(plan, spec.Mounts...)
 }

@@ -23,6 +23,7 @@ const (
 	opSetup  op = "setup"  // caller → PID 1: HolderSpec; helper: jail setup
 	opJail   op = "jail"   // open a jail
 	opStrays op = "strays" // list the jail's processes
+	opOnline op = "online" // the jail is connected to the network
 	opStop   op = "stop"   // end the jail's processes: list strays, kill all
 	opSweep  op = "sweep"  // end what commands have left running; the jail goes on
 	opClose  op = "close"  // unmount the stopped jail

@@ -15,6 +15,8 @@ const (
 	NetworkNone Network = "none"
 	// NetworkHost shares the caller's network namespace.
 	NetworkHost Network = "host"
+	// NetworkPrivate is a network namespace of the jail's own, connected to the outside by pasta(1).
+	NetworkPrivate Network = "private"
 )
 
 // HolderSpec describes a holder: the outer namespaces and PID 1.

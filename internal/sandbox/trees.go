@@ -28,6 +28,8 @@ func builtinApplet(name string) Applet {
 		return onTree(os.RemoveAll)
 	case appletCopyTree:
 		return copyTreeApplet
+	case appletPasta:
+		return pastaMain
 	case appletSaveLayer:
 		return saveLayerApplet
 	case appletSaveRoot:

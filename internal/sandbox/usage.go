@@ -40,6 +40,9 @@ func (p *pid1) ours() map[int]bool {
 	pids[1] = true
 	if p.open != nil {
 		pids[p.open.pid], pids[p.open.netPID] = true, true
+		for _, pid := range p.open.spared {
+			pids[pid] = true
+		}
 	}
 	return pids
 }
