@@ -1,67 +1,155 @@
 package main
 
 import (
+	"encoding/xml"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestMedian(t *testing.T) {
 	for _, c := range []struct {
-		times []time.Duration
-		want  time.Duration
+		values []float64
+		want   float64
 	}{
 		{nil, 0},
-		{[]time.Duration{7}, 7},
-		{[]time.Duration{9, 1, 5}, 5},
-		{[]time.Duration{4, 1, 2, 9}, 3},
+		{[]float64{7}, 7},
+		{[]float64{9, 1, 5}, 5},
+		{[]float64{4, 1, 2, 9}, 3},
 	} {
-		if got := median(c.times); got != c.want {
-			t.Errorf("median of %v is %v, want %v", c.times, got, c.want)
+		if got := median(c.values); got != c.want {
+			t.Errorf("median of %v is %v, want %v", c.values, got, c.want)
 		}
 	}
 }
 
-func TestTable(t *testing.T) {
-	b := benchmark{name: "start", what: "a jail", contestants: []contestant{{name: "ours"}, {name: "theirs"}}}
-	got := b.table([][]time.Duration{{3 * time.Millisecond, 5 * time.Millisecond}, {2 * time.Second, 2 * time.Second}})
-	for _, want := range []string{"| ours | 4.0 ms | 3.0 ms | 5.0 ms |  |", "| theirs | 2.00 s | 2.00 s | 2.00 s | 0.00 × |"} {
+// figures are of a race, of what bounds speak of, and of what is not a race.
+func figures() *results {
+	r := &results{}
+	r.put(measured{Name: "memory", What: "memory", Runs: 5, Rows: []row{{"create: all together", unitMiB, []float64{160}}}})
+	r.put(measured{Name: "create", What: "a <base>", Race: true, Runs: 2, Took: 100, Rows: []row{
+		{"nsbuild create", unitSeconds, []float64{3, 5}}, {"mmdebstrap, to a directory", unitSeconds, []float64{10, 10}}, {"debootstrap", unitSeconds, []float64{20, 20}}}})
+	return r
+}
+
+func TestReport(t *testing.T) {
+	r := figures()
+	got := r.report()
+	for _, want := range []string{
+		"| nsbuild create | 4.00 s | 3.00 s | 5.00 s |  |", "| debootstrap | 20.00 s | 20.00 s | 20.00 s | 0.20 × |", "; 2 rounds.", "| create: all together | 160 MiB |",
+		"| create, nothing cached, by mmdebstrap to a directory | ≤ 0.45 × | 0.40 × (4.00 s against 10.00 s) | yes |",
+		"| create, nothing cached, by debootstrap | ≤ 0.15 × | 0.20 × (4.00 s against 20.00 s) | no: by 1.00 s |",
+		"| memory, create | ≤ 150 MiB | 160 MiB | no: by 10 MiB |",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no line %q in\n%s", want, got)
 		}
 	}
+	if i, j := strings.Index(got, "## create:"), strings.Index(got, "## memory:"); i < 0 || j < i {
+		t.Errorf("the order is not that of the benchmarks:\n%s", got)
+	}
+	svg := r.plot()
+	if err := xml.Unmarshal([]byte(svg), new(struct{})); err != nil || !strings.Contains(svg, "a &lt;base&gt;") || strings.Contains(svg, "memory") {
+		t.Errorf("%v\n%s", err, svg)
+	}
+	// 68 of the 100 seconds were rounds.
+	if list := r.list(settings{runs: 4}); !strings.Contains(list, "create           2m48s") {
+		t.Error(list)
+	}
 }
 
-func TestHighWater(t *testing.T) {
-	if got := highWater("VmPeak:\t  9999 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"); got != 2<<20 {
+// TestPieces runs benchmarks in pieces: each replaces its part of what is kept.
+func TestPieces(t *testing.T) {
+	dir := t.TempDir()
+	if err := figures().write(dir); err != nil {
+		t.Fatal(err)
+	}
+	r, err := readResults(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.put(measured{Name: "create", What: "again", Race: true, Rows: []row{{"nsbuild create", unitSeconds, []float64{2}}}})
+	if err := r.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	if err != nil || !strings.Contains(string(text), "## create: again") || !strings.Contains(string(text), "## memory:") || strings.Contains(string(text), "debootstrap |") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+func TestKilobytes(t *testing.T) {
+	if got := kilobytes("VmPeak:\t  9999 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n", "VmHWM:"); got != 2<<20 {
 		t.Errorf("got %d", got)
 	}
-	if got := highWater("Name:\tkthreadd\n"); got != 0 {
+	if got := kilobytes("Name:\tkthreadd\n", "VmHWM:"); got != 0 {
 		t.Errorf("got %d for a process without memory", got)
 	}
 }
 
 func TestParse(t *testing.T) {
-	s, err := parse([]string{"--short", "--only", "create,start"})
+	s, err := parse([]string{"--short", "--only", "create,start", "--skip", "pbuilder, debootstrap"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var chosen []string
-	for _, b := range benchmarks {
+	var chosen, racing []string
+	for _, b := range benchmarks() {
 		if b.chosen(s) {
 			chosen = append(chosen, b.name)
 		}
+		for _, c := range b.contestants {
+			if b.name == "create" && !c.skipped(s) {
+				racing = append(racing, c.name)
+			}
+		}
 	}
-	if got := strings.Join(chosen, " "); got != "create create-cached start create-memory" {
+	if got := strings.Join(chosen, " "); got != "create create-cached start" {
 		t.Errorf("chosen: %s", got)
 	}
-	if s.runs != 1 {
-		t.Errorf("%d rounds with --short", s.runs)
+	if got := strings.Join(racing, "; "); got != "nsbuild create; mmdebstrap, to a directory; mmdebstrap, to a tarball" {
+		t.Errorf("racing: %s", got)
 	}
-	for _, bad := range [][]string{{"--runs", "0"}, {"x"}, {"--no-such"}} {
+	if s.runs != 1 || s.out != "-" {
+		t.Errorf("--short: %d rounds, written to %q", s.runs, s.out)
+	}
+	for _, bad := range [][]string{{"-n", "0"}, {"x"}, {"--no-such"}, {"-only", "nothing"}} {
 		if _, err := parse(bad); err == nil {
 			t.Errorf("%v was accepted", bad)
 		}
+	}
+}
+
+func TestMirror(t *testing.T) {
+	up := filepath.Join(t.TempDir(), "up")
+	if err := os.MkdirAll(up, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(up, "file"), []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	origin := httptest.NewServer(mirror{dir: up, upstream: "http://127.0.0.1:1"})
+	near := httptest.NewServer(mirror{dir: filepath.Join(t.TempDir(), "near"), upstream: origin.URL + "/debian"})
+	defer near.Close()
+	for range 2 {
+		answer, err := near.Client().Get(near.URL + "/debian/file")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := make([]byte, 10)
+		n, _ := answer.Body.Read(text)
+		if err := answer.Body.Close(); err != nil || string(text[:n]) != "text" {
+			t.Errorf("%q %v", text[:n], err)
+		}
+		origin.Close() // the second time it comes from the disk
+	}
+	answer, err := near.Client().Get(near.URL + "/debian/other")
+	if err != nil || answer.StatusCode != 502 {
+		t.Errorf("%v %v", answer, err)
+	}
+	if err := answer.Body.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -9,146 +9,163 @@ import (
 	"time"
 )
 
-// contestant is one tool's way of doing a benchmark's work.
-type contestant struct {
-	name string
-	// prepare is not timed; once is done before the first round, before in front of each.
-	once, before func(context.Context, *lab) error
-	run          func(context.Context, *lab) (time.Duration, error)
-}
+// small are ten packages that are built quickly, of both kinds.
+var small = []string{"tree", "equivs", "sl", "cowsay", "figlet", "ncompress", "unifdef", "pv", "dos2unix", "rename"}
 
-// benchmark is work that several tools can do. The first contestant is the one that the others are compared with.
-type benchmark struct {
-	name, what  string
-	times       int  // multiplies the rounds
-	long        bool // left out by --short
-	contestants []contestant
-	// instead of a race, this makes the table's lines.
-	instead func(context.Context, *lab) (string, error)
-}
-
-var benchmarks = []benchmark{
-	{
-		name: "create", what: "a build base, nothing cached", contestants: []contestant{
-			{
-				name: "nsbuild create", before: func(_ context.Context, l *lab) error { l.based = false; return l.empty("state", "cache") },
-				run: func(ctx context.Context, l *lab) (time.Duration, error) {
-					return l.timed(ctx, l.nsbuild, "create", l.suite)
+// benchmarks is the table of all, in the report's order.
+func benchmarks() []benchmark {
+	return []benchmark{
+		{
+			name: "create", what: "a build base, nothing cached", contestants: []contestant{
+				{
+					name: "nsbuild create", before: func(_ context.Context, l *lab) error { return l.empty("state-create", "cache-create") },
+					run: func(ctx context.Context, l *lab) (time.Duration, error) { return l.create(ctx) },
 				},
-			},
-			bootstrapper("mmdebstrap --variant=buildd, to a directory", "mmdebstrap", "--quiet", "--variant=buildd"),
-			bootstrapper("debootstrap --variant=buildd", "debootstrap", "--variant=buildd"),
-		},
-	},
-	{
-		name: "create-cached", what: "a build base, nsbuild's debs and lists cached", contestants: []contestant{
-			{
-				name:   "nsbuild create",
-				once:   func(ctx context.Context, l *lab) error { return l.base(ctx) },
-				before: func(_ context.Context, l *lab) error { l.based = false; return l.empty("state") },
-				run: func(ctx context.Context, l *lab) (time.Duration, error) {
-					return l.timed(ctx, l.nsbuild, "create", l.suite)
+				bootstrapper("mmdebstrap, to a directory", "tree", false, "mmdebstrap", "--quiet", "--variant=buildd"),
+				bootstrapper("mmdebstrap, to a tarball", "tree.tar", false, "mmdebstrap", "--quiet", "--variant=buildd"),
+				bootstrapper("debootstrap", "tree", false, "debootstrap", "--variant=buildd"),
+				{
+					name: "pbuilder create", once: needPbuilder,
+					before: func(_ context.Context, l *lab) error { return l.empty("create.tgz", "pbuilder-create") },
+					run: func(ctx context.Context, l *lab) (time.Duration, error) {
+						return l.timed(ctx, l.pbuilderCreate("create.tgz", "pbuilder-create")...)
+					},
 				},
 			},
 		},
-	},
-	building("tree", false),
-	building("hello", true),
-	{
-		name: "start", what: "a jail that runs true", times: 10, contestants: []contestant{
-			{
-				name: "nsbuild run", once: func(ctx context.Context, l *lab) error { return l.base(ctx) },
-				run: func(ctx context.Context, l *lab) (time.Duration, error) {
-					return l.timed(ctx, l.nsbuild, "run", l.suite, "--", "true")
+		{
+			name: "create-cached", what: "a build base, the packages' files at hand", long: true, contestants: []contestant{
+				{
+					name: "nsbuild create, lists and debs in its cache",
+					once: func(ctx context.Context, l *lab) error {
+						if err := l.empty("state-create"); err != nil {
+							return err
+						}
+						_, err := l.create(ctx)
+						return err
+					},
+					before: func(_ context.Context, l *lab) error { return l.empty("state-create") },
+					run:    func(ctx context.Context, l *lab) (time.Duration, error) { return l.create(ctx) },
 				},
-			},
-			{
-				name: "bwrap --unshare-all",
-				run: func(ctx context.Context, l *lab) (time.Duration, error) {
-					return l.timed(ctx, "bwrap", "--unshare-all", "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true")
+				{
+					name: "nsbuild create, cache empty, local mirror",
+					once: func(ctx context.Context, l *lab) error {
+						if err := l.localMirror(ctx); err != nil {
+							return err
+						}
+						if err := l.empty("state-local", "cache-local"); err != nil {
+							return err
+						}
+						_, err := l.createLocal(ctx)
+						return err
+					},
+					before: func(_ context.Context, l *lab) error { return l.empty("state-local", "cache-local") },
+					run:    func(ctx context.Context, l *lab) (time.Duration, error) { return l.createLocal(ctx) },
 				},
-			},
-			{
-				name: "unshare, all namespaces",
-				run: func(ctx context.Context, l *lab) (time.Duration, error) {
-					return l.timed(ctx, "unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--mount-proc", "true")
-				},
+				bootstrapper("mmdebstrap, to a directory, local mirror", "tree", true, "mmdebstrap", "--quiet", "--variant=buildd"),
+				bootstrapper("debootstrap, local mirror", "tree", true, "debootstrap", "--variant=buildd"),
 			},
 		},
-	},
-	{name: "create-memory", what: "the most memory that each kind of process of nsbuild had while making a base", long: true, instead: createMemory},
-}
-
-func bootstrapper(name string, argv ...string) contestant {
-	return contestant{
-		name:   name,
-		before: func(_ context.Context, l *lab) error { return l.empty("tree") },
-		run: func(ctx context.Context, l *lab) (time.Duration, error) {
-			return l.timed(ctx, append(argv, l.suite, l.path("tree"))...)
-		},
+		building("tree", false), building("hello", true), building("zlib", true), building("equivs", true),
+		starting(),
+		many(),
+		{name: "memory", what: "the most memory that nsbuild's own processes had", long: true, instead: memory},
+		{name: "io", what: "what came from the disk, page cache empty, and from the network", long: true, instead: transfers},
 	}
+}
+
+// bootstrapper makes a base with another tool, from its own mirror or from the local one.
+func bootstrapper(name, target string, local bool, argv ...string) contestant {
+	command := func(l *lab) []string {
+		c := append(append([]string(nil), argv...), l.suite, l.path(target))
+		if local {
+			c = append(c, l.mirror)
+		}
+		return c
+	}
+	c := contestant{
+		name:   name,
+		before: func(_ context.Context, l *lab) error { return l.empty(target) },
+		run:    func(ctx context.Context, l *lab) (time.Duration, error) { return l.timed(ctx, command(l)...) },
+	}
+	if local {
+		c.once = func(ctx context.Context, l *lab) error { // has what it wants in the mirror
+			if err := l.localMirror(ctx); err != nil {
+				return err
+			}
+			if err := l.empty(target); err != nil {
+				return err
+			}
+			return l.do(ctx, command(l)...)
+		}
+	}
+	return c
 }
 
 // building compares the build of one package.
 func building(pkg string, long bool) benchmark {
-	needSource := func(ctx context.Context, l *lab) error {
-		_, err := l.source(ctx, pkg)
-		return err
-	}
+	needSource := func(ctx context.Context, l *lab) error { return l.sources(ctx, pkg) }
 	nsbuild := func(ctx context.Context, l *lab) (time.Duration, error) {
-		dsc, err := l.source(ctx, pkg)
-		if err != nil {
-			return 0, err
-		}
-		took, err := l.timed(ctx, l.nsbuild, "build", "-d", l.suite, dsc, "-o", l.path("out"))
+		took, err := l.timed(ctx, l.nsbuildBuild(pkg)...)
 		if err != nil {
 			return 0, err
 		}
 		return took, l.built("out", pkg)
 	}
 	ready := func(ctx context.Context, l *lab) error {
+		if err := needSource(ctx, l); err != nil {
+			return err
+		}
 		if err := l.base(ctx); err != nil {
 			return err
 		}
-		return needSource(ctx, l)
+		if err := l.fresh("out"); err != nil {
+			return err
+		}
+		_, err := nsbuild(ctx, l) // the layer, and the debs for a cold build
+		return err
 	}
+	fresh := func(_ context.Context, l *lab) error { return l.fresh("out") }
 	return benchmark{
 		name: "build-" + pkg, what: "a build of " + pkg + ", the base present", long: long, contestants: []contestant{
+			{name: "nsbuild build, warm", once: ready, before: fresh, run: nsbuild},
 			{
-				name: "nsbuild build, warm",
-				once: func(ctx context.Context, l *lab) error {
-					if err := ready(ctx, l); err != nil {
-						return err
-					}
-					if err := l.fresh("out"); err != nil {
-						return err
-					}
-					_, err := nsbuild(ctx, l)
-					return err
-				},
-				before: func(_ context.Context, l *lab) error { return l.fresh("out") },
-				run:    nsbuild,
-			},
-			{
-				name: "nsbuild build, dependencies not yet installed (debs cached)", once: ready,
+				name: "nsbuild build, cold: dependencies not yet installed, debs cached",
 				before: func(_ context.Context, l *lab) error {
-					if err := l.empty("cache/layers"); err != nil {
+					if err := l.noLayers(); err != nil {
 						return err
 					}
 					return l.fresh("out")
 				},
-				run: nsbuild,
+				run: func(ctx context.Context, l *lab) (time.Duration, error) {
+					took, err := nsbuild(ctx, l)
+					// The next round of the warm one finds its layer.
+					return took, err
+				},
 			},
 			sbuild("sbuild, unshare mode", pkg, false),
 			sbuild("sbuild, unshare mode, on a tmpfs", pkg, true),
 			{
-				name: "bare dpkg-buildpackage, chroot on a tmpfs ready", once: needSource,
-				before: func(ctx context.Context, l *lab) error {
-					root, err := l.bareChroot(ctx, pkg)
-					if err != nil {
+				name: "pbuilder build",
+				once: func(ctx context.Context, l *lab) error {
+					if err := needPbuilder(ctx, l); err != nil {
 						return err
 					}
-					return l.do(ctx, "chroot", "--userspec=builder:builder", root, "sh", "-ec", "rm -rf /home/builder/b; mkdir /home/builder/b; cd /home/builder/b; dpkg-source -x /src/*.dsc >/dev/null")
+					return l.pbuilderBase(ctx)
+				},
+				before: func(_ context.Context, l *lab) error { return l.fresh("out-pbuilder") },
+				run: func(ctx context.Context, l *lab) (time.Duration, error) {
+					took, err := l.timed(ctx, l.pbuilderBuild(pkg)...)
+					if err != nil {
+						return 0, err
+					}
+					return took, l.built("out-pbuilder", pkg)
+				},
+			},
+			{
+				name: "bare dpkg-buildpackage, chroot on a tmpfs ready", once: func(ctx context.Context, l *lab) error { return l.bareChroot(ctx, pkg) },
+				before: func(ctx context.Context, l *lab) error {
+					return l.do(ctx, "chroot", "--userspec=builder:builder", l.mounted[pkg], "sh", "-ec", "rm -rf /home/builder/b; mkdir /home/builder/b; cd /home/builder/b; dpkg-source -x /src/*.dsc >/dev/null")
 				},
 				run: func(ctx context.Context, l *lab) (time.Duration, error) {
 					return l.timed(ctx, "chroot", "--userspec=builder:builder", l.mounted[pkg], "sh", "-ec",
@@ -164,30 +181,14 @@ func sbuild(name, pkg string, onTmpfs bool) contestant {
 	return contestant{
 		name: name,
 		once: func(ctx context.Context, l *lab) error {
-			if err := l.baseTar(ctx); err != nil {
+			if err := l.sources(ctx, pkg); err != nil {
 				return err
 			}
-			if _, err := l.source(ctx, pkg); err != nil {
-				return err
-			}
-			if err := l.tmpfs(ctx); err != nil {
-				return err
-			}
-			return l.sbuildUser(ctx)
+			return l.sbuildReady(ctx)
 		},
 		before: func(_ context.Context, l *lab) error { return l.fresh("out-sbuild") },
 		run: func(ctx context.Context, l *lab) (time.Duration, error) {
-			dsc, err := l.source(ctx, pkg)
-			if err != nil {
-				return 0, err
-			}
-			argv := []string{"setpriv", "--reuid", l.user, "--regid", l.user, "--init-groups", "env", "HOME=" + l.path("home"), "USER=" + l.user, "LOGNAME=" + l.user}
-			if onTmpfs {
-				argv = append(argv, "SBUILD_CONFIG="+l.path("sbuild.conf"))
-			}
-			argv = append(argv, "sbuild", "--quiet", "--chroot-mode=unshare", "--chroot="+l.tar, "--dist="+l.suite, "--arch-all", "--no-run-lintian", "--no-run-piuparts",
-				"--no-run-autopkgtest", fmt.Sprintf("--jobs=%d", runtime.NumCPU()), "--build-dir="+l.path("out-sbuild"), dsc)
-			took, err := l.timed(ctx, argv...)
+			took, err := l.timed(ctx, append(l.sbuild(onTmpfs, runtime.NumCPU()), l.dsc(pkg))...)
 			if err != nil {
 				return 0, err
 			}
@@ -196,32 +197,115 @@ func sbuild(name, pkg string, onTmpfs bool) contestant {
 	}
 }
 
+// starting compares what it takes until a command runs in a sandbox, and until it has ended.
+func starting() benchmark {
+	nsbuild := func(name, state, cache string, once func(context.Context, *lab) error) contestant {
+		return contestant{name: name, once: once, run: func(ctx context.Context, l *lab) (time.Duration, error) {
+			return l.timed(ctx, "env", "NSBUILD_STATE="+l.path(state), "NSBUILD_CACHE="+l.path(cache), l.nsbuild, "run", l.suite, "--", "true")
+		}}
+	}
+	plain := func(name string, argv ...string) contestant {
+		return contestant{name: name, run: func(ctx context.Context, l *lab) (time.Duration, error) {
+			return l.timed(ctx, append([]string{"env", "--"}, argv...)...)
+		}}
+	}
+	return benchmark{
+		name: "start", what: "a sandbox that runs true", times: 10, contestants: []contestant{
+			nsbuild("nsbuild run", "state", "cache", func(ctx context.Context, l *lab) error { return l.base(ctx) }),
+			nsbuild("nsbuild run, 100 bases and layers present", "state-100", "cache-100", func(ctx context.Context, l *lab) error { return l.hundred(ctx) }),
+			plain("bwrap --unshare-all", "bwrap", "--unshare-all", "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"),
+			plain("unshare, all namespaces", "unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--mount-proc", "true"),
+			{
+				name: "systemd-nspawn", optional: true,
+				once: func(ctx context.Context, l *lab) error {
+					if err := l.nspawnTree(ctx); err != nil {
+						return err
+					}
+					return l.do(ctx, l.nspawn()...)
+				},
+				run: func(ctx context.Context, l *lab) (time.Duration, error) {
+					return l.timed(ctx, append([]string{"env", "--"}, l.nspawn()...)...)
+				},
+			},
+		},
+	}
+}
+
+// many compares ways to build ten packages.
+func many() benchmark {
+	need := func(ctx context.Context, l *lab) error { return l.sources(ctx, small...) }
+	nsbuild := func(name string, cold bool, atOnce string) contestant {
+		run := func(ctx context.Context, l *lab) (time.Duration, error) {
+			took, err := l.timed(ctx, append(l.nsbuildBuild(small...), "--jobs-at-once", atOnce)...)
+			if err != nil {
+				return 0, err
+			}
+			return took, l.built("out", small...)
+		}
+		return contestant{
+			name: name,
+			once: func(ctx context.Context, l *lab) error {
+				if err := need(ctx, l); err != nil {
+					return err
+				}
+				if err := l.base(ctx); err != nil {
+					return err
+				}
+				if err := l.fresh("out"); err != nil || l.warmed {
+					return err
+				}
+				l.warmed = true
+				_, err := run(ctx, l)
+				return err
+			},
+			before: func(_ context.Context, l *lab) error {
+				if cold {
+					if err := l.noLayers(); err != nil {
+						return err
+					}
+				}
+				return l.fresh("out")
+			},
+			run: run,
+		}
+	}
+	return benchmark{
+		name: "many", what: "ten small packages: " + strings.Join(small, ", "), long: true, contestants: []contestant{
+			nsbuild("nsbuild build, two at once, warm", false, "2"),
+			nsbuild("nsbuild build, one after another, warm", false, "1"),
+			nsbuild("nsbuild build, two at once, cold", true, "2"),
+			{
+				name: "sbuild, on a tmpfs, two at once",
+				once: func(ctx context.Context, l *lab) error {
+					if err := need(ctx, l); err != nil {
+						return err
+					}
+					return l.sbuildReady(ctx)
+				},
+				before: func(_ context.Context, l *lab) error { return l.fresh("out-sbuild") },
+				run: func(ctx context.Context, l *lab) (time.Duration, error) {
+					var list strings.Builder
+					for _, pkg := range small {
+						list.WriteString(l.dsc(pkg) + "\n")
+					}
+					argv := append([]string{"sh", "-c", `printf %s "$0" | xargs -n1 -P2 "$@"`, list.String()}, l.sbuild(true, 1)...)
+					took, err := l.timed(ctx, argv...)
+					if err != nil {
+						return 0, err
+					}
+					return took, l.built("out-sbuild", small...)
+				},
+			},
+		},
+	}
+}
+
 // built checks that a build left its packages.
-func (l *lab) built(dir, pkg string) error {
-	for _, pattern := range []string{pkg + "_*.deb", "*.changes"} {
-		if found, err := filepath.Glob(l.path(dir, pattern)); err != nil || len(found) == 0 {
-			return fmt.Errorf("the build left no %s", pattern)
+func (l *lab) built(dir string, packages ...string) error {
+	for _, pkg := range packages {
+		if found, err := filepath.Glob(l.path(dir, pkg+"_*.changes")); err != nil || len(found) == 0 {
+			return fmt.Errorf("the build left no .changes of %s", pkg)
 		}
 	}
 	return nil
-}
-
-func names() []string {
-	var out []string
-	for _, b := range benchmarks {
-		out = append(out, b.name)
-	}
-	return out
-}
-
-func (b benchmark) chosen(s settings) bool {
-	if s.only == "" {
-		return !s.short || !b.long
-	}
-	for prefix := range strings.SplitSeq(s.only, ",") {
-		if strings.HasPrefix(b.name, strings.TrimSpace(prefix)) {
-			return true
-		}
-	}
-	return false
 }

@@ -1,7 +1,9 @@
-// Command bench measures nsbuild beside the tools that it wants to replace, on one machine and in one run, and prints the ratios.
+// Command bench measures nsbuild beside the tools that it wants to replace, on one machine and in one run, and writes the ratios down.
 //
 // It is started by bench/run, which gives it a mount namespace of its own, and needs root. Contestants of one benchmark run in turn, round after round, so that what else the machine
 // does hits all alike; medians are compared. What is only prepared is not timed. What nsbuild is made of is of no interest here: it is a program like the others.
+//
+// What was measured is kept as results.json beside the report, so that it can be measured in pieces: a benchmark that is run again replaces its part.
 package main
 
 import (
@@ -9,13 +11,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -38,17 +36,20 @@ type settings struct {
 	suite   string
 	runs    int
 	short   bool
+	list    bool
 	only    string
+	skip    string
 	out     string
 	work    string
+	lab     string
 	nsbuild string
 	verbose bool
 }
 
 const usage = `usage: bench/run [options]
 
-Measures nsbuild against debootstrap, mmdebstrap, sbuild, bwrap and a bare dpkg-buildpackage, which it installs
-from the distribution's packages. Needs root, the network and some 5 GB below --work.
+Measures nsbuild against debootstrap, mmdebstrap, pbuilder, sbuild, bwrap, unshare and a bare dpkg-buildpackage,
+which it installs from the distribution's packages. Needs root, the network and some 10 GB below --work.
 
 `
 
@@ -61,11 +62,15 @@ func parse(args []string) (settings, error) {
 		fmt.Fprintln(os.Stderr, "\nbenchmarks:", strings.Join(names(), ", "))
 	}
 	f.StringVar(&s.suite, "suite", "bookworm", "the `suite` to make and to build for")
-	f.IntVar(&s.runs, "runs", 5, "`rounds` of each benchmark; ten times as many for what takes milliseconds")
-	f.BoolVar(&s.short, "short", false, "one round of the quicker benchmarks: whether it works, not how fast")
+	f.IntVar(&s.runs, "n", 5, "`rounds` of each benchmark; ten times as many for what takes milliseconds")
+	f.IntVar(&s.runs, "runs", 5, "the same as -n")
+	f.BoolVar(&s.short, "short", false, "one round of the quicker benchmarks, written nowhere: whether it works, not how fast")
+	f.BoolVar(&s.list, "list", false, "measure nothing: list the benchmarks, and how long -n rounds of each take by what was measured last")
 	f.StringVar(&s.only, "only", "", "only benchmarks whose `names` begin so, separated by commas")
-	f.StringVar(&s.out, "output", "", "also write the tables as Markdown into this `file`, such as docs/performance/bookworm.md")
+	f.StringVar(&s.skip, "skip", "", "leave out contestants whose name has one of these `words`, separated by commas, such as pbuilder,debootstrap")
+	f.StringVar(&s.out, "output", "docs/performance", "`directory` of results.json, and of the table and the plot that are made of it; - for none")
 	f.StringVar(&s.work, "work", "/var/tmp", "work in a new directory below this `directory`; all tools use its file system")
+	f.StringVar(&s.lab, "lab", "", "work in this `directory` and keep what was prepared there, for the next run")
 	f.StringVar(&s.nsbuild, "nsbuild", "", "measure this `program` instead of one built from the tree")
 	f.BoolVar(&s.verbose, "verbose", false, "show what the tools print")
 	if err := f.Parse(args); err != nil {
@@ -75,10 +80,17 @@ func parse(args []string) (settings, error) {
 		return s, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
 	if s.short {
-		s.runs = 1
+		s.runs, s.out = 1, "-"
 	}
 	if s.runs < 1 {
-		return s, errors.New("--runs must be at least 1")
+		return s, errors.New("-n must be at least 1")
+	}
+	if s.only != "" {
+		for prefix := range strings.SplitSeq(s.only, ",") {
+			if !strings.Contains(" "+strings.Join(names(), " "), " "+strings.TrimSpace(prefix)) {
+				return s, fmt.Errorf("no benchmark begins with %q; there are %s", prefix, strings.Join(names(), ", "))
+			}
+		}
 	}
 	return s, nil
 }
@@ -88,45 +100,45 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	res, err := readResults(s.out)
+	if err != nil {
+		return err
+	}
+	if s.list {
+		fmt.Print(res.list(s))
+		return nil
+	}
 	if os.Getuid() != 0 {
 		return errors.New("needs root: the peers do, and so do tmpfs and chroot")
 	}
-	l := &lab{settings: s}
-	if l.dir, err = os.MkdirTemp(s.work, "bench."); err != nil {
+	l, err := openLab(ctx, s)
+	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.clean()) }()
-	if err := os.Chmod(l.dir, 0o755); err != nil {
-		return err
-	}
-	if err := l.prepare(ctx); err != nil {
-		return fmt.Errorf("preparing: %w", err)
-	}
-	report := &strings.Builder{}
-	fmt.Fprintf(report, "# nsbuild and its peers\n\n%s\n", machine(s))
-	fmt.Print(report.String())
-	for _, b := range benchmarks {
+	for _, b := range benchmarks() {
 		if !b.chosen(s) {
 			continue
 		}
-		table, err := b.measure(ctx, l)
+		began := time.Now()
+		m, err := b.measure(ctx, l)
 		if err != nil {
 			return fmt.Errorf("%s: %w", b.name, err)
 		}
-		fmt.Print(table)
-		report.WriteString(table)
+		m.Took = time.Since(began).Seconds()
+		m.Date, m.Suite, m.Runs, m.Machine = time.Now().UTC().Truncate(time.Second), s.suite, s.runs, machine()
+		fmt.Print(m.markdown())
+		res.put(*m)
+		// After each: a long run that is cut short has not been for nothing.
+		if err := res.write(s.out); err != nil {
+			return err
+		}
 	}
-	if s.out == "" {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(s.out), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(s.out, []byte(report.String()), 0o644)
+	return nil
 }
 
-// machine says where and when the figures were taken.
-func machine(s settings) string {
+// machine says where the figures were taken.
+func machine() string {
 	kernel := "unknown kernel"
 	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		kernel = "Linux " + strings.TrimSpace(string(b))
@@ -138,63 +150,5 @@ func machine(s settings) string {
 			cpu = strings.TrimSpace(strings.TrimLeft(line, " \t:"))
 		}
 	}
-	return fmt.Sprintf("%s. %d cores (%s), %s. Suite %s, %d rounds in turn, medians.\n", time.Now().UTC().Format("2 January 2006"), runtime.NumCPU(), cpu, kernel, s.suite, s.runs)
+	return fmt.Sprintf("%d cores (%s), %s", runtime.NumCPU(), cpu, kernel)
 }
-
-// lab is where the contestants work.
-type lab struct {
-	settings
-	dir  string // everything below it is ours
-	user string // runs sbuild
-	tar  string // the suite's build base, for sbuild and the bare chroot
-	// mounted are directories with mounts in them: chroots by package, and "sbuild".
-	mounted map[string]string
-	based   bool // nsbuild has its base
-}
-
-func (l *lab) path(elem ...string) string { return filepath.Join(append([]string{l.dir}, elem...)...) }
-
-// command is one that the lab runs in its directory, with an environment that holds nothing of the caller's but what programs need.
-func (l *lab) command(ctx context.Context, argv ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir = l.dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "NSBUILD_STATE="+l.path("state"), "NSBUILD_CACHE="+l.path("cache"))
-	// A tool that starts others gets a chance to end them.
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	return cmd
-}
-
-// do runs a command; what it printed is shown when it fails.
-func (l *lab) do(ctx context.Context, argv ...string) error { return l.finish(l.command(ctx, argv...)) }
-
-func (l *lab) finish(cmd *exec.Cmd) error {
-	var out tail
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if l.verbose {
-		w := io.MultiWriter(os.Stderr, &out)
-		cmd.Stdout, cmd.Stderr = w, w
-	}
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out.last())
-	}
-	return nil
-}
-
-// tail keeps the end of what is written to it.
-type tail struct{ b []byte }
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.b = append(t.b, b...)
-	if over := len(t.b) - 1<<16; over > 0 {
-		t.b = slices.Delete(t.b, 0, over)
-	}
-	return len(b), nil
-}
-
-func (t *tail) last() string {
-	lines := strings.Split(strings.TrimSpace(string(t.b)), "\n")
-	return strings.Join(lines[max(0, len(lines)-30):], "\n")
-}
-
-func (l *lab) say(format string, args ...any) { fmt.Fprintf(os.Stderr, "… "+format+"\n", args...) }

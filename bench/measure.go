@@ -3,72 +3,111 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
-// measure runs a benchmark's contestants in turn and returns the table, as Markdown.
-func (b benchmark) measure(ctx context.Context, l *lab) (string, error) {
-	if b.instead != nil {
-		lines, err := b.instead(ctx, l)
-		return b.title() + lines, err
+// contestant is one tool's way of doing a benchmark's work.
+type contestant struct {
+	name string
+	// prepare is not timed; once is done before the first round, before in front of each.
+	once, before func(context.Context, *lab) error
+	run          func(context.Context, *lab) (time.Duration, error)
+	// optional contestants that cannot be prepared are left out, with a word.
+	optional bool
+}
+
+// benchmark is work that several tools can do. The first contestant is the one that the others are compared with.
+type benchmark struct {
+	name, what  string
+	times       int  // multiplies the rounds
+	long        bool // left out by --short
+	contestants []contestant
+	// instead of a race, this takes the figures.
+	instead func(context.Context, *lab) (*measured, error)
+}
+
+func names() []string {
+	var out []string
+	for _, b := range benchmarks() {
+		out = append(out, b.name)
 	}
-	for _, c := range b.contestants {
-		if c.once == nil {
+	return out
+}
+
+func (b benchmark) chosen(s settings) bool {
+	if s.only == "" {
+		return !s.short || !b.long
+	}
+	for prefix := range strings.SplitSeq(s.only, ",") {
+		if strings.HasPrefix(b.name, strings.TrimSpace(prefix)) {
+			return true
+		}
+	}
+	return false
+}
+
+// skipped tells whether a contestant is not wanted.
+func (c contestant) skipped(s settings) bool {
+	for word := range strings.SplitSeq(s.skip, ",") {
+		if word = strings.TrimSpace(word); word != "" && strings.Contains(c.name, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// measure runs a benchmark's contestants in turn.
+func (b benchmark) measure(ctx context.Context, l *lab) (*measured, error) {
+	if b.instead != nil {
+		m, err := b.instead(ctx, l)
+		if err == nil {
+			m.Name, m.What = b.name, b.what
+		}
+		return m, err
+	}
+	m := &measured{Name: b.name, What: b.what, Race: true}
+	var racing []contestant
+	for i, c := range b.contestants {
+		if i > 0 && c.skipped(l.settings) {
 			continue
 		}
-		if err := c.once(ctx, l); err != nil {
-			return "", fmt.Errorf("preparing %s: %w", c.name, err)
+		if c.once != nil {
+			if err := c.once(ctx, l); err != nil && c.optional && ctx.Err() == nil {
+				l.say("%s: without %s: %v", b.name, c.name, err)
+				continue
+			} else if err != nil {
+				return nil, fmt.Errorf("preparing %s: %w", c.name, err)
+			}
 		}
+		racing = append(racing, c)
+		m.Rows = append(m.Rows, row{Name: c.name, Unit: unitSeconds})
 	}
 	rounds := l.runs * max(1, b.times)
-	times := make([][]time.Duration, len(b.contestants))
 	for round := range rounds {
-		for i, c := range b.contestants {
+		for i, c := range racing {
 			if c.before != nil {
 				if err := c.before(ctx, l); err != nil {
-					return "", fmt.Errorf("preparing %s: %w", c.name, err)
+					return nil, fmt.Errorf("preparing %s: %w", c.name, err)
 				}
 			}
 			took, err := c.run(ctx, l)
 			if err != nil {
-				return "", err
+				return nil, err
 			}
-			times[i] = append(times[i], took)
+			m.Rows[i].Values = append(m.Rows[i].Values, took.Seconds())
 			if b.times <= 1 {
-				l.say("%s, round %d of %d: %s: %s", b.name, round+1, rounds, c.name, seconds(took))
+				l.say("%s, round %d of %d: %s: %s", b.name, round+1, rounds, c.name, show(took.Seconds(), unitSeconds))
 			}
 		}
 	}
-	return b.table(times), nil
-}
-
-func (b benchmark) title() string { return fmt.Sprintf("\n## %s: %s\n\n", b.name, b.what) }
-
-// table shows medians, what they are of, and how the first contestant compares.
-func (b benchmark) table(times [][]time.Duration) string {
-	var t strings.Builder
-	t.WriteString(b.title())
-	fmt.Fprintf(&t, "| | median | least | most | %s takes |\n| --- | ---: | ---: | ---: | ---: |\n", b.contestants[0].name)
-	ours := median(times[0])
-	for i, c := range b.contestants {
-		ratio := ""
-		if i > 0 {
-			ratio = fmt.Sprintf("%.2f ×", ours.Seconds()/median(times[i]).Seconds())
-		}
-		fmt.Fprintf(&t, "| %s | %s | %s | %s | %s |\n", c.name, seconds(median(times[i])), seconds(slices.Min(times[i])), seconds(slices.Max(times[i])), ratio)
-	}
-	return t.String()
+	return m, nil
 }
 
 // median is the middle, or the mean of the two in the middle.
-func median(times []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(times))
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	if n == 0 {
 		return 0
@@ -76,105 +115,21 @@ func median(times []time.Duration) time.Duration {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// seconds shows a duration in the unit that suits it.
-func seconds(d time.Duration) string {
-	if d < time.Second {
-		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
-	}
-	return fmt.Sprintf("%.2f s", d.Seconds())
-}
+// Units of rows.
+const (
+	unitSeconds = "s"
+	unitMiB     = "MiB"
+)
 
-// createMemory makes a base from nothing once more and watches nsbuild's processes. It is not timed: watching costs.
-func createMemory(ctx context.Context, l *lab) (string, error) {
-	l.based = false
-	if err := l.empty("state", "cache"); err != nil {
-		return "", err
+// show gives a value in the unit that suits it.
+func show(v float64, unit string) string {
+	switch {
+	case unit == unitMiB && v < 10:
+		return fmt.Sprintf("%.1f MiB", v)
+	case unit == unitMiB:
+		return fmt.Sprintf("%.0f MiB", v)
+	case v < 1:
+		return fmt.Sprintf("%.1f ms", v*1000)
 	}
-	cmd := l.command(ctx, l.nsbuild, "create", l.suite)
-	watch, stop := context.WithCancel(ctx)
-	type result struct {
-		peaks map[string]int64
-		err   error
-	}
-	done := make(chan result, 1)
-	go func() {
-		peaks, err := watchMemory(watch, l.nsbuild)
-		done <- result{peaks, err}
-	}()
-	err := l.finish(cmd)
-	stop()
-	r := <-done
-	if err == nil {
-		err = r.err
-	}
-	if err != nil {
-		return "", err
-	}
-	if len(r.peaks) == 0 {
-		return "", fmt.Errorf("no process of %s was seen", l.nsbuild)
-	}
-	var t strings.Builder
-	t.WriteString("| process | peak resident memory |\n| --- | ---: |\n")
-	for _, name := range slices.Sorted(maps.Keys(r.peaks)) {
-		fmt.Fprintf(&t, "| %s | %.0f MiB |\n", name, float64(r.peaks[name])/(1<<20))
-	}
-	return t.String(), nil
-}
-
-// watchMemory looks, until ctx ends, at every process that runs a program, and returns the peak of each kind (VmHWM of proc_pid_status(5), which is the process's own and not its
-// children's), by the process's first argument.
-func watchMemory(ctx context.Context, program string) (map[string]int64, error) {
-	want, err := os.Stat(program)
-	if err != nil {
-		return nil, err
-	}
-	peaks := map[string]int64{}
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return peaks, nil
-		case <-tick.C:
-		}
-		found, err := filepath.Glob("/proc/[0-9]*")
-		if err != nil {
-			return nil, err
-		}
-		for _, dir := range found {
-			// Processes end while they are looked at.
-			exe, err := os.Stat(filepath.Join(dir, "exe"))
-			if err != nil || !os.SameFile(exe, want) {
-				continue
-			}
-			status, err := os.ReadFile(filepath.Join(dir, "status"))
-			if err != nil {
-				continue
-			}
-			line, err := os.ReadFile(filepath.Join(dir, "cmdline"))
-			if err != nil {
-				continue
-			}
-			argv0, _, _ := strings.Cut(string(line), "\x00")
-			name := filepath.Base(argv0)
-			peaks[name] = max(peaks[name], highWater(string(status)))
-		}
-	}
-}
-
-// highWater reads VmHWM, in bytes.
-func highWater(status string) int64 {
-	_, rest, ok := strings.Cut(status, "VmHWM:")
-	if !ok {
-		return 0
-	}
-	f := strings.Fields(rest)
-	if len(f) < 2 || f[1] != "kB" {
-		return 0
-	}
-	n, err := strconv.ParseInt(f[0], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n << 10
+	return fmt.Sprintf("%.2f s", v)
 }
