@@ -55,7 +55,8 @@ func openLab(ctx context.Context, s settings) (_ *lab, err error) {
 
 func (l *lab) prepare(ctx context.Context) error {
 	missing := slices.DeleteFunc(slices.Clone(peers), func(name string) bool {
-		return exec.CommandContext(ctx, "dpkg-query", "--showformat=${db:Status-Status}", "--show", name).Run() == nil
+		out, err := exec.CommandContext(ctx, "dpkg-query", "--showformat=${db:Status-Status}", "--show", name).Output()
+		return err == nil && string(out) == "installed"
 	})
 	if len(missing) > 0 {
 		l.say("installing %s", strings.Join(missing, ", "))

@@ -56,6 +56,23 @@ func copyForm(packages []base.Package) (archive.CopyForm, error) {
 
 // installWanted is install for what apt has said already. It returns the digests of the packages that were installed without a copy.
 func (e *Env) installWanted(ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source, form archive.CopyForm, wanted []apt.Wanted, args ...string) (uncopied []string, err error) {
+	files, err := e.fetchWanted(ctx, sources, wanted)
+	if err != nil {
+		return nil, err
+	}
+	return e.installFetched(ctx, resolver, log, files, form, wanted, args...)
+}
+
+// fetched are files of the cache that apt wants, by their URLs.
+type fetched map[string]fetchedDeb
+
+type fetchedDeb struct {
+	p    *archive.Package
+	file string
+}
+
+// fetchWanted has what apt wants in the cache.
+func (e *Env) fetchWanted(ctx context.Context, sources []apt.Source, wanted []apt.Wanted) (fetched, error) {
 	packages, err := e.indexed(ctx, sources, wanted)
 	if err != nil {
 		return nil, err
@@ -64,13 +81,25 @@ func (e *Env) installWanted(ctx context.Context, resolver *apt.Apt, log io.Write
 	for _, w := range wanted {
 		list = append(list, packages[w.URL])
 	}
-	files, err := e.Client.Debs(ctx, list)
+	debs, err := e.Client.Debs(ctx, list)
 	if err != nil {
 		return nil, err
 	}
+	files := make(fetched, len(wanted))
 	for _, w := range wanted {
 		p := packages[w.URL]
-		if err := resolver.Provide(w, files[p], e.Client.Copy(p, form)); err != nil {
+		files[w.URL] = fetchedDeb{p, debs[p]}
+	}
+	return files, nil
+}
+
+// installFetched has apt do a command, with what it wants for it.
+func (e *Env) installFetched(ctx context.Context, resolver *apt.Apt, log io.Writer, files fetched, form archive.CopyForm, wanted []apt.Wanted, args ...string) (uncopied []string, err error) {
+	var list []*archive.Package
+	for _, w := range wanted {
+		f := files[w.URL]
+		list = append(list, f.p)
+		if err := resolver.Provide(w, f.file, e.Client.Copy(f.p, form)); err != nil {
 			return nil, err
 		}
 	}

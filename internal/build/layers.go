@@ -56,22 +56,37 @@ func (b *builder) layerKey(r dsc.Reduced, wanted []apt.Wanted) string {
 // useLayer builds upon a layer of an earlier build.
 func (b *builder) useLayer(l *layer.Layer) error {
 	b.layer = l
-	b.lowers = append([]sandbox.Lower{{Path: l.Tree()}}, b.lowers...)
+	var lowers []sandbox.Lower
+	for _, tree := range l.Trees() {
+		lowers = append(lowers, sandbox.Lower{Path: tree})
+	}
+	b.lowers = append(lowers, b.lowers...)
 	b.log.Printf("Dependency layer %.12s of %s has what is needed: %d packages.", l.Key, l.Manifest.Created.Format(time.DateOnly), len(l.Manifest.Packages))
 	b.result.Inputs.Layer.Key, b.result.Inputs.Layer.Cached = l.Key, true
 	return nil
 }
 
 // saveLayer keeps a frozen layer for later builds, while this build goes on over it. That it cannot be kept does not harm this build.
-func (b *builder) saveLayer(ctx context.Context, jail int, request, key string, packages []base.Package) {
-	b.result.Inputs.Layer.Key = key
+func (b *builder) saveLayer(ctx context.Context, in *installation, packages []base.Package) {
+	b.result.Inputs.Layer.Key = in.key
 	b.saving = make(chan error, 1)
 	var names []string
 	for _, p := range beyond(packages, b.base.Manifest.Packages) {
 		names = append(names, p.Name+" "+p.Version+" "+p.Arch)
 	}
-	m := layer.Manifest{Base: b.base.Name, Created: time.Now().UTC().Truncate(time.Second), Packages: names}
-	go func() { b.saving <- b.keepLayer(ctx, jail, request, key, m) }()
+	m := layer.Manifest{Base: b.base.Name, Created: time.Now().UTC().Truncate(time.Second), Packages: names, Over: b.baseKey(), Files: fileNames(in.wanted)}
+	if b.layer != nil {
+		m.Below = b.layer.Key
+	}
+	go func() {
+		s, err := readScripts(in.wanted, in.files, func(string) bool { return true })
+		if err != nil {
+			b.saving <- err
+			return
+		}
+		m.Plain, m.Alternatives = s.plain, s.alternatives
+		b.saving <- b.keepLayer(ctx, in.jail.ID(), in.request, in.key, m)
+	}()
 }
 
 func (b *builder) keepLayer(ctx context.Context, jail int, request, key string, m layer.Manifest) (err error) {

@@ -60,6 +60,8 @@ type installation struct {
 	request string
 	reduced dsc.Reduced
 	key     string
+	wanted  []apt.Wanted // all that the layer has, with that of a layer below it
+	files   fetched      // of these; nil where no other layer may be made over this one
 }
 
 // makeLayer installs the build dependencies in a jail of their own, whose upper directory becomes the layer.
@@ -138,13 +140,50 @@ func (b *builder) installByApt(ctx context.Context, in *installation) (done bool
 	if err != nil {
 		return false, err
 	}
-	file, err := in.apt.Add(dummyName+".deb", bytes.NewReader(body))
+	ask := func() (file string, wanted []apt.Wanted, err error) {
+		if file, err = in.apt.Add(dummyName+".deb", bytes.NewReader(body)); err != nil {
+			return "", nil, err
+		}
+		if wanted, err = b.env.wantedOver(ctx, b.base, b.lowers, in.apt, in.out, in.sources, "install", file); err != nil {
+			in.out.Flush()
+			err = b.depsFailed(err)
+		}
+		return file, wanted, err
+	}
+	file, wanted, err := ask()
 	if err != nil {
 		return false, err
 	}
-	if done, err = b.installWith(ctx, in, "install", file); err != nil || done {
+	if done, err = b.findLayer(ctx, in, wanted); err != nil || done {
 		return done, err
 	}
+	in.wanted = wanted
+	if in.files, err = b.env.fetchWanted(ctx, in.sources, wanted); err != nil {
+		return false, b.depsFailed(err)
+	}
+	upon, err := b.overSmaller(ctx, in)
+	if err != nil {
+		return false, err
+	}
+	if upon {
+		if file, wanted, err = ask(); err != nil {
+			return false, err
+		}
+		if upon = b.isTheRest(wanted, in); !upon { // apt decides otherwise over it
+			if err := b.overBase(ctx, in); err != nil {
+				return false, err
+			}
+			if file, wanted, err = ask(); err != nil {
+				return false, err
+			}
+		}
+	}
+	uncopied, err := b.env.installFetched(ctx, in.apt, in.out, in.files, in.form, wanted, "install", file)
+	if err != nil {
+		in.out.Flush()
+		return false, b.depsFailed(err)
+	}
+	b.makingCopies(b.env.startCopies(uncopied, in.form))
 	return false, b.dropDummy(ctx, in.jail)
 }
 
@@ -195,11 +234,17 @@ func (b *builder) findLayer(ctx context.Context, in *installation, wanted []apt.
 	if b.making, found, err = b.env.Layers.Make(ctx, key, layerPatience); err != nil || found == nil {
 		return false, err
 	}
-	b.open = nil // what is in it is not wanted
-	if _, err := in.jail.Close(); err != nil {
+	if err := b.dropJail(in); err != nil {
 		return false, err
 	}
 	return true, errors.Join(b.useLayer(found), b.env.Layers.Remember(in.request, key))
+}
+
+// dropJail closes the jail that was to be installed in: what is in it is not wanted.
+func (b *builder) dropJail(in *installation) error {
+	b.open = nil
+	_, err := in.jail.Close()
+	return err
 }
 
 // finishLayer makes what was installed a lower of the build's root, and keeps it for later builds.
@@ -217,7 +262,7 @@ func (b *builder) finishLayer(ctx context.Context, in *installation) error {
 		b.log.Printf("A maintainer script left a process, which was ended: %s", s.Command)
 	}
 	if b.layers() && in.key != "" {
-		b.saveLayer(ctx, in.jail.ID(), in.request, in.key, packages)
+		b.saveLayer(ctx, in, packages)
 	}
 	return nil
 }

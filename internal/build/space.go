@@ -302,11 +302,8 @@ func (b *builder) noteNeed() {
 	} else {
 		n.Tree = max(n.Tree, b.overflowed, b.lastNeed(b.header.Package).Tree)
 	}
-	switch {
-	case b.layer != nil:
-		n.Dependencies = b.layer.Manifest.Size
-	case b.kept > 0:
-		n.Dependencies = b.kept
+	if size := b.kept + b.layer.Size(); size > 0 {
+		n.Dependencies = size
 	}
 	b.rememberNeed(n)
 }

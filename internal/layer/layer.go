@@ -30,7 +30,7 @@ import (
 )
 
 // Format is part of every key: layers that an nsbuild of another format made are not found.
-const Format = "nsbuild layer 1"
+const Format = "nsbuild layer 2"
 
 // Manifest is what is recorded about a layer.
 type Manifest struct {
@@ -38,6 +38,13 @@ type Manifest struct {
 	Created  time.Time `json:"created"`
 	Size     int64     `json:"size"` // bytes of its files
 	Packages []string  `json:"packages"`
+
+	// What follows tells whether a larger layer may be made over this one.
+	Over         string   `json:"over"`                   // key of the base's installed packages
+	Below        string   `json:"below,omitempty"`        // key of the layer that this one lies upon
+	Files        []string `json:"files"`                  // names and hashes of the packages' files, those of the layer below too
+	Plain        bool     `json:"plain"`                  // no maintainer script of them makes accounts or secrets, or depends on an order otherwise
+	Alternatives []string `json:"alternatives,omitempty"` // names that they register with update-alternatives
 }
 
 // Store is the directory of all layers.
@@ -75,13 +82,36 @@ type Layer struct {
 	Manifest Manifest
 	dir      string
 	lock     *os.File
+	below    *Layer
+}
+
+// Trees are the directories to be lowers of an overlay, topmost first: the layer's own, and that of the layer below.
+func (l *Layer) Trees() []string {
+	if l.below == nil {
+		return []string{l.Tree()}
+	}
+	return append([]string{l.Tree()}, l.below.Trees()...)
+}
+
+// Size is what the layer's files take, with those of the layer below, in bytes. Of no layer it is 0.
+func (l *Layer) Size() int64 {
+	if l == nil {
+		return 0
+	}
+	return l.Manifest.Size + l.below.Size()
 }
 
 // Tree is the layer's directory, to be a lower of an overlay.
 func (l *Layer) Tree() string { return filepath.Join(l.dir, "tree") }
 
 // Close ends the use.
-func (l *Layer) Close() error { return l.lock.Close() }
+func (l *Layer) Close() error {
+	err := l.lock.Close()
+	if l.below != nil {
+		err = errors.Join(err, l.below.Close())
+	}
+	return err
+}
 
 // Request finds the layer that a request was resolved to before; nil when there is none.
 func (s *Store) Request(request string) (*Layer, error) {
@@ -109,8 +139,8 @@ func (s *Store) Use(key string) (*Layer, error) {
 	if errors.Is(err, fs.ErrNotExist) { // evicted at this moment
 		return nil, l.lock.Close()
 	}
-	if err == nil {
-		err = json.Unmarshal(data, &l.Manifest)
+	if err == nil && json.Unmarshal(data, &l.Manifest) != nil { // a crash has left it so: it is made anew
+		return nil, l.lock.Close()
 	}
 	if err == nil {
 		now := time.Now()
@@ -118,6 +148,12 @@ func (s *Store) Use(key string) (*Layer, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("reading layer %.12s: %w", key, err), l.lock.Close())
+	}
+	if l.Manifest.Below == "" {
+		return l, nil
+	}
+	if l.below, err = s.Use(l.Manifest.Below); err != nil || l.below == nil {
+		return nil, errors.Join(err, l.Close()) // without what it lies upon it is nothing
 	}
 	return l, nil
 }
@@ -259,17 +295,46 @@ func (d *Draft) Commit(key string, m Manifest) (bool, error) {
 		return false, err
 	}
 	name := filepath.Join(d.dir, "manifest.json")
-	if err := writeAside(name, data); err != nil {
+	if err := errors.Join(writeAside(name, data), sync(name)); err != nil {
 		return false, fmt.Errorf("making a layer: %w", err)
 	}
-	err = os.Rename(d.dir, filepath.Join(d.store.dir, key))
+	to := filepath.Join(d.store.dir, key)
+	err = os.Rename(d.dir, to)
 	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
-		return false, nil
+		// What is there may be of no use: without the layer below it, or hurt by a crash.
+		if l, err := d.store.Use(key); l != nil || err != nil {
+			if err == nil {
+				err = l.Close()
+			}
+			return false, err
+		}
+		old, err := lock(filepath.Join(to, "lock"), unix.LOCK_EX)
+		if old == nil || err != nil {
+			return false, err
+		}
+		defer old.Close()
+		if err := os.Rename(to, d.dir+"-old"); err != nil { // a draft without maker, which Take finds
+			return false, fmt.Errorf("making a layer: %w", err)
+		}
+		err = os.Rename(d.dir, to)
+		if err != nil {
+			return false, fmt.Errorf("making a layer: %w", err)
+		}
+		return true, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("making a layer: %w", err)
 	}
 	return true, nil
+}
+
+// sync has a file reach the disk: whoever finds the layer after a crash is to find what it is.
+func sync(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // Close ends the making.
@@ -303,8 +368,8 @@ func (s *Store) List() ([]Info, error) {
 		if err != nil {
 			continue
 		}
-		if err := json.Unmarshal(data, &info.Manifest); err != nil {
-			return nil, fmt.Errorf("reading layer %.12s: %w", e.Name(), err)
+		if json.Unmarshal(data, &info.Manifest) != nil {
+			info.Manifest = Manifest{} // hurt by a crash, and of no use
 		}
 		out = append(out, info)
 	}

@@ -131,6 +131,80 @@ func TestMake(t *testing.T) {
 	}
 }
 
+// TestBelow takes layers into use that lie upon others, and replaces those that have lost them.
+func TestBelow(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	low, high := Key("low"), Key("high")
+	publish := func(key, below string, size int64) bool {
+		t.Helper()
+		d, err := s.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		if err := os.Mkdir(d.Tree(), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		ok, err := d.Commit(key, Manifest{Size: size, Below: below})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	publish(low, "", 3)
+	publish(high, low, 4)
+	l, err := s.Use(high)
+	if err != nil || l == nil {
+		t.Fatal(l, err)
+	}
+	if trees := l.Trees(); len(trees) != 2 || trees[0] != filepath.Join(s.dir, high, "tree") || trees[1] != filepath.Join(s.dir, low, "tree") {
+		t.Errorf("%q", trees)
+	}
+	if l.Size() != 7 {
+		t.Errorf("size %d", l.Size())
+	}
+	// In use are both.
+	if dirs, release, err := s.Take([]string{low, high}, false); err != nil || len(dirs) != 0 || release() != nil {
+		t.Errorf("%q %v", dirs, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if publish(high, "", 1) {
+		t.Error("a layer that is good was replaced")
+	}
+	if err := os.RemoveAll(filepath.Join(s.dir, low)); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := s.Use(high); l != nil || err != nil {
+		t.Errorf("without the one below: %v %v", l, err)
+	}
+	if !publish(high, "", 5) {
+		t.Error("what is of no use was not replaced")
+	}
+	if l, err = s.Use(high); err != nil || l == nil || l.Size() != 5 {
+		t.Fatalf("%+v %v", l, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, high, "manifest.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := s.Use(high); l != nil || err != nil {
+		t.Errorf("hurt by a crash: %v %v", l, err)
+	}
+	if _, err := s.List(); err != nil {
+		t.Error(err)
+	}
+	if !publish(high, "", 6) {
+		t.Error("what a crash hurt was not replaced")
+	}
+}
+
 func TestTake(t *testing.T) {
 	s, err := Open(t.TempDir())
 	if err != nil {
