@@ -30,7 +30,8 @@ type app struct {
 	stateDir, cacheDir    string
 	cacheLimit            string
 
-	env *build.Env
+	configuration configuration
+	env           *build.Env
 }
 
 func (a *app) addFlags(f *pflag.FlagSet) {

@@ -15,7 +15,7 @@ import (
 var (
 	commandLine = regexp.MustCompile("(?m)(?:^ {4}(?:\\$ )?|`)(?:go run \\./cmd/)?nsbuild ([a-z]+)((?: [^`\n]*)?)")
 	anyFlag     = regexp.MustCompile(`(?:^|[\s/(])(--?[a-zA-Z][a-zA-Z-]*)`)
-	codeFlag    = regexp.MustCompile("`(--[a-z][a-zA-Z-]*)")
+	codeFlag    = regexp.MustCompile("`(--[a-z][a-zA-Z0-9-]*)")
 )
 
 // TestDocsNameWhatExists holds the README and docs/ to the commands and flags that there are.

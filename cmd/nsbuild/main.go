@@ -101,7 +101,15 @@ that ends with everything in it.
 ` + exitHelp,
 		SilenceErrors: true, SilenceUsage: true,
 		Version: version,
-		Args:    cobra.ArbitraryArgs, // so that RunE can say what is wrong with them
+		PersistentPreRunE: func(c *cobra.Command, _ []string) (err error) {
+			switch c.Name() {
+			case "man", "help", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+				return nil // they work, whatever the configuration says
+			}
+			a.configuration, err = configure(c.Root())
+			return err
+		},
+		Args: cobra.ArbitraryArgs, // so that RunE can say what is wrong with them
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return c.Help()
@@ -118,7 +126,7 @@ that ends with everything in it.
 		return fault.Wrap(fault.Usage, c.CommandPath()+" --help", err)
 	})
 	a.addFlags(root.PersistentFlags())
-	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a), newExport(a), newImport(a), newRun(a), newShell(a), newSession(a), newCache(a), newDoctor(a), newMan(a), newInJail(a))
+	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a), newExport(a), newImport(a), newRun(a), newShell(a), newSession(a), newCache(a), newDoctor(a), newConfig(a), newMan(a), newInJail(a))
 	return root
 }
 

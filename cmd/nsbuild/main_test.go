@@ -97,7 +97,7 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) environment() []string {
-	env := append(os.Environ(), "NSBUILD_STATE="+w.state, "NSBUILD_CACHE="+w.cache)
+	env := append(os.Environ(), "NSBUILD_STATE="+w.state, "NSBUILD_CACHE="+w.cache, "NSBUILD_CONFIG=")
 	return append(env, w.env...)
 }
 

@@ -19,6 +19,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NSBUILD_STATE", e.WorkDir+"/state")
 			e.Setenv("NSBUILD_CACHE", e.WorkDir+"/cache")
+			e.Setenv("NSBUILD_CONFIG", "") // not that of who runs the tests
 			return nil
 		},
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": wantStatus},

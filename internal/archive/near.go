@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// nearest returns up to n of the names that a slip of the fingers could have turned into want, nearest first: those within a third of its length in edits, and those that
+// Nearest returns up to n of the names that a slip of the fingers could have turned into want, nearest first: those within a third of its length in edits, and those that
 // it is the beginning of.
-func nearest(want string, names []string, n int) []string {
+func Nearest(want string, names []string, n int) []string {
 	type candidate struct {
 		name string
 		dist int

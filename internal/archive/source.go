@@ -201,7 +201,7 @@ func pickSource(found []*SourcePackage, releases []*Release, name, wanted string
 			names = append(names, n)
 		}
 		hint := "it must be the name of a source package, which may differ from that of its binary packages"
-		if like := nearest(name, names, 3); len(like) > 0 {
+		if like := Nearest(name, names, 3); len(like) > 0 {
 			hint = "did you mean " + strings.Join(like, " or ") + "?"
 		}
 		return nil, failf(hint, "source package %s in %s: %w", name, where, ErrNoPackage)

@@ -108,7 +108,7 @@ func LookupSuite(name string) (Suite, error) {
 		return Suite{}, fault.New(fault.Usage, "known are debian and ubuntu", "suite %q: no distribution %q is known", name, distribution)
 	}
 	hint := "give --mirror and --keyring for a suite that is not in the table"
-	if near := nearest(want, names, 3); len(near) > 0 {
+	if near := Nearest(want, names, 3); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return Suite{}, fault.New(fault.Usage, hint, "suite %q is not known", name)

@@ -105,7 +105,7 @@ func TestOwnSuites(t *testing.T) {
 }
 
 func TestNearest(t *testing.T) {
-	if got := nearest("helo", []string{"world", "hello", "help", "helo2", "hello"}, 3); !slices.Equal(got, []string{"hello", "helo2", "help"}) {
+	if got := Nearest("helo", []string{"world", "hello", "help", "helo2", "hello"}, 3); !slices.Equal(got, []string{"hello", "helo2", "help"}) {
 		t.Errorf("%q", got)
 	}
 	for _, test := range []struct {

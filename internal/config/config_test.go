@@ -16,22 +16,21 @@ func TestFindDirs(t *testing.T) {
 		state, cache = "/var/lib/nsbuild", "/var/cache/nsbuild"
 	}
 	for _, c := range []struct {
-		name        string
-		env         map[string]string
-		flags, want Dirs
+		name             string
+		env              map[string]string
+		configured, want Dirs
 	}{
 		{"nothing set", nil, Dirs{}, Dirs{state, cache}},
 		{"XDG", map[string]string{"XDG_DATA_HOME": "/d", "XDG_CACHE_HOME": "/c"}, Dirs{}, Dirs{"/d/nsbuild", "/c/nsbuild"}},
 		{"relative XDG", map[string]string{"XDG_DATA_HOME": "d", "XDG_CACHE_HOME": "c"}, Dirs{}, Dirs{state, cache}},
-		{"ours", map[string]string{"XDG_DATA_HOME": "/d", "NSBUILD_STATE": "/s", "NSBUILD_CACHE": "c"}, Dirs{}, Dirs{"/s", filepath.Join(cwd, "c")}},
-		{"flags", map[string]string{"NSBUILD_STATE": "/s", "NSBUILD_CACHE": "/c"}, Dirs{"x", "/y"}, Dirs{filepath.Join(cwd, "x"), "/y"}},
+		{"configured", map[string]string{"XDG_DATA_HOME": "/d"}, Dirs{"x", "/y"}, Dirs{filepath.Join(cwd, "x"), "/y"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for _, name := range []string{"NSBUILD_STATE", "NSBUILD_CACHE", "XDG_DATA_HOME", "XDG_CACHE_HOME"} {
+			for _, name := range []string{"XDG_DATA_HOME", "XDG_CACHE_HOME"} {
 				t.Setenv(name, c.env[name])
 			}
 			t.Setenv("HOME", "/home/user")
-			got, err := FindDirs(c.flags.State, c.flags.Cache)
+			got, err := FindDirs(c.configured.State, c.configured.Cache)
 			if err != nil || got != c.want {
 				t.Errorf("%+v, %v; want %+v", got, err, c.want)
 			}
