@@ -440,6 +440,9 @@ func (p *pid1) openJail(spec *Spec, trees []*os.File) (_ *message, err error) {
 		return nil, err
 	}
 	for _, m := range holderMounts(spec) {
+		if spec.Caller != nil && spec.Caller.UID == 0 {
+			m.Owner = callerID
+		}
 		if err := applyMount(j.root, p.host, m, trees); err != nil {
 			return nil, err
 		}

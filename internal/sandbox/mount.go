@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"runtime"
@@ -106,7 +107,7 @@ func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 	}
 	switch m.Type {
 	case typeDir:
-		return makeTarget(root, m.Target, true)
+		return makeTarget(root, m.Target, true, m.Owner)
 	case typeText:
 		return bindText(root, m)
 	case typeSymlink:
@@ -118,7 +119,7 @@ func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 		return sysErr("symlink", m.Target, unix.Symlinkat(m.Source, int(parent.Fd()), path.Base(m.Target)))
 	}
 	if m.Mkdir {
-		if err := makeTarget(root, m.Target, sourceIsDir); err != nil {
+		if err := makeTarget(root, m.Target, sourceIsDir, m.Owner); err != nil {
 			return err
 		}
 	}
@@ -170,10 +171,10 @@ func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 	case "tmpfs":
 		data := m.Data
 		if !strings.Contains(data, "uid=") {
-			data = strings.TrimPrefix(data+",uid=0", ",")
+			data = strings.TrimPrefix(data+",uid="+strconv.Itoa(m.Owner), ",")
 		}
 		if !strings.Contains(data, "gid=") {
-			data += ",gid=0"
+			data += ",gid=" + strconv.Itoa(m.Owner)
 		}
 		return mountAs("tmpfs", fdPath(target), m.Target, "tmpfs", mountFlags(m), data)
 	}
@@ -216,7 +217,7 @@ func openBeneath(root *os.File, name string, flags uint64) (*os.File, error) {
 }
 
 // makeTarget makes a missing mount point and its parents below root, owned by jail root: a directory, or an empty file.
-func makeTarget(root *os.File, name string, dir bool) error {
+func makeTarget(root *os.File, name string, dir bool, owner int) error {
 	made := "/"
 	parts := strings.Split(strings.Trim(path.Clean("/"+name), "/"), "/")
 	for i, part := range parts {
@@ -225,7 +226,7 @@ func makeTarget(root *os.File, name string, dir bool) error {
 			return err
 		}
 		made = path.Join(made, part)
-		err = makeEntry(root, parent, made, dir || i < len(parts)-1)
+		err = makeEntry(root, parent, made, dir || i < len(parts)-1, owner)
 		parent.Close()
 		if err != nil {
 			return err
@@ -234,7 +235,7 @@ func makeTarget(root *os.File, name string, dir bool) error {
 	return nil
 }
 
-func makeEntry(root, parent *os.File, name string, dir bool) error {
+func makeEntry(root, parent *os.File, name string, dir bool, owner int) error {
 	existing, err := openBeneath(root, name, unix.O_PATH)
 	if err == nil {
 		return existing.Close()
@@ -256,10 +257,13 @@ func makeEntry(root, parent *os.File, name string, dir bool) error {
 	if err = work(); errors.Is(err, unix.EOVERFLOW) {
 		err = asJailRoot(work)
 	}
+	if errors.Is(err, unix.EEXIST) { // and yet it could not be opened
+		return fmt.Errorf("making the mount point %s: it is a link to something that does not exist", name)
+	}
 	if err != nil {
 		return sysErr("making the mount point", name, err)
 	}
-	return sysErr("chown", name, unix.Fchownat(int(parent.Fd()), base, 0, 0, unix.AT_SYMLINK_NOFOLLOW))
+	return sysErr("chown", name, unix.Fchownat(int(parent.Fd()), base, owner, owner, unix.AT_SYMLINK_NOFOLLOW))
 }
 
 // asJailRoot does file work with the file system ids of jail root: on an id-mapped mount our own are no ids at all, and nothing can be made with them (EOVERFLOW). The ids belong to

@@ -105,6 +105,8 @@ type Mount struct {
 	Data string
 	// Mkdir makes a missing target (a file for a bind of a file).
 	Mkdir bool
+	// Owner is jail root as H numbers it, to whom belongs what is made; set by PID 1.
+	Owner int `json:",omitempty"`
 	// Map is for binds; see Root.Map.
 	Map MapKind `json:",omitempty"`
 	// Tree is set by NewJail; see Root.Tree.

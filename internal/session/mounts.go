@@ -31,10 +31,15 @@ func (o *Options) mounts(spec *sandbox.Spec) (notes []string, err error) {
 			return nil, fault.Wrap(fault.Usage, "see fstab(5)", err)
 		}
 	}
-	for _, m := range append(all, o.Mounts...) {
+	o.asked = append(all, o.Mounts...)
+	for _, m := range o.asked {
 		note, err := o.mount(spec, m)
 		if err != nil {
-			return nil, fault.Wrap(fault.Usage, "", place(o.Fstab, m, err))
+			hint := fault.HintOf(err)
+			if errors.Is(err, fs.ErrNotExist) && hint == "" {
+				hint = "with the option nofail what is missing is not mounted"
+			}
+			return nil, fault.Wrap(fault.Usage, hint, place(o.Fstab, m, err))
 		}
 		if note != "" {
 			notes = append(notes, note)

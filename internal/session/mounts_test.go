@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"nsbuild/internal/fstab"
@@ -73,5 +74,32 @@ func TestReadOnlySubmounts(t *testing.T) {
 	out, st, err := output(t, o, "touch /srv/x 2>/dev/null || echo read-only; touch /srv/shm/x 2>/dev/null || echo read-only; grep ' /srv' /proc/mounts | grep -v ' ro,' || true")
 	if want := "read-only\nread-only\n"; err != nil || !st.Success() || out != want {
 		t.Errorf("%q, %v, %v; want %q", out, st, err, want)
+	}
+}
+
+func TestMissingMountPoint(t *testing.T) {
+	o := tree(t)
+	o.Overlay, o.Force = false, true // the directory as it is
+	if err := os.Symlink("nowhere", filepath.Join(o.Root, "dangling")); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"/etc /not/there none bind":                  "fstab:1: mounting on /not/there: opening a jail: open /not/there: no such file",
+		"/etc /dangling/x none bind,x-mount.mkdir":   "making the mount point /dangling: it is a link to something that does not exist",
+		"none /proc/../escape/x tmpfs x-mount.mkdir": "",
+	} {
+		withFstab(t, &o, line+"\n")
+		_, st, err := output(t, o, "stat -c %u /x")
+		if want == "" && (err != nil || !st.Success()) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, %v; want %q", line, st, err, want)
+		}
+	}
+	withFstab(t, &o, "/etc /made/here none bind,ro,x-mount.mkdir\n")
+	out, st, err := output(t, o, "stat -c %u /made /dev")
+	if err != nil || !st.Success() || out != "0\n0\n" {
+		t.Errorf("%q, %v, %v", out, st, err)
+	}
+	if info, err := os.Stat(filepath.Join(o.Root, "made")); err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
+		t.Errorf("what was made is not ours: %v, %v", info, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -70,6 +71,7 @@ type Options struct {
 	Keep func(context.Context, Left) error `json:"-"`
 	Log  logrus.FieldLogger                `json:"-"`
 
+	asked  []fstab.Mount    // of the fstab and the command line, once they are read
 	arch   string           // of the base, once it is known
 	base   *base.Generation // once it is in use
 	lowers []sandbox.Lower  // that the root was made of
@@ -182,7 +184,7 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	}
 	spec.KeepNames, o.lowers = o.Keep != nil, spec.Root.Lowers
 	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
-		return nil, explain(err)
+		return nil, o.explain(err)
 	}
 	r.notes = append(r.notes, r.jail.Notes...)
 	return r, nil
@@ -198,7 +200,16 @@ func (o *Options) runIn(ctx context.Context, jail *sandbox.Jail) (sandbox.Status
 }
 
 // explain adds what to do to an error of the kernel's.
-func explain(err error) error {
+func (o *Options) explain(err error) error {
+	var failed *sandbox.Error
+	if errors.As(err, &failed) {
+		for _, m := range o.asked {
+			if path.Clean(m.Target) == failed.Path {
+				err = place(o.Fstab, m, err)
+				break
+			}
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fault.Wrap(fault.Internal, "make the directory, or mount with x-mount.mkdir, or use --overlay", err)
 	}
