@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -28,6 +29,9 @@ const version = "0.1.0"
 
 func main() {
 	ownParts()
+	if filepath.Base(os.Args[0]) == schrootName {
+		os.Exit(runSchroot(os.Args[1:], os.Stdout, os.Stderr))
+	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

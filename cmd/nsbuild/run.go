@@ -214,15 +214,20 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 	return a.runAs(o, func() (sandbox.Status, error) { return session.Run(ctx, o.Options) })
 }
 
-// runAs runs a command with our streams and signals, and makes its end ours.
-func (a *app) runAs(o *runOptions, run func() (sandbox.Status, error)) error {
+// streams gives a command our streams and signals.
+func (a *app) streams(o *runOptions, run func() (sandbox.Status, error)) (sandbox.Status, error) {
 	o.Stdin, o.Stdout, o.Stderr = os.Stdin, a.stdout, a.stderr
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTSTP)
 	defer signal.Stop(signals)
 	a.releaseSignals()
 	o.Signals = signals
-	status, err := run()
+	return run()
+}
+
+// runAs runs a command with our streams and signals, and makes its end ours.
+func (a *app) runAs(o *runOptions, run func() (sandbox.Status, error)) error {
+	status, err := a.streams(o, run)
 	var failed *sandbox.Error
 	switch {
 	case errors.As(err, &failed) && failed.Op == "exec" && errors.Is(err, fs.ErrNotExist):

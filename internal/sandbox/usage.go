@@ -32,6 +32,19 @@ func (h *Holder) Usage() (Usage, error) {
 	return *answer.Usage, nil
 }
 
+// RootPath is where the holder's caller can look into the root of the open jail from outside: below /proc (proc_pid_root(5)). It must be called before a hostile command runs, which
+// could give itself the helper's name.
+func (h *Holder) RootPath() (string, error) {
+	helpers, err := processes(func(p *process) bool { return p.parent == h.pid && p.name == helperName })
+	if err != nil {
+		return "", err
+	}
+	if len(helpers) != 1 {
+		return "", fmt.Errorf("the jail has %d helpers", len(helpers))
+	}
+	return fmt.Sprintf("/proc/%d/root", helpers[0].pid), nil
+}
+
 // ours are the processes that belong to the sandbox itself.
 func (p *pid1) ours() map[int]bool {
 	p.mu.Lock()

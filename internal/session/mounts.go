@@ -151,9 +151,15 @@ func (o *Options) owners(spec *sandbox.Spec, m *sandbox.Mount, info os.FileInfo)
 		// Jail root must not be able to leave a setuid program of the host's root there.
 		m.Map = sandbox.MapUsers
 	case m.ReadOnly:
-	case spec.Caller == nil && os.Geteuid() < sandbox.IDCount && os.Getegid() < sandbox.IDCount:
-		// Without a place in the jail the caller's files would be nobody's there.
-		spec.Caller = &sandbox.Caller{UID: os.Geteuid(), GID: os.Getegid()}
+	default:
+		placeCaller(spec)
 	}
 	return ""
+}
+
+// placeCaller gives an ordinary user's own ids a place in the jail, without which the caller's files would be nobody's there.
+func placeCaller(spec *sandbox.Spec) {
+	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 && spec.Caller == nil && uid < sandbox.IDCount && gid < sandbox.IDCount {
+		spec.Caller = &sandbox.Caller{UID: uid, GID: gid}
+	}
 }

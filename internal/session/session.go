@@ -47,6 +47,8 @@ type Options struct {
 	Mounts  []fstab.Mount
 	Network sandbox.Network
 
+	HostUsers bool // the jail gets those users and groups of the host that it has not
+
 	Limits sandbox.Limits
 
 	Timeout   time.Duration // 0: none
@@ -155,6 +157,9 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 			err = errors.Join(err, release())
 		}
 	}()
+	if o.HostUsers {
+		placeCaller(&spec)
+	}
 	if r.notes, err = o.mounts(&spec); err != nil {
 		return nil, err
 	}
@@ -187,6 +192,11 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 		return nil, o.explain(err)
 	}
 	r.notes = append(r.notes, r.jail.Notes...)
+	if o.HostUsers {
+		if err := addHostUsers(ctx, r.jail); err != nil {
+			return nil, err
+		}
+	}
 	return r, nil
 }
 

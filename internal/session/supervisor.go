@@ -85,6 +85,7 @@ type Info struct {
 	Init    int       `json:"init"` // PID 1 of the session, as the host numbers it
 	Ending  bool      `json:"ending,omitempty"`
 	Scratch string    `json:"scratch"` // where what is written is kept
+	Path    string    `json:"path"`    // the root, as the session's user can enter it on the host
 
 	Processes int   `json:"processes"`
 	Memory    int64 `json:"memory"`
@@ -184,6 +185,9 @@ func begin(ctx context.Context) (_ *supervisor, err error) {
 	}
 	s.info = Info{
 		ID: t.ID, Base: s.o.Base, Root: s.o.Root, Began: time.Now(), PID: os.Getpid(), Init: s.room.holder.PID(), Scratch: string(s.room.holder.Scratch()),
+	}
+	if s.info.Path, err = s.room.holder.RootPath(); err != nil {
+		return nil, errors.Join(err, s.room.close())
 	}
 	if s.listen, err = listen(s.dir); err != nil {
 		return nil, errors.Join(err, s.room.close())
