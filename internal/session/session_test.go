@@ -285,6 +285,35 @@ func pty(t *testing.T) (keyboard, terminal *os.File) {
 	return master, slave
 }
 
+// sitAt types at a terminal: each answer when what was shown has the words before it. It returns what was shown.
+func sitAt(t *testing.T, keyboard *os.File, talk ...[2]string) <-chan string {
+	t.Helper()
+	shown := make(chan string, 1)
+	go func() {
+		var all bytes.Buffer
+		buf := make([]byte, 4096)
+		for _, step := range talk {
+			for !strings.Contains(all.String(), step[0]) {
+				n, err := keyboard.Read(buf)
+				if err != nil {
+					break
+				}
+				all.Write(buf[:n])
+			}
+			if _, err := io.WriteString(keyboard, step[1]); err != nil {
+				t.Error(err)
+			}
+		}
+		shown <- all.String()
+	}()
+	return shown
+}
+
+// converse is a script for a terminal, and what one types who sits at it. Ctrl-C comes when cat is sure to run: a shell that is just starting a program may keep it to itself.
+const converse = "tty; stty size; read line; echo got $line; exec cat"
+
+var conversation = [][2]string{{"41 111\r\n", "words\r"}, {"got words\r\n", "again\r"}, {"again\r\nagain\r\n", "\x03"}}
+
 func TestTerminal(t *testing.T) {
 	o := tree(t)
 	keyboard, terminal := pty(t)
@@ -293,28 +322,8 @@ func TestTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Stdin, o.Stdout, o.Stderr = terminal, terminal, terminal
-	o.Argv = []string{"/bin/sh", "-c", "tty; stty size; read line; echo got $line; sleep 30"}
-	shown := make(chan string)
-	go func() {
-		var all bytes.Buffer
-		buf := make([]byte, 4096)
-		for {
-			n, err := keyboard.Read(buf)
-			all.Write(buf[:n])
-			if strings.Contains(all.String(), "41 111") && !strings.Contains(all.String(), "got") {
-				if _, err := io.WriteString(keyboard, "words\r"); err != nil {
-					t.Error(err)
-				}
-			}
-			if err != nil || strings.Contains(all.String(), "got words") {
-				if _, err := io.WriteString(keyboard, "\x03"); err != nil {
-					t.Error(err)
-				}
-				shown <- all.String()
-				return
-			}
-		}
-	}()
+	o.Argv = []string{"/bin/sh", "-c", converse}
+	shown := sitAt(t, keyboard, conversation...)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	status, err := Run(ctx, o)

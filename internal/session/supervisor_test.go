@@ -1,11 +1,9 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -199,25 +197,8 @@ func TestSessionTerminal(t *testing.T) {
 	o, id := begun(t, "")
 	keyboard, terminal := pty(t)
 	o.Stdin, o.Stdout, o.Stderr = terminal, terminal, terminal
-	o.Argv = []string{"/bin/sh", "-c", "tty; stty size; read line; echo got $line; read other; sleep 30"}
-	shown := make(chan string, 1)
-	go func() {
-		var all bytes.Buffer
-		buf := make([]byte, 4096)
-		for _, step := range [][2]string{{"41 111\r\n", "words\r"}, {"got words\r\n", "\x03"}} {
-			for !strings.Contains(all.String(), step[0]) {
-				n, err := keyboard.Read(buf)
-				if err != nil {
-					break
-				}
-				all.Write(buf[:n])
-			}
-			if _, err := io.WriteString(keyboard, step[1]); err != nil {
-				t.Error(err)
-			}
-		}
-		shown <- all.String()
-	}()
+	o.Argv = []string{"/bin/sh", "-c", converse}
+	shown := sitAt(t, keyboard, conversation...)
 	status, err := RunIn(t.Context(), o, id)
 	if err != nil || status.ExitCode() != 130 {
 		t.Errorf("%v %v", status, err)
