@@ -48,7 +48,9 @@ not stop the others. The exit status is the worst: that of an interruption, else
 			if err := o.complete(a.verbose); err != nil {
 				return err
 			}
-			o.more.complete(&o.Options)
+			if err := o.more.complete(&o.Options); err != nil {
+				return err
+			}
 			if err := o.kind.complete(&o.Options, c.Flags()); err != nil {
 				return err
 			}

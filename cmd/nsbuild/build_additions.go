@@ -12,12 +12,14 @@ import (
 	"nsbuild/internal/build"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/gitsrc"
 )
 
 // additionOptions are the flags that bring in packages from elsewhere.
 type additionOptions struct {
 	components []string
 	chain      bool
+	git        string
 }
 
 func (m *additionOptions) addFlags(f *pflag.FlagSet, o *build.Options) {
@@ -33,18 +35,27 @@ func (m *additionOptions) addFlags(f *pflag.FlagSet, o *build.Options) {
 	f.StringArrayVar(&o.AddConflicts, "add-conflicts", nil, "further Build-Conflicts")
 	f.StringArrayVar(&o.AddConflictsArch, "add-conflicts-arch", nil, "further Build-Conflicts-Arch")
 	f.StringArrayVar(&o.AddConflictsIndep, "add-conflicts-indep", nil, "further Build-Conflicts-Indep")
+	f.StringVar(&m.git, "git", "", "build a source directory as git has it: head (the last commit) or index")
+	f.Lookup("git").NoOptDefVal = "head"
 	f.StringVar(&o.Arch, "arch", "", "architecture to build on and for (default: the machine's own, "+build.Arch()+")")
 	f.StringVar(&o.Host, "host", "", "architecture to build for, by cross compiling")
 	f.StringVar(&o.Resolver, "build-dep-resolver", "", "what finds the build dependencies: apt or aptitude (default: apt; for backports and experimental aptitude)")
 	f.BoolVar(&m.chain, "chain", false, "let each source be built with the packages of those before it; stop at the first failure")
 }
 
-func (m *additionOptions) complete(o *build.Options) {
+func (m *additionOptions) complete(o *build.Options) error {
+	switch m.git = strings.ToUpper(m.git); m.git {
+	case "", gitsrc.Head, gitsrc.Index:
+		o.Git = m.git
+	default:
+		return fault.New(fault.Usage, "use head or index", "--git=%s", strings.ToLower(m.git))
+	}
 	for _, c := range m.components {
 		if c = strings.TrimSpace(c); c != "" && !slices.Contains(o.Components, c) {
 			o.Components = append(o.Components, c)
 		}
 	}
+	return nil
 }
 
 // buildChain builds sources in their order, each with the packages of those before it. What comes after a failure may need what is missing, so nothing of it is tried.

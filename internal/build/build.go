@@ -34,6 +34,7 @@ type Options struct {
 	Arch     string   // of the base; "": the machine's own
 	Host     string   // for which is built; "": the base's
 	Resolver string   // of build dependencies; "": see resolver
+	Git      string   // gitsrc.Head or gitsrc.Index: build a source directory as git has it; "": as it lies there
 	Options  []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
 	Scratch  string   // ScratchAuto, ScratchTmpfs or ScratchDisk
 	// ScratchSize is how large a tmpfs may grow, in bytes; 0 lets free memory decide.
@@ -267,6 +268,9 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	if err := b.checkEntry(); err != nil {
 		return nil, err
 	}
+	if err := b.exportGit(ctx); err != nil {
+		return nil, err
+	}
 	if b.output, err = outputDir(o.Output, b.in); err != nil {
 		return nil, err
 	}
@@ -304,9 +308,29 @@ func (b *builder) fetchSource(ctx context.Context) error {
 	}
 	ph := b.env.Progress.Phase("source")
 	defer b.env.Meter.during(ph)()
-	err := b.env.fetch(ctx, b.in, slices.Concat(b.releases, b.extra.sources))
+	from, err := b.sourceReleases(ctx)
+	if err == nil {
+		err = b.env.fetch(ctx, b.in, from)
+	}
 	ph.Done(err)
 	return err
+}
+
+// sourceReleases are the suites to look for a source by its name in.
+func (b *builder) sourceReleases(ctx context.Context) ([]*archive.Release, error) {
+	if b.in.suite == "" {
+		return slices.Concat(b.releases, b.extra.sources), nil
+	}
+	suite, err := archive.LookupSuite(b.in.suite)
+	if err != nil {
+		return nil, err
+	}
+	repos, err := b.env.repos(BaseOptions{Suite: suite, Mirror: b.o.Mirror})
+	if err != nil {
+		return nil, err
+	}
+	releases, err := b.env.Client.Releases(ctx, repos)
+	return releases, fault.Wrap(fault.GivenBack, "", err)
 }
 
 // chooseSuite takes what was asked for, else what a directory's changelog says, else the default.
@@ -333,7 +357,7 @@ func outputDir(asked string, in *input) (string, error) {
 	if err != nil || in.tree == nil {
 		return cwd, err
 	}
-	dir, err := resolved(in.tree.Dir)
+	dir, err := resolved(in.from)
 	if err != nil {
 		return "", err
 	}
@@ -424,7 +448,10 @@ func (b *builder) describeSource() {
 	b.log.Section("Fetch source files")
 	switch {
 	case b.in.tree != nil:
-		b.log.Printf("Source directory %s", b.in.tree.Dir)
+		b.log.Printf("Source directory %s", b.in.from)
+		for _, n := range b.in.notes {
+			b.log.Printf("%s", n)
+		}
 	default:
 		b.log.Printf("%s: %s", b.in.dsc.DscName(), b.in.dsc.Signature)
 		for _, weak := range b.in.dsc.WeakFiles() {

@@ -133,23 +133,36 @@ func (b *builder) readBuiltDSC(jail *sandbox.Jail) (*dsc.Source, error) {
 	return dsc.Parse(name, io.LimitReader(f, maxDSC), nil)
 }
 
-// copyUpstream copies what lies beside a source directory and belongs to its source package: the upstream tarballs and their signatures.
-func copyUpstream(jail *sandbox.Jail, tree *dsc.Tree) error {
-	dir, err := resolved(tree.Dir)
+// origFiles are what lies beside a source directory and belongs to its source package: the upstream tarballs and their signatures.
+func origFiles(from string, tree *dsc.Tree) ([]string, error) {
+	dir, err := resolved(from)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	beside := filepath.Dir(dir)
 	entries, err := os.ReadDir(beside)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var out []string
 	prefix := tree.Name + "_" + tree.Version.Upstream() + ".orig"
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), prefix) || !strings.Contains(e.Name(), ".tar.") {
-			continue
+		rest, ok := strings.CutPrefix(e.Name(), prefix)
+		if ok && (strings.HasPrefix(rest, ".tar.") || strings.HasPrefix(rest, "-") && strings.Contains(rest, ".tar.")) {
+			out = append(out, filepath.Join(beside, e.Name()))
 		}
-		if err := copyFileIn(jail, filepath.Join(beside, e.Name()), path.Join(buildDir, e.Name()), 0o644); err != nil {
+	}
+	return out, nil
+}
+
+// copyUpstream copies the upstream tarballs into the jail.
+func copyUpstream(jail *sandbox.Jail, tree *dsc.Tree) error {
+	files, err := origFiles(tree.Dir, tree)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := copyFileIn(jail, file, path.Join(buildDir, filepath.Base(file)), 0o644); err != nil {
 			return err
 		}
 	}

@@ -22,14 +22,17 @@ const maxDSC = 4 << 20
 
 // input is the source of one build, before anything of it has been trusted. Exactly one of dsc, tree and name is set once it has been looked at.
 type input struct {
-	spec string       // what the user asked for
-	dsc  *dsc.Source  // of a .dsc
-	text []byte       // the .dsc's own bytes
-	dir  string       // where a .dsc's files are
-	url  string       // directory of a .dsc's URL
-	tree *dsc.Tree    // of a directory
-	name string       // of a package to be fetched
-	temp func() error // deletes what was fetched
+	spec  string       // what the user asked for
+	dsc   *dsc.Source  // of a .dsc
+	text  []byte       // the .dsc's own bytes
+	dir   string       // where a .dsc's files are
+	url   string       // directory of a .dsc's URL
+	tree  *dsc.Tree    // of a directory
+	from  string       // the directory that the user named, when tree is another
+	name  string       // of a package to be fetched
+	suite string       // to fetch it from; "" for the build's own
+	notes []string     // for the log
+	temp  func() error // deletes what was fetched
 }
 
 // openInput looks at what the user asked for: a .dsc, its URL, a source directory, or the name of a package.
@@ -52,15 +55,25 @@ func (e *Env) openInput(ctx context.Context, spec string) (*input, error) {
 	st, err := os.Stat(spec)
 	switch {
 	case err == nil && st.IsDir():
+		in.from = spec
 		in.tree, err = dsc.OpenTree(spec)
 		return in, fault.Wrap(fault.GivenBack, "", err)
 	case err == nil:
 		return nil, fault.New(fault.Usage, "give a .dsc, a source directory, a URL of a .dsc, or a package name", "%s is no source package", spec)
-	case strings.ContainsRune(spec, '/'):
-		return nil, fault.New(fault.Usage, "", "%s: no such file or directory", spec)
 	}
-	in.name = spec
+	name, suite, ok := strings.Cut(spec, "/")
+	if ok {
+		if _, err := archive.LookupSuite(suite); err != nil || name == "" || strings.HasPrefix(name, ".") {
+			return nil, fault.New(fault.Usage, "", "%s: no such file or directory", spec)
+		}
+	}
+	in.name, in.suite = name, suite
 	return in, nil
+}
+
+// note keeps a line for the log, which is not open yet.
+func (in *input) note(format string, args ...any) {
+	in.notes = append(in.notes, fmt.Sprintf(format, args...))
 }
 
 func (e *Env) readDSC(in *input, file string) error {

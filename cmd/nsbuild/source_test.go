@@ -1,0 +1,107 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/testenv"
+)
+
+// TestFormats builds a source of each format, from its .dsc and from its directory.
+func TestFormats(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	testenv.RequireTool(t, "dpkg-source")
+	for _, c := range []struct{ name, format, version string }{
+		{"quilted", fakedebian.FormatQuilt, "1.0-1"}, {"native", fakedebian.FormatNative, "1.0"}, {"old", fakedebian.Format1, "1:1.0-1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			here := *w
+			here.dir = t.TempDir()
+			dsc := here.writeSource(t, fakedebian.Source{Name: c.name, Version: c.version, Format: c.format, Files: []fakedebian.File{{Path: "README", Body: "x\n"}}})
+			_, file, _ := strings.Cut(":"+c.version, ":")
+			deb := c.name + "_" + strings.TrimPrefix(file, "1:") + "_amd64.deb"
+			if o := here.must(t, "build", "-q", "-d", "bookworm", dsc); !strings.Contains(o.stdout, deb) {
+				t.Error(o)
+			}
+			if out, err := exec.Command("dpkg-source", "-x", filepath.Join(here.dir, dsc), filepath.Join(here.dir, "tree")).CombinedOutput(); err != nil {
+				t.Fatalf("dpkg-source: %v\n%s", err, out)
+			}
+			if o := here.must(t, "build", "-q", "-d", "bookworm", "tree"); !strings.Contains(o.stdout, deb) {
+				t.Error(o)
+			}
+		})
+	}
+}
+
+// TestComponents builds a directory whose upstream comes in two tarballs, one of them signed.
+func TestComponents(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	dsc := w.writeSource(t, fakedebian.Source{Name: "parts", Version: "1.0-1", Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tcat extra/part\n" +
+		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pparts -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"})
+	for _, c := range [][]string{{"dpkg-source", "-x", dsc, "tree"}, {"mkdir", "-p", "c/part", "tree/extra"}, {"sh", "-c", "echo the second part >c/part/part; cp c/part/part tree/extra/"},
+		{"tar", "-C", "c", "-czf", "parts_1.0.orig-extra.tar.gz", "part"}, {"sh", "-c", "echo sig >parts_1.0.orig-extra.tar.gz.asc; echo other >parts_1.0.original"}} {
+		cmd := exec.Command(c[0], c[1:]...)
+		cmd.Dir = w.dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", c, err, out)
+		}
+	}
+	o := w.must(t, "build", "-q", "-d", "bookworm", "-s", "tree")
+	wantIn(t, "log", read(t, filepath.Join(w.dir, "parts_1.0-1_amd64.build")), "^the second part$")
+	if !strings.Contains(o.stdout, "parts_1.0.orig-extra.tar.gz\n") || !strings.Contains(o.stdout, "parts_1.0.orig-extra.tar.gz.asc\n") {
+		t.Error(o)
+	}
+}
+
+// TestGit builds what git has of a source directory, and says what it leaves out.
+func TestGit(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	testenv.RequireTool(t, "git", "dpkg-source")
+	dsc := w.writeSource(t, fakedebian.Source{Name: "gitted", Version: "1.0-1", Files: []fakedebian.File{{Path: "README", Body: "upstream\n"}},
+		Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tcat debian/NOTE\n" +
+			"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pgitted -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
+		Debian: []fakedebian.File{{Path: "NOTE", Body: "committed\n"}}})
+	tree := filepath.Join(w.dir, "tree")
+	git := func(args ...string) {
+		t.Helper()
+		c := exec.Command("git", append([]string{"-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"}, args...)...)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	if out, err := exec.Command("dpkg-source", "-x", filepath.Join(w.dir, dsc), tree).CombinedOutput(); err != nil {
+		t.Fatalf("dpkg-source: %v\n%s", err, out)
+	}
+	check(t, os.Remove(filepath.Join(w.dir, "gitted_1.0.orig.tar.xz"))) // which git has
+	git("init", "-q")
+	git("add", "README")
+	git("commit", "-q", "-m", "upstream")
+	git("tag", "v1.0")
+	check(t, os.WriteFile(filepath.Join(tree, "debian/gbp.conf"), []byte("[DEFAULT]\nupstream-tag = v%(version)s\n"), 0o644))
+	git("add", "debian")
+	git("commit", "-q", "-m", "debian")
+	note := func(text string) {
+		check(t, os.WriteFile(filepath.Join(tree, "debian/NOTE"), []byte(text+"\n"), 0o644))
+	}
+	note("indexed")
+	git("add", "debian/NOTE")
+	note("changed")
+	log := filepath.Join(w.dir, "gitted_1.0-1_amd64.build")
+	o := w.must(t, "build", "-q", "-d", "bookworm", "--git", "tree")
+	wantIn(t, "log", read(t, log), "^committed$", "^Exported the source of commit [0-9a-f]{12} \\(head\\)$", "^Upstream tarball: git archive v1.0$", `uncommitted changes \(MM debian/NOTE.*\) are not built: HEAD is$`)
+	if !strings.Contains(o.stdout, filepath.Join(w.dir, "gitted_1.0-1_amd64.changes")) {
+		t.Error(o)
+	}
+	w.must(t, "build", "-q", "-d", "bookworm", "--git=index", "tree")
+	wantIn(t, "log of the index", read(t, log), "^indexed$")
+	git("tag", "-d", "v1.0")
+	refusal{status: 3, says: []string{"no upstream tarball for version 1.0", "no v1.0"}, hint: "git fetch --tags"}.check(t, w.run(t, "build", "-q", "-d", "bookworm", "--git", "tree"))
+	refusal{status: 2, says: []string{"--git: hello is none"}, hint: "give a source directory"}.check(t, w.run(t, "build", "-q", "--git", "hello"))
+}
