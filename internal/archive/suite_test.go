@@ -20,8 +20,9 @@ func TestTable(t *testing.T) {
 			t.Errorf("incomplete: %+v", s)
 		}
 		if s.Base != "" {
-			if _, err := LookupSuite(s.Base); err != nil {
-				t.Error(err)
+			base, err := LookupSuite(s.Base)
+			if err != nil || base.MergedUsr != s.MergedUsr || base.IncludeRequired != s.IncludeRequired || base.UsrIsMerged != s.UsrIsMerged {
+				t.Errorf("%s is not made as %s, to which it only adds: %v", s.Name, s.Base, err)
 			}
 		}
 	}

@@ -136,21 +136,22 @@ func (t *table) suites() ([]Suite, error) {
 	seen := map[string]bool{}
 	for _, name := range t.order {
 		own := t.bySuite[name]
-		like, ok := t.bySuite[own["Like"]]
-		if own["Like"] != "" && !ok {
-			return nil, syntaxf("suite %s: Like: there is no suite %s", name, own["Like"])
+		model := firstWord(own["Like"], own["Base"]) // what only adds to a suite is made as that
+		like, ok := t.bySuite[model]
+		if model != "" && !ok {
+			return nil, syntaxf("suite %s: Like, Base: there is no suite %s", name, model)
 		}
 		get := func(field string) string {
 			if v, ok := own[field]; ok {
+				return v
+			}
+			if v, ok := like[field]; ok && slices.Contains(inherited, field) {
 				return v
 			}
 			if v, ok := t.distributions[own["Distribution"]][field]; ok {
 				return v
 			}
 			if slices.Contains(inherited, field) {
-				if v, ok := like[field]; ok {
-					return v
-				}
 				return t.distributions[like["Distribution"]][field]
 			}
 			return ""
