@@ -27,6 +27,7 @@ type app struct {
 	quiet, verbose, debug bool
 	offline, refresh      bool
 	refreshAfter          time.Duration
+	mirrorTimeout         time.Duration
 	stateDir, cacheDir    string
 	cacheLimit            string
 
@@ -41,6 +42,7 @@ func (a *app) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&a.offline, "offline", false, "use what is cached, fetch nothing")
 	f.BoolVar(&a.refresh, "refresh", false, "ask the mirror for new lists now")
 	f.DurationVar(&a.refreshAfter, "refresh-after", 10*time.Minute, "how old lists may be before the mirror is asked")
+	f.DurationVar(&a.mirrorTimeout, "mirror-timeout", 0, "how long a mirror may be silent (default: apt's Acquire::http::Timeout, else 30s)")
 	f.StringVar(&a.stateDir, "state-dir", "", "directory of the bases (NSBUILD_STATE; default ~/.local/share/nsbuild, of root /var/lib/nsbuild)")
 	f.StringVar(&a.cacheDir, "cache-dir", "", "directory of downloads (NSBUILD_CACHE; default ~/.cache/nsbuild, of root /var/cache/nsbuild)")
 	f.StringVar(&a.cacheLimit, "cache-limit", "", "how large downloads and layers may grow (NSBUILD_CACHE_LIMIT; default 20G)")
@@ -75,7 +77,7 @@ func (a *app) open(ctx context.Context) (*build.Env, error) {
 		after = -1
 	}
 	if e.Client, err = archive.NewClient(archive.Options{
-		CacheDir: cache, Host: e.Host, Log: e.Log, Offline: a.offline, RefreshAfter: after, Progress: e.Meter.Progress,
+		CacheDir: cache, Host: e.Host, Log: e.Log, Offline: a.offline, RefreshAfter: after, Timeout: a.mirrorTimeout, Progress: e.Meter.Progress,
 	}); err != nil {
 		return nil, err
 	}

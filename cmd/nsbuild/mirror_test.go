@@ -26,6 +26,10 @@ func smallSuite(t *testing.T) (*fakedebian.Archive, *fakedebian.Suite) {
 func TestCreateRefuses(t *testing.T) {
 	testenv.RequireUserns(t)
 	const inRelease, again = "dists/bookworm/InRelease", "try again"
+	var told faultTable
+	signed := func(kind fakedebian.KeyKind) func(*fakedebian.Suite) {
+		return func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{fakedebian.KeyOf(t, kind)} }
+	}
 	other := func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{fakedebian.KeyOf(t, fakedebian.KeyOther)} }
 	for _, c := range []struct {
 		name    string
@@ -34,13 +38,47 @@ func TestCreateRefuses(t *testing.T) {
 		fault   map[string]fakedebian.Fault
 		args    []string
 		options string // of sources.list(5), where the host's apt may have switched off what is tested
+		tls     bool
 		says    string
 		hint    string
 	}{
 		{name: "suite that the mirror lacks", args: []string{"trixie"}, says: "the mirror does not have this suite", hint: "--mirror"},
 		{name: "key that is not known", prepare: other, says: "signed with a key that is not known", hint: "--keyring"},
 		{name: "keyring that is not there", args: []string{"--keyring=/nonexistent/keyring.gpg"}, says: "/nonexistent/keyring.gpg", hint: "--keyring"},
-		{name: "unsigned", prepare: func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{} }, says: "there is no signature", hint: "signs its archive"},
+		{name: "unsigned", prepare: func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{} }, says: "there is no signature", hint: "--no-check-gpg"},
+		{name: "key that was revoked", prepare: signed(fakedebian.KeyRevoked), says: "no longer valid", hint: "--keyring"},
+		{name: "RSA key of 1024 bits, SHA-1", prepare: signed(fakedebian.KeyWeakRSA), says: "too weak to count", hint: "newer key"},
+		{name: "DSA key", prepare: signed(fakedebian.KeyWeakDSA), says: "too weak to count", hint: "newer key"},
+		{name: "MD5 only", prepare: func(s *fakedebian.Suite) { s.Hashes = []fakedebian.Hash{fakedebian.MD5} }, says: "no hash strong enough", hint: "SHA256"},
+		{name: "text before the signed part", damage: func(tr *fakedebian.Tree) { tr.Write(inRelease, append([]byte("Suite: evil\n"), tr.Read(inRelease)...)) }, says: "text before the signed message", hint: "altered"},
+		{name: "text after the signed part", damage: func(tr *fakedebian.Tree) { tr.Write(inRelease, append(tr.Read(inRelease), "Suite: evil\n"...)) }, says: "text after the signed message", hint: "altered"},
+		{name: "Release cut short", damage: func(tr *fakedebian.Tree) { tr.Truncate(inRelease, 400) }, says: "cut or malformed", hint: "altered"},
+		{name: "another suite's Release", prepare: func(s *fakedebian.Suite) {
+			s.MutateRelease = func(text string) string { return strings.ReplaceAll(text, ": bookworm\n", ": stretch\n") }
+		}, says: "the Release file is that of another suite", hint: "--mirror"},
+		{name: "index that is missing", damage: func(tr *fakedebian.Tree) {
+			tr.RemoveByHash()
+			for _, ext := range []string{".xz", ".gz"} {
+				tr.Remove("dists/bookworm/main/binary-amd64/Packages" + ext)
+			}
+		}, says: "the mirror does not have this file", hint: again},
+		{name: "yesterday's Packages beside today's Release", damage: func(tr *fakedebian.Tree) {
+			tr.RemoveByHash()
+			for _, ext := range []string{".xz", ".gz"} {
+				name := "dists/bookworm/main/binary-amd64/Packages" + ext
+				tr.Truncate(name, len(tr.Read(name))-1)
+			}
+		}, says: "size mismatch", hint: again},
+		{name: "field of 20 MB", prepare: func(s *fakedebian.Suite) {
+			s.MutateIndex = func(name, text string) string {
+				return strings.Replace(text, "Package: ", "Bloat: "+strings.Repeat("x", 20<<20)+"\nPackage: ", 1)
+			}
+		}, says: "malformed", hint: "--mirror"},
+		{name: "redirections in a circle", fault: map[string]fakedebian.Fault{"Release$": {Redirect: "/debian/dists/bookworm/InRelease"}}, says: "redirect", hint: "--mirror"},
+		{name: "connection that is cut", fault: map[string]fakedebian.Fault{"InRelease$": {CutAfter: 100}}, says: "the mirror cannot be reached", hint: "check the network"},
+		{name: "mirror that says nothing", fault: map[string]fakedebian.Fault{"InRelease$": {Hang: true}}, args: []string{"--mirror-timeout=200ms"}, says: "the mirror cannot be reached", hint: "check the network"},
+		{name: "deb with more than is promised", fault: map[string]fakedebian.Fault{"libc6_.*deb$": {Endless: true}}, says: "it is longer than", hint: again},
+		{name: "certificate of nobody", tls: true, says: "certificate", hint: "check the network"},
 		{name: "key that has expired", prepare: func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{fakedebian.KeyOf(t, fakedebian.KeyExpired)} }, says: "no longer valid", hint: "--keyring"},
 		{name: "expired Release", prepare: func(s *fakedebian.Suite) {
 			s.Date, s.ValidUntil = time.Now().Add(-72*time.Hour), time.Now().Add(-48*time.Hour)
@@ -75,7 +113,11 @@ func TestCreateRefuses(t *testing.T) {
 			if c.damage != nil {
 				c.damage(tree)
 			}
-			srv := fakedebian.Serve(t, fakedebian.Mounts{"debian": tree})
+			serve := fakedebian.Serve
+			if c.tls {
+				serve = fakedebian.ServeTLS
+			}
+			srv := serve(t, fakedebian.Mounts{"debian": tree})
 			for pattern, f := range c.fault {
 				srv.Fault(pattern, f)
 			}
@@ -83,14 +125,18 @@ func TestCreateRefuses(t *testing.T) {
 			if c.options != "" {
 				mirror = "deb [" + c.options + "] " + mirror + " bookworm main"
 			}
-			args := []string{"create", "--mirror", mirror, "--keyring", fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyExpired)}
+			args := []string{"create", "--mirror", mirror, "--keyring", fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyExpired, fakedebian.KeyRevoked, fakedebian.KeyWeakRSA, fakedebian.KeyWeakDSA)}
 			if len(c.args) == 0 || strings.HasPrefix(c.args[0], "-") {
 				args = append(args, "bookworm")
 			}
 			o := w.run(t, append(args, c.args...)...)
 			refusal{status: 1, says: []string{c.says}, hint: c.hint}.check(t, o)
 			w.nothingLeft(t)
+			told.add(c.name, o)
 		})
+	}
+	if !t.Failed() {
+		told.compare(t, "../../docs/faults.md")
 	}
 }
 

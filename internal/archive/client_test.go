@@ -238,7 +238,7 @@ func TestFaults(t *testing.T) {
 		{name: "future", prepare: func(s *fakedebian.Suite) { s.Date = now.Add(time.Hour) }, want: ErrFuture, hint: "Check-Date"},
 		{name: "no date", prepare: func(s *fakedebian.Suite) { s.NoDate = true }, want: ErrSyntax, hint: "mirror"},
 		{name: "another suite", damage: func(tr *fakedebian.Tree) { tr.Write("dists/trixie/InRelease", tr.Read(inRelease)) }, change: func(m *mirror) { m.repo.Suite = "trixie" }, want: ErrWrongSuite, hint: "--mirror"},
-		{name: "weak hashes", prepare: func(s *fakedebian.Suite) { s.Hashes = []fakedebian.Hash{fakedebian.MD5, fakedebian.SHA1} }, want: ErrNoIndex, hint: "components"},
+		{name: "weak hashes", prepare: func(s *fakedebian.Suite) { s.Hashes = []fakedebian.Hash{fakedebian.MD5, fakedebian.SHA1} }, want: ErrWeakHash, hint: "SHA256"},
 		{name: "a path outside", prepare: func(s *fakedebian.Suite) {
 			s.MutateRelease = func(text string) string { return strings.ReplaceAll(text, " main/", " ../main/") }
 		}, want: ErrSyntax, hint: "mirror"},

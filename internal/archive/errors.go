@@ -83,7 +83,7 @@ var hints = []struct {
 	{ErrOffline, "run it once without --offline"},
 	{ErrNoSpace, "free some space, or put the cache elsewhere"},
 	{ErrNoSuite, "check the suite's name, or name a mirror that has it with --mirror"},
-	{ErrNoSignature, "use a mirror that signs its archive, or mark it [trusted=yes] in this host's apt sources if you trust it all the same"},
+	{ErrNoSignature, "use a mirror that signs its archive; or, if you trust it all the same, nsbuild create --no-check-gpg, or [trusted=yes] in this host's apt sources"},
 	{ErrUnknownKey, "install the keyring that holds this key, or name it with --keyring"},
 	{ErrKeyExpired, "update the archive's keyring package on this host, or name a newer keyring with --keyring"},
 	{ErrBadSignature, "the mirror, or something on the way, altered the file: try again, or name another mirror with --mirror"},

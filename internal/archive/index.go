@@ -83,6 +83,9 @@ func (c *Client) index(ctx context.Context, repo Repo, st *releaseState, name st
 			return p, err
 		}
 	}
+	if st.weakOnly {
+		return "", withHint(fmt.Errorf("%s: %w: the Release file has MD5 and SHA-1 only", name, ErrWeakHash))
+	}
 	missing := fmt.Errorf("%s: %w", name, ErrNoIndex)
 	for _, ext := range order {
 		f, ok := st.files[name+ext]

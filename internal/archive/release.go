@@ -25,6 +25,7 @@ type releaseState struct {
 	until     time.Time
 	byHash    bool
 	files     map[string]indexFile
+	weakOnly  bool   // whether it has only digests that do not count
 	digest    string // SHA-256 of the verified text
 	signers   []string
 	paths     []stored // the files it came from, in the cache
@@ -122,6 +123,7 @@ func parseRelease(text []byte, weak bool) (*releaseState, error) {
 		switch name {
 		case "md5sum", "sha1", "sha256", "sha512":
 			if !weak && (name == "md5sum" || name == "sha1") {
+				st.weakOnly = true
 				continue
 			}
 			if err := st.addFiles(name, f.value); err != nil {
@@ -134,6 +136,7 @@ func parseRelease(text []byte, weak bool) (*releaseState, error) {
 			st.fields[name] = string(f.value)
 		}
 	}
+	st.weakOnly = st.weakOnly && len(st.files) == 0
 	if s.next() {
 		return nil, syntaxf("more than one paragraph")
 	}

@@ -146,6 +146,10 @@ func signatureError(c *openpgp.SignatureCandidate, latest time.Time) error {
 	case errors.Is(err, pgperrors.ErrKeyExpired), errors.Is(err, pgperrors.ErrKeyRevoked), errors.Is(err, pgperrors.ErrSignatureExpired):
 		return fmt.Errorf("%w: %w", ErrKeyExpired, err)
 	}
+	if weak := pgperrors.WeakAlgorithmError(""); errors.As(err, &weak) {
+		return failf("use a mirror that signs with a newer key; old suites whose table entry says so are accepted as they are (docs/suites.md)",
+			"%w: %s (%s)", ErrBadSignature, "its key is of a kind that is too weak to count", strings.TrimFunc(string(weak), func(r rune) bool { return r <= ' ' }))
+	}
 	return fmt.Errorf("%w: %w", ErrBadSignature, err)
 }
 

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// faultTable collects what users are told about faults, for the page that lists it.
+type faultTable struct{ rows []string }
+
+const faultsHead = `# What a fault looks like
+
+Each row is an archive or a mirror with one fault, as ` + "`internal/fakedebian`" + ` makes it, and what ` + "`nsbuild create`" + ` then says and returns. No base stays behind in any of these cases. The
+test ` + "`TestCreateRefuses`" + ` makes this page and compares with it: ` + "`go test ./cmd/nsbuild -run TestCreateRefuses -write-faults`" + ` writes it anew.
+
+| fault | message | hint | status |
+| --- | --- | --- | --- |
+`
+
+var writeFaults = flag.Bool("write-faults", false, "write docs/faults.md anew")
+
+// varying is what differs from run to run, and what stands for it in the page.
+var varying = []struct {
+	is   *regexp.Regexp
+	name string
+}{
+	{regexp.MustCompile(`127\.0\.0\.1:(\d{4,5})`), "mirror.example"},
+	{regexp.MustCompile(`/[^ ]*/keyring\.gpg`), "/…/keyring.gpg"},
+	{regexp.MustCompile(`net/http: timeout awaiting response headers`), "the mirror stopped sending for 200ms"},
+	{regexp.MustCompile(`bookworm-updates`), "bookworm"}, // they are asked side by side
+	{regexp.MustCompile(`(read|write) tcp [^ ]*->mirror\.example`), "$1 tcp mirror.example"},
+	{regexp.MustCompile(`\b[0-9A-Fa-f]{32,}\b`), "…"},
+	{regexp.MustCompile(`\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d UTC`), "DATE"},
+	{regexp.MustCompile(`\b\d+ of \d+ bytes`), "N of M bytes"},
+	{regexp.MustCompile(`\b\d+ bytes`), "N bytes"},
+	{regexp.MustCompile(`index says \d+`), "index says N"},
+	{regexp.MustCompile(`Packages\.(xz|gz)\b`), "Packages.xz"},
+}
+
+func (f *faultTable) add(name string, o outcome) {
+	message, hint := told(o.stderr)
+	message = strings.TrimPrefix(strings.TrimSpace(message), "nsbuild: ")
+	for _, v := range varying {
+		message = v.is.ReplaceAllString(message, v.name)
+	}
+	cell := strings.NewReplacer("|", "\\|", "\n", " ")
+	f.rows = append(f.rows, fmt.Sprintf("| %s | %s | %s | %d |\n", name, cell.Replace(message), cell.Replace(hint), o.status))
+}
+
+// compare holds the page to what was seen. A part of the tests sees a part of the page.
+func (f *faultTable) compare(t *testing.T, page string) {
+	t.Helper()
+	if *writeFaults {
+		if err := os.WriteFile(page, []byte(faultsHead+strings.Join(f.rows, "")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range f.rows {
+		if !strings.Contains(string(text), row) {
+			t.Errorf("%s is not up to date (-write-faults): it lacks\n%s", page, row)
+		}
+	}
+}
