@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -247,7 +248,7 @@ type File struct {
 	Weak   bool // whether MD5 and SHA-1 count, as for a .dsc from before 2009
 }
 
-// Fetch has a file in the cache, verified, and copies it to dst: written aside and renamed, mode 0644. What was at dst is replaced.
+// Fetch has a file in the cache, verified, and at dst, too, which is only to be read: it is the same file where the file system lets it be, else a copy. What was at dst is replaced.
 func (c *Client) Fetch(ctx context.Context, f File, dst string) error {
 	b := blob{kind: dirSources, what: dirSources, name: filepath.Base(dst), urls: []string{f.URL}, size: f.Size, hashes: f.Hashes, weak: f.Weak}
 	if !f.Hashes.wellFormed() {
@@ -258,7 +259,7 @@ func (c *Client) Fetch(ctx context.Context, f File, dst string) error {
 	if err != nil {
 		return withHint(err)
 	}
-	return copyFile(path, dst)
+	return linkFile(path, dst)
 }
 
 // FetchSource fetches all files of a source package into a directory and returns the .dsc's path.
@@ -274,6 +275,17 @@ func (c *Client) FetchSource(ctx context.Context, s *SourcePackage, dir string) 
 		}
 	}
 	return filepath.Join(dir, dsc.Name), nil
+}
+
+// linkFile gives a file a second name. The cache may then delete its own without harm.
+func linkFile(from, to string) error {
+	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	return copyFile(from, to) // another file system, say
 }
 
 func copyFile(from, to string) error {

@@ -491,6 +491,14 @@ func (b *builder) endAttempt() {
 		}
 		b.holder, b.jail = nil, nil
 	}
+	if b.place.dir != "" {
+		// A tmpfs is gone with its namespace. Other builds of this command may want the room on the disk.
+		ctx, cancel := afterwards(context.Background())
+		if err := sandbox.RemoveTree(ctx, b.place.dir); err != nil {
+			b.env.Log.Warnf("deleting what the build wrote: %v", err)
+		}
+		cancel()
+	}
 	if b.place.give != nil {
 		b.place.give()
 	}

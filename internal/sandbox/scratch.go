@@ -51,7 +51,11 @@ func (p *pid1) openScratch(spec *HolderSpec) error {
 		}
 		if ok {
 			p.kind, p.scratch = c.kind, c.dir
-			return nil
+			if spec.ScratchDir == "" && c.kind == ScratchDisk {
+				// Other holders of the caller's have the same, and number their jails as we do.
+				p.scratch, err = os.MkdirTemp(c.dir, "upper-")
+			}
+			return err
 		}
 	}
 	return nil
