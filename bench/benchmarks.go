@@ -10,7 +10,7 @@ import (
 )
 
 // small are ten packages that are built quickly, of both kinds.
-var small = []string{"tree", "equivs", "sl", "cowsay", "figlet", "ncompress", "unifdef", "pv", "dos2unix", "rename"}
+var small = []string{"tree", "cowsay", "sl", "figlet", "ncompress", "unifdef", "pv", "dos2unix", "xxhash", "hostname"}
 
 // benchmarks is the table of all, in the report's order.
 func benchmarks() []benchmark {
@@ -66,7 +66,7 @@ func benchmarks() []benchmark {
 				bootstrapper("debootstrap, local mirror", "tree", true, "debootstrap", "--variant=buildd"),
 			},
 		},
-		building("tree", false), building("hello", true), building("zlib", true), building("equivs", true),
+		building("tree", false), building("hello", true), building("zlib", true), building("cowsay", true),
 		starting(),
 		many(),
 		{name: "memory", what: "the most memory that nsbuild's own processes had", long: true, instead: memory},
