@@ -14,8 +14,9 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/mikelolasagasti/xz"
 	"golang.org/x/sync/errgroup"
+
+	"nsbuild/internal/xz"
 )
 
 // fastLink is the speed in bytes per second from which the larger, but five times more quickly unpacked gz is preferred to xz: 50 MB of Packages are 8.8 MB as xz and take
@@ -230,12 +231,15 @@ func (w *errWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// maxWindow is the largest window that an index may be packed with, in bytes: that of xz -9.
+const maxWindow = 64 << 20
+
 // decompress reads one of the variants.
 func decompress(r io.Reader, ext string) (io.Reader, func(), error) {
 	nothing := func() {}
 	switch ext {
 	case ".xz":
-		x, err := xz.NewReader(r, 0)
+		x, err := xz.NewReader(r, maxWindow)
 		return x, nothing, err
 	case ".gz":
 		z, err := gzip.NewReader(r)

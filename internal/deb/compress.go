@@ -7,7 +7,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/mikelolasagasti/xz"
+
+	"nsbuild/internal/xz"
 )
 
 // Decompress opens a compressed stream by the suffix that names its format, as dpkg does.
@@ -26,7 +27,7 @@ func Decompress(r io.Reader, suffix string, dictionary int64) (io.ReadCloser, er
 		}
 		return io.NopCloser(z), nil
 	case ".xz":
-		z, err := xz.NewReader(r, uint32(min(dictionary, 1<<32-1)))
+		z, err := xz.NewReader(r, dictionary)
 		if err != nil {
 			return nil, err
 		}
