@@ -185,7 +185,7 @@ func runCopies(job copyJob) (*copying, error) {
 		return nil, err
 	}
 	c := &copying{cmd: sandbox.HostApplet(CopyApplet), in: w, done: make(chan error, 1)}
-	c.cmd.Env = []string{"GOMAXPROCS=1", "GOGC=50"}
+	c.cmd.Env = []string{"GOMAXPROCS=1", "GOGC=50", "GOMEMLIMIT=20MiB"}
 	c.cmd.Stdin, c.cmd.Stderr = r, &c.said
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = c.cmd.Start()

@@ -57,6 +57,9 @@ func unpack(packed []byte, window int64) ([]byte, error) {
 
 func TestReader(t *testing.T) {
 	for name, data := range samples() {
+		if testing.Short() && name != "mixed" && name != "empty" {
+			continue
+		}
 		for _, c := range []writer.WriterConfig{
 			{}, {CheckSum: writer.CRC32}, {CheckSum: writer.SHA256}, {NoCheckSum: true}, {DictCap: 64 << 10}, {BlockSize: 700 << 10},
 			{Properties: &model.Properties{LC: 0, LP: 2, PB: 0}}, {Properties: &model.Properties{LC: 1, LP: 3, PB: 4}},
