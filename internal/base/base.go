@@ -52,7 +52,8 @@ type Manifest struct {
 	Created      time.Time     `json:"created"`
 	Releases     []Release     `json:"releases"`
 	Packages     []Package     `json:"packages"`
-	// Digest tells apart trees that the packages alone do not: it is set where somebody else than dpkg has written to the tree, by importing or by a shell.
+	// Digest tells apart trees that the packages alone do not: it is set where somebody else than dpkg has written to the tree. Of an imported tree it is its content's; what a shell
+	// has left gets one that is made up.
 	Digest string `json:"digest,omitempty"`
 }
 
