@@ -200,7 +200,7 @@ func (r *Repository) Orig(ctx context.Context, conf Config, name, upstream, into
 
 // pristine tries pristine-tar. how is "" when it has nothing for this version, or is not there.
 func (r *Repository) pristine(ctx context.Context, name, upstream, into string) (how string, err error) {
-	if _, err := exec.LookPath("pristine-tar"); err != nil {
+	if tool, _ := exec.LookPath("pristine-tar"); tool == "" {
 		return "", nil
 	}
 	out, err := r.git(ctx, "ls-tree", "--name-only", "pristine-tar")
