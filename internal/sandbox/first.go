@@ -2,14 +2,81 @@ package sandbox
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// startFirst starts a command as PID 1 of a PID namespace of its own, by way of firstMain. The session leader has been given this program at the descriptors behind its command.
+// leadFirst starts a command as PID 1 of a PID namespace of its own, waits for it and does to it what signals are to do. It shares our process group, so that the keys of a terminal
+// reach both of us.
+func leadFirst(c *Command, signals <-chan os.Signal) int {
+	runtime.LockOSThread() // the thread whose death is the command's
+	pid, err := startFirst(c)
+	if err != nil {
+		return complain(err)
+	}
+	var ended atomic.Int32
+	go func() {
+		for s := range signals {
+			if sig, ok := s.(syscall.Signal); ok && act(pid, sig) {
+				ended.Store(int32(sig))
+			}
+		}
+	}()
+	status := await(pid, pid)
+	if sig := int(ended.Load()); sig != 0 && status == 128+int(syscall.SIGKILL) {
+		return 128 + sig
+	}
+	return status
+}
+
+// act passes a signal on to a PID 1 that has left our process group, which otherwise has it from who sent it to us. The kernel does not let signals end or stop a PID 1 that does not
+// handle them (pid_namespaces(7)): that is done here, and act tells whether it has ended it. A command that is gone needs no signals.
+func act(pid int, sig syscall.Signal) (ended bool) {
+	if group, err := unix.Getpgid(pid); err == nil && group != unix.Getpgrp() {
+		_ = syscall.Kill(pid, sig)
+	}
+	if handled, err := handles(pid, sig); err != nil || handled {
+		return false
+	}
+	switch sig {
+	case syscall.SIGTSTP:
+		_ = syscall.Kill(pid, syscall.SIGSTOP)
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2:
+		return syscall.Kill(pid, syscall.SIGKILL) == nil
+	}
+	return false
+}
+
+// handles tells whether a process catches or ignores a signal (SigCgt and SigIgn in proc_pid_status(5)).
+func handles(pid int, sig syscall.Signal) (bool, error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(data)) {
+		name, mask, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if name != "SigCgt" && name != "SigIgn" {
+			continue
+		}
+		bits, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+		if err != nil {
+			return false, err
+		}
+		if bits&(1<<(sig-1)) != 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// startFirst starts it by way of firstMain. We have been given this program at the descriptors behind the command's.
 func startFirst(c *Command) (int, error) {
 	own, err := inheritedSelf(commandFD + 1)
 	if err != nil {
@@ -20,19 +87,14 @@ func startFirst(c *Command) (int, error) {
 		return 0, err
 	}
 	defer r.Close()
-	sys := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Setpgid: true}
-	if c.Terminal {
-		sys.Foreground, sys.Ctty = true, 0
-	}
-	runtime.LockOSThread() // the thread whose death is the command's
-	pid, err := own.forkExec(firstName, nil, []uintptr{0, 1, 2, r.Fd()}, &syscall.ProcAttr{Dir: "/", Env: []string{}, Sys: sys})
+	pid, err := own.forkExec(firstName, nil, []uintptr{0, 1, 2, r.Fd()}, &syscall.ProcAttr{
+		Dir: "/", Env: []string{}, Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS},
+	})
 	if err != nil {
 		w.Close()
 		return 0, sysErr("starting", "a PID namespace", err)
 	}
-	err = json.NewEncoder(w).Encode(c)
-	w.Close()
-	return pid, err
+	return pid, errors.Join(json.NewEncoder(w).Encode(c), w.Close())
 }
 
 // firstMain becomes the command: it shows the processes of its own PID namespace, becomes the command's user and executes it.
@@ -75,6 +137,9 @@ func becomeCommand(c *Command) error {
 	}
 	if err := os.Chdir(dir); err != nil {
 		return sysErr("chdir", dir, err)
+	}
+	if err := spareMemory(0, c.Memory); err != nil { // of ourselves, who need no more from here on
+		return err
 	}
 	return startError(program, dir, syscall.Exec(program, c.Argv, c.Env))
 }

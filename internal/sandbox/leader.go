@@ -83,26 +83,25 @@ func sessionMain() int {
 	}
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGTSTP)
-	start := startInForeground
 	if c.PID1 {
-		signal.Notify(signals, syscall.SIGWINCH)
-		start = startFirst
+		return leadFirst(c, signals)
 	}
-	pid, err := start(c)
+	pid, err := startInForeground(c)
 	if err != nil {
 		return complain(err)
 	}
 	go func() {
 		for s := range signals {
 			if sig, ok := s.(syscall.Signal); ok {
-				if sig == syscall.SIGTSTP && c.PID1 {
-					sig = syscall.SIGSTOP // the kernel lets no PID 1 be stopped by less
-				}
-				// A command that has ended needs no signals any more.
-				_ = syscall.Kill(-pid, sig)
+				_ = syscall.Kill(-pid, sig) // a command that has ended needs none any more
 			}
 		}
 	}()
+	return await(-pid, pid)
+}
+
+// await waits for a command and returns its status. When it is stopped, so are we; when we go on, so does it, or its process group.
+func await(group, pid int) int {
 	for {
 		var ws syscall.WaitStatus
 		_, err := syscall.Wait4(pid, &ws, syscall.WUNTRACED, nil)
@@ -116,7 +115,7 @@ func sessionMain() int {
 			if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
 				fmt.Fprintf(os.Stderr, "nsbuild-session: %v\n", err)
 			}
-			_ = syscall.Kill(-pid, syscall.SIGCONT) // gone is as good
+			_ = syscall.Kill(group, syscall.SIGCONT) // gone is as good
 		case ws.Signaled():
 			return 128 + int(ws.Signal())
 		default:

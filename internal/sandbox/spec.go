@@ -155,7 +155,7 @@ type Command struct {
 	Memory int64 `json:",omitempty"`
 	// Terminal makes standard input the controlling terminal of a session of the command's own; see Jail.NewTerminal.
 	Terminal bool `json:",omitempty"`
-	// PID1 makes the command PID 1 of a PID namespace of its own, with the /proc of that. Its end ends all that it started; signals for which it has no handler do nothing.
+	// PID1 makes the command PID 1 of a PID namespace of its own, with the /proc of that. Its end ends all that it started.
 	PID1 bool `json:",omitempty"`
 
 	Stdin, Stdout, Stderr *os.File `json:"-"`

@@ -113,6 +113,7 @@ func TestRun(t *testing.T) {
 		{"host name", "hostname", "test\n", 0, func(o *Options) { o.Hostname = "test" }},
 		{"read-only", "touch /srv/x 2>/dev/null || echo refused", "refused\n", 0, func(o *Options) { o.ReadOnly, o.Overlay = true, false }},
 		{"PID 1", "echo $$; echo /proc/[0-9]*; test -r /proc/1/cmdline; cat /proc/self/comm; id -u; exit 5", "1\n/proc/1\ncat\n7\n", 5, func(o *Options) { o.PID1, o.User = true, "someone" }},
+		{"PID 1 times out", "exec sleep 100", "", TimeoutStatus, func(o *Options) { o.PID1, o.Timeout = true, 200*time.Millisecond }},
 		{"PID 1 killed", "trap 'exit 6' TERM; kill -9 $$; kill $$", "", 6, func(o *Options) { o.PID1 = true }},
 		{"overlay", "echo x >/srv/x && rm -r /var && cat /srv/x", "x\n", 0, nil},
 		{"tmpfs", "stat -c %a /srv; stat -f -c %T /srv", "700\ntmpfs\n", 0, func(o *Options) {
@@ -315,7 +316,14 @@ const converse = "tty; stty size; read line; echo got $line; exec cat"
 var conversation = [][2]string{{"41 111\r\n", "words\r"}, {"got words\r\n", "again\r"}, {"again\r\nagain\r\n", "\x03"}}
 
 func TestTerminal(t *testing.T) {
+	for name, pid1 := range map[string]bool{"child of PID 1": false, "PID 1": true} {
+		t.Run(name, func(t *testing.T) { terminal(t, pid1) })
+	}
+}
+
+func terminal(t *testing.T, pid1 bool) {
 	o := tree(t)
+	o.PID1 = pid1
 	keyboard, terminal := pty(t)
 	before, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
 	if err != nil {
