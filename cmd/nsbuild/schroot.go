@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/user"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -397,7 +396,13 @@ func (s *schroot) runOne(ctx context.Context, c chroot, inSession bool) error {
 func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 // hidden are variables that -p does not preserve: schroot's environment-filter.
-var hidden = regexp.MustCompile(`^(BASH_ENV|CDPATH|ENV|HOSTALIASES|IFS|KRB5_CONFIG|KRBCONFDIR|KRBTKFILE|KRB_CONF|LD_.*|LOCALDOMAIN|NLSPATH|PATH_LOCALE|RES_OPTIONS|TERMINFO|TERMINFO_DIRS|TERMPATH)=`)
+func hidden(variable string) bool {
+	name, _, _ := strings.Cut(variable, "=")
+	return strings.HasPrefix(name, "LD_") || slices.Contains([]string{
+		"BASH_ENV", "CDPATH", "ENV", "HOSTALIASES", "IFS", "KRB5_CONFIG", "KRBCONFDIR", "KRBTKFILE", "KRB_CONF", "LOCALDOMAIN", "NLSPATH", "PATH_LOCALE", "RES_OPTIONS",
+		"TERMINFO", "TERMINFO_DIRS", "TERMPATH",
+	}, name)
+}
 
 // fillCommand says what is run, as whom, where and with which environment.
 func (s *schroot) fillCommand(o *session.Options, c chroot) error {
@@ -421,7 +426,7 @@ func (s *schroot) fillCommand(o *session.Options, c chroot) error {
 	}
 	if s.preserve {
 		for _, e := range s.environ {
-			if !hidden.MatchString(e) {
+			if !hidden(e) {
 				o.Env = append(o.Env, e)
 			}
 		}

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 
@@ -27,11 +26,17 @@ const (
 	upperName  = "upper"
 )
 
-var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$`)
+// longestID is the longest name of a session, in bytes.
+const longestID = 100
+
+// forID tells whether a name can have this character; one of the punctuation cannot be the first.
+func forID(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._+-", r)
+}
 
 // checkID tells whether a session can be called so.
 func checkID(id string) error {
-	if !validID.MatchString(id) {
+	if id == "" || len(id) > longestID || strings.ContainsRune("._+-", rune(id[0])) || strings.ContainsFunc(id, func(r rune) bool { return !forID(r) }) {
 		return fault.New(fault.Usage, "use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit", "%q cannot be the name of a session", id)
 	}
 	return nil
@@ -41,7 +46,12 @@ func checkID(id string) error {
 func newID(of string) string {
 	var random [3]byte
 	_, _ = rand.Read(random[:]) // it never fails, says its documentation
-	of = strings.Trim(regexp.MustCompile(`[^A-Za-z0-9._+-]`).ReplaceAllString(of, "-"), "-.")
+	of = strings.Trim(strings.Map(func(r rune) rune {
+		if forID(r) {
+			return r
+		}
+		return '-'
+	}, of), "._+-")
 	if of == "" {
 		of = "root"
 	}

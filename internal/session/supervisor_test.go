@@ -175,6 +175,35 @@ func TestSessionOutlives(t *testing.T) {
 	}
 }
 
+// TestEnding asks a session that is ending: it refuses, and says why.
+func TestEnding(t *testing.T) {
+	s := &supervisor{info: Info{ID: "work"}, ending: true}
+	for what, ask := range map[string]func() error{
+		"join": func() error { _, err := s.join(); return err },
+		"end":  func() error { _, err := s.end(); return err },
+	} {
+		if err := ask(); !errors.Is(err, errEnding) || err.Error() != "session work: it is ending" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if info, err := s.usage(); err != nil || !info.Ending {
+		t.Errorf("usage: %+v %v", info, err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for id, good := range map[string]bool{"a": true, "A9._+-": true, "": false, "-a": false, ".a": false, "a/b": false, "ä": false, strings.Repeat("x", 101): false} {
+		if err := checkID(id); (err == nil) != good {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+	for _, of := range []string{"bookworm", "/srv/a b", "..", strings.Repeat("/ä", 200)} {
+		if id := newID(of); checkID(id) != nil {
+			t.Errorf("of %q comes %q", of, id)
+		}
+	}
+}
+
 func TestNoSession(t *testing.T) {
 	o, id := begun(t, "there")
 	for _, c := range []struct{ id, want string }{{"other", "session other: no such session"}, {"a/b", "cannot be the name"}, {"", "cannot be the name"}} {
