@@ -136,6 +136,11 @@ func TestOldSuites(t *testing.T) {
 				}
 				s.AddRepacked("main", debs[name], r)
 			}
+			// As squeeze's does, it makes device nodes unless there is a devfs.
+			s.Add(fakedebian.Package{
+				Name: "makedev", Priority: "required", Essential: true, ControlCompression: fakedebian.Gzip, DataCompression: fakedebian.Gzip,
+				Scripts: map[string]string{"postinst": "#!/bin/sh -e\ncd /dev\nif [ -c .devfsd ]; then exit 0; fi\nmknod mem c 1 1\n"},
+			})
 			a.Tree().CopyTo(mirror)
 			keyring := fakedebian.Keyring(t, fakedebian.KeyExpired, fakedebian.KeyWeakDSA)
 			o := w.must(t, "create", "--mirror", mirror, "--keyring", keyring, "--variant=essential", f.suite)

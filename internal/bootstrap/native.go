@@ -62,14 +62,19 @@ func (e *errInexact) Error() string { return e.reason }
 
 // openJail opens a jail on the tree, with the deb cache in sight.
 func (j *job) openJail(ctx context.Context) (*sandbox.Jail, error) {
-	return j.o.Holder.NewJail(ctx, sandbox.Spec{
+	spec := sandbox.Spec{
 		Root: sandbox.Root{Dir: j.o.Tree},
 		Mounts: []sandbox.Mount{
 			{Type: "tmpfs", Target: jailOwn, NoSuid: true, NoDev: true, Data: "mode=755", Mkdir: true},
 			{Type: "bind", Source: j.o.Tree, Target: jailTree, Mkdir: true},
 			j.shown("debs"), j.shown("copies"),
 		},
-	})
+	}
+	if slices.Contains(j.order, "makedev") {
+		// Its script makes device nodes, which a jail may not, unless it sees the control device of devfs (stretch, xenial and older).
+		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: "/dev/null", Target: "/dev/.devfsd", Mkdir: true})
+	}
+	return j.o.Holder.NewJail(ctx, spec)
 }
 
 // shown is the mount of a part of the cache.
