@@ -18,6 +18,7 @@ type buildOptions struct {
 	archAll, noArchAll, archAny, noArchAny bool
 	profiles                               string
 	hooks                                  hookOptions
+	checks                                 checkOptions
 	jobs                                   int
 	scratchSize                            string
 	kind                                   kindOptions
@@ -77,6 +78,7 @@ not stop the others. The exit status is the worst: that of an interruption, else
 	o.kind.addFlags(f, &o.Options)
 	o.more.addFlags(f, &o.Options)
 	o.hooks.addBuildFlags(f, &o.ShellOnFailure)
+	o.checks.addFlags(f, &o.Checks)
 	f.StringVar(&o.Result, "result", "", "write a machine-readable result to this file")
 	return c
 }
@@ -119,6 +121,9 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 	}
 	if o.Result != "" && len(sources) > 1 {
 		return fault.New(fault.Usage, "build them one by one", "--result is for one source")
+	}
+	if err := o.checks.complete(&o.Checks); err != nil {
+		return err
 	}
 	if o.Hooks, err = o.hooks.load(); err != nil {
 		return err

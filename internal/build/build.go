@@ -47,6 +47,8 @@ type Options struct {
 	Kind
 	Additions
 
+	Checks
+
 	Hooks          *hook.Set // nil: none
 	ShellOnFailure bool      // open a shell in the jail that failed
 	Terminal       *os.File  // the caller's, for shells; nil: there is none
@@ -103,6 +105,7 @@ type builder struct {
 	built      bool            // and the results
 	installer  installer       // of packages that hooks want
 	sourceTar  string          // the unpacked source, while it is in no jail
+	packed     *input          // the source package that was made of a directory, taken out of the jail
 	hookEnv    []string        // what hooks add to the build's environment
 	hookDigest string          // of those that change what lies below the build dependencies
 	layer      *layer.Layer    // of the build dependencies, when an earlier build left it
@@ -145,7 +148,7 @@ func (b *builder) stages() []stage {
 	if b.o.Sign {
 		all = append(all, stage{"sign", stageSign, (*builder).sign})
 	}
-	return b.hooked(all)
+	return b.checked(b.hooked(all))
 }
 
 // Build builds one source package. The outcome is nil when it failed before there was a log.

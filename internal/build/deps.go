@@ -105,7 +105,7 @@ func (e *Env) installFetched(ctx context.Context, resolver *apt.Apt, log io.Writ
 	}
 	status, err := resolver.Run(ctx, log, args...)
 	if err == nil && !status.Success() {
-		err = fmt.Errorf("apt-get %s: %s", strings.Join(args, " "), status)
+		err = &installRefused{fmt.Errorf("apt-get %s: %s", strings.Join(args, " "), status)}
 	}
 	return e.Client.Uncopied(list, form), err
 }
@@ -222,6 +222,11 @@ func (b *builder) installDeps(ctx context.Context) error {
 		log.Printf("Filtered Build-Conflicts: %s", text)
 	}
 	log.Subsection("Install build dependencies (" + b.resolver() + "-based resolver)")
+	return b.installReduced(ctx, reduced)
+}
+
+// installReduced installs what relations say, or finds a layer that has it.
+func (b *builder) installReduced(ctx context.Context, reduced dsc.Reduced) error {
 	request := b.requestKey(reduced)
 	if b.layers() {
 		found, err := b.env.Layers.Request(request)
@@ -233,7 +238,7 @@ func (b *builder) installDeps(ctx context.Context) error {
 		}
 	}
 	begin := time.Now()
-	err = b.makeLayer(ctx, reduced, request)
+	err := b.makeLayer(ctx, reduced, request)
 	b.summary.InstallTime = time.Since(begin)
 	return err
 }

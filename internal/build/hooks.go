@@ -307,12 +307,14 @@ func (b *builder) hooksAfterCollect(ctx context.Context) error {
 
 // reopen opens a jail over the one that built and was stopped.
 func (b *builder) reopen(ctx context.Context) error {
-	if !b.stopped {
+	if b.open != nil && !b.stopped {
 		return nil
 	}
-	b.stopped = false
-	if _, err := b.closeJail(); err != nil {
-		return err
+	if b.open != nil {
+		b.stopped = false
+		if _, err := b.closeJail(); err != nil {
+			return err
+		}
 	}
 	_, err := b.openJail(ctx, true)
 	return err
@@ -355,7 +357,7 @@ func (b *builder) afterStages(ctx context.Context, failed error) error {
 	if failed != nil && b.o.ShellOnFailure {
 		b.failureShell(ctx)
 	}
-	if len(b.o.Hooks.At(hook.Cleanup, hook.OnHostSuccess)) > 0 {
+	if b.built && len(b.o.Hooks.At(hook.Cleanup, hook.OnHostSuccess, hook.OnHostFailure)) > 0 {
 		if err := b.reopen(ctx); err != nil && failed == nil {
 			return err
 		}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/result"
+	"nsbuild/internal/testenv"
+)
+
+// checkRules builds one package whose removal leaves a file behind.
+const checkRules = "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN debian/made/usr/bin\n" +
+	"\tprintf '#!/bin/sh\\necho works\\n' >debian/made/usr/bin/examined\n\tchmod 755 debian/made/usr/bin/examined\n" +
+	"\tprintf '#!/bin/sh\\nmkdir -p /srv/left && touch /srv/left/behind\\n' >debian/made/DEBIAN/postinst\n\tchmod 755 debian/made/DEBIAN/postinst\n" +
+	"\tdpkg-gencontrol -pexamined -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
+
+// TestChecks installs, tests and examines what was built, each in a jail of its own.
+func TestChecks(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	dsc := w.writeSource(t, fakedebian.Source{
+		Name: "examined", Version: "1.0", Rules: checkRules, Packages: []fakedebian.Package{{Name: "examined", Architecture: "all"}},
+		Debian: []fakedebian.File{
+			{Path: "tests/control", Body: "Tests: good\n\nTests: loud\n\nTests: quiet-enough\nRestrictions: allow-stderr\n\nTests: elsewhere\nRestrictions: isolation-machine\n\nTests: maybe\nRestrictions: skippable\n\n" +
+				"Test-Command: test $(id -u) = 0 && test -d \"$AUTOPKGTEST_TMP\"\nRestrictions: needs-root\nFeatures: test-name=as-root\n\nTests: shaky\nRestrictions: flaky\n\nTests: foreign\nArchitecture: s390x\n"},
+			{Path: "tests/good", Body: "#!/bin/sh\nset -e\ntest \"$(examined)\" = works\ntest -e debian/rules\ntest $(id -u) != 0\necho mark >$AUTOPKGTEST_TMP/mark\n"},
+			{Path: "tests/loud", Body: "#!/bin/sh\necho complaint >&2\n"},
+			{Path: "tests/quiet-enough", Body: "#!/bin/sh\necho complaint >&2\n"},
+			{Path: "tests/maybe", Body: "#!/bin/sh\nexit 77\n"},
+			{Path: "tests/shaky", Body: "#!/bin/sh\nexit 1\n"},
+		},
+	})
+	args := []string{"build", "-d", "bookworm", "--result=r.json", "--check-install", "--run-autopkgtest", dsc}
+	w.must(t, args...)
+	log := read(t, filepath.Join(w.dir, "examined_1.0_amd64.build"))
+	for _, want := range []string{
+		"\nI: test good: PASS\n", "\nI: test loud: FAIL it wrote to standard error", "\nI: test quiet-enough: PASS\n", "\nI: test elsewhere: SKIP isolation-machine: ", "\nI: test maybe: SKIP exit status 77",
+		"\nI: test as-root: PASS\n", "\nI: test shaky: FLAKY exit status 1\n", "\nW: left after purging: /srv/left/behind\n", "\nAutopkgtest: fail\n", "\nInstall-Check: warn\n", "\nStatus: successful\n",
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q", want)
+		}
+	}
+	if strings.Contains(log, "test foreign") {
+		t.Error("a test of another architecture ran")
+	}
+	r, err := result.Read(filepath.Join(w.dir, "r.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Checks) != 2 || r.Checks[0].Outcome != "warn" || r.Checks[1].Outcome != "fail" || r.Checks[1].Detail != "failed: loud" {
+		t.Errorf("checks: %+v", r.Checks)
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--check-install", "--fail-on=warning"}, "install check: warn: 2 files are left after purging"},
+		{[]string{"--run-autopkgtest", "--fail-on=error"}, "autopkgtest: fail: failed: loud"},
+	} {
+		o := w.run(t, append([]string{"build", "-q", "-d", "bookworm", dsc}, c.args...)...)
+		if o.status != 1 || !strings.Contains(o.stderr, c.says) || !strings.Contains(o.stderr, "stage: post-build") {
+			t.Errorf("%v: %s", c.args, o)
+		}
+	}
+	if t.Failed() {
+		t.Log(log)
+	}
+}
+
+// TestLintian runs lintian over a package that it has something to say about.
+func TestLintian(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	dsc := w.writeSource(t, fakedebian.Source{Name: "examined", Version: "1.0", Rules: checkRules, Packages: []fakedebian.Package{{Name: "examined", Architecture: "all"}}})
+	w.must(t, "build", "-d", "bookworm", "--run-lintian", "--lintian-opts=--tags no-copyright-file", dsc)
+	if log := read(t, filepath.Join(w.dir, "examined_1.0_amd64.build")); !strings.Contains(log, "\nE: examined: no-copyright-file\n") || !strings.Contains(log, "\nLintian: fail\n") {
+		t.Errorf("lintian did not speak:\n%s", log)
+	}
+	o := w.run(t, "build", "-q", "-d", "bookworm", "--run-lintian", "--fail-on=error", dsc)
+	if o.status != 1 || !strings.Contains(o.stderr, "lintian: fail: ") {
+		t.Error(o)
+	}
+	w.must(t, "build", "-q", "-d", "bookworm", "--run-lintian", "--lintian-opt=--tags=no-such-thing-here", "--lintian-opt=--suppress-tags=no-copyright-file", dsc)
+}

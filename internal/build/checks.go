@@ -1,0 +1,321 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"nsbuild/internal/apt"
+	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/dsc"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/result"
+	"nsbuild/internal/sandbox"
+)
+
+// Checks say what is done with the results of a build that was successful.
+type Checks struct {
+	Lintian      bool
+	LintianOpts  []string
+	Autopkgtest  bool
+	CheckInstall bool
+	// FailOn is the outcome that makes the build fail: OutcomeFail, OutcomeWarn (which means both), or "" for none, as sbuild has it.
+	FailOn string
+}
+
+// Outcomes of a check, in the words of sbuild's summary.
+const (
+	OutcomePass    = "pass"
+	OutcomeInfo    = "info"
+	OutcomeWarn    = "warn"
+	OutcomeFail    = "fail"
+	OutcomeNoTests = "no tests"
+	OutcomeError   = "error" // it could not be made
+)
+
+// checkDir is where a check's jail has the files that it looks at.
+const checkDir = "/build/check"
+
+// checked adds the stages of checks to those of a build.
+func (b *builder) checked(all []stage) []stage {
+	var installed string // sbuild's summary has no field for it
+	for _, c := range []struct {
+		wanted bool
+		name   string
+		run    func(*builder, context.Context) (string, string, error)
+		into   *string
+	}{
+		{b.o.Lintian, "lintian", (*builder).lintian, &b.summary.Lintian},
+		{b.o.CheckInstall, "install check", (*builder).checkInstall, &installed},
+		{b.o.Autopkgtest, "autopkgtest", (*builder).autopkgtest, &b.summary.Autopkgtest},
+	} {
+		if c.wanted {
+			all = append(all, stage{c.name, buildlog.StagePostBuild, func(b *builder, ctx context.Context) error { return b.check(ctx, c.name, c.run, c.into) }})
+		}
+	}
+	return all
+}
+
+// check makes one check and notes its outcome.
+func (b *builder) check(ctx context.Context, name string, run func(*builder, context.Context) (outcome, detail string, err error), into *string) error {
+	if err := b.leaveJail(ctx); err != nil {
+		return err
+	}
+	b.log.Subsection(name)
+	begin := time.Now()
+	outcome, detail, err := run(b, ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		outcome, detail = OutcomeError, err.Error()
+		b.log.Error("%s: %v", name, err)
+	}
+	*into = outcome
+	if name == "install check" {
+		b.summary.Own = append(b.summary.Own, buildlog.Field{Name: "Install-Check", Value: outcome})
+	}
+	b.result.Checks = append(b.result.Checks, result.Check{Name: name, Outcome: outcome, Detail: detail, Seconds: time.Since(begin).Seconds()})
+	bad := outcome == OutcomeFail || outcome == OutcomeError
+	switch {
+	case bad && b.o.FailOn != "", outcome == OutcomeWarn && b.o.FailOn == OutcomeWarn:
+		if detail != "" {
+			outcome += ": " + detail
+		}
+		return fault.New(fault.Internal, "the log has all of it; without --fail-on the build is successful all the same", "%s: %s", name, outcome)
+	case bad, outcome == OutcomeWarn:
+		b.env.Log.Warnf("%s: %s %s", name, outcome, detail)
+	}
+	b.log.Info("%s: %s", name, outcome)
+	return nil
+}
+
+// leaveJail closes the jail that built, after taking what checks need out of it: a source package that was made there.
+func (b *builder) leaveJail(ctx context.Context) error {
+	if b.open == nil {
+		return nil
+	}
+	if b.in.tree != nil && b.packed == nil {
+		if err := b.takePacked(); err != nil {
+			return fmt.Errorf("taking the source package out of the jail: %w", err)
+		}
+	}
+	b.stopped = false
+	_, err := b.closeJail()
+	return err
+}
+
+// takePacked copies the source package that was made of a directory out of the jail.
+func (b *builder) takePacked() error {
+	dir, err := b.env.scratch.dir("source-")
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(b.in.dsc.Path)
+	copyOut := func(name string, more io.Writer) error {
+		in, err := b.open.Open(path.Join(buildDir, name))
+		if err != nil {
+			return err
+		}
+		out, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return errors.Join(err, in.Close())
+		}
+		_, err = io.Copy(io.MultiWriter(out, more), in)
+		return errors.Join(err, in.Close(), out.Close())
+	}
+	var text bytes.Buffer
+	if err := copyOut(name, &text); err != nil {
+		return err
+	}
+	for _, f := range b.in.dsc.Files {
+		if err := copyOut(f.Name, io.Discard); err != nil {
+			return err
+		}
+	}
+	b.packed = &input{spec: b.in.spec, dsc: b.in.dsc, text: text.Bytes(), dir: dir, temp: func() error { return os.RemoveAll(dir) }}
+	return nil
+}
+
+// source is the source package as files on the host.
+func (b *builder) sourceFiles() *input {
+	if b.packed != nil {
+		return b.packed
+	}
+	return b.in
+}
+
+// beside is a builder for a check: over the same base, with the packages of local to install from, and with what relations want installed. Its layer is kept, as those of builds are,
+// unless it holds what was just built.
+func (b *builder) beside(ctx context.Context, relations string, built bool) (_ *builder, done func() error, err error) {
+	c := *b
+	c.lowers, c.layer, c.open, c.jail, c.making, c.saving, c.installer, c.hookDigest = []sandbox.Lower{{Path: b.base.Tree()}}, nil, nil, nil, nil, nil, installer{}, ""
+	c.o.Hooks = nil
+	c.result = &result.Result{}
+	c.in = b.sourceFiles()
+	done = func() error {
+		c.layerSaved()
+		var err error
+		if c.open != nil {
+			_, err = c.open.Close()
+		}
+		if c.layer != nil {
+			err = errors.Join(err, c.layer.Close())
+		}
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, done())
+		}
+	}()
+	if built {
+		c.o.NoLayers = true
+		var debs []string
+		for _, file := range b.outcome.Artefacts {
+			if filepath.Ext(file) == ".deb" {
+				debs = append(debs, file)
+			}
+		}
+		if c.extra.local, err = b.env.Client.Local(ctx, apt.Extra, append(debs, b.o.Packages...)); err != nil {
+			return nil, nil, err
+		}
+	}
+	wanted, err := dsc.ParseRelations(relations)
+	if err != nil {
+		return nil, nil, err
+	}
+	reduced := dsc.BuildRelations{Depends: wanted}.Reduce(b.context())
+	reduced.Depends = reduced.Depends.FirstAlternatives()
+	b.log.Printf("Wanted: %s", reduced.Depends)
+	if err := c.installReduced(ctx, reduced); err != nil {
+		return nil, nil, err
+	}
+	return &c, done, nil
+}
+
+// builtPackages are the names of the binary packages that were built, without those of debugging symbols.
+func (b *builder) builtPackages() []string {
+	var names []string
+	for _, file := range b.outcome.Artefacts {
+		name, _, _ := strings.Cut(filepath.Base(file), "_")
+		if filepath.Ext(file) == ".deb" && !strings.HasSuffix(name, "-dbgsym") && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// show copies files of the host into the open jail, for the builder to read.
+func (b *builder) show(files ...string) error {
+	if err := makeBuildDir(b.open); err != nil {
+		return err
+	}
+	if err := b.open.Mkdir(checkDir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID); err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := copyFileIn(b.open, file, path.Join(checkDir, filepath.Base(file)), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lintian runs lintian over what was built and, unless that is among it, over the source package.
+func (b *builder) lintian(ctx context.Context) (outcome, detail string, err error) {
+	c, done, err := b.beside(ctx, "lintian", false)
+	if err != nil {
+		return "", "", fmt.Errorf("installing lintian: %w", err)
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	if _, err := c.openJail(ctx, false); err != nil {
+		return "", "", err
+	}
+	var names []string
+	for _, file := range b.outcome.Artefacts {
+		if filepath.Ext(file) == ".changes" {
+			names = append(names, filepath.Base(file))
+		}
+	}
+	files := slices.Clone(b.outcome.Artefacts)
+	if !b.o.Source {
+		in := b.sourceFiles()
+		dscName := filepath.Base(in.dsc.Path)
+		names = append(names, dscName)
+		files = append(files, filepath.Join(in.dir, dscName))
+		for _, f := range in.dsc.Files {
+			files = append(files, filepath.Join(in.dir, f.Name))
+		}
+	}
+	if err := c.show(files...); err != nil {
+		return "", "", err
+	}
+	argv := slices.Concat([]string{"lintian"}, b.o.LintianOpts, names)
+	b.log.Printf("Command: %s", strings.Join(argv, " "))
+	var found counter
+	out := b.log.Stream()
+	status, err := c.open.RunTo(ctx, c.asBuilder(checkDir, argv...), io.MultiWriter(out, &found), out)
+	out.Flush()
+	if err != nil {
+		return "", "", err
+	}
+	outcome, detail = found.outcome()
+	// 2: a tag that --fail-on names, lintian's own or the user's; anything else is no opinion about the package (lintian(1)).
+	if !status.Success() && (status.Code != 2 || status.Signal != 0) {
+		return "", "", fmt.Errorf("lintian: %s", status)
+	}
+	if status.Code == 2 {
+		outcome = OutcomeFail
+	}
+	return outcome, detail, nil
+}
+
+// counter counts lintian's tags by their letters.
+type counter struct {
+	errors, warnings, infos int
+	line                    []byte
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	for _, x := range p {
+		if x != '\n' {
+			if len(c.line) < 4 {
+				c.line = append(c.line, x)
+			}
+			continue
+		}
+		switch {
+		case bytes.HasPrefix(c.line, []byte("E: ")):
+			c.errors++
+		case bytes.HasPrefix(c.line, []byte("W: ")):
+			c.warnings++
+		case bytes.HasPrefix(c.line, []byte("I: ")):
+			c.infos++
+		}
+		c.line = c.line[:0]
+	}
+	return len(p), nil
+}
+
+func (c *counter) outcome() (outcome, detail string) {
+	detail = fmt.Sprintf("%d errors, %d warnings", c.errors, c.warnings)
+	switch {
+	case c.errors > 0:
+		return OutcomeFail, detail
+	case c.warnings > 0:
+		return OutcomeWarn, detail
+	case c.infos > 0:
+		return OutcomeInfo, detail
+	}
+	return OutcomePass, ""
+}
