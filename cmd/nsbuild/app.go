@@ -16,6 +16,7 @@ import (
 	"nsbuild/internal/config"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/progress"
+	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
 )
 
@@ -25,6 +26,8 @@ type app struct {
 	releaseSignals func() // leaves signals to the verb
 
 	quiet, verbose, debug bool
+	json                  bool // events on standard output
+	events                *result.Events
 	offline, refresh      bool
 	refreshAfter          time.Duration
 	mirrorTimeout         time.Duration
@@ -64,7 +67,7 @@ func (a *app) open(ctx context.Context) (*build.Env, error) {
 		return nil, err
 	}
 	e := &build.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids, Meter: &build.Meter{}, CacheLimit: limit}
-	e.Progress = progress.New(a.stderr, progress.Options{Quiet: a.quiet})
+	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {
 		return nil, err
@@ -99,7 +102,7 @@ func (a *app) openLocal(ctx context.Context) (*build.Env, error) {
 	}
 	state := dirs.State
 	e := &build.Env{Program: "nsbuild " + version, StateDir: state}
-	e.Progress = progress.New(a.stderr, progress.Options{Quiet: a.quiet})
+	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {
 		return nil, err
@@ -119,6 +122,9 @@ func (a *app) logger(p *progress.Progress) *logrus.Logger {
 	log := logrus.New()
 	log.SetOutput(p.Writer())
 	log.SetFormatter(&lineFormatter{})
+	if a.events != nil {
+		log.AddHook(messages{a.events})
+	}
 	switch {
 	case a.debug:
 		log.SetLevel(logrus.DebugLevel)
@@ -151,7 +157,7 @@ func (*lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 // close ends the environment.
 func (a *app) close(ctx context.Context) error {
 	if a.env == nil {
-		return nil
+		return a.closeEvents()
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
@@ -160,5 +166,5 @@ func (a *app) close(ctx context.Context) error {
 		a.env.MakeRoom(ctx)
 		err = errors.Join(err, a.env.Client.Close())
 	}
-	return errors.Join(err, a.env.Progress.Close())
+	return errors.Join(err, a.env.Progress.Close(), a.closeEvents())
 }

@@ -79,6 +79,7 @@ not stop the others. The exit status is the worst: that of an interruption, else
 	o.more.addFlags(f, &o.Options)
 	o.hooks.addBuildFlags(f, &o.ShellOnFailure)
 	o.checks.addFlags(f, &o.Checks)
+	a.addJSON(f)
 	f.StringVar(&o.Result, "result", "", "write a machine-readable result to this file")
 	return c
 }
@@ -152,6 +153,10 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 
 // tell prints the paths of the results, or why there are none.
 func (a *app) tell(env *build.Env, o *build.Outcome, err error) {
+	if a.events != nil {
+		a.tellJSON(o)
+		return
+	}
 	resume := env.Progress.Pause() // other builds may be shown on the same terminal
 	for _, file := range o.Artefacts {
 		fmt.Fprintln(a.stdout, file)

@@ -54,6 +54,7 @@ SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, deb
 	f.StringSliceVar(&o.Exclude, "exclude", nil, "packages to leave out, separated by commas")
 	f.StringVar(&o.Bootstrapper, "bootstrapper", bootstrap.Native, "what makes it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
 	f.StringVar(&from, "from", "", "make it of this tar archive, directory or container image, as nsbuild import does")
+	a.addJSON(f)
 	f.BoolVar(&o.Replace, "replace", false, "make it anew when it exists")
 	return c
 }

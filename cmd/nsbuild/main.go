@@ -146,6 +146,9 @@ func rangeArgs(least, most int, what string) cobra.PositionalArgs {
 
 // printError tells the user what went wrong and what to do.
 func (a *app) printError(err error) {
+	if a.events != nil {
+		a.errorJSON("", err)
+	}
 	text := err.Error()
 	fmt.Fprintf(a.stderr, "nsbuild: %s\n", strings.TrimRight(text, "\n"))
 	if hint := fault.HintOf(err); hint != "" {

@@ -32,6 +32,9 @@ func (a *app) buildMany(ctx context.Context, env *build.Env, sources []string, o
 			a.tell(view, d.Outcome, d.Err)
 		}
 		if d.Err != nil && fault.KindOf(d.Err) != fault.Interrupted {
+			if a.events != nil {
+				a.errorJSON(d.Name, d.Err)
+			}
 			out := env.Progress.Writer()
 			fmt.Fprintf(out, "nsbuild: %s: %s\n", d.Name, strings.TrimRight(d.Err.Error(), "\n"))
 			if hint := fault.HintOf(d.Err); hint != "" {

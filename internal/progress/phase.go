@@ -59,6 +59,9 @@ func (ph *Phase) Done(err error) {
 		return
 	}
 	p := ph.p
+	if p.events != nil {
+		p.unwatch(ph, err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.task != nil {

@@ -36,6 +36,8 @@ type Options struct {
 	Plain bool
 	// NoColor leaves out colours even on a terminal. They are also left out when the environment variable NO_COLOR is set and not empty (https://no-color.org).
 	NoColor bool
+	// Events, when set, is told what happens, by several goroutines at once.
+	Events func(Event)
 	// Interval is how often a long phase gets a line where there is no terminal; 0 is 30 seconds.
 	Interval time.Duration
 }
@@ -63,6 +65,10 @@ type stream struct {
 	err     error // the first failure to write
 	stop    chan struct{}
 	stopped chan struct{}
+
+	events     func(Event)
+	watched    []*Phase // of which is told
+	stopEvents chan struct{}
 }
 
 // New shows progress on out, which is standard error in the product. Live lines are used where out is a terminal and TERM is not "dumb".
@@ -76,7 +82,7 @@ func New(out io.Writer, o Options) *Progress {
 }
 
 func newProgress(out io.Writer, o Options, term terminal) *Progress {
-	p := &Progress{stream: &stream{out: out, term: term, quiet: o.Quiet, interval: o.Interval, color: term != nil && !o.NoColor}}
+	p := &Progress{stream: &stream{out: out, term: term, quiet: o.Quiet, interval: o.Interval, events: o.Events, color: term != nil && !o.NoColor}}
 	if o.Plain || o.Quiet {
 		p.term = nil
 	}
@@ -93,6 +99,9 @@ func (p *Progress) Live() bool { return p.term != nil }
 func (p *Progress) Phase(name string) *Phase {
 	ph := &Phase{p: p, name: printable(name), began: time.Now()}
 	ph.reported = ph.began
+	if p.events != nil {
+		p.watch(ph)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || p.quiet {
@@ -158,6 +167,10 @@ func (p *Progress) Close() error {
 		return p.err
 	}
 	p.closed = true
+	if p.stopEvents != nil {
+		close(p.stopEvents)
+	}
+	p.watched = nil
 	var text []byte
 	for _, w := range p.writers {
 		if len(w.partial) > 0 {

@@ -1,0 +1,82 @@
+package result
+
+import (
+	"encoding/json"
+	"io"
+	"sync"
+	"time"
+)
+
+// EventSchema is the number of the format of events.
+const EventSchema = 1
+
+// Kinds of events.
+const (
+	EventPhaseBegun = "phase-begun"
+	EventProgress   = "progress" // something was counted
+	EventPhaseEnded = "phase-ended"
+	EventMessage    = "message"  // what a person would be told
+	EventArtefact   = "artefact" // a file that a build has left
+	EventResult     = "result"   // how a build ended
+)
+
+// Event is one line of --json. Fields that say nothing about a kind of event are absent.
+type Event struct {
+	Schema int       `json:"schema"`
+	Time   time.Time `json:"time"`
+	Event  string    `json:"event"`
+	Task   string    `json:"task,omitempty"` // of several sources that are built at once, which
+
+	Phase   string  `json:"phase,omitempty"`
+	Outcome string  `json:"outcome,omitempty"` // of an ended phase: "done", "failed", "stopped"
+	Seconds float64 `json:"seconds,omitempty"` // since the phase began
+	Done    int64   `json:"done,omitempty"`    // counted so far
+	Total   int64   `json:"total,omitempty"`   // absent while it is not known
+	Unit    string  `json:"unit,omitempty"`    // of done and total: "bytes", "packages" …
+	Note    string  `json:"note,omitempty"`    // what the phase is busy with
+
+	Level   string `json:"level,omitempty"` // of a message: "debug", "info", "warning", "error"
+	Message string `json:"message,omitempty"`
+	Hint    string `json:"hint,omitempty"` // what to do about an error
+
+	Artefact *Artefact `json:"artefact,omitempty"`
+	Result   *Result   `json:"result,omitempty"`
+}
+
+// Events writes events, a line each. It may be used concurrently.
+type Events struct {
+	mu  sync.Mutex
+	enc *json.Encoder
+	err error
+}
+
+// NewEvents writes to w.
+func NewEvents(w io.Writer) *Events {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return &Events{enc: enc}
+}
+
+// Write writes an event; its schema is set, and its time unless it has one.
+func (e *Events) Write(ev Event) {
+	ev.Schema = EventSchema
+	if ev.Time.IsZero() {
+		ev.Time = time.Now()
+	}
+	ev.Time = ev.Time.UTC()
+	if ev.Result != nil {
+		ev.Result.Schema = Schema
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err == nil {
+		e.err = e.enc.Encode(ev)
+	}
+}
+
+// Err is the first error of writing: a reader that is gone does not end the work, but the work then has failed.
+func (e *Events) Err() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
+}
