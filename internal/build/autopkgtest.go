@@ -13,7 +13,6 @@ import (
 
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/dsc"
-	"nsbuild/internal/sandbox"
 )
 
 // packageTest is one test of debian/tests/control (autopkgtest's README.package-tests).
@@ -100,8 +99,7 @@ func (b *builder) autopkgtest(ctx context.Context) (outcome, detail string, err 
 
 // packageTests reads the tests from the source package, unpacked in a jail: it is as hostile as any source.
 func (b *builder) packageTests(ctx context.Context) (tests []packageTest, err error) {
-	c := *b
-	c.lowers, c.o.Hooks, c.in = []sandbox.Lower{{Path: b.base.Tree()}}, nil, b.sourceFiles()
+	c := b.forCheck()
 	if _, err := c.openJail(ctx, false); err != nil {
 		return nil, err
 	}

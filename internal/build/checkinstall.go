@@ -112,8 +112,7 @@ func (b *builder) installPurge(ctx context.Context, packages []string) (outcome,
 
 // filesOfBase lists the files of the base in a jail of its own.
 func (b *builder) filesOfBase(ctx context.Context) (map[string]bool, error) {
-	c := *b
-	c.lowers, c.o.Hooks = []sandbox.Lower{{Path: b.base.Tree()}}, nil
+	c := b.forCheck()
 	if _, err := c.openJail(ctx, false); err != nil {
 		return nil, err
 	}

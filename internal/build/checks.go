@@ -39,7 +39,8 @@ const (
 	OutcomeWarn    = "warn"
 	OutcomeFail    = "fail"
 	OutcomeNoTests = "no tests"
-	OutcomeError   = "error" // it could not be made
+	OutcomeSkipped = "skipped" // what was built is for another machine
+	OutcomeError   = "error"   // it could not be made
 )
 
 // checkDir is where a check's jail has the files that it looks at.
@@ -72,7 +73,10 @@ func (b *builder) check(ctx context.Context, name string, run func(*builder, con
 	}
 	b.log.Subsection(name)
 	begin := time.Now()
-	outcome, detail, err := run(b, ctx)
+	outcome, detail, err := OutcomeSkipped, "packages for "+b.host+" cannot be used on "+b.arch, error(nil)
+	if b.host == b.arch || name == "lintian" {
+		outcome, detail, err = run(b, ctx)
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -154,16 +158,23 @@ func (b *builder) sourceFiles() *input {
 	return b.in
 }
 
+// forCheck is a builder over the base alone, in the same sandbox and with the same log: nothing that the build has under way is its.
+func (b *builder) forCheck() *builder {
+	c := *b
+	c.lowers, c.layer, c.open, c.jail, c.making, c.saving, c.stopCopies, c.installer, c.hookDigest = []sandbox.Lower{{Path: b.base.Tree()}}, nil, nil, nil, nil, nil, nil, installer{}, ""
+	c.o.Hooks, c.host = nil, b.arch
+	c.result = &result.Result{}
+	c.in = b.sourceFiles()
+	return &c
+}
+
 // beside is a builder for a check: over the same base, with the packages of local to install from, and with what relations want installed. Its layer is kept, as those of builds are,
 // unless it holds what was just built.
 func (b *builder) beside(ctx context.Context, relations string, built bool) (_ *builder, done func() error, err error) {
-	c := *b
-	c.lowers, c.layer, c.open, c.jail, c.making, c.saving, c.installer, c.hookDigest = []sandbox.Lower{{Path: b.base.Tree()}}, nil, nil, nil, nil, nil, installer{}, ""
-	c.o.Hooks = nil
-	c.result = &result.Result{}
-	c.in = b.sourceFiles()
+	c := b.forCheck()
 	done = func() error {
 		c.layerSaved()
+		c.makingCopies(nil)
 		var err error
 		if c.open != nil {
 			_, err = c.open.Close()
@@ -194,13 +205,13 @@ func (b *builder) beside(ctx context.Context, relations string, built bool) (_ *
 	if err != nil {
 		return nil, nil, err
 	}
-	reduced := dsc.BuildRelations{Depends: wanted}.Reduce(b.context())
+	reduced := dsc.BuildRelations{Depends: wanted}.Reduce(c.context())
 	reduced.Depends = reduced.Depends.FirstAlternatives()
 	b.log.Printf("Wanted: %s", reduced.Depends)
 	if err := c.installReduced(ctx, reduced); err != nil {
 		return nil, nil, err
 	}
-	return &c, done, nil
+	return c, done, nil
 }
 
 // builtPackages are the names of the binary packages that were built, without those of debugging symbols.

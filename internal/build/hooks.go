@@ -112,7 +112,7 @@ func (e *Env) RemoveHookCaches(ctx context.Context) error {
 // hookContext is what hooks are told at this point of the build.
 func (b *builder) hookContext() hook.Context {
 	c := hook.Context{
-		Operation: "build", Source: b.header.Package, Version: b.header.Version, Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.arch, BuildType: b.o.buildType(),
+		Operation: "build", Source: b.header.Package, Version: b.header.Version, Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(),
 		Profiles: b.o.Profiles, Builder: bootstrap.BuilderName, BuildDir: buildDir, FailStage: b.outcome.Stage,
 	}
 	if b.outcome.Stage != "" {
@@ -213,7 +213,9 @@ func (b *builder) installForHooks(ctx context.Context, relations string) error {
 	if err != nil {
 		return err
 	}
-	reduced := dsc.BuildRelations{Depends: wanted}.Reduce(b.context())
+	native := b.context()
+	native.HostArch = native.BuildArch
+	reduced := dsc.BuildRelations{Depends: wanted}.Reduce(native)
 	reduced.Depends = reduced.Depends.FirstAlternatives()
 	out := b.log.Stream()
 	defer out.Flush()
