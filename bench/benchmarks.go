@@ -68,8 +68,10 @@ func benchmarks() []benchmark {
 		},
 		building("tree", false), building("hello", true), building("zlib", true), building("cowsay", true),
 		starting(),
+		dying(),
 		many(),
 		{name: "memory", what: "the most memory that nsbuild's own processes had", long: true, instead: memory},
+		{name: "leaks", what: "what is in use before and after many runs", long: true, instead: leaks},
 		{name: "io", what: "what came from the disk, page cache empty, and from the network", long: true, instead: transfers},
 	}
 }

@@ -119,6 +119,7 @@ func median(values []float64) float64 {
 const (
 	unitSeconds = "s"
 	unitMiB     = "MiB"
+	unitCount   = ""
 )
 
 // show gives a value in the unit that suits it.
@@ -126,6 +127,8 @@ func show(v float64, unit string) string {
 	switch {
 	case unit == unitMiB && v < 10:
 		return fmt.Sprintf("%.1f MiB", v)
+	case unit == unitCount:
+		return fmt.Sprintf("%.0f", v)
 	case unit == unitMiB:
 		return fmt.Sprintf("%.0f MiB", v)
 	case v < 1:

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"nsbuild/internal/sandbox"
 )
@@ -46,11 +47,13 @@ func (a *Apt) AptitudeWanted(ctx context.Context, log io.Writer, pkg string) ([]
 }
 
 // instLine is what a simulation prints for a package to be installed: Inst NAME [OLD] (VERSION SUITES… [ARCH]) ….
-var instLine = regexp.MustCompile(`(?m)^Inst (\S+) (?:\[\S*\] )?\((\S+) (?:.* )?\[(\S+)\]\)`)
+var instLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^Inst (\S+) (?:\[\S*\] )?\((\S+) (?:.* )?\[(\S+)\]\)`)
+})
 
 func parseInst(text string) []Wanted {
 	var out []Wanted
-	for _, m := range instLine.FindAllStringSubmatch(text, -1) {
+	for _, m := range instLine().FindAllStringSubmatch(text, -1) {
 		name, _, _ := strings.Cut(m[1], ":")
 		out = append(out, Wanted{Name: FileName(name, m[2], m[3])})
 	}

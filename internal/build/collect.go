@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -107,10 +108,12 @@ func (b *builder) overrideDistribution(text []byte) []byte {
 	if b.o.Suite == "" {
 		return text
 	}
-	return distributionField.ReplaceAllLiteral(text, []byte("Distribution: "+b.o.Suite))
+	return distributionField().ReplaceAllLiteral(text, []byte("Distribution: "+b.o.Suite))
 }
 
-var distributionField = regexp.MustCompile(`(?m)^Distribution:.*$`)
+var distributionField = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^Distribution:.*$`)
+})
 
 func (b *builder) readOut(name string) ([]byte, error) {
 	f, err := b.jail.Open(path.Join(buildDir, name))

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"nsbuild/internal/apt"
@@ -17,12 +18,14 @@ import (
 )
 
 // packageArgument is what install may be given: NAME, NAME:ARCH, NAME=VERSION or NAME/SUITE (apt-get(8), Debian Policy 5.6.7).
-var packageArgument = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+|/[a-z0-9./-]+)?$`)
+var packageArgument = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+|/[a-z0-9./-]+)?$`)
+})
 
 // CheckPackages refuses what is not the name of a package.
 func CheckPackages(names []string) error {
 	for _, n := range names {
-		if !packageArgument.MatchString(n) {
+		if !packageArgument().MatchString(n) {
 			return fault.New(fault.Usage, "NAME, NAME:ARCH, NAME=VERSION or NAME/SUITE", "%q is not the name of a package", n)
 		}
 	}

@@ -5,13 +5,16 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"sync"
 
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/dsc"
 )
 
 // changesOption are options of dpkg-buildpackage that are also dpkg-genchanges'.
-var changesOption = regexp.MustCompile(`^(?:--changes-option=(.*)|(-s[iad]|-[meCv].*))$`)
+var changesOption = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:--changes-option=(.*)|(-s[iad]|-[meCv].*))$`)
+})
 
 // sourceOnly has dpkg-genchanges write the .changes for an upload of the source alone.
 func (b *builder) sourceOnly(ctx context.Context, tree string, built bool) error {
@@ -20,7 +23,7 @@ func (b *builder) sourceOnly(ctx context.Context, tree string, built bool) error
 	}
 	argv := append([]string{"dpkg-genchanges", "--build=source"}, b.o.identities()...)
 	for _, opt := range b.o.BuildOpts {
-		if m := changesOption.FindStringSubmatch(opt); m != nil {
+		if m := changesOption().FindStringSubmatch(opt); m != nil {
 			argv = append(argv, m[1]+m[2])
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/deb"
@@ -110,11 +111,17 @@ type scripts struct {
 var (
 	// telling are the words of scripts whose result depends on what ran before: accounts get the next free id; secrets differ each time; registries and catalogues are in the order
 	// of their making.
-	telling = regexp.MustCompile(`\b(adduser|addgroup|useradd|groupadd|usermod|groupmod|userdel|groupdel|deluser|delgroup|chpasswd|gpasswd|newusers|update-passwd|pwconv|grpconv|` +
-		`systemd-sysusers|sysusers|openssl|ssh-keygen|make-ssl-cert|gpg|gpg2|keygen|uuidgen|dbus-uuidgen|machine-id|systemd-machine-id-setup|urandom|RANDOM|mcookie|pwgen|certtool|certutil|` +
-		`snakeoil|dpkg-divert|update-catalog|update-xmlcatalog|ucf|ucfr|update-rc\.d|insserv)\b|/etc/(passwd|group|shadow|gshadow)\b|dpkg-statoverride.*--(add|update)`)
-	alternative = regexp.MustCompile(`--install\s+(\S+)\s+(\S+)`)
-	comment     = regexp.MustCompile(`(?m)^[ \t]*#.*$`)
+	telling = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`\b(adduser|addgroup|useradd|groupadd|usermod|groupmod|userdel|groupdel|deluser|delgroup|chpasswd|gpasswd|newusers|update-passwd|pwconv|grpconv|` +
+			`systemd-sysusers|sysusers|openssl|ssh-keygen|make-ssl-cert|gpg|gpg2|keygen|uuidgen|dbus-uuidgen|machine-id|systemd-machine-id-setup|urandom|RANDOM|mcookie|pwgen|certtool|certutil|` +
+			`snakeoil|dpkg-divert|update-catalog|update-xmlcatalog|ucf|ucfr|update-rc\.d|insserv)\b|/etc/(passwd|group|shadow|gshadow)\b|dpkg-statoverride.*--(add|update)`)
+	})
+	alternative = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`--install\s+(\S+)\s+(\S+)`)
+	})
+	comment = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?m)^[ \t]*#.*$`)
+	})
 )
 
 // readScripts looks at the maintainer scripts of the chosen packages that run when they are installed.
@@ -155,15 +162,15 @@ func (s *scripts) script(text []byte) {
 		s.plain = false // a program
 		return
 	}
-	text = comment.ReplaceAll(text, nil)
+	text = comment().ReplaceAll(text, nil)
 	text = bytes.ReplaceAll(text, []byte("\\\n"), []byte(" "))
-	if telling.Match(text) {
+	if telling().Match(text) {
 		s.plain = false
 	}
 	if !bytes.Contains(text, []byte("update-alternatives")) {
 		return
 	}
-	for _, m := range alternative.FindAllSubmatch(text, -1) {
+	for _, m := range alternative().FindAllSubmatch(text, -1) {
 		name := strings.Trim(string(m[2]), `"'`)
 		if strings.ContainsAny(name, "$`") {
 			s.plain = false

@@ -9,6 +9,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"nsbuild/internal/sandbox"
@@ -265,7 +266,9 @@ func (r *Runner) clean(ctx context.Context) error {
 // maxEnv bounds what hooks may add to the environment of a build, in bytes.
 const maxEnv = 64 << 10
 
-var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+var variable = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+})
 
 // environment reads what before-build hooks wrote to $NSBUILD_ENV: lines NAME=VALUE.
 func (r *Runner) environment() ([]string, error) {
@@ -287,7 +290,7 @@ func (r *Runner) environment() ([]string, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		if !variable.MatchString(line) || strings.ContainsRune(line, 0) {
+		if !variable().MatchString(line) || strings.ContainsRune(line, 0) {
 			err = errors.Join(err, fmt.Errorf("%q is not NAME=VALUE", line))
 		}
 		env = append(env, line)
