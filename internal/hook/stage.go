@@ -5,7 +5,7 @@ import "slices"
 // Stage is the moment at which a hook runs. Native hooks lie in a directory of that name with ".d" at its end.
 type Stage string
 
-// The stages of a build in the jail, in their order, then those of bases and sessions, then those on the host.
+// The stages of a build in the jail, in their order, then those of bases and sessions, which only pbuilder's hooks have and no verb runs yet, then those on the host.
 const (
 	Start        Stage = "start"         // the root is there, and nothing has been done in it
 	BeforeDeps   Stage = "before-deps"   // the source is unpacked; what a hook changes outside it lies below the build dependencies
@@ -27,7 +27,7 @@ const (
 )
 
 // native are the stages that have directories.
-var native = []Stage{Start, BeforeDeps, DepsFailed, BeforeBuild, BuildEnded, AfterBuild, BuildFailed, AfterCollect, Cleanup, Created, Updated, BeforeRun}
+var native = []Stage{Start, BeforeDeps, DepsFailed, BeforeBuild, BuildEnded, AfterBuild, BuildFailed, AfterCollect, Cleanup}
 
 // letters are the stages of pbuilder's hooks (pbuilder(8), --hookdir).
 var letters = map[byte]Stage{'A': BeforeBuild, 'B': AfterBuild, 'C': BuildFailed, 'D': BeforeDeps, 'E': Updated, 'F': BeforeRun, 'G': Created, 'H': Start, 'I': AfterCollect}
