@@ -45,7 +45,7 @@ func (w *world) sees(t *testing.T, dsc string) (string, string) {
 func TestCacheAfterKill(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	rounds, seed := 3, uint64(time.Now().UnixNano())
+	rounds, seed := 2, uint64(time.Now().UnixNano())
 	var err error
 	if text := os.Getenv("NSBUILD_TEST_KILLS"); text != "" {
 		rounds, err = strconv.Atoi(text)

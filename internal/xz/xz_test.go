@@ -13,6 +13,8 @@ import (
 	slow "github.com/mikelolasagasti/xz"
 	writer "github.com/ulikunitz/xz"
 	model "github.com/ulikunitz/xz/lzma"
+
+	"nsbuild/internal/testenv"
 )
 
 // samples are contents with all that an encoder can make of them.
@@ -78,13 +80,10 @@ func TestReader(t *testing.T) {
 
 // TestOthersWork reads what xz(1) makes, where that is installed: levels, several threads, other filters.
 func TestOthersWork(t *testing.T) {
-	program, err := exec.LookPath("xz")
-	if err != nil {
-		t.Skip("xz is not installed; TestReader has the same with a packer in Go")
-	}
+	testenv.RequireTool(t, "xz")
 	for name, data := range samples() {
 		for _, args := range [][]string{{"-0"}, {"-6"}, {"-9e"}, {"-T2", "--block-size=600KiB"}, {"--x86", "--lzma2"}, {"--delta=dist=4", "--lzma2"}, {"--check=none"}} {
-			cmd := exec.Command(program, append([]string{"-c"}, args...)...)
+			cmd := exec.Command("xz", append([]string{"-c"}, args...)...)
 			cmd.Stdin = bytes.NewReader(data)
 			packed, err := cmd.Output()
 			if err != nil {
