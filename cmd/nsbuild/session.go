@@ -22,6 +22,9 @@ func newSession(a *app) *cobra.Command {
 		Short: "Keep a jail, and run commands in it",
 		Long: `A session is a jail that stays: what one command writes and what it leaves running is there for the next. It ends
 with nsbuild session end, or with the death of its supervisor, a process that nsbuild session begin leaves behind.
+
+Called by the name of schroot, through a link, nsbuild takes the command line of schroot(1): bases are its chroots, and
+these sessions its sessions.
 ` + exitHelp,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
