@@ -90,7 +90,7 @@ func TestKilobytes(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	s, err := parse([]string{"--short", "--only", "create,start", "--skip", "pbuilder, debootstrap"})
+	s, err := parse([]string{"--short", "--only", "create,start", "--skip", "pbuilder, debootstrap,sbuild"})
 	if err != nil {
 		t.Fatal(err)
 	}

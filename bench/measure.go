@@ -51,7 +51,7 @@ func (b benchmark) chosen(s settings) bool {
 // skipped tells whether a contestant is not wanted.
 func (c contestant) skipped(s settings) bool {
 	for word := range strings.SplitSeq(s.skip, ",") {
-		if word = strings.TrimSpace(word); word != "" && strings.Contains(c.name, word) {
+		if word = strings.TrimSpace(word); word != "" && strings.Contains(" "+c.name, " "+word) {
 			return true
 		}
 	}

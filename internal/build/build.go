@@ -252,7 +252,7 @@ func interrupted(ctx context.Context, err error) error {
 
 // prepare does what comes before the log: the source's description, the output directory, the base, and fetching.
 func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, err error) {
-	o.Options = slices.Clone(o.Options) // other builds may have the same
+	o.Options, o.Profiles = slices.Clone(o.Options), slices.Clone(o.Profiles) // other builds may have the same
 	b := &builder{env: e, o: o, outcome: &Outcome{}, result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}
 	defer func() {
 		if err != nil {
