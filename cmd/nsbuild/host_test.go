@@ -119,6 +119,12 @@ func TestFullDisk(t *testing.T) {
 		refusal{status: 1, says: []string{"no space left"}, hint: "free some space"}.check(t, full.run(t, "create", "bookworm"))
 		full.nothingLeft(t)
 	})
+	t.Run("run directory", func(t *testing.T) {
+		full := *w
+		full.state = tinyDisk(t, "64k,nr_inodes=3")
+		refusal{status: 1, says: []string{"no space left on device"}, hint: "free some space"}.check(t, full.run(t, "session", "begin", "--root", t.TempDir()))
+		full.nothingLeft(t)
+	})
 	t.Run("output", func(t *testing.T) {
 		full := *w
 		full.dir = t.TempDir()

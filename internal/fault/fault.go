@@ -7,6 +7,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Kind is a class of failure. sbuild's statuses are the model: given-back means that the surroundings failed, attempted that the package did.
@@ -60,17 +61,20 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// HintOf is the first hint found in err's chain, or "".
+// HintOf is the first hint found in err's chain; without one, what mends a full disk where that is the cause; or "".
 func HintOf(err error) string {
-	for err != nil {
+	for next := err; next != nil; {
 		var e *Error
-		if !errors.As(err, &e) {
-			return ""
+		if !errors.As(next, &e) {
+			break
 		}
 		if e.Hint != "" {
 			return e.Hint
 		}
-		err = e.Err
+		next = e.Err
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		return "free some space there, or choose other places with --state-dir and --cache-dir"
 	}
 	return ""
 }
