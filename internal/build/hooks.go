@@ -474,7 +474,11 @@ func (b *builder) installMore(ctx context.Context, wanted dsc.Reduced, out io.Wr
 	if err != nil {
 		return err
 	}
-	if err := b.env.install(ctx, b.installer.apt, out, sources, "install", file); err != nil {
+	form, err := copyForm(b.base.Manifest.Packages)
+	if err != nil {
+		return err
+	}
+	if err := b.env.install(ctx, b.installer.apt, out, sources, form, "install", file); err != nil {
 		return err
 	}
 	return b.dropDummy(ctx, b.open)

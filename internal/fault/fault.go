@@ -46,7 +46,7 @@ func Wrap(kind Kind, hint string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if inner := HintOf(err); inner != "" {
+	if inner := given(err); inner != "" {
 		hint = inner
 	}
 	return &Error{Kind: kind, Hint: hint, Err: err}
@@ -63,18 +63,23 @@ func KindOf(err error) Kind {
 
 // HintOf is the first hint found in err's chain; without one, what mends a full disk where that is the cause; or "".
 func HintOf(err error) string {
-	for next := err; next != nil; {
+	if hint := given(err); hint != "" || !errors.Is(err, syscall.ENOSPC) {
+		return hint
+	}
+	return "free some space there, or choose other places with --state-dir and --cache-dir"
+}
+
+// given is the first hint in err's chain.
+func given(err error) string {
+	for err != nil {
 		var e *Error
-		if !errors.As(next, &e) {
-			break
+		if !errors.As(err, &e) {
+			return ""
 		}
 		if e.Hint != "" {
 			return e.Hint
 		}
-		next = e.Err
-	}
-	if errors.Is(err, syscall.ENOSPC) {
-		return "free some space there, or choose other places with --state-dir and --cache-dir"
+		err = e.Err
 	}
 	return ""
 }
