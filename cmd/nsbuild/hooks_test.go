@@ -147,7 +147,7 @@ func TestFailingHooks(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(w.dir, "lost/before-build.d/10-lost"), []byte("#!/no/such/program\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w.script(t, "daemon/before-build.d/10-daemon", "sleep 4444 >/dev/null 2>&1 &\nsetsid sleep 5555 >/dev/null 2>&1 &")
+	w.script(t, "daemon/before-build.d/10-daemon", "up() { until [ \"$(cat /proc/$!/comm)\" = sleep ]; do :; done; }\nsleep 4444 >/dev/null 2>&1 &\nup\nsetsid sleep 5555 >/dev/null 2>&1 &\nup")
 	w.script(t, "env/before-build.d/10-env", "echo nonsense >$NSBUILD_ENV")
 	for _, c := range []struct {
 		name   string
