@@ -108,6 +108,9 @@ func runSchroot(args []string, stdout, stderr *os.File) int {
 	s := &schroot{environ: os.Environ(), a: &app{stdout: stdout, stderr: stderr, releaseSignals: release}}
 	err := ownEnvironment()
 	if err == nil {
+		_, err = configure(newRoot(s.a)) // the directories of the state and the cache, as for every verb
+	}
+	if err == nil {
 		err = s.run(ctx, args)
 	}
 	err = errors.Join(err, s.a.close(ctx))
