@@ -249,13 +249,25 @@ func TestSignals(t *testing.T) {
 			signals := make(chan os.Signal)
 			o.Signals = signals
 			o.Mounts = append(o.Mounts, fstab.Mount{Type: "tmpfs", Target: "/srv"})
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			defer w.Close()
 			go func() {
-				time.Sleep(time.Second) // the command sets its traps; a signal before that has the same end in the second case, and another in the first
+				if _, err := r.Read(make([]byte, 1)); err != nil { // its traps are set
+					t.Error(err)
+				}
 				for _, s := range c.send {
 					signals <- s
 				}
 			}()
-			_, st, err := output(t, o, "trap 'exit 11' USR1; trap '' INT; while :; do sleep 0.05; done")
+			o.Stdout = w
+			o.Argv = []string{"/bin/sh", "-c", "trap 'exit 11' USR1; trap '' INT; echo; while :; do sleep 0.05; done"}
+			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			defer cancel()
+			st, err := Run(ctx, o)
 			if err != nil || st.ExitCode() != c.code {
 				t.Errorf("%v %v", st, err)
 			}
