@@ -5,12 +5,12 @@ import (
 	"debug/elf"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/testenv"
 )
 
 func TestNative(t *testing.T) {
@@ -47,9 +47,7 @@ func TestProgram(t *testing.T) {
 			t.Errorf("%s: %+v", arch, file.Progs)
 		}
 	}
-	if runtime.GOARCH != "amd64" {
-		t.Skip("the code below is amd64's")
-	}
+	testenv.RequireArch(t, "amd64") // whose code this is
 	if err := run(program(formats["amd64"], []byte{0x31, 0xff, 0xb8, 0x3c, 0, 0, 0, 0x0f, 0x05})); err != nil {
 		t.Error(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +70,14 @@ func RequireUserns(t testing.TB) {
 	t.Helper()
 	if err := userns(); err != nil {
 		missing(t, "userns", "needs user namespaces: "+err.Error())
+	}
+}
+
+// RequireArch needs a machine of one of Go's architectures, for tests that run machine code. Condition "arch".
+func RequireArch(t testing.TB, arch string) {
+	t.Helper()
+	if runtime.GOARCH != arch {
+		missing(t, "arch", "needs a processor of "+arch)
 	}
 }
 
