@@ -16,36 +16,35 @@ var small = []string{"tree", "cowsay", "sl", "figlet", "ncompress", "unifdef", "
 func benchmarks() []benchmark {
 	return []benchmark{
 		{
-			name: "create", what: "a build base, nothing cached", contestants: []contestant{
+			name: "create", what: "a build base, nothing cached", newDisks: true, contestants: []contestant{
 				{
-					name: "nsbuild create", before: func(_ context.Context, l *lab) error { return l.empty("state-create", "cache-create") },
-					run: func(ctx context.Context, l *lab) (time.Duration, error) { return l.create(ctx) },
+					name: "nsbuild create",
+					run: func(ctx context.Context, l *lab) (time.Duration, error) {
+						return l.create(ctx, disk+"/state", disk+"/cache")
+					},
 				},
 				bootstrapper("mmdebstrap, to a directory", "tree", false, "mmdebstrap", "--quiet", "--variant=buildd"),
 				bootstrapper("mmdebstrap, to a tarball", "tree.tar", false, "mmdebstrap", "--quiet", "--variant=buildd"),
 				bootstrapper("debootstrap", "tree", false, "debootstrap", "--variant=buildd"),
 				{
 					name: "pbuilder create", once: needPbuilder,
-					before: func(_ context.Context, l *lab) error { return l.empty("create.tgz", "pbuilder-create") },
 					run: func(ctx context.Context, l *lab) (time.Duration, error) {
-						return l.timed(ctx, l.pbuilderCreate("create.tgz", "pbuilder-create")...)
+						return l.timed(ctx, l.pbuilderCreate(disk+"/create.tgz", disk+"/pbuilder-create")...)
 					},
 				},
 			},
 		},
 		{
-			name: "create-cached", what: "a build base, the packages' files at hand", long: true, contestants: []contestant{
+			name: "create-cached", what: "a build base, the packages' files at hand", long: true, newDisks: true, contestants: []contestant{
 				{
 					name: "nsbuild create, lists and debs in its cache",
 					once: func(ctx context.Context, l *lab) error {
-						if err := l.empty("state-create"); err != nil {
-							return err
-						}
-						_, err := l.create(ctx)
+						_, err := l.create(ctx, disk+"/state", "cache-create")
 						return err
 					},
-					before: func(_ context.Context, l *lab) error { return l.empty("state-create") },
-					run:    func(ctx context.Context, l *lab) (time.Duration, error) { return l.create(ctx) },
+					run: func(ctx context.Context, l *lab) (time.Duration, error) {
+						return l.create(ctx, disk+"/state", "cache-create")
+					},
 				},
 				{
 					name: "nsbuild create, cache empty, local mirror",
@@ -53,14 +52,12 @@ func benchmarks() []benchmark {
 						if err := l.localMirror(ctx); err != nil {
 							return err
 						}
-						if err := l.empty("state-local", "cache-local"); err != nil {
-							return err
-						}
-						_, err := l.createLocal(ctx)
+						_, err := l.create(ctx, disk+"/state-local", disk+"/cache", "--mirror", l.mirror)
 						return err
 					},
-					before: func(_ context.Context, l *lab) error { return l.empty("state-local", "cache-local") },
-					run:    func(ctx context.Context, l *lab) (time.Duration, error) { return l.createLocal(ctx) },
+					run: func(ctx context.Context, l *lab) (time.Duration, error) {
+						return l.create(ctx, disk+"/state-local", disk+"/cache", "--mirror", l.mirror)
+					},
 				},
 				bootstrapper("mmdebstrap, to a directory, local mirror", "tree", true, "mmdebstrap", "--quiet", "--variant=buildd"),
 				bootstrapper("debootstrap, local mirror", "tree", true, "debootstrap", "--variant=buildd"),
@@ -79,23 +76,22 @@ func benchmarks() []benchmark {
 // bootstrapper makes a base with another tool, from its own mirror or from the local one.
 func bootstrapper(name, target string, local bool, argv ...string) contestant {
 	command := func(l *lab) []string {
-		c := append(append([]string(nil), argv...), l.suite, l.path(target))
+		c := append(append([]string(nil), argv...), l.suite, l.path(disk, target))
 		if local {
 			c = append(c, l.mirror)
 		}
 		return c
 	}
 	c := contestant{
-		name:   name,
-		before: func(_ context.Context, l *lab) error { return l.empty(target) },
-		run:    func(ctx context.Context, l *lab) (time.Duration, error) { return l.timed(ctx, command(l)...) },
+		name: name,
+		run:  func(ctx context.Context, l *lab) (time.Duration, error) { return l.timed(ctx, command(l)...) },
 	}
 	if local {
 		c.once = func(ctx context.Context, l *lab) error { // has what it wants in the mirror
 			if err := l.localMirror(ctx); err != nil {
 				return err
 			}
-			if err := l.empty(target); err != nil {
+			if err := l.empty(disk + "/" + target); err != nil {
 				return err
 			}
 			return l.do(ctx, command(l)...)

@@ -29,7 +29,7 @@ type lab struct {
 }
 
 // peers are the packages of what is measured beside nsbuild.
-var peers = []string{"bubblewrap", "debian-archive-keyring", "debootstrap", "fakeroot", "mmdebstrap", "pbuilder", "sbuild", "systemd-container", "uidmap"}
+var peers = []string{"bubblewrap", "debian-archive-keyring", "debootstrap", "e2fsprogs", "fakeroot", "mmdebstrap", "pbuilder", "sbuild", "systemd-container", "uidmap"}
 
 // openLab makes the directory, installs the peers and builds nsbuild.
 func openLab(ctx context.Context, s settings) (_ *lab, err error) {
@@ -105,6 +105,9 @@ func (l *lab) command(ctx context.Context, argv ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = l.dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "NSBUILD_STATE="+l.path("state"), "NSBUILD_CACHE="+l.path("cache"))
+	if temp, ok := l.mounted[disk]; ok {
+		cmd.Env = append(cmd.Env, "TMPDIR="+temp)
+	}
 	// A tool that starts others gets a chance to end them.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second

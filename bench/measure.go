@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ type benchmark struct {
 	name, what  string
 	times       int  // multiplies the rounds
 	long        bool // left out by --short
+	newDisks    bool // each contestant has one in each round
 	contestants []contestant
 	// instead of a race, this takes the figures.
 	instead func(context.Context, *lab) (*measured, error)
@@ -59,15 +61,21 @@ func (c contestant) skipped(s settings) bool {
 }
 
 // measure runs a benchmark's contestants in turn.
-func (b benchmark) measure(ctx context.Context, l *lab) (*measured, error) {
+func (b benchmark) measure(ctx context.Context, l *lab) (m *measured, err error) {
 	if b.instead != nil {
-		m, err := b.instead(ctx, l)
+		m, err = b.instead(ctx, l)
 		if err == nil {
 			m.Name, m.What = b.name, b.what
 		}
 		return m, err
 	}
-	m := &measured{Name: b.name, What: b.what, Race: true}
+	m = &measured{Name: b.name, What: b.what, Race: true}
+	if b.newDisks { // what is done once wants one, too
+		if err := l.newDisk(ctx); err != nil {
+			return nil, fmt.Errorf("making a new disk: %w", err)
+		}
+		defer func() { err = errors.Join(err, l.noDisk()) }()
+	}
 	var racing []contestant
 	for i, c := range b.contestants {
 		if i > 0 && c.skipped(l.settings) {
@@ -87,6 +95,11 @@ func (b benchmark) measure(ctx context.Context, l *lab) (*measured, error) {
 	rounds := l.runs * max(1, b.times)
 	for round := range rounds {
 		for i, c := range racing {
+			if b.newDisks {
+				if err := l.newDisk(ctx); err != nil {
+					return nil, fmt.Errorf("making a new disk: %w", err)
+				}
+			}
 			if c.before != nil {
 				if err := c.before(ctx, l); err != nil {
 					return nil, fmt.Errorf("preparing %s: %w", c.name, err)

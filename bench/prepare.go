@@ -11,12 +11,9 @@ import (
 )
 
 // create makes a base in a state and with a cache that hold nothing else.
-func (l *lab) create(ctx context.Context) (time.Duration, error) {
-	return l.timed(ctx, "env", "NSBUILD_STATE="+l.path("state-create"), "NSBUILD_CACHE="+l.path("cache-create"), l.nsbuild, "create", l.suite)
-}
-
-func (l *lab) createLocal(ctx context.Context) (time.Duration, error) {
-	return l.timed(ctx, "env", "NSBUILD_STATE="+l.path("state-local"), "NSBUILD_CACHE="+l.path("cache-local"), l.nsbuild, "create", "--mirror", l.mirror, l.suite)
+func (l *lab) create(ctx context.Context, state, cache string, options ...string) (time.Duration, error) {
+	argv := append([]string{"env", "NSBUILD_STATE=" + l.path(state), "NSBUILD_CACHE=" + l.path(cache), l.nsbuild, "create"}, options...)
+	return l.timed(ctx, append(argv, l.suite)...)
 }
 
 // base sees to it that nsbuild has the suite's base.

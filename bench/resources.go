@@ -35,7 +35,7 @@ func memory(ctx context.Context, l *lab) (*measured, error) {
 		name string
 		do   func() error
 	}{
-		{"create", func() error { _, err := l.create(ctx); return err }},
+		{"create", func() error { _, err := l.create(ctx, "state-create", "cache-create"); return err }},
 		{"build", func() error { return l.do(ctx, l.nsbuildBuild("tree")...) }},
 	} {
 		watch, stop := context.WithCancel(ctx)
@@ -161,7 +161,7 @@ func transfers(ctx context.Context, l *lab) (*measured, error) {
 		name string
 		do   func() error
 	}{
-		{"nsbuild create, nothing cached", func() error { _, err := l.create(ctx); return err }},
+		{"nsbuild create, nothing cached", func() error { _, err := l.create(ctx, "state-create", "cache-create"); return err }},
 		{"mmdebstrap, to a directory", func() error { return l.do(ctx, "mmdebstrap", "--quiet", "--variant=buildd", l.suite, l.path("tree")) }},
 		{"nsbuild build of tree, warm", func() error { return l.do(ctx, l.nsbuildBuild("tree")...) }},
 		{"sbuild of tree, on a tmpfs", func() error { return l.do(ctx, append(l.sbuild(true, 2), l.dsc("tree"))...) }},
