@@ -29,7 +29,7 @@ type lab struct {
 }
 
 // peers are the packages of what is measured beside nsbuild.
-var peers = []string{"bubblewrap", "debian-archive-keyring", "debootstrap", "e2fsprogs", "fakeroot", "mmdebstrap", "pbuilder", "sbuild", "systemd-container", "uidmap"}
+var peers = []string{"bubblewrap", "debian-archive-keyring", "debootstrap", "fakeroot", "mmdebstrap", "pbuilder", "sbuild", "systemd-container", "uidmap"}
 
 // openLab makes the directory, installs the peers and builds nsbuild.
 func openLab(ctx context.Context, s settings) (_ *lab, err error) {

@@ -24,7 +24,7 @@ type benchmark struct {
 	name, what  string
 	times       int  // multiplies the rounds
 	long        bool // left out by --short
-	newDisks    bool // each contestant has one in each round
+	newDisks    bool // each contestant works on a new, empty one in each round
 	contestants []contestant
 	// instead of a race, this takes the figures.
 	instead func(context.Context, *lab) (*measured, error)
