@@ -139,3 +139,19 @@ func FuzzFirstNames(f *testing.F) {
 		}
 	})
 }
+
+func TestFetchOrder(t *testing.T) {
+	var packages []*archive.Package
+	for name, size := range map[string]int64{"gcc": 20, "base-files": 1, "dash": 2, "perl": 9} {
+		packages = append(packages, &archive.Package{Package: name, Size: size})
+	}
+	for first, want := range map[string]string{"base-files": "base-files gcc perl dash", "": "gcc perl dash base-files"} {
+		var names []string
+		for _, p := range fetchOrder(packages, first) {
+			names = append(names, p.Package)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("with %q first: %s, want %s", first, got, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -157,7 +158,7 @@ func (j *job) inJail(ctx context.Context, packages []*archive.Package, form arch
 	fetched := make(chan error, 1)
 	go func() {
 		defer close(debs)
-		err := j.o.Client.EachCopy(fetching, packages, form, func(p *archive.Package, file string) error {
+		err := j.o.Client.EachCopy(fetching, fetchOrder(packages, j.first()), form, func(p *archive.Package, file string) error {
 			rel, err := filepath.Rel(j.o.CacheDir, file)
 			if err != nil {
 				return err
@@ -187,6 +188,20 @@ func (j *job) inJail(ctx context.Context, packages []*archive.Package, form arch
 		fmt.Fprintf(j.o.Log, "a maintainer script left a process, which was ended: %s\n", s.Command)
 	}
 	return errors.Join(err, closeErr)
+}
+
+// fetchOrder is the order in which packages are fetched and, where fetching is quicker, unpacked: that which all others wait for, then the largest first, so that at the end no
+// processor waits for another that has just begun with the compiler.
+func fetchOrder(packages []*archive.Package, first string) []*archive.Package {
+	return slices.SortedStableFunc(slices.Values(packages), func(a, b *archive.Package) int {
+		if (a.Package == first) != (b.Package == first) {
+			if a.Package == first {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(b.Size, a.Size)
+	})
 }
 
 func (j *job) repos() []archive.Repo {
