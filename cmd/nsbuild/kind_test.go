@@ -133,26 +133,32 @@ func TestKindOptions(t *testing.T) {
 	}
 }
 
-// TestRootRequirements builds sources that say how much root they need, and asks who they are.
+// TestRootRequirements builds sources that say how much root they need, and asks who they are, and whether fakeroot was there.
 func TestRootRequirements(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	for value, want := range map[string]string{"no": "uid=1234", "binary-targets": "uid=0", "dpkg/target-subcommand": "uid=1234"} {
-		t.Run(strings.ReplaceAll(value, "/", "-"), func(t *testing.T) {
+	for _, c := range []struct {
+		name, value, uid string
+		fakeroot         string // what the log says of it
+	}{
+		{"no", "no", "[1-9][0-9]*", "^uid=.*, fakeroot: none$"},
+		{"absent", "", "0", "^uid=.*, fakeroot: /usr/bin/fakeroot$"}, // as bookworm's dpkg takes it
+		{"binary-targets", "binary-targets", "0", "^uid=.*, fakeroot: /usr/bin/fakeroot$"},
+		{"keyword", "dpkg/target-subcommand", "[1-9][0-9]*", "^uid=.*, fakeroot: /usr/bin/fakeroot$"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			here := *w
 			here.dir = t.TempDir()
-			rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n\techo uid=$$(id -u) with [$(DEB_GAIN_ROOT_CMD)]\n" +
+			rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n\techo \"uid=$$(id -u), gain: [$(DEB_GAIN_ROOT_CMD)], fakeroot: $$(command -v fakeroot || echo none)\"\n" +
 				"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -prooted -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
-			dsc := here.writeSource(t, fakedebian.Source{Name: "rooted", Version: "1.0", Fields: []fakedebian.Field{{Name: "Rules-Requires-Root", Value: value}}, Rules: rules})
-			here.must(t, "build", "-q", "-d", "bookworm", dsc)
-			log := read(t, filepath.Join(here.dir, "rooted_1.0_amd64.build"))
-			if want == "uid=1234" {
-				if regexp.MustCompile(`(?m)^uid=0`).MatchString(log) || !regexp.MustCompile(`(?m)^uid=\d+`).MatchString(log) {
-					t.Errorf("the binary target ran as root")
-				}
-				return
+			control := "Source: rooted\nSection: misc\nPriority: optional\nMaintainer: A B <a@example.org>\nStandards-Version: 4.6.2\n"
+			if c.value != "" {
+				control += "Rules-Requires-Root: " + c.value + "\n"
 			}
-			wantIn(t, "log", log, "^"+want)
+			control += "\nPackage: rooted\nArchitecture: any\nDescription: says who builds it\n Really.\n"
+			dsc := here.writeSource(t, fakedebian.Source{Name: "rooted", Version: "1.0", Debian: []fakedebian.File{{Path: "control", Body: control}}, Rules: rules})
+			here.must(t, "build", "-q", "-d", "bookworm", dsc)
+			wantIn(t, "log", read(t, filepath.Join(here.dir, "rooted_1.0_amd64.build")), "^uid="+c.uid+", ", c.fakeroot)
 		})
 	}
 }

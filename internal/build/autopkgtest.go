@@ -160,7 +160,7 @@ func (b *builder) testsOf(p *dsc.Paragraph) ([]packageTest, error) {
 				relations = append(relations, name+" (= "+b.version.String()+")")
 			}
 		case "@builddeps@":
-			relations = append(relations, "build-essential", "fakeroot", b.relations().Reduce(b.context()).Depends.String())
+			relations = append(relations, b.coreDepends(), b.relations().Reduce(b.context()).Depends.String())
 		case "@recommends@":
 			t.restrictions = append(t.restrictions, "needs-recommends")
 		default:

@@ -38,13 +38,19 @@ func (b *builder) resolver() string {
 	return ResolverApt
 }
 
-// coreDepends is what every build needs. fakeroot: dpkg-buildpackage uses it for sources that do not say that they need no root.
+// coreDepends is what every build needs, and fakeroot where this one does.
 func (b *builder) coreDepends() string {
-	if !b.cross() {
-		return "build-essential, fakeroot"
+	core, fakeroot := "build-essential", "fakeroot"
+	if b.cross() {
+		// The last two are not what crossbuild-essential depends on in every suite (Debian bug 815172).
+		core = fmt.Sprintf("build-essential:native, crossbuild-essential-%s:native, libc-dev:%s, libstdc++-dev:%s", b.host, b.host, b.host)
+		fakeroot += ":native"
 	}
-	// The last two are not what crossbuild-essential depends on in every suite (Debian bug 815172).
-	return fmt.Sprintf("build-essential:native, fakeroot:native, crossbuild-essential-%s:native, libc-dev:%s, libstdc++-dev:%s", b.host, b.host, b.host)
+	if needed, why := b.needsFakeroot(); !needed {
+		b.log.Printf("fakeroot is not installed: %s.", why)
+		return core
+	}
+	return core + ", " + fakeroot
 }
 
 // layerPatience is how long a build waits for another that makes the same layer. What takes longer was stopped, or is so large that making it twice is no loss.

@@ -25,10 +25,9 @@ type Tree struct {
 
 // Control is debian/control.
 type Control struct {
-	Source            string
-	RulesRequiresRoot string
-	Packages          []ControlPackage
-	Paragraph         *Paragraph // the source paragraph
+	Source    string
+	Packages  []ControlPackage
+	Paragraph *Paragraph // the source paragraph
 	BuildRelations
 }
 
@@ -125,7 +124,7 @@ func ParseSourceControl(name string, r io.Reader) (*Control, error) {
 	if err := p.required("Source"); err != nil {
 		return nil, err
 	}
-	c := &Control{Paragraph: p, Source: p.folded("Source"), RulesRequiresRoot: p.folded("Rules-Requires-Root")}
+	c := &Control{Paragraph: p, Source: p.folded("Source")}
 	if !validPackageName(c.Source) {
 		return nil, p.errorf(p.Field("Source"), 0, "%s is not the name of a package", quote(c.Source))
 	}
