@@ -126,6 +126,7 @@ func TestKindOptions(t *testing.T) {
 		}
 	}
 	wantIn(t, "result", read(t, filepath.Join(w.dir, "r.json")), `"terse"`, `"parallel=2"`)
+	sameFiles(t, filepath.Join(w.dir, "r.json")) // as they are since they were signed
 	for _, changes := range []string{"optional_1.0_amd64.changes", "optional_1.0_source.changes"} {
 		if out, err := exec.Command("dscverify", "--nosigcheck", filepath.Join(w.dir, changes)).CombinedOutput(); err != nil {
 			t.Errorf("dscverify %s: %v\n%s", changes, err, out)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"nsbuild/internal/result"
 	"nsbuild/internal/testenv"
 )
 
@@ -68,6 +71,29 @@ func TestJSON(t *testing.T) {
 			if c.status != 3 {
 				valid(t, "result.schema.json", read(t, filepath.Join(w.dir, "r.json")))
 			}
+			if c.status == 0 {
+				sameFiles(t, filepath.Join(w.dir, "r.json"))
+			}
 		})
+	}
+}
+
+// sameFiles checks that the artefacts of a result are what lies there, by their sizes and hashes, the .changes too.
+func sameFiles(t *testing.T, file string) {
+	t.Helper()
+	r, err := result.Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]int{}
+	for _, a := range r.Artefacts {
+		text := read(t, a.Path)
+		if sum := fmt.Sprintf("%x", sha256.Sum256([]byte(text))); a.SHA256 != sum || a.Size != int64(len(text)) {
+			t.Errorf("%s: %d bytes with SHA-256 %s in the result, %d with %s on disk", a.Name, a.Size, a.SHA256, len(text), sum)
+		}
+		kinds[a.Kind]++
+	}
+	if kinds["changes"] == 0 || kinds["buildinfo"] == 0 {
+		t.Errorf("artefacts: %v", kinds)
 	}
 }

@@ -3,6 +3,8 @@ package build
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -77,12 +79,10 @@ func (b *builder) collect(context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.outcome.Artefacts, err = aside.publish()
-	if err := errors.Join(err, done()); err != nil {
-		return err
+	if b.outcome.Artefacts, err = aside.publish(); err == nil {
+		err = b.noteArtefacts(changes)
 	}
-	b.noteArtefacts(changes)
-	return nil
+	return errors.Join(err, done())
 }
 
 // takeOut copies files of the jail's aside while they are verified. One that another .changes listed is there already.
@@ -192,7 +192,8 @@ func (b *builder) describeDeb(file string, size int64) error {
 	}
 }
 
-func (b *builder) noteArtefacts(changes *dsc.Changes) {
+// noteArtefacts records what the build has left. A .changes is listed nowhere, so its hash is taken here.
+func (b *builder) noteArtefacts(changes *dsc.Changes) (err error) {
 	for _, file := range b.outcome.Artefacts {
 		name := filepath.Base(file)
 		a := result.Artefact{Kind: "other", Path: file, Hashed: result.Hashed{Name: name}}
@@ -200,11 +201,26 @@ func (b *builder) noteArtefacts(changes *dsc.Changes) {
 		case "deb", "udeb", "changes", "buildinfo", "dsc":
 			a.Kind = kind
 		}
-		if f, ok := changes.Listed(name); ok {
+		if f, ok := changes.Listed(name); ok && f.SHA256 != "" {
 			a.Size, a.SHA256 = f.Size, f.SHA256
+		} else if a.Hashed, err = hashed(file); err != nil {
+			return err
 		}
 		b.result.Artefacts = append(b.result.Artefacts, a)
 	}
+	return nil
+}
+
+// hashed is a file's entry in the result.
+func hashed(file string) (result.Hashed, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return result.Hashed{}, err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	size, err := io.Copy(sum, f)
+	return result.Hashed{Name: filepath.Base(file), Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, err
 }
 
 // aside are files being written beside their places.

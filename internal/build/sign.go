@@ -55,7 +55,7 @@ func (b *builder) sign(ctx context.Context) error {
 	return nil
 }
 
-// noteSigned records the hashes that the results have now.
+// noteSigned records the hashes that a .changes and what it lists have now.
 func (b *builder) noteSigned(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
@@ -69,6 +69,10 @@ func (b *builder) noteSigned(file string) error {
 		a := &b.result.Artefacts[i]
 		if f, ok := changes.Listed(a.Name); ok {
 			a.Size, a.SHA256 = f.Size, f.SHA256
+		} else if a.Path == file {
+			if a.Hashed, err = hashed(file); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
