@@ -23,7 +23,8 @@ import (
 // app is what the verbs share: the global flags, and the environment that is opened when a verb needs it.
 type app struct {
 	stdout, stderr *os.File
-	releaseSignals func() // leaves signals to the verb
+	releaseSignals func()   // leaves signals to the verb
+	logTo          *os.File // where a log is shown, when not with the progress
 
 	quiet, verbose, debug bool
 	json                  bool // events on standard output

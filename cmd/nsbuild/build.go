@@ -62,6 +62,8 @@ not stop the others. The exit status is the worst: that of an interruption, else
 	f.StringVarP(&o.Suite, "dist", "d", "", "suite to build for (default: a source directory's changelog, else this machine's own suite)")
 	f.StringVar(&o.Base, "base", "", "base to build over (default: the suite's)")
 	f.StringVarP(&o.Output, "output", "o", "", "directory for the results")
+	f.StringVar(&o.LogDir, "log-dir", "", "directory for the log (default: that of the results)")
+	f.BoolVar(&o.NoLog, "nolog", false, "leave no log behind")
 	f.StringVar(&o.Mirror, "mirror", "", "mirror for a base that is to be made")
 	f.BoolVarP(&o.archAll, "arch-all", "A", false, "build architecture-independent packages (default)")
 	f.BoolVar(&o.noArchAll, "no-arch-all", false, "build no architecture-independent packages")
@@ -95,6 +97,8 @@ func (o *buildOptions) complete(verbose bool) error {
 		return fault.New(fault.Usage, "use auto, tmpfs or disk", "--scratch %q", o.Scratch)
 	case o.Strays != build.StraysKill && o.Strays != build.StraysWarn && o.Strays != build.StraysFail:
 		return fault.New(fault.Usage, "kill, warn or fail", "--strays %q is not known", o.Strays)
+	case o.NoLog && o.LogDir != "":
+		return fault.New(fault.Usage, "", "--nolog and --log-dir contradict each other")
 	case o.jobs < 0:
 		return fault.New(fault.Usage, "", "--jobs %d: at least one is needed", o.jobs)
 	}
@@ -133,6 +137,9 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 		if o.Terminal = openTerminal(a.stderr); o.Terminal != nil {
 			defer o.Terminal.Close()
 		}
+	}
+	if a.logTo != nil {
+		o.ShowLog = a.logTo
 	}
 	env, err := a.open(ctx)
 	if err != nil {
@@ -178,5 +185,8 @@ func (a *app) tell(env *build.Env, o *build.Outcome, err error) {
 	for _, c := range o.Causes[:min(1, len(o.Causes))] {
 		fmt.Fprintf(out, "likely cause: %s (line %d)\n", buildlog.VisibleString(c.Text), c.Line.Number)
 	}
-	fmt.Fprintf(out, "stage: %s\nlog: %s\n", o.Stage, o.LogPath)
+	fmt.Fprintf(out, "stage: %s\n", o.Stage)
+	if o.LogPath != "" {
+		fmt.Fprintf(out, "log: %s\n", o.LogPath)
+	}
 }

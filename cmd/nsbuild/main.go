@@ -32,6 +32,9 @@ func main() {
 	if filepath.Base(os.Args[0]) == schrootName {
 		os.Exit(runSchroot(os.Args[1:], os.Stdout, os.Stderr))
 	}
+	if filepath.Base(os.Args[0]) == sbuildName {
+		os.Exit(runSbuild(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -25,7 +25,7 @@ var shared string
 func TestMain(m *testing.M) {
 	ownParts()
 	testenv.OwnMounts()
-	testscript.Main(withShared{m}, map[string]func(){"nsbuild": main, "schroot": main})
+	testscript.Main(withShared{m}, map[string]func(){"nsbuild": main, "schroot": main, "sbuild": main})
 }
 
 // withShared makes the shared directory before the tests and deletes it after them.

@@ -80,7 +80,12 @@ func (s *schroot) flags() *pflag.FlagSet {
 	f.StringArrayVarP(&s.options, "option", "o", nil, "set option; nothing can be set here")
 	f.StringVarP(&s.name, "session-name", "n", "", "session name")
 	f.BoolVarP(&s.force, "force", "f", false, "force operation, even if it fails")
-	// A beginning that is not ambiguous is enough, as with schroot.
+	allowAbbreviations(f)
+	return f
+}
+
+// allowAbbreviations has the beginning of a flag's name stand for it when it is not ambiguous, as with schroot and sbuild.
+func allowAbbreviations(f *pflag.FlagSet) {
 	var names []string
 	f.VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
@@ -98,7 +103,6 @@ func (s *schroot) flags() *pflag.FlagSet {
 		}
 		return pflag.NormalizedName(name)
 	})
-	return f
 }
 
 // runSchroot is run for schroot's command line. Whatever fails has status 1, as there; what is said begins with "E: ".

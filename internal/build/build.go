@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,9 @@ type Options struct {
 	NoLayers    bool   // neither use nor keep dependency layers
 	Strays      string // what to do about processes that the build leaves running: StraysKill, StraysWarn or StraysFail
 	Verbose     bool   // show the package's log as it comes
+	ShowLog     io.Writer // where; nil: with the progress
+	LogDir      string // directory of the log; "": that of the results
+	NoLog       bool   // leave no log behind
 	Result      string // file for the machine-readable result; "" for none
 
 	Kind
@@ -402,11 +406,28 @@ func (b *builder) openLog() (err error) {
 	var opt buildlog.Options
 	if b.o.Verbose {
 		opt.Tee = b.env.Progress.Writer()
+		if b.o.ShowLog != nil {
+			opt.Tee = b.o.ShowLog
+		}
 	}
-	if b.log, err = buildlog.Create(b.output, name, b.version.FileName(), b.fileArch(), start, opt); err != nil {
+	dir := b.output
+	switch {
+	case b.o.NoLog: // hooks and checks read it
+		if dir, err = b.env.scratch.dir("log-"); err != nil {
+			return fmt.Errorf("opening the build log: %w", err)
+		}
+	case b.o.LogDir != "":
+		if dir, err = filepath.Abs(b.o.LogDir); err != nil {
+			return err
+		}
+		opt.LinkDir = b.output
+	}
+	if b.log, err = buildlog.Create(dir, name, b.version.FileName(), b.fileArch(), start, opt); err != nil {
 		return fmt.Errorf("opening the build log: %w", err)
 	}
-	b.outcome.LogPath = b.log.Path
+	if !b.o.NoLog {
+		b.outcome.LogPath = b.log.Path
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		return err
@@ -429,7 +450,7 @@ func (b *builder) openLog() (err error) {
 	b.result.Source = result.Source{Name: name, Version: text, From: b.in.spec}
 	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}
 	b.result.Inputs.Base = result.Base{Name: b.base.Name, Generation: b.base.Number}
-	b.result.Log = b.log.Path
+	b.result.Log = b.outcome.LogPath
 	for _, r := range m.Releases {
 		b.result.Inputs.Releases = append(b.result.Inputs.Releases, result.Release{URI: r.URI, Suite: r.Suite, Date: r.Date, SHA256: r.SHA256})
 	}

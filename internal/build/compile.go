@@ -27,8 +27,10 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// buildDir is where sources are unpacked and results appear: the same everywhere, for packages that record it.
-const buildDir = "/build/reproducible-path"
+// Dir is where sources are unpacked and results appear in a jail: the same everywhere, for packages that record it.
+const Dir = "/build/reproducible-path"
+
+const buildDir = Dir
 
 // checkArch tells whether there is anything to build.
 func (b *builder) checkArch(context.Context) error {

@@ -40,6 +40,10 @@ func Create(dir, pkg, version, arch string, start time.Time, opt Options) (*File
 		return nil, fmt.Errorf("creating the build log: %q is no file name", name)
 	}
 	out := &File{Path: filepath.Join(dir, name), Link: filepath.Join(dir, LinkName(pkg, version, arch))}
+	target := name
+	if opt.LinkDir != "" && filepath.Clean(opt.LinkDir) != filepath.Clean(dir) {
+		out.Link, target = filepath.Join(opt.LinkDir, LinkName(pkg, version, arch)), out.Path
+	}
 	var err error
 	for range 2 {
 		if out.f, err = os.OpenFile(out.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644); !errors.Is(err, fs.ErrExist) {
@@ -52,7 +56,7 @@ func Create(dir, pkg, version, arch string, start time.Time, opt Options) (*File
 	if err != nil {
 		return nil, fmt.Errorf("creating the build log: %w", err)
 	}
-	if err := replaceLink(name, out.Link); err != nil {
+	if err := replaceLink(target, out.Link); err != nil {
 		return nil, fmt.Errorf("linking the build log: %w", errors.Join(err, out.f.Close(), os.Remove(out.Path)))
 	}
 	out.Log = New(out.f, opt)

@@ -22,6 +22,7 @@ type Options struct {
 	TailLines int              // how many of the last lines are kept; 0 means 50
 	Now       func() time.Time // time.Now when nil
 	NoExplain bool             // no causes of a failure are looked for
+	LinkDir   string           // where Create makes the link to the log; "": beside it
 }
 
 // Line is a line of the log.

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/testenv"
+)
+
+// translated is what becomes of sbuild's command line and of configuration files.
+func translated(t *testing.T, config string, args ...string) (string, *sbuild, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "sbuildrc")
+	check(t, os.WriteFile(file, []byte(config), 0o644))
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	check(t, err)
+	t.Cleanup(func() { check(t, null.Close()) })
+	s := newSbuild(&app{stdout: null, stderr: null}, nil, "/home/pete")
+	if err := s.readConfig([]string{file}); err != nil {
+		return "", s, err
+	}
+	f := s.flags()
+	check(t, f.Parse(args))
+	if err := contradiction(f); err != nil {
+		return "", s, err
+	}
+	if s.wrong != nil {
+		return "", s, s.wrong
+	}
+	command, err := s.translate(f.Arg(0), false)
+	return strings.TrimPrefix(commandLineOf(command), "build "), s, err
+}
+
+// TestSbuildTranslates makes flags of nsbuild's of options and keys of sbuild's.
+func TestSbuildTranslates(t *testing.T) {
+	for _, c := range []struct{ config, args, want, idle string }{
+		{"", "-d sid x.dsc", "--dist=sid --run-lintian -- x.dsc", ""},
+		{"", "--dist u --no-run-lintian hello_2.10-3", "--dist=unstable -- hello=2.10-3", ""},
+		{"$distribution = 'sid'; $run_lintian = 0; $build_arch_all = 0;", "-As x", "--dist=sid --arch-all --source=true -- x", ""},
+		{"$distribution = 'sid'; $run_lintian = 0; $build_source = 1; $build_arch_all = 1;", "-d trixie --no-source --no-arch-any x", "--dist=trixie --arch-all --no-arch-any --source=false -- x", ""},
+		{"$run_lintian = 0; $build_source = 1; $build_arch_all = 1; $maintainer_name = 'A <a@b>';", "--make-binNMU=Why --binNMU 3 x", "--source=false --make-binNMU=Why '--maintainer=A <a@b>' --binNMU=3 -- x", ""},
+		{"$force_orig_source = 1; $run_lintian = 0;", "-s --source-only-changes -j4 --debbuildopts -v1", "--source=true --debbuildopt=-sa --source-only-changes=true --debbuildopt=-v1 --jobs=4 -- ''", ""},
+		{"$dpkg_buildpackage_user_options = ['-j8', '-v1']; $run_lintian = 0;", "x", "--debbuildopt=-v1 --jobs=8 -- x", ""},
+		{"$run_lintian = 0;", "--arch i386 -c bookworm-i386-sbuild -d bookworm x", "--dist=bookworm --arch=i386 -- x", ""},
+		{"$run_lintian = 0;", "--host arm64 --profiles=a,b -c chroot:mine x", "--host=arm64 --base=mine --no-arch-all '--profiles=a b' -- x", ""},
+		{"$lintian_opts = ['-i']; $lintian_require_success = 1;", "--lintian-opts '-I --pedantic' x", "--run-lintian --fail-on=error --lintian-opt=-i --lintian-opt=-I --lintian-opt=--pedantic -- x", ""},
+		{"$run_lintian = 0; $run_piuparts = 1; $run_autopkgtest = 1;", "x", "--check-install --run-autopkgtest -- x", "piuparts itself: --check-install installs and purges instead"},
+		{"$external_commands = { 'pre-build-commands' => [['echo', '%d', q(it's)], 'a | b'], 'build-failed-commands' => [['%SBUILD_SHELL']] }; $run_lintian = 0;", "--post-build-commands 'c d' --chroot-update-failed-commands e x",
+			`--build-failed-commands=%SBUILD_SHELL '--pre-build-commands=echo %d '\''it'\''\'\'''\''s'\''' '--pre-build-commands=a | b' '--post-build-commands=c d' -- x`, "--chroot-update-failed-commands"},
+		{"$extra_repositories = ['deb http://x y z']; $manual_depends = ['a']; $run_lintian = 0;", "--extra-package p --add-depends-indep 'b (>= 1)' --extra-repository-key k x",
+			"--add-depends=a '--add-depends-indep=b (>= 1)' --extra-package=p '--extra-repository=deb http://x y z' --extra-repository-key=k -- x", ""},
+		{"$key_id = '0x1'; $pgp_options = ['-us', '-uc']; $run_lintian = 0;", "x", "-- x", "$key_id (FILE:1): no signature is asked for"},
+		{"$pgp_options = ['-us']; $run_lintian = 0;", "-k 0x2 x", "--keyid=0x2 -- x", ""},
+		{"$build_environment = { DEB_BUILD_OPTIONS => 'nocheck' }; $ENV{CCACHE_DIR} = '/x'; $run_lintian = 0;", "x", "--deb-build-options=nocheck -- x", "$ENV{CCACHE_DIR} (FILE:1)"},
+		{"$chroot_mode = 'unshare';\n$purge_build_deps = 'always'; $apt_upgrade = stuff(); $run_lintian = 0;", "--purge never --no-clean-source -nv x", "--nolog --verbose -- x", "$apt_upgrade (FILE:2), $chroot_mode (FILE:1), --purge, --no-clean-source"},
+		{"$distribution = `date`; $run_lintian = 0; $verbose = 2;", "-d sid x", "--dist=sid --verbose -- x", ""},
+		{"$build_path = '/build/reproducible-path'; $dsc_dir = ''; $core_depends = ['build-essential:native', 'fakeroot:native']; $enable_network = 0; $run_lintian = 0;", "--build-dir /tmp --build-path= -D x",
+			"--output=/tmp --debug -- x", ""},
+	} {
+		got, s, err := translated(t, c.config, words(c.args)...)
+		if err != nil {
+			t.Errorf("%s\n%s\n%v", c.config, c.args, err)
+			continue
+		}
+		if got != c.want {
+			t.Errorf("%s\n%s\ngot  %s\nwant %s", c.config, c.args, got, c.want)
+		}
+		idle := regexp.MustCompile(`\(/[^ ]*/sbuildrc:`).ReplaceAllString(strings.Join(s.idle, ", "), "(FILE:")
+		if idle != c.idle {
+			t.Errorf("%s\n%s\nidle %s\nwant %s", c.config, c.args, idle, c.idle)
+		}
+	}
+}
+
+// words are a command line's, with single quotes understood.
+func words(line string) (out []string) {
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			out = append(out, part)
+		} else {
+			out = append(out, strings.Fields(part)...)
+		}
+	}
+	return out
+}
+
+// TestSbuildRefuses is for what would make other packages than sbuild does, or cannot be understood.
+func TestSbuildRefuses(t *testing.T) {
+	for _, c := range []struct{ config, args, want, hint string }{
+		{"", "-A --no-arch-all x", "--no-arch-all cannot be used together with --arch-all", ""},
+		{"", "--enable-network x", "--enable-network cannot be had here", "--hook-network"},
+		{"", "--build-path /x x", "--build-path cannot be had here", "/build/reproducible-path"},
+		{"", "-c /x/y.tar x", "is a path; a build is over a base", "nsbuild import"},
+		{"", "--resolve-alternatives x", "--resolve-alternatives contradicts the resolver", "aptitude"},
+		{"\n$distribution = `date`;", "x", ":2: $distribution is not read: ", "on the command line"},
+		{"$distributon = 'sid';", "x", ":1: $distributon is no key of sbuild's", "did you mean $distribution?"},
+		{"$build_path = '/x';", "x", "$build_path (", "it is always"},
+		{"$build_environment = { CC => 'clang' };", "x", ":1: $build_environment->{CC} cannot be had here", "NSBUILD_ENV"},
+		{"$lintian_opts = '-i';", "x", "$lintian_opts: a list of strings, as in ['a', 'b'], is expected", ""},
+		{"$distribution = ['sid'];", "x", "$distribution: a string is expected", ""},
+		{"$lintian_require_success = 1; $run_autopkgtest = 1;", "x", "$lintian_require_success (", "$autopkgtest_require_success"},
+		{"$pgp_options = ['-p', 'x'];", "x", "the option -p cannot be had here", "-kKEY"},
+		{"$verbose = 'a lot';", "x", "a number is expected, not \"a lot\"", ""},
+		{"$external_commands = { 'chroot-user-setup-commands' => ['x'] };", "x", "there is no such moment in a build", ""},
+		{"$unshare_mmdebstrap_extra_args = ['*' => ['--components=main']];", "x", "$unshare_mmdebstrap_extra_args cannot be had here", "nsbuild create"},
+	} {
+		_, _, err := translated(t, c.config, words(c.args)...)
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(fault.HintOf(err), c.hint) {
+			t.Errorf("%s\n%s\n%v\nhint %s\nwant %s, %s", c.config, c.args, err, fault.HintOf(err), c.want, c.hint)
+		}
+	}
+}
+
+// TestSbuildKeys holds the table of keys and the page that explains them together.
+func TestSbuildKeys(t *testing.T) {
+	page := read(t, "../../docs/sbuild.md")
+	for name := range sbuildKeys() {
+		if !strings.Contains(page, "`$"+name+"`") {
+			t.Errorf("docs/sbuild.md does not tell of $%s", name)
+		}
+	}
+	newSbuild(&app{}, nil, "/").flags().VisitAll(func(f *pflag.Flag) {
+		if !strings.Contains(page, "`--"+f.Name+"`") {
+			t.Errorf("docs/sbuild.md does not tell of --%s", f.Name)
+		}
+	})
+}
+
+// sbuild runs it, in the directory of the world, with a configuration file of the test's own.
+func (w *world) sbuild(t *testing.T, config string, args ...string) outcome {
+	t.Helper()
+	home := t.TempDir()
+	check(t, os.WriteFile(filepath.Join(home, ".sbuildrc"), []byte(config), 0o644))
+	c := exec.CommandContext(context.WithoutCancel(t.Context()), "sbuild", args...)
+	c.Dir, c.Env = w.dir, append(w.environment(), "HOME="+home, "XDG_CONFIG_HOME="+home)
+	var stdout, stderr strings.Builder
+	c.Stdout, c.Stderr = &stdout, &stderr
+	if err := c.Run(); c.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return outcome{c.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// TestSbuild builds under sbuild's name: results, log and exit status are where sbuild has them.
+func TestSbuild(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	testenv.RequireTool(t, "dpkg-source")
+	const config = "# mine\n$distribution = 'bookworm';\n$chroot_mode = 'unshare';\n$run_lintian = 0;\n$log_dir = \"$ENV{HOME}\";\n1;\n"
+	dsc := w.writeSource(t, small("drop"))
+	o := w.sbuild(t, config, "--no-arch-all", "--post-build-commands", "cp %SBUILD_CHANGES copied", "-v", dsc)
+	if o.status != 0 {
+		t.Fatal(o)
+	}
+	wantIn(t, "standard output", o.stdout, "^Distribution: bookworm$", "^Status: successful$")
+	wantIn(t, "standard error", o.stderr, `^I: without a meaning here: \$chroot_mode \(.*/\.sbuildrc:3\)$`)
+	wantIn(t, "the copied .changes", read(t, filepath.Join(w.dir, "copied")), "^Distribution: bookworm$", "^Architecture: amd64$")
+	link, err := os.Readlink(filepath.Join(w.dir, "drop_1.0_amd64.build"))
+	if err != nil || !strings.HasPrefix(filepath.Base(link), "drop_1.0_amd64-20") || !filepath.IsAbs(link) || filepath.Dir(link) == w.dir {
+		t.Errorf("the link to the log leads to %q: %v", link, err)
+	}
+
+	bad := small("bad")
+	bad.Rules = "#!/usr/bin/make -f\nclean:\n%:\n\tfalse\n"
+	for _, c := range []struct {
+		name   string
+		args   []string
+		status int
+		stderr string
+	}{
+		{"attempted", []string{"-n", w.writeSource(t, bad)}, 2, "^E: "},
+		{"given-back", []string{"--add-depends=no-such-package", dsc}, 3, "^E: "},
+		{"no such file", []string{"none.dsc"}, 3, "^E: .*none.dsc"},
+		{"skipped", []string{"--no-arch-any", w.writeSource(t, fakedebian.Source{Name: "any", Version: "1.0", Packages: []fakedebian.Package{{Name: "any", Architecture: "any"}}})}, 0, ""},
+		{"wrong option", []string{"--no-such-option", dsc}, 1, "^E: unknown flag: --no-such-option$"},
+		{"two", []string{dsc, dsc}, 1, "^E: Only one build is permitted$"},
+	} {
+		o := w.sbuild(t, config, c.args...)
+		if o.status != c.status {
+			t.Errorf("%s: %s", c.name, o)
+		}
+		wantIn(t, c.name, o.stderr, c.stderr)
+		if c.name == "attempted" {
+			wantIn(t, "the log on standard output", o.stdout, "^Status: attempted$")
+			if found, err := filepath.Glob(filepath.Join(w.dir, "bad_*.build")); err != nil || len(found) > 0 {
+				t.Errorf("-n left %s", found)
+			}
+		}
+	}
+	if o := w.sbuild(t, "$run_lintian = 0;", dsc); o.status != 1 || !strings.Contains(o.stderr, "E: No distribution defined\n") {
+		t.Error(o)
+	}
+
+	// A source directory, called from within, with nothing said: sbuild's default is the current directory.
+	tree := filepath.Join(w.dir, "drop-1.0")
+	if out, err := exec.Command("dpkg-source", "-x", filepath.Join(w.dir, dsc), tree).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	there := *w
+	there.dir = tree
+	if o := there.sbuild(t, config, "-A", "--no-arch-any", "--build-dir", w.dir); o.status != 0 {
+		t.Error(o)
+	}
+	if _, err := os.Stat(filepath.Join(w.dir, "drop-data_1.0_all.deb")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSbuildCommandLine is for what begins no build.
+func TestSbuildCommandLine(t *testing.T) {
+	w := newWorld(t)
+	for arg, want := range map[string]string{"--version": "sbuild (nsbuild " + version + ")\n", "--he": "Usage:\n  sbuild "} {
+		if o := w.sbuild(t, "", arg); o.status != 0 || !strings.HasPrefix(o.stdout, want) {
+			t.Errorf("%s: %s", arg, o)
+		}
+	}
+	if o := w.sbuild(t, "$distribution = 'sid", "x"); o.status != 1 || !strings.Contains(o.stderr, "/.sbuildrc:1: a string that begins here never ends") {
+		t.Error(o)
+	}
+}

@@ -1,0 +1,333 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"nsbuild/internal/build"
+	"nsbuild/internal/fault"
+)
+
+// translate makes a command of nsbuild's of what options and files say.
+func (s *sbuild) translate(source string, terminal bool) ([]string, error) {
+	var unread []error
+	for _, key := range slices.Sorted(maps.Keys(s.unread)) {
+		unread = append(unread, s.unread[key])
+	}
+	if err := errors.Join(unread...); err != nil {
+		return nil, fault.Wrap(fault.Usage, "", err)
+	}
+	out := []string{"build"}
+	for _, part := range []func() ([]string, error){s.target, s.contents, s.binNMU, s.tools, s.signing, s.packages, s.checks, s.places} {
+		args, err := part()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, args...)
+	}
+	for _, c := range s.commands {
+		out = append(out, "--"+c.option+"="+c.text)
+	}
+	show, err := s.shows(terminal)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(out, show...), "--", nsbuildSource(source)), nil
+}
+
+// nsbuildSource is how nsbuild calls a source: NAME_VERSION is NAME=VERSION.
+func nsbuildSource(source string) string {
+	if _, err := os.Lstat(source); err == nil || strings.ContainsAny(source, "/:") || strings.HasSuffix(source, ".dsc") {
+		return source
+	}
+	return strings.Replace(source, "_", "=", 1)
+}
+
+// texts writes variables as flags, those that are set and not empty.
+func (s *sbuild) texts(flags ...[2]string) (out []string) {
+	for _, f := range flags {
+		if v := s.text[f[0]]; v != "" {
+			out = append(out, "--"+f[1]+"="+v)
+		}
+	}
+	return out
+}
+
+// lists writes lists as flags that are repeated.
+func (s *sbuild) lists(flags ...[2]string) (out []string) {
+	for _, f := range flags {
+		for _, v := range s.list[f[0]] {
+			out = append(out, "--"+f[1]+"="+v)
+		}
+	}
+	return out
+}
+
+// arches are the architectures of a build: on which, and for which.
+func (s *sbuild) arches() (on, host string) {
+	on, host = build.Arch(), build.Arch()
+	if v := s.text["build_arch"]; v != "" {
+		on = v
+	}
+	if v := s.text["host_arch"]; v != "" {
+		host = v
+	}
+	return on, host
+}
+
+// target is the suite, the base and the architectures.
+func (s *sbuild) target() ([]string, error) {
+	out := s.texts([2]string{"distribution", "dist"})
+	on, host := s.arches()
+	if on != build.Arch() {
+		out = append(out, "--arch="+on)
+	}
+	if host != on {
+		out = append(out, "--host="+host)
+	}
+	chroot := s.text["chroot"]
+	if strings.Contains(chroot, "/") {
+		return nil, fault.New(fault.Usage, "“nsbuild import NAME FILE” makes a base of it, “nsbuild list” lists those that there are", "%s: %s is a path; a build is over a base", s.shown("chroot"), chroot)
+	}
+	if base := baseOfChroot(chroot, on); base != "" && base != s.text["distribution"] {
+		out = append(out, "--base="+base)
+	}
+	return out, nil
+}
+
+// baseOfChroot is the base that a name of a chroot stands for: sbuild's SUITE-ARCH-sbuild is SUITE here.
+func baseOfChroot(chroot, arch string) string {
+	for _, namespace := range []string{"chroot:", "source:"} {
+		chroot = strings.TrimPrefix(chroot, namespace)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(chroot, "-sbuild"), "-"+arch)
+}
+
+// ownVersion tells whether the packages get a version that the source does not have.
+func (s *sbuild) ownVersion() bool {
+	return s.text["bin_nmu"] != "" || s.text["bin_nmu_changelog"] != "" || s.text["append_to_version"] != ""
+}
+
+// contents is what is built.
+func (s *sbuild) contents() (out []string, err error) {
+	on, host := s.arches()
+	all, set := s.bits["build_arch_all"]
+	switch {
+	case s.ownVersion() && s.option["build_arch_all"] == "": // none, whatever a file says
+	case set && all:
+		out = append(out, "--arch-all")
+	case set, on != host:
+		out = append(out, "--no-arch-all")
+	}
+	if anyArch, set := s.bits["build_arch_any"]; set && anyArch {
+		out = append(out, "--arch-any")
+	} else if set {
+		out = append(out, "--no-arch-any")
+	}
+	source := s.bits["build_source"]
+	if source && (s.text["bin_nmu"] != "" || s.text["bin_nmu_changelog"] != "") {
+		s.warn("Not building source package for binNMU")
+		source = false
+	}
+	if _, set := s.bits["build_source"]; set {
+		out = append(out, fmt.Sprintf("--source=%t", source))
+	}
+	if source && s.bits["force_orig_source"] {
+		out = append(out, "--debbuildopt=-sa")
+	}
+	if only, set := s.bits["source_only_changes"]; set {
+		out = append(out, fmt.Sprintf("--source-only-changes=%t", only))
+	}
+	profiles, set := s.text["build_profiles"]
+	if !set {
+		profiles, set = s.text["deb_build_profiles"]
+	}
+	if set {
+		out = append(out, "--profiles="+profiles)
+	}
+	if options, set := s.text["deb_build_options"]; set {
+		out = append(out, "--deb-build-options="+options)
+	}
+	return out, nil
+}
+
+// binNMU is the packages' own version.
+func (s *sbuild) binNMU() ([]string, error) {
+	out := s.texts([2]string{"bin_nmu", "make-binNMU"}, [2]string{"bin_nmu_changelog", "binNMU-changelog"}, [2]string{"append_to_version", "append-to-version"},
+		[2]string{"maintainer_name", "maintainer"}, [2]string{"uploader_name", "uploader"})
+	for _, f := range [][2]string{{"bin_nmu_version", "binNMU"}, {"bin_nmu_timestamp", "binNMU-timestamp"}} {
+		if s.option[f[0]] != "" || s.text["bin_nmu"] != "" { // alone in a file they say nothing
+			out = append(out, s.texts(f)...)
+		}
+	}
+	return out, nil
+}
+
+// tools are options for dpkg's tools.
+func (s *sbuild) tools() (out []string, err error) {
+	jobs := s.text["jobs"]
+	for _, opt := range s.list["dpkg_buildpackage_user_options"] {
+		n, ok := jobsOption(opt)
+		if !ok {
+			out = append(out, "--debbuildopt="+opt)
+		} else if s.option["jobs"] == "" {
+			jobs = n
+		}
+	}
+	if jobs != "" {
+		out = append(out, "--jobs="+jobs)
+	}
+	return append(out, s.lists([2]string{"dpkg_source_opts", "dpkg-source-opt"})...), nil
+}
+
+// jobsOption tells whether an option of dpkg-buildpackage says how many processes there may be, and how many: "" for as many as nsbuild thinks fit.
+func jobsOption(opt string) (n string, ok bool) {
+	for _, name := range []string{"--jobs-try", "--jobs", "-j", "-J"} {
+		rest, found := strings.CutPrefix(opt, name)
+		if !found {
+			continue
+		}
+		rest = strings.TrimPrefix(rest, "=")
+		if rest == "" || rest == "auto" {
+			return "", true
+		}
+		_, err := strconv.Atoi(rest)
+		return rest, err == nil
+	}
+	return "", false
+}
+
+// signing is on where sbuild would have dpkg-buildpackage sign; here debsign does it, on the host.
+func (s *sbuild) signing() ([]string, error) {
+	options, set := s.list["pgp_options"]
+	key := s.text["key_id"]
+	if !set || slices.Contains(options, "-uc") {
+		if key != "" {
+			s.idle = append(s.idle, s.shown("key_id")+": no signature is asked for")
+		}
+		return nil, nil
+	}
+	for _, o := range options {
+		name, value, long := strings.Cut(o, "=")
+		switch {
+		case o == "-us" || o == "-ui" || o == "":
+		case strings.HasPrefix(o, "-k"):
+			key = o[len("-k"):]
+		case long && (name == "--sign-key" || name == "--sign-keyid"):
+			key = value
+		default:
+			return nil, fault.New(fault.Usage, "-us, -uc and -kKEY are understood", "%s: the option %s cannot be had here", s.shown("pgp_options"), o)
+		}
+	}
+	if key == "" {
+		return []string{"--sign"}, nil
+	}
+	return []string{"--keyid=" + key}, nil
+}
+
+// packages are relations, resolvers, and packages from elsewhere.
+func (s *sbuild) packages() ([]string, error) {
+	resolver := s.text["build_dep_resolver"]
+	if resolver == "internal" { // an old name for apt, as sbuild has it
+		resolver = build.ResolverApt
+	}
+	if alternatives, set := s.bits["resolve_alternatives"]; set && alternatives != (resolver == build.ResolverAptitude) {
+		return nil, fault.New(fault.Usage, "aptitude takes any alternative, apt the first: --build-dep-resolver chooses",
+			"%s contradicts the resolver", s.shown("resolve_alternatives"))
+	}
+	var out []string
+	if resolver != "" {
+		out = append(out, "--build-dep-resolver="+resolver)
+	}
+	return append(out, s.lists(
+		[2]string{"manual_depends", "add-depends"}, [2]string{"manual_depends_arch", "add-depends-arch"}, [2]string{"manual_depends_indep", "add-depends-indep"},
+		[2]string{"manual_conflicts", "add-conflicts"}, [2]string{"manual_conflicts_arch", "add-conflicts-arch"}, [2]string{"manual_conflicts_indep", "add-conflicts-indep"},
+		[2]string{"extra_packages", "extra-package"}, [2]string{"extra_repositories", "extra-repository"}, [2]string{"extra_repository_keys", "extra-repository-key"})...), nil
+}
+
+// checks are those of the results. As with sbuild, lintian is run unless it is forbidden.
+func (s *sbuild) checks() (out []string, err error) {
+	lintian, set := s.bits["run_lintian"]
+	lintian = lintian || !set
+	required, free := "", ""
+	for _, c := range []struct {
+		run        bool
+		flag, need string
+	}{
+		{lintian, "run-lintian", "lintian_require_success"}, {s.bits["run_piuparts"], "check-install", "piuparts_require_success"},
+		{s.bits["run_autopkgtest"], "run-autopkgtest", "autopkgtest_require_success"},
+	} {
+		if !c.run {
+			continue
+		}
+		out = append(out, "--"+c.flag)
+		if s.bits[c.need] {
+			required = c.need
+		} else {
+			free = "$" + c.need
+		}
+	}
+	if s.bits["run_piuparts"] {
+		s.idle = append(s.idle, "piuparts itself: --check-install installs and purges instead")
+	}
+	if required != "" && free != "" {
+		return nil, fault.New(fault.Usage, "set "+free+", too, or neither", "%s: here the checks that are made all let a build fail, or none does", s.shown(required))
+	}
+	if required != "" {
+		out = append(out, "--fail-on=error")
+	}
+	if lintian {
+		out = append(out, s.lists([2]string{"lintian_opts", "lintian-opt"})...)
+	}
+	return out, nil
+}
+
+// places are directories.
+func (s *sbuild) places() ([]string, error) {
+	if path := s.text["build_path"]; path != "" && path != build.Dir {
+		return nil, fault.New(fault.Usage, "it is always "+build.Dir, "%s cannot be had here, and would change the result", s.shown("build_path"))
+	}
+	out := s.texts([2]string{"build_dir", "output"})
+	dir := s.text["log_dir"]
+	nolog := s.bits["nolog"]
+	if dir != "" && !nolog {
+		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+			s.warn("%s: there is no directory %s, so no log is written", s.shown("log_dir"), dir)
+			nolog = true
+		} else {
+			out = append(out, "--log-dir="+dir)
+		}
+	}
+	if nolog {
+		out = append(out, "--nolog")
+	}
+	return out, nil
+}
+
+// shows says how much is shown: the log on a terminal, without one only where it is asked for, or not written.
+func (s *sbuild) shows(terminal bool) (out []string, err error) {
+	level := 0
+	if terminal {
+		level = 1
+	}
+	if v, set := s.text["verbose"]; set {
+		if level, err = strconv.Atoi(v); err != nil {
+			return nil, fault.New(fault.Usage, "", "%s: a number is expected, not %q", s.shown("verbose"), v)
+		}
+	}
+	if level+s.verbose > 0 || s.bits["nolog"] {
+		out = append(out, "--verbose")
+	}
+	if s.a.quiet {
+		out = append(out, "--quiet")
+	}
+	if d := s.text["debug"]; d != "" && d != "0" {
+		out = append(out, "--debug")
+	}
+	return out, nil
+}

@@ -1,0 +1,317 @@
+package sbuildrc
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"nsbuild/internal/fault"
+)
+
+// parser reads one file. Its position is always in front of something: white space and comments are skipped after each token.
+type parser struct {
+	config *Config
+	file   string
+	src    string
+	pos    int
+	depth  int                  // of nested expressions
+	tight  bool                 // within a string, where white space is text
+	locals map[string]*variable // declared with my, by name with sigil
+	docs   docs
+}
+
+// docs are the texts of the heredocs of one line, which follow it. They are read when the mark of each is met.
+type docs struct {
+	newline int // the position of the line's end; 0: there are none
+	end     int // behind the last text
+}
+
+// notRead is why a statement is not understood. It ends the statement, not the file.
+type notRead struct {
+	at   int
+	what string
+}
+
+func (e *notRead) Error() string { return e.what }
+
+// no fails at the present position.
+func (p *parser) no(format string, args ...any) error {
+	return &notRead{p.pos, fmt.Sprintf(format, args...)}
+}
+
+func (p *parser) lineAt(pos int) int { return 1 + strings.Count(p.src[:min(pos, len(p.src))], "\n") }
+
+// parse reads all statements.
+func (p *parser) parse() error {
+	if len(p.src) > 1 && p.src[0] == '=' && isLetter(p.src[1]) {
+		p.skipPod()
+	}
+	if err := p.space(); err != nil {
+		return p.fatal(err)
+	}
+	for p.pos < len(p.src) && !p.end() {
+		start, before := p.pos, p.docs
+		err := p.statement()
+		if err == nil && p.pos < len(p.src) && !p.take(";") {
+			err = p.no("%s", p.here())
+		}
+		if err == nil {
+			if err = p.space(); err == nil {
+				continue
+			}
+		}
+		p.docs = before
+		if err := p.leave(start, err); err != nil {
+			return p.fatal(err)
+		}
+	}
+	return nil
+}
+
+// end holds at what ends a program before its file does.
+func (p *parser) end() bool {
+	for _, mark := range []string{"__END__", "__DATA__"} {
+		if strings.HasPrefix(p.src[p.pos:], mark) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *parser) fatal(err error) error {
+	return fault.New(fault.Usage, "what cannot be read can be given on the command line, or left out of the file", "%s:%d: %w", p.file, p.lineAt(p.pos), err)
+}
+
+// leave goes on behind a statement that is not understood, and marks the variables that it names.
+func (p *parser) leave(start int, why error) error {
+	at, ok := why.(*notRead) //nolint:errorlint // made here, never wrapped
+	if !ok {
+		return why
+	}
+	line := p.lineAt(at.at)
+	p.pos, p.depth = start, 0
+	if err := p.skipStatement(); err != nil {
+		return err
+	}
+	whole := p.src[start:p.pos]
+	if err := p.space(); err != nil {
+		return err
+	}
+	var names []string
+	for _, m := range named().FindAllStringSubmatch(whole, -1) {
+		if name := m[1]; p.config.known[name] && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		v := p.variable("$" + name)
+		v.spoil(p.file, line, at.what)
+	}
+	for name, v := range p.locals {
+		if regexp.MustCompile(`[$@%#{]` + regexp.QuoteMeta(name[1:]) + `\b`).MatchString(whole) {
+			v.spoil(p.file, line, at.what)
+		}
+	}
+	if len(names) == 0 {
+		p.config.Notes = append(p.config.Notes, fmt.Sprintf("%s:%d: not read: %s", p.file, line, at.what))
+	}
+	return nil
+}
+
+// named are variables in a text: $name, ${name}, @name, @{$name}, %name.
+var named = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`[$@%]\{?\s*(\w+)`)
+})
+
+// skipStatement goes behind the semicolon that ends a statement, or behind the block that does.
+func (p *parser) skipStatement() error {
+	depth := 0
+	for p.pos < len(p.src) {
+		switch c := p.src[p.pos]; {
+		case c == ';' && depth == 0:
+			p.pos++
+			return nil
+		case strings.IndexByte("([{", c) >= 0:
+			depth++
+			p.pos++
+		case strings.IndexByte(")]}", c) >= 0:
+			depth--
+			p.pos++
+			if depth < 0 {
+				return fmt.Errorf("%q closes nothing", c)
+			}
+			if depth == 0 && c == '}' {
+				if done, err := p.blockEnds(); done || err != nil {
+					return err
+				}
+			}
+		case strings.IndexByte("$@%", c) >= 0 && p.pos+1 < len(p.src) && word(p.src[p.pos+1:]) != "":
+			p.pos += 1 + len(word(p.src[p.pos+1:])) // not the quote that a word such as s would be
+		case c == '$' && p.pos+1 < len(p.src) && strings.IndexByte("#$&'\"`;,.", p.src[p.pos+1]) >= 0:
+			p.pos += 2 // a variable of Perl's own, or $#list
+		default:
+			ok, err := p.skipToken()
+			if err != nil {
+				return err
+			}
+			if !ok {
+				p.pos++
+			}
+		}
+		if err := p.space(); err != nil {
+			return err
+		}
+	}
+	if depth > 0 {
+		return fmt.Errorf("the file ends within brackets")
+	}
+	return nil
+}
+
+// blockEnds tells whether a brace that has just been closed ends the statement: what follows begins another one.
+func (p *parser) blockEnds() (bool, error) {
+	if err := p.space(); err != nil {
+		return false, err
+	}
+	rest := p.src[p.pos:]
+	switch {
+	case rest == "":
+		return true, nil
+	case strings.IndexByte(";,.)]}-=+*/?:|&<>[{(", rest[0]) >= 0: // a subscript or a hash within an expression
+		return false, nil
+	}
+	w := word(rest)
+	return !slices.Contains([]string{"else", "elsif", "continue", "if", "unless", "for", "foreach", "while", "until", "or", "and", "x", "eq", "ne"}, w), nil
+}
+
+// skipToken goes behind a string or a word; ok is false when there is neither.
+func (p *parser) skipToken() (ok bool, err error) {
+	rest := p.src[p.pos:]
+	if w := word(rest); w != "" {
+		if quoteWord(w) {
+			if done, err := p.skipQuote(w); done || err != nil {
+				return true, err
+			}
+		}
+		p.pos += len(w)
+		return true, nil
+	}
+	if rest[0] == '\'' || rest[0] == '"' || rest[0] == '`' {
+		p.pos++
+		_, err := p.delimited(rest[0], rest[0])
+		return true, err
+	}
+	if strings.HasPrefix(rest, "<<") {
+		if _, _, err := p.heredocText(); err == nil || !isNotRead(err) {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+func isNotRead(err error) bool {
+	_, ok := err.(*notRead) //nolint:errorlint // made here, never wrapped
+	return ok
+}
+
+// space skips white space, comments, documentation, and the texts of heredocs.
+func (p *parser) space() error {
+	for !p.tight && p.pos < len(p.src) {
+		switch c := p.src[p.pos]; {
+		case c == '\n':
+			p.pos++
+			if p.docs.newline == p.pos-1 && p.docs.newline > 0 {
+				p.pos, p.docs = p.docs.end, docs{}
+			}
+			if p.pos+1 < len(p.src) && p.src[p.pos] == '=' && isLetter(p.src[p.pos+1]) {
+				p.skipPod()
+			}
+		case c == ' ' || c == '\t' || c == '\r' || c == '\f':
+			p.pos++
+		case c == '#':
+			if i := strings.IndexByte(p.src[p.pos:], '\n'); i >= 0 {
+				p.pos += i
+			} else {
+				p.pos = len(p.src)
+			}
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// skipPod goes behind documentation.
+func (p *parser) skipPod() {
+	if i := strings.Index(p.src[p.pos:], "\n=cut"); i >= 0 {
+		p.pos += i + len("\n=cut")
+		if j := strings.IndexByte(p.src[p.pos:], '\n'); j >= 0 {
+			p.pos += j
+			return
+		}
+	}
+	p.pos = len(p.src)
+}
+
+// take skips a token, and what follows it, when it is there.
+func (p *parser) take(token string) bool {
+	if !strings.HasPrefix(p.src[p.pos:], token) {
+		return false
+	}
+	p.pos += len(token)
+	return true
+}
+
+// token is take with the white space behind it.
+func (p *parser) token(t string) (bool, error) {
+	if !p.take(t) {
+		return false, nil
+	}
+	return true, p.space()
+}
+
+// want is a token that must be there.
+func (p *parser) want(t string) error {
+	if !p.take(t) {
+		return p.no("%s", p.here())
+	}
+	return p.space()
+}
+
+// keyword is a word that stands alone.
+func (p *parser) keyword(w string) (bool, error) {
+	if word(p.src[p.pos:]) != w {
+		return false, nil
+	}
+	return p.token(w)
+}
+
+// here shows what stands at the present position.
+func (p *parser) here() string {
+	rest := p.src[p.pos:]
+	if rest == "" {
+		return "the file ends here"
+	}
+	line, _, _ := strings.Cut(rest, "\n")
+	if r := []rune(line); len(r) > 40 {
+		line = string(r[:40]) + "…"
+	}
+	return fmt.Sprintf("the form %q is not understood", strings.TrimSpace(line))
+}
+
+func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_' }
+func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
+
+// word is the identifier that a text begins with.
+func word(s string) string {
+	if s == "" || !isLetter(s[0]) {
+		return ""
+	}
+	i := 1
+	for i < len(s) && (isLetter(s[i]) || isDigit(s[i])) {
+		i++
+	}
+	return s[:i]
+}
