@@ -40,13 +40,13 @@ type Options struct {
 	Scratch  string   // ScratchAuto, ScratchTmpfs or ScratchDisk
 	// ScratchSize is how large a tmpfs may grow, in bytes; 0 lets free memory decide.
 	ScratchSize int64
-	NoLayers    bool   // neither use nor keep dependency layers
-	Strays      string // what to do about processes that the build leaves running: StraysKill, StraysWarn or StraysFail
-	Verbose     bool   // show the package's log as it comes
+	NoLayers    bool      // neither use nor keep dependency layers
+	Strays      string    // what to do about processes that the build leaves running: StraysKill, StraysWarn or StraysFail
+	Verbose     bool      // show the package's log as it comes
 	ShowLog     io.Writer // where; nil: with the progress
-	LogDir      string // directory of the log; "": that of the results
-	NoLog       bool   // leave no log behind
-	Result      string // file for the machine-readable result; "" for none
+	LogDir      string    // directory of the log; "": that of the results
+	NoLog       bool      // leave no log behind
+	Result      string    // file for the machine-readable result; "" for none
 
 	Kind
 	Additions

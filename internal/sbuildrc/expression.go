@@ -171,10 +171,7 @@ func (p *parser) number() (*Value, error) {
 	for end < len(p.src) && (isDigit(p.src[end]) || p.src[end] == '_' || p.src[end] == '.' && end+1 < len(p.src) && isDigit(p.src[end+1])) {
 		end++
 	}
-	literal := p.src[p.pos:end]
-	if strings.HasPrefix(literal, "-") {
-		literal = literal[1:]
-	}
+	literal := strings.TrimPrefix(p.src[p.pos:end], "-")
 	n, ok := number(strings.ReplaceAll(literal, "_", ""))
 	if !ok || end < len(p.src) && isLetter(p.src[end]) {
 		return nil, p.no("%s", p.here())

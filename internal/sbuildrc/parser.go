@@ -127,7 +127,7 @@ var named = sync.OnceValue(func() *regexp.Regexp {
 
 // skipStatement goes behind the semicolon that ends a statement, or behind the block that does.
 func (p *parser) skipStatement() error {
-	depth := 0
+	depth, blocks := 0, p.blocks()
 	for p.pos < len(p.src) {
 		switch c := p.src[p.pos]; {
 		case c == ';' && depth == 0:
@@ -142,8 +142,8 @@ func (p *parser) skipStatement() error {
 			if depth < 0 {
 				return fmt.Errorf("%q closes nothing", c)
 			}
-			if depth == 0 && c == '}' {
-				if done, err := p.blockEnds(); done || err != nil {
+			if depth == 0 && c == '}' && blocks {
+				if more, err := p.goesOn(); !more || err != nil {
 					return err
 				}
 			}
@@ -170,20 +170,16 @@ func (p *parser) skipStatement() error {
 	return nil
 }
 
-// blockEnds tells whether a brace that has just been closed ends the statement: what follows begins another one.
-func (p *parser) blockEnds() (bool, error) {
-	if err := p.space(); err != nil {
-		return false, err
-	}
-	rest := p.src[p.pos:]
-	switch {
-	case rest == "":
-		return true, nil
-	case strings.IndexByte(";,.)]}-=+*/?:|&<>[{(", rest[0]) >= 0: // a subscript or a hash within an expression
-		return false, nil
-	}
-	w := word(rest)
-	return !slices.Contains([]string{"else", "elsif", "continue", "if", "unless", "for", "foreach", "while", "until", "or", "and", "x", "eq", "ne"}, w), nil
+// blocks tells whether a statement that begins here ends with a block instead of a semicolon.
+func (p *parser) blocks() bool {
+	return strings.HasPrefix(p.src[p.pos:], "{") ||
+		slices.Contains([]string{"if", "unless", "while", "until", "for", "foreach", "sub", "BEGIN", "END", "package"}, word(p.src[p.pos:]))
+}
+
+// goesOn tells whether a block is followed by another one of the same statement.
+func (p *parser) goesOn() (bool, error) {
+	err := p.space()
+	return slices.Contains([]string{"else", "elsif", "continue"}, word(p.src[p.pos:])), err
 }
 
 // skipToken goes behind a string or a word; ok is false when there is neither.

@@ -101,7 +101,7 @@ func TestUnreadable(t *testing.T) {
 		{"$lintian_opts = 'a';\npush @$lintian_opts, 'b';", `$lintian_opts=unreadable (a list is made of something that is none)@2`},
 		{"$verbose = 0x10;", `$verbose=unreadable (the form "0x10;" is not understood)@1`},
 		{"print 'hello';\n", `note f:1: not read: the form "print 'hello';" is not understood`},
-		{"$distribution = $lintian_opts->[0]{x} . foo(<<A, 2);\n'\nA\n$verbose = 1;", `$distribution=unreadable (the form "foo(<<A, 2);" is not understood)@1 $verbose="1"@4`},
+		{"$distribution = $lintian_opts->[0]{x} . foo(<<A, 2);\n'\nA\n$verbose = 1;", `$distribution=unreadable (the form "foo(<<A, 2);" is not understood)@1 $lintian_opts=unreadable (the form "foo(<<A, 2);" is not understood)@1 $verbose="1"@4`},
 		{"$x = 1;", "error f:1: $x is no key of sbuild's, and not declared with my"},
 		{"$verbose = 1;\n$distributon = 'sid';", "error f:2: $distributon is no key of sbuild's, and not declared with my"},
 		{"$verbose = 1;\n\n$distribution = 'sid;\n", "error f:3: a string that begins here never ends"},
@@ -111,11 +111,10 @@ func TestUnreadable(t *testing.T) {
 		{"$distribution = " + strings.Repeat("[", 100) + strings.Repeat("]", 100) + ";", `$distribution=unreadable (it is nested too deep)@1`},
 	} {
 		cfg := newConfig()
-		got := ""
-		if err := cfg.Parse("f", c.text); err != nil {
+		err := cfg.Parse("f", c.text)
+		got := shown(cfg)
+		if err != nil {
 			got = "error " + err.Error()
-		} else {
-			got = shown(cfg)
 		}
 		if got != c.want {
 			t.Errorf("%s\ngot  %s\nwant %s", c.text, got, c.want)
