@@ -26,7 +26,7 @@ import (
 // onCommandLine are the flags that say what a single call is to do, or that accept a danger. They are no keys.
 func onCommandLine(table, flag string) bool {
 	switch flag {
-	case "help", "version", "force", "root", "all", "replace", "name", "from", "save", "as", "json":
+	case "help", "version", "force", "root", "all", "replace", "name", "from", "lock", "locked", "save", "as", "json":
 		return true
 	}
 	verb, _, _ := strings.Cut(table, ".")

@@ -17,19 +17,29 @@ import (
 
 func newCreate(a *app) *cobra.Command {
 	var o build.BaseOptions
-	var from string
+	var from, locked string
 	var mirrors []string
 	c := &cobra.Command{
 		Use:   "create SUITE",
 		Short: "Make the base of a suite",
 		Long: `create makes a base: the root directory of a suite with what every build needs, as debootstrap --variant=buildd chooses it.
 
-SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, debian:12).
+SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, debian:12). With --locked it need not be given.
+
+Nothing in the base is younger than its suite's Release file, or than SOURCE_DATE_EPOCH where that is set: two bases of one Release file are the same, byte for byte.
 ` + exitHelp,
-		Example: "  nsbuild create trixie\n  nsbuild create --name big --include=debhelper,git sid",
-		Args:    rangeArgs(1, 1, "which suite?"),
+		Example: "  nsbuild create trixie\n  nsbuild create --name big --include=debhelper,git sid\n  nsbuild create --lock trixie.lock trixie\n  nsbuild create --locked trixie.lock",
+		Args:    rangeArgs(0, 1, "give one suite"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			o.Mirror = strings.Join(mirrors, "\n")
+			if o.Mirror, err = absoluteMirrors(mirrors); err != nil {
+				return err
+			}
+			if locked != "" {
+				return a.createLocked(c, args, locked, o)
+			}
+			if len(args) == 0 {
+				return usage("nsbuild create --help", "create: which suite?")
+			}
 			if from != "" {
 				return a.createFrom(c, args[0], from, o)
 			}
@@ -38,6 +48,9 @@ SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, deb
 					return err
 				}
 				o.Suite = archive.CustomSuite(args[0]) // the mirror says what it is
+			}
+			if o.Epoch, err = sourceDateEpoch(); err != nil {
+				return err
 			}
 			return a.create(c.Context(), o)
 		},
@@ -54,6 +67,8 @@ SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, deb
 	f.StringSliceVar(&o.Exclude, "exclude", nil, "packages to leave out, separated by commas")
 	f.StringVar(&o.Bootstrapper, "bootstrapper", bootstrap.Native, "what makes it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
 	f.StringVar(&from, "from", "", "make it of this tar archive, directory or container image, as nsbuild import does")
+	f.StringVar(&o.LockTo, "lock", "", "write the exact versions and hashes of its packages to this file")
+	f.StringVar(&locked, "locked", "", "make it of just the packages that this file names, which --lock wrote")
 	a.addJSON(f)
 	f.BoolVar(&o.Replace, "replace", false, "make it anew when it exists")
 	return c
@@ -61,7 +76,7 @@ SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, deb
 
 // createFrom is import under the name of create.
 func (a *app) createFrom(c *cobra.Command, suite, from string, o build.BaseOptions) error {
-	for _, name := range []string{"variant", "include", "bootstrapper"} {
+	for _, name := range []string{"variant", "include", "bootstrapper", "lock"} {
 		if c.Flags().Changed(name) {
 			return usage("leave out one of them", "--from and --%s contradict each other: the packages are those that are there", name)
 		}
@@ -92,6 +107,9 @@ func (a *app) create(ctx context.Context, o build.BaseOptions) error {
 		name = build.BaseName(o.Suite.Name, o.Arch)
 	}
 	env.Log.Infof("base %s (generation %d) is ready after %.1f s", name, number, time.Since(start).Seconds())
+	if o.LockTo != "" {
+		env.Log.Infof("its lock is %s", o.LockTo)
+	}
 	return nil
 }
 
@@ -100,7 +118,7 @@ func newUpdate(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "update BASE...",
 		Short: "Bring bases up to date",
-		Long: `update makes a new generation of a base when its suite has newer packages. Builds that use the old one keep it until they end.
+		Long: `update makes a new generation of a base when its suite has newer packages. Builds that use the old one keep it until they end. A base that a lock file fixes is not updated.
 ` + exitHelp,
 		Example: "  nsbuild update trixie\n  nsbuild update --all",
 		Args:    rangeArgs(0, -1, ""),
@@ -129,6 +147,10 @@ func (a *app) update(ctx context.Context, names []string, all bool) error {
 	var failed error
 	for _, name := range names {
 		before, after, err := env.UpdateBase(ctx, name)
+		if all && errors.Is(err, build.ErrLocked) {
+			fmt.Fprintf(a.stdout, "%s is fixed by a lock file (generation %d)\n", name, after)
+			continue
+		}
 		if err != nil && all && ctx.Err() == nil { // one base without a mirror does not keep the others old
 			a.printError(err)
 			failed = commandStatus(exitStatus(err))

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nsbuild/internal/archive"
 	"nsbuild/internal/fault"
 )
 
@@ -53,53 +52,4 @@ func (a *app) list(ctx context.Context) error {
 		}
 	}
 	return w.Flush()
-}
-
-func newInfo(a *app) *cobra.Command {
-	var packages bool
-	c := &cobra.Command{
-		Use:   "info BASE",
-		Short: "Show what a base is made of",
-		Long:  "info shows where a base came from: its suite, the Release files and the keys that signed them, its ids and its packages.\n" + exitHelp,
-		Args:  rangeArgs(1, 1, "which base?"),
-		RunE:  func(c *cobra.Command, args []string) error { return a.info(c.Context(), args[0], packages) },
-	}
-	c.Flags().BoolVar(&packages, "packages", false, "list every package with its version")
-	return c
-}
-
-func (a *app) info(ctx context.Context, name string, packages bool) error {
-	env, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	g, err := env.Store.Use(name)
-	if err != nil {
-		return err
-	}
-	defer g.Close()
-	m := g.Manifest
-	out := a.stdout
-	fmt.Fprintf(out, "Base: %s\nSuite: %s\nArchitecture: %s\nVariant: %s\nGeneration: %d\nCreated: %s\nBootstrapper: %s\nIds: %s\nTree: %s\n",
-		name, m.Suite, m.Arch, m.Variant, g.Number, m.Created.Format(time.RFC3339), m.Bootstrapper, m.IDs, g.Tree())
-	if s, err := archive.LookupSuite(m.Suite); err == nil && !s.EOL.IsZero() {
-		state := "supported until"
-		if s.EOL.Before(time.Now()) {
-			state = "no longer supported since"
-		}
-		fmt.Fprintf(out, "Support: %s %s\n", state, s.EOL.Format(time.DateOnly))
-	}
-	for _, r := range m.Releases {
-		fmt.Fprintf(out, "Release: %s %s of %s\n", r.URI, r.Suite, r.Date.UTC().Format(time.RFC3339))
-		for _, k := range r.Keys {
-			fmt.Fprintf(out, "  signed by %s\n", k)
-		}
-	}
-	fmt.Fprintf(out, "Packages: %d\n", len(m.Packages))
-	if packages {
-		for _, p := range m.Packages {
-			fmt.Fprintf(out, "  %s %s %s\n", p.Name, p.Version, p.Arch)
-		}
-	}
-	return nil
 }

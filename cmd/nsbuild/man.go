@@ -4,14 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"nsbuild/internal/fault"
 )
 
 func newMan(a *app) *cobra.Command {
@@ -29,13 +26,12 @@ func newMan(a *app) *cobra.Command {
 //
 // They are made here, not with cobra's package for it: that one brings a Markdown and a YAML parser, whose tables every start of the program would pay for.
 func (a *app) man(dir string) error {
-	date := time.Now()
-	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" {
-		seconds, err := strconv.ParseInt(epoch, 10, 64)
-		if err != nil {
-			return fault.Wrap(fault.Usage, "seconds since 1970, or nothing", fmt.Errorf("SOURCE_DATE_EPOCH: %w", err))
-		}
-		date = time.Unix(seconds, 0)
+	date, err := sourceDateEpoch()
+	if err != nil {
+		return err
+	}
+	if date.IsZero() {
+		date = time.Now()
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making the directory of the manual pages: %w", err)

@@ -11,6 +11,7 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/lock"
 	"nsbuild/internal/testenv"
 )
 
@@ -143,7 +144,7 @@ func TestOldSuites(t *testing.T) {
 			})
 			a.Tree().CopyTo(mirror)
 			keyring := fakedebian.Keyring(t, fakedebian.KeyExpired, fakedebian.KeyWeakDSA)
-			o := w.must(t, "create", "--mirror", mirror, "--keyring", keyring, "--variant=essential", f.suite)
+			o := w.must(t, "create", "--mirror", mirror, "--keyring", keyring, "--variant=essential", "--lock=old.lock", f.suite)
 			for _, want := range []string{f.warns, "support ended", "vsyscall page"} {
 				if strings.Count(o.stderr, want) != 1 {
 					t.Errorf("%q is not said just once:\n%s", want, o)
@@ -153,6 +154,9 @@ func TestOldSuites(t *testing.T) {
 			o = w.must(t, "run", f.suite, "--", "sh", "-ec", check)
 			if lines := strings.Fields(o.stdout); len(lines) == 0 || lines[len(lines)-1] < "60" {
 				t.Errorf("%s", o)
+			}
+			if locked, err := lock.Read(filepath.Join(w.dir, "old.lock")); err != nil || len(locked.Repositories) == 0 || len(locked.Repositories[0].Packages) < len(names) {
+				t.Errorf("its lock: %+v, %v", locked, err) // with SHA-256, which squeeze's index has not
 			}
 			if o := w.must(t, "info", f.suite); !strings.Contains(o.stdout, "no longer supported") {
 				t.Error(o)

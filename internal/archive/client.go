@@ -149,8 +149,11 @@ type blob struct {
 	urls   []string
 	size   int64 // -1 when not known
 	hashes Hashes
-	weak   bool // whether MD5 and SHA-1 count
+	weak   bool   // whether MD5 and SHA-1 count
+	by     string // what gives size and hashes: the signed index, unless said otherwise
 }
+
+const signedIndex = "the signed index"
 
 // place is where a digest's file belongs.
 func (c *Client) place(kind, digest, ext string) string {
@@ -351,7 +354,7 @@ func (c *Client) downloadFrom(ctx context.Context, part *os.File, b blob, url st
 		if err := t.restart(); err != nil {
 			return err
 		}
-		return fmt.Errorf("fetching %s: %w: it is %s, the signed index says %s", publicURI(url), ErrHash, got, want)
+		return fmt.Errorf("fetching %s: %w: it is %s, %s says %s", publicURI(url), ErrHash, got, firstWord(b.by, signedIndex), want)
 	}
 	return nil
 }
@@ -431,7 +434,7 @@ func (t *transfer) once(ctx context.Context) error {
 		}
 	}
 	if t.b.size >= 0 && a.size >= 0 && a.size != t.b.size {
-		return fmt.Errorf("%w: it has %d bytes, the signed index says %d", ErrSize, a.size, t.b.size)
+		return fmt.Errorf("%w: it has %d bytes, %s says %d", ErrSize, a.size, firstWord(t.b.by, signedIndex), t.b.size)
 	}
 	return t.copy(a.body)
 }
@@ -449,7 +452,7 @@ func (t *transfer) copy(from io.Reader) error {
 			if err := t.restart(); err != nil {
 				return err
 			}
-			return fmt.Errorf("%w: it is longer than the %d bytes that the signed index says", ErrSize, limit)
+			return fmt.Errorf("%w: it is longer than the %d bytes that %s says", ErrSize, limit, firstWord(t.b.by, signedIndex))
 		}
 		if n > 0 {
 			if _, err := t.part.Write(buf[:n]); err != nil {

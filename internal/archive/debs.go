@@ -2,8 +2,11 @@ package archive
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"strings"
@@ -113,11 +116,38 @@ func (c *Client) deb(ctx context.Context, p *Package) (string, error) {
 		kind: dirDebs, ext: ".deb", what: dirDebs, name: p.String(), urls: []string{p.URL()},
 		size: p.Size, hashes: p.Hashes, weak: p.Repo.Quirks.WeakHashes,
 	}
+	for _, r := range p.Also {
+		b.urls = append(b.urls, p.urlIn(r))
+	}
+	if p.Locked {
+		b.by = "the lock file"
+	}
 	path, err := c.obtainAgain(ctx, b)
 	if err != nil {
 		return "", fmt.Errorf("package %s: %w", p, err)
 	}
 	return path, nil
+}
+
+// DebSHA256 is the SHA-256 of a package's file, in hex: what its index says, or else that of the file, which is then fetched and verified by what the index does say.
+func (c *Client) DebSHA256(ctx context.Context, p *Package) (string, error) {
+	if p.Hashes.SHA256 != "" {
+		return p.Hashes.SHA256, nil
+	}
+	path, err := c.deb(ctx, p)
+	if err != nil {
+		return "", withHint(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("cache: %w", err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", fmt.Errorf("cache: %w", err)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // obtainAgain is obtain with a second try for a file that the index promises but the mirror does not have: mirrors of several machines are not always of one mind.

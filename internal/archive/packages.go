@@ -22,10 +22,14 @@ type Package struct {
 	Size                                      int64 // bytes
 	Hashes                                    Hashes
 	Repo                                      *Repo
+	Locked                                    bool    // whether a lock file says all this, and no index
+	Also                                      []*Repo // where its file may be if Repo lacks it
 }
 
 // URL is where the package's file is.
-func (p *Package) URL() string { return p.Repo.URI + "/" + escapePath(p.Filename) }
+func (p *Package) URL() string { return p.urlIn(p.Repo) }
+
+func (p *Package) urlIn(r *Repo) string { return r.URI + "/" + escapePath(p.Filename) }
 
 func (p *Package) String() string { return p.Package + "_" + p.Version + "_" + p.Architecture }
 

@@ -177,17 +177,10 @@ func (t *table) suites() ([]Suite, error) {
 	return suites, nil
 }
 
-func suiteFrom(name string, get func(string) string) (Suite, error) {
-	s := Suite{
-		Name: name, Version: get("Version"), Distribution: get("Distribution"), Base: get("Base"),
-		Aliases: strings.Fields(get("Aliases")), Components: strings.Fields(get("Components")), Keyrings: strings.Fields(get("Keyrings")),
-		Mirror: get("Mirror"), OwnMirror: get(ownMirror) != "", SecurityMirror: get("Security-Mirror"), Updates: get("Updates"), Security: get("Security"),
-		MergedUsr: true,
-	}
-	if len(s.Components) == 0 {
-		s.Components = []string{"main"}
-	}
-	for _, w := range strings.Fields(get("Buildd")) {
+// SetLayout says what is special about how the suite's bases are made, in the words of the table's field Buildd.
+func (s *Suite) SetLayout(words []string) error {
+	s.MergedUsr, s.SplitUsr, s.IncludeRequired, s.UsrIsMerged = true, false, false, false
+	for _, w := range words {
 		switch w {
 		case "required":
 			s.IncludeRequired = true
@@ -198,8 +191,41 @@ func suiteFrom(name string, get func(string) string) (Suite, error) {
 		case "usr-is-merged":
 			s.UsrIsMerged = true
 		default:
-			return s, syntaxf("unknown word %q in Buildd", w)
+			return syntaxf("unknown word %q", w)
 		}
+	}
+	return nil
+}
+
+// Layout is what SetLayout sets.
+func (s Suite) Layout() []string {
+	var words []string
+	if s.IncludeRequired {
+		words = append(words, "required")
+	}
+	switch {
+	case s.SplitUsr:
+		words = append(words, "split-usr")
+	case !s.MergedUsr:
+		words = append(words, "split-usr-here")
+	}
+	if s.UsrIsMerged {
+		words = append(words, "usr-is-merged")
+	}
+	return words
+}
+
+func suiteFrom(name string, get func(string) string) (Suite, error) {
+	s := Suite{
+		Name: name, Version: get("Version"), Distribution: get("Distribution"), Base: get("Base"),
+		Aliases: strings.Fields(get("Aliases")), Components: strings.Fields(get("Components")), Keyrings: strings.Fields(get("Keyrings")),
+		Mirror: get("Mirror"), OwnMirror: get(ownMirror) != "", SecurityMirror: get("Security-Mirror"), Updates: get("Updates"), Security: get("Security"),
+	}
+	if len(s.Components) == 0 {
+		s.Components = []string{"main"}
+	}
+	if err := s.SetLayout(strings.Fields(get("Buildd"))); err != nil {
+		return s, fmt.Errorf("field Buildd: %w", err)
 	}
 	for _, w := range strings.Fields(get("Quirks")) {
 		flag, ok := map[string]*bool{

@@ -55,6 +55,8 @@ type Manifest struct {
 	// Digest tells apart trees that the packages alone do not: it is set where somebody else than dpkg has written to the tree. Of an imported tree it is its content's; what a shell
 	// has left gets one that is made up.
 	Digest string `json:"digest,omitempty"`
+	// Lock is the SHA-256 of the lock file that fixed the packages; such a base is not brought up to date.
+	Lock string `json:"lock,omitempty"`
 }
 
 // Release is a suite's Release file that the generation was made from, or last compared with.

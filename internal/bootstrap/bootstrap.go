@@ -23,6 +23,10 @@ type Options struct {
 	CacheDir string
 	// Releases are the suites that packages are taken from, the suite itself first.
 	Releases []*archive.Release
+	// Selection is the packages to install, where they are fixed beforehand: then nothing is chosen, and Releases may be empty.
+	Selection *Selection
+	// Repos are what the tree's apt is told to use; default: those of Releases.
+	Repos []archive.Repo
 
 	Suite   archive.Suite
 	Arch    string
@@ -62,7 +66,10 @@ type Timing struct {
 // Result is what was made.
 type Result struct {
 	Packages []apt.Package
-	Timings  []Timing
+	// Selection is what the native bootstrapper installed, and Epoch the one that it used.
+	Selection Selection
+	Epoch     time.Time
+	Timings   []Timing
 	// Fallback is why dpkg had to unpack the packages; "" when it did not.
 	Fallback string
 }
@@ -83,9 +90,19 @@ func (o *Options) validate() error {
 	if !slices.Contains(Bootstrappers(), o.Bootstrapper) {
 		return fault.New(fault.Usage, "use one of "+strings.Join(Bootstrappers(), ", "), "unknown bootstrapper %q", o.Bootstrapper)
 	}
-	for _, r := range o.Releases {
-		if r.Date().After(o.Epoch) {
-			o.Epoch = r.Date()
+	if o.Selection != nil && o.Bootstrapper != Native {
+		return fault.New(fault.Usage, "use --bootstrapper native", "%s chooses its packages by itself", o.Bootstrapper)
+	}
+	if o.Epoch.IsZero() {
+		for _, r := range o.Releases {
+			if r.Date().After(o.Epoch) {
+				o.Epoch = r.Date()
+			}
+		}
+	}
+	if o.Repos == nil {
+		for _, r := range o.Releases {
+			o.Repos = append(o.Repos, r.Repo())
 		}
 	}
 	if o.Log == nil {

@@ -29,6 +29,7 @@ func Variants() []string {
 type candidate struct {
 	version, arch       string
 	preDepends, depends string
+	provides            string
 	priority            string
 	essential           bool
 	file                string
@@ -39,7 +40,7 @@ type candidate struct {
 
 func newCandidate(p *archive.Package) candidate {
 	return candidate{
-		version: p.Version, arch: p.Architecture, preDepends: p.PreDepends, depends: p.Depends, priority: p.Priority, essential: p.Essential,
+		version: p.Version, arch: p.Architecture, preDepends: p.PreDepends, depends: p.Depends, provides: p.Provides, priority: p.Priority, essential: p.Essential,
 		file: p.Filename, size: p.Size, hashes: p.Hashes, repo: p.Repo,
 	}
 }
@@ -47,7 +48,7 @@ func newCandidate(p *archive.Package) candidate {
 // chosen is the candidate as the archive fetches it.
 func (c candidate) chosen(name string) *archive.Package {
 	return &archive.Package{
-		Package: name, Version: c.version, Architecture: c.arch, PreDepends: c.preDepends, Depends: c.depends, Priority: c.priority, Essential: c.essential,
+		Package: name, Version: c.version, Architecture: c.arch, PreDepends: c.preDepends, Depends: c.depends, Provides: c.provides, Priority: c.priority, Essential: c.essential,
 		Filename: c.file, Size: c.size, Hashes: c.hashes, Repo: c.repo,
 	}
 }
@@ -74,7 +75,10 @@ func (u universe) add(name string, c candidate) error {
 	return nil
 }
 
-// choice is an ordered selection: the required packages, which come first, and those of the base.
+// Selection is the packages of a base: those that are required, which are unpacked first, and the others.
+type Selection struct{ Required, Base []*archive.Package }
+
+// choice is the names of a selection, each list sorted.
 type choice struct {
 	required, base []string
 }

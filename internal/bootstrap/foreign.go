@@ -40,7 +40,7 @@ func (j *job) foreign(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := j.apply(ctx, jail, "finish", j.finished(j.repos())); err != nil {
+	if err := j.apply(ctx, jail, "finish", j.finished(j.o.Repos)); err != nil {
 		return nil, err
 	}
 	if _, err := jail.Close(); err != nil {

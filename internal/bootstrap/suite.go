@@ -38,11 +38,12 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return j.foreign(ctx)
 	}
 	j.begin("packages to install")
-	packages, err := j.choose(ctx)
+	selection, err := j.choose(ctx)
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{}
+	packages := j.arrange(selection)
+	res := &Result{Selection: selection, Epoch: o.Epoch}
 	if !o.UseDpkg {
 		j.begin("download and unpack")
 		err = j.inJail(ctx, packages, archive.CopyZstd, j.native)
@@ -71,29 +72,56 @@ func (j *job) begin(phase string) {
 	}
 }
 
-// choose reads the indices and chooses.
-func (j *job) choose(ctx context.Context) ([]*archive.Package, error) {
+// choose reads the indices and chooses, unless that was done before.
+func (j *job) choose(ctx context.Context) (Selection, error) {
+	if j.o.Selection != nil {
+		return *j.o.Selection, nil
+	}
 	start := time.Now()
 	if err := j.checkArch(); err != nil {
-		return nil, err
+		return Selection{}, err
 	}
 	u := universe{}
 	err := j.eachPackage(ctx, func(p *archive.Package) error {
 		return u.add(p.Package, newCandidate(p))
 	})
 	if err != nil {
-		return nil, err
+		return Selection{}, err
 	}
-	if j.plan, err = choose(u, j.o.Suite, j.o.Variant, j.o.Include, j.o.Exclude); err != nil {
-		return nil, err
+	c, err := choose(u, j.o.Suite, j.o.Variant, j.o.Include, j.o.Exclude)
+	if err != nil {
+		return Selection{}, err
 	}
+	var s Selection
+	for _, name := range c.required {
+		s.Required = append(s.Required, u[name].chosen(name))
+	}
+	for _, name := range c.base {
+		s.Base = append(s.Base, u[name].chosen(name))
+	}
+	j.phase("choose", start)
+	return s, nil
+}
+
+// arrange notes what is to be installed, and returns it in the order in which debootstrap unpacks it.
+func (j *job) arrange(s Selection) []*archive.Package {
+	byName := map[string]*archive.Package{}
+	names := func(packages []*archive.Package) []string {
+		var out []string
+		for _, p := range packages {
+			byName[p.Package] = p
+			out = append(out, p.Package)
+		}
+		slices.Sort(out)
+		return out
+	}
+	j.plan = choice{required: names(s.Required), base: names(s.Base)}
 	j.order = j.plan.order(j.o.Arch)
 	packages := make([]*archive.Package, len(j.order))
 	for i, name := range j.order {
-		packages[i] = u[name].chosen(name)
+		packages[i] = byName[name]
 	}
-	j.phase("choose", start)
-	return packages, nil
+	return packages
 }
 
 // checkArch refuses an architecture that the suite says it does not have.
@@ -181,7 +209,7 @@ func (j *job) inJail(ctx context.Context, packages []*archive.Package, form arch
 		err = fetchErr // what work says is only its consequence
 	}
 	if err == nil {
-		err = j.apply(ctx, jail, "finish", j.finished(j.repos()))
+		err = j.apply(ctx, jail, "finish", j.finished(j.o.Repos))
 	}
 	strays, closeErr := jail.Close()
 	for _, s := range strays {
@@ -202,14 +230,6 @@ func fetchOrder(packages []*archive.Package, first string) []*archive.Package {
 		}
 		return cmp.Compare(b.Size, a.Size)
 	})
-}
-
-func (j *job) repos() []archive.Repo {
-	var repos []archive.Repo
-	for _, r := range j.o.Releases {
-		repos = append(repos, r.Repo())
-	}
-	return repos
 }
 
 // finish lists what the tree has.

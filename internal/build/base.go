@@ -17,6 +17,7 @@ import (
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/lock"
 	"nsbuild/internal/sandbox"
 )
 
@@ -28,12 +29,17 @@ type BaseOptions struct {
 	Variant      string
 	Include      []string
 	Exclude      []string
-	Components   []string // default: the suite's
-	Mirror       string   // one for each line; see archive.Host.Repos
-	Unverified   bool     // take the archive's word without a signature
-	Keyring      string   // file with the keys that may sign the suite; "": the suite's own and the host's
-	Bootstrapper string   // "native", "debootstrap" or "mmdebstrap"
-	Replace      bool     // make it anew when it exists
+	Components   []string   // default: the suite's
+	Mirror       string     // one for each line; see archive.Host.Repos
+	Unverified   bool       // take the archive's word without a signature
+	Keyring      string     // file with the keys that may sign the suite; "": the suite's own and the host's
+	Bootstrapper string     // "native", "debootstrap" or "mmdebstrap"
+	Replace      bool       // make it anew when it exists
+	Epoch        time.Time  // the time that nothing in it is younger than; default: the date of its suite
+	LockTo       string     // file that gets the lock of the new base
+	Locked       *lock.File // make it of just these packages; see LockedOptions
+
+	draftLock *lock.Draft // LockTo, on its way
 }
 
 // cleanupTime bounds what is done after an interruption.
@@ -55,7 +61,19 @@ func (e *Env) CreateBase(ctx context.Context, o BaseOptions) (number int, err er
 	if err := e.refuseExisting(o.Name, o.Replace, fmt.Sprintf("nsbuild update %s, or nsbuild create --replace %s", o.Name, o.Name)); err != nil {
 		return 0, err
 	}
-	return e.makeBase(ctx, o)
+	if err := o.checkLock(); err != nil {
+		return 0, err
+	}
+	if o.LockTo == "" {
+		return e.makeBase(ctx, o)
+	}
+	if o.draftLock, err = lock.Begin(o.LockTo); err != nil {
+		return 0, err
+	}
+	if number, err = e.makeBase(ctx, o); err != nil {
+		return 0, errors.Join(err, o.draftLock.Discard())
+	}
+	return number, o.draftLock.Commit()
 }
 
 // makeBase makes a generation of a base from nothing. When another process made it while we waited for it, that one counts.
@@ -83,7 +101,10 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 	}()
 	if !o.Replace {
 		if g, err := e.Store.Use(o.Name); err == nil {
-			return g.Number, errors.Join(g.Close(), e.discard(ctx, draft, e.IDs))
+			if err := errors.Join(g.Close(), o.refuseOthers()); err != nil {
+				return 0, err
+			}
+			return g.Number, e.discard(ctx, draft, e.IDs)
 		}
 	}
 	if err := h.MakeRoot(ctx, draft.Tree()); err != nil {
@@ -247,6 +268,9 @@ func (e *Env) UpdateBase(ctx context.Context, name string) (before, after int, e
 		return 0, 0, err
 	}
 	before = g.Number
+	if g.Manifest.Lock != "" {
+		return before, before, errors.Join(fmt.Errorf("base %s: %w", name, ErrLocked), g.Close())
+	}
 	releases, err := e.releases(ctx, g.Manifest)
 	if err != nil {
 		return 0, 0, errors.Join(err, g.Close())
@@ -257,9 +281,9 @@ func (e *Env) UpdateBase(ctx context.Context, name string) (before, after int, e
 	return before, g.Number, g.Close()
 }
 
-// freshen returns a generation that the Release files would not upgrade: g itself, or a new one. In any case it takes care of g.
+// freshen returns a generation that the Release files would not upgrade: g itself, or a new one. In any case it takes care of g. What a lock file fixed is never upgraded.
 func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archive.Release) (*base.Generation, error) {
-	if unchanged(g.Manifest, releases) {
+	if g.Manifest.Lock != "" || unchanged(g.Manifest, releases) {
 		return g, nil
 	}
 	ph := e.Progress.Phase("update " + g.Name)
@@ -377,19 +401,10 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 	if o.Variant == "" {
 		o.Variant = bootstrap.VariantBuildd
 	}
-	repos, err := e.repos(o)
+	from, err := e.origin(ctx, &o)
 	if err != nil {
 		return nil, err
 	}
-	lists := e.Progress.Phase("package lists")
-	stop := e.Meter.during(lists)
-	releases, err := e.Client.Releases(ctx, repos)
-	stop()
-	lists.Done(err)
-	if err != nil {
-		return nil, err
-	}
-	o.Suite = o.Suite.As(releases[0])
 	log, err := os.Create(filepath.Join(filepath.Dir(tree), "bootstrap.log"))
 	if err != nil {
 		return nil, err
@@ -406,23 +421,58 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 		copies <- e.startCopies(e.Client.Uncopied(packages, archive.CopyZstd), archive.CopyZstd)
 	}
 	done, err := bootstrap.Run(ctx, bootstrap.Options{
-		Holder: h, Tree: tree, Client: e.Client, CacheDir: e.CacheDir, Releases: releases,
+		Holder: h, Tree: tree, Client: e.Client, CacheDir: e.CacheDir, Releases: from.releases, Selection: from.selection, Repos: from.repos, Epoch: o.Epoch,
 		Suite: o.Suite, Arch: o.Arch, Variant: o.Variant, Include: o.Include, Exclude: o.Exclude, Bootstrapper: o.Bootstrapper,
 		Log: io.MultiWriter(log, &said), Progress: bootstrap.Progress{Phase: watch.begin, Unpacked: watch.unpacked, Fetched: fetched},
 	})
 	watch.end(err)
 	if err != nil {
-		return nil, fmt.Errorf("making base %s: %w", o.Name, err)
+		return nil, o.explainLocked(fmt.Errorf("making base %s: %w", o.Name, err))
+	}
+	if o.draftLock != nil {
+		if err := e.writeLock(ctx, o, from.releases, done); err != nil {
+			return nil, err
+		}
 	}
 	m := &base.Manifest{
 		Suite: o.Suite.Name, Distribution: o.Suite.Distribution, Arch: o.Arch, Variant: o.Variant, Bootstrapper: o.Bootstrapper, Include: o.Include, Exclude: o.Exclude,
 		Components: o.Components, Mirror: o.Mirror, Unverified: o.Unverified, Keyring: o.Keyring,
-		IDs: h.IDs(), Created: time.Now().UTC().Truncate(time.Second), Releases: recorded(releases),
+		IDs: h.IDs(), Created: time.Now().UTC().Truncate(time.Second), Releases: from.recorded,
 	}
+	o.recordLock(m)
 	for _, p := range done.Packages {
 		m.Packages = append(m.Packages, base.Package(p))
 	}
 	return m, nil
+}
+
+// origin is where the packages of a base come from.
+type origin struct {
+	releases  []*archive.Release   // none for what a lock fixes
+	selection *bootstrap.Selection // likewise only for that
+	repos     []archive.Repo
+	recorded  []base.Release
+}
+
+// origin asks the mirrors, and completes the suite by what they say; for what a lock fixes there is nothing to be asked.
+func (e *Env) origin(ctx context.Context, o *BaseOptions) (origin, error) {
+	if o.Locked != nil {
+		return e.lockedOrigin(*o)
+	}
+	repos, err := e.repos(*o)
+	if err != nil {
+		return origin{}, err
+	}
+	lists := e.Progress.Phase("package lists")
+	stop := e.Meter.during(lists)
+	releases, err := e.Client.Releases(ctx, repos)
+	stop()
+	lists.Done(err)
+	if err != nil {
+		return origin{}, err
+	}
+	o.Suite = o.Suite.As(releases[0])
+	return origin{releases: releases, recorded: recorded(releases)}, nil
 }
 
 // watcher shows bootstrap's progress.
