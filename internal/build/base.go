@@ -171,40 +171,6 @@ func (e *Env) RemoveBase(ctx context.Context, name string) error {
 	return e.Store.Remove(ctx, name, h)
 }
 
-// useBase takes a base into use, by its name; a missing one is made as the options say, and one whose suite has newer packages is updated first.
-func (e *Env) useBase(ctx context.Context, o BaseOptions) (*base.Generation, []*archive.Release, error) {
-	if o.Arch == "" {
-		o.Arch = Arch()
-	}
-	if o.Name == "" {
-		o.Name = BaseName(o.Suite.Name, o.Arch)
-	}
-	release, err := e.shared.alone(ctx, "base "+o.Name) // other builds of this command find it done
-	if err != nil {
-		return nil, nil, err
-	}
-	defer release()
-	g, err := e.Store.Use(o.Name)
-	if errors.Is(err, base.ErrNone) {
-		if _, err = e.makeBase(ctx, o); err != nil {
-			return nil, nil, err
-		}
-		g, err = e.Store.Use(o.Name)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	releases, err := e.releases(ctx, g.Manifest)
-	if err != nil {
-		return nil, nil, errors.Join(err, g.Close())
-	}
-	fresh, err := e.freshen(ctx, g, releases)
-	if err != nil {
-		return nil, nil, err
-	}
-	return fresh, releases, nil
-}
-
 // repos are the repositories of a base, and the keys that may sign them.
 func (e *Env) repos(o BaseOptions) ([]archive.Repo, error) {
 	if len(o.Components) > 0 {

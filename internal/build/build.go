@@ -79,12 +79,6 @@ type Outcome struct {
 // buildHost is the name of every build's machine: a package must not learn where it was built.
 const buildHost = "nsbuild"
 
-// Fields of ours in the log's header and summary.
-const (
-	fieldScratch = "Scratch"
-	fieldStrays  = "Strays"
-)
-
 // builder is one build under way.
 type builder struct {
 	env        *Env
@@ -95,8 +89,10 @@ type builder struct {
 	host       string // of the packages
 	output     string
 	base       *base.Generation
-	releases   []*archive.Release
-	place      place // of what is written
+	repos      []archive.Repo     // of the base
+	news       *news              // of them, while they are on their way
+	releases   []*archive.Release // of them, once the mirror was asked
+	place      place              // of what is written
 	holder     *sandbox.Holder
 	watch      *watch          // of the room there
 	attempt    int             // lines of the log when this attempt began
@@ -163,6 +159,11 @@ func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, erro
 	}
 	defer b.release()
 	err = b.runStages(ctx)
+	if errors.Is(err, errOutdated) {
+		if err = b.againOverNew(ctx); err == nil {
+			err = b.runStages(ctx)
+		}
+	}
 	if errors.Is(err, errFull) && b.onTmpfs() && b.o.Scratch != ScratchTmpfs {
 		if err = b.againOnDisk(ctx); err == nil {
 			err = b.runStages(ctx)
@@ -184,6 +185,13 @@ func (b *builder) runStages(ctx context.Context) error {
 		begin := time.Now()
 		err := s.run(b, ctx)
 		stop()
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errSkipped) && errors.Is(b.confirm(), errOutdated) {
+			err = errOutdated // whatever failed, it did so over a base that is not the newest
+		}
+		if errors.Is(err, errOutdated) { // it is begun again
+			ph.Done(nil)
+			return err
+		}
 		ph.Done(err)
 		b.result.Stages = append(b.result.Stages, result.Stage{Name: s.name, Seconds: time.Since(begin).Seconds(), Failed: err != nil})
 		if err != nil {
@@ -207,18 +215,17 @@ func (b *builder) againOnDisk(ctx context.Context) error {
 	b.log.Section("Scratch full")
 	b.log.Warning("%s", again)
 	b.overflowed = b.place.limit
+	b.dropAttempt()
+	return b.hold(ctx, (*builder).diskScratch)
+}
+
+// dropAttempt forgets what the stages have done so far, but what they have kept for later builds.
+func (b *builder) dropAttempt() {
 	b.layerSaved()
 	b.endAttempt()
-	b.lowers = []sandbox.Lower{{Path: b.base.Tree()}}
 	b.open, b.stopped, b.unpacked, b.built, b.hookEnv, b.result.Hooks = nil, false, false, false, nil, nil
 	b.attempt = b.log.Lines()
-	b.outcome.Stage, b.outcome.Tail, b.result.Strays = "", nil, nil
-	if err := b.hold(ctx, (*builder).diskScratch); err != nil {
-		return err
-	}
-	b.header.Extra = slices.DeleteFunc(b.header.Extra, func(f buildlog.Field) bool { return f.Name == fieldScratch || f.Name == fieldStrays })
-	b.header.Extra = append(b.header.Extra, buildlog.Field{Name: fieldScratch, Value: b.result.Isolation.Scratch})
-	return nil
+	b.outcome.Stage, b.outcome.Tail, b.result.Strays, b.result.Inputs.Layer = "", nil, nil, result.Layer{}
 }
 
 // hold starts the sandbox that the build's jails are in, with their upper directories in the place that choose says.
@@ -229,7 +236,13 @@ func (b *builder) hold(ctx context.Context, choose func(*builder) (place, error)
 	if b.holder, err = b.env.holdFor(ctx, b.base.Manifest.Arch, b.base.Manifest.IDs, b.place); err != nil {
 		return err
 	}
+	b.lowers = []sandbox.Lower{{Path: b.base.Tree()}}
 	b.result.Isolation.Scratch = string(b.holder.Scratch())
+	b.header.Extra = []buildlog.Field{
+		{Name: "Isolation", Value: b.base.Manifest.IDs.String()},
+		{Name: "Scratch", Value: b.result.Isolation.Scratch},
+		{Name: "Base", Value: fmt.Sprintf("%s, generation %d of %s", b.base.Name, b.base.Number, b.base.Manifest.Created.Format(time.DateOnly))},
+	}
 	b.watch, err = watchSpace(b.holder)
 	return err
 }
@@ -290,7 +303,7 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	if err := b.chooseSuite(); err != nil {
 		return nil, err
 	}
-	if b.base, b.releases, err = e.useBase(ctx, BaseOptions{Name: o.Base, Suite: b.suite, Arch: b.arch, Mirror: o.Mirror}); err != nil {
+	if err := b.openBase(ctx); err != nil {
 		return nil, err
 	}
 	if got := b.base.Manifest.Arch; got != b.arch {
@@ -299,7 +312,6 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	if err := b.openAdditions(ctx); err != nil {
 		return nil, err
 	}
-	b.lowers = []sandbox.Lower{{Path: b.base.Tree()}}
 	if err := b.fetchSource(ctx); err != nil {
 		return nil, err
 	}
@@ -432,43 +444,25 @@ func (b *builder) openLog() (err error) {
 	if err != nil {
 		return err
 	}
-	m := b.base.Manifest
 	b.header = buildlog.Header{
 		Program: b.env.Program, Host: host, Package: name, Version: b.version.String(), SourceVersion: text, Distribution: b.suite.Name,
-		MachineArch: Arch(), HostArch: b.host, BuildArch: b.arch, Profiles: b.o.Profiles, BuildType: b.o.buildType(), Start: start,
-		Extra: []buildlog.Field{
-			{Name: "Isolation", Value: m.IDs.String()},
-			{Name: fieldScratch, Value: b.result.Isolation.Scratch},
-			{Name: "Base", Value: fmt.Sprintf("%s, generation %d of %s", b.base.Name, b.base.Number, m.Created.Format(time.DateOnly))},
-		},
+		MachineArch: Arch(), HostArch: b.host, BuildArch: b.arch, Profiles: b.o.Profiles, BuildType: b.o.buildType(), Start: start, Extra: b.header.Extra,
 	}
 	b.log.Header(b.header)
+	b.describeBase()
+	b.describeAdditions()
 	b.describeSource()
 	b.warnProfiles()
 	b.describeHooks()
-	b.result.Isolation.Rung, b.result.Isolation.Host = string(m.IDs.Rung), buildHost
+	b.result.Isolation.Rung, b.result.Isolation.Host = string(b.base.Manifest.IDs.Rung), buildHost
 	b.result.Source = result.Source{Name: name, Version: text, From: b.in.spec}
 	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}
-	b.result.Inputs.Base = result.Base{Name: b.base.Name, Generation: b.base.Number}
 	b.result.Log = b.outcome.LogPath
-	for _, r := range m.Releases {
-		b.result.Inputs.Releases = append(b.result.Inputs.Releases, result.Release{URI: r.URI, Suite: r.Suite, Date: r.Date, SHA256: r.SHA256})
-	}
-	for _, r := range slices.Concat(b.extra.releases, b.extra.sources) {
-		repo := r.Repo()
-		b.result.Inputs.Releases = append(b.result.Inputs.Releases, result.Release{URI: repo.URI, Suite: repo.Suite, Date: r.Date(), SHA256: r.Digest()})
-	}
 	return nil
 }
 
-// describeSource writes the sections that come before the jail is used.
+// describeSource says in the log what is built.
 func (b *builder) describeSource() {
-	b.log.Section("Update chroot")
-	for _, r := range b.base.Manifest.Releases {
-		b.log.Printf("%s %s: Release of %s, sha256 %s", r.URI, r.Suite, r.Date.UTC().Format(time.RFC1123), r.SHA256)
-	}
-	b.log.Printf("Base %s (generation %d) is up to date with them.", b.base.Name, b.base.Number)
-	b.describeAdditions()
 	b.log.Section("Fetch source files")
 	switch {
 	case b.in.tree != nil:
@@ -488,6 +482,9 @@ func (b *builder) describeSource() {
 // release ends everything that a build holds. What can fail in it was only to be thrown away.
 func (b *builder) release() {
 	b.makingCopies(nil)
+	if b.news != nil {
+		b.news.end()
+	}
 	b.endAttempt()
 	if b.base != nil {
 		if err := b.base.Close(); err != nil {
@@ -526,6 +523,7 @@ func (b *builder) endAttempt() {
 	if b.place.give != nil {
 		b.place.give()
 	}
+	b.place = place{}
 	if err := b.made(); err != nil {
 		b.env.Log.Debugf("giving up the right to make a layer: %v", err)
 	}

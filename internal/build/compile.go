@@ -255,7 +255,10 @@ func (b *builder) unpack(ctx context.Context) (err error) {
 		b.log.Printf("The source was unpacked before the build dependencies, for hooks.")
 		return b.bringBackSource(ctx)
 	}
-	return b.unpackSource(ctx)
+	if err := b.unpackSource(ctx); err != nil {
+		return err
+	}
+	return b.confirm()
 }
 
 // unpackSource brings the verified source into the open jail, and unpacks it there: its tarballs are hostile.
@@ -429,6 +432,6 @@ func (b *builder) endStrays() error {
 			b.env.Log.Warnf("still running at the end of the build: pid %d (parent %d), for %v: %s", s.PID, s.PPID, s.Age, s.Command)
 		}
 	}
-	b.header.Extra = append(b.header.Extra, buildlog.Field{Name: fieldStrays, Value: strconv.Itoa(len(strays))})
+	b.header.Extra = append(b.header.Extra, buildlog.Field{Name: "Strays", Value: strconv.Itoa(len(strays))})
 	return nil
 }

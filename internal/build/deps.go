@@ -237,6 +237,9 @@ func (b *builder) installReduced(ctx context.Context, reduced dsc.Reduced) error
 			return b.useLayer(found)
 		}
 	}
+	if err := b.confirm(); err != nil {
+		return err
+	}
 	begin := time.Now()
 	err := b.makeLayer(ctx, reduced, request)
 	b.summary.InstallTime = time.Since(begin)

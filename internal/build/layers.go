@@ -35,11 +35,14 @@ func (b *builder) baseKey() string {
 	return layer.Key(parts...)
 }
 
-// requestKey is made of all that apt's resolver sees.
+// requestKey is made of all that apt's resolver sees. The lists are those that the base was last compared with: nothing is built before they are confirmed to be the newest.
 func (b *builder) requestKey(r dsc.Reduced) string {
-	parts := []string{"request", b.baseKey(), b.hookDigest, b.host, b.resolver(), r.Depends.String(), r.Conflicts.String(), apt.Config}
-	for _, rel := range b.releases {
-		parts = append(parts, rel.Repo().SourcesLine(), rel.Digest())
+	parts := []string{"request", b.baseKey(), b.hookDigest, b.host, b.resolver(), r.Depends.String(), r.Conflicts.String(), apt.Config, strings.Join(b.o.Components, " ")}
+	for _, repo := range b.repos {
+		parts = append(parts, repo.SourcesLine())
+	}
+	for _, rel := range b.base.Manifest.Releases {
+		parts = append(parts, rel.Suite, rel.SHA256)
 	}
 	return layer.Key(append(parts, b.extra.key()...)...)
 }

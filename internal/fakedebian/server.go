@@ -55,6 +55,8 @@ type Fault struct {
 	CutAfter int64
 	// StallAfter falls silent after so many bytes of the body, until the client gives up.
 	StallAfter int64
+	// Until is waited for before anything is said.
+	Until <-chan struct{}
 	// Slow is the pause before each kilobyte.
 	Slow time.Duration
 	// Shorten sends so many bytes less, with a Content-Length to match: what a truncated file on a mirror looks like.
@@ -194,6 +196,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(counted, "who are you?", http.StatusUnauthorized)
 		return
 	}
+	if f.Until != nil {
+		select {
+		case <-f.Until:
+		case <-r.Context().Done():
+			return
+		}
+		tree = s.tree(name) // it may have been replaced meanwhile
+	}
 	switch {
 	case f.Hang:
 		<-r.Context().Done()
@@ -246,6 +256,14 @@ func (s *Server) begin(name string, r *http.Request) (index int, tree *Tree, f F
 	}
 	mount, _, _ := strings.Cut(name, "/")
 	return len(s.requests) - 1, s.mounts[mount], f, allowed
+}
+
+// tree is what is served now where a path leads.
+func (s *Server) tree(name string) *Tree {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mount, _, _ := strings.Cut(name, "/")
+	return s.mounts[mount]
 }
 
 // send answers with a file, and with what is wrong with it.

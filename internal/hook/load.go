@@ -264,6 +264,9 @@ func join(stages []Stage) string {
 	return strings.Join(names, ", ")
 }
 
+// Empty tells whether there are none.
+func (s *Set) Empty() bool { return s == nil || len(s.hooks) == 0 }
+
 // At are the hooks of a stage, in their order. A nil Set has none.
 func (s *Set) At(stages ...Stage) []*Hook {
 	if s == nil {
