@@ -19,28 +19,50 @@ import (
 	"nsbuild/internal/deb"
 )
 
-// CopyForm is how a recompressed copy of a package is packed: as quickly to unpack as a suite's dpkg can read.
-type CopyForm string
+// CopyForm is how a recompressed copy of a package is packed: as quickly to unpack as a suite's dpkg can read. The zero value is no copy, but the original. It is a number, so that none of the
+// many strings which go where it goes can take its place.
+type CopyForm int
 
 const (
 	// CopyZstd needs a dpkg of 1.21.18 or later (or none: the native bootstrapper reads it).
-	CopyZstd CopyForm = "zst"
+	CopyZstd CopyForm = iota + 1
 	// CopyPlain is uncompressed.
-	CopyPlain CopyForm = "tar"
+	CopyPlain
 	// CopyOld is uncompressed but for the control member, which dpkg before 1.17.6 expects compressed.
-	CopyOld CopyForm = "old"
+	CopyOld
 )
 
-func (f CopyForm) form() (deb.Form, bool) {
-	form, ok := map[CopyForm]deb.Form{CopyZstd: {Data: ".zst"}, CopyPlain: {}, CopyOld: {Control: ".gz"}}[f]
-	return form, ok
+// String is the form's part of a copy's name.
+func (f CopyForm) String() string {
+	switch f {
+	case CopyZstd:
+		return "zst"
+	case CopyPlain:
+		return "tar"
+	case CopyOld:
+		return "old"
+	}
+	return "original"
+}
+
+// members is how the members of a copy are packed.
+func (f CopyForm) members() (deb.Form, bool) {
+	switch f {
+	case CopyZstd:
+		return deb.Form{Data: ".zst"}, true
+	case CopyPlain:
+		return deb.Form{}, true
+	case CopyOld:
+		return deb.Form{Control: ".gz"}, true
+	}
+	return deb.Form{}, false
 }
 
 // CopyFormFor is the form for a version of dpkg.
 func CopyFormFor(dpkg string) (CopyForm, error) {
 	v, err := version.Parse(dpkg)
 	if err != nil {
-		return "", fmt.Errorf("dpkg's version %q: %w", dpkg, err)
+		return 0, fmt.Errorf("dpkg's version %q: %w", dpkg, err)
 	}
 	for _, from := range []struct {
 		version string
@@ -48,7 +70,7 @@ func CopyFormFor(dpkg string) (CopyForm, error) {
 	}{{"1.21.18", CopyZstd}, {"1.17.6", CopyPlain}} {
 		least, err := version.Parse(from.version)
 		if err != nil {
-			return "", err
+			return 0, err
 		}
 		if version.Compare(v, least) >= 0 {
 			return from.form, nil
@@ -72,7 +94,7 @@ func (c *Client) copies(digest string, form CopyForm) ([]string, error) {
 	}
 	var out []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), digest+"."+string(form)+".") {
+		if strings.HasPrefix(e.Name(), digest+"."+form.String()+".") {
 			out = append(out, filepath.Join(dir, e.Name()))
 		}
 	}
@@ -181,9 +203,9 @@ func (c *Client) AllUncopied(form CopyForm) ([]string, error) {
 // MakeCopy makes the copy of the package of that digest. It binds the copy to what it has read: an original that is not what its name says makes none. A package that gains nothing
 // by it is left alone, with deb.ErrNothingToGain.
 func (c *Client) MakeCopy(ctx context.Context, digest string, form CopyForm) error {
-	members, ok := form.form()
+	members, ok := form.members()
 	if !ok || len(digest) != 2*sha256.Size || !isHex(digest) {
-		return fmt.Errorf("copy of %q in the form %q: no such thing", digest, form)
+		return fmt.Errorf("copy of %q in the form %s: no such thing", digest, form)
 	}
 	in, err := os.Open(c.place(dirDebs, digest, ".deb"))
 	if err != nil {
@@ -209,7 +231,7 @@ func (c *Client) MakeCopy(ctx context.Context, digest string, form CopyForm) err
 		own, err = digestOf(out)
 	}
 	if err == nil {
-		path := c.place(dirCopies, digest, "."+string(form)+"."+own+".deb")
+		path := c.place(dirCopies, digest, "."+form.String()+"."+own+".deb")
 		err = c.publish(out, path)
 	}
 	// What was written is verified before its use; an error of closing would show there.

@@ -34,15 +34,15 @@ func (c *Client) Debs(ctx context.Context, packages []*Package) (map[*Package]st
 // EachDeb has the packages' files in the cache and calls fn for each as soon as it is there and verified: one call at a time, in no particular order, while others are
 // still being fetched. Fetching begins in the order of packages. An error of fn ends it and is returned as it is.
 func (c *Client) EachDeb(ctx context.Context, packages []*Package, fn func(p *Package, path string) error) error {
-	return c.eachDeb(ctx, packages, "", fn)
+	return c.eachDeb(ctx, packages, 0, fn)
 }
 
-// eachDeb is EachDeb, with copies of the form for those that have one; "" is for originals only.
+// eachDeb is EachDeb, with copies of the form for those that have one; 0 is for originals only.
 func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm, fn func(p *Package, path string) error) error {
 	seen := map[string]bool{}
 	for _, p := range packages {
 		path := c.debPath(p)
-		if form != "" && c.hasCopy(p.Hashes.SHA256, form) {
+		if form != 0 && c.hasCopy(p.Hashes.SHA256, form) {
 			continue
 		}
 		if fi, err := os.Lstat(path); (err != nil || fi.Size() != p.Size) && !seen[path] {
@@ -70,7 +70,7 @@ func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm
 			}
 			group.Go(func() error {
 				path := ""
-				if form != "" {
+				if form != 0 {
 					path = c.Copy(p, form)
 				}
 				if path == "" {
