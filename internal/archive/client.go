@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/flock"
 )
 
 // Options configure a Client. Only CacheDir is necessary.
@@ -294,33 +296,24 @@ func identify(path string) (fileID, error) {
 // lockPart opens the file that a download grows in and locks it, waiting while another process is at it. What an earlier, interrupted download left in it is resumed.
 func (c *Client) lockPart(ctx context.Context, digest string) (*os.File, error) {
 	name := filepath.Join(c.opt.CacheDir, dirPartial, digest)
-	for waited := false; ; waited = true {
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
-		if err != nil {
+	for waited := false; ; {
+		f, err := flock.Open(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, flock.Exclusive)
+		switch {
+		case err == nil:
+			return f, nil
+		case errors.Is(err, fs.ErrNotExist): // the one who held the lock has moved the file to its place
+			continue
+		case !errors.Is(err, flock.ErrHeld):
 			return nil, diskError(c.opt.CacheDir, fmt.Errorf("cache: %w", err))
 		}
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			// The one who held the lock may have moved the file to its place: then what we locked is no longer the part.
-			mine, err1 := f.Stat()
-			there, err2 := os.Lstat(name)
-			if err1 == nil && err2 == nil && os.SameFile(mine, there) {
-				return f, nil
-			}
+		if !waited {
+			c.log.Debugf("waiting for another download of %s", name)
+			waited = true
 		}
-		_ = f.Close() // nothing was written
-		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, fmt.Errorf("cache: locking %s: %w", name, err)
-		}
-		if err != nil {
-			if !waited {
-				c.log.Debugf("waiting for another download of %s", name)
-			}
-			select {
-			case <-ctx.Done():
-				return nil, context.Cause(ctx)
-			case <-time.After(50 * time.Millisecond):
-			}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/flock"
 )
 
 // How long things stay that nobody uses.
@@ -56,17 +58,14 @@ func (c *Client) sweep() error {
 
 // removeUnlocked removes a file unless a process holds its lock.
 func removeUnlocked(name string) error {
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := flock.Open(name, os.O_RDONLY, flock.Exclusive)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, flock.ErrHeld) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return nil
-	}
 	if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -193,7 +192,7 @@ func (c *Client) scratch() (*os.File, error) {
 	if err != nil {
 		return nil, diskError(c.opt.CacheDir, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+	if err := flock.Wait(f, flock.Exclusive); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	return f, nil

@@ -22,12 +22,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/flock"
 	"nsbuild/internal/sandbox"
 )
 
@@ -194,8 +194,8 @@ func (s *Store) open(name, generation string) (*Generation, error) {
 		return nil, fmt.Errorf("base %s: its current generation is called %q", name, generation)
 	}
 	g := &Generation{Name: name, Number: number, dir: filepath.Join(s.dir, name, generation)}
-	if g.lock, err = lockFile(filepath.Join(g.dir, "lock"), unix.LOCK_SH|unix.LOCK_NB, 0); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) { // being deleted: as good as gone
+	if g.lock, err = flock.Open(filepath.Join(g.dir, "lock"), os.O_RDWR, flock.Shared); err != nil {
+		if errors.Is(err, flock.ErrHeld) { // being deleted: as good as gone
 			err = fs.ErrNotExist
 		}
 		return nil, err
@@ -252,29 +252,6 @@ func writeManifest(dir string, m Manifest) error {
 	return nil
 }
 
-// lockFile opens a file and locks it with flock(2). The lock ends with the descriptor, so with its holder, however that dies.
-func lockFile(name string, how, create int) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|create, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = unix.Flock(int(f.Fd()), how)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(&os.PathError{Op: "lock", Path: name, Err: err}, f.Close())
-	}
-	// A lock on a file that was deleted meanwhile guards nothing.
-	var held, there unix.Stat_t
-	if err := errors.Join(unix.Fstat(int(f.Fd()), &held), unix.Stat(name, &there)); err != nil || held.Ino != there.Ino || held.Dev != there.Dev {
-		return nil, errors.Join(&os.PathError{Op: "lock", Path: name, Err: syscall.ENOENT}, f.Close())
-	}
-	return f, nil
-}
-
 // Names lists the bases, sorted.
 func (s *Store) Names() ([]string, error) {
 	entries, err := os.ReadDir(s.dir)
@@ -326,13 +303,13 @@ func (s *Store) lockBase(ctx context.Context, name string, waiting func()) (*os.
 		if err := os.MkdirAll(filepath.Join(s.dir, name), 0o700); err != nil {
 			return nil, fmt.Errorf("base %s: %w", name, err)
 		}
-		lock, err := lockFile(filepath.Join(s.dir, name, "lock"), unix.LOCK_EX|unix.LOCK_NB, os.O_CREATE)
+		lock, err := flock.Open(filepath.Join(s.dir, name, "lock"), os.O_RDWR|os.O_CREATE, flock.Exclusive)
 		switch {
 		case err == nil:
 			return lock, nil
 		case errors.Is(err, fs.ErrNotExist): // removed under our hands
 			continue
-		case !errors.Is(err, unix.EWOULDBLOCK):
+		case !errors.Is(err, flock.ErrHeld):
 			return nil, fmt.Errorf("base %s: %w", name, err)
 		}
 		if waiting != nil {
@@ -427,8 +404,8 @@ func (s *Store) Remove(ctx context.Context, name string, h *sandbox.Holder) erro
 	if _, err := os.Lstat(root); errors.Is(err, fs.ErrNotExist) {
 		return s.none(name)
 	}
-	lock, err := lockFile(filepath.Join(root, "lock"), unix.LOCK_EX|unix.LOCK_NB, os.O_CREATE)
-	if errors.Is(err, unix.EWOULDBLOCK) {
+	lock, err := flock.Open(filepath.Join(root, "lock"), os.O_RDWR|os.O_CREATE, flock.Exclusive)
+	if errors.Is(err, flock.ErrHeld) {
 		return fault.New(fault.Internal, "wait for it, or stop it", "base %s is being made or updated by another nsbuild", name)
 	}
 	if err != nil {
@@ -458,9 +435,9 @@ func (s *Store) Remove(ctx context.Context, name string, h *sandbox.Holder) erro
 
 // inUse tells whether somebody holds a generation.
 func inUse(dir string) (bool, error) {
-	lock, err := lockFile(filepath.Join(dir, "lock"), unix.LOCK_EX|unix.LOCK_NB, 0)
+	lock, err := flock.Open(filepath.Join(dir, "lock"), os.O_RDWR, flock.Exclusive)
 	switch {
-	case errors.Is(err, unix.EWOULDBLOCK):
+	case errors.Is(err, flock.ErrHeld):
 		return true, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
@@ -498,8 +475,8 @@ func (s *Store) Stale() ([]string, error) {
 // Sweep deletes what killed makers left of a base, and generations that were replaced and that nobody uses any more. A base that is being made is left alone.
 func (s *Store) Sweep(ctx context.Context, name string, h *sandbox.Holder) error {
 	root := filepath.Join(s.dir, name)
-	lock, err := lockFile(filepath.Join(root, "lock"), unix.LOCK_EX|unix.LOCK_NB, os.O_CREATE)
-	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
+	lock, err := flock.Open(filepath.Join(root, "lock"), os.O_RDWR|os.O_CREATE, flock.Exclusive)
+	if errors.Is(err, flock.ErrHeld) || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
@@ -527,8 +504,8 @@ func (s *Store) sweep(ctx context.Context, root string, h *sandbox.Holder) error
 			continue
 		}
 		dir := filepath.Join(root, e.Name())
-		lock, err := lockFile(filepath.Join(dir, "lock"), unix.LOCK_EX|unix.LOCK_NB, 0)
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		lock, err := flock.Open(filepath.Join(dir, "lock"), os.O_RDWR, flock.Exclusive)
+		if errors.Is(err, flock.ErrHeld) {
 			continue
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -20,6 +20,7 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/dsc"
+	"nsbuild/internal/flock"
 	"nsbuild/internal/result"
 )
 
@@ -272,13 +273,8 @@ func (e *Env) publishing() (done func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("storing the results: %w", err)
 	}
-	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("storing the results: locking %s: %w", f.Name(), err), f.Close())
+	if err := flock.Wait(f, flock.Exclusive); err != nil {
+		return nil, errors.Join(fmt.Errorf("storing the results: %w", err), f.Close())
 	}
 	return f.Close, nil
 }

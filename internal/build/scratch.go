@@ -6,10 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
-	"golang.org/x/sys/unix"
-
+	"nsbuild/internal/flock"
 	"nsbuild/internal/sandbox"
 )
 
@@ -35,36 +33,16 @@ func (e *Env) OpenScratch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		lock, err := lockDir(own)
+		lock, err := flock.Open(own, os.O_RDONLY, flock.Exclusive)
+		if errors.Is(err, flock.ErrHeld) || errors.Is(err, fs.ErrNotExist) {
+			continue // another process, which sweeps, was faster and deletes it
+		}
 		if err != nil {
 			return err
 		}
-		if lock != nil {
-			e.scratch = scratch{root: root, own: own, lock: lock}
-			return nil
-		}
+		e.scratch = scratch{root: root, own: own, lock: lock}
+		return nil
 	}
-}
-
-// lockDir locks a new directory. It returns nil when another process, which sweeps, was faster and has deleted it.
-func lockDir(dir string) (*os.File, error) {
-	lock, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX)
-	if err == nil {
-		if _, err = os.Lstat(dir); err == nil {
-			return lock, nil
-		}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return nil, errors.Join(err, lock.Close())
 }
 
 // sweepScratch deletes the directories whose process is gone. Most are empty; trees of mapped ids in them need a holder.
@@ -75,21 +53,14 @@ func (e *Env) sweepScratch(ctx context.Context, root string) error {
 	}
 	for _, entry := range entries {
 		dir := filepath.Join(root, entry.Name())
-		f, err := os.Open(dir)
-		if errors.Is(err, fs.ErrNotExist) {
+		f, err := flock.Open(dir, os.O_RDONLY, flock.Exclusive)
+		if errors.Is(err, flock.ErrHeld) || errors.Is(err, fs.ErrNotExist) { // its process lives, or another sweeps
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			err = sandbox.RemoveTree(ctx, dir)
-		}
-		if errors.Is(err, syscall.EWOULDBLOCK) { // its process lives
-			err = nil
-		}
-		if err := errors.Join(err, f.Close()); err != nil {
+		if err := errors.Join(sandbox.RemoveTree(ctx, dir), f.Close()); err != nil {
 			return err
 		}
 	}

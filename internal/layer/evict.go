@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/flock"
 )
 
 // Where a kill can have come between two steps, what is older than this belongs to nobody.
@@ -32,7 +34,7 @@ func (s *Store) Take(keys []string, drafts bool) (dirs []string, release func() 
 			return nil, release, err
 		}
 		for _, dir := range left {
-			f, err := lock(filepath.Join(dir, "lock"), unix.LOCK_EX)
+			f, err := lock(filepath.Join(dir, "lock"), os.O_RDWR, flock.Exclusive)
 			if err != nil {
 				return dirs, release, err
 			}
@@ -44,7 +46,7 @@ func (s *Store) Take(keys []string, drafts bool) (dirs []string, release func() 
 		}
 	}
 	for _, key := range keys {
-		f, err := lock(filepath.Join(s.dir, key, "lock"), unix.LOCK_EX)
+		f, err := lock(filepath.Join(s.dir, key, "lock"), os.O_RDWR, flock.Exclusive)
 		if err != nil {
 			return dirs, release, err
 		}

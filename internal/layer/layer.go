@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/flock"
 )
 
 // Format is part of every key: layers that an nsbuild of another format made are not found.
@@ -132,7 +134,7 @@ func (s *Store) Use(key string) (*Layer, error) {
 	}
 	l := &Layer{Key: key, dir: filepath.Join(s.dir, key)}
 	var err error
-	if l.lock, err = lock(filepath.Join(l.dir, "lock"), unix.LOCK_SH); err != nil || l.lock == nil {
+	if l.lock, err = lock(filepath.Join(l.dir, "lock"), os.O_RDWR, flock.Shared); err != nil || l.lock == nil {
 		return nil, err
 	}
 	data, err := os.ReadFile(filepath.Join(l.dir, "manifest.json"))
@@ -159,22 +161,12 @@ func (s *Store) Use(key string) (*Layer, error) {
 }
 
 // lock opens and locks a file without waiting; nil when it does not exist or is held.
-func lock(name string, how int) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
+func lock(name string, flags int, mode flock.Mode) (*os.File, error) {
+	f, err := flock.Open(name, flags, mode)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, flock.ErrHeld) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, f.Close()
-	}
-	if err != nil {
-		return nil, errors.Join(&os.PathError{Op: "lock", Path: name, Err: err}, f.Close())
-	}
-	return f, nil
+	return f, err
 }
 
 // Remember notes what a request was resolved to.
@@ -215,7 +207,7 @@ func (s *Store) Make(ctx context.Context, key string, patience time.Duration) (*
 	name := filepath.Join(s.dir, "making-"+key)
 	const pause = 50 * time.Millisecond
 	for waited := time.Duration(0); ; waited += pause {
-		f, err := tryLock(name)
+		f, err := lock(name, os.O_RDWR|os.O_CREATE, flock.Exclusive) // its holder deletes it
 		if err != nil {
 			return nil, nil, fmt.Errorf("making a layer: %w", err)
 		}
@@ -238,27 +230,6 @@ func (s *Store) Make(ctx context.Context, key string, patience time.Duration) (*
 	}
 }
 
-// tryLock makes a file and locks it; nil when another has it. The file is deleted with its lock held, so what was locked must be what is there.
-func tryLock(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, f.Close()
-	}
-	if err != nil {
-		return nil, errors.Join(&os.PathError{Op: "lock", Path: name, Err: err}, f.Close())
-	}
-	mine, err1 := f.Stat()
-	there, err2 := os.Stat(name)
-	if err1 == nil && err2 == nil && os.SameFile(mine, there) {
-		return f, nil
-	}
-	return nil, f.Close()
-}
-
 // Draft is a layer being made. It ends with Commit or, when that is not reached, with Sweep.
 type Draft struct {
 	store *Store
@@ -276,7 +247,7 @@ func (s *Store) Begin() (*Draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a layer: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
+	if err := flock.Wait(f, flock.Shared); err != nil {
 		return nil, errors.Join(fmt.Errorf("making a layer: %w", err), f.Close())
 	}
 	return &Draft{s, dir, f}, nil
@@ -308,7 +279,7 @@ func (d *Draft) Commit(key string, m Manifest) (bool, error) {
 			}
 			return false, err
 		}
-		old, err := lock(filepath.Join(to, "lock"), unix.LOCK_EX)
+		old, err := lock(filepath.Join(to, "lock"), os.O_RDWR, flock.Exclusive)
 		if old == nil || err != nil {
 			return false, err
 		}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/flock"
 	"nsbuild/internal/sandbox"
 )
 
@@ -77,46 +78,24 @@ func claim(ctx context.Context, state, id string) (dir string, lock *os.File, er
 		if err != nil {
 			return "", nil, err
 		}
-		lock, held, err := lockDir(dir)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && !held {
+		lock, err := flock.Open(dir, os.O_RDONLY, flock.Exclusive)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, flock.ErrHeld) {
 			continue // swept by another process, before it was locked
 		}
-		if err != nil {
-			return "", nil, err
-		}
-		if _, err := os.Stat(dir); err == nil {
-			return dir, lock, nil
-		}
-		if err := lock.Close(); err != nil {
-			return "", nil, err
-		}
+		return dir, lock, err
 	}
-}
-
-// lockDir locks a directory if nobody else has.
-func lockDir(dir string) (lock *os.File, held bool, err error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, false, err
-	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil {
-		return f, true, nil
-	}
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		err = nil
-	}
-	return nil, false, errors.Join(err, f.Close())
 }
 
 // sweep deletes what a session has left whose supervisor is dead. It tells whether there was such a one.
 func sweep(ctx context.Context, state, id string) (bool, error) {
 	dir := directory(state, id)
-	lock, held, err := lockDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	lock, err := flock.Open(dir, os.O_RDONLY, flock.Exclusive)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return true, nil
-	}
-	if err != nil || !held {
+	case errors.Is(err, flock.ErrHeld):
+		return false, nil
+	case err != nil:
 		return false, err
 	}
 	defer lock.Close()

@@ -1,0 +1,65 @@
+// Package flock locks files and directories with flock(2). A lock ends with its descriptor, so with its holder, however that dies.
+//
+// What the locks guard, and what a missing or held one means, is the callers' business.
+package flock
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Mode says who else may hold the same lock.
+type Mode int
+
+const (
+	// Shared is with others that want no more.
+	Shared Mode = syscall.LOCK_SH
+	// Exclusive is with nobody.
+	Exclusive Mode = syscall.LOCK_EX
+)
+
+// ErrHeld means that another holds a lock.
+var ErrHeld = errors.New("it is locked")
+
+// Open opens a file or directory as os.OpenFile does, and locks it unless another holds it: then the error is ErrHeld. A lock on a file that was deleted or replaced meanwhile would guard
+// nothing: then it is fs.ErrNotExist.
+func Open(name string, flags int, mode Mode) (*os.File, error) {
+	f, err := os.OpenFile(name, flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f, int(mode)|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	held, err := f.Stat()
+	if err == nil {
+		var there fs.FileInfo
+		if there, err = os.Lstat(name); err == nil && !os.SameFile(held, there) {
+			err = &fs.PathError{Op: "lock", Path: name, Err: fs.ErrNotExist}
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Wait locks an open file when nobody else holds it any more.
+func Wait(f *os.File, mode Mode) error { return flock(f, int(mode)) }
+
+func flock(f *os.File, how int) error {
+	for {
+		err := syscall.Flock(int(f.Fd()), how)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, syscall.EINTR): // a signal, of which the Go runtime has its own
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return ErrHeld
+		default:
+			return &fs.PathError{Op: "lock", Path: f.Name(), Err: err}
+		}
+	}
+}
