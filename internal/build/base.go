@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
@@ -119,8 +117,7 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 
 // hintFull tells what to do when the disk of the bases is full. What failed for want of space may be a program in the jail, so the disk itself is asked.
 func (e *Env) hintFull(err error) error {
-	var st unix.Statfs_t
-	if unix.Statfs(e.Store.Dir(), &st) != nil || int64(st.Bavail)*st.Bsize >= 1<<20 {
+	if free, statErr := freeSpace(e.Store.Dir()); statErr != nil || free >= 1<<20 {
 		return err
 	}
 	return fault.Wrap(fault.KindOf(err), "free some space under "+e.StateDir+", or choose another place with --state-dir", err)

@@ -82,14 +82,11 @@ func makeCopies(in io.Reader) error {
 // copyEach makes copies until there is no more time or no more room.
 func copyEach(ctx context.Context, client *archive.Client, cacheDir string, digests []string, form archive.CopyForm) error {
 	for _, digest := range digests {
-		var st unix.Statfs_t
-		if err := unix.Statfs(cacheDir, &st); err != nil {
-			return &os.PathError{Op: "statfs", Path: cacheDir, Err: err}
+		free, err := freeSpace(cacheDir)
+		if err != nil || free < roomLeft {
+			return err
 		}
-		if int64(st.Bavail)*st.Bsize < roomLeft {
-			return nil
-		}
-		err := client.MakeCopy(ctx, digest, form)
+		err = client.MakeCopy(ctx, digest, form)
 		switch {
 		case errors.Is(err, context.Canceled):
 			return nil

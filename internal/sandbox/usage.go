@@ -104,7 +104,7 @@ func (p *pid1) written() (int64, error) {
 		if err := unix.Statfs(scratchMount, &fsys); err != nil {
 			return 0, sysErr("statfs", scratchMount, err)
 		}
-		return int64(fsys.Blocks-fsys.Bfree) * fsys.Bsize, nil
+		return int64(fsys.Blocks-fsys.Bfree) * int64(fsys.Bsize), nil //nolint:unconvert // int32 on 32-bit machines
 	}
 	var sum int64
 	for _, j := range p.jails {

@@ -11,6 +11,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -305,8 +306,11 @@ func (t *tree) create(p string, f func() error) error {
 }
 
 func setTime(p string, sec int64) error {
-	ts := []unix.Timespec{{Sec: sec}, {Sec: sec}}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, p, ts, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	ts, err := unix.TimeToTimespec(time.Unix(sec, 0)) // which is too far away for 32-bit machines, maybe
+	if err == nil {
+		err = unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	if err != nil {
 		return &os.PathError{Op: "setting the time of", Path: p, Err: err}
 	}
 	return nil
