@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -94,21 +95,11 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var chosen, racing []string
-	for _, b := range benchmarks() {
-		if b.chosen(s) {
-			chosen = append(chosen, b.name)
-		}
-		for _, c := range b.contestants {
-			if b.name == "create" && !c.skipped(s) {
-				racing = append(racing, c.name)
-			}
-		}
-	}
+	chosen, racing := chosen(s)
 	if got := strings.Join(chosen, " "); got != "create create-cached start" {
 		t.Errorf("chosen: %s", got)
 	}
-	if got := strings.Join(racing, "; "); got != "nsbuild create; mmdebstrap, to a directory; mmdebstrap, to a tarball" {
+	if got := strings.Join(racing, "; "); got != "nsbuild create; mmdebstrap, to a directory" {
 		t.Errorf("racing: %s", got)
 	}
 	if s.runs != 1 || s.out != "-" {
@@ -118,6 +109,55 @@ func TestParse(t *testing.T) {
 		if _, err := parse(bad); err == nil {
 			t.Errorf("%v was accepted", bad)
 		}
+	}
+}
+
+// chosen names the benchmarks, and who races in the first.
+func chosen(s settings) (names, racing []string) {
+	for _, b := range benchmarks() {
+		if b.chosen(s) {
+			names = append(names, b.name)
+		}
+		if b.name == "create" {
+			for _, c := range b.racing(s) {
+				racing = append(racing, c.name)
+			}
+		}
+	}
+	return names, racing
+}
+
+// TestShort holds the form that CI runs to what is quick, and to the packages that CI has installed.
+func TestShort(t *testing.T) {
+	s, err := parse([]string{"--short"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, _ := chosen(s)
+	if got := strings.Join(names, " "); got != "create build-tree start death" {
+		t.Errorf("chosen: %s", got)
+	}
+	ci, err := os.ReadFile("../.ci/run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(ci), "packages=(")
+	list, _, ok := strings.Cut(list, ")")
+	if !ok {
+		t.Fatal(".ci/run has no list of packages")
+	}
+	installed := append(strings.Fields(list), "util-linux") // which is Essential
+	for _, pkg := range peers(s) {
+		if !slices.Contains(installed, pkg) {
+			t.Errorf(".ci/run does not install %s", pkg)
+		}
+	}
+	all, err := parse(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(peers(all), " "); got != "bubblewrap debian-archive-keyring debootstrap fakeroot mmdebstrap pbuilder sbuild systemd-container uidmap util-linux" {
+		t.Errorf("for everything it needs %s", got)
 	}
 }
 

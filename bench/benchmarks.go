@@ -27,7 +27,7 @@ func benchmarks() []benchmark {
 				bootstrapper("mmdebstrap, to a tarball", "tree.tar", false, "mmdebstrap", "--quiet", "--variant=buildd"),
 				bootstrapper("debootstrap", "tree", false, "debootstrap", "--variant=buildd"),
 				{
-					name: "pbuilder create", once: needPbuilder,
+					name: "pbuilder create", needs: []string{"pbuilder"}, long: true, once: needPbuilder,
 					run: func(ctx context.Context, l *lab) (time.Duration, error) {
 						return l.timed(ctx, l.pbuilderCreate(disk+"/create.tgz", disk+"/pbuilder-create")...)
 					},
@@ -69,7 +69,7 @@ func benchmarks() []benchmark {
 		many(),
 		{name: "memory", what: "the most memory that nsbuild's own processes had", long: true, instead: memory},
 		{name: "leaks", what: "what is in use before and after many runs", long: true, instead: leaks},
-		{name: "io", what: "what came from the disk, page cache empty, and from the network", long: true, instead: transfers},
+		{name: "io", what: "what came from the disk, page cache empty, and from the network", long: true, instead: transfers, needs: []string{"sbuild"}},
 	}
 }
 
@@ -83,8 +83,8 @@ func bootstrapper(name, target string, local bool, argv ...string) contestant {
 		return c
 	}
 	c := contestant{
-		name: name,
-		run:  func(ctx context.Context, l *lab) (time.Duration, error) { return l.timed(ctx, command(l)...) },
+		name: name, needs: argv[:1], long: target != "tree" || argv[0] == "debootstrap",
+		run: func(ctx context.Context, l *lab) (time.Duration, error) { return l.timed(ctx, command(l)...) },
 	}
 	if local {
 		c.once = func(ctx context.Context, l *lab) error { // has what it wants in the mirror
@@ -144,7 +144,7 @@ func building(pkg string, long bool) benchmark {
 			sbuild("sbuild, unshare mode", pkg, false),
 			sbuild("sbuild, unshare mode, on a tmpfs", pkg, true),
 			{
-				name: "pbuilder build",
+				name: "pbuilder build", needs: []string{"pbuilder"}, long: true,
 				once: func(ctx context.Context, l *lab) error {
 					if err := needPbuilder(ctx, l); err != nil {
 						return err
@@ -177,7 +177,7 @@ func building(pkg string, long bool) benchmark {
 // sbuild builds with the chroot unpacked where it does so by itself, or on a tmpfs.
 func sbuild(name, pkg string, onTmpfs bool) contestant {
 	return contestant{
-		name: name,
+		name: name, needs: []string{"sbuild"}, long: true,
 		once: func(ctx context.Context, l *lab) error {
 			if err := l.sources(ctx, pkg); err != nil {
 				return err
@@ -202,8 +202,8 @@ func starting() benchmark {
 			return l.timed(ctx, "env", "NSBUILD_STATE="+l.path(state), "NSBUILD_CACHE="+l.path(cache), l.nsbuild, "run", l.suite, "--", "true")
 		}}
 	}
-	plain := func(name string, argv ...string) contestant {
-		return contestant{name: name, run: func(ctx context.Context, l *lab) (time.Duration, error) {
+	plain := func(name, pkg string, argv ...string) contestant {
+		return contestant{name: name, needs: []string{pkg}, run: func(ctx context.Context, l *lab) (time.Duration, error) {
 			return l.timed(ctx, append([]string{"env", "--"}, argv...)...)
 		}}
 	}
@@ -211,10 +211,10 @@ func starting() benchmark {
 		name: "start", what: "a sandbox that runs true", times: 10, contestants: []contestant{
 			nsbuild("nsbuild run", "state", "cache", func(ctx context.Context, l *lab) error { return l.base(ctx) }),
 			nsbuild("nsbuild run, 100 bases and layers present", "state-100", "cache-100", func(ctx context.Context, l *lab) error { return l.hundred(ctx) }),
-			plain("bwrap --unshare-all", "bwrap", "--unshare-all", "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"),
-			plain("unshare, all namespaces", "unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--mount-proc", "true"),
+			plain("bwrap --unshare-all", "bubblewrap", "bwrap", "--unshare-all", "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"),
+			plain("unshare, all namespaces", "util-linux", "unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--mount-proc", "true"),
 			{
-				name: "systemd-nspawn", optional: true,
+				name: "systemd-nspawn", needs: []string{"systemd-container"}, long: true, optional: true,
 				once: func(ctx context.Context, l *lab) error {
 					if err := l.nspawnTree(ctx); err != nil {
 						return err
@@ -273,7 +273,7 @@ func many() benchmark {
 			nsbuild("nsbuild build, one after another, warm", false, "1"),
 			nsbuild("nsbuild build, two at once, cold", true, "2"),
 			{
-				name: "sbuild, on a tmpfs, two at once",
+				name: "sbuild, on a tmpfs, two at once", needs: []string{"sbuild"},
 				once: func(ctx context.Context, l *lab) error {
 					if err := need(ctx, l); err != nil {
 						return err

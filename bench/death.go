@@ -20,8 +20,8 @@ const crowd = 1000
 // dying compares how long it takes from SIGKILL, which nobody can answer, until the last process of a sandbox is dead. All hold standard output, so its end is theirs.
 func dying() benchmark {
 	script := fmt.Sprintf("i=0; while [ $i -lt %d ]; do sleep 1000 & i=$((i+1)); done; echo ready; wait", crowd)
-	killed := func(name string, once func(context.Context, *lab) error, argv func(*lab) []string) contestant {
-		return contestant{name: name, once: once, run: func(ctx context.Context, l *lab) (time.Duration, error) {
+	killed := func(name string, once func(context.Context, *lab) error, argv func(*lab) []string, needs ...string) contestant {
+		return contestant{name: name, needs: needs, once: once, run: func(ctx context.Context, l *lab) (time.Duration, error) {
 			return l.die(ctx, argv(l)...)
 		}}
 	}
@@ -35,7 +35,7 @@ func dying() benchmark {
 			}),
 			killed("bwrap --die-with-parent", nil, func(*lab) []string {
 				return []string{"bwrap", "--unshare-all", "--die-with-parent", "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "sh", "-c", script}
-			}),
+			}, "bubblewrap"),
 		},
 	}
 }

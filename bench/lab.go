@@ -28,9 +28,6 @@ type lab struct {
 	warmed  bool // the ten packages were built once
 }
 
-// peers are the packages of what is measured beside nsbuild.
-var peers = []string{"bubblewrap", "debian-archive-keyring", "debootstrap", "fakeroot", "mmdebstrap", "pbuilder", "sbuild", "systemd-container", "uidmap"}
-
 // openLab makes the directory, installs the peers and builds nsbuild.
 func openLab(ctx context.Context, s settings) (_ *lab, err error) {
 	l := &lab{settings: s, dir: s.lab, kept: s.lab != "", mounted: map[string]string{}}
@@ -54,7 +51,7 @@ func openLab(ctx context.Context, s settings) (_ *lab, err error) {
 }
 
 func (l *lab) prepare(ctx context.Context) error {
-	missing := slices.DeleteFunc(slices.Clone(peers), func(name string) bool {
+	missing := slices.DeleteFunc(peers(l.settings), func(name string) bool {
 		out, err := exec.CommandContext(ctx, "dpkg-query", "--showformat=${db:Status-Status}", "--show", name).Output()
 		return err == nil && string(out) == "installed"
 	})

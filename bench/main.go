@@ -64,7 +64,7 @@ func parse(args []string) (settings, error) {
 	f.StringVar(&s.suite, "suite", "bookworm", "the `suite` to make and to build for")
 	f.IntVar(&s.runs, "n", 5, "`rounds` of each benchmark; ten times as many for what takes milliseconds")
 	f.IntVar(&s.runs, "runs", 5, "the same as -n")
-	f.BoolVar(&s.short, "short", false, "one round of the quicker benchmarks, written nowhere: whether it works, not how fast")
+	f.BoolVar(&s.short, "short", false, "one round of the quicker benchmarks and contestants, written nowhere: whether it works, not how fast")
 	f.BoolVar(&s.list, "list", false, "measure nothing: list the benchmarks, and how long -n rounds of each take by what was measured last")
 	f.StringVar(&s.only, "only", "", "only benchmarks whose `names` begin so, separated by commas")
 	f.StringVar(&s.skip, "skip", "", "leave out contestants whose name has one of these `words`, separated by commas, such as pbuilder,debootstrap")

@@ -15,6 +15,9 @@ type contestant struct {
 	// prepare is not timed; once is done before the first round, before in front of each.
 	once, before func(context.Context, *lab) error
 	run          func(context.Context, *lab) (time.Duration, error)
+	// needs are the packages with the tools that it is made of.
+	needs []string
+	long  bool // left out by --short
 	// optional contestants that cannot be prepared are left out, with a word.
 	optional bool
 }
@@ -26,8 +29,9 @@ type benchmark struct {
 	long        bool // left out by --short
 	newDisks    bool // each contestant works on a new, empty one in each round
 	contestants []contestant
-	// instead of a race, this takes the figures.
+	// instead of a race, this takes the figures, with tools of these packages.
 	instead func(context.Context, *lab) (*measured, error)
+	needs   []string
 }
 
 func names() []string {
@@ -50,8 +54,38 @@ func (b benchmark) chosen(s settings) bool {
 	return false
 }
 
+// racing are the contestants that are wanted: the first in any case.
+func (b benchmark) racing(s settings) []contestant {
+	var racing []contestant
+	for i, c := range b.contestants {
+		if i == 0 || !c.skipped(s) {
+			racing = append(racing, c)
+		}
+	}
+	return racing
+}
+
+// peers are the packages of what is measured beside nsbuild, and of what is used to prepare it.
+func peers(s settings) []string {
+	needs := []string{"debian-archive-keyring", "fakeroot", "mmdebstrap", "uidmap"}
+	for _, b := range benchmarks() {
+		if !b.chosen(s) {
+			continue
+		}
+		needs = append(needs, b.needs...)
+		for _, c := range b.racing(s) {
+			needs = append(needs, c.needs...)
+		}
+	}
+	slices.Sort(needs)
+	return slices.Compact(needs)
+}
+
 // skipped tells whether a contestant is not wanted.
 func (c contestant) skipped(s settings) bool {
+	if s.short && c.long {
+		return true
+	}
 	for word := range strings.SplitSeq(s.skip, ",") {
 		if word = strings.TrimSpace(word); word != "" && strings.Contains(" "+c.name, " "+word) {
 			return true
@@ -77,10 +111,7 @@ func (b benchmark) measure(ctx context.Context, l *lab) (m *measured, err error)
 		defer func() { err = errors.Join(err, l.noDisk()) }()
 	}
 	var racing []contestant
-	for i, c := range b.contestants {
-		if i > 0 && c.skipped(l.settings) {
-			continue
-		}
+	for _, c := range b.racing(l.settings) {
 		if c.once != nil {
 			if err := c.once(ctx, l); err != nil && c.optional && ctx.Err() == nil {
 				l.say("%s: without %s: %v", b.name, c.name, err)
