@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/buildlog"
@@ -74,6 +75,9 @@ func (b *builder) collect(context.Context) error {
 		}
 	}
 	if err := aside.write(name, text); err != nil {
+		return err
+	}
+	if err := aside.synced(); err != nil {
 		return err
 	}
 	done, err := b.env.publishing()
@@ -224,11 +228,12 @@ func hashed(file string) (result.Hashed, error) {
 	return result.Hashed{Name: filepath.Base(file), Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, err
 }
 
-// aside are files being written beside their places.
+// aside are files being written beside their places. They reach the disk beside each other, and while others are written: a result that is announced survives a power failure.
 type aside struct {
-	dir   string
-	names []string
-	temps []string
+	dir     string
+	names   []string
+	temps   []string
+	syncing errgroup.Group
 }
 
 func (a *aside) path(name string) string {
@@ -247,7 +252,7 @@ func (a *aside) create(name string) (*asideFile, error) {
 		return nil, err
 	}
 	a.names, a.temps = append(a.names, name), append(a.temps, f.Name())
-	return &asideFile{f}, nil
+	return &asideFile{f, &a.syncing}, nil
 }
 
 // write makes a whole file.
@@ -260,11 +265,18 @@ func (a *aside) write(name string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// asideFile is synced when it is closed: a result that is announced survives a power failure.
-type asideFile struct{ *os.File }
+// asideFile is one of them. That it has reached the disk, publish will tell.
+type asideFile struct {
+	*os.File
+	syncing *errgroup.Group
+}
 
 func (f *asideFile) Close() error {
-	return errors.Join(f.Chmod(0o644), f.Sync(), f.File.Close())
+	if err := f.Chmod(0o644); err != nil {
+		return errors.Join(err, f.File.Close())
+	}
+	f.syncing.Go(func() error { return errors.Join(f.Sync(), f.File.Close()) })
+	return nil
 }
 
 // publishing waits until no other build gives its files their names: of two that build the same, each leaves a whole set.
@@ -279,7 +291,7 @@ func (e *Env) publishing() (done func() error, err error) {
 	return f.Close, nil
 }
 
-// publish gives all files their names, in the order of their making.
+// publish gives all files their names, in the order of their making. They are on disk by then: see synced.
 func (a *aside) publish() ([]string, error) {
 	var done []string
 	for i, temp := range a.temps {
@@ -293,7 +305,16 @@ func (a *aside) publish() ([]string, error) {
 	return done, nil
 }
 
+// synced waits until all files have reached the disk.
+func (a *aside) synced() error {
+	if err := a.syncing.Wait(); err != nil {
+		return fmt.Errorf("storing the results: %w", err)
+	}
+	return nil
+}
+
 func (a *aside) discard() {
+	_ = a.synced() // of what is thrown away
 	for _, temp := range a.temps {
 		_ = os.Remove(temp) // what could be done? it has no name that anybody looks for
 	}
