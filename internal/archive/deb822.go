@@ -31,7 +31,8 @@ type scanner struct {
 	eof      bool
 	fields   []field
 	err      error
-	count    int // paragraphs returned
+	count    int                   // paragraphs so far
+	want     func(raw []byte) bool // nil: all
 }
 
 // newScanner reads paragraphs of at most limit bytes. With comments, lines that begin with # are left out, as sources(5) and control files have them; an index has none.
@@ -49,6 +50,10 @@ func (s *scanner) next() bool {
 		raw, ok := s.paragraph()
 		if !ok {
 			return false
+		}
+		if s.want != nil && !s.want(raw) {
+			s.count++
+			continue
 		}
 		if err := s.split(raw); err != nil {
 			s.err = err

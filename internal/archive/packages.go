@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,19 @@ func (p *Package) String() string { return p.Package + "_" + p.Version + "_" + p
 // Packages reads the index of binary packages of a component and an architecture, one package at a time; those of Architecture: all are among them. A component of "" is
 // that of a flat repository. Each Package is fresh and may be kept; an error of fn ends the reading and is returned as it is.
 func (c *Client) Packages(ctx context.Context, r *Release, component, arch string, fn func(*Package) error) error {
+	return c.packages(ctx, r, component, arch, nil, fn)
+}
+
+// PackagesCalled is Packages for the packages of some names alone; of the others no more is read than their names.
+func (c *Client) PackagesCalled(ctx context.Context, r *Release, component, arch string, called map[string]bool, fn func(*Package) error) error {
+	return c.packages(ctx, r, component, arch, func(raw []byte) bool {
+		name, ok := bytes.CutPrefix(raw, []byte("Package: "))
+		name, _ = cutLine(name)
+		return !ok || called[string(name)] // the field need not come first
+	}, fn)
+}
+
+func (c *Client) packages(ctx context.Context, r *Release, component, arch string, want func(raw []byte) bool, fn func(*Package) error) error {
 	names := packagesNames(r.repo, r.state(), []string{component}, []string{arch})
 	for i, name := range names {
 		path, err := c.Index(ctx, r, name)
@@ -47,7 +61,7 @@ func (c *Client) Packages(ctx context.Context, r *Release, component, arch strin
 		}
 		repo := r.repo
 		label := repo.String() + ": " + name
-		err = eachParagraph(ctx, path, label, func(s *scanner) error {
+		err = eachParagraph(ctx, path, label, want, func(s *scanner) error {
 			p, err := parsePackage(s)
 			if err != nil {
 				return withHint(fmt.Errorf("%s: %w", label, err))
@@ -82,14 +96,15 @@ func packagesNames(repo Repo, st *releaseState, components, archs []string) []st
 	return out
 }
 
-// eachParagraph calls fn for each paragraph of a file; label is what errors call it.
-func eachParagraph(ctx context.Context, path, label string, fn func(*scanner) error) error {
+// eachParagraph calls fn for each paragraph of a file that is wanted; label is what errors call it.
+func eachParagraph(ctx context.Context, path, label string, want func(raw []byte) bool, fn func(*scanner) error) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
 	defer f.Close()
 	s := newScanner(f, maxParagraph, false)
+	s.want = want
 	for s.next() {
 		if s.count%1024 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -68,7 +68,7 @@ func (c *Client) sources(ctx context.Context, r *Release, component string, fn f
 	if err != nil {
 		return err
 	}
-	return eachParagraph(ctx, path, r.repo.String()+": "+name, fn)
+	return eachParagraph(ctx, path, r.repo.String()+": "+name, nil, fn)
 }
 
 // parseSource makes a SourcePackage of the current paragraph.

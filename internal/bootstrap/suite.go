@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What a suite offers takes more memory than all that follows, which does not grow enough for the runtime to give it back by itself.
+	debug.FreeOSMemory()
 	packages := j.arrange(selection)
 	res := &Result{Selection: selection, Epoch: o.Epoch}
 	if !o.UseDpkg {

@@ -124,7 +124,7 @@ func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wa
 		}
 		return nil
 	}
-	if err := e.eachPackage(ctx, sources, take, func() bool { return len(missing) == 0 }); err != nil {
+	if err := e.eachPackage(ctx, sources, called(wanted), take, func() bool { return len(missing) == 0 }); err != nil {
 		return nil, err
 	}
 	for u := range missing {
@@ -136,8 +136,18 @@ func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wa
 // plainURL is a URL without the "./" that flat repositories put into it: apt keeps it, the index of packages does not.
 func plainURL(url string) string { return strings.ReplaceAll(url, "/./", "/") }
 
-// eachPackage shows the packages of the verified indices, until enough are seen.
-func (e *Env) eachPackage(ctx context.Context, sources []apt.Source, take func(*archive.Package) error, enough func() bool) error {
+// called are the names of packages.
+func called(wanted []apt.Wanted) map[string]bool {
+	names := make(map[string]bool, len(wanted))
+	for _, w := range wanted {
+		name, _, _ := strings.Cut(w.Name, "_")
+		names[name] = true
+	}
+	return names
+}
+
+// eachPackage shows the packages of some names in the verified indices, until enough are seen.
+func (e *Env) eachPackage(ctx context.Context, sources []apt.Source, called map[string]bool, take func(*archive.Package) error, enough func() bool) error {
 	for _, s := range sources {
 		for _, p := range s.Packages {
 			if err := take(p); err != nil {
@@ -152,7 +162,7 @@ func (e *Env) eachPackage(ctx context.Context, sources []apt.Source, take func(*
 				if enough() {
 					return nil
 				}
-				err := e.Client.Packages(ctx, s.Release, component, arch, take)
+				err := e.Client.PackagesCalled(ctx, s.Release, component, arch, called, take)
 				if err != nil && !errors.Is(err, archive.ErrNoIndex) { // apt found it elsewhere, or it is named as missing
 					return err
 				}

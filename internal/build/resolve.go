@@ -385,7 +385,7 @@ func (e *Env) named(ctx context.Context, sources []apt.Source, wanted []apt.Want
 		}
 		return nil
 	}
-	if err := e.eachPackage(ctx, sources, take, func() bool { return missing == 0 }); err != nil {
+	if err := e.eachPackage(ctx, sources, called(wanted), take, func() bool { return missing == 0 }); err != nil {
 		return nil, err
 	}
 	for i, p := range found {
