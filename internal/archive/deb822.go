@@ -25,8 +25,10 @@ func (f field) is(name string) bool {
 type scanner struct {
 	r        io.Reader
 	buf      []byte
-	pos, end int // the unread part of buf
-	limit    int // bytes in a paragraph
+	pos, end int   // the unread part of buf
+	before   int64 // bytes of the stream that were in front of buf
+	at       int64 // where in the stream the last raw paragraph begins
+	limit    int   // bytes in a paragraph
 	comments bool
 	eof      bool
 	fields   []field
@@ -46,8 +48,7 @@ func (s *scanner) next() bool {
 		return false
 	}
 	for {
-		s.skipBlank()
-		raw, ok := s.paragraph()
+		raw, ok := s.raw()
 		if !ok {
 			return false
 		}
@@ -66,6 +67,13 @@ func (s *scanner) next() bool {
 	}
 }
 
+// raw moves to the next paragraph and returns it as it is.
+func (s *scanner) raw() ([]byte, bool) {
+	s.skipBlank()
+	s.at = s.before + int64(s.pos)
+	return s.paragraph()
+}
+
 // get is the value of a field of the current paragraph, or nil.
 func (s *scanner) get(name string) []byte {
 	for _, f := range s.fields {
@@ -81,19 +89,14 @@ func (s *scanner) fill() bool {
 	if s.eof || s.err != nil {
 		return false
 	}
-	if s.pos > 0 && s.end-s.pos < len(s.buf)/2 {
+	if s.pos > 0 && (s.end-s.pos < len(s.buf)/2 || s.end == len(s.buf)) {
 		copy(s.buf, s.buf[s.pos:s.end])
+		s.before += int64(s.pos)
 		s.end -= s.pos
 		s.pos = 0
 	}
 	if s.end == len(s.buf) {
-		if s.pos > 0 {
-			copy(s.buf, s.buf[s.pos:s.end])
-			s.end -= s.pos
-			s.pos = 0
-		} else {
-			s.buf = append(s.buf, make([]byte, len(s.buf))...)
-		}
+		s.buf = append(s.buf, make([]byte, len(s.buf))...)
 	}
 	for range 100 {
 		n, err := s.r.Read(s.buf[s.end:])

@@ -50,28 +50,47 @@ func (c *Client) PackagesCalled(ctx context.Context, r *Release, component, arch
 }
 
 func (c *Client) packages(ctx context.Context, r *Release, component, arch string, want func(raw []byte) bool, fn func(*Package) error) error {
-	names := packagesNames(r.repo, r.state(), []string{component}, []string{arch})
-	for i, name := range names {
+	return c.eachList(ctx, r, component, arch, func(l *list) error {
+		return eachParagraph(ctx, l.path, l.label, want, func(s *scanner) error {
+			p, err := l.parse(s)
+			if err != nil || !l.takes(p.Architecture) {
+				return err
+			}
+			return fn(p)
+		})
+	})
+}
+
+// list is a Packages file in the cache.
+type list struct {
+	path  string
+	label string // for errors
+	repo  Repo
+	arch  string // of the packages that are wanted
+}
+
+// takes tells whether packages of an architecture are wanted: a flat repository has all in one list.
+func (l *list) takes(arch string) bool { return !l.repo.flat() || arch == l.arch || arch == "all" }
+
+func (l *list) parse(s *scanner) (*Package, error) {
+	p, err := parsePackage(s)
+	if err != nil {
+		return nil, withHint(fmt.Errorf("%s: %w", l.label, err))
+	}
+	p.Repo = &l.repo
+	return p, nil
+}
+
+// eachList has the lists of a component and an architecture in the cache and calls fn for each.
+func (c *Client) eachList(ctx context.Context, r *Release, component, arch string, fn func(*list) error) error {
+	for i, name := range packagesNames(r.repo, r.state(), []string{component}, []string{arch}) {
 		path, err := c.Index(ctx, r, name)
 		if i > 0 && errors.Is(err, ErrNoIndex) { // no binary-all
 			continue
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			err = fn(&list{path: path, label: r.repo.String() + ": " + name, repo: r.repo, arch: arch})
 		}
-		repo := r.repo
-		label := repo.String() + ": " + name
-		err = eachParagraph(ctx, path, label, want, func(s *scanner) error {
-			p, err := parsePackage(s)
-			if err != nil {
-				return withHint(fmt.Errorf("%s: %w", label, err))
-			}
-			if repo.flat() && p.Architecture != arch && p.Architecture != "all" {
-				return nil
-			}
-			p.Repo = &repo
-			return fn(p)
-		})
 		if err != nil {
 			return err
 		}
@@ -267,6 +286,9 @@ func (t *textFields) add(into *string, value []byte) bool {
 	t.refs = append(t.refs, textRef{into, start, len(t.buf)})
 	return true
 }
+
+// reset forgets the fields of the paragraph before.
+func (t *textFields) reset() { t.buf, t.refs = t.buf[:0], t.refs[:0] }
 
 // settle hands out the strings.
 func (t *textFields) settle() {

@@ -25,53 +25,25 @@ func Variants() []string {
 	return []string{VariantBuildd, VariantMinbase, VariantDefault, VariantStandard, VariantEssential}
 }
 
-// candidate is what choosing and fetching need to know of a package. A suite has some 60,000, so nothing else is kept.
-type candidate struct {
-	version, arch       string
-	preDepends, depends string
-	provides            string
-	priority            string
-	essential           bool
-	file                string
-	size                int64
-	hashes              archive.Hashes
-	repo                *archive.Repo
-}
-
-func newCandidate(p *archive.Package) candidate {
-	return candidate{
-		version: p.Version, arch: p.Architecture, preDepends: p.PreDepends, depends: p.Depends, provides: p.Provides, priority: p.Priority, essential: p.Essential,
-		file: p.Filename, size: p.Size, hashes: p.Hashes, repo: p.Repo,
-	}
-}
-
-// chosen is the candidate as the archive fetches it.
-func (c candidate) chosen(name string) *archive.Package {
-	return &archive.Package{
-		Package: name, Version: c.version, Architecture: c.arch, PreDepends: c.preDepends, Depends: c.depends, Provides: c.provides, Priority: c.priority, Essential: c.essential,
-		Filename: c.file, Size: c.size, Hashes: c.hashes, Repo: c.repo,
-	}
-}
-
 // universe is all packages on offer, the best version of each name.
-type universe map[string]candidate
+type universe map[string]*archive.Offer
 
 // add offers a package. Of several versions the highest counts, of equal ones the first offered.
-func (u universe) add(name string, c candidate) error {
-	if old, ok := u[name]; ok {
-		ours, err := version.Parse(old.version)
+func (u universe) add(o *archive.Offer) error {
+	if old, ok := u[o.Package]; ok {
+		ours, err := version.Parse(old.Version)
 		if err != nil {
-			return fmt.Errorf("package %s: version %q: %w", name, old.version, err)
+			return fmt.Errorf("package %s: version %q: %w", o.Package, old.Version, err)
 		}
-		theirs, err := version.Parse(c.version)
+		theirs, err := version.Parse(o.Version)
 		if err != nil {
-			return fmt.Errorf("package %s: version %q: %w", name, c.version, err)
+			return fmt.Errorf("package %s: version %q: %w", o.Package, o.Version, err)
 		}
 		if version.Compare(theirs, ours) <= 0 {
 			return nil
 		}
 	}
-	u[name] = c
+	u[o.Package] = o
 	return nil
 }
 
@@ -104,14 +76,14 @@ func choose(u universe, s archive.Suite, variant string, include, exclude []stri
 	var required, base []string
 	priority := func(p string) {
 		for name, c := range u {
-			if c.priority == p {
+			if c.Priority == p {
 				required = append(required, name)
 			}
 		}
 	}
 	essential := func() {
 		for name, c := range u {
-			if c.essential {
+			if c.Essential {
 				required = append(required, name)
 			}
 		}
@@ -134,7 +106,7 @@ func choose(u universe, s archive.Suite, variant string, include, exclude []stri
 	case VariantDefault, VariantStandard:
 		priority("required")
 		for name, c := range u {
-			if c.priority == "important" || c.priority == "standard" && variant == VariantStandard {
+			if c.Priority == "important" || c.Priority == "standard" && variant == VariantStandard {
 				base = append(base, name)
 			}
 		}
@@ -151,7 +123,7 @@ func choose(u universe, s archive.Suite, variant string, include, exclude []stri
 	base = append(base, include...)
 	excluded := func(name string) bool { return slices.Contains(exclude, name) }
 	for _, name := range exclude {
-		if u[name].essential || slices.Contains(include, name) || slices.Contains(coreOrder(""), name) {
+		if o := u[name]; o != nil && o.Essential || slices.Contains(include, name) || slices.Contains(coreOrder(""), name) {
 			return choice{}, fault.New(fault.Usage, "leave it out of --exclude", "package %s cannot be excluded: no base works without it, or it is included", name)
 		}
 		ignore[name] = true
@@ -165,7 +137,7 @@ func choose(u universe, s archive.Suite, variant string, include, exclude []stri
 	c := choice{required: u.closure(required, ignore)}
 	base = u.closure(base, ignore)
 	for _, name := range slices.Concat(c.required, base) {
-		for _, dep := range slices.Concat(firstNames(u[name].preDepends), firstNames(u[name].depends)) {
+		for _, dep := range slices.Concat(firstNames(u[name].PreDepends), firstNames(u[name].Depends)) {
 			if excluded(dep) {
 				return choice{}, fault.New(fault.Usage, "exclude "+name+", too, or leave "+dep+" out of --exclude", "package %s cannot be excluded: %s depends on it", dep, name)
 			}
@@ -187,7 +159,7 @@ func (u universe) closure(names []string, ignore map[string]bool) []string {
 			continue
 		}
 		seen[name] = true
-		todo = append(append(todo, firstNames(c.preDepends)...), firstNames(c.depends)...)
+		todo = append(append(todo, firstNames(c.PreDepends)...), firstNames(c.Depends)...)
 	}
 	out := make([]string, 0, len(seen))
 	for n := range seen {

@@ -13,27 +13,24 @@ import (
 func offer(t *testing.T) universe {
 	t.Helper()
 	u := universe{}
-	for _, p := range []struct {
-		name string
-		c    candidate
-	}{
-		{"base-files", candidate{version: "1", essential: true, priority: "required", depends: "awk"}},
-		{"base-passwd", candidate{version: "1", essential: true, priority: "required", depends: "libc6"}},
-		{"dpkg", candidate{version: "1", essential: true, priority: "required", depends: "tar (>= 1.28), libc6"}},
-		{"tar", candidate{version: "1", essential: true, priority: "required"}},
-		{"mawk", candidate{version: "1", priority: "required"}},
-		{"libc6", candidate{version: "2", priority: "optional", depends: "libgcc-s1:any, usrmerge"}},
-		{"libgcc-s1", candidate{version: "1", priority: "optional"}},
-		{"usrmerge", candidate{version: "1", priority: "optional", depends: "perl"}},
-		{"usr-is-merged", candidate{version: "1", priority: "optional"}},
-		{"perl", candidate{version: "1", priority: "standard"}},
-		{"passwd", candidate{version: "1", priority: "required"}},
-		{"nano", candidate{version: "1", priority: "important"}},
-		{"apt", candidate{version: "1", priority: "important", depends: "gnupg-none | perl, libc6"}},
-		{"build-essential", candidate{version: "1", priority: "optional", depends: "gcc | c-compiler, dpkg"}},
-		{"gcc", candidate{version: "1", priority: "optional", depends: "libc6 (>= 2)"}},
+	for _, o := range []*archive.Offer{
+		{Package: "base-files", Version: "1", Essential: true, Priority: "required", Depends: "awk"},
+		{Package: "base-passwd", Version: "1", Essential: true, Priority: "required", Depends: "libc6"},
+		{Package: "dpkg", Version: "1", Essential: true, Priority: "required", Depends: "tar (>= 1.28), libc6"},
+		{Package: "tar", Version: "1", Essential: true, Priority: "required"},
+		{Package: "mawk", Version: "1", Priority: "required"},
+		{Package: "libc6", Version: "2", Priority: "optional", Depends: "libgcc-s1:any, usrmerge"},
+		{Package: "libgcc-s1", Version: "1", Priority: "optional"},
+		{Package: "usrmerge", Version: "1", Priority: "optional", Depends: "perl"},
+		{Package: "usr-is-merged", Version: "1", Priority: "optional"},
+		{Package: "perl", Version: "1", Priority: "standard"},
+		{Package: "passwd", Version: "1", Priority: "required"},
+		{Package: "nano", Version: "1", Priority: "important"},
+		{Package: "apt", Version: "1", Priority: "important", Depends: "gnupg-none | perl, libc6"},
+		{Package: "build-essential", Version: "1", Priority: "optional", Depends: "gcc | c-compiler, dpkg"},
+		{Package: "gcc", Version: "1", Priority: "optional", Depends: "libc6 (>= 2)"},
 	} {
-		if err := u.add(p.name, p.c); err != nil {
+		if err := u.add(o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +85,7 @@ func TestChooseFails(t *testing.T) {
 			t.Errorf("%s: %v", exclude, err)
 		}
 	}
-	if err := offer(t).add("tar", candidate{version: "not a version"}); err == nil {
+	if err := offer(t).add(&archive.Offer{Package: "tar", Version: "not a version"}); err == nil {
 		t.Error("a malformed version was accepted")
 	}
 }
@@ -96,12 +93,12 @@ func TestChooseFails(t *testing.T) {
 func TestHighestVersion(t *testing.T) {
 	u := universe{}
 	for _, v := range []string{"1.9", "1.10", "1.10~rc1", "1:0.1", "2"} {
-		if err := u.add("a", candidate{version: v}); err != nil {
+		if err := u.add(&archive.Offer{Package: "a", Version: v}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if u["a"].version != "1:0.1" {
-		t.Errorf("chose %s", u["a"].version)
+	if u["a"].Version != "1:0.1" {
+		t.Errorf("chose %s", u["a"].Version)
 	}
 }
 

@@ -85,9 +85,7 @@ func (j *job) choose(ctx context.Context) (Selection, error) {
 		return Selection{}, err
 	}
 	u := universe{}
-	err := j.eachPackage(ctx, func(p *archive.Package) error {
-		return u.add(p.Package, newCandidate(p))
-	})
+	err := j.eachOffer(ctx, u.add)
 	if err != nil {
 		return Selection{}, err
 	}
@@ -96,11 +94,11 @@ func (j *job) choose(ctx context.Context) (Selection, error) {
 		return Selection{}, err
 	}
 	var s Selection
-	for _, name := range c.required {
-		s.Required = append(s.Required, u[name].chosen(name))
+	if s.Required, err = u.read(c.required); err != nil {
+		return Selection{}, err
 	}
-	for _, name := range c.base {
-		s.Base = append(s.Base, u[name].chosen(name))
+	if s.Base, err = u.read(c.base); err != nil {
+		return Selection{}, err
 	}
 	j.phase("choose", start)
 	return s, nil
@@ -152,14 +150,14 @@ func (j *job) checkArch() error {
 	return fault.New(fault.Usage, "it has "+strings.Join(names, ", ")+"; or name a mirror that has more with --mirror", "suite %s has no packages of architecture %s there", j.o.Suite.Name, j.o.Arch)
 }
 
-// eachPackage reads what may go into a base: as with apt, nothing of a suite that only offers what something asks for.
-func (j *job) eachPackage(ctx context.Context, fn func(*archive.Package) error) error {
+// eachOffer reads what may go into a base: as with apt, nothing of a suite that only offers what something asks for.
+func (j *job) eachOffer(ctx context.Context, fn func(*archive.Offer) error) error {
 	for _, r := range j.o.Releases {
 		if r.NotAutomatic() {
 			continue
 		}
 		for _, component := range r.Repo().IndexComponents() {
-			err := j.o.Client.Packages(ctx, r, component, j.o.Arch, fn)
+			err := j.o.Client.Offers(ctx, r, component, j.o.Arch, fn)
 			if err != nil && !errors.Is(err, archive.ErrNoIndex) {
 				return err
 			}

@@ -1,0 +1,105 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// Offer is what choosing among packages needs to know of one. A suite has some 60,000, so nothing else is kept, nor even looked at.
+type Offer struct {
+	Package, Version, Priority string
+	PreDepends, Depends        string // on one line
+	Essential                  bool
+
+	list *list
+	at   int64 // where it begins there
+	size int
+}
+
+// Offers is Packages for whoever wants few of many: Offer.Read has the rest of one.
+func (c *Client) Offers(ctx context.Context, r *Release, component, arch string, fn func(*Offer) error) error {
+	return c.eachList(ctx, r, component, arch, func(l *list) error { return l.offers(ctx, fn) })
+}
+
+func (l *list) offers(ctx context.Context, fn func(*Offer) error) error {
+	f, err := os.Open(l.path)
+	if err != nil {
+		return fmt.Errorf("cache: %w", err)
+	}
+	defer f.Close()
+	s := newScanner(f, maxParagraph, false)
+	var text textFields
+	for raw, ok := s.raw(); ok; raw, ok = s.raw() {
+		if s.count++; s.count%1024 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		o, arch := readOffer(raw, &text)
+		if o.Package == "" || o.Version == "" || !l.takes(arch) {
+			continue // it is nothing that can be chosen
+		}
+		o.list, o.at, o.size = l, s.at, len(raw)
+		if err := fn(o); err != nil {
+			return err
+		}
+	}
+	if s.err != nil {
+		return withHint(fmt.Errorf("%s: %w", l.label, s.err))
+	}
+	return nil
+}
+
+// readOffer takes the fields that count out of a paragraph, by way of text.
+func readOffer(raw []byte, text *textFields) (o *Offer, arch string) {
+	o = &Offer{}
+	var essential string
+	text.reset()
+	for len(raw) > 0 {
+		var line []byte
+		line, raw = cutLine(raw)
+		if len(line) == 0 || strings.IndexByte("ADEPV", line[0]) < 0 {
+			continue
+		}
+		var into *string
+		for _, f := range [...]struct {
+			name string
+			into *string
+		}{
+			{"Package:", &o.Package}, {"Version:", &o.Version}, {"Architecture:", &arch}, {"Depends:", &o.Depends}, {"Pre-Depends:", &o.PreDepends}, {"Priority:", &o.Priority}, {"Essential:", &essential},
+		} {
+			if line[0] == f.name[0] && len(line) > len(f.name) && string(line[:len(f.name)]) == f.name {
+				line, into = line[len(f.name):], f.into
+				break
+			}
+		}
+		if into == nil {
+			continue
+		}
+		for len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') { // as it goes on in further lines
+			var more []byte
+			more, raw = cutLine(raw)
+			line = append(bytes.Clone(line), more...)
+		}
+		text.add(into, bytes.TrimSpace(line)) // of two, the first; Read will refuse it
+	}
+	text.settle()
+	o.Essential = essential == "yes"
+	return o, arch
+}
+
+// Read has the whole of what the list says.
+func (o *Offer) Read() (*Package, error) {
+	f, err := os.Open(o.list.path)
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	defer f.Close()
+	s := newScanner(io.NewSectionReader(f, o.at, int64(o.size)), maxParagraph, false)
+	if !s.next() {
+		return nil, withHint(fmt.Errorf("%s: package %s: %w", o.list.label, o.Package, firstError(s.err, io.ErrUnexpectedEOF)))
+	}
+	return o.list.parse(s)
+}
