@@ -56,9 +56,21 @@ func (b *builder) layerKey(r dsc.Reduced, wanted []apt.Wanted) string {
 	return layer.Key(parts...)
 }
 
+// settle has a layer reach the disk while other things are done. It is not waited for: what is not done when the command ends is left to the next one that uses the layer.
+func (e *Env) settle(key string) {
+	go func() {
+		if err := e.Layers.Settle(key); err != nil {
+			e.Log.Debugf("settling layer %.12s: %v", key, err)
+		}
+	}()
+}
+
 // useLayer builds upon a layer of an earlier build.
 func (b *builder) useLayer(l *layer.Layer) error {
 	b.layer = l
+	if !l.Settled() {
+		b.env.settle(l.Key)
+	}
 	var lowers []sandbox.Lower
 	for _, tree := range l.Trees() {
 		lowers = append(lowers, sandbox.Lower{Path: tree})
@@ -111,6 +123,7 @@ func (b *builder) keepLayer(ctx context.Context, jail int, request, key string, 
 		return err
 	}
 	b.kept = m.Size
+	b.env.settle(key)
 	b.env.shared.grown.Store(true)
 	return b.env.Layers.Remember(request, key)
 }

@@ -40,6 +40,8 @@ type Manifest struct {
 	Created  time.Time `json:"created"`
 	Size     int64     `json:"size"` // bytes of its files
 	Packages []string  `json:"packages"`
+	// Boot is the boot of the machine in which the layer was written, until it is known to have reached the disk: only a crash can have hurt it, and that ends the boot.
+	Boot string `json:"boot,omitempty"`
 
 	// What follows tells whether a larger layer may be made over this one.
 	Over         string   `json:"over"`                   // key of the base's installed packages
@@ -143,6 +145,13 @@ func (s *Store) Use(key string) (*Layer, error) {
 	}
 	if err == nil && json.Unmarshal(data, &l.Manifest) != nil { // a crash has left it so: it is made anew
 		return nil, l.lock.Close()
+	}
+	if boot := l.Manifest.Boot; err == nil && boot != "" {
+		now, bootErr := bootID()
+		if bootErr == nil && now != boot { // perhaps a crash has left it so
+			return nil, l.lock.Close()
+		}
+		err = bootErr
 	}
 	if err == nil {
 		now := time.Now()
@@ -259,14 +268,14 @@ func (d *Draft) Tree() string { return filepath.Join(d.dir, "tree") }
 // Dir is the draft's directory, to be deleted when it is not committed.
 func (d *Draft) Dir() string { return d.dir }
 
-// Commit publishes the layer, whose tree must have reached the disk, under its key. It reports false when another process has published the same: then the draft is to be deleted.
+// Commit publishes the layer under its key. Nobody waits for it to reach the disk: see Settle. It reports false when another process has published the same: then the draft is to be
+// deleted.
 func (d *Draft) Commit(key string, m Manifest) (bool, error) {
-	data, err := json.MarshalIndent(m, "", "\t")
-	if err != nil {
-		return false, err
+	var err error
+	if m.Boot, err = bootID(); err == nil {
+		err = m.write(d.dir)
 	}
-	name := filepath.Join(d.dir, "manifest.json")
-	if err := errors.Join(writeAside(name, data), sync(name)); err != nil {
+	if err != nil {
 		return false, fmt.Errorf("making a layer: %w", err)
 	}
 	to := filepath.Join(d.store.dir, key)
@@ -299,13 +308,47 @@ func (d *Draft) Commit(key string, m Manifest) (bool, error) {
 	return true, nil
 }
 
-// sync has a file reach the disk: whoever finds the layer after a crash is to find what it is.
-func sync(name string) error {
-	f, err := os.Open(name)
+func (m *Manifest) write(dir string) error {
+	data, err := json.MarshalIndent(m, "", "\t")
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return writeAside(filepath.Join(dir, "manifest.json"), data)
+}
+
+// bootID tells one boot of the machine from another (random(4)).
+func bootID() (string, error) {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(data)), err
+}
+
+// Settled tells whether a layer, and what lies below it, is known to have reached the disk.
+func (l *Layer) Settled() bool { return l == nil || l.Manifest.Boot == "" && l.below.Settled() }
+
+// Settle has a layer reach the disk, with what lies below it, so that it outlives the boot in which it was made. That may take long: all else that was written to the same disk goes with
+// it. Cut short, it is as if it had not been begun.
+func (s *Store) Settle(key string) error {
+	l, err := s.Use(key)
+	if l == nil || err != nil {
+		return err
+	}
+	return errors.Join(l.settle(), l.Close())
+}
+
+func (l *Layer) settle() error {
+	if err := unix.Syncfs(int(l.lock.Fd())); err != nil {
+		return &os.PathError{Op: "syncfs", Path: l.dir, Err: err}
+	}
+	for ; l != nil; l = l.below {
+		if l.Manifest.Boot == "" {
+			continue
+		}
+		l.Manifest.Boot = ""
+		if err := l.Manifest.write(l.dir); err != nil {
+			return fmt.Errorf("layer %.12s: %w", l.Key, err)
+		}
+	}
+	return nil
 }
 
 // Close ends the making.

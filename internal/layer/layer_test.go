@@ -85,6 +85,62 @@ func TestTwoMakers(t *testing.T) {
 	}
 }
 
+// TestBoot has layers meet the next boot of the machine: those that have reached the disk are there, the others are made again.
+func TestBoot(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, other, above := Key("x"), Key("other"), Key("above")
+	for _, k := range []string{key, other, above} {
+		add(t, s, k, 1)
+	}
+	use := func(k string, want bool) {
+		t.Helper()
+		l, err := s.Use(k)
+		if err != nil || (l != nil) != want {
+			t.Fatalf("%.4s: %v %v", k, l, err)
+		}
+		if l == nil {
+			return
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	change := func(k string, change func(*Manifest)) {
+		t.Helper()
+		l, err := s.Use(k)
+		if err != nil || l == nil {
+			t.Fatal(l, err)
+		}
+		change(&l.Manifest)
+		if err := errors.Join(l.Manifest.write(l.dir), l.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(above, func(m *Manifest) { m.Below = key })
+	use(above, true)
+	if err := s.Settle(above); err != nil { // with what is below
+		t.Fatal(err)
+	}
+	for _, k := range []string{key, above} {
+		l, err := s.Use(k)
+		if err != nil || l == nil || !l.Settled() {
+			t.Errorf("%.4s has not settled: %v %v", k, l, err)
+		}
+	}
+	change(other, func(m *Manifest) {
+		if m.Boot == "" {
+			t.Error("a new layer is taken for one that has reached the disk")
+		}
+		m.Boot = "the boot before"
+	})
+	use(other, false)
+	add(t, s, other, 1) // in its place
+	use(other, true)
+}
+
 func TestMake(t *testing.T) {
 	s, err := Open(t.TempDir())
 	if err != nil {

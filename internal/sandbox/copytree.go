@@ -32,7 +32,7 @@ func (h *Holder) CopyTree(ctx context.Context, from, to string) error {
 	return h.Applet(ctx, appletCopyTree, []string{source, filepath.Join(parent, filepath.Base(to))})
 }
 
-// SaveLayer copies the frozen upper directory of a closed jail to a host directory, has it reach the disk, and tells how many bytes its files have. It may run while later jails
+// SaveLayer copies the frozen upper directory of a closed jail to a host directory, and tells how many bytes its files have. It may run while later jails
 // use the layer. to must not exist; its parent must.
 func (h *Holder) SaveLayer(ctx context.Context, jail int, to string) (int64, error) {
 	parent, err := resolve(filepath.Dir(to))
@@ -65,9 +65,6 @@ func saveLayerApplet(args []string) int {
 	unix.Umask(0)
 	c := treeCopier{from: args[0], to: HostRoot + args[1], links: map[inode]string{}, layer: true}
 	err := c.copy()
-	if err == nil {
-		err = syncTree(c.to)
-	}
 	if err == nil {
 		_, err = fmt.Fprintln(os.NewFile(3, "result"), c.bytes)
 	}
