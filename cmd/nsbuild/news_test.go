@@ -133,7 +133,7 @@ func TestNews(t *testing.T) {
 			t.Fatalf("%s\n%s", o, log())
 		}
 		text := log()
-		wantIn(t, "log", text, `^\| Suite changed`, "^Base news \\(generation 2\\) is up to date", `^v2\.0$`, `^hostname\s+99$`, "^Base: news, generation 2")
+		wantIn(t, "log", text, `^\| Suite changed`, "^Base news \\(generation 2\\) is up to date", `^v2\.0$`, `^hostname\s+99$`)
 		if n := strings.Count(text, "\nCommand: dpkg-buildpackage"); n != 1 || strings.Contains(text, "\nv1.0\n") {
 			t.Errorf("it was built %d times:\n%s", n, text)
 		}

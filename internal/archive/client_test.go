@@ -326,6 +326,38 @@ func TestConditionalAndOffline(t *testing.T) {
 	}
 }
 
+// TestAbsent: that a mirror lacks an optional suite is remembered as long as what it has is, and longer without the network.
+func TestAbsent(t *testing.T) {
+	m := newMirror(t, nil)
+	m.opt.RefreshAfter = time.Minute
+	now := time.Now()
+	m.opt.Now = func() time.Time { return now }
+	updates := m.repo
+	updates.Suite, updates.Optional = "bookworm-updates", true
+	get := func(wantRequests int) {
+		t.Helper()
+		m.srv.ResetCounts()
+		if all, err := m.client().Releases(t.Context(), []Repo{m.repo, updates}); err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		if n := m.srv.Count("bookworm-updates"); n != wantRequests {
+			t.Errorf("%d requests, want %d", n, wantRequests)
+		}
+	}
+	get(2) // for InRelease and for Release
+	get(0)
+	now = now.Add(2 * time.Minute)
+	get(2)
+	m.opt.Offline = true
+	now = now.Add(time.Hour)
+	get(0)
+	m.opt.Offline = false
+	updates.Optional = false
+	if _, err := m.client().Releases(t.Context(), []Repo{updates}); !errors.Is(err, ErrNoSuite) || m.srv.Count("bookworm-updates") != 2 {
+		t.Errorf("a suite that must be there was not asked for: %v", err)
+	}
+}
+
 // TestOlder: a mirror that goes back in time is not followed.
 func TestOlder(t *testing.T) {
 	m := newMirror(t, nil)

@@ -24,6 +24,7 @@ type cachedRelease struct {
 	ETag     string    `json:",omitempty"`
 	Modified time.Time // Last-Modified of the first, zero when the server gave none
 	Checked  time.Time // when the mirror was last asked
+	Absent   bool      `json:",omitempty"` // it did not have the suite, which is optional
 }
 
 // rawRelease is a Release file as fetched, not yet verified.
@@ -79,20 +80,31 @@ func (c *Client) Releases(ctx context.Context, repos []Repo) ([]*Release, error)
 // release is Release; force asks the mirror in any case and unconditionally.
 func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseState, error) {
 	cached, st, cacheErr := c.cachedRelease(repo)
+	absent := cached != nil && cached.Absent && repo.Optional
 	switch {
-	case c.opt.Offline && cached == nil && cacheErr == nil:
+	case c.opt.Offline && absent:
+		return nil, fmt.Errorf("%w: so it said when it was last asked", ErrNoSuite)
+	case c.opt.Offline && st == nil && cacheErr == nil:
 		return nil, ErrOffline
 	case c.opt.Offline:
 		return st, cacheErr
-	case !force && st != nil && c.opt.RefreshAfter > 0:
-		if age := c.opt.Now().Sub(cached.Checked); age >= 0 && age < c.opt.RefreshAfter {
-			return st, nil
+	case !force && (st != nil || absent) && c.opt.RefreshAfter > 0:
+		age := c.opt.Now().Sub(cached.Checked)
+		if age < 0 || age >= c.opt.RefreshAfter {
+			break
 		}
+		if absent {
+			return nil, fmt.Errorf("%w: so it said %s ago", ErrNoSuite, age.Round(time.Second))
+		}
+		return st, nil
 	}
 	if force || st == nil {
 		cached = nil
 	}
 	raw, err := c.fetchRelease(ctx, repo, cached)
+	if repo.Optional && st == nil && errors.Is(err, ErrNoSuite) {
+		return nil, errors.Join(err, c.saveRelease(repo, &rawRelease{cachedRelease: cachedRelease{Checked: c.opt.Now(), Absent: true}}))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +140,11 @@ func (c *Client) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error)
 		return nil, nil, err
 	}
 	var raw rawRelease
-	if err := json.Unmarshal(data, &raw.cachedRelease); err != nil || len(raw.Names) == 0 || len(raw.Names) != len(raw.Digests) {
+	err = json.Unmarshal(data, &raw.cachedRelease)
+	if err == nil && raw.Absent {
+		return &raw.cachedRelease, nil, nil
+	}
+	if err != nil || len(raw.Names) == 0 || len(raw.Names) != len(raw.Digests) {
 		return nil, nil, fmt.Errorf("cache: %s: %w", c.releaseFile(repo), ErrSyntax)
 	}
 	var paths []stored

@@ -194,7 +194,7 @@ func (p *packer) header(name string, st *unix.Stat_t, fd int) (*tar.Header, erro
 	if err != nil {
 		return nil, err
 	}
-	h := &tar.Header{Name: name, Mode: int64(st.Mode & 0o7777), Uid: uid, Gid: gid, ModTime: time.Unix(st.Mtim.Sec, st.Mtim.Nsec), Format: tar.FormatPAX}
+	h := &tar.Header{Name: name, Mode: int64(st.Mode & 0o7777), Uid: uid, Gid: gid, ModTime: time.Unix(st.Mtim.Unix()), Format: tar.FormatPAX}
 	if fd >= 0 {
 		err = p.xattrs(h, fd)
 	}

@@ -266,7 +266,7 @@ func socketpair() (a, b *os.File, err error) {
 // statusOf translates what wait4(2) says.
 func statusOf(ws syscall.WaitStatus, ru *syscall.Rusage) Status {
 	s := Status{
-		MaxRSS: ru.Maxrss * 1024,
+		MaxRSS: int64(ru.Maxrss) * 1024, //nolint:unconvert // int32 on 32-bit machines
 		User:   time.Duration(ru.Utime.Nano()),
 		System: time.Duration(ru.Stime.Nano()),
 	}

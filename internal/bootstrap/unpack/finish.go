@@ -124,7 +124,7 @@ func clampTimes(root string, epoch int64) error {
 		if err := unix.Lstat(p, &st); err != nil {
 			return &os.PathError{Op: "lstat", Path: p, Err: err}
 		}
-		if st.Mtim.Sec < epoch || st.Mtim.Sec == epoch && st.Mtim.Nsec == 0 {
+		if sec, nsec := st.Mtim.Unix(); sec < epoch || sec == epoch && nsec == 0 {
 			return nil
 		}
 		return setTime(p, epoch)
