@@ -253,7 +253,7 @@ func TestHostile(t *testing.T) {
 		"hard link with dots":      {[]tar.Header{{Name: "h", Typeflag: tar.TypeLink, Linkname: "../../../../etc/passwd"}}, "leads out of the tree"},
 		"hard link through a link": {[]tar.Header{{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "/etc"}, {Name: "h", Typeflag: tar.TypeLink, Linkname: "l/passwd"}}, "no such file"},
 		"ids":                      {[]tar.Header{{Name: "x", Uid: 65536}}, "belongs to 65536:0"},
-		"caller's id":              {[]tar.Header{{Name: "x", Gid: 1 << 31}}, "jail has ids below"},
+		"caller's id":              {[]tar.Header{{Name: "x", Gid: 1<<31 - 1}}, "jail has ids below"},
 		"the root a file":          {[]tar.Header{{Name: ".", PAXRecords: with("x")}}, "root is not a directory"},
 		"unknown type":             {[]tar.Header{{Name: "x", Typeflag: 'V'}}, "not supported"},
 	} {
