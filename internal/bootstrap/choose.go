@@ -50,6 +50,18 @@ func (u universe) add(o *archive.Offer) error {
 // Selection is the packages of a base: those that are required, which are unpacked first, and the others.
 type Selection struct{ Required, Base []*archive.Package }
 
+// read has the whole of what the lists say of packages.
+func (u universe) read(names []string) ([]*archive.Package, error) {
+	packages := make([]*archive.Package, len(names))
+	for i, name := range names {
+		var err error
+		if packages[i], err = u[name].Read(); err != nil {
+			return nil, err
+		}
+	}
+	return packages, nil
+}
+
 // choice is the names of a selection, each list sorted.
 type choice struct {
 	required, base []string
