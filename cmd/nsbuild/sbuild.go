@@ -142,7 +142,7 @@ func needsDistribution(c *cobra.Command, args []string) error {
 	if c.Flags().Lookup("dist").Value.String() != "" {
 		return nil
 	}
-	if st, err := os.Stat(args[0]); err == nil && st.IsDir() {
+	if isDir(args[0]) {
 		return nil
 	}
 	return fault.New(fault.Usage, "give --dist, or set $distribution in ~/.sbuildrc", "No distribution defined")

@@ -80,14 +80,14 @@ func sbuildKeys() map[string]sbuildKey {
 		refused("unshare_mmdebstrap_extra_args", "", "make the base with “nsbuild create --components … --include …” and leave it out"),
 		refused("enable_network", "0", "a build has no network here; hooks get it from “nsbuild build --hook-network”"),
 
-		idle("chroot_mode", "chroot_split=0", "build_user", "sudo=sudo", "su=su", "schroot_options=-q", "autopkgtest_virt_server", "autopkgtest_virt_server_options", "fakeroot=fakeroot", "apt_get=apt-get",
+		idle("chroot_mode", "chroot_split=0", "build_user", "sudo=sudo", "su=su", "schroot_options=-q", "autopkgtest_virt_server=autopkgtest-virt-schroot", "autopkgtest_virt_server_options", "fakeroot=fakeroot", "apt_get=apt-get",
 			"apt_cache=apt-cache", "aptitude=aptitude", "xapt=xapt", "dpkg_source=dpkg-source", "md5sum=md5sum", "lintian=lintian", "piuparts=piuparts", "autopkgtest=autopkgtest",
-			"unshare_tmpdir_template", "unshare_mmdebstrap_auto_create", "unshare_mmdebstrap_keep_tarball", "unshare_mmdebstrap_max_age", "unshare_mmdebstrap_distro_mangle",
-			"stats_dir", "package_checklist", "log_colour", "log_filter", "hide_log_sections", "mailprog", "mailto", "mailto_hash", "mailfrom", "compress_build_log_mails", "mime_build_log_mails",
-			"purge_build_deps=always", "purge_build_directory=always", "purge_session=always", "purge_extra_packages=0", "toolchain_regex", "stalled_pkg_timeout", "individual_stalled_pkg_timeout",
-			"max_lock_trys", "lock_interval", "check_space", "environment_filter", "apt_clean", "apt_keep_downloaded_packages", "apt_update=1", "apt_update_archive_only", "apt_upgrade",
-			"apt_distupgrade=1", "batch_mode=0", "job_file", "archive", "clean_source", "aspcud_criteria", "piuparts_opts", "piuparts_root_args", "autopkgtest_opts", "autopkgtest_root_args",
-			"log_external_command_output=1", "log_external_command_error=1", "bd_uninstallable_explainer"),
+			"unshare_tmpdir_template=/tmp/tmp.sbuild.XXXXXXXXXX", "unshare_mmdebstrap_auto_create", "unshare_mmdebstrap_keep_tarball", "unshare_mmdebstrap_max_age", "unshare_mmdebstrap_distro_mangle",
+			"stats_dir", "package_checklist", "log_colour=1", "log_filter=1", "hide_log_sections", "mailprog=/usr/sbin/sendmail", "mailto", "mailto_hash", "mailfrom=Source Builder <sbuild>", "compress_build_log_mails=1", "mime_build_log_mails=1",
+			"purge_build_deps=always", "purge_build_directory=always", "purge_session=always", "purge_extra_packages=0", "toolchain_regex", "stalled_pkg_timeout=150", "individual_stalled_pkg_timeout",
+			"max_lock_trys=120", "lock_interval=5", "check_space=1", "environment_filter", "apt_clean=0", "apt_keep_downloaded_packages=0", "apt_update=1", "apt_update_archive_only=1", "apt_upgrade=0",
+			"apt_distupgrade=1", "batch_mode=0", "job_file=build-progress", "archive", "clean_source=1", "aspcud_criteria=-removed,-changed,-new", "piuparts_opts", "piuparts_root_args", "autopkgtest_opts", "autopkgtest_root_args",
+			"log_external_command_output=1", "log_external_command_error=1", "bd_uninstallable_explainer=dose3"),
 	} {
 		for _, k := range some {
 			keys[k.name] = k

@@ -109,6 +109,7 @@ func TestSbuildRefuses(t *testing.T) {
 		{"$distribution = ['sid'];", "x", "$distribution: a string is expected", ""},
 		{"$lintian_require_success = 1; $run_autopkgtest = 1;", "x", "$lintian_require_success (", "$autopkgtest_require_success"},
 		{"$pgp_options = ['-p', 'x'];", "x", "the option -p cannot be had here", "-kKEY"},
+		{"$build_dir = '/none';", "x", "there is no directory /none", ""},
 		{"$verbose = 'a lot';", "x", "a number is expected, not \"a lot\"", ""},
 		{"$external_commands = { 'chroot-user-setup-commands' => ['x'] };", "x", "there is no such moment in a build", ""},
 		{"$unshare_mmdebstrap_extra_args = ['*' => ['--components=main']];", "x", "$unshare_mmdebstrap_extra_args cannot be had here", "nsbuild create"},

@@ -293,10 +293,13 @@ func (s *sbuild) places() ([]string, error) {
 		return nil, fault.New(fault.Usage, "it is always "+build.Dir, "%s cannot be had here, and would change the result", s.shown("build_path"))
 	}
 	out := s.texts([2]string{"build_dir", "output"})
+	if dir := s.text["build_dir"]; dir != "" && !isDir(dir) {
+		return nil, fault.New(fault.Usage, "", "%s: there is no directory %s", s.shown("build_dir"), dir)
+	}
 	dir := s.text["log_dir"]
 	nolog := s.bits["nolog"]
 	if dir != "" && !nolog {
-		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+		if !isDir(dir) {
 			s.warn("%s: there is no directory %s, so no log is written", s.shown("log_dir"), dir)
 			nolog = true
 		} else {
@@ -307,6 +310,11 @@ func (s *sbuild) places() ([]string, error) {
 		out = append(out, "--nolog")
 	}
 	return out, nil
+}
+
+func isDir(name string) bool {
+	st, err := os.Stat(name)
+	return err == nil && st.IsDir()
 }
 
 // shows says how much is shown: the log on a terminal, without one only where it is asked for, or not written.
