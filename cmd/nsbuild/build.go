@@ -21,6 +21,7 @@ type buildOptions struct {
 	checks                                 checkOptions
 	jobs                                   int
 	scratchSize                            string
+	limits                                 limitOptions
 	kind                                   kindOptions
 	jobsAtOnce                             string
 	more                                   additionOptions
@@ -75,6 +76,7 @@ not stop the others. The exit status is the worst: that of an interruption, else
 	f.StringVar(&o.jobsAtOnce, "jobs-at-once", "auto", "how many of several sources are built at a time: a number, or auto (processors and memory decide)")
 	f.StringVar(&o.Scratch, "scratch", build.ScratchAuto, "where the build writes: auto, tmpfs or disk")
 	f.StringVar(&o.scratchSize, "scratch-size", "", "how large a tmpfs for what the build writes may grow, as 800M or 4G (default: half of the free memory)")
+	o.limits.addFlags(f, &o.Limits, "one build")
 	f.StringVar(&o.Strays, "strays", build.StraysKill, "processes that the build leaves running: kill (the log lists them), warn (list them here, too) or fail")
 	f.BoolVar(&o.NoLayers, "no-layers", false, "install the build dependencies anew, and do not keep them for the next build")
 	o.kind.addFlags(f, &o.Options)
@@ -113,6 +115,9 @@ func (o *buildOptions) complete(verbose bool) error {
 		o.Options.Options = append(o.Options.Options, fmt.Sprintf("parallel=%d", o.jobs))
 	}
 	o.Verbose = verbose
+	if err := o.limits.complete(&o.Limits); err != nil {
+		return err
+	}
 	var err error
 	o.ScratchSize, err = parseSize("--scratch-size", o.scratchSize)
 	return err

@@ -22,7 +22,8 @@ import (
 // runOptions are the flags of run and shell, as they are typed.
 type runOptions struct {
 	session.Options
-	network, strays, memory   string
+	limits                    limitOptions
+	network, strays           string
 	groups                    string
 	env, binds, bindsRO, tmps []string
 
@@ -48,9 +49,7 @@ func (o *runOptions) addJailFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.bindsRO, "bind-ro", nil, "the same, read-only")
 	f.StringArrayVar(&o.tmps, "tmpfs", nil, "mount a tmpfs, DST[:OPTIONS]")
 	f.StringVar(&o.network, "network", "none", "network of the jail: none, the host's (host), or one of its own with a way out (private)")
-	f.StringVar(&o.memory, "memory", "", "limit what it may use together, as 512M or 2G; a throwaway layer in memory counts")
-	f.Float64Var(&o.Limits.CPUs, "cpus", 0, "limit the processors that it may keep busy, as 2 or 0.5")
-	f.IntVar(&o.Limits.PIDs, "pids", 0, "limit the number of its processes and threads")
+	o.limits.addFlags(f, &o.Limits, "the jail")
 }
 
 // addCommandFlags are those that say how a command is run in it.
@@ -79,7 +78,7 @@ func (o *runOptions) resolve() error {
 	default:
 		return usage("kill, warn or fail", "--strays %q is not known", o.strays)
 	}
-	if err := o.limits(); err != nil {
+	if err := o.limits.complete(&o.Limits); err != nil {
 		return err
 	}
 	if o.groups != "" {
@@ -119,23 +118,6 @@ func (o *runOptions) resolve() error {
 		return usage("letters, digits, '-' and '.'; at most 64", "%q is no host name", o.Hostname)
 	case o.Dir != "" && !strings.HasPrefix(o.Dir, "/"):
 		return usage("give an absolute path of the jail", "--chdir %q is relative", o.Dir)
-	}
-	return nil
-}
-
-// limits reads those that are no plain numbers, and refuses what no command could begin with.
-func (o *runOptions) limits() (err error) {
-	if o.Limits.Memory, err = parseSize("--memory", o.memory); err != nil {
-		return err
-	}
-	const least = 16 << 20
-	switch l := o.Limits; {
-	case o.memory != "" && l.Memory < least:
-		return usage("16M or more", "--memory %s: no command could begin", o.memory)
-	case !(l.CPUs >= 0 && l.CPUs <= 1<<16): // nor no number at all
-		return usage("a number of processors, as 2 or 0.5", "--cpus %v is out of range", l.CPUs)
-	case l.PIDs < 0 || l.PIDs > 1<<22:
-		return usage("a number of processes", "--pids %d is out of range", l.PIDs)
 	}
 	return nil
 }

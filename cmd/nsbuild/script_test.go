@@ -2,12 +2,17 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"nsbuild/internal/build"
 	"nsbuild/internal/testenv"
 )
 
@@ -20,9 +25,16 @@ func TestScripts(t *testing.T) {
 			e.Setenv("NSBUILD_STATE", e.WorkDir+"/state")
 			e.Setenv("NSBUILD_CACHE", e.WorkDir+"/cache")
 			e.Setenv("NSBUILD_CONFIG", "") // not that of who runs the tests
+			// Whose files a jail's root can write to in a bind: as root only those of people.
+			uid, gid := os.Getuid(), os.Getgid()
+			if uid == 0 {
+				uid, gid = 1000, 1000
+			}
+			e.Setenv("SOMEBODY", strconv.Itoa(uid))
+			e.Setenv("SOMEGROUP", strconv.Itoa(gid))
 			return nil
 		},
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": wantStatus},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": wantStatus, "jailroot": jailRoot},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
@@ -44,4 +56,46 @@ func wantStatus(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(status) != args[0] {
 		ts.Fatalf("exit status %d, want %s", status, args[0])
 	}
+}
+
+// jailRoot is the script command "jailroot DIR": it makes a root for jails, and DIR.fstab, with the mounts that show the host's programs in it.
+func jailRoot(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: jailroot DIR")
+	}
+	ts.Check(makeRoot(ts.MkAbs(args[0])))
+}
+
+// makeRoot makes a small root, which can also be imported as a base, and beside it DIR.fstab.
+func makeRoot(dir string) error {
+	programs, links := testenv.Programs()
+	for _, name := range append([]string{"etc/apt", "tmp", "root", "proc", "sys", "dev", "srv", "mnt", "home", "var/lib/dpkg"}, programs...) {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			return err
+		}
+	}
+	for name, to := range links {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	var mounts strings.Builder
+	for _, p := range programs {
+		fmt.Fprintf(&mounts, "%s %[1]s none bind,ro 0 0\n", p)
+	}
+	for name, text := range map[string]string{
+		dir + ".fstab":                   mounts.String(),
+		dir + "/etc/passwd":              "root:x:0:0:root:/root:/bin/sh\nsomeone:x:7:8::/srv:/bin/sh\n",
+		dir + "/etc/group":               "root:x:0:\nothers:x:8:\nmore:x:9:someone\n",
+		dir + "/etc/hostname":            "made-elsewhere\n",
+		dir + "/etc/os-release":          "ID=debian\nVERSION_CODENAME=bookworm\n",
+		dir + "/etc/apt/apt.conf":        "",
+		dir + "/var/lib/dpkg/diversions": "",
+		dir + "/var/lib/dpkg/status":     "Package: dpkg\nStatus: install ok installed\nVersion: 1.21.22\nArchitecture: " + build.Arch() + "\n\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -223,7 +223,10 @@ func (a *app) sessionEnd(ctx context.Context, names []string, all bool) error {
 }
 
 func (a *app) endSession(ctx context.Context, o *session.Options, name string) error {
-	strays, err := session.End(ctx, o.StateDir, name)
+	strays, exhausted, err := session.End(ctx, o.StateDir, name)
+	if exhausted != nil {
+		o.Log.Warnf("%s: %v", name, exhausted)
+	}
 	for _, s := range strays {
 		o.Log.Info(name + ": " + session.Describe(s))
 	}

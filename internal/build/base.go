@@ -83,7 +83,7 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 		return 0, err
 	}
 	// The holder comes first: without one a draft could not be deleted again.
-	h, err := e.holdFor(ctx, o.Arch, e.IDs, place{})
+	h, err := e.holdFor(ctx, o.Arch, e.IDs, place{}, sandbox.Limits{})
 	if err != nil {
 		return 0, err
 	}
@@ -272,7 +272,7 @@ func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archi
 
 // upgrade makes a generation with what the suite has newer, and tells how many packages that were. Whether there are any is found out in a throwaway layer.
 func (e *Env) upgrade(ctx context.Context, g *base.Generation, releases []*archive.Release) (int, error) {
-	h, err := e.holdFor(ctx, g.Manifest.Arch, g.Manifest.IDs, place{})
+	h, err := e.holdFor(ctx, g.Manifest.Arch, g.Manifest.IDs, place{}, sandbox.Limits{})
 	if err != nil {
 		return 0, err
 	}

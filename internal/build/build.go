@@ -40,13 +40,15 @@ type Options struct {
 	Scratch  string   // ScratchAuto, ScratchTmpfs or ScratchDisk
 	// ScratchSize is how large a tmpfs may grow, in bytes; 0 lets free memory decide.
 	ScratchSize int64
-	NoLayers    bool      // neither use nor keep dependency layers
-	Strays      string    // what to do about processes that the build leaves running: StraysKill, StraysWarn or StraysFail
-	Verbose     bool      // show the package's log as it comes
-	ShowLog     io.Writer // where; nil: with the progress
-	LogDir      string    // directory of the log; "": that of the results
-	NoLog       bool      // leave no log behind
-	Result      string    // file for the machine-readable result; "" for none
+	// Limits bound everything that runs for one build together: what it writes to a tmpfs is memory, too.
+	Limits   sandbox.Limits
+	NoLayers bool      // neither use nor keep dependency layers
+	Strays   string    // what to do about processes that the build leaves running: StraysKill, StraysWarn or StraysFail
+	Verbose  bool      // show the package's log as it comes
+	ShowLog  io.Writer // where; nil: with the progress
+	LogDir   string    // directory of the log; "": that of the results
+	NoLog    bool      // leave no log behind
+	Result   string    // file for the machine-readable result; "" for none
 
 	Kind
 	Additions
@@ -173,6 +175,7 @@ func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, erro
 	b.layerSaved()
 	if err == nil {
 		b.noteNeed()
+		b.tellKilled()
 	}
 	return b.outcome, b.report(interrupted(ctx, err))
 }
@@ -182,7 +185,7 @@ func (b *builder) runStages(ctx context.Context) error {
 	for _, s := range b.stages() {
 		ph := b.env.Progress.Phase(s.name)
 		stop := b.env.Meter.during(ph)
-		begin := time.Now()
+		begin, before := time.Now(), b.exhausted()
 		err := s.run(b, ctx)
 		stop()
 		if err != nil && ctx.Err() == nil && !errors.Is(err, errSkipped) && errors.Is(b.confirm(), errOutdated) {
@@ -201,6 +204,9 @@ func (b *builder) runStages(ctx context.Context) error {
 			}
 			if ctx.Err() == nil && b.spaceRanOut() {
 				return b.fullScratch(err)
+			}
+			if e := b.exhausted().Since(before); e != nil && ctx.Err() == nil {
+				return b.outOfMemory(e, err)
 			}
 			return err
 		}
@@ -233,7 +239,7 @@ func (b *builder) hold(ctx context.Context, choose func(*builder) (place, error)
 	if b.place, err = choose(b); err != nil {
 		return err
 	}
-	if b.holder, err = b.env.holdFor(ctx, b.base.Manifest.Arch, b.base.Manifest.IDs, b.place); err != nil {
+	if b.holder, err = b.env.holdFor(ctx, b.base.Manifest.Arch, b.base.Manifest.IDs, b.place, b.o.Limits); err != nil {
 		return err
 	}
 	b.lowers = []sandbox.Lower{{Path: b.base.Tree()}}
@@ -317,6 +323,9 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	}
 	if err := b.hold(ctx, (*builder).chooseScratch); err != nil {
 		return nil, err
+	}
+	for _, n := range b.holder.Spared() {
+		e.Log.Warn(n)
 	}
 	return b, b.openLog()
 }
@@ -447,6 +456,9 @@ func (b *builder) openLog() (err error) {
 	b.header = buildlog.Header{
 		Program: b.env.Program, Host: host, Package: name, Version: b.version.String(), SourceVersion: text, Distribution: b.suite.Name,
 		MachineArch: Arch(), HostArch: b.host, BuildArch: b.arch, Profiles: b.o.Profiles, BuildType: b.o.buildType(), Start: start, Extra: b.header.Extra,
+	}
+	if limits := describeLimits(b.o.Limits); limits != "" {
+		b.header.Extra = append(b.header.Extra, buildlog.Field{Name: "Limits", Value: limits})
 	}
 	b.log.Header(b.header)
 	b.describeBase()

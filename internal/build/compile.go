@@ -243,9 +243,7 @@ func (b *builder) unpack(ctx context.Context) (err error) {
 	if b.jail, err = b.openJail(ctx, b.o.Hooks.Installs(inBuildJail...)); err != nil {
 		return err
 	}
-	for _, note := range b.jail.Notes {
-		b.log.Info("%s", note)
-	}
+	b.describeJail()
 	if err := b.describeEnvironment(); err != nil {
 		return err
 	}
@@ -348,7 +346,7 @@ func (b *builder) compile(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.o.Options = append(b.o.Options, "parallel="+strconv.Itoa(n))
+		b.o.Options = append(b.o.Options, "parallel="+strconv.Itoa(b.limitedJobs(n)))
 		b.result.Target.Options = b.o.Options
 	}
 	if err := b.checkHookEnv(); err != nil {

@@ -51,9 +51,9 @@ func (e *Env) hold(ctx context.Context, ids sandbox.IDMap) (*sandbox.Holder, err
 	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: e.scratch.own, Memory: filepath.Join(e.StateDir, "kernel.json")})
 }
 
-// holdFor starts a holder in which programs of an architecture run, for trees of the given ids, with upper directories in a certain place.
-func (e *Env) holdFor(ctx context.Context, arch string, ids sandbox.IDMap, p place) (*sandbox.Holder, error) {
-	spec := sandbox.HolderSpec{IDs: ids, ScratchDir: p.dir, ScratchSize: p.limit, FallbackDir: e.scratch.own, Memory: filepath.Join(e.StateDir, "kernel.json")}
+// holdFor starts a holder in which programs of an architecture run, for trees of the given ids, with upper directories in a certain place and with limits.
+func (e *Env) holdFor(ctx context.Context, arch string, ids sandbox.IDMap, p place, l sandbox.Limits) (*sandbox.Holder, error) {
+	spec := sandbox.HolderSpec{IDs: ids, ScratchDir: p.dir, ScratchSize: p.limit, FallbackDir: e.scratch.own, Memory: filepath.Join(e.StateDir, "kernel.json"), Limits: l}
 	if err := machine.Prepare(&spec, arch); err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func (b *builder) chooseScratch() (place, error) {
 	if kind == ScratchDisk {
 		return b.diskScratch()
 	}
-	limit, give, err := b.env.shared.memory.take(b.o.ScratchSize)
+	limit, give, err := b.env.shared.memory.take(b.o.ScratchSize, b.o.Limits.Memory/2) // a limit counts what is on the tmpfs, too
 	if err != nil {
 		return place{}, err
 	}
@@ -71,8 +71,8 @@ func (m *memory) divide(shares int) {
 	m.shares = shares
 }
 
-// take sets memory aside for one tmpfs: a share, or as much as was asked for. It gives 0 when that is not there.
-func (m *memory) take(asked int64) (limit int64, give func(), err error) {
+// take sets memory aside for one tmpfs: as much as was asked for, else a share, which most bounds unless it is 0. It gives 0 when that is not there.
+func (m *memory) take(asked, most int64) (limit int64, give func(), err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.total == 0 {
@@ -83,8 +83,11 @@ func (m *memory) take(asked int64) (limit int64, give func(), err error) {
 		m.total = free / 2
 	}
 	limit = m.total / int64(max(1, m.shares))
-	if asked > 0 {
+	switch {
+	case asked > 0:
 		limit = asked
+	case most > 0:
+		limit = min(limit, most)
 	}
 	if limit > m.total-m.taken {
 		return 0, func() {}, nil

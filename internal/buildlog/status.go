@@ -43,11 +43,12 @@ const (
 	StageSourceChanges   = "source-only-changes"
 	StagePostBuild       = "post-build"
 	StageAbort           = "abort"
+	StageCheckMemory     = "check-memory" // ours: a process was killed because the memory that the build may have ran out
 )
 
 // givenBack and attempted are the stages whose failure is not simply "failed". sbuild also lists names that it no longer uses; they are left out.
 var (
-	givenBack = []string{StageFetchSrc, StageInstallDeps, StageUnpack, StageUnpackedVersion, StageCheckSpace, StageHackBinNMU, StageAptClean, StageAptUpdate, StageAptUpgrade}
+	givenBack = []string{StageFetchSrc, StageInstallDeps, StageUnpack, StageUnpackedVersion, StageCheckSpace, StageCheckMemory, StageHackBinNMU, StageAptClean, StageAptUpdate, StageAptUpgrade}
 	attempted = []string{StageBuild, StageArchCheck}
 )
 

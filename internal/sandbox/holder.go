@@ -30,6 +30,7 @@ type Holder struct {
 	pid      int
 	done     chan struct{} // closed when PID 1 has been reaped
 	notes    []string      // for the first jail's
+	spared   []string      // those of them that are about limits
 	group    *cgroup       // nil without limits
 	closeOne sync.Once
 }

@@ -24,8 +24,24 @@ type Limits struct {
 type Exhaustion struct {
 	Limit, Peak int64 // bytes; Peak is 0 where the kernel does not say
 	Kills       int   // processes that it killed
-	// Victims are those processes, as far as the kernel's log is readable.
+	// Named is how many of them the kernel's log names, as far as it is readable, and Victims are the last of those.
+	Named   int
 	Victims []Victim
+}
+
+// Since is what has happened since an earlier answer about the same holder; nil when nothing has.
+func (e *Exhaustion) Since(before *Exhaustion) *Exhaustion {
+	if e == nil || before == nil {
+		return e
+	}
+	if e.Kills <= before.Kills {
+		return nil
+	}
+	since := *e
+	since.Kills -= before.Kills
+	since.Named -= before.Named
+	since.Victims = e.Victims[len(e.Victims)-min(since.Named, len(e.Victims)):]
+	return &since
 }
 
 // Victim is a process that was killed for its memory.
@@ -91,16 +107,20 @@ func (h *Holder) confine(spec *HolderSpec) error {
 		why += " (systemd-run --user --scope nsbuild … begins nsbuild where they may be)"
 	}
 	if left.Memory > 0 {
-		h.notes = append(h.notes, fmt.Sprintf("memory is limited to %s for each process, not for all together: %s", mib(left.Memory), why))
+		h.spared = append(h.spared, fmt.Sprintf("memory is limited to %s for each process, not for all together: %s", mib(left.Memory), why))
 	}
 	if left.CPUs > 0 {
-		h.notes = append(h.notes, fmt.Sprintf("processors are limited to %d by what processes begin with, which they can change: %s", spareCPUs(left.CPUs), why))
+		h.spared = append(h.spared, fmt.Sprintf("processors are limited to %d by what processes begin with, which they can change: %s", spareCPUs(left.CPUs), why))
 	}
 	if left.PIDs > 0 && !countsNamespaces() {
-		h.notes = append(h.notes, "the number of processes is not limited: "+why+", and this kernel does not count those of a user namespace")
+		h.spared = append(h.spared, "the number of processes is not limited: "+why+", and this kernel does not count those of a user namespace")
 	}
+	h.notes = append(h.notes, h.spared...)
 	return nil
 }
+
+// Spared are the limits that do not hold for all processes together, or not at all: a line for each, with the reason.
+func (h *Holder) Spared() []string { return h.spared }
 
 // Exhausted tells whether processes were killed because memory ran out; nil when none was. It is to be asked before Close.
 func (h *Holder) Exhausted() (*Exhaustion, error) {
@@ -116,7 +136,7 @@ func (h *Holder) Exhausted() (*Exhaustion, error) {
 		return nil, err
 	}
 	if h.group.log != nil {
-		if e.Victims, err = h.group.log.victims(h.group.dir); err != nil {
+		if e.Named, e.Victims, err = h.group.log.victims(h.group.dir); err != nil {
 			return nil, err
 		}
 	}

@@ -25,15 +25,53 @@ func TestParseVictims(t *testing.T) {
 		"Memory cgroup out of memory: Killed process 19 (\x1b[2J) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:2kB, UID:0 pgtables:60kB oom_score_adj:0",
 	}
 	want := []Victim{{`cc1 (a)`, 17, 6 << 20}, {`\x1b[2J`, 19, 3 << 10}}
-	if got := parseVictims(records, groupName("/sys/fs/cgroup/x/nsbuild-7-1")); !slices.Equal(got, want) {
+	var got victims
+	for _, r := range records { // as they come, when somebody asks in between
+		got.add([]string{r}, groupName("/sys/fs/cgroup/x/nsbuild-7-1"))
+	}
+	if !slices.Equal(got.last, want) || got.count != 2 {
 		t.Errorf("got %v\nwant %v", got, want)
+	}
+	for range maxVictims {
+		got.add(records[:2], groupName("/sys/fs/cgroup/x/nsbuild-7-1"))
+	}
+	if len(got.last) != maxVictims || got.count != 2+maxVictims || len(got.chosen) != 0 {
+		t.Errorf("%d of %d are kept, %d expected to be killed", len(got.last), got.count, len(got.chosen))
+	}
+}
+
+// TestSince tells what one command has to do with from what others had.
+func TestSince(t *testing.T) {
+	a, b, c := Victim{"a", 1, 1 << 20}, Victim{"b", 2, 2 << 20}, Victim{"c", 3, 3 << 20}
+	one := &Exhaustion{Limit: 64 << 20, Kills: 1, Named: 1, Victims: []Victim{a}}
+	three := &Exhaustion{Limit: 64 << 20, Kills: 3, Named: 3, Victims: []Victim{a, b, c}}
+	unnamed := &Exhaustion{Limit: 64 << 20, Kills: 3}
+	for _, c := range []struct {
+		before, now *Exhaustion
+		want        string
+	}{
+		{nil, nil, ""},
+		{one, one, ""},
+		{nil, one, "memory ran out, with a limit of 64 MiB: the kernel killed a (pid 1) at 1 MiB"},
+		{one, three, "memory ran out, with a limit of 64 MiB: the kernel killed b (pid 2) at 2 MiB, c (pid 3) at 3 MiB"},
+		{&Exhaustion{Kills: 1}, unnamed, "memory ran out, with a limit of 64 MiB: the kernel killed 2 processes (its log says which: sudo dmesg)"},
+	} {
+		got := ""
+		if e := c.now.Since(c.before); e != nil {
+			got = e.String()
+		}
+		if got != c.want {
+			t.Errorf("%v since %v: %q, want %q", c.now, c.before, got, c.want)
+		}
 	}
 }
 
 func FuzzParseVictims(f *testing.F) {
 	f.Add("oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/g/jail,task_memcg=/g/jail,task=a,pid=1,uid=0\nMemory cgroup out of memory: Killed process 1 (a) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:2kB")
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, v := range parseVictims(strings.Split(text, "\n"), "/g/jail") {
+		var found victims
+		found.add(strings.Split(text, "\n"), "/g/jail")
+		for _, v := range found.last {
 			if strings.ContainsAny(v.Command, "\x1b\n\x00") {
 				t.Errorf("%q can steer a terminal", v.Command)
 			}

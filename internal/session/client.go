@@ -40,9 +40,9 @@ func Begin(ctx context.Context, o Options, name string) (string, error) {
 		return "", err
 	}
 	defer r.Close()
-	// Of the creator's environment it needs no more than to find newuidmap(1).
+	// Of the creator's environment it needs no more than to find newuidmap(1), and to know whether there is a systemd of the user's to name.
 	supervisor := &exec.Cmd{
-		Path: "/proc/self/exe", Args: []string{SupervisorName, name}, Env: []string{"PATH=" + os.Getenv("PATH")},
+		Path: "/proc/self/exe", Args: []string{SupervisorName, name}, Env: []string{"PATH=" + os.Getenv("PATH"), "XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")},
 		Stdin: bytes.NewReader(body), ExtraFiles: []*os.File{w}, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	if err := errors.Join(supervisor.Start(), w.Close()); err != nil {
@@ -70,7 +70,7 @@ func Begin(ctx context.Context, o Options, name string) (string, error) {
 
 // RunIn runs a command in a session. Of the options those count that say what to run, and as whom. What it leaves running stays.
 func RunIn(ctx context.Context, o Options, id string) (status sandbox.Status, err error) {
-	info, _, passed, err := ask(ctx, o.StateDir, id, askJoin)
+	joined, passed, err := ask(ctx, o.StateDir, id, askJoin)
 	if err != nil {
 		return status, err
 	}
@@ -82,9 +82,19 @@ func RunIn(ctx context.Context, o Options, id string) (status sandbox.Status, er
 		return status, meanwhile(id, err)
 	}
 	defer func() { err = errors.Join(err, jail.Leave()) }()
-	o.Base, o.Root = info.Base, info.Root
-	status, err = o.runIn(ctx, jail)
-	return status, meanwhile(id, err)
+	o.Base, o.Root = joined.Info.Base, joined.Info.Root
+	if status, err = o.runIn(ctx, jail); err != nil {
+		return status, meanwhile(id, err)
+	}
+	if joined.Info.MemoryLimit > 0 {
+		now, _, err := ask(ctx, o.StateDir, id, askMemory)
+		if err != nil { // the command has ended as it has
+			o.Log.Warnf("whether memory ran out meanwhile is not known: %v", err)
+			return status, nil
+		}
+		o.tellExhausted(now.Exhausted.Since(joined.Exhausted), status)
+	}
+	return status, nil
 }
 
 // meanwhile says what it means that a jail is gone that was there.
@@ -118,14 +128,14 @@ func List(ctx context.Context, state string) ([]Info, error) {
 
 // Find tells about one session.
 func Find(ctx context.Context, state, id string) (Info, error) {
-	info, _, _, err := ask(ctx, state, id, askUsage)
-	return info, err
+	r, _, err := ask(ctx, state, id, askUsage)
+	return r.Info, err
 }
 
-// End ends a session and everything in it. It returns what still ran.
-func End(ctx context.Context, state, id string) ([]sandbox.Stray, error) {
-	_, strays, _, err := ask(ctx, state, id, askEnd)
-	return strays, err
+// End ends a session and everything in it. It returns what still ran, and what was killed because memory ran out, whenever that was; nil when nothing was.
+func End(ctx context.Context, state, id string) ([]sandbox.Stray, *sandbox.Exhaustion, error) {
+	r, _, err := ask(ctx, state, id, askEnd)
+	return r.Strays, r.Exhausted, err
 }
 
 // answerTime is how long a supervisor may take. The end of a jail with very many processes takes the kernel some seconds.
@@ -137,10 +147,10 @@ func answerTime(r request) time.Duration {
 }
 
 // ask asks the supervisor of a session.
-func ask(ctx context.Context, state, id string, what request) (info Info, strays []sandbox.Stray, passed *os.File, err error) {
+func ask(ctx context.Context, state, id string, what request) (r reply, passed *os.File, err error) {
 	c, err := dial(ctx, state, id)
 	if err != nil {
-		return info, nil, nil, err
+		return r, nil, err
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })() // for who waits in it
@@ -148,7 +158,6 @@ func ask(ctx context.Context, state, id string, what request) (info Info, strays
 	if err == nil {
 		err = json.NewEncoder(c).Encode(what)
 	}
-	var r reply
 	if err == nil {
 		passed, err = receive(c, &r)
 	}
@@ -167,7 +176,7 @@ func ask(ctx context.Context, state, id string, what request) (info Info, strays
 	if err != nil && passed != nil {
 		err, passed = errors.Join(err, passed.Close()), nil
 	}
-	return r.Info, r.Strays, passed, err
+	return r, passed, err
 }
 
 // receive is the other end of send.

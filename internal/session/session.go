@@ -116,12 +116,7 @@ func Run(ctx context.Context, o Options) (status sandbox.Status, err error) {
 	if err != nil {
 		return status, err
 	}
-	if exhausted != nil {
-		if len(exhausted.Victims) == 0 && exhausted.Kills == 1 && status.ExitCode() == 128+int(syscall.SIGKILL) {
-			exhausted.Victims = []sandbox.Victim{{Command: "the command", Memory: status.MaxRSS}}
-		}
-		o.Log.Error(exhausted)
-	}
+	o.tellExhausted(exhausted, status)
 	if err := o.end(r.jail); err != nil || o.Keep == nil {
 		return status, err
 	}
@@ -129,6 +124,17 @@ func Run(ctx context.Context, o Options) (status sandbox.Status, err error) {
 		return status, err
 	}
 	return status, o.Keep(ctx, Left{Base: o.base, Holder: r.holder, Lowers: append([]sandbox.Lower{{Jail: r.jail.ID()}}, o.lowers...), Status: status})
+}
+
+// tellExhausted names what was killed because memory ran out, if anything was.
+func (o *Options) tellExhausted(e *sandbox.Exhaustion, status sandbox.Status) {
+	if e == nil {
+		return
+	}
+	if len(e.Victims) == 0 && e.Kills == 1 && status.ExitCode() == 128+int(syscall.SIGKILL) {
+		e.Victims = []sandbox.Victim{{Command: "the command", Memory: status.MaxRSS}}
+	}
+	o.Log.Error(e)
 }
 
 // room is an open jail, with what it needs.

@@ -64,15 +64,17 @@ func (w *wireFault) error() error {
 type request string
 
 const (
-	askJoin  request = "join"  // a connection to the jail, as a descriptor
-	askUsage request = "usage" // what the session is and uses
-	askEnd   request = "end"   // end it; the answer comes when all is gone
+	askJoin   request = "join"   // a connection to the jail, as a descriptor
+	askUsage  request = "usage"  // what the session is and uses
+	askMemory request = "memory" // what was killed because memory ran out
+	askEnd    request = "end"    // end it; the answer comes when all is gone
 )
 
 type reply struct {
-	Fault  *wireFault
-	Info   Info
-	Strays []sandbox.Stray
+	Fault     *wireFault
+	Info      Info
+	Strays    []sandbox.Stray
+	Exhausted *sandbox.Exhaustion // since the session began; to askJoin, askMemory and askEnd
 }
 
 // Info says what a session is and what it uses.
@@ -86,6 +88,8 @@ type Info struct {
 	Ending  bool      `json:"ending,omitempty"`
 	Scratch string    `json:"scratch"` // where what is written is kept
 	Path    string    `json:"path"`    // the root, as the session's user can enter it on the host
+
+	MemoryLimit int64 `json:"memory_limit,omitempty"` // as it was asked for
 
 	Processes int   `json:"processes"`
 	Memory    int64 `json:"memory"`
@@ -122,7 +126,7 @@ func Supervise() int {
 	// A creator that is gone cannot be told, and has no use for the session.
 	if sendErr := errors.Join(json.NewEncoder(pipe).Encode(answer), pipe.Close()); err == nil && sendErr != nil {
 		err = sendErr
-		_, endErr := s.end()
+		_, _, endErr := s.end()
 		err = errors.Join(err, endErr)
 	}
 	if err != nil {
@@ -145,7 +149,7 @@ func Supervise() int {
 
 // endUnasked ends the session, or waits for its end where a client has asked for that.
 func (s *supervisor) endUnasked() error {
-	_, err := s.end()
+	_, _, err := s.end()
 	if errors.Is(err, errEnding) {
 		<-s.done
 		return nil
@@ -185,6 +189,7 @@ func begin(ctx context.Context) (_ *supervisor, err error) {
 	}
 	s.info = Info{
 		ID: t.ID, Base: s.o.Base, Root: s.o.Root, Began: time.Now(), PID: os.Getpid(), Init: s.room.holder.PID(), Scratch: string(s.room.holder.Scratch()),
+		MemoryLimit: s.o.Limits.Memory,
 	}
 	if s.info.Path, err = s.room.holder.RootPath(); err != nil {
 		return nil, errors.Join(err, s.room.close())
@@ -259,11 +264,15 @@ func (s *supervisor) answer(c *net.UnixConn) {
 		r.Info = s.info
 		switch asked {
 		case askJoin:
-			passed, err = s.join()
+			passed, r.Exhausted, err = s.join()
 		case askUsage:
 			r.Info, err = s.usage()
+		case askMemory:
+			if err = s.refusal(); err == nil {
+				r.Exhausted, err = s.room.holder.Exhausted()
+			}
 		case askEnd:
-			r.Strays, err = s.end()
+			r.Strays, r.Exhausted, err = s.end()
 		default:
 			err = fmt.Errorf("a session cannot be asked for %q", asked)
 		}
@@ -333,11 +342,16 @@ func (s *supervisor) refusal() error {
 	return fault.Wrap(fault.Internal, "nsbuild session begin", fmt.Errorf("session %s: %w", s.info.ID, errEnding))
 }
 
-func (s *supervisor) join() (*os.File, error) {
+func (s *supervisor) join() (*os.File, *sandbox.Exhaustion, error) {
 	if err := s.refusal(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return s.room.jail.Share()
+	before, err := s.room.holder.Exhausted()
+	if err != nil {
+		return nil, nil, err
+	}
+	passed, err := s.room.jail.Share()
+	return passed, before, err
 }
 
 func (s *supervisor) usage() (Info, error) {
@@ -353,16 +367,17 @@ func (s *supervisor) usage() (Info, error) {
 	return info, err
 }
 
-// end ends everything, and lists what still ran. Who comes second is refused.
-func (s *supervisor) end() ([]sandbox.Stray, error) {
+// end ends everything, and lists what still ran and what had been killed. Who comes second is refused.
+func (s *supervisor) end() ([]sandbox.Stray, *sandbox.Exhaustion, error) {
 	s.mu.Lock()
 	second := s.ending
 	s.ending = true
 	s.mu.Unlock()
 	if second {
-		return nil, s.refusal()
+		return nil, nil, s.refusal()
 	}
 	strays, err := s.room.jail.Close()
+	exhausted, memoryErr := s.room.holder.Exhausted()
 	ctx := context.Background()
 	if s.room.holder.Scratch() == sandbox.ScratchDisk {
 		err = errors.Join(err, s.room.holder.RemoveTree(ctx, s.o.Fallback))
@@ -370,7 +385,7 @@ func (s *supervisor) end() ([]sandbox.Stray, error) {
 	if errors.Is(err, sandbox.ErrClosed) { // PID 1 is dead already, and all with it
 		err = nil
 	}
-	return strays, errors.Join(err, s.room.close(), s.listen.Close(), s.remove(ctx))
+	return strays, exhausted, errors.Join(err, memoryErr, s.room.close(), s.listen.Close(), s.remove(ctx))
 }
 
 func (s *supervisor) remove(ctx context.Context) error {

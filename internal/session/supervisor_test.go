@@ -24,7 +24,7 @@ func begun(t *testing.T, name string) (Options, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := End(context.Background(), o.StateDir, id); err != nil && !errors.Is(err, ErrNone) && !errors.Is(err, errStale) {
+		if _, _, err := End(context.Background(), o.StateDir, id); err != nil && !errors.Is(err, ErrNone) && !errors.Is(err, errStale) {
 			t.Error(err)
 		}
 		if left, err := filepath.Glob(filepath.Join(o.StateDir, "run", "*")); err != nil || len(left) > 0 {
@@ -83,7 +83,7 @@ func TestSession(t *testing.T) {
 	if _, _, err := in(t, o, id, "sleep 7002 >/dev/null 2>&1 &"); err != nil {
 		t.Error(err)
 	}
-	strays, err := End(t.Context(), o.StateDir, id)
+	strays, _, err := End(t.Context(), o.StateDir, id)
 	if err != nil || len(strays) != 1 || strays[0].Command != "sleep 7002" {
 		t.Errorf("%+v %v", strays, err)
 	}
@@ -179,8 +179,8 @@ func TestSessionOutlives(t *testing.T) {
 func TestEnding(t *testing.T) {
 	s := &supervisor{info: Info{ID: "work"}, ending: true}
 	for what, ask := range map[string]func() error{
-		"join": func() error { _, err := s.join(); return err },
-		"end":  func() error { _, err := s.end(); return err },
+		"join": func() error { _, _, err := s.join(); return err },
+		"end":  func() error { _, _, err := s.end(); return err },
 	} {
 		if err := ask(); !errors.Is(err, errEnding) || err.Error() != "session work: it is ending" {
 			t.Errorf("%s: %v", what, err)

@@ -13,6 +13,20 @@ import (
 // often has none to give.
 func RequireControllers(t testing.TB, controllers ...string) {
 	t.Helper()
+	if reason := lacksControllers(t, controllers); reason != "" {
+		missing(t, "cgroup", reason)
+	}
+}
+
+// HasControllers tells whether there is what RequireControllers needs.
+func HasControllers(t testing.TB, controllers ...string) bool {
+	t.Helper()
+	return lacksControllers(t, controllers) == ""
+}
+
+// lacksControllers says why groups with these controllers cannot be made; "" when they can.
+func lacksControllers(t testing.TB, controllers []string) string {
+	t.Helper()
 	mounts, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
@@ -31,17 +45,17 @@ func RequireControllers(t testing.TB, controllers ...string) {
 		}
 		for _, c := range controllers {
 			if !slices.Contains(strings.Fields(string(has)), c) {
-				missing(t, "cgroup", "needs the controller "+c+" in cgroup v2")
+				return "needs the controller " + c + " in cgroup v2"
 			}
 		}
 		dir, err := os.MkdirTemp(fields[4], "test-")
 		if err != nil {
-			missing(t, "cgroup", "needs a writable cgroup v2: "+err.Error())
+			return "needs a writable cgroup v2: " + err.Error()
 		}
 		if err := os.Remove(dir); err != nil {
 			t.Error(err)
 		}
-		return
+		return ""
 	}
-	missing(t, "cgroup", "needs cgroup v2")
+	return "needs cgroup v2"
 }

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/spf13/pflag"
+
+	"nsbuild/internal/sandbox"
+)
+
+// limitOptions are the flags that bound what a jail uses, as they are typed.
+type limitOptions struct{ memory string }
+
+// addFlags adds them; it names what is limited.
+func (o *limitOptions) addFlags(f *pflag.FlagSet, l *sandbox.Limits, it string) {
+	f.StringVar(&o.memory, "memory", "", "limit the memory that "+it+" may use, as 512M or 2G; a throwaway layer in memory counts")
+	f.Float64Var(&l.CPUs, "cpus", 0, "limit the processors that "+it+" may keep busy, as 2 or 0.5")
+	f.IntVar(&l.PIDs, "pids", 0, "limit the number of processes and threads of "+it)
+}
+
+// complete reads those that are no plain numbers, and refuses what no command could begin with.
+func (o *limitOptions) complete(l *sandbox.Limits) (err error) {
+	if l.Memory, err = parseSize("--memory", o.memory); err != nil {
+		return err
+	}
+	const least = 16 << 20
+	switch {
+	case o.memory != "" && l.Memory < least:
+		return usage("16M or more", "--memory %s: no command could begin", o.memory)
+	case !(l.CPUs >= 0 && l.CPUs <= 1<<16): // nor no number at all
+		return usage("a number of processors, as 2 or 0.5", "--cpus %v is out of range", l.CPUs)
+	case l.PIDs < 0 || l.PIDs > 1<<22:
+		return usage("a number of processes", "--pids %d is out of range", l.PIDs)
+	}
+	return nil
+}
