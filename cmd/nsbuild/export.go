@@ -131,6 +131,9 @@ func (a *app) importBase(ctx context.Context, o *importOptions) (err error) {
 		if o.Keyring, err = filepath.Abs(o.Keyring); err != nil {
 			return err
 		}
+		if _, err := os.Stat(o.Keyring); err != nil { // it is not read before there is an update
+			return fault.Wrap(fault.Usage, "", fmt.Errorf("the keyring: %w", err))
+		}
 	}
 	env, err := a.open(ctx)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/testenv"
 )
 
@@ -35,6 +36,26 @@ func TestExportImport(t *testing.T) {
 	refusal{status: 2, says: []string{"--from and --variant contradict"}, hint: "leave out one"}.check(t, w.run(t, "create", "--from=one.tar", "--variant=minbase", "bookworm"))
 
 	t.Run("save", func(t *testing.T) { testSave(t, w, name) })
+}
+
+// TestImportKeyring imports a tree with the archive of its updates, and the keys that may sign that.
+func TestImportKeyring(t *testing.T) {
+	testenv.RequireUserns(t)
+	w := newWorld(t)
+	testenv.HostState(t)
+	root := filepath.Join(w.dir, "root")
+	check(t, makeRoot(root))
+	a, _ := smallSuite(t)
+	mirror := fakedebian.Serve(t, fakedebian.Mounts{"debian": a.Tree()}).URL("debian")
+	for name, kind := range map[string]fakedebian.KeyKind{"right": fakedebian.KeyArchive, "wrong": fakedebian.KeyWeakRSA} {
+		w.must(t, "import", "--mirror", mirror, "--keyring", fakedebian.Keyring(t, kind), name, root)
+		// The small tree has no apt to update itself with, which comes after the signature.
+		o := w.run(t, "update", name)
+		unknown := strings.Contains(o.stderr, "signed with a key that is not known")
+		if o.status == 0 || unknown != (name == "wrong") || !unknown && !strings.Contains(o.stderr, "apt") {
+			t.Errorf("%s: %s", name, o)
+		}
+	}
 }
 
 // testSave keeps what shells have done to a base.
