@@ -22,6 +22,7 @@ func (w *world) schroot(t *testing.T, args ...string) (string, int) {
 // TestSchroot compares with what schroot 1.6.13 prints and how it ends.
 func TestSchroot(t *testing.T) {
 	w := realWorld(t)
+	w.env = []string{"GIVEN=handed-in", "HOSTALIASES=kept-out"}
 	t.Cleanup(func() {
 		if out, status := w.schroot(t, "--end-session", "--all-sessions"); status != 0 {
 			t.Error(out)
@@ -55,6 +56,14 @@ func TestSchroot(t *testing.T) {
 		{"-q -b -c source:bookworm", "E: source:bookworm: a session would throw away what is done in a source chroot\n", 1},
 		{"-c chroot:bookworm-amd64-sbuild -u nobody -- id -un", "nobody\n", 0},
 		{"-c bookworm -u root -- sh -c echo\t$SCHROOT_CHROOT_NAME\t$SCHROOT_SESSION_ID\t$HOME", "bookworm bookworm /root\n", 0},
+		{"--automatic-session -c bookworm -d /usr/share -- pwd", "/usr/share\n", 0},
+		{"-c bookworm -- sh -c echo\t$GIVEN.$HOSTALIASES", ".\n", 0},
+		{"-c bookworm -p -- sh -c echo\t$GIVEN.$HOSTALIASES", "handed-in.\n", 0},
+		{"-c bookworm -p -u root -s /bin/sh", "", 0}, // its standard input is empty
+		{"-f -r -c one -- true", "", 0},
+		{"-b -c bookworm -n two", "two\n", 0},
+		{"-r -a -- sh -c echo\t$SCHROOT_SESSION_ID", "one\ntwo\n", 0},
+		{"--end-session --chroot=session:two", "", 0},
 		{"--recover-session -c one", "", 0},
 		{"-e -c one", "", 0},
 		{"-q -e -c one", "E: one: Chroot not found\n", 1},
