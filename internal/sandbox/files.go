@@ -60,7 +60,7 @@ func linkBeneath(root *os.File, name, target string) error {
 
 // openStrict opens name beneath root and follows no link at all.
 func openStrict(root *os.File, name string, flags, mode uint64) (*os.File, error) {
-	fd, err := unix.Openat2(int(root.Fd()), name, &unix.OpenHow{
+	fd, err := openat2(root, name, &unix.OpenHow{
 		Flags: flags | unix.O_CLOEXEC | unix.O_NOFOLLOW, Mode: mode,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	})

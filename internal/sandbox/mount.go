@@ -209,11 +209,22 @@ func mountFlags(m Mount) uintptr {
 
 // openBeneath opens name with root as its "/": symbolic links, absolute ones too, stay inside (RESOLVE_IN_ROOT in openat2(2)).
 func openBeneath(root *os.File, name string, flags uint64) (*os.File, error) {
-	fd, err := unix.Openat2(int(root.Fd()), name, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	fd, err := openat2(root, name, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
 	if err != nil {
 		return nil, sysErr("open", name, err)
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+// openat2 tries again while the kernel says so: with "..", it cannot tell whether a path stays inside when anything on the machine was renamed or mounted meanwhile (EAGAIN in openat2(2)).
+func openat2(dir *os.File, name string, how *unix.OpenHow) (fd int, err error) {
+	const tries = 1000
+	for range tries {
+		if fd, err = unix.Openat2(int(dir.Fd()), name, how); !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	return fd, err
 }
 
 // makeTarget makes a missing mount point and its parents below root, owned by jail root: a directory, or an empty file.
