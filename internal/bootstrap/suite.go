@@ -100,6 +100,9 @@ func (j *job) choose(ctx context.Context) (Selection, error) {
 	if s.Base, err = u.read(c.base); err != nil {
 		return Selection{}, err
 	}
+	if err := s.checkPreDepends(j.o.Suite.Name, u); err != nil {
+		return Selection{}, err
+	}
 	j.phase("choose", start)
 	return s, nil
 }
