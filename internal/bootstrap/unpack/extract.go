@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -261,14 +264,11 @@ func (t *tree) directory(p string, a dirAttr) error {
 
 // finishDirs gives every directory its owner, mode and time. It is called when no worker runs any more.
 func (t *tree) finishDirs(epoch int64) error {
-	for p, a := range t.dirs {
-		st, err := os.Lstat(p)
-		if err != nil {
-			return err
-		}
-		if st.Mode()&os.ModeSymlink != 0 {
-			continue // a link that stands for the directory keeps its own attributes
-		}
+	dirs, err := t.realDirs()
+	if err != nil {
+		return err
+	}
+	for p, a := range dirs {
 		if err := os.Lchown(p, a.uid, a.gid); err != nil {
 			return err
 		}
@@ -280,6 +280,38 @@ func (t *tree) finishDirs(epoch int64) error {
 		}
 	}
 	return nil
+}
+
+// realDirs are the directories by their real paths. Where links stand for directories, as those of merged /usr do, packages have one directory by several names; then, too, the lowest
+// rank counts.
+func (t *tree) realDirs() (map[string]dirAttr, error) {
+	dirs := make(map[string]dirAttr, len(t.dirs))
+	real := map[string]string{"/": "/"}
+	for _, p := range slices.Sorted(maps.Keys(t.dirs)) { // parents first
+		parent, ok := real[path.Dir(p)]
+		if !ok {
+			var err error
+			if parent, err = filepath.EvalSymlinks(path.Dir(p)); err != nil {
+				return nil, err
+			}
+		}
+		st, err := os.Lstat(p)
+		if err != nil {
+			return nil, err
+		}
+		if st.Mode()&os.ModeSymlink != 0 { // it keeps its own attributes
+			if real[p], err = filepath.EvalSymlinks(p); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		where := path.Join(parent, path.Base(p))
+		real[p] = where
+		if old, known := dirs[where]; !known || t.dirs[p].rank < old.rank {
+			dirs[where] = t.dirs[p]
+		}
+	}
+	return dirs, nil
 }
 
 // create runs f, which makes p, and once more with p's parent directories made when they were missing.
