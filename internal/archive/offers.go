@@ -70,7 +70,7 @@ func readOffer(raw []byte, text *textFields) (o *Offer, arch string) {
 		}{
 			{"Package:", &o.Package}, {"Version:", &o.Version}, {"Architecture:", &arch}, {"Depends:", &o.Depends}, {"Pre-Depends:", &o.PreDepends}, {"Priority:", &o.Priority}, {"Essential:", &essential},
 		} {
-			if line[0] == f.name[0] && len(line) > len(f.name) && string(line[:len(f.name)]) == f.name {
+			if line[0] == f.name[0] && len(line) >= len(f.name) && string(line[:len(f.name)]) == f.name {
 				line, into = line[len(f.name):], f.into
 				break
 			}
