@@ -216,3 +216,25 @@ func TestHostKeyrings(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+// FuzzSigned: however a signed source description is changed, it is good only with the very text that was signed.
+func FuzzSigned(f *testing.F) {
+	keyring := fakedebian.Keyring(f, fakedebian.KeyDeveloper)
+	good := fakedebian.Clearsigned(f, text, signed, fakedebian.KeyOf(f, fakedebian.KeyDeveloper))
+	want, err := parse(good, keyring)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(bytes.ReplaceAll(good, []byte("\n"), []byte("\r\n")))
+	f.Add(fakedebian.Clearsigned(f, text, signed, fakedebian.KeyOf(f, fakedebian.KeyOther), fakedebian.KeyOf(f, fakedebian.KeyDeveloper)))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		got, err := parse(doc, keyring)
+		if err != nil || got.Signature.State != dsc.Good {
+			return
+		}
+		if got.Name != want.Name || got.Version != want.Version || len(got.Files) != 1 || got.Files[0].Name != want.Files[0].Name || got.Files[0].MD5 != want.Files[0].MD5 {
+			t.Errorf("good: %+v", got)
+		}
+	})
+}
