@@ -111,6 +111,35 @@ func TestExtraPackages(t *testing.T) {
 	refusal{status: 2, says: []string{"--pin", "none of the words"}, hint: "apt_preferences(5)"}.check(t, w.run(t, "build", "--pin=foo 7", dsc))
 }
 
+// TestAddIndep adds relations that count for architecture-independent packages alone.
+func TestAddIndep(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	dsc := w.writeSource(t, small("parted"))
+	writePackage(t, filepath.Join(w.dir, "libs"), fakedebian.Package{Name: "lib-fromelsewhere", Version: "1.0"})
+	for _, c := range []struct{ kind, log, depends string }{
+		{"--no-arch-any", "parted_1.0_all.build", "lib-fromelsewhere, build-essential"}, {"--no-arch-all", "parted_1.0_amd64.build", "build-essential"},
+	} {
+		w.must(t, "build", "-q", "-d", "bookworm", c.kind, "--extra-package=libs", "--add-depends-indep=lib-fromelsewhere", "--add-conflicts-indep=no-such-package", dsc)
+		log := read(t, filepath.Join(w.dir, c.log))
+		wantIn(t, "log", log, "^Filtered Build-Depends: "+c.depends+"$")
+		if got, want := strings.Contains(log, "Filtered Build-Conflicts: no-such-package\n"), c.kind == "--no-arch-any"; got != want {
+			t.Errorf("%s: conflicts are counted: %t", c.kind, got)
+		}
+	}
+}
+
+// TestBuildComponents takes a build dependency from a component that is not used by itself.
+func TestBuildComponents(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	dsc := w.writeSource(t, small("compound"))
+	args := []string{"build", "-q", "-d", "bookworm", "--no-arch-all", "--add-depends=unrar", dsc}
+	refusal{status: 3, says: []string{"Depends: unrar but it is not installable"}}.check(t, w.run(t, args...))
+	w.must(t, append(args, "--components=main,non-free")...)
+	wantIn(t, "log", read(t, filepath.Join(w.dir, "compound_1.0_amd64.build")), "^Setting up unrar ")
+}
+
 // TestChain builds sources that need each other's packages, and one whose middle fails.
 func TestChain(t *testing.T) {
 	w := realWorld(t)

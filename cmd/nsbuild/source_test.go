@@ -105,3 +105,33 @@ func TestGit(t *testing.T) {
 	refusal{status: 3, says: []string{"no upstream tarball for version 1.0", "no v1.0"}, hint: "git fetch --tags"}.check(t, w.run(t, "build", "-q", "-d", "bookworm", "--git", "tree"))
 	refusal{status: 2, says: []string{"--git: hello is none"}, hint: "give a source directory"}.check(t, w.run(t, "build", "-q", "--git", "hello"))
 }
+
+// TestPristineTar builds with the upstream tarball that pristine-tar has kept, byte for byte.
+func TestPristineTar(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	testenv.RequireTool(t, "git", "dpkg-source", "pristine-tar")
+	dsc := w.writeSource(t, fakedebian.Source{Name: "kept", Version: "1.0-1", Files: []fakedebian.File{{Path: "README", Body: "upstream\n"}}})
+	const tarball = "kept_1.0.orig.tar.gz" // of gzip's own, which pristine-tar can make again
+	tree := filepath.Join(w.dir, "tree")
+	for _, c := range [][]string{
+		{"dpkg-source", "-x", dsc, tree}, {"mkdir", "kept-1.0"}, {"cp", "tree/README", "kept-1.0/"}, {"tar", "-czf", tarball, "kept-1.0"}, {"rm", "kept_1.0.orig.tar.xz"},
+		{"git", "init", "-q", tree}, {"git", "-C", tree, "add", "README"}, {"git", "-C", tree, "commit", "-q", "-m", "upstream"},
+		{"git", "-C", tree, "tag", "upstream/1.0"}, {"sh", "-c", "cd tree && pristine-tar commit ../" + tarball + " upstream/1.0"},
+		{"git", "-C", tree, "add", "debian"}, {"git", "-C", tree, "commit", "-q", "-m", "debian"},
+	} {
+		cmd := exec.Command(c[0], c[1:]...)
+		cmd.Dir = w.dir
+		cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=A B", "GIT_AUTHOR_EMAIL=a@mirror.example", "GIT_COMMITTER_NAME=A B", "GIT_COMMITTER_EMAIL=a@mirror.example")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", c, err, out)
+		}
+	}
+	before := read(t, filepath.Join(w.dir, tarball))
+	check(t, os.Remove(filepath.Join(w.dir, tarball)))
+	w.must(t, "build", "-q", "-d", "bookworm", "-s", "--git", "tree")
+	wantIn(t, "log", read(t, filepath.Join(w.dir, "kept_1.0-1_amd64.build")), "^Upstream tarball: pristine-tar$")
+	if after := read(t, filepath.Join(w.dir, tarball)); after != before {
+		t.Errorf("the tarball has %d bytes instead of %d, or other ones", len(after), len(before))
+	}
+}
