@@ -286,9 +286,9 @@ func (t *tree) finishDirs(epoch int64) error {
 // rank counts.
 func (t *tree) realDirs() (map[string]dirAttr, error) {
 	dirs := make(map[string]dirAttr, len(t.dirs))
-	real := map[string]string{"/": "/"}
+	resolved := map[string]string{"/": "/"}
 	for _, p := range slices.Sorted(maps.Keys(t.dirs)) { // parents first
-		parent, ok := real[path.Dir(p)]
+		parent, ok := resolved[path.Dir(p)]
 		if !ok {
 			var err error
 			if parent, err = filepath.EvalSymlinks(path.Dir(p)); err != nil {
@@ -300,13 +300,13 @@ func (t *tree) realDirs() (map[string]dirAttr, error) {
 			return nil, err
 		}
 		if st.Mode()&os.ModeSymlink != 0 { // it keeps its own attributes
-			if real[p], err = filepath.EvalSymlinks(p); err != nil {
+			if resolved[p], err = filepath.EvalSymlinks(p); err != nil {
 				return nil, err
 			}
 			continue
 		}
 		where := path.Join(parent, path.Base(p))
-		real[p] = where
+		resolved[p] = where
 		if old, known := dirs[where]; !known || t.dirs[p].rank < old.rank {
 			dirs[where] = t.dirs[p]
 		}
