@@ -86,6 +86,9 @@ func (a *app) sbuild(ctx context.Context, args []string, stdin io.Reader, stdout
 			return fmt.Errorf("finding the home directory: %w", err)
 		}
 		home = me.HomeDir
+		if err := os.Setenv("HOME", home); err != nil { // bases are found from there, too
+			return err
+		}
 	}
 	s := newSbuild(a, os.Environ(), home)
 	if err := s.readConfig(sbuildrc.Files(os.Getenv, home)); err != nil {
