@@ -17,6 +17,7 @@ const (
 	textShape
 	flagShape
 	listShape
+	wordShape    // a list, or a string with its words
 	commandShape // external commands: stage → commands, each a string or a list of words
 	tableShape   // name → text
 )
@@ -60,8 +61,9 @@ func sbuildKeys() map[string]sbuildKey {
 			"bin_nmu_timestamp", "append_to_version", "bin_nmu_changelog", "build_dep_resolver", "verbose", "debug", "build_path"),
 		used(flagShape, "build_arch_all", "build_arch_any", "build_source", "nolog", "force_orig_source", "run_lintian", "lintian_require_success", "run_piuparts", "piuparts_require_success",
 			"run_autopkgtest", "autopkgtest_require_success", "resolve_alternatives", "source_only_changes"),
-		used(listShape, "dpkg_buildpackage_user_options", "dpkg_source_opts", "pgp_options", "manual_depends", "manual_depends_arch", "manual_depends_indep", "manual_conflicts",
+		used(listShape, "dpkg_buildpackage_user_options", "dpkg_source_opts", "manual_depends", "manual_depends_arch", "manual_depends_indep", "manual_conflicts",
 			"manual_conflicts_arch", "manual_conflicts_indep", "lintian_opts", "extra_packages", "extra_repositories", "extra_repository_keys"),
+		used(wordShape, "pgp_options"),
 		used(commandShape, "external_commands"),
 		used(tableShape, "build_environment"),
 
@@ -201,8 +203,11 @@ func (s *sbuild) takeUsed(k sbuildKey, set sbuildrc.Setting) error {
 			return bad("a string")
 		}
 		s.text[k.name] = set.Text
-	case listShape:
+	case listShape, wordShape:
 		words, ok := set.Strings()
+		if k.shape == wordShape && set.Kind == sbuildrc.Scalar {
+			words, ok = strings.Fields(set.Text), true
+		}
 		if !ok {
 			return bad("a list of strings, as in ['a', 'b'],")
 		}

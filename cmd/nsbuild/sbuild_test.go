@@ -59,6 +59,7 @@ func TestSbuildTranslates(t *testing.T) {
 		{"$extra_repositories = ['deb http://x y z']; $manual_depends = ['a']; $run_lintian = 0;", "--extra-package p --add-depends-indep 'b (>= 1)' --extra-repository-key k x",
 			"--add-depends=a '--add-depends-indep=b (>= 1)' --extra-package=p '--extra-repository=deb http://x y z' --extra-repository-key=k -- x", ""},
 		{"$key_id = '0x1'; $pgp_options = ['-us', '-uc']; $run_lintian = 0;", "x", "-- x", "$key_id (FILE:1): no signature is asked for"},
+		{"$pgp_options='-us -k 0x2'; $run_lintian = 0;", "x", "--keyid=0x2 -- x", ""},
 		{"$pgp_options = ['-us']; $run_lintian = 0;", "-k 0x2 x", "--keyid=0x2 -- x", ""},
 		{"$build_environment = { DEB_BUILD_OPTIONS => 'nocheck' }; $ENV{CCACHE_DIR} = '/x'; $run_lintian = 0;", "x", "--deb-build-options=nocheck -- x", "$ENV{CCACHE_DIR} (FILE:1)"},
 		{"$chroot_mode = 'unshare';\n$purge_build_deps = 'always'; $apt_upgrade = stuff(); $run_lintian = 0;", "--purge never --no-clean-source -nv x", "--nolog --verbose -- x", "$apt_upgrade (FILE:2), $chroot_mode (FILE:1), --purge, --no-clean-source"},

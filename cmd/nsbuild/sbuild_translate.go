@@ -212,9 +212,11 @@ func (s *sbuild) signing() ([]string, error) {
 		}
 		return nil, nil
 	}
-	for _, o := range options {
+	for i, o := range options {
 		name, value, long := strings.Cut(o, "=")
 		switch {
+		case i > 0 && options[i-1] == "-k":
+			key = o
 		case o == "-us" || o == "-ui" || o == "":
 		case strings.HasPrefix(o, "-k"):
 			key = o[len("-k"):]
