@@ -30,7 +30,7 @@ func TestAptitude(t *testing.T) {
 	args = append(args, "--build-dep-resolver=aptitude")
 	w.must(t, args...)
 	log := filepath.Join(w.dir, "later_1.0_amd64.build")
-	wantIn(t, "log", read(t, log), `^Install build dependencies \(aptitude-based resolver\)$`, `^v2\.0$`, "^second$")
+	wantIn(t, "log", read(t, log), `^Install main build dependencies \(aptitude-based resolver\)$`, `^v2\.0$`, "^second$")
 	w.must(t, args...)
 	wantIn(t, "second log", read(t, log), "^Dependency layer .* has what is needed", `^v2\.0$`)
 	impossible := w.writeSource(t, needy("impossible", "tool-fromelsewhere (>= 3)"))

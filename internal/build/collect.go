@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/buildlog"
-	"nsbuild/internal/deb"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/flock"
 	"nsbuild/internal/result"
@@ -156,45 +155,6 @@ func (b *builder) describeResults(changes *dsc.Changes, a *aside) error {
 	}
 	b.log.Section("Post Build")
 	return nil
-}
-
-// describeDeb lists a package as dpkg-deb -I and -c do.
-func (b *builder) describeDeb(file string, size int64) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	r, err := deb.NewReader(f, deb.Limits{})
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	b.log.Printf(" new Debian package, version 2.0.\n size %d bytes.", size)
-	for _, c := range r.Control() {
-		b.log.Printf(" %7d bytes, %5d lines      %s", len(c.Body), bytes.Count(c.Body, []byte("\n")), c.Name)
-	}
-	if c := r.ControlFile("control"); c != nil {
-		for line := range strings.Lines(string(c.Body)) {
-			b.log.Printf(" %s", strings.TrimSuffix(line, "\n"))
-		}
-	}
-	b.log.Printf("")
-	data, err := r.Data()
-	if err != nil {
-		return err
-	}
-	for {
-		h, err := data.Next()
-		if err == io.EOF {
-			b.log.Printf("")
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		b.log.Printf("%s", contentLine(h))
-	}
 }
 
 // noteArtefacts records what the build has left. A .changes is listed nowhere, so its hash is taken here.

@@ -34,7 +34,6 @@ const buildDir = Dir
 
 // checkArch tells whether there is anything to build.
 func (b *builder) checkArch(context.Context) error {
-	b.log.Section("Check architectures")
 	archs := b.in.architectures()
 	some := b.o.Source || b.o.ArchAll && slices.Contains(archs, "all")
 	for _, a := range archs {
@@ -43,10 +42,10 @@ func (b *builder) checkArch(context.Context) error {
 		}
 	}
 	if !some {
+		b.log.Section("Check architectures")
 		b.log.Printf("Arch check failed: nothing is built for %s by a source for: %s", b.host, strings.Join(archs, " "))
 		return fmt.Errorf("%w: %s builds for %s", errSkipped, b.header.Package, strings.Join(archs, ", "))
 	}
-	b.log.Printf("Arch check ok (%s included in %s)", b.host, strings.Join(archs, " "))
 	return nil
 }
 
@@ -249,6 +248,9 @@ func (b *builder) unpack(ctx context.Context) (err error) {
 	}
 	b.log.Section("Build")
 	b.log.Subsection("Unpack source")
+	if b.in.tree == nil {
+		b.log.Printf("%s\n", b.in.text)
+	}
 	if b.sourceTar != "" {
 		b.log.Printf("The source was unpacked before the build dependencies, for hooks.")
 		return b.bringBackSource(ctx)
@@ -329,6 +331,8 @@ func (b *builder) describeEnvironment() error {
 		}
 		all = append(all, text)
 	}
+	b.log.Section("Check architectures") // sbuild's place; it was asked before anything was done
+	b.log.Printf("Arch check ok (%s included in %s)", b.host, strings.Join(b.in.architectures(), " "))
 	b.log.Section("Build environment")
 	b.log.Printf("Kernel: %s", kernel())
 	b.log.Printf("Toolchain package versions: %s", strings.Join(tools, " "))
@@ -353,6 +357,7 @@ func (b *builder) compile(ctx context.Context) error {
 		return err
 	}
 	command := b.asBuilder(tree, b.command()...)
+	b.describeSpace()
 	b.log.Subsection("User Environment")
 	sorted := slices.Sorted(slices.Values(command.Env))
 	b.log.Printf("%s", strings.Join(sorted, "\n"))

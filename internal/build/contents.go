@@ -2,21 +2,92 @@ package build
 
 import (
 	"archive/tar"
+	"bytes"
 	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/deb"
 )
 
-// contentLine is a file of a package as `dpkg-deb -c` prints it.
-func contentLine(h *tar.Header) string {
+// describeDeb lists a package as `dpkg-deb -I` and `dpkg-deb -c` do, character by character: there are programs that read it.
+func (b *builder) describeDeb(file string, size int64) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := deb.NewReader(f, deb.Limits{})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	b.log.Printf(" new Debian package, version 2.0.\n size %d bytes: control archive=%d bytes.", size, r.ControlSize())
+	files := slices.Clone(r.Control())
+	slices.SortFunc(files, func(a, b deb.ControlFile) int { return strings.Compare(a.Name, b.Name) })
+	for _, c := range files {
+		b.log.Printf("%s", controlLine(c))
+	}
+	if c := r.ControlFile("control"); c != nil {
+		for line := range strings.Lines(string(c.Body)) {
+			b.log.Printf(" %s", strings.TrimSuffix(line, "\n"))
+		}
+	}
+	b.log.Printf("\n")
+	data, err := r.Data()
+	if err != nil {
+		return err
+	}
+	list := contents{width: leastWidth}
+	for {
+		h, err := data.Next()
+		if err == io.EOF {
+			b.log.Printf("\n")
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		b.log.Printf("%s", list.line(h))
+	}
+}
+
+// controlLine is a file of the control member as `dpkg-deb -I` lists it: size, lines, whether it can be executed, name, and the program that does it.
+func controlLine(c deb.ControlFile) string {
+	exec, interpreter := ' ', ""
+	if c.Mode&0o100 != 0 {
+		exec = '*'
+	}
+	if rest, ok := bytes.CutPrefix(c.Body, []byte("#!")); ok {
+		rest = bytes.TrimLeft(rest, " ")
+		if end := bytes.IndexAny(rest, " \t\n\v\f\r"); end >= 0 {
+			rest = rest[:end]
+		}
+		interpreter = buildlog.VisibleString("#!" + string(rest))
+	}
+	return fmt.Sprintf(" %7d bytes, %5d lines   %c  %-20.127s %.127s", len(c.Body), bytes.Count(c.Body, []byte("\n")), exec, c.Name, interpreter)
+}
+
+// leastWidth is how wide owner, group and size are at least; a line that takes more makes it wider for those after it (tar(1), --verbose).
+const leastWidth = 19
+
+// contents lists files as `dpkg-deb -c` has tar list them.
+type contents struct{ width int }
+
+func (c *contents) line(h *tar.Header) string {
 	owner := func(name string, id int) string {
 		if name == "" {
-			return fmt.Sprint(id)
+			return strconv.Itoa(id)
 		}
 		return name
 	}
-	line := fmt.Sprintf("%s %s/%s %9d %s %s", modeText(h), owner(h.Uname, h.Uid), owner(h.Gname, h.Gid), h.Size, h.ModTime.UTC().Format("2006-01-02 15:04"), h.Name)
+	who, size := owner(h.Uname, h.Uid)+"/"+owner(h.Gname, h.Gid), strconv.FormatInt(h.Size, 10)
+	c.width = max(c.width, len(who)+1+len(size))
+	line := fmt.Sprintf("%s %s %*s %s %s", modeText(h), who, c.width-len(who)-1, size, h.ModTime.UTC().Format("2006-01-02 15:04"), h.Name)
 	switch h.Typeflag {
 	case tar.TypeSymlink:
 		line += " -> " + h.Linkname

@@ -231,7 +231,7 @@ func (b *builder) installDeps(ctx context.Context) error {
 	if text := reduced.Conflicts.String(); text != "" {
 		log.Printf("Filtered Build-Conflicts: %s", text)
 	}
-	log.Subsection("Install build dependencies (" + b.resolver() + "-based resolver)")
+	log.Subsection("Install main build dependencies (" + b.resolver() + "-based resolver)")
 	return b.installReduced(ctx, reduced)
 }
 

@@ -138,6 +138,16 @@ func (b *builder) lastNeed(name string) (last need) {
 	return last
 }
 
+// describeSpace says in the log where the build writes, and what it is likely to take there.
+func (b *builder) describeSpace() {
+	b.log.Subsection("Check disk space")
+	where := "The build writes to disk"
+	if b.onTmpfs() {
+		where = fmt.Sprintf("The build writes to a tmpfs of %d MiB", b.place.limit>>20)
+	}
+	b.log.Printf("%s; with its dependencies about %d MiB are expected.", where, b.expectedSpace()>>20)
+}
+
 // expectedSpace is what a build is likely to write, in bytes: what the last one of this source did and a quarter more, else a guess. A compressed source grows tenfold when it is
 // unpacked, and about as much again when it is built; dependencies come on top.
 func (b *builder) expectedSpace() int64 {

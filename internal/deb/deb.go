@@ -51,10 +51,11 @@ type ControlFile struct {
 
 // Reader reads one package.
 type Reader struct {
-	ar      *arReader
-	limits  Limits
-	control []ControlFile
-	data    io.ReadCloser
+	ar          *arReader
+	limits      Limits
+	control     []ControlFile
+	controlSize int64
+	data        io.ReadCloser
 }
 
 // NewReader reads the format version and the control member; the data member follows with Data.
@@ -115,6 +116,7 @@ func (d *Reader) readControl() error {
 	if err != nil {
 		return err
 	}
+	d.controlSize = m.Size
 	r, err := Decompress(d.ar, strings.TrimPrefix(m.Name, name), d.limits.Dictionary)
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.Name, err)
@@ -152,6 +154,9 @@ func (d *Reader) readControl() error {
 	}
 	return nil
 }
+
+// ControlSize is the size of the control member as it lies there, in bytes.
+func (d *Reader) ControlSize() int64 { return d.controlSize }
 
 // Control lists the files of the control member in the order in which they stand there.
 func (d *Reader) Control() []ControlFile { return d.control }
