@@ -105,7 +105,7 @@ type builder struct {
 	stopped    bool            // nothing can be run in it any more
 	unpacked   bool            // the source lies in it
 	built      bool            // and the results
-	installer  installer       // of packages that hooks want
+	installer  *installer      // of packages that hooks want
 	sourceTar  string          // the unpacked source, while it is in no jail
 	packed     *input          // the source package that was made of a directory, taken out of the jail
 	hookEnv    []string        // what hooks add to the build's environment

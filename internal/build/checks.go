@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"nsbuild/internal/apt"
+	"nsbuild/internal/archive"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/dsc"
@@ -161,7 +162,7 @@ func (b *builder) sourceFiles() *input {
 // forCheck is a builder over the base alone, in the same sandbox and with the same log: nothing that the build has under way is its.
 func (b *builder) forCheck() *builder {
 	c := *b
-	c.lowers, c.layer, c.open, c.jail, c.making, c.saving, c.stopCopies, c.installer, c.hookDigest = []sandbox.Lower{{Path: b.base.Tree()}}, nil, nil, nil, nil, nil, nil, installer{}, ""
+	c.lowers, c.layer, c.open, c.jail, c.making, c.saving, c.stopCopies, c.installer, c.hookDigest = []sandbox.Lower{{Path: b.base.Tree()}}, nil, nil, nil, nil, nil, nil, nil, ""
 	c.o.Hooks, c.host = nil, b.arch
 	c.result = &result.Result{}
 	c.in = b.sourceFiles()
@@ -191,13 +192,7 @@ func (b *builder) beside(ctx context.Context, relations string, built bool) (_ *
 	}()
 	if built {
 		c.o.NoLayers = true
-		var debs []string
-		for _, file := range b.outcome.Artefacts {
-			if filepath.Ext(file) == ".deb" {
-				debs = append(debs, file)
-			}
-		}
-		if c.extra.local, err = b.env.Client.Local(ctx, apt.Extra, append(debs, b.o.Packages...)); err != nil {
+		if c.extra.local, err = b.builtRepository(ctx); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -214,12 +209,33 @@ func (b *builder) beside(ctx context.Context, relations string, built bool) (_ *
 	return c, done, nil
 }
 
+// builtRepository is a repository with what was built, and with the packages that the build was given.
+func (b *builder) builtRepository(ctx context.Context) (*archive.Local, error) {
+	return b.env.Client.Local(ctx, apt.Extra, append(b.builtDebs(), b.o.Packages...))
+}
+
+// builtDebs are the binary packages that were built, as files.
+func (b *builder) builtDebs() []string {
+	var debs []string
+	for _, file := range b.outcome.Artefacts {
+		if filepath.Ext(file) == ".deb" {
+			debs = append(debs, file)
+		}
+	}
+	return debs
+}
+
+// packageOf is the name of the package in a file.
+func packageOf(deb string) string {
+	name, _, _ := strings.Cut(filepath.Base(deb), "_")
+	return name
+}
+
 // builtPackages are the names of the binary packages that were built, without those of debugging symbols.
 func (b *builder) builtPackages() []string {
 	var names []string
-	for _, file := range b.outcome.Artefacts {
-		name, _, _ := strings.Cut(filepath.Base(file), "_")
-		if filepath.Ext(file) == ".deb" && !strings.HasSuffix(name, "-dbgsym") && !slices.Contains(names, name) {
+	for _, file := range b.builtDebs() {
+		if name := packageOf(file); !strings.HasSuffix(name, "-dbgsym") && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

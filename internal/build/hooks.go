@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,13 +54,11 @@ func (b *builder) openJail(ctx context.Context, withApt bool) (*sandbox.Jail, er
 	if withApt {
 		spec.Mounts = apt.Mounts(b.env.CacheDir)
 	}
-	for _, name := range b.o.Hooks.Caches() {
-		dir, err := b.hookCache(ctx, name)
-		if err != nil {
-			return nil, fmt.Errorf("the cache of hook %s: %w", name, err)
-		}
-		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: dir, Target: hook.CacheDir(name), Mkdir: true, NoSuid: true, NoDev: true})
+	caches, err := b.env.HookMounts(ctx, b.holder, b.o.Hooks)
+	if err != nil {
+		return nil, err
 	}
+	spec.Mounts = append(spec.Mounts, caches...)
 	jail, err := b.holder.NewJail(ctx, spec)
 	b.open = jail
 	return jail, err
@@ -81,17 +78,29 @@ func (b *builder) closeJail() ([]sandbox.Stray, error) {
 // hookCaches is the directory of what hooks keep from one build to the next.
 func (e *Env) hookCaches() string { return filepath.Join(e.CacheDir, "hooks") }
 
-// hookCache is where a hook keeps what outlives a build. It belongs to the jail's ids.
-func (b *builder) hookCache(ctx context.Context, name string) (string, error) {
-	if err := os.MkdirAll(b.env.hookCaches(), 0o700); err != nil {
+// HookMounts show hooks what they keep from one run to the next.
+func (e *Env) HookMounts(ctx context.Context, h *sandbox.Holder, set *hook.Set) (mounts []sandbox.Mount, err error) {
+	for _, name := range set.Caches() {
+		dir, err := e.hookCache(ctx, h, name)
+		if err != nil {
+			return nil, fmt.Errorf("the cache of hook %s: %w", name, err)
+		}
+		mounts = append(mounts, sandbox.Mount{Type: "bind", Source: dir, Target: hook.CacheDir(name), Mkdir: true, NoSuid: true, NoDev: true})
+	}
+	return mounts, nil
+}
+
+// hookCache is where a hook keeps what outlives a run. It belongs to the jail's ids.
+func (e *Env) hookCache(ctx context.Context, h *sandbox.Holder, name string) (string, error) {
+	if err := os.MkdirAll(e.hookCaches(), 0o700); err != nil {
 		return "", err
 	}
-	dir := filepath.Join(b.env.hookCaches(), name)
+	dir := filepath.Join(e.hookCaches(), name)
 	if _, err := os.Lstat(dir); err == nil || !errors.Is(err, os.ErrNotExist) {
 		return dir, err
 	}
-	err := b.holder.MakeRoot(ctx, dir)
-	if _, there := os.Lstat(dir); there == nil { // another build may have been faster
+	err := h.MakeRoot(ctx, dir)
+	if _, there := os.Lstat(dir); there == nil { // another may have been faster
 		err = nil
 	}
 	return dir, err
@@ -112,7 +121,7 @@ func (e *Env) RemoveHookCaches(ctx context.Context) error {
 // hookContext is what hooks are told at this point of the build.
 func (b *builder) hookContext() hook.Context {
 	c := hook.Context{
-		Operation: "build", Source: b.header.Package, Version: b.header.Version, Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(),
+		Operation: hook.Build, Source: b.header.Package, Version: b.header.Version, Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(),
 		Profiles: b.o.Profiles, Builder: bootstrap.BuilderName, BuildDir: buildDir, FailStage: b.outcome.Stage,
 	}
 	if b.outcome.Stage != "" {
@@ -209,17 +218,24 @@ func (b *builder) noteHooks(ran []hook.Run) {
 
 // installForHooks installs packages in the open jail, fetched and verified outside it.
 func (b *builder) installForHooks(ctx context.Context, relations string) error {
-	wanted, err := dsc.ParseRelations(relations)
+	reduced, err := hookDepends(relations, b.arch, b.o.Profiles)
 	if err != nil {
 		return err
 	}
-	native := b.context()
-	native.HostArch = native.BuildArch
-	reduced := dsc.BuildRelations{Depends: wanted}.Reduce(native)
-	reduced.Depends = reduced.Depends.FirstAlternatives()
 	out := b.log.Stream()
 	defer out.Flush()
 	return b.installMore(ctx, reduced, out)
+}
+
+// hookDepends are the packages of the jail's architecture that hooks want.
+func hookDepends(relations, arch string, profiles []string) (dsc.Reduced, error) {
+	wanted, err := dsc.ParseRelations(relations)
+	if err != nil {
+		return dsc.Reduced{}, err
+	}
+	reduced := dsc.BuildRelations{Depends: wanted}.Reduce(dsc.Context{BuildArch: arch, HostArch: arch, Profiles: profiles})
+	reduced.Depends = reduced.Depends.FirstAlternatives()
+	return reduced, nil
 }
 
 // hooksBeforeDeps runs the hooks that come before the build dependencies, in a jail of their own: what they change lies below those. The source is unpacked for them, as pbuilder
@@ -442,46 +458,18 @@ func (b *builder) describeHooks() {
 	}
 }
 
-// installer is the apt of a jail that goes on after an installation.
-type installer struct {
-	apt   *apt.Apt
-	jail  *sandbox.Jail
-	files int // that were added
-}
-
 // installMore installs packages in the open jail, which has the mounts of apt.
 func (b *builder) installMore(ctx context.Context, wanted dsc.Reduced, out io.Writer) error {
-	sources, err := b.sources(ctx)
-	if err != nil {
-		return err
-	}
-	if b.installer.jail != b.open {
-		resolver, err := apt.New(b.open, b.env.CacheDir, commandEnv(), sources)
-		if err == nil {
-			err = resolver.Prefer(b.extra.pins)
-		}
+	if b.installer == nil || b.installer.jail != b.open {
+		sources, err := b.sources(ctx)
 		if err != nil {
 			return err
 		}
-		b.installer = installer{apt: resolver, jail: b.open}
+		if b.installer, err = b.env.newInstaller(b.open, b.arch, sources, b.base.Manifest.Packages, b.extra.pins); err != nil {
+			return err
+		}
 	}
-	body, err := dummy(b.arch, wanted)
-	if err != nil {
-		return err
-	}
-	b.installer.files++
-	file, err := b.installer.apt.Add(fmt.Sprintf("%s-%d.deb", dummyName, b.installer.files), bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	form, err := copyForm(b.base.Manifest.Packages)
-	if err != nil {
-		return err
-	}
-	if err := b.env.install(ctx, b.installer.apt, out, sources, form, "install", file); err != nil {
-		return err
-	}
-	return b.dropDummy(ctx, b.open)
+	return b.installer.install(ctx, wanted, out)
 }
 
 // checkHookEnv refuses what hooks may not decide about.

@@ -130,7 +130,7 @@ func (b *builder) openInstallation(ctx context.Context, in *installation) (err e
 	}
 	b.open = in.jail
 	if b.cross() {
-		if err := b.asRoot(ctx, in.jail, "dpkg", "--add-architecture", b.host); err != nil {
+		if err := asRoot(ctx, in.jail, "dpkg", "--add-architecture", b.host); err != nil {
 			return err
 		}
 	}
@@ -190,7 +190,7 @@ func (b *builder) installByApt(ctx context.Context, in *installation) (done bool
 		return false, b.depsFailed(err)
 	}
 	b.makingCopies(b.env.startCopies(uncopied, in.form))
-	return false, b.dropDummy(ctx, in.jail)
+	return false, dropDummy(ctx, in.jail)
 }
 
 // installCross has apt satisfy the build dependencies of a source for another architecture: which of its tools must run here and which of its libraries must not, apt knows best.
@@ -293,7 +293,7 @@ func (b *builder) dummyRepository(ctx context.Context, reduced dsc.Reduced) (*ar
 }
 
 // asRoot runs a command of ours in a jail, which must succeed.
-func (b *builder) asRoot(ctx context.Context, jail *sandbox.Jail, argv ...string) error {
+func asRoot(ctx context.Context, jail *sandbox.Jail, argv ...string) error {
 	var said tail
 	status, err := jail.RunTo(ctx, sandbox.Command{Argv: argv, Env: commandEnv()}, &said, &said)
 	if err == nil && !status.Success() {
@@ -303,8 +303,8 @@ func (b *builder) asRoot(ctx context.Context, jail *sandbox.Jail, argv ...string
 }
 
 // dropDummy takes the dummy package away again: the layer serves other sources, too.
-func (b *builder) dropDummy(ctx context.Context, jail *sandbox.Jail) error {
-	return b.asRoot(ctx, jail, "dpkg", "--force-unsafe-io", "--purge", dummyName)
+func dropDummy(ctx context.Context, jail *sandbox.Jail) error {
+	return asRoot(ctx, jail, "dpkg", "--force-unsafe-io", "--purge", dummyName)
 }
 
 // installByAptitude installs aptitude, as sbuild does, and has that do the rest.
@@ -353,7 +353,7 @@ func (b *builder) installByAptitude(ctx context.Context, in *installation) (done
 	if err := b.dummyInstalled(in.jail); err != nil {
 		return false, b.depsFailed(err)
 	}
-	return false, b.dropDummy(ctx, in.jail)
+	return false, dropDummy(ctx, in.jail)
 }
 
 // dummyInstalled notices that aptitude solved its problem by giving up what was asked of it: that is no failure to aptitude.

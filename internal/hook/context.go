@@ -6,7 +6,7 @@ import (
 
 // Context is what hooks are told. Paths are those of the jail, but for those on the host.
 type Context struct {
-	Operation    string // "build", "create", "update", "run"
+	Operation    Operation
 	Source       string
 	Version      string
 	Distribution string
@@ -43,13 +43,9 @@ func commandEnv() []string {
 func (c *Context) environment(h *Hook, network bool) []string {
 	env := commandEnv()
 	if h.dir != nil && h.dir.pbuilder {
-		operation := c.Operation
-		if operation == "run" {
-			operation = "execute"
-		}
 		env[len(env)-1] = "LC_ALL=C"
 		return append(env, "LANG=C", "BUILDDIR="+c.BuildDir, "DISTRIBUTION="+c.Distribution, "BUILD_ARCH="+c.BuildArch, "HOST_ARCH="+c.HostArch,
-			"PBUILDER_OPERATION="+operation)
+			"PBUILDER_OPERATION="+c.Operation.pbuilders())
 	}
 	if h.dir == nil {
 		return env
@@ -59,7 +55,7 @@ func (c *Context) environment(h *Hook, network bool) []string {
 		net = "host"
 	}
 	own := [][2]string{
-		{"OPERATION", c.Operation}, {"STAGE", string(h.Stage)}, {"HOOK", h.Name}, {"HOOK_DIR", h.dir.where()}, {"STATE_DIR", h.dir.state()}, {"NETWORK", net},
+		{"OPERATION", string(c.Operation)}, {"STAGE", string(h.Stage)}, {"HOOK", h.Name}, {"HOOK_DIR", h.dir.where()}, {"STATE_DIR", h.dir.state()}, {"NETWORK", net},
 		{"SOURCE", c.Source}, {"VERSION", c.Version}, {"DISTRIBUTION", c.Distribution}, {"BUILD_ARCH", c.BuildArch}, {"HOST_ARCH", c.HostArch}, {"BUILD_TYPE", c.BuildType},
 		{"PROFILES", strings.Join(c.Profiles, " ")}, {"BUILDER", c.Builder}, {"BUILD_DIR", c.BuildDir}, {"SOURCE_DIR", c.SourceDir}, {"DSC", c.DSC}, {"CHANGES", c.Changes},
 		{"STATUS", c.Status}, {"FAIL_STAGE", c.FailStage},
@@ -67,7 +63,7 @@ func (c *Context) environment(h *Hook, network bool) []string {
 	if h.dir.conf.cache {
 		own = append(own, [2]string{"CACHE_DIR", CacheDir(h.dir.name)})
 	}
-	if h.dir.conf.log {
+	if h.dir.conf.log && c.Operation == Build { // nothing else has one
 		own = append(own, [2]string{"LOG", logFile})
 	}
 	if h.Stage == BeforeBuild {

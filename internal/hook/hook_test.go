@@ -74,6 +74,8 @@ func TestNative(t *testing.T) {
 		{[]string{"befor-build.d/10-a*"}, "", `there is no stage "befor-build"`},
 		{[]string{"host-start.d/10-a*"}, "", `there is no stage "host-start"`},
 		{[]string{"README"}, "", "it holds no hook"},
+		{[]string{"updated.d/10-a*", "before-run.d/10-a*"}, "", "no hook of a stage that this command comes by"},
+		{[]string{"updated.d/10-a*", "before-build.d/10-a*"}, "N/before-build.d/10-a", ""},
 		{[]string{"before-build.d/x*", "hook.conf=Network: yes\n"}, "", "it needs the network"},
 		{[]string{"before-build.d/x*", "hook.conf=Nework: yes\n"}, "", `hook.conf: line 1: there is no field "Nework"`},
 		{[]string{"before-build.d/x*", "hook.conf=Cache: maybe\n"}, "", `Cache is yes or no`},
@@ -92,6 +94,51 @@ func TestNative(t *testing.T) {
 		}
 		if got := strings.ReplaceAll(names(s.At(BeforeBuild)), filepath.Base(dir), "N"); got != c.want {
 			t.Errorf("%v: %s, want %s", c.files, got, c.want)
+		}
+	}
+}
+
+// TestOperations has each verb come by its own stages, under pbuilder's names where the hooks are pbuilder's.
+func TestOperations(t *testing.T) {
+	native := tree(t, "created.d/1*", "updated.d/1*", "start.d/1*", "before-run.d/1*", "before-build.d/1*")
+	old := tree(t, "A10a*", "E10e*", "F10f*", "G10g*", "H10h*")
+	for _, c := range []struct {
+		of             Operation
+		native, old    string
+		called, theirs string
+	}{
+		{Create, "created.d/1 updated.d/1", "G10g E10e", "create", "create"},
+		{Update, "start.d/1 updated.d/1", "H10h E10e", "update", "update"},
+		{Exec, "start.d/1 before-run.d/1", "H10h F10f", "run", "execute"},
+		{Shell, "start.d/1 before-run.d/1", "H10h F10f", "shell", "login"},
+	} {
+		s, err := Load(Options{Operation: c.of, Hooks: []string{native}, HookDir: old})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ours, theirs []string
+		for _, stage := range c.of.Stages() {
+			for _, h := range s.At(stage) {
+				context := Context{Operation: c.of}
+				env := context.environment(h, false)
+				if h.dir.pbuilder {
+					theirs = append(theirs, h.Name)
+					if !slices.Contains(env, "PBUILDER_OPERATION="+c.theirs) {
+						t.Errorf("%s: pbuilder's hook finds %q", c.of, env)
+					}
+					continue
+				}
+				ours = append(ours, h.file)
+				if !slices.Contains(env, "NSBUILD_OPERATION="+c.called) || !slices.Contains(env, "NSBUILD_STAGE="+string(stage)) {
+					t.Errorf("%s: the hook finds %q", c.of, env)
+				}
+			}
+		}
+		if got := strings.Join(ours, " "); got != c.native {
+			t.Errorf("%s runs %s, want %s", c.of, got, c.native)
+		}
+		if got := strings.Join(theirs, " "); got != c.old {
+			t.Errorf("%s runs pbuilder's %s, want %s", c.of, got, c.old)
 		}
 	}
 }

@@ -19,6 +19,8 @@ import (
 
 // Options say which hooks there are.
 type Options struct {
+	Operation Operation // "": Build
+
 	Hooks    []string            // native: directories, or names to be looked up
 	HookDir  string              // a directory of pbuilder's hooks
 	Commands map[string][]string // sbuild's, by Kind.Option
@@ -72,13 +74,14 @@ func Load(o Options) (*Set, error) {
 			return nil, err
 		}
 	}
+	stages := o.Operation.Stages()
 	for _, name := range o.Hooks {
 		d, err := o.find(name)
 		if err == nil && slices.ContainsFunc(dirs(s.hooks), func(other *dir) bool { return other.name == d.name }) {
 			err = fault.New(fault.Usage, "give one of the directories another name", "there are two of this name")
 		}
 		if err == nil {
-			err = s.loadNative(d)
+			err = s.loadNative(d, stages)
 		}
 		if err != nil {
 			return nil, fault.Wrap(fault.Usage, "", fmt.Errorf("hook %s: %w", name, err))
@@ -184,9 +187,9 @@ func backup(name string) bool {
 	return strings.HasSuffix(name, "~") || strings.HasSuffix(name, ".bak") || strings.HasPrefix(name, ".") || strings.Contains(name, ".dpkg-")
 }
 
-// loadNative takes the hooks of STAGE.d/ directories.
-func (s *Set) loadNative(d *dir) error {
-	found := 0
+// loadNative takes the hooks of STAGE.d/ directories, of which some must be for the stages that there will be.
+func (s *Set) loadNative(d *dir, stages []Stage) error {
+	found, reached := 0, 0
 	for _, f := range d.all {
 		parent, name := path.Split(f.name)
 		stage, isStage := strings.CutSuffix(strings.TrimSuffix(parent, "/"), ".d")
@@ -211,10 +214,16 @@ func (s *Set) loadNative(d *dir) error {
 			return fault.New(fault.Usage, "chmod +x it, or move it out of "+parent, "%s is not executable", f.name)
 		}
 		found++
+		if slices.Contains(stages, Stage(stage)) {
+			reached++
+		}
 		s.hooks = append(s.hooks, &Hook{Stage: Stage(stage), Name: d.name + "/" + f.name, dir: d, file: f.name})
 	}
-	if found == 0 {
-		return fault.New(fault.Usage, "put executable files into STAGE.d/: "+join(native), "it holds no hook")
+	switch {
+	case found == 0:
+		return fault.New(fault.Usage, "put executable files into STAGE.d/: "+join(stages), "it holds no hook")
+	case reached == 0:
+		return fault.New(fault.Usage, "its directories here: "+join(stages), "it holds no hook of a stage that this command comes by")
 	}
 	if d.conf.network && !s.Network {
 		return fault.New(fault.Usage, "--hook-network gives hooks the network; the build never has it", "it needs the network")

@@ -270,6 +270,15 @@ var variable = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
 })
 
+// Forget deletes what hooks keep for later stages, where the root outlives them.
+func (r *Runner) Forget(ctx context.Context) error {
+	status, err := r.Jail.RunTo(ctx, sandbox.Command{Argv: []string{"rm", "-rf", stateDir}}, io.Discard, io.Discard)
+	if err == nil && !status.Success() {
+		err = fmt.Errorf("deleting what hooks keep in the jail: %s", status)
+	}
+	return err
+}
+
 // environment reads what before-build hooks wrote to $NSBUILD_ENV: lines NAME=VALUE.
 func (r *Runner) environment() ([]string, error) {
 	f, err := r.Jail.Open(envFile)

@@ -2,10 +2,46 @@ package hook
 
 import "slices"
 
+// Operation is what nsbuild is doing when hooks run.
+type Operation string
+
+// The operations, by the names of their verbs.
+const (
+	Build  Operation = "build"
+	Create Operation = "create"
+	Update Operation = "update"
+	Exec   Operation = "run"
+	Shell  Operation = "shell"
+)
+
+// Stages are those that an operation comes by.
+func (o Operation) Stages() []Stage {
+	switch o {
+	case Create:
+		return []Stage{Created, Updated}
+	case Update:
+		return []Stage{Start, Updated}
+	case Exec, Shell:
+		return []Stage{Start, BeforeRun}
+	}
+	return []Stage{Start, BeforeDeps, DepsFailed, BeforeBuild, BuildEnded, AfterBuild, BuildFailed, AfterCollect, Cleanup}
+}
+
+// pbuilders is pbuilder's name of an operation.
+func (o Operation) pbuilders() string {
+	switch o {
+	case Exec:
+		return "execute"
+	case Shell:
+		return "login"
+	}
+	return string(o)
+}
+
 // Stage is the moment at which a hook runs. Native hooks lie in a directory of that name with ".d" at its end.
 type Stage string
 
-// The stages of a build in the jail, in their order, then those of bases and sessions, which only pbuilder's hooks have and no verb runs yet, then those on the host.
+// The stages of a build in the jail, in their order, then those of bases and of commands, then those on the host. Start is theirs, too.
 const (
 	Start        Stage = "start"         // the root is there, and nothing has been done in it
 	BeforeDeps   Stage = "before-deps"   // the source is unpacked; what a hook changes outside it lies below the build dependencies
@@ -17,9 +53,9 @@ const (
 	AfterCollect Stage = "after-collect" // the results are outside
 	Cleanup      Stage = "cleanup"       // of every build, before its jail ends
 
-	Created   Stage = "created"    // a base has been made, but not finished
+	Created   Stage = "created"    // a base has been made
 	Updated   Stage = "updated"    // a base has been made or brought up to date
-	BeforeRun Stage = "before-run" // before the command or shell of a session
+	BeforeRun Stage = "before-run" // before a command or a shell
 
 	OnHostStart   Stage = "host-start"   // before anything is done in the jail
 	OnHostSuccess Stage = "host-success" // the build was successful
@@ -27,7 +63,7 @@ const (
 )
 
 // native are the stages that have directories.
-var native = []Stage{Start, BeforeDeps, DepsFailed, BeforeBuild, BuildEnded, AfterBuild, BuildFailed, AfterCollect, Cleanup}
+var native = []Stage{Start, BeforeDeps, DepsFailed, BeforeBuild, BuildEnded, AfterBuild, BuildFailed, AfterCollect, Cleanup, Created, Updated, BeforeRun}
 
 // letters are the stages of pbuilder's hooks (pbuilder(8), --hookdir).
 var letters = map[byte]Stage{'A': BeforeBuild, 'B': AfterBuild, 'C': BuildFailed, 'D': BeforeDeps, 'E': Updated, 'F': BeforeRun, 'G': Created, 'H': Start, 'I': AfterCollect}
