@@ -29,8 +29,8 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet, c *build.Checks) {
 // complete checks the flags and fills in what follows from them.
 func (o *checkOptions) complete(c *build.Checks) error {
 	if o.piuparts {
-		return fault.New(fault.Usage, "--check-install installs and purges in a jail; piuparts itself runs on the host by --post-build-commands 'sudo piuparts %c'",
-			"--run-piuparts: piuparts downloads what it installs, and jails have no network")
+		return fault.New(fault.Usage, "--check-install installs, removes, upgrades and purges in jails; piuparts itself runs on the host by --post-build-commands 'sudo piuparts %c'",
+			"--run-piuparts: piuparts wants to download what it installs, and to mount and chroot as the host's root; a jail lets it do neither")
 	}
 	c.LintianOpts = append(c.LintianOpts, strings.Fields(o.lintianOpts)...)
 	switch {

@@ -10,10 +10,10 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// checkRules builds one package whose removal leaves a file behind.
+// checkRules builds one package whose removal leaves a file behind, and files of the base changed and deleted.
 const checkRules = "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN debian/made/usr/bin\n" +
 	"\tprintf '#!/bin/sh\\necho works\\n' >debian/made/usr/bin/examined\n\tchmod 755 debian/made/usr/bin/examined\n" +
-	"\tprintf '#!/bin/sh\\nmkdir -p /srv/left && touch /srv/left/behind\\n' >debian/made/DEBIAN/postinst\n\tchmod 755 debian/made/DEBIAN/postinst\n" +
+	"\tprintf '#!/bin/sh\\nmkdir -p /srv/left && touch /srv/left/behind && echo more >>/etc/issue && rm -f /etc/issue.net\\n' >debian/made/DEBIAN/postinst\n\tchmod 755 debian/made/DEBIAN/postinst\n" +
 	"\tdpkg-gencontrol -pexamined -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
 
 // TestChecks installs, tests and examines what was built, each in a jail of its own.
@@ -37,7 +37,9 @@ func TestChecks(t *testing.T) {
 	log := read(t, filepath.Join(w.dir, "examined_1.0_amd64.build"))
 	for _, want := range []string{
 		"\nI: test good: PASS\n", "\nI: test loud: FAIL it wrote to standard error", "\nI: test quiet-enough: PASS\n", "\nI: test elsewhere: SKIP isolation-machine: ", "\nI: test maybe: SKIP exit status 77",
-		"\nI: test as-root: PASS\n", "\nI: test shaky: FLAKY exit status 1\n", "\nW: left after purging: /srv/left/behind\n", "\nAutopkgtest: fail\n", "\nInstall-Check: warn\n", "\nStatus: successful\n",
+		"\nI: test as-root: PASS\n", "\nI: test shaky: FLAKY exit status 1\n", "\nW: left after purging: /srv/left/behind\n", "\nW: not as before after purging: /etc/issue (file 644 0:0 ", "\nW: not as before after purging: /etc/issue.net (gone)\n",
+		"\nCommand: dpkg --remove examined\n", "\nCommand: dpkg --force-confold --install /build/check/examined_1.0_all.deb\n", "\nNo upgrade is tried: ",
+		"\nAutopkgtest: fail\n", "\nInstall-Check: warn\n", "\nStatus: successful\n",
 	} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log lacks %q", want)
@@ -67,6 +69,22 @@ func TestChecks(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(log)
+	}
+}
+
+// TestCheckUpgrade installs the suite's own version first, and upgrades it.
+func TestCheckUpgrade(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	rules := func(script string) string {
+		return "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN\n" +
+			"\tprintf '#!/bin/sh\\necho called with $$1 $$2\\n" + script + "\\n' >debian/made/DEBIAN/preinst\n\tchmod 755 debian/made/DEBIAN/preinst\n" +
+			"\tdpkg-gencontrol -phello -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
+	}
+	for _, c := range []struct{ script, outcome string }{{"", "pass"}, {"test $$1 = install", "fail"}} {
+		dsc := w.writeSource(t, fakedebian.Source{Name: "hello", Version: "99", Rules: rules(c.script), Packages: []fakedebian.Package{{Name: "hello", Architecture: "any"}}})
+		w.must(t, "build", "-q", "-d", "bookworm", "--check-install", dsc)
+		wantIn(t, "log", read(t, filepath.Join(w.dir, "hello_99_amd64.build")), "^called with install$", `^called with upgrade 2\.10-`, "^Upgrade from the suite's own version: hello$", "^Install-Check: "+c.outcome+"$")
 	}
 }
 

@@ -6,29 +6,65 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"nsbuild/internal/apt"
+	"nsbuild/internal/archive"
+	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/dsc"
 	"nsbuild/internal/sandbox"
 )
 
-// checkInstall installs what was built in a fresh jail, purges it with what came along, and looks at what that left.
+// checkInstall installs what was built in a fresh jail, removes it, installs it again over what that left, purges it with what came along, and looks at what is not as it was. Where
+// the suite has earlier versions, these are installed first in another jail, and upgraded.
 func (b *builder) checkInstall(ctx context.Context) (outcome, detail string, err error) {
 	packages := b.builtPackages()
 	if len(packages) == 0 {
 		return OutcomePass, "no package was built", nil
 	}
-	outcome, detail, err = b.installPurge(ctx, packages)
+	before, err := b.filesOfBase(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	outcome, detail, err = b.together(packages, func(some []string) (string, string, error) { return b.tryInstall(ctx, some, before) })
+	if err != nil || outcome == OutcomeFail {
+		return outcome, detail, err
+	}
+	older, err := b.olderInSuite(ctx, packages)
+	if err != nil {
+		return "", "", err
+	}
+	if len(older) == 0 {
+		b.log.Printf("No upgrade is tried: the suite has none of the packages in an earlier version.")
+		return outcome, detail, nil
+	}
+	b.log.Printf("Upgrade from the suite's own version: %s", strings.Join(older, " "))
+	upgrade, more, err := b.together(older, func(some []string) (string, string, error) { return b.tryUpgrade(ctx, some, before) })
+	switch {
+	case err != nil:
+		return "", "", err
+	case upgrade == OutcomePass, upgrade == outcome && more == detail:
+		return outcome, detail, nil
+	case detail == "":
+		return upgrade, "upgrade: " + more, nil
+	}
+	return upgrade, detail + "; upgrade: " + more, nil
+}
+
+// together tries all packages at once or, since packages of one source may conflict with each other, one after the other.
+func (b *builder) together(packages []string, try func([]string) (outcome, detail string, err error)) (outcome, detail string, err error) {
+	outcome, detail, err = try(packages)
 	if !errors.Is(err, apt.ErrUnresolved) || len(packages) == 1 {
 		return installOutcome(outcome, detail, err)
 	}
-	// Packages of one source may conflict with each other.
 	b.log.Printf("They cannot all be installed at once: one after the other.")
 	worst, details := OutcomePass, []string{}
 	for _, p := range packages {
-		outcome, detail, err := b.installPurge(ctx, []string{p})
+		outcome, detail, err := try([]string{p})
 		if outcome, detail, err = installOutcome(outcome, detail, err); err != nil {
 			return "", "", err
 		}
@@ -57,18 +93,15 @@ type installRefused struct{ err error }
 func (e *installRefused) Error() string { return e.err.Error() }
 func (e *installRefused) Unwrap() error { return e.err }
 
-// listFiles lists what a root holds, but what changes with every installation.
-const listFiles = `exec find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /build -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt ` +
-	`-o -path /var/log -o -path /etc/ld.so.cache -o -name '*-' -path '/etc/*' \) -prune -o -print`
-
-// installPurge installs packages with what they need, and purges all of it.
-func (b *builder) installPurge(ctx context.Context, packages []string) (outcome, detail string, err error) {
-	before, err := b.filesOfBase(ctx)
-	if err != nil {
-		return "", "", err
-	}
+// exactly are relations to packages in the version that was built.
+func (b *builder) exactly(packages []string) string {
 	version := " (= " + b.version.String() + ")"
-	c, done, err := b.beside(ctx, strings.Join(packages, version+", ")+version, true)
+	return strings.Join(packages, version+", ") + version
+}
+
+// tryInstall installs packages with what they need, removes them and installs them again, and purges all of it.
+func (b *builder) tryInstall(ctx context.Context, packages []string, before fileStates) (outcome, detail string, err error) {
+	c, done, err := b.beside(ctx, b.exactly(packages), true)
 	if err != nil {
 		return "", "", err
 	}
@@ -76,42 +109,195 @@ func (b *builder) installPurge(ctx context.Context, packages []string) (outcome,
 	if _, err := c.openJail(ctx, false); err != nil {
 		return "", "", err
 	}
-	for _, argv := range [][]string{
-		{"dpkg", "--audit"},
-		slices.Concat([]string{"dpkg", "--purge"}, packages),
-		{"apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0", "autoremove", "--purge"},
-	} {
-		b.log.Printf("Command: %s", strings.Join(argv, " "))
-		status, err := c.run(ctx, c.open, sandbox.Command{Argv: argv, Env: commandEnv()})
-		if err != nil {
+	removable := b.removable(packages)
+	files := slices.DeleteFunc(b.builtDebs(), func(file string) bool { return !slices.Contains(removable, packageOf(file)) })
+	if err := c.show(files...); err != nil {
+		return "", "", err
+	}
+	if len(files) > 0 {
+		again := []string{"dpkg", "--force-confold", "--install"}
+		for _, file := range files {
+			again = append(again, path.Join(checkDir, filepath.Base(file)))
+		}
+		if err := c.installCommands(ctx, []string{"dpkg", "--audit"}, slices.Concat([]string{"dpkg", "--remove"}, removable), again); err != nil {
 			return "", "", err
 		}
-		if !status.Success() {
-			return "", "", &installRefused{fmt.Errorf("%s: %s", strings.Join(argv, " "), status)}
-		}
 	}
-	after, err := c.listFiles(ctx)
+	return c.purgeAndLook(ctx, removable, before)
+}
+
+// tryUpgrade installs the suite's own versions of packages and then those that were built, and purges all of it.
+func (b *builder) tryUpgrade(ctx context.Context, packages []string, before fileStates) (outcome, detail string, err error) {
+	c, done, err := b.beside(ctx, strings.Join(packages, ", "), false)
 	if err != nil {
 		return "", "", err
 	}
-	var left []string
-	for name := range after {
-		if !before[name] {
-			left = append(left, name)
-		}
+	defer func() { err = errors.Join(err, done()) }()
+	if c.extra.local, err = b.builtRepository(ctx); err != nil {
+		return "", "", err
 	}
-	if len(left) == 0 {
-		return OutcomePass, "", nil
+	if _, err := c.openJail(ctx, true); err != nil {
+		return "", "", err
 	}
-	slices.Sort(left)
-	for _, name := range left {
-		b.log.Warning("left after purging: %s", buildlog.VisibleString(name))
+	wanted, err := dsc.ParseRelations(b.exactly(packages))
+	if err != nil {
+		return "", "", err
 	}
-	return OutcomeWarn, fmt.Sprintf("%d files are left after purging, the first %s", len(left), buildlog.VisibleString(left[0])), nil
+	out := b.log.Stream()
+	err = c.installMore(ctx, dsc.Reduced{Depends: wanted}, out)
+	out.Flush()
+	if err != nil {
+		return "", "", err
+	}
+	return c.purgeAndLook(ctx, b.removable(packages), before)
 }
 
+// removable are those packages that the base does not have itself.
+func (b *builder) removable(packages []string) []string {
+	return slices.DeleteFunc(slices.Clone(packages), func(name string) bool {
+		return slices.ContainsFunc(b.base.Manifest.Packages, func(p base.Package) bool { return p.Name == name })
+	})
+}
+
+// olderInSuite are those packages that the suite has in an earlier version than was built, and in no later one.
+func (b *builder) olderInSuite(ctx context.Context, packages []string) ([]string, error) {
+	sources, err := b.env.aptSources(ctx, b.releases, b.arch)
+	if err != nil {
+		return nil, err
+	}
+	latest := map[string]dsc.Version{}
+	take := func(p *archive.Package) error {
+		if !slices.Contains(packages, p.Package) {
+			return nil
+		}
+		v, err := dsc.ParseVersion(p.Version)
+		if known, ok := latest[p.Package]; err == nil && (!ok || v.Compare(known) > 0) {
+			latest[p.Package] = v
+		}
+		return err
+	}
+	if err := b.env.eachPackage(ctx, sources, take, func() bool { return false }); err != nil {
+		return nil, err
+	}
+	var older []string
+	for _, name := range packages {
+		if v, ok := latest[name]; ok && v.Compare(b.version) < 0 {
+			older = append(older, name)
+		}
+	}
+	return older, nil
+}
+
+// installCommands runs commands as the jail's root, each of which must succeed.
+func (b *builder) installCommands(ctx context.Context, commands ...[]string) error {
+	for _, argv := range commands {
+		b.log.Printf("Command: %s", strings.Join(argv, " "))
+		status, err := b.run(ctx, b.open, sandbox.Command{Argv: argv, Env: commandEnv()})
+		if err != nil {
+			return err
+		}
+		if !status.Success() {
+			return &installRefused{fmt.Errorf("%s: %s", strings.Join(argv, " "), status)}
+		}
+	}
+	return nil
+}
+
+// purgeAndLook purges packages with what came along, and tells what is not as it was before.
+func (b *builder) purgeAndLook(ctx context.Context, packages []string, before fileStates) (outcome, detail string, err error) {
+	commands := [][]string{{"dpkg", "--audit"}}
+	if len(packages) > 0 {
+		commands = append(commands, slices.Concat([]string{"dpkg", "--purge"}, packages))
+	}
+	commands = append(commands, []string{"apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0", "autoremove", "--purge"})
+	if err := b.installCommands(ctx, commands...); err != nil {
+		return "", "", err
+	}
+	strays, err := b.open.Sweep()
+	if err != nil {
+		return "", "", err
+	}
+	var running []string
+	for _, s := range strays {
+		running = append(running, s.Command)
+	}
+	after, err := b.listFiles(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	same, err := b.hasBase()
+	if err != nil {
+		return "", "", err
+	}
+	left, changed := after.against(before)
+	if !same { // what they conflict with is gone, and its files
+		changed = nil
+	}
+	var findings []string
+	for _, f := range []struct {
+		what string // for each in the log
+		all  []string
+		sum  string
+	}{
+		{"left after purging", left, "%d files are left after purging, the first %s"},
+		{"not as before after purging", changed, "%d files of the base are not as before, the first %s"},
+		{"still running after purging, and ended", running, "%d processes are still running after purging, the first %s"},
+	} {
+		for _, one := range f.all {
+			b.log.Warning("%s: %s", f.what, buildlog.VisibleString(one))
+		}
+		if len(f.all) > 0 {
+			findings = append(findings, fmt.Sprintf(f.sum, len(f.all), buildlog.VisibleString(f.all[0])))
+		}
+	}
+	if len(findings) == 0 {
+		return OutcomePass, "", nil
+	}
+	return OutcomeWarn, strings.Join(findings, "; "), nil
+}
+
+// hasBase tells whether the open jail has all packages of the base still. What conflicts with one of them takes its place.
+func (b *builder) hasBase() (bool, error) {
+	now, err := installed(b.open)
+	if err != nil {
+		return false, err
+	}
+	gone := beyond(b.base.Manifest.Packages, now)
+	if len(gone) > 0 {
+		b.log.Printf("Not installed any more, or in another version: %s", gone[0].Name)
+	}
+	return len(gone) == 0, nil
+}
+
+// fileStates are the files of a root, with what can be told of each without reading it: kind, mode, owners, a file's size, where a link leads.
+type fileStates map[string]string
+
+// against lists what there is and was not before, and what was before and has changed or is gone.
+func (s fileStates) against(before fileStates) (left, changed []string) {
+	for name, now := range s {
+		if was, ok := before[name]; !ok {
+			left = append(left, name)
+		} else if was != now {
+			changed = append(changed, fmt.Sprintf("%s (%s, was %s)", name, now, was))
+		}
+	}
+	for name := range before {
+		if _, ok := s[name]; !ok {
+			changed = append(changed, name+" (gone)")
+		}
+	}
+	slices.Sort(left)
+	slices.Sort(changed)
+	return left, changed
+}
+
+// listFiles lists what a root holds, but what changes with every installation, and the accounts that packages may leave (Policy 9.2.2).
+const listFiles = `exec find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /build -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt ` +
+	`-o -path /var/log -o -path /etc/ld.so.cache -o -path /etc/passwd -o -path /etc/group -o -path /etc/shadow -o -path /etc/gshadow -o -path /etc/subuid -o -path /etc/subgid ` +
+	`-o -name '*-' -path '/etc/*' \) -prune -o -type f -printf '%p\0file %m %U:%G %s bytes\0' -o -type l -printf '%p\0link to %l\0' -o -printf '%p\0%y %m %U:%G\0'`
+
 // filesOfBase lists the files of the base in a jail of its own.
-func (b *builder) filesOfBase(ctx context.Context) (map[string]bool, error) {
+func (b *builder) filesOfBase(ctx context.Context) (fileStates, error) {
 	c := b.forCheck()
 	if _, err := c.openJail(ctx, false); err != nil {
 		return nil, err
@@ -121,15 +307,16 @@ func (b *builder) filesOfBase(ctx context.Context) (map[string]bool, error) {
 	return files, errors.Join(err, closed)
 }
 
-func (b *builder) listFiles(ctx context.Context) (map[string]bool, error) {
+func (b *builder) listFiles(ctx context.Context) (fileStates, error) {
 	var out bytes.Buffer
 	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-c", listFiles}, Env: commandEnv()}, &out, io.Discard)
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("listing files: %s", status)
 	}
-	files := map[string]bool{}
-	for line := range strings.Lines(out.String()) {
-		files[strings.TrimSuffix(line, "\n")] = true
+	files := fileStates{}
+	fields := strings.Split(out.String(), "\x00")
+	for i := 0; i+1 < len(fields); i += 2 {
+		files[fields[i]] = fields[i+1]
 	}
 	return files, err
 }
