@@ -102,7 +102,7 @@ func (a *app) openLocal(ctx context.Context) (*build.Env, error) {
 		return nil, err
 	}
 	state := dirs.State
-	e := &build.Env{Program: "nsbuild " + version, StateDir: state}
+	e := &build.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: dirs.Cache}
 	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {

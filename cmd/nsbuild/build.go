@@ -10,6 +10,7 @@ import (
 	"nsbuild/internal/build"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/hook"
 )
 
 // buildOptions are the flags of build, under sbuild's names where the meaning is the same.
@@ -135,10 +136,10 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 	if err := o.checks.complete(&o.Checks); err != nil {
 		return err
 	}
-	if o.Hooks, err = o.hooks.load(); err != nil {
+	if o.Hooks, err = o.hooks.load(hook.Build); err != nil {
 		return err
 	}
-	if atOnce == 1 { // several would want it at once
+	if len(sources) == 1 || o.more.chain || atOnce == 1 { // several would want it at once
 		if o.Terminal = openTerminal(a.stderr); o.Terminal != nil {
 			defer o.Terminal.Close()
 		}

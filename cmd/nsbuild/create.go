@@ -13,10 +13,12 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/build"
+	"nsbuild/internal/hook"
 )
 
 func newCreate(a *app) *cobra.Command {
 	var o build.BaseOptions
+	var hooks hookOptions
 	var from, locked string
 	var mirrors []string
 	c := &cobra.Command{
@@ -33,6 +35,12 @@ Nothing in the base is younger than its suite's Release file, or than SOURCE_DAT
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if o.Mirror, err = absoluteMirrors(mirrors); err != nil {
 				return err
+			}
+			if from != "" && hooks.any() {
+				return usage("import it, and then: nsbuild update --hook … BASE", "--from contradicts hooks: they run when a base is made of packages")
+			}
+			if (locked != "" || o.LockTo != "") && hooks.any() {
+				return usage("leave out one of them", "--lock and --locked contradict hooks: a lock names all that is in a base")
 			}
 			if locked != "" {
 				return a.createLocked(c, args, locked, o)
@@ -52,7 +60,7 @@ Nothing in the base is younger than its suite's Release file, or than SOURCE_DAT
 			if o.Epoch, err = sourceDateEpoch(); err != nil {
 				return err
 			}
-			return a.create(c.Context(), o)
+			return a.create(c.Context(), o, &hooks)
 		},
 	}
 	f := c.Flags()
@@ -69,6 +77,7 @@ Nothing in the base is younger than its suite's Release file, or than SOURCE_DAT
 	f.StringVar(&from, "from", "", "make it of this tar archive, directory or container image, as nsbuild import does")
 	f.StringVar(&o.LockTo, "lock", "", "write the exact versions and hashes of its packages to this file")
 	f.StringVar(&locked, "locked", "", "make it of just the packages that this file names, which --lock wrote")
+	hooks.addFlags(f)
 	a.addJSON(f)
 	f.BoolVar(&o.Replace, "replace", false, "make it anew when it exists")
 	return c
@@ -87,9 +96,12 @@ func (a *app) createFrom(c *cobra.Command, suite, from string, o build.BaseOptio
 	return a.importBase(c.Context(), &importOptions{from: from, ImportOptions: build.ImportOptions{Name: o.Name, Suite: suite, Mirror: o.Mirror, Keyring: o.Keyring, Replace: o.Replace}})
 }
 
-func (a *app) create(ctx context.Context, o build.BaseOptions) error {
+func (a *app) create(ctx context.Context, o build.BaseOptions, hooks *hookOptions) error {
 	env, err := a.open(ctx)
 	if err != nil {
+		return err
+	}
+	if o.Hooks, err = hooks.loadForBase(a, hook.Create); err != nil {
 		return err
 	}
 	if o.Keyring != "" {
@@ -115,27 +127,33 @@ func (a *app) create(ctx context.Context, o build.BaseOptions) error {
 
 func newUpdate(a *app) *cobra.Command {
 	var all bool
+	var hooks hookOptions
 	c := &cobra.Command{
 		Use:   "update BASE...",
 		Short: "Bring bases up to date",
-		Long: `update makes a new generation of a base when its suite has newer packages. Builds that use the old one keep it until they end. A base that a lock file fixes is not updated.
+		Long: `update makes a new generation of a base when its suite has newer packages. Builds that use the old one keep it until they end. A base that a lock file fixes is not updated. With hooks there is a new generation in any case.
 ` + exitHelp,
 		Example: "  nsbuild update trixie\n  nsbuild update --all",
 		Args:    rangeArgs(0, -1, ""),
 		RunE: func(c *cobra.Command, names []string) error {
-			return a.update(c.Context(), names, all)
+			return a.update(c.Context(), names, all, &hooks)
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "update every base")
+	hooks.addFlags(c.Flags())
 	return c
 }
 
-func (a *app) update(ctx context.Context, names []string, all bool) error {
+func (a *app) update(ctx context.Context, names []string, all bool, options *hookOptions) error {
 	if all == (len(names) > 0) {
 		return usage("nsbuild update --help", "update: name the bases, or say --all")
 	}
 	a.refresh = !a.offline // whoever says update means now
 	env, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	hooks, err := options.loadForBase(a, hook.Update)
 	if err != nil {
 		return err
 	}
@@ -146,7 +164,7 @@ func (a *app) update(ctx context.Context, names []string, all bool) error {
 	}
 	var failed error
 	for _, name := range names {
-		before, after, err := env.UpdateBase(ctx, name)
+		before, after, err := env.UpdateBase(ctx, name, hooks)
 		if all && errors.Is(err, build.ErrLocked) {
 			fmt.Fprintf(a.stdout, "%s is fixed by a lock file (generation %d)\n", name, after)
 			continue

@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/session"
 )
 
 // exitHelp is the table of exit statuses as every help page shows it. They are sbuild's, with what a shell adds.
@@ -38,8 +39,12 @@ func exitStatus(err error) int {
 		return 3
 	case fault.Interrupted:
 		var s stopped
-		if errors.As(err, &s) {
+		var before session.Stopped
+		switch {
+		case errors.As(err, &s):
 			return 128 + int(s.signal)
+		case errors.As(err, &before):
+			return 128 + int(before.Signal)
 		}
 		return 128 + int(syscall.SIGINT)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"time"
@@ -9,9 +10,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"nsbuild/hooks"
+	"nsbuild/internal/base"
+	"nsbuild/internal/build"
 	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/sandbox"
 )
 
 // hookOptions are the flags that name hooks.
@@ -27,7 +31,7 @@ type hookOptions struct {
 func (o *hookOptions) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.hooks, "hook", nil, "run the hooks of this directory, or of this name (see docs/hooks.md)")
 	f.StringVar(&o.hookDir, "hookdir", "", "run the hooks of a directory of pbuilder's")
-	f.BoolVar(&o.network, "hook-network", false, "give hooks the host's network; what is built has none in any case")
+	f.BoolVar(&o.network, "hook-network", false, "give hooks the host's network, and nothing else")
 	f.DurationVar(&o.timeout, "hook-timeout", time.Hour, "end a hook that takes longer; 0: never")
 }
 
@@ -55,14 +59,17 @@ func (o *hookOptions) addBuildFlags(f *pflag.FlagSet, shell *bool) {
 	}
 }
 
-// load finds the hooks.
-func (o *hookOptions) load() (*hook.Set, error) {
+// any tells whether hooks were named.
+func (o *hookOptions) any() bool { return len(o.hooks) > 0 || o.hookDir != "" }
+
+// load finds the hooks of an operation.
+func (o *hookOptions) load(operation hook.Operation) (*hook.Set, error) {
 	config, err := os.UserConfigDir()
 	search := []string{"/etc/nsbuild/hooks"}
 	if err == nil { // without a home there are none of the caller's
 		search = append([]string{filepath.Join(config, "nsbuild", "hooks")}, search...)
 	}
-	h := hook.Options{Hooks: o.hooks, HookDir: o.hookDir, Network: o.network, Timeout: o.timeout, Search: search, Shipped: hooks.Shipped(), Commands: map[string][]string{}}
+	h := hook.Options{Operation: operation, Hooks: o.hooks, HookDir: o.hookDir, Network: o.network, Timeout: o.timeout, Search: search, Shipped: hooks.Shipped(), Commands: map[string][]string{}}
 	if o.timeout < 0 {
 		return nil, fault.New(fault.Usage, "0 for none", "--hook-timeout %v: it cannot be negative", o.timeout)
 	}
@@ -70,6 +77,59 @@ func (o *hookOptions) load() (*hook.Set, error) {
 		h.Commands[name] = *texts
 	}
 	return hook.Load(h)
+}
+
+// loadForBase finds the hooks of a base that is to be made or brought up to date. What is skipped is said: there is no log to look into.
+func (o *hookOptions) loadForBase(a *app, operation hook.Operation) (hooks build.BaseHooks, err error) {
+	hooks.Show = a.verbose
+	if hooks.Set, err = o.load(operation); err == nil {
+		o.skipped(a, hooks.Set)
+	}
+	return hooks, err
+}
+
+// skipped tells which files were not taken for hooks.
+func (o *hookOptions) skipped(a *app, set *hook.Set) {
+	for _, note := range set.Notes {
+		a.env.Log.Warn(note)
+	}
+}
+
+// loadHooks finds the hooks that come before a command.
+func (o *runOptions) loadHooks() error {
+	if !o.hook.any() {
+		return nil
+	}
+	if o.ReadOnly {
+		return usage("leave out one of them", "--read-only contradicts hooks: they are copied into the jail, and write there")
+	}
+	set, err := o.hook.load(o.operation)
+	if err != nil {
+		return err
+	}
+	if set.Installs(o.operation.Stages()...) {
+		return usage("nsbuild shell --install, or nsbuild create --hook for a base that has them", "the Depends of hook.conf cannot be installed before a command")
+	}
+	o.Hooks.Set, o.Hooks.Stages = set, o.operation.Stages()
+	return nil
+}
+
+// prepareHooks says what the hooks are told and where they keep things.
+func (o *runOptions) prepareHooks(a *app, env *build.Env) {
+	if o.Hooks.Set == nil {
+		return
+	}
+	o.hook.skipped(a, o.Hooks.Set)
+	o.Hooks.Context = func(g *base.Generation) hook.Context {
+		m := base.Manifest{Arch: build.Arch()}
+		if g != nil {
+			m = g.Manifest
+		}
+		return build.HookContext(o.operation, m)
+	}
+	o.Hooks.Mounts = func(ctx context.Context, h *sandbox.Holder) ([]sandbox.Mount, error) {
+		return env.HookMounts(ctx, h, o.Hooks.Set)
+	}
 }
 
 // openTerminal is the caller's terminal, for shells: where a person sees what we say. Standard output may be a pipe all the same.

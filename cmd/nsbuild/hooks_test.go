@@ -147,7 +147,7 @@ func TestFailingHooks(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(w.dir, "lost/before-build.d/10-lost"), []byte("#!/no/such/program\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w.script(t, "daemon/before-build.d/10-daemon", "up() { until [ \"$(cat /proc/$!/comm)\" = sleep ]; do :; done; }\nsleep 4444 >/dev/null 2>&1 &\nup\nsetsid sleep 5555 >/dev/null 2>&1 &\nup")
+	w.script(t, "daemon/before-build.d/10-daemon", leaveDaemons)
 	w.script(t, "env/before-build.d/10-env", "echo nonsense >$NSBUILD_ENV")
 	for _, c := range []struct {
 		name   string
@@ -242,4 +242,24 @@ func TestShippedHooks(t *testing.T) {
 	if t.Failed() {
 		t.Log(log)
 	}
+}
+
+// TestShippedChecks runs those of the hooks that come with nsbuild that look at what was built: lintian, whose errors fail the build, and those that need the network.
+func TestShippedChecks(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	dsc := w.writeSource(t, fakedebian.Source{
+		Name: "examined", Version: "1.0", Rules: checkRules, Packages: []fakedebian.Package{{Name: "examined", Architecture: "all"}},
+		Debian: []fakedebian.File{{Path: "tests/control", Body: "Tests: good\n"}, {Path: "tests/good", Body: "#!/bin/sh\ntest \"$(examined)\" = works && echo it works\n"}},
+	})
+	o := w.run(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook=autopkgtest", dsc)
+	refusal{status: 2, says: []string{"hook install-test: it needs the network"}, hint: "--hook-network"}.check(t, o)
+	w.must(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook=autopkgtest", "--hook-network", dsc)
+	log := read(t, filepath.Join(w.dir, "examined_1.0_amd64.build"))
+	wantIn(t, "log", log, "^left after purging: /srv/left/behind$", "^it works$", `^good +PASS$`, "^I: Finished running 'autopkgtest/after-build.d/95-autopkgtest'")
+	o = w.run(t, "build", "-q", "-d", "bookworm", "--hook=lintian", dsc)
+	if o.status != 1 || !strings.Contains(o.stderr, "hook lintian/after-build.d/90-lintian failed: exit status 2") {
+		t.Error(o)
+	}
+	wantIn(t, "log", read(t, filepath.Join(w.dir, "examined_1.0_amd64.build")), "^E: examined: no-copyright-file$")
 }

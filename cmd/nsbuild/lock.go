@@ -43,7 +43,7 @@ func (a *app) createLocked(c *cobra.Command, args []string, file string, o build
 		locked.Keyring = o.Keyring
 	}
 	locked.Unverified = locked.Unverified || o.Unverified
-	return a.create(c.Context(), locked)
+	return a.create(c.Context(), locked, &hookOptions{})
 }
 
 // contradictions finds what the command line says otherwise than the lock.

@@ -15,6 +15,7 @@ import (
 	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
+	"nsbuild/internal/hook"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
 )
@@ -27,6 +28,9 @@ type runOptions struct {
 	groups                    string
 	env, binds, bindsRO, tmps []string
 
+	hook      hookOptions
+	operation hook.Operation
+
 	archive bool                   // whether packages may have to be fetched
 	opened  func(*build.Env) error // is called when there is an environment
 }
@@ -34,6 +38,7 @@ type runOptions struct {
 func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	o.addJailFlags(f)
 	o.addCommandFlags(f)
+	o.hook.addFlags(f)
 	f.StringVar(&o.strays, "strays", "kill", "processes that it leaves running: kill, warn (list them first) or fail")
 }
 
@@ -123,7 +128,7 @@ func (o *runOptions) resolve() error {
 }
 
 func newRun(a *app) *cobra.Command {
-	var o runOptions
+	o := runOptions{operation: hook.Exec}
 	c := &cobra.Command{
 		Use:   "run {BASE | --root DIR} [flags] [-- COMMAND...]",
 		Short: "Run a command in a throwaway layer over a base, or in a directory",
@@ -173,6 +178,9 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 	if err := o.resolve(); err != nil {
 		return err
 	}
+	if err := o.loadHooks(); err != nil {
+		return err
+	}
 	// It starts while we find out what it is to do.
 	if o.Begun, err = sandbox.Begin(); err != nil {
 		return err
@@ -191,6 +199,7 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 			return err
 		}
 	}
+	o.prepareHooks(a, env)
 	o.Store, o.StateDir, o.Fallback, o.Log, o.Verbose = env.Store, env.StateDir, env.ScratchDir(), env.Log, a.verbose
 	o.IDs = func() (sandbox.IDMap, error) { return env.IDs, nil }
 	return a.runAs(o, func() (sandbox.Status, error) { return session.Run(ctx, o.Options) })

@@ -15,6 +15,7 @@ import (
 	"nsbuild/internal/base"
 	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/hook"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
 )
@@ -28,7 +29,7 @@ type shellOptions struct {
 }
 
 func newShell(a *app) *cobra.Command {
-	var o shellOptions
+	o := shellOptions{runOptions: runOptions{operation: hook.Shell}}
 	c := &cobra.Command{
 		Use:   "shell [BASE | --root DIR] [flags]",
 		Short: "Open a root shell in a throwaway layer over a base",

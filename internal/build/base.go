@@ -15,6 +15,7 @@ import (
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/hook"
 	"nsbuild/internal/lock"
 	"nsbuild/internal/sandbox"
 )
@@ -27,12 +28,13 @@ type BaseOptions struct {
 	Variant      string
 	Include      []string
 	Exclude      []string
-	Components   []string   // default: the suite's
-	Mirror       string     // one for each line; see archive.Host.Repos
-	Unverified   bool       // take the archive's word without a signature
-	Keyring      string     // file with the keys that may sign the suite; "": the suite's own and the host's
-	Bootstrapper string     // "native", "debootstrap" or "mmdebstrap"
-	Replace      bool       // make it anew when it exists
+	Components   []string // default: the suite's
+	Mirror       string   // one for each line; see archive.Host.Repos
+	Unverified   bool     // take the archive's word without a signature
+	Keyring      string   // file with the keys that may sign the suite; "": the suite's own and the host's
+	Bootstrapper string   // "native", "debootstrap" or "mmdebstrap"
+	Replace      bool     // make it anew when it exists
+	Hooks        BaseHooks
 	Epoch        time.Time  // the time that nothing in it is younger than; default: the date of its suite
 	LockTo       string     // file that gets the lock of the new base
 	Locked       *lock.File // make it of just these packages; see LockedOptions
@@ -111,6 +113,9 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 	manifest, err := e.bootstrap(ctx, h, draft.Tree(), o)
 	if err != nil {
 		return 0, err
+	}
+	if err := e.hookTree(ctx, h, draft.Tree(), manifest, hook.Create, o.Hooks, hook.Create.Stages()...); err != nil {
+		return 0, fmt.Errorf("making base %s: %w", o.Name, err)
 	}
 	return draft.Commit(*manifest)
 }
@@ -221,10 +226,13 @@ func unchanged(m base.Manifest, releases []*archive.Release) bool {
 	return slices.EqualFunc(m.Releases, releases, func(old base.Release, r *archive.Release) bool { return old.SHA256 == r.Digest() })
 }
 
-// UpdateBase brings a base up to date. It reports whether anything had to be changed.
-func (e *Env) UpdateBase(ctx context.Context, name string) (before, after int, err error) {
+// UpdateBase brings a base up to date, and returns the number of its generation before and after. With hooks there is always a new one.
+func (e *Env) UpdateBase(ctx context.Context, name string, hooks BaseHooks) (before, after int, err error) {
 	if err := e.sweepBases(ctx); err != nil {
 		return 0, 0, err
+	}
+	if len(hooks.Set.At(hook.Update.Stages()...)) > 0 {
+		return e.updateHooked(ctx, name, hooks)
 	}
 	g, err := e.Store.Use(name)
 	if err != nil {
@@ -297,14 +305,16 @@ func (e *Env) upgrade(ctx context.Context, g *base.Generation, releases []*archi
 	if _, err := jail.Close(); err != nil || len(wanted) == 0 {
 		return 0, err
 	}
-	return len(wanted), e.makeUpgraded(ctx, h, g, releases, sources)
+	_, err = e.makeUpgraded(ctx, h, g, releases, sources, BaseHooks{})
+	return len(wanted), err
 }
 
-// makeUpgraded copies a generation and upgrades the copy. Never through an overlay: dpkg renames directories, which overlays refuse across layers.
-func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Generation, releases []*archive.Release, sources []apt.Source) (err error) {
+// makeUpgraded copies a generation and upgrades the copy. Never through an overlay: dpkg renames directories, which overlays refuse across layers. It returns 0 when another process
+// has made a generation meanwhile.
+func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Generation, releases []*archive.Release, sources []apt.Source, hooks BaseHooks) (number int, err error) {
 	draft, err := e.Store.Begin(ctx, g.Name, e.waitingFor(g.Name))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() {
 		if err != nil {
@@ -312,39 +322,49 @@ func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Gener
 		}
 	}()
 	if newer, err := e.replaced(g); newer || err != nil {
-		return errors.Join(err, e.discard(ctx, draft, g.Manifest.IDs))
+		return 0, errors.Join(err, e.discard(ctx, draft, g.Manifest.IDs))
 	}
 	if err := h.CopyTree(ctx, g.Tree(), draft.Tree()); err != nil {
-		return err
+		return 0, err
 	}
-	jail, err := h.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Dir: draft.Tree()}, Mounts: apt.Mounts(e.CacheDir)})
+	m := g.Manifest
+	if err := e.hookTree(ctx, h, draft.Tree(), &m, hook.Update, hooks, hook.Start); err != nil {
+		return 0, err
+	}
+	if m.Packages, err = e.upgradeTree(ctx, h, draft.Tree(), m, releases[0], sources); err != nil {
+		return 0, err
+	}
+	if err := e.hookTree(ctx, h, draft.Tree(), &m, hook.Update, hooks, hook.Updated); err != nil {
+		return 0, err
+	}
+	m.Created, m.Releases = time.Now().UTC().Truncate(time.Second), recorded(releases)
+	return draft.Commit(m)
+}
+
+// upgradeTree has the apt of a tree upgrade it, and returns what is installed then.
+func (e *Env) upgradeTree(ctx context.Context, h *sandbox.Holder, tree string, m base.Manifest, release *archive.Release, sources []apt.Source) ([]base.Package, error) {
+	jail, err := h.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Dir: tree}, Mounts: apt.Mounts(e.CacheDir)})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var said tail
-	date := releases[0].Date()
-	resolver, err := apt.New(jail, e.CacheDir, commandEnv(fmt.Sprintf("SOURCE_DATE_EPOCH=%d", date.Unix())), sources)
+	resolver, err := apt.New(jail, e.CacheDir, commandEnv(fmt.Sprintf("SOURCE_DATE_EPOCH=%d", release.Date().Unix())), sources)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	form, err := copyForm(g.Manifest.Packages)
+	form, err := copyForm(m.Packages)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := e.install(ctx, resolver, &said, sources, form, "dist-upgrade"); err != nil {
-		return said.explain(err)
+		return nil, said.explain(err)
 	}
 	packages, err := installed(jail)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := jail.Close(); err != nil {
-		return err
-	}
-	m := g.Manifest
-	m.Created, m.Releases, m.Packages = time.Now().UTC().Truncate(time.Second), recorded(releases), packages
-	_, err = draft.Commit(m)
-	return err
+	_, err = jail.Close()
+	return packages, err
 }
 
 // replaced tells whether a generation is no longer its base's current one: another process made one while we waited for it.

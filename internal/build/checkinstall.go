@@ -165,18 +165,18 @@ func (b *builder) olderInSuite(ctx context.Context, packages []string) ([]string
 	if err != nil {
 		return nil, err
 	}
-	latest := map[string]dsc.Version{}
+	latest, called := map[string]dsc.Version{}, map[string]bool{}
+	for _, name := range packages {
+		called[name] = true
+	}
 	take := func(p *archive.Package) error {
-		if !slices.Contains(packages, p.Package) {
-			return nil
-		}
 		v, err := dsc.ParseVersion(p.Version)
 		if known, ok := latest[p.Package]; err == nil && (!ok || v.Compare(known) > 0) {
 			latest[p.Package] = v
 		}
 		return err
 	}
-	if err := b.env.eachPackage(ctx, sources, take, func() bool { return false }); err != nil {
+	if err := b.env.eachPackage(ctx, sources, called, take, func() bool { return false }); err != nil {
 		return nil, err
 	}
 	var older []string

@@ -69,6 +69,7 @@ type Options struct {
 	Fallback string                        // where throwaway layers are kept when they cannot be on a tmpfs
 	// Under, when set, makes further layers over the base, topmost first, on which the command then runs.
 	Under func(context.Context, *sandbox.Holder, *base.Generation) ([]sandbox.Lower, error) `json:"-"`
+	Hooks Hooks                                                                             `json:"-"`
 	// Keep, when set, is given what the command has left of its root, once it has ended and all that it left running, too.
 	Keep func(context.Context, Left) error `json:"-"`
 	Log  logrus.FieldLogger                `json:"-"`
@@ -108,6 +109,9 @@ func Run(ctx context.Context, o Options) (status sandbox.Status, err error) {
 	defer func() { err = errors.Join(err, r.close()) }()
 	for _, n := range r.notes {
 		o.Log.Warn(n)
+	}
+	if err := o.runHooks(ctx, r.jail); err != nil {
+		return status, err
 	}
 	if status, err = o.runIn(ctx, r.jail); err != nil {
 		return status, err
@@ -192,6 +196,13 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 			return nil, err
 		}
 		spec.Root.Lowers = append(layers, spec.Root.Lowers...)
+	}
+	if o.Hooks.any() {
+		caches, err := o.Hooks.Mounts(ctx, r.holder)
+		if err != nil {
+			return nil, err
+		}
+		spec.Mounts = append(spec.Mounts, caches...)
 	}
 	spec.KeepNames, o.lowers = o.Keep != nil, spec.Root.Lowers
 	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
