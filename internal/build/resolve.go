@@ -229,21 +229,18 @@ func (b *builder) installWith(ctx context.Context, in *installation, args ...str
 
 // findLayer looks for a layer that has what is wanted; without one it sees to it that only one build makes it.
 func (b *builder) findLayer(ctx context.Context, in *installation, wanted []apt.Wanted) (done bool, err error) {
-	key := b.layerKey(in.reduced, wanted)
-	if len(wanted) > 0 {
-		in.key = key
-	}
+	in.key = b.layerKey(in.reduced, wanted) // where nothing is wanted, too: the next build need not ask apt
 	if !b.layers() {
 		return false, nil
 	}
 	var found *layer.Layer
-	if b.making, found, err = b.env.Layers.Make(ctx, key, layerPatience); err != nil || found == nil {
+	if b.making, found, err = b.env.Layers.Make(ctx, in.key, layerPatience); err != nil || found == nil {
 		return false, err
 	}
 	if err := b.dropJail(in); err != nil {
 		return false, err
 	}
-	return true, errors.Join(b.useLayer(found), b.env.Layers.Remember(in.request, key))
+	return true, errors.Join(b.useLayer(found), b.env.Layers.Remember(in.request, in.key))
 }
 
 // dropJail closes the jail that was to be installed in: what is in it is not wanted.
@@ -267,7 +264,7 @@ func (b *builder) finishLayer(ctx context.Context, in *installation) error {
 	for _, s := range strays {
 		b.log.Printf("A maintainer script left a process, which was ended: %s", s.Command)
 	}
-	if b.layers() && in.key != "" {
+	if b.layers() {
 		b.saveLayer(ctx, in, packages)
 	}
 	return nil
