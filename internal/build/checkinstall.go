@@ -170,6 +170,9 @@ func (b *builder) olderInSuite(ctx context.Context, packages []string) ([]string
 		called[name] = true
 	}
 	take := func(p *archive.Package) error {
+		if !called[p.Package] {
+			return nil
+		}
 		v, err := dsc.ParseVersion(p.Version)
 		if known, ok := latest[p.Package]; err == nil && (!ok || v.Compare(known) > 0) {
 			latest[p.Package] = v
