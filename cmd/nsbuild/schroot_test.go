@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -102,6 +103,10 @@ func TestSchrootInfo(t *testing.T) {
 	}
 	if got, err := exec.Command("cat", strings.TrimSpace(location)+"/etc/debian_version").CombinedOutput(); err != nil || !strings.HasPrefix(string(got), "12") {
 		t.Errorf("the root of a session: %s %v", got, err)
+	}
+	// Programs resolve it: piuparts has lsof(8) find what runs below it, and kills that.
+	if resolved, err := filepath.EvalSymlinks(strings.TrimSpace(location)); err == nil {
+		t.Errorf("the location is another name of the host's %s", resolved)
 	}
 	if out, _ = w.schroot(t, "-i"); !strings.Contains(out, "  ─── Chroot ───\n") || !strings.Contains(out, "\n  Aliases                bookworm-amd64 bookworm-amd64-sbuild\n") {
 		t.Error(out)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path"
 	"runtime"
 	"strconv"
 	"sync"
@@ -422,7 +421,7 @@ func (p *pid1) openJail(spec *Spec, trees []*os.File) (_ *message, err error) {
 		return nil, errors.New("a jail is open already")
 	}
 	j := &openJail{id: len(p.jails) + 1, spec: spec}
-	j.target = path.Join("/jail", strconv.Itoa(j.id))
+	j.target = jailTarget(j.id)
 	if err := os.Mkdir(j.target, 0o755); err != nil {
 		return nil, err
 	}

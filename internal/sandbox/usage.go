@@ -32,18 +32,14 @@ func (h *Holder) Usage() (Usage, error) {
 	return *answer.Usage, nil
 }
 
-// RootPath is where the holder's caller can look into the root of the open jail from outside: below /proc (proc_pid_root(5)). It must be called before a hostile command runs, which
-// could give itself the helper's name.
-func (h *Holder) RootPath() (string, error) {
-	helpers, err := processes(func(p *process) bool { return p.parent == h.pid && p.name == helperName })
-	if err != nil {
-		return "", err
-	}
-	if len(helpers) != 1 {
-		return "", fmt.Errorf("the jail has %d helpers", len(helpers))
-	}
-	return fmt.Sprintf("/proc/%d/root", helpers[0].pid), nil
+// RootPath is where the holder's caller can look into the root of an open jail from outside: below PID 1's (proc_pid_root(5)). Not at the root of one of the jail's processes: that link
+// reads "/", so that a program which resolves it (realpath(3)) goes on with the host's own root. This resolves to what the host does not have.
+func (h *Holder) RootPath(j *Jail) string {
+	return fmt.Sprintf("/proc/%d/root%s", h.pid, jailTarget(j.id))
 }
+
+// jailTarget is where H mounts the root of a jail.
+func jailTarget(id int) string { return path.Join("/jail", strconv.Itoa(id)) }
 
 // ours are the processes that belong to the sandbox itself.
 func (p *pid1) ours() map[int]bool {

@@ -191,9 +191,7 @@ func begin(ctx context.Context) (_ *supervisor, err error) {
 		ID: t.ID, Base: s.o.Base, Root: s.o.Root, Began: time.Now(), PID: os.Getpid(), Init: s.room.holder.PID(), Scratch: string(s.room.holder.Scratch()),
 		MemoryLimit: s.o.Limits.Memory,
 	}
-	if s.info.Path, err = s.room.holder.RootPath(); err != nil {
-		return nil, errors.Join(err, s.room.close())
-	}
+	s.info.Path = s.room.holder.RootPath(s.room.jail)
 	if s.listen, err = listen(s.dir); err != nil {
 		return nil, errors.Join(err, s.room.close())
 	}
