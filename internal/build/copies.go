@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -43,6 +44,8 @@ const roomLeft = 1 << 30
 
 // CopyMain makes copies, on processor time that nobody else wants.
 func CopyMain([]string) int {
+	// Packages are unpacked in a few large buffers: they cost nothing to look through, and those left over would be most of the process.
+	debug.SetGCPercent(25)
 	if err := makeCopies(os.Stdin); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
