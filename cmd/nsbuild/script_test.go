@@ -25,12 +25,13 @@ func TestScripts(t *testing.T) {
 			e.Setenv("NSBUILD_STATE", e.WorkDir+"/state")
 			e.Setenv("NSBUILD_CACHE", e.WorkDir+"/cache")
 			e.Setenv("NSBUILD_CONFIG", "") // not that of who runs the tests
-			// Whose files a jail's root can write to in a bind: as root only those of people.
-			uid, gid := os.Getuid(), os.Getgid()
+			// Whose files a jail can write to in a bind, and who that is in a jail over a root of the caller's: as root it is people at their own numbers, else the caller as jail root.
+			uid, gid, inside := os.Getuid(), os.Getgid(), 0
 			if uid == 0 {
-				uid, gid = 1000, 1000
+				uid, gid, inside = 1000, 1000, 1000
 			}
 			e.Setenv("SOMEBODY", strconv.Itoa(uid))
+			e.Setenv("INSIDE", strconv.Itoa(inside))
 			e.Setenv("SOMEGROUP", strconv.Itoa(gid))
 			return nil
 		},
