@@ -69,7 +69,6 @@ func (b *builder) exhausted() *sandbox.Exhaustion {
 // outOfMemory is the error that stands for a stage which failed when its memory had run out. The limit is not the package's fault.
 func (b *builder) outOfMemory(e *sandbox.Exhaustion, failed error) error {
 	b.outcome.Stage = buildlog.StageCheckMemory
-	b.log.Error("%s", e)
 	return fault.Wrap(fault.GivenBack, "use a larger --memory, or fewer processes (-j)", fmt.Errorf("%s: %w", e, failed))
 }
 
