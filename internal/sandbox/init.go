@@ -196,60 +196,6 @@ func (p *pid1) handle(c *client, m *message, files []*os.File) (*message, []*os.
 
 func answer(m *message, err error) (*message, []*os.File, error) { return m, nil, err }
 
-// setup makes H: our own mounts on a tmpfs of our own, the host's tree below it.
-func (p *pid1) setup(m *message) error {
-	if err := syscall.Setgroups(nil); err != nil {
-		return sysErr("setgroups", "", err)
-	}
-	var err error
-	if p.caps, err = allCapabilities(); err != nil {
-		return err
-	}
-	if err := mountHolder(); err != nil {
-		return err
-	}
-	if p.host, err = openPath(HostRoot); err != nil {
-		return err
-	}
-	if p.null, err = os.OpenFile(HostRoot+os.DevNull, os.O_RDWR, 0); err != nil {
-		return err
-	}
-	if p.self, err = prepareSelf(m.Path); err != nil {
-		return err
-	}
-	if m.Holder.Emulator != nil {
-		if p.emulators, err = registerEmulator(m.Holder.Emulator); err != nil {
-			return err
-		}
-	}
-	p.group, p.limits = m.Holder.Group, m.Holder.Spare
-	return p.openScratch(m.Holder)
-}
-
-// mountHolder replaces the root by a tmpfs with the host's tree at HostRoot and a /proc of our PID namespace, and drops nothing that a jail could still need to see.
-func mountHolder() error {
-	// Slave: what the host unmounts must not stay busy because of us.
-	if err := mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
-		return err
-	}
-	const staging = "/tmp"
-	if err := mount("tmpfs", staging, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
-		return err
-	}
-	for _, dir := range []string{HostRoot, "/proc", "/jail", "/scratch", "/exe"} {
-		if err := os.Mkdir(staging+dir, 0o755); err != nil {
-			return err
-		}
-	}
-	if err := mount("proc", staging+"/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return err
-	}
-	if err := unix.PivotRoot(staging, staging+HostRoot); err != nil {
-		return sysErr("pivot_root", staging, err)
-	}
-	return sysErr("chdir", "/", os.Chdir("/"))
-}
-
 // applet starts one of our own applets in H.
 func (p *pid1) applet(c *Command, files []*os.File) (int, error) {
 	if c.Applet == appletSaveLayer {
