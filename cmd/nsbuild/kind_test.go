@@ -100,7 +100,12 @@ func TestKindOptions(t *testing.T) {
 		_ = exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run() // it may not have begun
 		check(t, os.RemoveAll(home))
 	})
-	w.env = []string{"GNUPGHOME=" + home, "DEB_BUILD_OPTIONS=terse noautodbgsym parallel=7"}
+	// Each signature is a second younger than the last, as they are when signing takes its time.
+	later := t.TempDir()
+	gpg, err := exec.LookPath("gpg")
+	check(t, err)
+	check(t, os.WriteFile(filepath.Join(later, "gpg"), []byte("#!/bin/sh\necho >>"+later+"/calls\nexec "+gpg+" --faked-system-time $(($(date +%s) + 10 + $(wc -l <"+later+"/calls)))! \"$@\"\n"), 0o755))
+	w.env = []string{"GNUPGHOME=" + home, "DEB_BUILD_OPTIONS=terse noautodbgsym parallel=7", "PATH=" + later + ":" + os.Getenv("PATH")}
 	key := exec.Command("gpg", "--quiet", "--batch", "--passphrase", "", "--quick-gen-key", "A B <a@mirror.example>", "ed25519", "sign", "never")
 	key.Env = w.environment()
 	if out, err := key.CombinedOutput(); err != nil {

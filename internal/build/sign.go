@@ -30,6 +30,8 @@ func (o *Options) checkSigner() error {
 
 // sign has debsign sign the results, on the host and as the caller: no key comes near the jail. It signs the .dsc and the .buildinfo, and corrects their hashes in the .changes.
 func (b *builder) sign(ctx context.Context) error {
+	// Once: what a second .changes lists as well would otherwise not be any more what the first says of it.
+	again := "--re-sign"
 	for _, file := range b.outcome.Artefacts {
 		if filepath.Ext(file) != ".changes" {
 			continue
@@ -40,7 +42,8 @@ func (b *builder) sign(ctx context.Context) error {
 		} else {
 			args = append(args, b.o.identities()...)
 		}
-		c := exec.CommandContext(ctx, "debsign", append(args, "--re-sign", file)...)
+		c := exec.CommandContext(ctx, "debsign", append(args, again, file)...)
+		again = "--no-re-sign"
 		out := b.log.Stream()
 		c.Stdin, c.Stdout, c.Stderr = os.Stdin, out, out
 		err := c.Run()
