@@ -25,7 +25,6 @@ func Main(args []string) int {
 	switch mode {
 	case "extract":
 		// Packages are unpacked in a few large buffers: they cost nothing to look through, and those left over would be most of the process.
-		debug.SetGCPercent(25)
 		debug.SetMemoryLimit(96 << 20)
 		err = Extract(in, out)
 	case "preinst":
