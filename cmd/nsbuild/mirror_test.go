@@ -124,7 +124,7 @@ func TestCreateRefuses(t *testing.T) {
 		{name: "package of a lock that is no longer there", lock: func(f *lock.File) {
 			p := &f.Repositories[0].Packages[0]
 			p.Version, p.File = "0.9-1", "pool/main/libc/libc6/libc6_0.9-1_all.deb"
-		}, says: "package libc6_0.9-1_all", hint: "snapshot.debian.org/archive/debian/20261101T120000Z bookworm main"},
+		}, says: "package libc6_0.9-1_all", hint: "--mirror 'deb [check-valid-until=no] URL bookworm main' as of 2026-11-01 00:00 UTC"},
 		{name: "package that is not what its lock says", lock: func(f *lock.File) {
 			f.Repositories[0].Packages[0].SHA256 = strings.Repeat("0", 64)
 		}, says: "the lock file says", hint: again},

@@ -84,7 +84,7 @@ func sbuildKeys() map[string]sbuildKey {
 
 		idle("chroot_mode", "chroot_split=0", "build_user", "sudo=sudo", "su=su", "schroot_options=-q", "autopkgtest_virt_server=autopkgtest-virt-schroot", "autopkgtest_virt_server_options", "fakeroot=fakeroot", "apt_get=apt-get",
 			"apt_cache=apt-cache", "aptitude=aptitude", "xapt=xapt", "dpkg_source=dpkg-source", "md5sum=md5sum", "lintian=lintian", "piuparts=piuparts", "autopkgtest=autopkgtest",
-			"unshare_tmpdir_template=/tmp/tmp.sbuild.XXXXXXXXXX", "unshare_mmdebstrap_auto_create", "unshare_mmdebstrap_keep_tarball", "unshare_mmdebstrap_max_age", "unshare_mmdebstrap_distro_mangle",
+			"unshare_tmpdir_template", "unshare_mmdebstrap_auto_create", "unshare_mmdebstrap_keep_tarball", "unshare_mmdebstrap_max_age", "unshare_mmdebstrap_distro_mangle",
 			"stats_dir", "package_checklist", "log_colour=1", "log_filter=1", "hide_log_sections", "mailprog=/usr/sbin/sendmail", "mailto", "mailto_hash", "mailfrom=Source Builder <sbuild>", "compress_build_log_mails=1", "mime_build_log_mails=1",
 			"purge_build_deps=always", "purge_build_directory=always", "purge_session=always", "purge_extra_packages=0", "toolchain_regex", "stalled_pkg_timeout=150", "individual_stalled_pkg_timeout",
 			"max_lock_trys=120", "lock_interval=5", "check_space=1", "environment_filter", "apt_clean=0", "apt_keep_downloaded_packages=0", "apt_update=1", "apt_update_archive_only=1", "apt_upgrade=0",

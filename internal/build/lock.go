@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
@@ -104,26 +103,16 @@ func differentPlaces(repos []archive.Repo) []*archive.Repo {
 	return out
 }
 
-// snapshotDelay is how long after the date of a Release file snapshot.debian.org has surely seen it; it looks at its mirrors four times a day.
-const snapshotDelay = 12 * time.Hour
-
 // explainLocked tells of a package that mirrors no longer have, which is what happens to a lock in time.
 func (o BaseOptions) explainLocked(err error) error {
 	if o.Locked == nil || !errors.Is(err, archive.ErrNotFound) {
 		return err
 	}
-	hint := "name a mirror that still has this version with --mirror"
-	if o.Suite.Distribution == "debian" {
-		hint = "name a mirror that keeps old versions:"
-		for _, r := range o.Locked.Repositories {
-			name := "debian"
-			if strings.HasSuffix(r.Suite, "-security") || strings.HasSuffix(r.Suite, "/updates") {
-				name = "debian-security"
-			}
-			hint += fmt.Sprintf(" --mirror 'deb [check-valid-until=no] http://snapshot.debian.org/archive/%s/%s %s %s'",
-				name, r.Date.Add(snapshotDelay).UTC().Format("20060102T150405Z"), r.Suite, strings.Join(r.Components, " "))
-		}
+	var mirrors []string
+	for _, r := range o.Locked.Repositories {
+		mirrors = append(mirrors, fmt.Sprintf("--mirror 'deb [check-valid-until=no] URL %s %s' as of %s", r.Suite, strings.Join(r.Components, " "), r.Date.UTC().Format("2006-01-02 15:04 UTC")))
 	}
+	hint := "name a mirror that keeps old versions: " + strings.Join(mirrors, ", ")
 	return fault.New(fault.KindOf(err), hint, "%s asks for a version that is no longer there: %w", o.Locked.Name, err)
 }
 
