@@ -94,7 +94,7 @@ func TestKill(t *testing.T) {
 	testenv.HostState(t)
 	dsc := w.sleeper(t)
 	for range 3 {
-		for _, args := range [][]string{{"create", "--name", "killed", "bookworm"}, {"build", "-d", "bookworm", dsc}} {
+		for _, args := range [][]string{{"create", "--name", "killed", "--lock=killed.lock", "bookworm"}, {"build", "-d", "bookworm", dsc}} {
 			wait := time.Duration(rand.Int64N(int64(4 * time.Second)))
 			t.Logf("%s killed after %s", args[0], wait)
 			if _, o := w.after(t, wait, syscall.SIGKILL, args...); o.status != 128+int(syscall.SIGKILL) {
@@ -103,7 +103,10 @@ func TestKill(t *testing.T) {
 		}
 	}
 	// Nobody is left who would hold a lock: the next run works, and sweeps.
-	w.must(t, "create", "--name", "killed", "bookworm")
+	w.must(t, "create", "--name", "killed", "--lock=killed.lock", "bookworm")
+	if left, err := filepath.Glob(filepath.Join(w.dir, ".killed.lock*")); err != nil || len(left) > 0 {
+		t.Errorf("beside the lock: %q, %v", left, err)
+	}
 	small := w.writeSource(t, fakedebian.Source{Name: "small", Version: "1.0"})
 	w.must(t, "build", "--base", "killed", "-d", "bookworm", small)
 	w.noScratch(t)

@@ -156,6 +156,40 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
+// TestKilledWriter finds what a process left that was killed while it wrote: the next one deletes it, and has nothing there itself before it writes.
+func TestKilledWriter(t *testing.T) {
+	dir := t.TempDir()
+	left := &Draft{name: filepath.Join(dir, "x.lock")}
+	if err := left.create(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := left.f.WriteString("format = "); err != nil {
+		t.Fatal(err)
+	}
+	if err := left.f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Begin(left.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("before it writes there are %v, %v", entries, err)
+	}
+	if err := d.Write(sample()); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("beside the lock there is something: %v, %v", entries, err)
+	}
+	if _, err := Read(left.name); err != nil {
+		t.Error(err)
+	}
+}
+
 // FuzzParse: what is read, written and read again is the same, and what is wrong has a line of the file.
 func FuzzParse(f *testing.F) {
 	good := text(f, sample())

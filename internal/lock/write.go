@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,26 +101,50 @@ func quoteAll(list []string) string {
 // Draft is a lock file that is not complete yet: it gets its name at the end, with Commit.
 type Draft struct {
 	name string
-	f    *os.File
+	f    *os.File // nil while nothing is written
 }
 
-// Begin makes a draft beside the file that it is to become, so that a place which cannot be written to is noticed first.
+// Begin tries whether the file can be written, so that a place where it cannot is noticed first. Until there is something to write, nothing stays beside it, however this process ends.
 func Begin(name string) (*Draft, error) {
 	const hint = "give the name of a file in a directory that you may write to"
 	if fi, err := os.Stat(name); err == nil && !fi.Mode().IsRegular() {
 		return nil, fault.New(fault.Usage, hint, "writing the lock: %s is no ordinary file", name)
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
+	d := &Draft{name: name}
+	err := d.create()
+	if err == nil {
+		err = d.Discard()
+	}
 	if err != nil {
 		return nil, fault.Wrap(fault.Usage, hint, fmt.Errorf("writing the lock: %w", err))
 	}
-	return &Draft{name, f}, nil
+	return d, nil
+}
+
+// part is what the file is called while it is written: always the same, so that the next run deletes what one that was killed has left.
+func (d *Draft) part() string {
+	return filepath.Join(filepath.Dir(d.name), "."+filepath.Base(d.name)+".part")
+}
+
+func (d *Draft) create() error {
+	if err := os.Remove(d.part()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(d.part(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	d.f = f
+	return nil
 }
 
 // Write fills the draft.
 func (d *Draft) Write(f *File) error {
-	err := f.Write(d.f)
-	if err = errors.Join(err, d.f.Chmod(0o644)); err != nil {
+	err := d.create()
+	if err == nil {
+		err = f.Write(d.f)
+	}
+	if err != nil {
 		return fmt.Errorf("writing the lock: %w", err)
 	}
 	return nil
@@ -127,6 +152,9 @@ func (d *Draft) Write(f *File) error {
 
 // Commit gives the draft its name, in the place of a file that has it.
 func (d *Draft) Commit() error {
+	if d.f == nil {
+		return fmt.Errorf("writing the lock: nothing was written to %s", d.name)
+	}
 	err := d.f.Close()
 	if err == nil {
 		err = os.Rename(d.f.Name(), d.name)
@@ -138,4 +166,11 @@ func (d *Draft) Commit() error {
 }
 
 // Discard deletes the draft.
-func (d *Draft) Discard() error { return errors.Join(d.f.Close(), os.Remove(d.f.Name())) }
+func (d *Draft) Discard() error {
+	if d.f == nil {
+		return nil
+	}
+	f := d.f
+	d.f = nil
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
