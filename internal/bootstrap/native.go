@@ -135,9 +135,10 @@ func (j *job) unpack(ctx context.Context, jail *sandbox.Jail, plan unpack.Plan, 
 	}
 	fed := make(chan error, 1)
 	go func() { fed <- j.feed(ctx, ends.specW, plan, debs) }()
-	wrong := j.collect(ends.resR)
-	err = r.finish(ctx, "unpacking")
-	feedErr := <-fed
+	read := make(chan error, 1)
+	go func() { read <- j.collect(ends.resR) }()
+	err = r.finish(ctx, "unpacking") // it kills the applet when ctx ends, which ends the results
+	wrong, feedErr := <-read, <-fed
 	closeErr := ends.resR.Close()
 	switch {
 	case ctx.Err() != nil: // also when the applet was quicker to end

@@ -179,14 +179,15 @@ func dpkgForm(packages []*archive.Package) (archive.CopyForm, error) {
 	return archive.CopyOld, nil
 }
 
-// inJail opens the jail, starts fetching, and has work unpack and configure what arrives: the packages, or their copies of the form.
+// inJail opens the jail, starts fetching, and has work unpack and configure what arrives: the packages, or their copies of the form. When a package cannot be had, the context of
+// work ends.
 func (j *job) inJail(ctx context.Context, packages []*archive.Package, form archive.CopyForm, work func(context.Context, *sandbox.Jail, <-chan ready) error) error {
 	jail, err := j.openJail(ctx)
 	if err != nil {
 		return err
 	}
 	debs := make(chan ready)
-	fetching, cancel := context.WithCancel(ctx)
+	fetching, cancel := context.WithCancelCause(ctx)
 	fetched := make(chan error, 1)
 	go func() {
 		defer close(debs)
@@ -205,10 +206,13 @@ func (j *job) inJail(ctx context.Context, packages []*archive.Package, form arch
 		if err == nil && j.o.Progress.Fetched != nil {
 			j.o.Progress.Fetched(packages)
 		}
+		if err != nil {
+			cancel(err) // what the jail does with the others is of no use
+		}
 		fetched <- err
 	}()
-	err = work(ctx, jail, debs)
-	cancel()
+	err = work(fetching, jail, debs)
+	cancel(nil)
 	if fetchErr := <-fetched; fetchErr != nil && !errors.Is(fetchErr, context.Canceled) {
 		err = fetchErr // what work says is only its consequence
 	}

@@ -11,11 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive"
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/deb"
+	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/testenv"
 )
@@ -278,4 +281,81 @@ func TestUnpackFails(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("cancelled at work", func(t *testing.T) {
+		b := newBench(t)
+		b.job.order = []string{"endless"}
+		if err := syscall.Mkfifo(filepath.Join(b.job.o.CacheDir, "debs", "endless.deb"), 0o644); err != nil { // to open it takes for ever
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		debs := make(chan ready, 1)
+		debs <- ready{"endless", "debs/endless.deb"}
+		close(debs)
+		time.AfterFunc(50*time.Millisecond, cancel)
+		err := b.job.unpack(ctx, b.jail, unpack.Plan{Tree: jailTree, Debs: jailDebs, Epoch: b.job.o.Epoch}, debs)
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestMissingPackage has a mirror that lacks one package: what is done with the others is ended at once.
+func TestMissingPackage(t *testing.T) {
+	b := newBench(t)
+	a := fakedebian.New(t)
+	a.Suite("bookworm").Add(fakedebian.Package{Name: "here"}, fakedebian.Package{Name: "missing"})
+	tree := a.Tree()
+	tree.Remove(tree.Find("missing_1.0-1_all.deb"))
+	srv := fakedebian.Serve(t, fakedebian.Mounts{"debian": tree})
+
+	host, err := archive.ReadHost(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := archive.NewClient(archive.Options{CacheDir: b.job.o.CacheDir, Host: host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	b.job.o.Client = client
+	suite, err := archive.LookupSuite("bookworm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	repos, err := host.Repos(suite, srv.URL("debian"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	repos[0].Keyrings = []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}
+	release, err := client.Release(t.Context(), repos[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packages []*archive.Package
+	err = client.Packages(t.Context(), release, "main", "amd64", func(p *archive.Package) error {
+		packages = append(packages, p)
+		return nil
+	})
+	if err != nil || len(packages) != 2 {
+		t.Fatal(packages, err)
+	}
+
+	ended := false
+	err = b.job.inJail(t.Context(), packages, 0, func(ctx context.Context, _ *sandbox.Jail, debs <-chan ready) error {
+		for range debs {
+		}
+		select { // like a dpkg that has much to do
+		case <-ctx.Done():
+			ended = true
+			return context.Cause(ctx)
+		case <-time.After(time.Minute):
+			return nil
+		}
+	})
+	if !errors.Is(err, archive.ErrNotFound) || !strings.Contains(err.Error(), "package missing") {
+		t.Errorf("%v", err)
+	}
+	if !ended {
+		t.Error("the jail was let go on")
+	}
 }
