@@ -137,7 +137,11 @@ func (b *builder) warnProfiles() {
 
 // command is the dpkg-buildpackage of this build.
 func (b *builder) command() []string {
-	argv := append([]string{"dpkg-buildpackage", "--sanitize-env", "-us", "-uc"}, b.o.identities()...)
+	argv := []string{"dpkg-buildpackage"}
+	if knowsSanitizeEnv(b.base.Manifest.Packages) {
+		argv = append(argv, "--sanitize-env")
+	}
+	argv = append(append(argv, "-us", "-uc"), b.o.identities()...)
 	if b.o.Source {
 		for _, opt := range b.o.SourceOpts {
 			argv = append(argv, "--source-option="+opt)

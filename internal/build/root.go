@@ -57,6 +57,20 @@ func dpkgVersion(packages []base.Package) (string, error) {
 	return "", errors.New("the base has no dpkg")
 }
 
+// knowsSanitizeEnv tells whether the base's dpkg-buildpackage has the option --sanitize-env: since dpkg 1.20.0, says its manual page. What is not known is taken to be no older.
+func knowsSanitizeEnv(packages []base.Package) bool {
+	text, err := dpkgVersion(packages)
+	if err != nil {
+		return true
+	}
+	version, err := dsc.ParseVersion(text)
+	if err != nil {
+		return true
+	}
+	since, err := dsc.ParseVersion("1.20.0")
+	return err != nil || version.Compare(since) >= 0
+}
+
 // sourceControl reads debian/control: of the directory, or out of the source package's files.
 func (b *builder) sourceControl() (*dsc.Control, error) {
 	if b.in.tree != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nsbuild/internal/base"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fakedebian"
 )
@@ -81,5 +82,18 @@ func TestPackedControlUnknown(t *testing.T) {
 	}
 	if _, err := controlOfDiff(strings.NewReader("--- x.orig/a\n+++ x/a\n@@ -0,0 +1 @@\n+b\n")); err == nil {
 		t.Error("a diff without debian/control has one")
+	}
+}
+
+// TestSanitizeEnv leaves the option out where dpkg-buildpackage would refuse it: focal's and older ones.
+func TestSanitizeEnv(t *testing.T) {
+	for version, want := range map[string]bool{"1.18.4ubuntu1.7": false, "1.19.7ubuntu3.2": false, "1.20.0": true, "1.20.13": true, "1.22.21": true, "": true} {
+		var packages []base.Package
+		if version != "" {
+			packages = []base.Package{{Name: "dpkg", Version: version}, {Name: "dpkg-dev", Version: version}}
+		}
+		if got := knowsSanitizeEnv(packages); got != want {
+			t.Errorf("dpkg %q: %t", version, got)
+		}
 	}
 }
