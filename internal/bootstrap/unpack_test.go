@@ -302,6 +302,10 @@ func TestUnpackFails(t *testing.T) {
 // TestMissingPackage has a mirror that lacks one package: what is done with the others is ended at once.
 func TestMissingPackage(t *testing.T) {
 	b := newBench(t)
+	if _, err := b.jail.Close(); err != nil { // inJail opens its own
+		t.Fatal(err)
+	}
+	b.jail = nil
 	a := fakedebian.New(t)
 	a.Suite("bookworm").Add(fakedebian.Package{Name: "here"}, fakedebian.Package{Name: "missing"})
 	tree := a.Tree()
