@@ -71,7 +71,7 @@ func (e *Env) CreateBase(ctx context.Context, o BaseOptions) (number int, err er
 		return 0, err
 	}
 	if number, err = e.makeBase(ctx, o); err != nil {
-		return 0, errors.Join(err, o.draftLock.Discard())
+		return 0, err
 	}
 	return number, o.draftLock.Commit()
 }

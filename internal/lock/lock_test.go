@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,11 +145,7 @@ func TestUnwritable(t *testing.T) {
 	if _, err := Read(filepath.Join(dir, "nosuch")); fault.KindOf(err) != fault.Usage {
 		t.Error(err)
 	}
-	d, err := Begin(filepath.Join(dir, "x.lock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Discard(); err != nil {
+	if _, err := Begin(filepath.Join(dir, "x.lock")); err != nil {
 		t.Fatal(err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
@@ -156,36 +153,56 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
-// TestKilledWriter finds what a process left that was killed while it wrote: the next one deletes it, and has nothing there itself before it writes.
+// TestKilledWriter finds what a process left that was killed while it wrote, and a file that another is about to name: the next one deletes the first only, and has nothing there itself
+// before it writes.
 func TestKilledWriter(t *testing.T) {
 	dir := t.TempDir()
-	left := &Draft{name: filepath.Join(dir, "x.lock")}
-	if err := left.create(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := left.f.WriteString("format = "); err != nil {
-		t.Fatal(err)
-	}
-	if err := left.f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	d, err := Begin(left.name)
+	name := filepath.Join(dir, "x.lock")
+	other := &Draft{name: name}
+	killed, err := other.create()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
-		t.Errorf("before it writes there are %v, %v", entries, err)
+	if err := killed.Close(); err != nil { // as its process ends
+		t.Fatal(err)
 	}
+	alive, err := other.create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := filepath.Join(dir, ".x.lock-notes")
+	if err := os.WriteFile(mine, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	here := func(when string, want ...string) {
+		t.Helper()
+		var names []string
+		entries, err := os.ReadDir(dir)
+		for _, e := range entries {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+		slices.Sort(want)
+		if err != nil || !slices.Equal(names, want) {
+			t.Errorf("%s there are %q, %v", when, names, err)
+		}
+	}
+	d, err := Begin(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here("at the beginning", mine, alive.Name())
 	if err := d.Write(sample()); err != nil {
 		t.Fatal(err)
 	}
+	here("before it is complete", mine, alive.Name())
 	if err := d.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
-		t.Errorf("beside the lock there is something: %v, %v", entries, err)
+	here("at the end", mine, alive.Name(), name)
+	if _, err := Read(name); err != nil {
+		t.Error(err)
 	}
-	if _, err := Read(left.name); err != nil {
+	if err := alive.Close(); err != nil {
 		t.Error(err)
 	}
 }

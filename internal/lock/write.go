@@ -2,16 +2,19 @@ package lock
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/flock"
 )
 
 const head = `# Written by nsbuild create --lock: the exact packages of a base, which nsbuild create --locked makes again.
@@ -98,22 +101,22 @@ func quoteAll(list []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// Draft is a lock file that is not complete yet: it gets its name at the end, with Commit.
+// Draft is a lock file that is to be: nothing of it is on disk before Commit.
 type Draft struct {
 	name string
-	f    *os.File // nil while nothing is written
+	text []byte
 }
 
-// Begin tries whether the file can be written, so that a place where it cannot is noticed first. Until there is something to write, nothing stays beside it, however this process ends.
+// Begin tries whether the file can be written, so that a place where it cannot is noticed first. It deletes what one that was killed in Commit has left there.
 func Begin(name string) (*Draft, error) {
 	const hint = "give the name of a file in a directory that you may write to"
 	if fi, err := os.Stat(name); err == nil && !fi.Mode().IsRegular() {
 		return nil, fault.New(fault.Usage, hint, "writing the lock: %s is no ordinary file", name)
 	}
 	d := &Draft{name: name}
-	err := d.create()
+	f, err := d.create()
 	if err == nil {
-		err = d.Discard()
+		err = errors.Join(os.Remove(f.Name()), f.Close(), d.sweep())
 	}
 	if err != nil {
 		return nil, fault.Wrap(fault.Usage, hint, fmt.Errorf("writing the lock: %w", err))
@@ -121,56 +124,69 @@ func Begin(name string) (*Draft, error) {
 	return d, nil
 }
 
-// part is what the file is called while it is written: always the same, so that the next run deletes what one that was killed has left.
-func (d *Draft) part() string {
-	return filepath.Join(filepath.Dir(d.name), "."+filepath.Base(d.name)+".part")
+// prefix is what the names of files on their way begin with.
+func (d *Draft) prefix() string { return "." + filepath.Base(d.name) + "-" }
+
+// create makes a file beside the one that it is to become. It stays locked while it is open, so that sweep leaves it alone.
+func (d *Draft) create() (*os.File, error) {
+	f, err := os.CreateTemp(filepath.Dir(d.name), d.prefix())
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(flock.Wait(f, flock.Exclusive), f.Chmod(0o644)); err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	return f, nil
 }
 
-func (d *Draft) create() error {
-	if err := os.Remove(d.part()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(d.part(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+// sweep deletes such files when nobody writes them any more.
+func (d *Draft) sweep() error {
+	entries, err := os.ReadDir(filepath.Dir(d.name))
 	if err != nil {
 		return err
 	}
-	d.f = f
+	for _, e := range entries {
+		random, found := strings.CutPrefix(e.Name(), d.prefix())
+		if _, err := strconv.ParseUint(random, 10, 64); !found || err != nil || !e.Type().IsRegular() {
+			continue
+		}
+		left := filepath.Join(filepath.Dir(d.name), e.Name())
+		f, err := flock.Open(left, os.O_RDWR|syscall.O_NOFOLLOW, flock.Exclusive)
+		if err != nil { // somebody's who still writes it, or another user's
+			continue
+		}
+		if err := errors.Join(os.Remove(left), f.Close()); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// Write fills the draft.
+// Write says what the file is to hold.
 func (d *Draft) Write(f *File) error {
-	err := d.create()
+	var b bytes.Buffer
+	if err := f.Write(&b); err != nil {
+		return fmt.Errorf("writing the lock: %w", err)
+	}
+	d.text = b.Bytes()
+	return nil
+}
+
+// Commit writes the file whole, in the place of one that has its name.
+func (d *Draft) Commit() error {
+	f, err := d.create()
 	if err == nil {
-		err = f.Write(d.f)
+		_, err = f.Write(d.text)
+		err = errors.Join(err, f.Close())
+		if err == nil {
+			err = os.Rename(f.Name(), d.name)
+		}
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("writing the lock: %w", err)
 	}
 	return nil
-}
-
-// Commit gives the draft its name, in the place of a file that has it.
-func (d *Draft) Commit() error {
-	if d.f == nil {
-		return fmt.Errorf("writing the lock: nothing was written to %s", d.name)
-	}
-	err := d.f.Close()
-	if err == nil {
-		err = os.Rename(d.f.Name(), d.name)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing the lock: %w", err), os.Remove(d.f.Name()))
-	}
-	return nil
-}
-
-// Discard deletes the draft.
-func (d *Draft) Discard() error {
-	if d.f == nil {
-		return nil
-	}
-	f := d.f
-	d.f = nil
-	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
