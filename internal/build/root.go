@@ -32,11 +32,7 @@ func (b *builder) needsFakeroot() (needed bool, why string) {
 	if err != nil {
 		return true, fmt.Sprintf("whether the source needs root is not known: %v", err)
 	}
-	text, err := dpkgVersion(b.base.Manifest.Packages)
-	if err != nil {
-		return true, err.Error()
-	}
-	version, err := dsc.ParseVersion(text)
+	version, err := dpkgVersion(b.base.Manifest.Packages)
 	if err != nil {
 		return true, err.Error()
 	}
@@ -44,31 +40,23 @@ func (b *builder) needsFakeroot() (needed bool, why string) {
 	if f := control.Paragraph.Field("Rules-Requires-Root"); f != nil {
 		says = "Rules-Requires-Root: " + f.Value
 	}
-	return control.NeedsRoot(version), fmt.Sprintf("debian/control has %s, for dpkg %s", says, text)
+	return control.NeedsRoot(version), fmt.Sprintf("debian/control has %s, for dpkg %s", says, version)
 }
 
 // dpkgVersion is the version of the tools that build, as far as the base has them.
-func dpkgVersion(packages []base.Package) (string, error) {
+func dpkgVersion(packages []base.Package) (dsc.Version, error) {
 	for _, name := range []string{"dpkg-dev", "dpkg"} {
 		if i := slices.IndexFunc(packages, func(p base.Package) bool { return p.Name == name }); i >= 0 {
-			return packages[i].Version, nil
+			return dsc.ParseVersion(packages[i].Version)
 		}
 	}
-	return "", errors.New("the base has no dpkg")
+	return dsc.Version{}, errors.New("the base has no dpkg")
 }
 
 // knowsSanitizeEnv tells whether the base's dpkg-buildpackage has the option --sanitize-env: since dpkg 1.20.0, says its manual page. What is not known is taken to be no older.
 func knowsSanitizeEnv(packages []base.Package) bool {
-	text, err := dpkgVersion(packages)
-	if err != nil {
-		return true
-	}
-	version, err := dsc.ParseVersion(text)
-	if err != nil {
-		return true
-	}
-	since, err := dsc.ParseVersion("1.20.0")
-	return err != nil || version.Compare(since) >= 0
+	version, err := dpkgVersion(packages)
+	return err != nil || !version.Older("1.20.0")
 }
 
 // sourceControl reads debian/control: of the directory, or out of the source package's files.

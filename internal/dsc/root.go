@@ -15,16 +15,16 @@ const (
 func (c *Control) NeedsRoot(dpkg Version) bool {
 	f := c.Paragraph.Field("Rules-Requires-Root")
 	switch {
-	case dpkg.older(dpkgRootless):
+	case dpkg.Older(dpkgRootless):
 		return true
 	case f == nil:
-		return dpkg.older(dpkgRootlessDefault)
+		return dpkg.Older(dpkgRootlessDefault)
 	}
 	return !slices.Contains(strings.Fields(f.Value), "no")
 }
 
-// older tells whether a version is less than one that is known to be good.
-func (v Version) older(than string) bool {
+// Older tells whether a version is less than one that is known to be good.
+func (v Version) Older(than string) bool {
 	w, err := ParseVersion(than)
 	return err == nil && v.Compare(w) < 0
 }
