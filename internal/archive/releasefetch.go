@@ -1,12 +1,14 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -353,4 +355,32 @@ func (c *Client) keyring(repo Repo) (*keyring, error) {
 		c.keys[id] = k
 	}
 	return k, err
+}
+
+// Keyring is the keys that may sign a repository, in the binary form of /usr/share/keyrings, for a program that verifies by itself.
+func (c *Client) Keyring(repo Repo) ([]byte, error) {
+	k, err := c.keyring(repo)
+	if err != nil {
+		return nil, withHint(fmt.Errorf("%s: %w", repo, err))
+	}
+	var out bytes.Buffer
+	for _, e := range k.EntityList {
+		if err := e.Serialize(&out); err != nil {
+			return nil, fmt.Errorf("%s: writing a keyring: %w", repo, err)
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// Proxy is the proxy that a URI is asked for through, "" for none.
+func (c *Client) Proxy(uri string) (string, error) {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return "", syntaxf("URL %q: %v", uri, err)
+	}
+	proxy, err := c.opt.Host.proxy(u)
+	if err != nil || proxy == nil {
+		return "", err
+	}
+	return proxy.String(), nil
 }

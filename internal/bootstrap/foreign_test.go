@@ -5,12 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/testenv"
 )
@@ -102,5 +104,126 @@ func TestForeignFails(t *testing.T) {
 	}
 	if left, err := os.ReadDir(filepath.Dir(tree)); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// smallMirror serves a suite that is too small for a base, but has all that comes before its packages.
+func smallMirror(t *testing.T, keys ...fakedebian.KeyKind) *fakedebian.Tree {
+	t.Helper()
+	a := fakedebian.New(t)
+	s := a.Suite("bookworm")
+	s.Keys = nil
+	for _, kind := range keys {
+		s.Keys = append(s.Keys, fakedebian.KeyOf(t, kind))
+	}
+	if len(keys) == 0 {
+		s.Keys = []*fakedebian.Key{}
+	}
+	s.Add(fakedebian.Package{Name: "base-files", Priority: "required", Essential: true})
+	return a.Tree()
+}
+
+// TestForeignVerifies: the host's programs verify what they fetch by the keys that nsbuild verified its Release file by, wherever these are kept, and by no others.
+func TestForeignVerifies(t *testing.T) {
+	const verified, unverified = "no such package", "no valid signature"
+	says := map[string]map[string]*regexp.Regexp{
+		Debootstrap: {verified: regexp.MustCompile("Couldn't find these debs"), unverified: regexp.MustCompile("signed by unknown key|Failed getting release signature file")},
+		Mmdebstrap:  {verified: regexp.MustCompile("chroot /target dpkg --install"), unverified: regexp.MustCompile("not signed|NO_PUBKEY")},
+	}
+	for _, test := range []struct {
+		name    string
+		signed  []fakedebian.KeyKind
+		trusted bool
+		local   bool
+		want    string
+	}{
+		{"the right key", []fakedebian.KeyKind{fakedebian.KeyRSA}, false, false, verified},
+		{"the right key, in a directory", []fakedebian.KeyKind{fakedebian.KeyRSA}, false, true, verified},
+		{"another key", []fakedebian.KeyKind{fakedebian.KeyOther}, false, false, unverified},
+		{"unsigned", nil, false, false, unverified},
+		{"unsigned and trusted", nil, true, false, verified},
+	} {
+		for _, name := range []string{Debootstrap, Mmdebstrap} {
+			t.Run(test.name+", "+name, func(t *testing.T) {
+				testenv.RequireTool(t, name)
+				testenv.HostState(t)
+				w := newWorld(t)
+				suite, err := archive.LookupSuite("bookworm")
+				if err != nil {
+					t.Fatal(err)
+				}
+				// nsbuild sees an archive that is as it should be; the program sees what became of it since.
+				good := smallMirror(t, fakedebian.KeyRSA)
+				srv := fakedebian.Serve(t, fakedebian.Mounts{"debian": good})
+				mirror := srv.URL("debian")
+				if test.local {
+					mirror = filepath.Join(t.TempDir(), "a mirror")
+					good.CopyTo(mirror)
+				}
+				repos, err := w.host.Repos(suite, mirror)
+				if err != nil {
+					t.Fatal(err)
+				}
+				repos[0].Keyrings = []string{fakedebian.Keyring(t, fakedebian.KeyRSA)}
+				if test.trusted {
+					repos[0] = repos[0].WithoutVerification("a test")
+				}
+				release, err := w.client.Release(t.Context(), repos[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				srv.Mount("debian", smallMirror(t, test.signed...))
+				tree := filepath.Join(t.TempDir(), "tree")
+				if err := w.holder.MakeRoot(t.Context(), tree); err != nil {
+					t.Fatal(err)
+				}
+				_, err = Run(t.Context(), Options{
+					Holder: w.holder, Tree: tree, Client: w.client, CacheDir: w.cache, Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64", Bootstrapper: name,
+				})
+				if err == nil || !says[name][test.want].MatchString(err.Error()) {
+					t.Errorf("want %s: %v", test.want, err)
+				}
+				if err := w.holder.RemoveTree(t.Context(), tree); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// TestForeignCommand: the programs are told to verify even where the host lacks the suite's keyring, and refuse what they cannot do.
+func TestForeignCommand(t *testing.T) {
+	srv := fakedebian.Serve(t, fakedebian.Mounts{"debian": smallMirror(t, fakedebian.KeyArchive)})
+	client, err := archive.NewClient(archive.Options{CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, test := range []struct {
+		name   string
+		change func(*Options, *archive.Repo)
+		want   string // in the command; or in the error, behind "!"
+	}{
+		{Debootstrap, func(*Options, *archive.Repo) {}, "--force-check-gpg --keyring=/run/archive-keyring.gpg bookworm /target " + srv.URL("debian")},
+		{Debootstrap, func(_ *Options, r *archive.Repo) { *r = r.WithoutVerification("a test") }, "--no-check-gpg bookworm"},
+		{Debootstrap, func(o *Options, _ *archive.Repo) { o.Variant = VariantStandard }, "!no variant standard"},
+		{Debootstrap, func(o *Options, _ *archive.Repo) { o.Include, o.Exclude = []string{"a", "b"}, []string{"c"} }, "--include=a,b --exclude=c bookworm"},
+		{Mmdebstrap, func(*Options, *archive.Repo) {}, "/target deb [signed-by=/run/archive-keyring.gpg] " + srv.URL("debian") + " bookworm main"},
+		{Mmdebstrap, func(_ *Options, r *archive.Repo) { *r = r.WithoutVerification("a test") }, "deb [trusted=yes] "},
+		{Mmdebstrap, func(o *Options, _ *archive.Repo) { o.Exclude = []string{"c"} }, "!leaves no package out"},
+	} {
+		repo := archive.Repo{URI: srv.URL("debian"), Suite: "bookworm", Components: []string{"main"}, Keyrings: []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}
+		o := Options{Arch: "amd64", Variant: VariantBuildd, Bootstrapper: test.name, Client: client}
+		test.change(&o, &repo)
+		release, err := client.Release(t.Context(), repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Releases = []*archive.Release{release}
+		argv, err := (&job{o: o}).foreignCommand(test.name)
+		if want, bad := strings.CutPrefix(test.want, "!"); bad && (fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), want)) ||
+			!bad && (err != nil || !strings.Contains(strings.Join(argv, " "), want)) {
+			t.Errorf("%s: %q, %v; want %q", test.name, argv, err, test.want)
+		}
 	}
 }
