@@ -91,16 +91,70 @@ func TestFlat(t *testing.T) {
 	write(t, filepath.Join(dir, "Packages.gz"), packages)
 	write(t, filepath.Join(dir, "Release"), []byte("Date: Sat, 21 Nov 2020 09:15:44 UTC\nSHA256:\n "+hexDigest(packages)+" "+itoa(len(packages))+" Packages.gz\n"))
 	m.repo = Repo{URI: "file:" + dir, Suite: "./", Trusted: true}
-	for range 2 { // the second time the cache knows what the index unpacks to
+	flat := func() (n int, err error) {
 		c := m.client()
 		r, err := c.Release(t.Context(), m.repo)
-		if err != nil {
-			t.Fatal(err)
+		if err == nil {
+			err = c.Packages(t.Context(), r, "", "amd64", func(*Package) error { n++; return nil })
 		}
-		n := 0
-		if err := c.Packages(t.Context(), r, "", "amd64", func(*Package) error { n++; return nil }); err != nil || n != 4 {
+		return n, err
+	}
+	for range 2 { // the second time the cache knows what the index unpacks to
+		if n, err := flat(); err != nil || n != 4 {
 			t.Errorf("%d packages, %v", n, err)
 		}
+	}
+	m.repo.Trusted, m.repo.Keyrings, m.opt.CacheDir = false, []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}, t.TempDir()
+	if _, err := flat(); !errors.Is(err, ErrNoSignature) {
+		t.Errorf("unsigned: %v", err)
+	}
+	release, err := os.ReadFile(filepath.Join(dir, "Release"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "InRelease"), fakedebian.Clearsigned(t, string(release), m.s.Date, fakedebian.KeyOf(t, fakedebian.KeyArchive)))
+	if n, err := flat(); err != nil || n != 4 {
+		t.Errorf("signed: %d packages, %v", n, err)
+	}
+}
+
+// TestPartialMirror: what is promised and not there is missed only when it is asked for, as with mirrors that were made by reprepro (some architectures, indices that are not
+// compressed or by gzip alone, nothing by its hash) and aptly (no index for all architectures, though they are said to be separate).
+func TestPartialMirror(t *testing.T) {
+	for name, compressions := range map[string][]fakedebian.Compression{
+		"reprepro": {fakedebian.None, fakedebian.Gzip}, "aptly": {fakedebian.None, fakedebian.Gzip, fakedebian.Bzip}, "plain": {fakedebian.None}, "gzip": {fakedebian.Gzip},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMirror(t, func(s *fakedebian.Suite) {
+				s.ByHash, s.Compressions, s.Hashes = false, compressions, []fakedebian.Hash{fakedebian.MD5, fakedebian.SHA1, fakedebian.SHA256}
+				s.Architectures, s.Components = []string{"amd64", "arm64"}, []string{"main", "contrib"}
+				s.MutateRelease = func(text string) string {
+					if name == "reprepro" {
+						text = strings.Replace(text, "Architectures: all ", "Architectures: ", 1)
+					}
+					text = strings.Replace(text, "No-Support-for-Architecture-all: Packages\n", "", 1)
+					return strings.Replace(text, "Suite: oldstable\n", "", 1)
+				}
+			})
+			m.serve(func(tr *fakedebian.Tree) {
+				tr.Remove("dists/bookworm/main/binary-arm64/")
+				tr.Remove("dists/bookworm/contrib/")
+				tr.Remove("dists/bookworm/main/source/")
+			})
+			_, debs, err := m.all(m.client())
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.checkDebs(debs)
+			c := m.client()
+			r, err := c.Release(t.Context(), m.repo)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Packages(t.Context(), r, "main", "arm64", func(*Package) error { return nil }); !errors.Is(err, ErrNotFound) || !strings.Contains(fault.HintOf(err), "incomplete") {
+				t.Errorf("%v, hint %q", err, fault.HintOf(err))
+			}
+		})
 	}
 }
 
@@ -155,6 +209,38 @@ func TestTLS(t *testing.T) {
 		m.opt.CacheDir = t.TempDir()
 		if _, _, err := m.all(m.client()); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", test.conf, err)
+		}
+	}
+}
+
+// TestClientCertificate: the certificate that apt is told to show is shown, to the host for which it is.
+func TestClientCertificate(t *testing.T) {
+	m := newMirror(t, nil)
+	client, cert, key := fakedebian.Certificate(t)
+	_, otherCert, otherKey := fakedebian.Certificate(t)
+	srv := fakedebian.ServeMutualTLS(t, fakedebian.Mounts{"debian": m.a.Tree()}, client)
+	m.repo.URI = srv.URL("debian")
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
+	for _, test := range []struct {
+		conf string
+		want error
+		hint string
+	}{
+		{``, ErrUnreachable, "network"},
+		{`SslCert "/cert.pem"; SslKey "/key.pem";`, nil, ""},
+		{`SslCert "/both.pem";`, nil, ""},
+		{`127.0.0.1 { SslCert "/cert.pem"; SslKey "/key.pem"; };`, nil, ""},
+		{`other.example { SslCert "/cert.pem"; SslKey "/key.pem"; };`, ErrUnreachable, "network"},
+		{`SslCert "/other.pem"; SslKey "/otherkey.pem";`, ErrUnreachable, "network"},
+		{`SslCert "/cert.pem"; SslKey "/none.pem";`, os.ErrNotExist, "SslCert and SslKey"},
+	} {
+		m.opt.Host = hostOf(t, nil, map[string]string{
+			"etc/apt/apt.conf": `Acquire::https { CaInfo "/ca.pem"; ` + test.conf + ` };`, "ca.pem": ca, "cert.pem": string(cert), "key.pem": string(key), "both.pem": string(cert) + string(key),
+			"other.pem": string(otherCert), "otherkey.pem": string(otherKey),
+		})
+		m.opt.CacheDir = t.TempDir()
+		if _, _, err := m.all(m.client()); !errors.Is(err, test.want) || !strings.Contains(fault.HintOf(err), test.hint) {
+			t.Errorf("%s: %v, hint %q", test.conf, err, fault.HintOf(err))
 		}
 	}
 }

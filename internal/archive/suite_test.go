@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 )
 
@@ -101,6 +102,38 @@ func TestOwnSuites(t *testing.T) {
 		before, err := readSuites([]string{file})
 		if fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), file) || len(before) < 20 {
 			t.Errorf("%q: %d suites, %v", bad, len(before), err)
+		}
+	}
+}
+
+// TestAs: a suite that no table has is made as its Release file says.
+func TestAs(t *testing.T) {
+	for _, test := range []struct {
+		codename, suite, like string
+		components, want      []string
+	}{
+		{"bullseye", "roost", "bullseye", []string{"main", "contrib"}, []string{"main"}},
+		{"crane", "bookworm", "bookworm", []string{"main", "toys"}, []string{"main"}},
+		{"crane", "crane", "trixie", []string{"birds", "toys"}, []string{"birds", "toys"}}, // as the newest
+	} {
+		m := newMirror(t, func(s *fakedebian.Suite) {
+			s.Codename, s.Suite, s.Components = test.codename, test.suite, test.components
+		})
+		m.repo.Suite, m.repo.Components = test.codename, nil
+		r, err := m.client().Release(t.Context(), m.repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		like, err := LookupSuite(test.like)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := CustomSuite(test.codename).As(r)
+		if s.Name != test.codename || !slices.Equal(s.Layout(), like.Layout()) || !slices.Equal(s.Components, test.want) {
+			t.Errorf("%s (%s): %+v, as %s %q", test.codename, test.suite, s, test.like, like.Layout())
+		}
+		if got := like.As(r); !slices.Equal(got.Layout(), like.Layout()) || !slices.Equal(got.Components, like.Components) {
+			t.Errorf("%s of the table became %+v", like.Name, got)
 		}
 	}
 }

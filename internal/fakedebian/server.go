@@ -2,6 +2,8 @@ package fakedebian
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
@@ -93,6 +95,16 @@ func Serve(t testing.TB, mounts Mounts) *Server {
 // ServeTLS starts one with https and a certificate that only Client trusts.
 func ServeTLS(t testing.TB, mounts Mounts) *Server {
 	s := unstarted(t, mounts)
+	s.StartTLS()
+	return s
+}
+
+// ServeMutualTLS starts one with https that answers only to who shows this certificate.
+func ServeMutualTLS(t testing.TB, mounts Mounts, client *x509.Certificate) *Server {
+	s := unstarted(t, mounts)
+	pool := x509.NewCertPool()
+	pool.AddCert(client)
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, MinVersion: tls.VersionTLS12}
 	s.StartTLS()
 	return s
 }
