@@ -85,13 +85,19 @@ Nothing in the base is younger than its suite's Release file, or than SOURCE_DAT
 
 // createFrom is import under the name of create.
 func (a *app) createFrom(c *cobra.Command, suite, from string, o build.BaseOptions) error {
-	for _, name := range []string{"variant", "include", "bootstrapper", "lock"} {
+	for _, name := range []string{"variant", "include", "exclude", "components", "arch", "bootstrapper", "lock"} {
 		if c.Flags().Changed(name) {
 			return usage("leave out one of them", "--from and --%s contradict each other: the packages are those that are there", name)
 		}
 	}
+	if o.Unverified && c.Flags().Changed("no-check-gpg") {
+		return usage("leave out one of them", "--from and --no-check-gpg contradict each other: nothing is fetched")
+	}
 	if o.Name == "" {
 		o.Name = suite
+		if s, err := archive.LookupSuite(suite); err == nil {
+			o.Name = s.Name // as create calls it
+		}
 	}
 	return a.importBase(c.Context(), &importOptions{from: from, ImportOptions: build.ImportOptions{Name: o.Name, Suite: suite, Mirror: o.Mirror, Keyring: o.Keyring, Replace: o.Replace}})
 }

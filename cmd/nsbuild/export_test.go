@@ -58,6 +58,28 @@ func TestImportKeyring(t *testing.T) {
 	}
 }
 
+// TestCreateFrom makes a base of a tree under the name that create gives to the suite, and refuses what does not go with it.
+func TestCreateFrom(t *testing.T) {
+	testenv.RequireUserns(t)
+	w := newWorld(t)
+	testenv.HostState(t)
+	root := filepath.Join(w.dir, "root")
+	check(t, makeRoot(root))
+	for _, given := range []string{"--variant=minbase", "--include=ed", "--exclude=ed", "--components=main", "--arch=i386", "--bootstrapper=native", "--lock=x.lock", "--no-check-gpg"} {
+		name, _, _ := strings.Cut(given, "=")
+		refusal{status: 2, says: []string{"--from and " + name + " contradict each other"}, hint: "leave out one"}.check(t, w.run(t, "create", "--from", root, given, "stable"))
+	}
+	w.nothingLeft(t)
+	w.must(t, "create", "--from", root, "stable")
+	if o := w.must(t, "info", "trixie"); !strings.Contains(o.stdout, "Suite: trixie\n") {
+		t.Error(o)
+	}
+	w.must(t, "create", "--from", root, "--name", "own", "debian:12")
+	if o := w.must(t, "info", "own"); !strings.Contains(o.stdout, "Suite: bookworm\n") {
+		t.Error(o)
+	}
+}
+
 // testSave keeps what shells have done to a base.
 func testSave(t *testing.T, w *world, name string) {
 	shell := func(t *testing.T, script string, args ...string) outcome {
