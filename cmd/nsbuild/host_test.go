@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,6 +103,20 @@ func tinyDisk(t *testing.T, size string) string {
 	return dir
 }
 
+// resize gives such a file system another size.
+func resize(t *testing.T, dir, size string) {
+	t.Helper()
+	check(t, syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size="+size))
+}
+
+// fill leaves a file system no room but for so many bytes.
+func fill(t *testing.T, dir string, room uint64) {
+	t.Helper()
+	var st syscall.Statfs_t
+	check(t, syscall.Statfs(dir, &st))
+	resize(t, dir, strconv.FormatUint((st.Blocks-st.Bfree)*uint64(st.Bsize)+room, 10))
+}
+
 // TestFullDisk runs out of space in each directory that nsbuild writes to.
 func TestFullDisk(t *testing.T) {
 	testenv.RequireRoot(t)
@@ -118,6 +133,21 @@ func TestFullDisk(t *testing.T) {
 		full.cache = tinyDisk(t, "5m")
 		refusal{status: 1, says: []string{"no space left"}, hint: "free some space"}.check(t, full.run(t, "create", "bookworm"))
 		full.nothingLeft(t)
+		// With room again, what was written before is of use or gone.
+		resize(t, full.cache, "4g")
+		full.must(t, "create", "bookworm")
+		fill(t, full.cache, 2<<20) // for the packages, not for the layer
+		o := full.run(t, "build", "-d", "bookworm", full.seen(t))
+		want := seenLine.FindStringSubmatch(read(t, filepath.Join(full.dir, "seen_1.0_amd64.build")))
+		if o.status != 2 || want == nil || !strings.Contains(o.stderr, "the build dependencies cannot be kept for the next build: ") {
+			t.Fatalf("over a full cache: %s", o)
+		}
+		resize(t, full.cache, "4g")
+		for _, again := range []string{"with room again", "from the layer"} {
+			if got, log := full.sees(t, full.seen(t)); got != want[1] {
+				t.Errorf("%s, another root is seen: %s", again, log)
+			}
+		}
 	})
 	t.Run("run directory", func(t *testing.T) {
 		full := *w
