@@ -72,7 +72,9 @@ func TestCacheAfterKill(t *testing.T) {
 		}
 		wait := time.Duration(chance.Int64N(int64(whole)))
 		t.Logf("round %d: killed after %s", i, wait)
-		own.after(t, wait, syscall.SIGKILL, "build", "-d", "bookworm", dsc)
+		if _, o := own.at(t, atStart, wait, syscall.SIGKILL, "build", "-d", "bookworm", dsc); o.status == 2 {
+			t.Log("which was too late")
+		}
 		if got, log := own.sees(t, dsc); got != want {
 			t.Errorf("after a kill at %s the next build sees something else:\n%s", wait, log)
 		}
