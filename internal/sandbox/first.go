@@ -138,7 +138,7 @@ func becomeCommand(c *Command) error {
 	if err := os.Chdir(dir); err != nil {
 		return sysErr("chdir", dir, err)
 	}
-	if err := spareMemory(0, c.Memory); err != nil { // of ourselves, who need no more from here on
+	if err := spareMemory(c.Memory); err != nil {
 		return err
 	}
 	return startError(program, dir, syscall.Exec(program, c.Argv, c.Env))

@@ -228,12 +228,11 @@ func spawn(own *self, c *Command, files []*os.File) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	attr.Files = descriptors(files)
-	pid, err := syscall.ForkExec(program, c.Argv, attr)
+	pid, err := own.start(program, c, descriptors(files), attr)
 	if err != nil {
 		return 0, startError(program, dir, err)
 	}
-	return pid, spareMemory(pid, c.Memory)
+	return pid, nil
 }
 
 // startError tells a missing directory from a missing program: the kernel's errno is the same.

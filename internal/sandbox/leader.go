@@ -134,14 +134,20 @@ func startInForeground(c *Command) (int, error) {
 	if dir == "" {
 		dir = "/"
 	}
-	pid, err := syscall.ForkExec(program, c.Argv, &syscall.ProcAttr{
-		Dir: dir, Env: c.Env, Files: []uintptr{0, 1, 2},
+	var own *self
+	if c.Memory > 0 {
+		if own, err = inheritedSelf(commandFD + 1); err != nil {
+			return 0, err
+		}
+	}
+	pid, err := own.start(program, c, []uintptr{0, 1, 2}, &syscall.ProcAttr{
+		Dir: dir, Env: c.Env,
 		Sys: &syscall.SysProcAttr{Credential: credential(c), Setpgid: true, Foreground: true, Ctty: 0},
 	})
 	if err != nil {
 		return 0, startError(program, dir, err)
 	}
-	return pid, spareMemory(pid, c.Memory)
+	return pid, nil
 }
 
 func credential(c *Command) *syscall.Credential {

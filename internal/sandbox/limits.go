@@ -3,10 +3,12 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -177,17 +179,71 @@ func withTaskLimit(tasks int, work func() error) error {
 	return errors.Join(err, sysErr("setrlimit", "NPROC", unix.Setrlimit(unix.RLIMIT_NPROC, &old)))
 }
 
-// spareMemory limits a command that has just begun, and all that it will begin. Private writable memory, not address space: many programs reserve much more of that than they ever use.
-// Not ours, to be inherited: the Go runtime of a session leader does not start with little.
-func spareMemory(pid int, size int64) error {
+// spareMemory limits us, who are about to become a command and need no more, and so all that it will begin. Private writable memory, not address space: many programs reserve much more of
+// that than they ever use. Nobody else's to be inherited: the Go runtime of a session leader does not start with little.
+func spareMemory(size int64) error {
 	if size == 0 {
 		return nil
 	}
-	err := unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(size), Max: uint64(size)}, nil)
-	if errors.Is(err, unix.ESRCH) {
-		err = nil // it has ended
+	return sysErr("setrlimit", "DATA", unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(size), Max: uint64(size)}))
+}
+
+// start starts a command. One whose memory is limited begins as this program, which limits itself: a limit that is set from outside comes when the command has run for a while, on a busy
+// machine long enough to have all the memory that it wants.
+func (s *self) start(program string, c *Command, files []uintptr, attr *syscall.ProcAttr) (int, error) {
+	if c.Memory == 0 {
+		attr.Files = files
+		return syscall.ForkExec(program, c.Argv, attr)
 	}
-	return sysErr("prlimit", "DATA", err)
+	r, w, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	n := len(files)
+	args := append([]string{strconv.FormatInt(c.Memory, 10), strconv.Itoa(n), program}, c.Argv...)
+	pid, err := s.forkExec(limitedName, args, append(files[:n:n], w.Fd()), attr)
+	w.Close()
+	if err != nil {
+		return 0, err
+	}
+	// The command closes it by beginning.
+	failed, err := io.ReadAll(r)
+	if err != nil || len(failed) == 0 {
+		return pid, err
+	}
+	errno, err := strconv.Atoi(string(failed))
+	if err != nil {
+		return 0, err
+	}
+	return 0, syscall.Errno(errno)
+}
+
+// limitedMain becomes the command that start was given: its limit, the number of its descriptors, behind which there is a pipe, its program and its arguments.
+func limitedMain(args []string) int {
+	size, err := strconv.ParseInt(args[0], 10, 64)
+	if err != nil {
+		return complain(err)
+	}
+	pipe, err := strconv.Atoi(args[1])
+	if err != nil {
+		return complain(err)
+	}
+	if err := unix.CloseRange(uint(pipe), ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return complain(sysErr("close_range", "", err))
+	}
+	if err := spareMemory(size); err != nil {
+		return complain(err)
+	}
+	err = syscall.Exec(args[2], args[3:], os.Environ())
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return complain(err)
+	}
+	if _, err := syscall.Write(pipe, []byte(strconv.Itoa(int(errno)))); err != nil {
+		return complain(err)
+	}
+	return cannotRun
 }
 
 // spareProcessors sets what every command inherits in place of a limit for all.

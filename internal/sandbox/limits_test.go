@@ -3,9 +3,12 @@ package sandbox
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -192,6 +195,27 @@ func TestSpareLimits(t *testing.T) {
 	_, _, out, status := limited(t, HolderSpec{Spare: Limits{Memory: 64 << 20, CPUs: 0.5}}, "nproc; "+grows)
 	if status.Success() || !strings.HasPrefix(out, "1\n") || strings.Contains(out, "209715200") {
 		t.Errorf("with 64 MiB and half a processor: %v, %q", status, out)
+	}
+}
+
+// TestSpareMemoryFromTheStart has commands say their limit first of all, while every processor is busy.
+func TestSpareMemoryFromTheStart(t *testing.T) {
+	testenv.RequireUserns(t)
+	_, j, _, _ := limited(t, HolderSpec{Spare: Limits{Memory: 64 << 20}}, "true")
+	for range 2 * runtime.NumCPU() {
+		go func() {
+			for t.Context().Err() == nil {
+			}
+		}()
+	}
+	for range 50 {
+		if out, st := sh(t, j, "ulimit -d; echo $0 $#"); !st.Success() || out != "65536\n/bin/sh 0\n" {
+			t.Fatalf("%q, %v", out, st)
+		}
+	}
+	_, err := j.RunTo(t.Context(), Command{Argv: []string{"/no/such/program"}}, nil, nil)
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a program that does not exist: %v", err)
 	}
 }
 

@@ -19,6 +19,8 @@ const (
 	sessionName = "nsbuild-session"
 	// firstName becomes a command that is PID 1; see startFirst.
 	firstName = "nsbuild-first"
+	// limitedName becomes a command whose memory is limited; see self.start.
+	limitedName = "nsbuild-limited"
 	// idsName only holds a user namespace for others to refer to; see usersOf.
 	idsName = "nsbuild-ids"
 )
@@ -36,7 +38,7 @@ type Applet func(args []string) int
 // Main must be the first call of main, and of TestMain in tests that open jails: in a re-executed process it does that process's work and exits; otherwise it returns at once.
 func Main(applets map[string]Applet) {
 	switch os.Args[0] {
-	case initName, helperName, sessionName, firstName, appletName:
+	case initName, helperName, sessionName, firstName, limitedName, appletName:
 		nameProcess(os.Args[0])
 	}
 	switch os.Args[0] {
@@ -50,6 +52,8 @@ func Main(applets map[string]Applet) {
 		os.Exit(sessionMain())
 	case firstName:
 		os.Exit(firstMain())
+	case limitedName:
+		os.Exit(limitedMain(os.Args[1:]))
 	case idsName:
 		os.Exit(idsMain())
 	case appletName:
