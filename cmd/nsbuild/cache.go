@@ -13,6 +13,7 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/build"
 	"nsbuild/internal/config"
+	"nsbuild/internal/fault"
 )
 
 func newCache(a *app) *cobra.Command {
@@ -238,7 +239,7 @@ func (a *app) cacheVerify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	env.Log.Infof("%d files are as they should be, %d were not", good, len(bad))
+	env.Log.Infof("%s as they should be, %s not", fault.Count(good, "file is", "files are"), fault.Count(len(bad), "was", "were"))
 	return nil
 }
 
@@ -263,7 +264,7 @@ func (a *app) cacheCopies(ctx context.Context) error {
 	made, err := env.MakeCopies(ctx)
 	ph.Done(err)
 	if err == nil {
-		env.Log.Infof("%d copies made", made)
+		env.Log.Infof("%s made", fault.Count(made, "copy", "copies"))
 	}
 	return err
 }

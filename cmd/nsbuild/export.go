@@ -143,6 +143,6 @@ func (a *app) importBase(ctx context.Context, o *importOptions) (err error) {
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", o.from, err)
 	}
-	env.Log.Infof("base %s (generation %d) is ready: %s, %s, %d packages", g.Name, g.Number, g.Manifest.Suite, g.Manifest.Arch, len(g.Manifest.Packages))
+	env.Log.Infof("base %s (generation %d) is ready: %s, %s, %s", g.Name, g.Number, g.Manifest.Suite, g.Manifest.Arch, fault.Count(len(g.Manifest.Packages), "package", "packages"))
 	return g.Close()
 }

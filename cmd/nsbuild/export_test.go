@@ -97,7 +97,7 @@ rm /etc/fstab
 rm -rf /usr/lib/gcc /usr/include /usr/share/locale /usr/share/man /usr/share/i18n /usr/share/perl /usr/lib/x86_64-linux-gnu/*.a # less to copy from here on
 rmdir /srv; ln -s /nowhere /srv
 `
-	if o := shell(t, script, "--save", "--install=hello", name); o.status != 0 || !strings.Contains(o.stderr, "generation 2: 1 packages new") {
+	if o := shell(t, script, "--save", "--install=hello", name); o.status != 0 || !strings.Contains(o.stderr, "generation 2: 1 package new") {
 		t.Fatal(o)
 	}
 	look := `cat /etc/issue; ls /usr/share/doc; test -d /usr/toys && ! test -e /usr/games && ! test -e /etc/fstab

@@ -126,7 +126,7 @@ func (a *app) save(ctx context.Context, o *shellOptions, left session.Left) erro
 	if saved.Conflict {
 		return fault.New(fault.Internal, fmt.Sprintf("nsbuild shell %s", saved.Name), "base %s was changed by another nsbuild meanwhile, so what was done is kept as base %s", name, saved.Name)
 	}
-	o.Log.Infof("base %s has generation %d: %d packages new or in another version", saved.Name, saved.Number, saved.Installed)
+	o.Log.Infof("base %s has generation %d: %s new or in another version", saved.Name, saved.Number, fault.Count(saved.Installed, "package", "packages"))
 	return nil
 }
 

@@ -389,7 +389,7 @@ func (b *builder) compile(ctx context.Context) error {
 	}
 	if n := len(b.result.Strays); err == nil && n > 0 && b.o.Strays == StraysFail {
 		b.built = false
-		err = fault.New(fault.Attempted, "--strays=warn lists them and goes on", "the build left %d processes running", n)
+		err = fault.New(fault.Attempted, "--strays=warn lists them and goes on", "the build left %s running", fault.Count(n, "process", "processes"))
 	}
 	return err
 }

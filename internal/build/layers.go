@@ -11,6 +11,7 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/base"
 	"nsbuild/internal/dsc"
+	"nsbuild/internal/fault"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/sandbox"
 )
@@ -76,7 +77,7 @@ func (b *builder) useLayer(l *layer.Layer) error {
 		lowers = append(lowers, sandbox.Lower{Path: tree})
 	}
 	b.lowers = append(lowers, b.lowers...)
-	b.log.Printf("Dependency layer %.12s of %s has what is needed: %d packages.", l.Key, l.Manifest.Created.Format(time.DateOnly), len(l.Manifest.Packages))
+	b.log.Printf("Dependency layer %.12s of %s has what is needed: %s.", l.Key, l.Manifest.Created.Format(time.DateOnly), fault.Count(len(l.Manifest.Packages), "package", "packages"))
 	b.result.Inputs.Layer.Key, b.result.Inputs.Layer.Cached = l.Key, true
 	return nil
 }

@@ -106,16 +106,16 @@ func (n *Notes) add(more Notes) {
 func (n *Notes) Lines() []string {
 	var out []string
 	if n.Devices > 0 {
-		out = append(out, fmt.Sprintf("%d device nodes are left out: a jail has its own", n.Devices))
+		out = append(out, fault.Count(n.Devices, "device node is", "device nodes are")+" left out: a jail has its own")
 	}
 	if n.Sockets > 0 {
-		out = append(out, fmt.Sprintf("%d sockets are left out: a tar archive cannot hold them", n.Sockets))
+		out = append(out, fault.Count(n.Sockets, "socket is", "sockets are")+" left out: a tar archive cannot hold them")
 	}
 	if len(n.Mounts) > 0 {
 		out = append(out, "what is mounted there is left out: "+strings.Join(n.Mounts, ", "))
 	}
 	for name, count := range n.Xattrs {
-		out = append(out, fmt.Sprintf("the attribute %s of %d files is left out: it is the host's", name, count))
+		out = append(out, fmt.Sprintf("the attribute %s of %s is left out: it is the host's", name, fault.Count(count, "file", "files")))
 	}
 	return out
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"nsbuild/internal/fault"
 )
 
 // helperFor is the helper that starts a command: the jail's, or, for a command with a network that the jail has not, a second one. A process can enter the caller's network namespace
@@ -83,7 +85,7 @@ func (p *pid1) sweepJail(id int) ([]Stray, error) {
 			break
 		}
 		if time.Since(begin) > sweepLimit {
-			return nil, fmt.Errorf("%d processes are there after %v of ending them, the first %q", len(now), sweepLimit, now[0].Command)
+			return nil, fmt.Errorf("%s there after %v of ending them, the first %q", fault.Count(len(now), "process is", "processes are"), sweepLimit, now[0].Command)
 		}
 		for _, s := range now {
 			if _, known := found[s.PID]; !known && len(found) < maxStrays {

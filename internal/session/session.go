@@ -376,7 +376,7 @@ func (o *Options) end(jail *sandbox.Jail) error {
 		say("%s", Describe(s))
 	}
 	if o.Strays == StraysFail {
-		return fault.New(fault.Internal, "--strays=kill ends them without a word", "the command left %d processes running", len(strays))
+		return fault.New(fault.Internal, "--strays=kill ends them without a word", "the command left %s running", fault.Count(len(strays), "process", "processes"))
 	}
 	return nil
 }

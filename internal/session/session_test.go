@@ -231,7 +231,7 @@ func TestOthersCanEnter(t *testing.T) {
 func TestStrays(t *testing.T) {
 	o := tree(t)
 	o.Strays = StraysFail
-	if _, _, err := output(t, o, "sleep 100 >/dev/null 2>&1 & sleep 0.1"); err == nil || !strings.Contains(err.Error(), "left 1 processes running") {
+	if _, _, err := output(t, o, "sleep 100 >/dev/null 2>&1 & sleep 0.1"); err == nil || !strings.Contains(err.Error(), "left 1 process running") {
 		t.Errorf("%v", err)
 	}
 }

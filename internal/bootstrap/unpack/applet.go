@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/fault"
 )
 
 // Main runs the applet: `extract`, `preinst` or `finish`. It returns the exit status.
@@ -177,7 +179,7 @@ func (x *extraction) feed(dec *json.Decoder) error {
 		}
 	}
 	if len(held) > 0 {
-		return fmt.Errorf("%d packages wait for one that never came", len(held))
+		return fmt.Errorf("%s for one that never came", fault.Count(len(held), "package waits", "packages wait"))
 	}
 	return nil
 }
