@@ -14,6 +14,7 @@ import (
 	"nsbuild/internal/base"
 	"nsbuild/internal/build"
 	"nsbuild/internal/config"
+	"nsbuild/internal/fault"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/result"
@@ -122,23 +123,30 @@ func (a *app) openLocal(ctx context.Context) (*build.Env, error) {
 func (a *app) logger(p *progress.Progress) *logrus.Logger {
 	log := logrus.New()
 	log.SetOutput(p.Writer())
-	log.SetFormatter(&lineFormatter{})
+	quiet := a.quiet && !a.debug
+	log.SetFormatter(&lineFormatter{quiet})
 	if a.events != nil {
-		log.AddHook(messages{a.events})
+		log.AddHook(messages{a.events, quiet})
 	}
 	switch {
 	case a.debug:
 		log.SetLevel(logrus.DebugLevel)
 	case a.quiet:
-		log.SetLevel(logrus.ErrorLevel)
+		log.SetLevel(logrus.WarnLevel)
 	}
 	return log
 }
 
-// lineFormatter writes log lines for people: "nsbuild: warning: …".
-type lineFormatter struct{}
+// silenced tells whether a log line is not for those who want no more than they must know.
+func silenced(e *logrus.Entry) bool { return e.Level > logrus.ErrorLevel && e.Data[fault.Shown] == nil }
 
-func (*lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
+// lineFormatter writes log lines for people: "nsbuild: warning: …".
+type lineFormatter struct{ quiet bool }
+
+func (f *lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
+	if f.quiet && silenced(e) {
+		return nil, nil
+	}
 	text := "nsbuild: "
 	if e.Level != logrus.InfoLevel {
 		text += e.Level.String() + ": "

@@ -46,11 +46,17 @@ func (a *app) newProgress() *progress.Progress {
 }
 
 // messages makes log lines events.
-type messages struct{ events *result.Events }
+type messages struct {
+	events *result.Events
+	quiet  bool
+}
 
 func (messages) Levels() []logrus.Level { return logrus.AllLevels }
 
 func (m messages) Fire(e *logrus.Entry) error {
+	if m.quiet && silenced(e) {
+		return nil
+	}
 	m.events.Write(result.Event{Event: result.EventMessage, Time: e.Time, Level: e.Level.String(), Message: e.Message})
 	return nil
 }

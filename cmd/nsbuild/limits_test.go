@@ -47,6 +47,13 @@ func TestLimitFlags(t *testing.T) {
 			t.Errorf("what the kernel kills ends by signal 9: %s", o)
 		}
 	})
+	t.Run("quiet", func(t *testing.T) {
+		said := strings.Contains(in("--memory=64M", "true").stderr, "memory is limited to 64 MiB for each process")
+		o := w.must(t, "run", "-q", "--root", root, "--overlay", "-f", root+".fstab", "--memory=64M", "--", "true")
+		if strings.Contains(o.stderr, "memory is limited to 64 MiB for each process") != said {
+			t.Errorf("that the limit does not hold for all together is said: %v; with -q: %s", said, o)
+		}
+	})
 	t.Run("processors", func(t *testing.T) {
 		o := in("--cpus=1", "nproc")
 		spare := strings.Contains(o.stderr, "processors are limited to 1 by what processes begin with, which they can change: ")

@@ -325,7 +325,7 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 		return nil, err
 	}
 	for _, n := range b.holder.Spared() {
-		e.Log.Warn(n)
+		e.Log.WithField(fault.Shown, true).Warn(n)
 	}
 	return b, b.openLog()
 }

@@ -84,6 +84,9 @@ func given(err error) string {
 	return ""
 }
 
+// Shown is the field of a warning that is shown however quiet nsbuild is to be: something that was asked for does not hold.
+const Shown = "shown"
+
 // Count is a number of things in words: “1 process”, “3 processes”.
 func Count(n int, one, many string) string {
 	if n == 1 {

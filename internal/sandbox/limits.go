@@ -117,7 +117,6 @@ func (h *Holder) confine(spec *HolderSpec) error {
 	if left.PIDs > 0 && !countsNamespaces() {
 		h.spared = append(h.spared, "the number of processes is not limited: "+why+", and this kernel does not count those of a user namespace")
 	}
-	h.notes = append(h.notes, h.spared...)
 	return nil
 }
 

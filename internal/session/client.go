@@ -62,9 +62,7 @@ func Begin(ctx context.Context, o Options, name string) (string, error) {
 		_ = supervisor.Wait() // it has said why it fails
 		return "", err
 	}
-	for _, n := range answer.Notes {
-		o.Log.Warn(n)
-	}
+	o.tellNotes(answer.Notes, answer.Spared)
 	return name, supervisor.Process.Release()
 }
 

@@ -107,9 +107,7 @@ func Run(ctx context.Context, o Options) (status sandbox.Status, err error) {
 		return status, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	for _, n := range r.notes {
-		o.Log.Warn(n)
-	}
+	o.tellNotes(r.notes, r.holder.Spared())
 	if err := o.runHooks(ctx, r.jail); err != nil {
 		return status, err
 	}
@@ -128,6 +126,16 @@ func Run(ctx context.Context, o Options) (status sandbox.Status, err error) {
 		return status, err
 	}
 	return status, o.Keep(ctx, Left{Base: o.base, Holder: r.holder, Lowers: append([]sandbox.Lower{{Jail: r.jail.ID()}}, o.lowers...), Status: status})
+}
+
+// tellNotes tells what a jail does without, and which limits do not hold as they were asked for.
+func (o *Options) tellNotes(notes, spared []string) {
+	for _, n := range notes {
+		o.Log.Warn(n)
+	}
+	for _, n := range spared {
+		o.Log.WithField(fault.Shown, true).Warn(n)
+	}
 }
 
 // tellExhausted names what was killed because memory ran out, if anything was.

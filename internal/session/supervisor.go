@@ -36,8 +36,9 @@ type task struct {
 
 // ready is its answer.
 type ready struct {
-	Notes []string
-	Fault *wireFault
+	Notes  []string
+	Spared []string // of the limits
+	Fault  *wireFault
 }
 
 // wireFault is an error on its way to another process.
@@ -121,7 +122,7 @@ func Supervise() int {
 	s, err := begin(context.Background())
 	answer := ready{Fault: toWire(err)}
 	if err == nil {
-		answer.Notes = s.room.notes
+		answer.Notes, answer.Spared = s.room.notes, s.room.holder.Spared()
 	}
 	// A creator that is gone cannot be told, and has no use for the session.
 	if sendErr := errors.Join(json.NewEncoder(pipe).Encode(answer), pipe.Close()); err == nil && sendErr != nil {
