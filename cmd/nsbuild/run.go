@@ -121,6 +121,8 @@ func (o *runOptions) resolve() error {
 		return usage("nsbuild run --overlay --root DIR", "--overlay is for --root: what is written over a base is thrown away in any case")
 	case o.Hostname != "" && (len(o.Hostname) > 64 || strings.ContainsAny(o.Hostname, " \t\n/")):
 		return usage("letters, digits, '-' and '.'; at most 64", "%q is no host name", o.Hostname)
+	case o.Timeout < 0 || o.KillAfter < 0:
+		return usage("0s for never", "--timeout and --kill-after cannot be negative")
 	case o.Dir != "" && !strings.HasPrefix(o.Dir, "/"):
 		return usage("give an absolute path of the jail", "--chdir %q is relative", o.Dir)
 	}

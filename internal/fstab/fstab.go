@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -256,10 +257,20 @@ func Unescape(s string) string {
 	return out.String()
 }
 
-// ParseBind reads SRC[:DST][:OPTIONS] of a command line.
+// ParseBind reads SRC[:DST][:OPTIONS] of a command line. A relative SRC is one of the current directory.
 func ParseBind(text string, readOnly bool) (Mount, error) {
 	parts := strings.SplitN(text, ":", 3)
-	m := Mount{Type: "rbind", Source: parts[0], Target: parts[0], Mkdir: true}
+	if parts[0] == "" {
+		return Mount{}, fmt.Errorf("the bind %q: it names nothing of the host", text)
+	}
+	source := parts[0]
+	if !filepath.IsAbs(source) {
+		var err error
+		if source, err = filepath.Abs(source); err != nil {
+			return Mount{}, fmt.Errorf("the bind %q: %w", text, err)
+		}
+	}
+	m := Mount{Type: "rbind", Source: source, Target: source, Mkdir: true}
 	if len(parts) > 1 && parts[1] != "" {
 		m.Target = parts[1]
 	}
@@ -276,8 +287,8 @@ func ParseBind(text string, readOnly bool) (Mount, error) {
 		}
 	}
 	m.ReadOnly = m.ReadOnly || readOnly
-	if !strings.HasPrefix(m.Source, "/") || !strings.HasPrefix(m.Target, "/") {
-		return m, fmt.Errorf("the bind %q: both paths must be absolute", text)
+	if !strings.HasPrefix(m.Target, "/") {
+		return m, fmt.Errorf("the bind %q: its path in the jail must be absolute", text)
 	}
 	return m, nil
 }

@@ -2,6 +2,7 @@ package fstab
 
 import (
 	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -85,10 +86,19 @@ func TestCommandLine(t *testing.T) {
 	if m, err := ParseBind("/a", true); err != nil || m.Target != "/a" || !m.ReadOnly {
 		t.Errorf("%+v, %v", m, err)
 	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, target := range map[string]string{"a": here + "/a", "./a:/b": "/b", "a::ro": here + "/a"} {
+		if m, err := ParseBind(text, false); err != nil || m.Source != here+"/a" || m.Target != target {
+			t.Errorf("%q: %+v, %v", text, m, err)
+		}
+	}
 	if m, err := ParseTmpfs("/tmp:size=10m,mode=1777"); err != nil || m.Data != "size=10m,mode=1777" {
 		t.Errorf("%+v, %v", m, err)
 	}
-	for _, bad := range []string{"a", "/a:b", "/a:/b:size=1", "/a:/b:what"} {
+	for _, bad := range []string{"", ":/b", "a:b", "/a:b", "/a:/b:size=1", "/a:/b:what"} {
 		if m, err := ParseBind(bad, false); err == nil {
 			t.Errorf("%q: %+v", bad, m)
 		}
