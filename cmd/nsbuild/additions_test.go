@@ -40,6 +40,7 @@ func TestExtraRepository(t *testing.T) {
 	dsc := w.writeSource(t, needy("needy", "tool-fromelsewhere"))
 	paragraph := "Types: deb deb-src\nURIs: " + signed + "\nSuites: elsewhere\nComponents: main\nSigned-By:\n " + strings.ReplaceAll(strings.TrimSpace(strings.ReplaceAll(string(key.Armored(t)), "\n\n", "\n.\n")), "\n", "\n ")
 	check(t, os.WriteFile(filepath.Join(w.dir, "more.sources"), []byte(paragraph+"\n"), 0o644))
+	check(t, os.WriteFile(filepath.Join(w.dir, "own.gpg"), []byte(read(t, keyring)), 0o644))
 	for _, c := range []struct {
 		name string
 		args []string
@@ -47,6 +48,7 @@ func TestExtraRepository(t *testing.T) {
 	}{
 		{"signed-by", []string{"--extra-repository", "deb [signed-by=" + keyring + "] " + signed + " elsewhere main", dsc}, `^tool-fromelsewhere\s+2\.0$`},
 		{"key beside it", []string{"--extra-repository", "deb " + signed + " elsewhere main", "--extra-repository-key", keyring, dsc}, `^Extra repository \S+ elsewhere, signed by ` + key.Fingerprint() + `$`},
+		{"key in this directory", []string{"--extra-repository", "deb " + signed + " elsewhere main", "--extra-repository-key=own.gpg", dsc}, `^Extra repository \S+ elsewhere, signed by ` + key.Fingerprint() + `$`},
 		{"deb822", []string{"--extra-repository", paragraph, dsc}, `^tool-fromelsewhere\s+2\.0$`},
 		{"trusted", []string{"--extra-repository", "deb [trusted=yes] " + unsigned + " elsewhere main", dsc}, `^W: extra repository \S+ elsewhere is used without a signature \(\[trusted=yes\]\)$`},
 		{"pin", []string{"--extra-repository", "more.sources", "--pin=tool-fromelsewhere version 1.0 1001", dsc}, `^tool-fromelsewhere\s+1\.0$`},

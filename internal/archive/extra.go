@@ -2,6 +2,7 @@ package archive
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,6 +41,9 @@ func ExtraRepos(text string, keyrings []string) ([]ExtraRepo, error) {
 		err = syntaxf("%s: it names no repository", origin)
 	}
 	if err != nil {
+		if !strings.HasPrefix(err.Error(), origin) {
+			err = fmt.Errorf("%s: %w", origin, err)
+		}
 		return nil, fault.Wrap(fault.Usage, extraHint, err)
 	}
 	var out []ExtraRepo

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,8 +110,15 @@ func (b *builder) openAdditions(ctx context.Context) (err error) {
 	if b.extra.pins, err = preferences(a.Pins); err != nil {
 		return err
 	}
+	keyrings := slices.Clone(b.suite.Keyrings)
+	for _, file := range a.RepositoryKeys {
+		if file, err = filepath.Abs(file); err != nil { // other names are those of the suites' keyrings
+			return err
+		}
+		keyrings = append(keyrings, file)
+	}
 	for _, text := range a.Repositories {
-		repos, err := archive.ExtraRepos(text, slices.Concat(b.suite.Keyrings, a.RepositoryKeys))
+		repos, err := archive.ExtraRepos(text, keyrings)
 		if err != nil {
 			return err
 		}
@@ -135,6 +143,9 @@ func (b *builder) openRepository(ctx context.Context, r archive.ExtraRepo) error
 		}
 		if errors.Is(err, archive.ErrUnknownKey) {
 			return fault.New(fault.GivenBack, "name the file with its key: [signed-by=FILE] in its line, or --extra-repository-key FILE", "%w", err)
+		}
+		if errors.Is(err, archive.ErrUnreachable) {
+			return fault.New(fault.GivenBack, "check the network, the proxy and its line, or leave it out", "%w", err)
 		}
 		return fault.Wrap(fault.GivenBack, "check its line, or leave it out", err)
 	}
