@@ -53,6 +53,19 @@ func (a *app) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.cacheLimit, "cache-limit", "", "how large downloads and layers may grow (NSBUILD_CACHE_LIMIT; default 20G)")
 }
 
+// checkFlags finds what is wrong with the flags of every verb.
+func (a *app) checkFlags() error {
+	switch {
+	case a.offline && a.refresh:
+		return usage("leave out one of them; --offline=false overrules a configuration", "--offline and --refresh contradict each other")
+	case a.refreshAfter < 0:
+		return usage("0s for always", "--refresh-after %v: it cannot be negative", a.refreshAfter)
+	case a.mirrorTimeout < 0:
+		return usage("leave it out for what is usual", "--mirror-timeout %v: it cannot be negative", a.mirrorTimeout)
+	}
+	return nil
+}
+
 // open makes the environment of a verb that works with bases.
 func (a *app) open(ctx context.Context) (*build.Env, error) {
 	dirs, err := config.FindDirs(a.stateDir, a.cacheDir)

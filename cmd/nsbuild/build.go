@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"nsbuild/internal/build"
 	"nsbuild/internal/buildlog"
@@ -48,7 +49,7 @@ not stop the others. The exit status is the worst: that of an interruption, else
 		Example: "  nsbuild build hello\n  nsbuild build -d trixie foo_1.2-3.dsc\n  nsbuild build .",
 		Args:    rangeArgs(1, -1, "which source?"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := o.complete(a.verbose); err != nil {
+			if err := o.complete(a.verbose, c.Flags()); err != nil {
 				return err
 			}
 			if err := o.more.complete(&o.Options); err != nil {
@@ -56,6 +57,9 @@ not stop the others. The exit status is the worst: that of an interruption, else
 			}
 			if err := o.kind.complete(&o.Options, c.Flags()); err != nil {
 				return err
+			}
+			if !o.ArchAll && !o.ArchAny && !o.Source {
+				return fault.New(fault.Usage, "", "--no-arch-any and %s leave nothing to build", o.withoutAll())
 			}
 			return a.build(c.Context(), args, &o)
 		},
@@ -90,7 +94,15 @@ not stop the others. The exit status is the worst: that of an interruption, else
 }
 
 // complete checks the flags against each other and fills in what follows from them.
-func (o *buildOptions) complete(verbose bool) error {
+func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
+	for _, name := range []string{"dist", "base", "output", "log-dir", "mirror", "arch", "host", "build-dep-resolver", "result"} {
+		if set.Changed(name) && set.Lookup(name).Value.String() == "" {
+			return fault.New(fault.Usage, "leave it out for what is usual", "--%s: the value is empty", name)
+		}
+	}
+	// In the configuration false is how it is when nothing is said; on the command line it is an answer.
+	o.noArchAll = o.noArchAll || set.Changed("arch-all") && !o.archAll
+	o.noArchAny = o.noArchAny || set.Changed("arch-any") && !o.archAny
 	switch {
 	case o.archAll && o.noArchAll:
 		return fault.New(fault.Usage, "", "--arch-all and --no-arch-all contradict each other")
@@ -102,13 +114,14 @@ func (o *buildOptions) complete(verbose bool) error {
 		return fault.New(fault.Usage, "kill, warn or fail", "--strays %q is not known", o.Strays)
 	case o.NoLog && o.LogDir != "":
 		return fault.New(fault.Usage, "", "--nolog and --log-dir contradict each other")
-	case o.jobs < 0:
-		return fault.New(fault.Usage, "", "--jobs %d: at least one is needed", o.jobs)
+	case o.jobs < 0 || o.jobs > mostJobs:
+		return fault.New(fault.Usage, fmt.Sprintf("give a number from 1 to %d, or leave it out", mostJobs), "--jobs %d is out of range", o.jobs)
+	case o.Scratch == build.ScratchDisk && set.Changed("scratch-size"):
+		return fault.New(fault.Usage, "leave out one of them", "--scratch-size is for a tmpfs, and contradicts --scratch=disk")
+	case o.more.chain && set.Changed("jobs-at-once") && o.jobsAtOnce != "1" && o.jobsAtOnce != "auto":
+		return fault.New(fault.Usage, "leave out one of them", "--chain and --jobs-at-once=%s contradict each other: a chain is built one after the other", o.jobsAtOnce)
 	}
 	o.ArchAll, o.ArchAny = !o.noArchAll, !o.noArchAny
-	if !o.ArchAll && !o.ArchAny && !o.Source {
-		return fault.New(fault.Usage, "", "--no-arch-all and --no-arch-any leave nothing to build")
-	}
 	for p := range strings.FieldsFuncSeq(o.profiles, func(r rune) bool { return r == ',' || r == ' ' }) {
 		o.Profiles = append(o.Profiles, p)
 	}
@@ -122,6 +135,17 @@ func (o *buildOptions) complete(verbose bool) error {
 	var err error
 	o.ScratchSize, err = parseSize("--scratch-size", o.scratchSize)
 	return err
+}
+
+// mostJobs is more than any machine has processors.
+const mostJobs = 1 << 16
+
+// withoutAll names the flag that leaves out the architecture-independent packages.
+func (o *buildOptions) withoutAll() string {
+	if flag := o.VersionFlag(); flag != "" {
+		return flag
+	}
+	return "--no-arch-all"
 }
 
 // build builds one source, or several beside each other.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -62,10 +63,9 @@ func (k *kindOptions) complete(o *build.Options, set *pflag.FlagSet) error {
 	if o.BinNMUVersion < 1 {
 		return fault.New(fault.Usage, "", "--binNMU %d: it is counted from 1", o.BinNMUVersion)
 	}
-	if given("keyid") {
-		if given("sign") && !o.Sign {
-			return fault.New(fault.Usage, "", "--keyid and --sign=false contradict each other")
-		}
+	if unsigned := given("sign") && !o.Sign; unsigned && given("keyid") {
+		return fault.New(fault.Usage, "", "--keyid and --sign=false contradict each other")
+	} else if o.KeyID != "" && !unsigned { // the configuration may name it, too
 		o.Sign = true
 	}
 	for _, words := range k.buildOpts {
@@ -83,10 +83,10 @@ func (k *kindOptions) complete(o *build.Options, set *pflag.FlagSet) error {
 		if !validBuildOption(w) {
 			return fault.New(fault.Usage, "words are made of small letters, digits, _ and -, some with =VALUE: nocheck parallel=4", "%s: %q", from, w)
 		}
-		if given("jobs") && strings.HasPrefix(w, "parallel=") {
-			continue // the more particular flag wins
-		}
 		all = append(all, w)
+	}
+	if len(o.Options) > 0 { // --jobs, which is more particular
+		all = slices.DeleteFunc(all, func(w string) bool { return strings.HasPrefix(w, "parallel=") })
 	}
 	o.Options = append(all, o.Options...)
 	if p := os.Getenv("DEB_BUILD_PROFILES"); p != "" && !given("profiles") {

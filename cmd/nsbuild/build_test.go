@@ -178,6 +178,8 @@ func TestSources(t *testing.T) {
 		{"all only", "", []string{"-d", "bookworm", "-A", "--no-arch-any", dsc}, []string{"small-data_1.0_all.deb", "small_1.0_all.buildinfo", "small_1.0_all.changes"}, "small_1.0_all.build"},
 		{"source too", "", []string{"-d", "bookworm", "-s", dsc}, append([]string{"small_1.0.dsc", "small_1.0.tar.xz"}, all...), "small_1.0_amd64.build"},
 		{"disk", "", []string{"-d", "bookworm", "--scratch=disk", dsc}, all, "small_1.0_amd64.build"},
+		{"all of it, said so", "", []string{"-d", "bookworm", "--arch-any", "--arch-all", dsc}, all, "small_1.0_amd64.build"},
+		{"no to all", "", []string{"-d", "bookworm", "--arch-all=false", dsc}, []string{"small_1.0_amd64.deb", "small_1.0_amd64.buildinfo", "small_1.0_amd64.changes"}, "small_1.0_amd64.build"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			there := *w

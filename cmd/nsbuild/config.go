@@ -148,7 +148,7 @@ func (c configuration) set(keys map[string]key, k key, values []string, list boo
 	default: // of a string that is a list itself, commas are between its words
 		err = k.flag.Value.Set(strings.Join(values, ","))
 	}
-	if want, ok := map[string]string{"bool": "true or false", "int": "a number", "float64": "a number", "duration": "a time such as 10m"}[k.flag.Value.Type()]; ok && err != nil && !list {
+	if want := expected(k.flag); want != "" && err != nil && !list {
 		err = fmt.Errorf("%s is expected, not %q", want, values[0])
 	}
 	if err != nil {
@@ -157,6 +157,11 @@ func (c configuration) set(keys map[string]key, k key, values []string, list boo
 	}
 	c[k.flag] = origin
 	return nil
+}
+
+// expected says what values a flag takes; "" for any text.
+func expected(f *pflag.Flag) string {
+	return map[string]string{"bool": "true or false", "int": "a number", "float64": "a number", "duration": "a time such as 10m"}[f.Value.Type()]
 }
 
 // originLevel is an origin without its line: contradictions within one file are for the verb to refuse.

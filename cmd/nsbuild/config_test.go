@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -10,7 +11,9 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"nsbuild/internal/build"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
 )
@@ -179,6 +182,26 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		if !strings.Contains(documented[k.table], "`--"+k.flag.Name+"`") {
 			t.Errorf("every flag is a key of the configuration, and %s is not in docs/configuration.md: write `--%s` into the table with the heading \"flag of `nsbuild %s`\", or name the flag in onCommandLine (config.go) if it is for a single call",
 				name, k.flag.Name, strings.ReplaceAll(k.table, ".", " "))
+		}
+	}
+}
+
+// TestConfiguredKind: what a file says of signing and processes counts as what the command line says.
+func TestConfiguredKind(t *testing.T) {
+	t.Setenv("DEB_BUILD_OPTIONS", "parallel=7 nocheck")
+	for _, c := range []struct {
+		args []string
+		sign bool
+	}{{nil, true}, {[]string{"--sign=false"}, false}} {
+		var k kindOptions
+		o := build.Options{Options: []string{"parallel=2"}} // of --jobs
+		f := pflag.NewFlagSet("build", pflag.ContinueOnError)
+		k.addFlags(f, &o)
+		if err := errors.Join(f.Parse(c.args), f.Lookup("keyid").Value.Set("0x1"), k.complete(&o, f)); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(o.Options, " "); o.Sign != c.sign || got != "nocheck parallel=2" {
+			t.Errorf("%v: signed: %v, options %q", c.args, o.Sign, got)
 		}
 	}
 }

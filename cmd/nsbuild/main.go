@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/build"
@@ -113,8 +114,10 @@ that ends with everything in it.
 			case "man", "help", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
 				return nil // they work, whatever the configuration says
 			}
-			a.configuration, err = configure(c.Root())
-			return err
+			if a.configuration, err = configure(c.Root()); err != nil {
+				return err
+			}
+			return a.checkFlags()
 		},
 		Args: cobra.ArbitraryArgs, // so that RunE can say what is wrong with them
 		RunE: func(c *cobra.Command, args []string) error {
@@ -130,6 +133,11 @@ that ends with everything in it.
 	}
 	root.SetVersionTemplate("nsbuild {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if bad := (*pflag.InvalidValueError)(nil); errors.As(err, &bad) {
+			if want := expected(bad.GetFlag()); want != "" {
+				err = fmt.Errorf("--%s %q: %s is expected", bad.GetFlag().Name, bad.GetValue(), want)
+			}
+		}
 		return fault.Wrap(fault.Usage, c.CommandPath()+" --help", err)
 	})
 	a.addFlags(root.PersistentFlags())

@@ -26,7 +26,7 @@ func (k *Kind) changelogEntry(source string, version dsc.Version, distribution, 
 		maintainer = DefaultMaintainer()
 	}
 	if maintainer == "" {
-		return "", fault.New(fault.Usage, "give --maintainer 'NAME <ADDRESS>', or set DEBFULLNAME and DEBEMAIL", "%s: nobody is named for the changelog entry", k.versionFlag())
+		return "", fault.New(fault.Usage, "give --maintainer 'NAME <ADDRESS>', or set DEBFULLNAME and DEBEMAIL", "%s: nobody is named for the changelog entry", k.VersionFlag())
 	}
 	date, err := k.entryDate(now)
 	if err != nil {

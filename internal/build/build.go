@@ -303,8 +303,8 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	if b.hookDigest, err = o.Hooks.Digest(hook.BeforeLayer()...); err != nil {
 		return nil, fmt.Errorf("reading the hooks: %w", err)
 	}
-	if err := checkWritable(b.output); err != nil {
-		return nil, fault.Wrap(fault.Usage, "choose another directory with --output", fmt.Errorf("the results cannot be stored: %w", err))
+	if err := b.checkPlaces(); err != nil {
+		return nil, err
 	}
 	if err := b.chooseSuite(); err != nil {
 		return nil, err
@@ -328,6 +328,28 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 		e.Log.WithField(fault.Shown, true).Warn(n)
 	}
 	return b, b.openLog()
+}
+
+// checkPlaces finds out whether what a build leaves can be stored, before it takes its time.
+func (b *builder) checkPlaces() error {
+	if err := checkWritable(b.output); err != nil {
+		return fault.Wrap(fault.Usage, "choose another directory with --output", fmt.Errorf("the results cannot be stored: %w", err))
+	}
+	if b.o.LogDir != "" {
+		if err := checkWritable(b.o.LogDir); err != nil {
+			return fault.Wrap(fault.Usage, "choose another directory with --log-dir", fmt.Errorf("the log cannot be stored: %w", err))
+		}
+	}
+	if b.o.Result == "" {
+		return nil
+	}
+	if st, err := os.Stat(b.o.Result); err == nil && st.IsDir() {
+		return fault.New(fault.Usage, "name a file", "--result %s is a directory", b.o.Result)
+	}
+	if err := checkWritable(filepath.Dir(b.o.Result)); err != nil {
+		return fault.Wrap(fault.Usage, "choose another file with --result", fmt.Errorf("the machine-readable result cannot be stored: %w", err))
+	}
+	return nil
 }
 
 func (b *builder) fetchSource(ctx context.Context) error {

@@ -68,7 +68,7 @@ func (k *Kind) identities() []string {
 var kindFlags = map[string]string{
 	"-b": "--arch-any and --arch-all", "-B": "--no-arch-all", "-A": "--no-arch-any", "-S": "--source --no-arch-any --no-arch-all", "-F": "--source", "-g": "--source --no-arch-any",
 	"-G": "--source --no-arch-all", "--build": "--source, --arch-any and --arch-all", "-P": "--profiles", "--build-profiles": "--profiles", "-a": "--host", "--host-arch": "--host",
-	"-T": "", "--target": "", "--rules-target": "",
+	"-T": "", "--target": "", "--rules-target": "", "-j": "--jobs", "-J": "--jobs", "--jobs": "--jobs", "--jobs-try": "--jobs", "--changes-file": "", "--buildinfo-file": "",
 }
 
 // Check finds what contradicts itself.
@@ -78,7 +78,7 @@ func (o *Options) Check() error {
 		name, _, _ := strings.Cut(opt, "=")
 		short := opt[:min(2, len(opt))]
 		instead, known := kindFlags[name]
-		if !known && (short == "-P" || short == "-a" || short == "-T") {
+		if !known && slices.Contains([]string{"-P", "-a", "-T", "-j", "-J"}, short) {
 			instead, known = kindFlags[short]
 		}
 		if !known {
@@ -91,10 +91,15 @@ func (o *Options) Check() error {
 		return fault.New(fault.Usage, hint, "--debbuildopt %s contradicts what nsbuild itself tells dpkg-buildpackage", opt)
 	}
 	if k.ownVersion() && o.Source {
-		return fault.New(fault.Usage, "build the source package by itself", "--source contradicts %s: the packages get a version that the source does not have", k.versionFlag())
+		return fault.New(fault.Usage, "build the source package by itself", "--source contradicts %s: the packages get a version that the source does not have", k.VersionFlag())
 	}
 	if k.SourceOnlyChanges && k.ownVersion() {
-		return fault.New(fault.Usage, "", "--source-only-changes contradicts %s: the packages get a version that the source does not have", k.versionFlag())
+		return fault.New(fault.Usage, "", "--source-only-changes contradicts %s: the packages get a version that the source does not have", k.VersionFlag())
+	}
+	for _, person := range [][2]string{{"--maintainer", k.Maintainer}, {"--uploader", k.Uploader}} {
+		if person[1] != "" && !validPerson(person[1]) {
+			return fault.New(fault.Usage, "write it as: NAME <ADDRESS>", "%s %q is no name with an address", person[0], person[1])
+		}
 	}
 	for _, p := range o.Profiles {
 		if !dsc.ValidProfile(p) {
@@ -107,14 +112,24 @@ func (o *Options) Check() error {
 	return o.check()
 }
 
-func (k *Kind) versionFlag() string {
+// validPerson holds for a maintainer as a .changes has it (Policy 5.6.2): NAME <ADDRESS>.
+func validPerson(text string) bool {
+	name, address, ok := strings.Cut(text, "<")
+	address, rest, closed := strings.Cut(address, ">")
+	return ok && closed && rest == "" && strings.TrimSpace(name) != "" && address != "" && !strings.ContainsAny(address, " \t<") && !strings.ContainsAny(text, "\n\r")
+}
+
+// VersionFlag is the flag that gives the packages a version which the source does not have; "" when none does.
+func (k *Kind) VersionFlag() string {
 	switch {
 	case k.BinNMU != "":
 		return "--make-binNMU"
 	case k.BinNMUChangelog != "":
 		return "--binNMU-changelog"
+	case k.AppendToVersion != "":
+		return "--append-to-version"
 	}
-	return "--append-to-version"
+	return ""
 }
 
 // warnProfiles names the profiles that nobody has heard of: neither the list of registered ones nor the source. The build goes on, as sbuild's does.

@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -89,8 +90,17 @@ func (e *Env) renew(ctx context.Context, g *base.Generation, releases []*archive
 // and hooks may do things that are not to be done twice.
 func (b *builder) openBase(ctx context.Context) (err error) {
 	o := BaseOptions{Name: b.o.Base, Suite: b.suite, Arch: b.arch, Mirror: b.o.Mirror}
+	usual := BaseName(o.Suite.Name, o.Arch)
 	if o.Name == "" {
-		o.Name = BaseName(o.Suite.Name, o.Arch)
+		o.Name = usual
+	}
+	if o.Name != usual { // one of another name is not made by the way: it would be kept under a name that was a mistake, or that of another suite
+		if err := b.env.requireBase(o.Name); err != nil {
+			return err
+		}
+	}
+	if _, err := b.env.repos(o); err != nil { // whether the base is there or not
+		return err
 	}
 	if b.base, err = b.env.takeBase(ctx, o); err != nil {
 		return err
@@ -103,6 +113,19 @@ func (b *builder) openBase(ctx context.Context) (err error) {
 		return b.settle(ctx)
 	}
 	return nil
+}
+
+// requireBase refuses a base that does not exist.
+func (e *Env) requireBase(name string) error {
+	names, err := e.Store.Names()
+	if err != nil || slices.Contains(names, name) {
+		return err
+	}
+	hint := fmt.Sprintf("nsbuild list shows those that there are, nsbuild create --name %s SUITE makes it", name)
+	if near := archive.Nearest(name, names, 1); len(near) > 0 {
+		hint = "did you mean " + near[0] + "?"
+	}
+	return fault.New(fault.Usage, hint, "--base: there is no base %s", name)
 }
 
 // settle waits for news of the base, and brings it up to date by them, before anything is done over it.
