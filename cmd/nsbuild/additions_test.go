@@ -106,8 +106,8 @@ func TestExtraPackages(t *testing.T) {
 	wantIn(t, "second log", log(), "^first$", "^Dependency layer .* has what is needed")
 	tool.Files[0].Path = "opt/fromelsewhere/changed"
 	writePackage(t, filepath.Join(w.dir, "tool"), tool)
-	wantIn(t, "log of the changed package", log("--add-depends-arch=tool-fromelsewhere (>= 1.0)", "--include=hello", "--add-conflicts=no-such-package"), "^changed$", "^Setting up hello ",
-		`^Filtered Build-Depends: tool-fromelsewhere, hello, tool-fromelsewhere \(>= 1\.0\), build-essential$`, "^Filtered Build-Conflicts: no-such-package$")
+	wantIn(t, "log of the changed package", log("--add-depends-arch=tool-fromelsewhere (>= 1.0)", "--include=hello", "--add-conflicts=no-such-package", "--add-conflicts-arch=no-other-package"), "^changed$", "^Setting up hello ",
+		`^Filtered Build-Depends: tool-fromelsewhere, hello, tool-fromelsewhere \(>= 1\.0\), build-essential$`, "^Filtered Build-Conflicts: no-such-package, no-other-package$")
 	refusal{status: 2, says: []string{"--add-depends", `"foo (>="`, "relation to foo: the version is empty"}, hint: "write it as in debian/control"}.check(t, w.run(t, "build", "--add-depends=foo (>=", dsc))
 	refusal{status: 2, says: []string{"extra package", "no .deb"}, hint: "give a .deb"}.check(t, w.run(t, "build", "--extra-package", dsc, dsc))
 	refusal{status: 2, says: []string{"--pin", "none of the words"}, hint: "apt_preferences(5)"}.check(t, w.run(t, "build", "--pin=foo 7", dsc))

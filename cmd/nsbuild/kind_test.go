@@ -115,14 +115,14 @@ func TestKindOptions(t *testing.T) {
 	source.Rules = "#!/usr/bin/make -f\nclean build:\nbinary-arch:\n\techo options=$(DEB_BUILD_OPTIONS) profiles=$(DEB_BUILD_PROFILES)\n" +
 		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -poptional -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
 	dsc := w.writeSource(t, source)
-	o := w.must(t, "build", "-q", "-d", "bookworm", "-s", "--no-arch-all", "--source-only-changes", "--debbuildopt=-sa", "--debbuildopts=-v0.1 --check-option=-x", "--dpkg-source-opt=-Zgzip", "-P", "nodoc,pkg.optional.x,nochek", "-j2",
-		"-m", "A B <a@mirror.example>", "-k", "a@mirror.example", "--result=r.json", dsc)
+	o := w.must(t, "build", "-q", "-d", "bookworm", "-s", "--no-arch-all", "--source-only-changes", "--debbuildopt=-sa", "--debbuildopts=-v0.1 --check-option=-x", "--dpkg-source-opt=-Zgzip", "--dpkg-source-opts=-z1", "-P", "nodoc,pkg.optional.x,nochek", "-j2",
+		"-m", "A B <a@mirror.example>", "-e", "C D <c@mirror.example>", "-k", "a@mirror.example", "--result=r.json", dsc)
 	wantIn(t, "log", read(t, filepath.Join(w.dir, "optional_1.0_amd64.build")), "^options=terse noautodbgsym parallel=2 profiles=nodoc pkg.optional.x nochek$",
-		`^Command: dpkg-buildpackage --sanitize-env -us -uc -mA B <a@mirror\.example> --source-option=-Zgzip -G -sa -v0\.1 --check-option=-x$`, "^W: build profile nochek: it is not a registered one")
+		`^Command: dpkg-buildpackage --sanitize-env -us -uc -mA B <a@mirror\.example> -eC D <c@mirror\.example> --source-option=-Zgzip --source-option=-z1 -G -sa -v0\.1 --check-option=-x$`, "^W: build profile nochek: it is not a registered one")
 	if !strings.Contains(built(o), "optional_1.0_source.changes") || !strings.Contains(built(o), "optional_1.0.tar.gz") {
 		t.Errorf("built %s", built(o))
 	}
-	wantIn(t, "source changes", read(t, filepath.Join(w.dir, "optional_1.0_source.changes")), "^Architecture: source$", "^Distribution: bookworm$")
+	wantIn(t, "source changes", read(t, filepath.Join(w.dir, "optional_1.0_source.changes")), "^Architecture: source$", "^Distribution: bookworm$", `^Changed-By: C D <c@mirror\.example>$`)
 	for _, name := range []string{"optional_1.0.dsc", "optional_1.0_amd64.buildinfo", "optional_1.0_amd64.changes", "optional_1.0_source.changes"} {
 		c := exec.Command("gpg", "--verify", filepath.Join(w.dir, name))
 		c.Env = w.environment()

@@ -189,3 +189,21 @@ func sameContents(t *testing.T, log, file string) {
 		t.Errorf("%s is described as\n%s\nwhere dpkg-deb says\n%s", filepath.Base(file), got[:min(len(got), len(want)+200)], want)
 	}
 }
+
+// TestLogPlaces puts the log elsewhere, and leaves none.
+func TestLogPlaces(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	dsc := w.writeSource(t, small("placed"))
+	check(t, os.Mkdir(filepath.Join(w.dir, "logs"), 0o755))
+	o := w.must(t, "build", "-q", "-d", "bookworm", "--nolog", dsc)
+	if found, err := filepath.Glob(filepath.Join(w.dir, "*.build")); err != nil || len(found) > 0 {
+		t.Errorf("--nolog left %s, %v: %s", found, err, o)
+	}
+	w.must(t, "build", "-q", "-d", "bookworm", "--log-dir=logs", dsc)
+	link, err := os.Readlink(filepath.Join(w.dir, "placed_1.0_amd64.build"))
+	if err != nil || filepath.Dir(link) != filepath.Join(w.dir, "logs") {
+		t.Errorf("the link beside the results leads to %q: %v", link, err)
+	}
+	wantIn(t, "log", read(t, link), "^Status: successful$")
+}

@@ -66,6 +66,19 @@ func TestSbuildTranslates(t *testing.T) {
 		{"$distribution = `date`; $run_lintian = 0; $verbose = 2;", "-d sid x", "--dist=sid --verbose -- x", ""},
 		{"$build_path = '/build/reproducible-path'; $dsc_dir = ''; $core_depends = ['build-essential:native', 'fakeroot:native']; $enable_network = 0; $run_lintian = 0;", "--build-dir /tmp --build-path= -D x",
 			"--output=/tmp --debug -- x", ""},
+		{"$run_lintian = 0;", "--build i386 --host i386 --arch-any --no-source-only-changes -q x", "--arch=i386 --arch-any --source-only-changes=false --quiet -- x", ""},
+		{"$run_lintian = 0; $build_arch_all = 1;", "--no-arch-all --no-resolve-alternatives x", "--no-arch-all -- x", ""},
+		{"$run_piuparts = 1; $run_autopkgtest = 1;", "--no-run-lintian --no-run-piuparts --no-run-autopkgtest --binNMU-changelog=E x", "--binNMU-changelog=E -- x", ""},
+		{"$run_lintian = 0;", "--make-binNMU=W --binNMU-timestamp 7 --maintainer A --uploader B --append-to-version +x x", "--make-binNMU=W --append-to-version=+x --maintainer=A --uploader=B --binNMU-timestamp=7 -- x", ""},
+		{"$run_lintian = 0;", "--source --force-orig-source --debbuildopt -v1 --dpkg-source-opt -Zgzip --dpkg-source-opts '-a -b' --jobs 2 x",
+			"--source=true --debbuildopt=-sa --debbuildopt=-v1 --jobs=2 --dpkg-source-opt=-Zgzip --dpkg-source-opt=-a --dpkg-source-opt=-b -- x", ""},
+		{"$run_lintian = 0;", "--add-depends a --add-depends-arch b --add-conflicts c --add-conflicts-arch d --add-conflicts-indep e --extra-repository 'deb http://x y z' x",
+			"--add-depends=a --add-depends-arch=b --add-conflicts=c --add-conflicts-arch=d --add-conflicts-indep=e '--extra-repository=deb http://x y z' -- x", ""},
+		{"$run_lintian = 0;", "--build-dep-resolver aptitude --resolve-alternatives --chroot sid-sbuild --keyid 1 x", "--base=sid --build-dep-resolver=aptitude -- x", "--keyid: no signature is asked for"},
+		{"$run_lintian = 0;", "--run-lintian --lintian-opt=-i --run-piuparts --run-autopkgtest --verbose --debug --nolog x",
+			"--run-lintian --check-install --run-autopkgtest --lintian-opt=-i --nolog --verbose --debug -- x", "piuparts itself: --check-install installs and purges instead"},
+		{"$run_lintian = 0;", "--setup-hook a --chroot-setup-commands b --build-deps-failed-commands c --starting-build-commands d --finished-build-commands e --build-failed-commands f --chroot-cleanup-commands g --pre-build-commands h --post-build-commands i --post-build-failed-commands j --anything-failed-commands k x",
+			"--chroot-setup-commands=a --chroot-setup-commands=b --build-deps-failed-commands=c --starting-build-commands=d --finished-build-commands=e --build-failed-commands=f --chroot-cleanup-commands=g --pre-build-commands=h --post-build-commands=i --post-build-failed-commands=j --anything-failed-commands=k -- x", ""},
 	} {
 		got, s, err := translated(t, c.config, words(c.args)...)
 		if err != nil {
@@ -120,6 +133,27 @@ func TestSbuildRefuses(t *testing.T) {
 			t.Errorf("%s\n%s\n%v\nhint %s\nwant %s, %s", c.config, c.args, err, fault.HintOf(err), c.want, c.hint)
 		}
 	}
+}
+
+// TestSbuildOtherOptions is for the options that have no meaning here, which change nothing and are named, and for those that are refused, with a way out.
+func TestSbuildOtherOptions(t *testing.T) {
+	newSbuild(&app{}, nil, "/").flags().VisitAll(func(f *pflag.Flag) {
+		arg := "--" + f.Name
+		if f.NoOptDefVal == "" {
+			arg += "=something"
+		}
+		got, s, err := translated(t, "$run_lintian = 0;", arg, "x")
+		switch {
+		case strings.HasSuffix(f.Usage, "(no meaning here)"):
+			if err != nil || got != "-- x" || len(s.idle) != 1 || s.idle[0] != "--"+f.Name {
+				t.Errorf("%s: %s, named %q, %v", arg, got, s.idle, err)
+			}
+		case strings.HasSuffix(f.Usage, "(refused)"):
+			if err == nil || !strings.HasPrefix(err.Error(), "--"+f.Name+" cannot be had here") || fault.HintOf(err) == "" {
+				t.Errorf("%s: %v (%s)", arg, err, fault.HintOf(err))
+			}
+		}
+	})
 }
 
 // TestSbuildKeys holds the table of keys and the page that explains them together.
