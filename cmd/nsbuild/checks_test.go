@@ -88,6 +88,36 @@ func TestCheckUpgrade(t *testing.T) {
 	}
 }
 
+// TestCheckVersions checks what was built although the suite, or the base, has it in the same or in a later version, or in one that is not the source's.
+func TestCheckVersions(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	here := strings.TrimSpace(w.must(t, "run", "bookworm", "--", "dpkg-query", "-W", "-f", "${Version}", "patch").stdout)
+	for _, c := range []struct{ about, name, version, option, want string }{
+		{"earlier than the suite's", "hello", "1", "", "1"},
+		{"not the source's version", "hello", "99", "-v1:3 -DDepends=libtext-charwidth-perl", "1:3"},
+		{"the base's version", "patch", here, "", here},
+		{"earlier than the base's", "patch", "2.7-1", "", "2.7-1"},
+		{"later than the base's", "patch", "99-1", "", "99-1"},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			dsc := w.writeSource(t, fakedebian.Source{
+				Name: c.name, Version: c.version, Packages: []fakedebian.Package{{Name: c.name, Architecture: "any"}},
+				Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN debian/made/usr/share/ours\n" +
+					"\tdpkg-gencontrol -p" + c.name + " " + c.option + " -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
+				Debian: []fakedebian.File{
+					{Path: "tests/control", Body: "Tests: all\n\nTests: named\nDepends: " + c.name + "\n"},
+					{Path: "tests/all", Body: "#!/bin/sh\nset -e\ntest -d /usr/share/ours\n"},
+					{Path: "tests/named", Body: "#!/bin/sh\nset -e\ntest -d /usr/share/ours\ntest $(dpkg-query -W -f '${Version}' " + c.name + ") = " + c.want + "\n"},
+				},
+			})
+			w.must(t, "build", "-q", "-d", "bookworm", "--check-install", "--run-autopkgtest", dsc)
+			_, file, _ := strings.Cut(":"+c.version, ":")
+			wantIn(t, "log", read(t, filepath.Join(w.dir, c.name+"_"+file+"_amd64.build")), "^Install-Check: pass$", "^I: test all: PASS$", "^I: test named: PASS$")
+		})
+	}
+}
+
 // TestLintian runs lintian over a package that it has something to say about.
 func TestLintian(t *testing.T) {
 	w := realWorld(t)

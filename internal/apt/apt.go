@@ -162,7 +162,8 @@ func (a *Apt) Prefer(text string) error {
 	if err := a.write(pinFile, 0o644, strings.NewReader(text)); err != nil {
 		return fmt.Errorf("preparing apt: %w", err)
 	}
-	a.options = append(a.options, "-o", "Dir::Etc::Preferences="+pinFile)
+	// What a priority above 1000 is for, apt does without a question only where it may.
+	a.options = append(a.options, "-o", "Dir::Etc::Preferences="+pinFile, "-o", "APT::Get::allow-downgrades=true")
 	return nil
 }
 

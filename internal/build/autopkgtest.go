@@ -156,9 +156,7 @@ func (b *builder) testsOf(p *dsc.Paragraph) ([]packageTest, error) {
 		switch one = strings.TrimSpace(one); one {
 		case "":
 		case "@":
-			for _, name := range b.builtPackages() {
-				relations = append(relations, name+" (= "+b.version.String()+")")
-			}
+			relations = append(relations, b.exactly(b.builtPackages()))
 		case "@builddeps@":
 			relations = append(relations, b.coreDepends(), b.relations().Reduce(b.context()).Depends.String())
 		case "@recommends@":
@@ -201,12 +199,20 @@ func (b *builder) runTest(ctx context.Context, t packageTest) (v verdict, err er
 		}
 	}
 	b.log.Printf("\n== test %s", t.name)
-	c, done, err := b.beside(ctx, t.relations, true)
+	held := b.inBase(b.builtPackages()) // which are there whether the test wants them or not
+	c, done, err := b.beside(ctx, strings.Trim(b.exactly(held)+", "+t.relations, ", "), b.fromBuilt(ctx))
 	if err != nil {
 		return v, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	if _, err := c.openJail(ctx, false); err != nil {
+		return v, err
+	}
+	unseen := b.unseen(held)
+	if err := c.show(unseen...); err != nil {
+		return v, err
+	}
+	if err := c.installFiles(ctx, unseen); err != nil {
 		return v, err
 	}
 	if err := c.unpackSource(ctx); err != nil {

@@ -121,8 +121,9 @@ type builder struct {
 	result     *result.Result
 	outcome    *Outcome
 
-	version       dsc.Version // of the packages
-	sourceChanges []byte      // of the source alone, when one was asked for
+	version       dsc.Version       // of the packages
+	versions      map[string]string // of the binary packages that were built, by their names, once they are to be checked
+	sourceChanges []byte            // of the source alone, when one was asked for
 	extra         extra
 }
 

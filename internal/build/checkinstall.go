@@ -6,16 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
-	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/dsc"
+	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
 )
 
@@ -42,8 +41,9 @@ func (b *builder) checkInstall(ctx context.Context) (outcome, detail string, err
 		b.log.Printf("No upgrade is tried: the suite has none of the packages in an earlier version.")
 		return outcome, detail, nil
 	}
-	b.log.Printf("Upgrade from the suite's own version: %s", strings.Join(older, " "))
-	upgrade, more, err := b.together(older, func(some []string) (string, string, error) { return b.tryUpgrade(ctx, some, before) })
+	names := slices.Sorted(maps.Keys(older))
+	b.log.Printf("Upgrade from the suite's own version: %s", strings.Join(names, " "))
+	upgrade, more, err := b.together(names, func(some []string) (string, string, error) { return b.tryUpgrade(ctx, some, older, before) })
 	switch {
 	case err != nil:
 		return "", "", err
@@ -93,15 +93,9 @@ type installRefused struct{ err error }
 func (e *installRefused) Error() string { return e.err.Error() }
 func (e *installRefused) Unwrap() error { return e.err }
 
-// exactly are relations to packages in the version that was built.
-func (b *builder) exactly(packages []string) string {
-	version := " (= " + b.version.String() + ")"
-	return strings.Join(packages, version+", ") + version
-}
-
 // tryInstall installs packages with what they need, removes them and installs them again, and purges all of it.
 func (b *builder) tryInstall(ctx context.Context, packages []string, before fileStates) (outcome, detail string, err error) {
-	c, done, err := b.beside(ctx, b.exactly(packages), true)
+	c, done, err := b.beside(ctx, b.exactly(packages), b.fromBuilt(ctx))
 	if err != nil {
 		return "", "", err
 	}
@@ -111,15 +105,15 @@ func (b *builder) tryInstall(ctx context.Context, packages []string, before file
 	}
 	removable := b.removable(packages)
 	files := slices.DeleteFunc(b.builtDebs(), func(file string) bool { return !slices.Contains(removable, packageOf(file)) })
-	if err := c.show(files...); err != nil {
+	unseen := b.unseen(packages)
+	if err := c.show(slices.Concat(files, unseen)...); err != nil {
+		return "", "", err
+	}
+	if err := c.installFiles(ctx, unseen); err != nil {
 		return "", "", err
 	}
 	if len(files) > 0 {
-		again := []string{"dpkg", "--force-confold", "--install"}
-		for _, file := range files {
-			again = append(again, path.Join(checkDir, filepath.Base(file)))
-		}
-		if err := c.installCommands(ctx, []string{"dpkg", "--audit"}, slices.Concat([]string{"dpkg", "--remove"}, removable), again); err != nil {
+		if err := c.installCommands(ctx, []string{"dpkg", "--audit"}, slices.Concat([]string{"dpkg", "--remove"}, removable), installByDpkg(files)); err != nil {
 			return "", "", err
 		}
 	}
@@ -127,13 +121,16 @@ func (b *builder) tryInstall(ctx context.Context, packages []string, before file
 }
 
 // tryUpgrade installs the suite's own versions of packages and then those that were built, and purges all of it.
-func (b *builder) tryUpgrade(ctx context.Context, packages []string, before fileStates) (outcome, detail string, err error) {
-	c, done, err := b.beside(ctx, strings.Join(packages, ", "), false)
+func (b *builder) tryUpgrade(ctx context.Context, packages []string, older map[string]string, before fileStates) (outcome, detail string, err error) {
+	c, done, err := b.beside(ctx, strings.Join(packages, ", "), func(c *builder) error {
+		c.extra.pins = pinned(older) + b.extra.pins
+		return nil
+	})
 	if err != nil {
 		return "", "", err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	if c.extra.local, err = b.builtRepository(ctx); err != nil {
+	if err := b.fromBuilt(ctx)(c); err != nil {
 		return "", "", err
 	}
 	if _, err := c.openJail(ctx, true); err != nil {
@@ -154,13 +151,12 @@ func (b *builder) tryUpgrade(ctx context.Context, packages []string, before file
 
 // removable are those packages that the base does not have itself.
 func (b *builder) removable(packages []string) []string {
-	return slices.DeleteFunc(slices.Clone(packages), func(name string) bool {
-		return slices.ContainsFunc(b.base.Manifest.Packages, func(p base.Package) bool { return p.Name == name })
-	})
+	held := b.inBase(packages)
+	return slices.DeleteFunc(slices.Clone(packages), func(name string) bool { return slices.Contains(held, name) })
 }
 
-// olderInSuite are those packages that the suite has in an earlier version than was built, and in no later one.
-func (b *builder) olderInSuite(ctx context.Context, packages []string) ([]string, error) {
+// olderInSuite are those packages that the suite has in an earlier version than was built, and in no later one, with that version.
+func (b *builder) olderInSuite(ctx context.Context, packages []string) (map[string]string, error) {
 	sources, err := b.env.aptSources(ctx, b.releases, b.arch)
 	if err != nil {
 		return nil, err
@@ -182,10 +178,14 @@ func (b *builder) olderInSuite(ctx context.Context, packages []string) ([]string
 	if err := b.env.eachPackage(ctx, sources, called, take, func() bool { return false }); err != nil {
 		return nil, err
 	}
-	var older []string
-	for _, name := range packages {
-		if v, ok := latest[name]; ok && v.Compare(b.version) < 0 {
-			older = append(older, name)
+	older := map[string]string{}
+	for name, v := range latest {
+		built, err := dsc.ParseVersion(b.versions[name])
+		if err != nil {
+			return nil, err
+		}
+		if v.Compare(built) < 0 {
+			older[name] = v.String()
 		}
 	}
 	return older, nil
@@ -216,6 +216,10 @@ func (b *builder) purgeAndLook(ctx context.Context, packages []string, before fi
 	if err := b.installCommands(ctx, commands...); err != nil {
 		return "", "", err
 	}
+	still, err := b.purgeOthers(ctx)
+	if err != nil {
+		return "", "", err
+	}
 	strays, err := b.open.Sweep()
 	if err != nil {
 		return "", "", err
@@ -232,9 +236,20 @@ func (b *builder) purgeAndLook(ctx context.Context, packages []string, before fi
 	if err != nil {
 		return "", "", err
 	}
+	held := b.inBase(b.builtPackages())
 	left, changed := after.against(before)
-	if !same { // what they conflict with is gone, and its files
+	if !same || len(b.unseen(held)) > 0 { // what they conflict with is gone, and its files; or the base's own packages are ours now
 		changed = nil
+	}
+	if others := append(held, still...); len(left) > 0 && len(others) > 0 {
+		theirs, err := b.filesOf(ctx, others)
+		if err != nil {
+			return "", "", err
+		}
+		// A package may call a file by its name from before /bin and others became links into /usr.
+		left = slices.DeleteFunc(left, func(name string) bool {
+			return slices.Contains(theirs, name) || slices.Contains(theirs, strings.TrimPrefix(name, "/usr"))
+		})
 	}
 	var findings []string
 	for _, f := range []struct {
@@ -242,21 +257,56 @@ func (b *builder) purgeAndLook(ctx context.Context, packages []string, before fi
 		all  []string
 		sum  string
 	}{
-		{"left after purging", left, "%d files are left after purging, the first %s"},
-		{"not as before after purging", changed, "%d files of the base are not as before, the first %s"},
-		{"still running after purging, and ended", running, "%d processes are still running after purging, the first %s"},
+		{"left after purging", left, fault.Count(len(left), "file is", "files are") + " left after purging"},
+		{"not as before after purging", changed, fault.Count(len(changed), "file of the base is", "files of the base are") + " not as before"},
+		{"still running after purging, and ended", running, fault.Count(len(running), "process is", "processes are") + " still running after purging"},
 	} {
 		for _, one := range f.all {
 			b.log.Warning("%s: %s", f.what, buildlog.VisibleString(one))
 		}
-		if len(f.all) > 0 {
-			findings = append(findings, fmt.Sprintf(f.sum, len(f.all), buildlog.VisibleString(f.all[0])))
+		switch len(f.all) {
+		case 0:
+		case 1:
+			findings = append(findings, f.sum+": "+buildlog.VisibleString(f.all[0]))
+		default:
+			findings = append(findings, f.sum+", the first "+buildlog.VisibleString(f.all[0]))
 		}
 	}
 	if len(findings) == 0 {
 		return OutcomePass, "", nil
 	}
 	return OutcomeWarn, strings.Join(findings, "; "), nil
+}
+
+// purgeOthers purges what has come along and apt would keep, say since something suggests it, and returns what is there all the same: packages that dpkg takes for essential.
+func (b *builder) purgeOthers(ctx context.Context) (still []string, err error) {
+	others, err := b.notOfBase()
+	if err != nil || len(others) == 0 {
+		return nil, err
+	}
+	argv := slices.Concat([]string{"dpkg", "--purge"}, others)
+	b.log.Printf("Command: %s", strings.Join(argv, " "))
+	status, err := b.run(ctx, b.open, sandbox.Command{Argv: argv, Env: commandEnv()})
+	if err != nil {
+		return nil, err
+	}
+	if !status.Success() {
+		b.log.Printf("dpkg: %s; what was built is not to blame.", status)
+	}
+	return b.notOfBase()
+}
+
+// notOfBase names the installed packages of the open jail that the base does not have in any version.
+func (b *builder) notOfBase() ([]string, error) {
+	now, err := installed(b.open)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range now {
+		names = append(names, p.Name)
+	}
+	return b.removable(names), nil
 }
 
 // hasBase tells whether the open jail has all packages of the base still. What conflicts with one of them takes its place.
@@ -270,6 +320,16 @@ func (b *builder) hasBase() (bool, error) {
 		b.log.Printf("Not installed any more, or in another version: %s", gone[0].Name)
 	}
 	return len(gone) == 0, nil
+}
+
+// filesOf lists the files of those packages that are installed in the open jail.
+func (b *builder) filesOf(ctx context.Context, packages []string) ([]string, error) {
+	var out bytes.Buffer
+	// It fails where one is not installed any more, and has listed the others all the same.
+	if _, err := b.open.RunTo(ctx, sandbox.Command{Argv: slices.Concat([]string{"dpkg", "-L"}, packages), Env: commandEnv()}, &out, io.Discard); err != nil {
+		return nil, err
+	}
+	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n"), nil
 }
 
 // fileStates are the files of a root, with what can be told of each without reading it: kind, mode, owners, a file's size, where a link leads.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -14,7 +15,7 @@ import (
 	"time"
 
 	"nsbuild/internal/apt"
-	"nsbuild/internal/archive"
+	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/dsc"
@@ -76,7 +77,9 @@ func (b *builder) check(ctx context.Context, name string, run func(*builder, con
 	begin := time.Now()
 	outcome, detail, err := OutcomeSkipped, "packages for "+b.host+" cannot be used on "+b.arch, error(nil)
 	if b.host == b.arch || name == "lintian" {
-		outcome, detail, err = run(b, ctx)
+		if err = b.readVersions(ctx); err == nil {
+			outcome, detail, err = run(b, ctx)
+		}
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -169,9 +172,8 @@ func (b *builder) forCheck() *builder {
 	return &c
 }
 
-// beside is a builder for a check: over the same base, with the packages of local to install from, and with what relations want installed. Its layer is kept, as those of builds are,
-// unless it holds what was just built.
-func (b *builder) beside(ctx context.Context, relations string, built bool) (_ *builder, done func() error, err error) {
+// beside is a builder for a check: over the same base, with what relations want installed. Its layer is kept, as those of builds are, unless change says otherwise; that may be nil.
+func (b *builder) beside(ctx context.Context, relations string, change func(c *builder) error) (_ *builder, done func() error, err error) {
 	c := b.forCheck()
 	done = func() error {
 		c.layerSaved()
@@ -190,9 +192,8 @@ func (b *builder) beside(ctx context.Context, relations string, built bool) (_ *
 			err = errors.Join(err, done())
 		}
 	}()
-	if built {
-		c.o.NoLayers = true
-		if c.extra.local, err = b.builtRepository(ctx); err != nil {
+	if change != nil {
+		if err := change(c); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -209,9 +210,77 @@ func (b *builder) beside(ctx context.Context, relations string, built bool) (_ *
 	return c, done, nil
 }
 
-// builtRepository is a repository with what was built, and with the packages that the build was given.
-func (b *builder) builtRepository(ctx context.Context) (*archive.Local, error) {
-	return b.env.Client.Local(ctx, apt.Extra, append(b.builtDebs(), b.o.Packages...))
+// fromBuilt lets a check's apt install what was built, and the packages that the build was given. Of what was built it takes these very versions, whatever else there is: an archive
+// may have a later one, and the base, too.
+func (b *builder) fromBuilt(ctx context.Context) func(*builder) error {
+	return func(c *builder) (err error) {
+		c.o.NoLayers = true
+		c.extra.pins = pinned(b.versions) + b.extra.pins // of several that fit the first counts
+		c.extra.local, err = b.env.Client.Local(ctx, apt.Extra, append(b.builtDebs(), b.o.Packages...))
+		return err
+	}
+}
+
+// pinned are preferences for certain versions of packages. Above 1000 apt takes them though later ones are installed (apt_preferences(5)).
+func pinned(versions map[string]string) string {
+	var out strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(versions)) {
+		fmt.Fprintf(&out, "Package: %s\nPin: version %s\nPin-Priority: 1001\n\n", name, versions[name])
+	}
+	return out.String()
+}
+
+// readVersions learns from the binary packages that were built which versions they have: some packages have others than their source.
+func (b *builder) readVersions(ctx context.Context) error {
+	b.versions = map[string]string{}
+	built, err := b.env.Client.Local(ctx, apt.Extra, b.builtDebs())
+	if err != nil {
+		return err
+	}
+	for _, p := range built.Packages {
+		b.versions[p.Package] = p.Version
+	}
+	return nil
+}
+
+// exactly are relations to packages in the version that was built.
+func (b *builder) exactly(packages []string) string {
+	var out []string
+	for _, name := range packages {
+		out = append(out, fmt.Sprintf("%s (= %s)", name, b.versions[name]))
+	}
+	return strings.Join(out, ", ")
+}
+
+// inBase are those packages that the base has itself.
+func (b *builder) inBase(packages []string) []string {
+	return slices.DeleteFunc(slices.Clone(packages), func(name string) bool {
+		return !slices.ContainsFunc(b.base.Manifest.Packages, func(p base.Package) bool { return p.Name == name })
+	})
+}
+
+// unseen are the files of those packages that a jail over the base has in just the version that was built: apt leaves them as they are, and so they are to be installed by dpkg.
+func (b *builder) unseen(packages []string) []string {
+	return slices.DeleteFunc(b.builtDebs(), func(file string) bool {
+		name := packageOf(file)
+		return !slices.Contains(packages, name) || !slices.ContainsFunc(b.base.Manifest.Packages, func(p base.Package) bool { return p.Name == name && p.Version == b.versions[name] })
+	})
+}
+
+// installFiles has dpkg install files that the open jail was shown.
+func (b *builder) installFiles(ctx context.Context, files []string) error {
+	if len(files) == 0 {
+		return nil
+	}
+	return b.installCommands(ctx, installByDpkg(files))
+}
+
+func installByDpkg(files []string) []string {
+	argv := []string{"dpkg", "--force-confold", "--install"}
+	for _, file := range files {
+		argv = append(argv, path.Join(checkDir, filepath.Base(file)))
+	}
+	return argv
 }
 
 // builtDebs are the binary packages that were built, as files.
@@ -260,7 +329,7 @@ func (b *builder) show(files ...string) error {
 
 // lintian runs lintian over what was built and, unless that is among it, over the source package.
 func (b *builder) lintian(ctx context.Context) (outcome, detail string, err error) {
-	c, done, err := b.beside(ctx, "lintian", false)
+	c, done, err := b.beside(ctx, "lintian", nil)
 	if err != nil {
 		return "", "", fmt.Errorf("installing lintian: %w", err)
 	}
@@ -335,7 +404,7 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 func (c *counter) outcome() (outcome, detail string) {
-	detail = fmt.Sprintf("%d errors, %d warnings", c.errors, c.warnings)
+	detail = fault.Count(c.errors, "error", "errors") + ", " + fault.Count(c.warnings, "warning", "warnings")
 	switch {
 	case c.errors > 0:
 		return OutcomeFail, detail
