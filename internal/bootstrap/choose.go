@@ -134,15 +134,21 @@ func choose(u universe, s archive.Suite, variant string, include, exclude []stri
 	}
 	base = append(base, include...)
 	excluded := func(name string) bool { return slices.Contains(exclude, name) }
+	needed := func(name string) bool {
+		o := u[name]
+		return o != nil && o.Essential || slices.Contains(include, name) || slices.Contains(coreOrder(""), name)
+	}
 	for _, name := range exclude {
-		if o := u[name]; o != nil && o.Essential || slices.Contains(include, name) || slices.Contains(coreOrder(""), name) {
+		if needed(name) {
 			return choice{}, fault.New(fault.Usage, "leave it out of --exclude", "package %s cannot be excluded: no base works without it, or it is included", name)
 		}
 		ignore[name] = true
 	}
 	required, base = slices.DeleteFunc(required, excluded), slices.DeleteFunc(base, excluded)
 	for _, name := range slices.Concat(required, base) {
-		if _, ok := u[name]; !ok {
+		if _, ok := u[name]; !ok && slices.Contains(include, name) {
+			return choice{}, fault.New(fault.Usage, "check its name; or name the component or the mirror that has it with --components or --mirror", "suite %s has no package %s to include", s.Name, name)
+		} else if !ok {
 			return choice{}, fault.New(fault.Internal, "check the components and the mirror of the suite", "suite %s has no package %s for this base", s.Name, name)
 		}
 	}
@@ -151,7 +157,11 @@ func choose(u universe, s archive.Suite, variant string, include, exclude []stri
 	for _, name := range slices.Concat(c.required, base) {
 		for _, dep := range slices.Concat(firstNames(u[name].PreDepends), firstNames(u[name].Depends)) {
 			if excluded(dep) {
-				return choice{}, fault.New(fault.Usage, "exclude "+name+", too, or leave "+dep+" out of --exclude", "package %s cannot be excluded: %s depends on it", dep, name)
+				hint := "leave it out of --exclude"
+				if !needed(name) {
+					hint = "exclude " + name + ", too, or leave " + dep + " out of --exclude"
+				}
+				return choice{}, fault.New(fault.Usage, hint, "package %s cannot be excluded: %s depends on it", dep, name)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 )
 
@@ -77,12 +78,14 @@ func TestChooseFails(t *testing.T) {
 	if _, err := choose(offer(t), archive.Suite{}, "tiny", nil, nil); fault.KindOf(err) != fault.Usage {
 		t.Errorf("unknown variant: %v", err)
 	}
-	if _, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantMinbase, []string{"nothing"}, nil); err == nil || !strings.Contains(err.Error(), "nothing") {
-		t.Errorf("unknown package: %v", err)
+	if _, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantMinbase, []string{"nothing"}, nil); fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), "no package nothing to include") ||
+		!strings.Contains(fault.HintOf(err), "--components") {
+		t.Errorf("unknown package: %v, hint %q", err, fault.HintOf(err))
 	}
-	for exclude, want := range map[string]string{"tar": "no base works without it", "libgcc-s1": "libc6 depends on it"} {
-		if _, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantMinbase, nil, []string{exclude}); fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", exclude, err)
+	for exclude, want := range map[string]string{"tar": "no base works without it", "libgcc-s1": "libc6 depends on it", "gcc": "build-essential depends on it"} {
+		_, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantBuildd, nil, []string{exclude})
+		if fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), want) || strings.Contains(fault.HintOf(err), ", too") != (exclude == "gcc") {
+			t.Errorf("%s: %v, hint %q", exclude, err, fault.HintOf(err))
 		}
 	}
 	if err := offer(t).add(&archive.Offer{Package: "tar", Version: "not a version"}); err == nil {
@@ -149,6 +152,49 @@ func TestFetchOrder(t *testing.T) {
 		}
 		if got := strings.Join(names, " "); got != want {
 			t.Errorf("with %q first: %s, want %s", first, got, want)
+		}
+	}
+}
+
+// TestComponents: a component that no repository has is a slip of the user's, and is named.
+func TestComponents(t *testing.T) {
+	a := fakedebian.New(t)
+	s := a.Suite("crane")
+	s.Components = []string{"main", "toys"}
+	security := a.Suite("crane-security")
+	security.Components = []string{"updates/main", "birds"}
+	flat := a.Suite("silent")
+	flat.Components = nil
+	srv := fakedebian.Serve(t, fakedebian.Mounts{"crane": a.Tree()})
+	client, err := archive.NewClient(archive.Options{CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	repo := func(suite string, components ...string) archive.Repo {
+		return archive.Repo{URI: srv.URL("crane"), Suite: suite, Components: components, Keyrings: []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}
+	}
+	for _, test := range []struct {
+		repos []archive.Repo
+		bad   string
+	}{
+		{[]archive.Repo{repo("crane", "main", "toys"), repo("crane-security", "main", "toys")}, ""},
+		{[]archive.Repo{repo("crane", "main", "birds"), repo("crane-security", "main", "birds")}, ""},
+		{[]archive.Repo{repo("crane", "updates/main")}, ""},
+		{[]archive.Repo{repo("crane", "main", "mian")}, "mian"},
+		{[]archive.Repo{repo("crane", "toy"), repo("crane-security", "main")}, "toy"},
+		{[]archive.Repo{repo("crane", "mian"), repo("silent", "mian")}, ""}, // it does not say what it has
+	} {
+		releases, err := client.Releases(t.Context(), test.repos)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = (&job{o: Options{Releases: releases, Suite: archive.Suite{Name: "crane"}}}).checkComponents()
+		switch {
+		case test.bad == "" && err == nil:
+		case test.bad != "" && fault.KindOf(err) == fault.Usage && strings.Contains(err.Error(), "no component "+test.bad) && strings.Contains(fault.HintOf(err), "main, toys"):
+		default:
+			t.Errorf("%v: %v, hint %q", test.repos, err, fault.HintOf(err))
 		}
 	}
 }

@@ -197,8 +197,12 @@ func (j *job) mmdebstrapCommand(repo archive.Repo) ([]string, error) {
 		variant = "apt"
 	}
 	argv := []string{Mmdebstrap, "--mode=root", "--architectures=" + j.o.Arch, "--variant=" + variant, "--skip=check/empty"}
-	if len(j.o.Include) > 0 {
-		argv = append(argv, "--include="+strings.Join(j.o.Include, ","))
+	include := j.o.Include
+	if variant == VariantMinbase { // where apt is of Priority: important, mmdebstrap's has none; it installs what builds need
+		include = append([]string{"apt"}, include...)
+	}
+	if len(include) > 0 {
+		argv = append(argv, "--include="+strings.Join(include, ","))
 	}
 	uri := repo.URI
 	if localMirror(repo) != "" {

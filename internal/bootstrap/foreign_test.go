@@ -210,6 +210,8 @@ func TestForeignCommand(t *testing.T) {
 		{Debootstrap, func(o *Options, _ *archive.Repo) { o.Include, o.Exclude = []string{"a", "b"}, []string{"c"} }, "--include=a,b --exclude=c bookworm"},
 		{Mmdebstrap, func(*Options, *archive.Repo) {}, "/target deb [signed-by=/run/archive-keyring.gpg] " + srv.URL("debian") + " bookworm main"},
 		{Mmdebstrap, func(_ *Options, r *archive.Repo) { *r = r.WithoutVerification("a test") }, "deb [trusted=yes] "},
+		{Mmdebstrap, func(o *Options, _ *archive.Repo) { o.Variant, o.Include = VariantMinbase, []string{"ed"} }, "--variant=minbase --skip=check/empty --include=apt,ed bookworm"},
+		{Mmdebstrap, func(o *Options, _ *archive.Repo) { o.Variant = VariantEssential }, "--variant=apt --skip=check/empty bookworm"},
 		{Mmdebstrap, func(o *Options, _ *archive.Repo) { o.Exclude = []string{"c"} }, "!leaves no package out"},
 	} {
 		repo := archive.Repo{URI: srv.URL("debian"), Suite: "bookworm", Components: []string{"main"}, Keyrings: []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}

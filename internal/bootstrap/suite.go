@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"path/filepath"
 	"runtime/debug"
@@ -81,7 +82,7 @@ func (j *job) choose(ctx context.Context) (Selection, error) {
 		return *j.o.Selection, nil
 	}
 	start := time.Now()
-	if err := j.checkArch(); err != nil {
+	if err := errors.Join(j.checkArch(), j.checkComponents()); err != nil {
 		return Selection{}, err
 	}
 	u := universe{}
@@ -151,6 +152,28 @@ func (j *job) checkArch() error {
 	}
 	slices.Sort(names)
 	return fault.New(fault.Usage, "it has "+strings.Join(names, ", ")+"; or name a mirror that has more with --mirror", "suite %s has no packages of architecture %s there", j.o.Suite.Name, j.o.Arch)
+}
+
+// checkComponents refuses a component that no repository says it has: one that was mistyped.
+func (j *job) checkComponents() error {
+	has := map[string]bool{}
+	for _, r := range j.o.Releases {
+		list := r.Components()
+		if len(list) == 0 { // it need not say
+			return nil
+		}
+		for _, c := range list {
+			has[c] = true
+		}
+	}
+	for _, r := range j.o.Releases {
+		for _, c := range r.Repo().Components {
+			if !has[c[strings.LastIndexByte(c, '/')+1:]] {
+				return fault.New(fault.Usage, "it has "+strings.Join(slices.Sorted(maps.Keys(has)), ", "), "suite %s has no component %s there", j.o.Suite.Name, c)
+			}
+		}
+	}
+	return nil
 }
 
 // eachOffer reads what may go into a base: as with apt, nothing of a suite that only offers what something asks for.
