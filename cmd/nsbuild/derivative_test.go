@@ -84,3 +84,17 @@ func TestDerivative(t *testing.T) {
 	w.must(t, "create", "--name=both", "--variant=essential", "--mirror", srv.URL("crane"), "--mirror", "deb file:"+flat+" ./", "--keyring", keyring, "--include=kite", "crane")
 	clean("both", "kite")
 }
+
+// TestUnknownSuiteFails: how a suite of no table is made is a guess, which is said when it was a bad one.
+func TestUnknownSuiteFails(t *testing.T) {
+	testenv.RequireUserns(t)
+	a, s := smallSuite(t) // whose packages are none that could be configured
+	s.Codename, s.Suite = "crane", "crane"
+	s.Add(fakedebian.Package{Name: "mawk"})
+	srv := fakedebian.Serve(t, fakedebian.Mounts{"crane": a.Tree()})
+	w := newWorld(t)
+	testenv.HostState(t)
+	refused := refusal{status: 1, says: []string{"making base crane"}, hint: "made as the newest ones are"}
+	refused.check(t, w.run(t, "create", "--mirror", srv.URL("crane"), "--keyring", fakedebian.Keyring(t, fakedebian.KeyArchive), "crane"))
+	w.nothingLeft(t)
+}

@@ -410,7 +410,7 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 	})
 	watch.end(err)
 	if err != nil {
-		return nil, o.explainLocked(fmt.Errorf("making base %s: %w", o.Name, err))
+		return nil, o.explainUnknown(ctx, o.explainLocked(fmt.Errorf("making base %s: %w", o.Name, err)))
 	}
 	if o.draftLock != nil {
 		if err := e.writeLock(ctx, o, from.releases, done); err != nil {
@@ -427,6 +427,15 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 		m.Packages = append(m.Packages, base.Package(p))
 	}
 	return m, nil
+}
+
+// explainUnknown tells what may be wrong when a suite of no table could not be made: how it is made was only guessed.
+func (o BaseOptions) explainUnknown(ctx context.Context, err error) error {
+	if o.Suite.Distribution != "" || o.Locked != nil || ctx.Err() != nil || fault.HintOf(err) != "" {
+		return err
+	}
+	hint := "the suite is in no table, so it was made as the newest ones are; which one it is like can be said in suites.deb822 (docs/suites.md)"
+	return fault.Wrap(fault.KindOf(err), hint, err)
 }
 
 // origin is where the packages of a base come from.
