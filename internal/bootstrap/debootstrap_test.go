@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -26,7 +27,24 @@ import (
 
 func TestMain(m *testing.M) {
 	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main})
-	os.Exit(m.Run())
+	os.Exit(withCache(m))
+}
+
+// sharedCache is where all tests of a run keep what they fetch: they make the same suites.
+var sharedCache string
+
+func withCache(m *testing.M) (status int) {
+	dir, err := os.MkdirTemp("", "bootstrap-test-")
+	if err == nil {
+		sharedCache = filepath.Join(dir, "cache")
+		status = m.Run()
+		err = os.RemoveAll(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return status
 }
 
 // world is what a test bootstraps with.
@@ -45,7 +63,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{cache: filepath.Join(t.TempDir(), "cache")}
+	w := &world{cache: sharedCache}
 	// Not the test's context: that ends before the trees are removed.
 	if w.holder, err = sandbox.Start(context.Background(), sandbox.HolderSpec{IDs: ids}); err != nil {
 		t.Fatal(err)
