@@ -24,6 +24,7 @@ func TestBaseHooks(t *testing.T) {
 	w.script(t, "pbuilder/common", "test $(id -u) = 0")
 	for _, stage := range []string{"start", "created", "updated", "before-run", "before-build"} {
 		w.script(t, "own/"+stage+".d/10-say", `test "$NSBUILD_STAGE $NSBUILD_NETWORK $NSBUILD_DISTRIBUTION" = "`+stage+` none bookworm"; echo $NSBUILD_OPERATION >>$NSBUILD_STATE_DIR/seen
+if [ $NSBUILD_STAGE = updated ]; then test $(wc -l <$NSBUILD_STATE_DIR/seen) = 2; fi
 test $(grep -c : /proc/net/dev) = 1
 echo native $NSBUILD_STAGE $NSBUILD_OPERATION | tee -a /opt/hooks`)
 	}

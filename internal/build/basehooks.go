@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/sirupsen/logrus"
 
@@ -64,8 +65,11 @@ func (e *Env) hookTree(ctx context.Context, h *sandbox.Holder, tree string, m *b
 			return said.explain(fmt.Errorf("stage %s of the hooks: %w", stage, err))
 		}
 	}
-	if err := r.Forget(ctx); err != nil {
-		return err
+	later := o.Stages()[slices.Index(o.Stages(), stages[len(stages)-1])+1:]
+	if len(hooks.Set.At(later...)) == 0 { // nobody asks any more for what they keep
+		if err := r.Forget(ctx); err != nil {
+			return err
+		}
 	}
 	if m.Packages, err = installed(jail); err != nil {
 		return err
