@@ -38,6 +38,10 @@ type app struct {
 
 	configuration configuration
 	env           *build.Env
+
+	// The flags of create and update hold for bases that a build makes or brings up to date by itself, too.
+	createFlags *createOptions
+	updateFlags *hookOptions
 }
 
 func (a *app) addFlags(f *pflag.FlagSet) {

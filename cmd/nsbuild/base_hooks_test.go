@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"nsbuild/internal/testenv"
 )
@@ -66,9 +67,134 @@ echo native $NSBUILD_STAGE $NSBUILD_OPERATION | tee -a /opt/hooks`)
 	if o := ended(c.Run()); o.stdout != "pbuilder F login\nnative before-run shell\n" {
 		t.Error(o)
 	}
+	t.Run("session", func(t *testing.T) { testSessionHooks(t, w, name) })
 	t.Run("faults", func(t *testing.T) { testHookFaults(t, w, name) })
 	// Without hooks nothing is made anew, and what failed has changed nothing.
 	if o := w.must(t, "update", name); !strings.Contains(o.stdout, "is up to date (generation 2)") {
+		t.Error(o)
+	}
+}
+
+// testSessionHooks runs hooks at the beginning of a session, once; one that fails leaves no session.
+func testSessionHooks(t *testing.T, w *world, name string) {
+	w.script(t, "asession/before-run.d/10-say", "echo 3 >/opt/counted; echo before the session >&2; "+leaveDaemons)
+	o := w.must(t, "session", "begin", "--name=hooked", "--hook=./own", "--hook=./asession", "--hookdir=pbuilder", name)
+	defer func() { w.must(t, "session", "end", "hooked") }()
+	const ran = "pbuilder H login\nnative start session\npbuilder F login\nnative before-run session\n"
+	if o.stdout != "hooked\n" || !strings.HasPrefix(o.stderr, ran+"before the session\n") {
+		t.Error(o)
+	}
+	for _, pid := range []string{"4444", "5555"} {
+		if !strings.Contains(o.stderr, "left a process, which was ended: sleep "+pid) {
+			t.Errorf("sleep %s: %s", pid, o)
+		}
+	}
+	for range 2 {
+		if o := w.must(t, "session", "run", "hooked", "--", "sh", "-c", "tail -n 4 /opt/hooks; cat /opt/counted; find /tmp/hooks /run/nsbuild-hooks -type f 2>/dev/null; true"); o.stdout != ran+"3\n/run/nsbuild-hooks/state/own/seen\n" {
+			t.Error(o)
+		}
+	}
+	w.script(t, "nosession/before-run.d/10-fail", "echo because >&2; exit 9")
+	o = w.run(t, "session", "begin", "--name=other", "--hook=./nosession", name)
+	refusal{status: 1, says: []string{"hook nosession/before-run.d/10-fail failed: exit status 9"}}.check(t, o)
+	if o := w.must(t, "session", "list"); strings.Contains(o.stdout, "other") || !strings.Contains(o.stdout, "hooked") {
+		t.Error(o)
+	}
+}
+
+// TestBuildHooksItsBase has a build make its base as create would: with the hooks and options that are configured for that.
+func TestBuildHooksItsBase(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	name := "self" + strings.ToLower(filepath.Base(t.TempDir()))
+	for _, letter := range []string{"E", "G"} {
+		w.script(t, "pbuilder/"+letter+"10hook", "echo pbuilder "+letter+" $PBUILDER_OPERATION >>/opt/hooks")
+	}
+	w.script(t, "own/created.d/10-say", "echo native $NSBUILD_STAGE $NSBUILD_OPERATION $NSBUILD_NETWORK >>/opt/hooks")
+	w.script(t, "fail/updated.d/10-fail", "echo because >&2; exit 9")
+	w.script(t, "plain/updated.d/10-plain", "true")
+	check(t, os.Chmod(filepath.Join(w.dir, "plain", "updated.d", "10-plain"), 0o644))
+	dsc := w.hookSource(t, false)
+	build := func(config string) outcome {
+		t.Helper()
+		file := filepath.Join(w.dir, "config.toml")
+		check(t, os.WriteFile(file, []byte(config), 0o644))
+		w.env = []string{"NSBUILD_CONFIG=" + file}
+		defer func() { w.env = nil }()
+		return w.run(t, "build", "-q", "-d", "bookworm", "--base="+name, "--starting-build-commands=cat /opt/hooks; ed --version", dsc)
+	}
+	refusal{status: 1, says: []string{"making base " + name, "hook fail/updated.d/10-fail failed: exit status 9", "because"}}.check(t, build("[create]\nvariant = \"essential\"\nhook = [\"./fail\"]\n"))
+	refusal{status: 2, says: []string{"making base " + name, "10-plain is not executable"}, hint: "chmod +x"}.check(t, build("[create]\nhook = [\"./plain\"]\n"))
+	w.noScratch(t)
+	if _, err := os.Stat(filepath.Join(w.state, "bases", name)); err == nil {
+		t.Fatal("a hook has failed, and there is a base")
+	}
+	if o := build("[create]\nhook = [\"./own\"]\nhookdir = \"pbuilder\"\ninclude = [\"ed\"]\nvariant = \"minbase\"\n"); o.status != 0 {
+		t.Fatal(o)
+	}
+	defer func() { w.must(t, "remove", name) }()
+	inOrder(t, w.logOf(t, "hooked"), "Starting Timed Build Commands", "pbuilder G create", "native created create none", "pbuilder E create")
+	wantIn(t, "log", w.logOf(t, "hooked"), "^GNU ed 1")
+	if o := w.must(t, "info", name); !strings.Contains(o.stdout, "Variant: minbase\nIncluded: ed\n") {
+		t.Error(o)
+	}
+}
+
+// TestInterruptHooks presses Ctrl-C during a hook of each verb. Nothing of it is left, and no process.
+func TestInterruptHooks(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	name := "stopped" + strings.ToLower(filepath.Base(t.TempDir()))
+	w.must(t, "create", "--name", name, "--variant=essential", "bookworm")
+	defer func() { w.must(t, "remove", name) }()
+	dsc := w.hookSource(t, false)
+	for _, stage := range []string{"start", "updated", "before-run", "before-build"} {
+		w.script(t, "hang/"+stage+".d/10-hang", "setsid sleep 1000 &\necho hangs at $NSBUILD_STAGE of $NSBUILD_OPERATION; sleep 1000")
+	}
+	check(t, os.RemoveAll(filepath.Join(w.dir, "hang", "start.d")))
+	for _, c := range []struct {
+		begins string
+		env    []string
+		args   []string
+	}{
+		{"hangs at updated of create", nil, []string{"create", "-v", "--name=new", "--variant=essential", "--hook=./hang", "bookworm"}},
+		{"hangs at updated of create", []string{"NSBUILD_CREATE_HOOK=./hang", "NSBUILD_CREATE_VARIANT=essential"}, []string{"build", "-v", "-d", "bookworm", "--base=new", dsc}},
+		{"hangs at updated of update", nil, []string{"update", "-v", "--hook=./hang", name}},
+		{"hangs at before-build of build", nil, []string{"build", "-v", "-d", "bookworm", "--hook=./hang", dsc}},
+		{"hangs at before-run of run", nil, []string{"run", "--hook=./hang", name, "--", "true"}},
+		{"hangs at before-run of session", nil, []string{"session", "begin", "--hook=./hang", "--name=new", name}},
+	} {
+		t.Run(c.args[0]+strings.Join(c.env, ""), func(t *testing.T) {
+			w.env = c.env
+			defer func() { w.env = nil }()
+			began := time.Now()
+			cmd, ended := w.command(t, c.args...)
+			said, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+			check(t, err)
+			defer said.Close()
+			cmd.Stderr = said
+			check(t, cmd.Start())
+			timer := time.AfterFunc(tooLong, func() { _ = cmd.Process.Kill() }) // it may have ended
+			defer timer.Stop()
+			for end := time.Now().Add(tooLong); !strings.Contains(read(t, said.Name()), c.begins); time.Sleep(20 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("no hook runs: %s", read(t, said.Name()))
+				}
+			}
+			check(t, cmd.Process.Signal(os.Interrupt))
+			begin := time.Now()
+			o := ended(cmd.Wait())
+			o.stderr = read(t, said.Name())
+			if took := time.Since(begin); took > max(stopTime, begin.Sub(began)) || o.status != 130 || !strings.Contains(o.stderr, "nsbuild: stopped by ") {
+				t.Errorf("it ended after %s: %s", took, o)
+			}
+			w.noScratch(t)
+			if _, err := os.Stat(filepath.Join(w.state, "bases", "new")); err == nil {
+				t.Error("a base is left that was not finished")
+			}
+		})
+	}
+	if o := w.must(t, "info", name); !strings.Contains(o.stdout, "eneration: 1\n") {
 		t.Error(o)
 	}
 }

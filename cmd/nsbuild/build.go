@@ -37,7 +37,8 @@ func newBuild(a *app) *cobra.Command {
 		Long: `build builds source packages, each in a sandbox without network over a throwaway layer.
 
 SOURCE is a .dsc, the URL of a .dsc, a source directory (or '.'), or the name of a package, which is fetched from the suite:
-NAME or NAME=VERSION. The base of the suite is made when it is missing, and updated when the suite has newer packages of it.
+NAME or NAME=VERSION. The base of the suite is made when it is missing, and updated when the suite has newer packages of it,
+with what is configured for create and update, hooks among it.
 
 The results go to the current directory (for a source directory that is the current one: its parent), or to --output. Their
 paths are printed on standard output; the log is PACKAGE_VERSION_ARCH.build.
@@ -163,6 +164,8 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 	if o.Hooks, err = o.hooks.load(hook.Build); err != nil {
 		return err
 	}
+	o.NewBase = func(asked build.BaseOptions) (build.BaseOptions, error) { return a.createFlags.completeFor(a, asked) }
+	o.UpdateHooks = func() (build.BaseHooks, error) { return a.updateFlags.loadForBase(a, hook.Update) }
 	if len(sources) == 1 || o.more.chain || atOnce == 1 { // several would want it at once
 		if o.Terminal = openTerminal(a.stderr); o.Terminal != nil {
 			defer o.Terminal.Close()

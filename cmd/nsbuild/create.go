@@ -16,11 +16,17 @@ import (
 	"nsbuild/internal/hook"
 )
 
+// createOptions are the flags of create.
+type createOptions struct {
+	build.BaseOptions
+	hooks        hookOptions
+	from, locked string
+	mirrors      []string
+}
+
 func newCreate(a *app) *cobra.Command {
-	var o build.BaseOptions
-	var hooks hookOptions
-	var from, locked string
-	var mirrors []string
+	o := &createOptions{}
+	a.createFlags = o
 	c := &cobra.Command{
 		Use:   "create SUITE",
 		Short: "Make the base of a suite",
@@ -33,23 +39,23 @@ Nothing in the base is younger than its suite's Release file, or than SOURCE_DAT
 		Example: "  nsbuild create trixie\n  nsbuild create --name big --include=debhelper,git sid\n  nsbuild create --lock trixie.lock trixie\n  nsbuild create --locked trixie.lock",
 		Args:    rangeArgs(0, 1, "give one suite"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			if o.Mirror, err = absoluteMirrors(mirrors); err != nil {
+			if o.Mirror, err = absoluteMirrors(o.mirrors); err != nil {
 				return err
 			}
-			if from != "" && hooks.any() {
+			if o.from != "" && o.hooks.any() {
 				return usage("import it, and then: nsbuild update --hook … BASE", "--from contradicts hooks: they run when a base is made of packages")
 			}
-			if (locked != "" || o.LockTo != "") && hooks.any() {
+			if (o.locked != "" || o.LockTo != "") && o.hooks.any() {
 				return usage("leave out one of them", "--lock and --locked contradict hooks: a lock names all that is in a base")
 			}
-			if locked != "" {
-				return a.createLocked(c, args, locked, o)
+			if o.locked != "" {
+				return a.createLocked(c, args, o)
 			}
 			if len(args) == 0 {
 				return usage("nsbuild create --help", "create: which suite?")
 			}
-			if from != "" {
-				return a.createFrom(c, args[0], from, o)
+			if o.from != "" {
+				return a.createFrom(c, args[0], o)
 			}
 			if o.Suite, err = archive.LookupSuite(args[0]); err != nil {
 				if o.Mirror == "" {
@@ -57,15 +63,12 @@ Nothing in the base is younger than its suite's Release file, or than SOURCE_DAT
 				}
 				o.Suite = archive.CustomSuite(args[0]) // the mirror says what it is
 			}
-			if o.Epoch, err = sourceDateEpoch(); err != nil {
-				return err
-			}
-			return a.create(c.Context(), o, &hooks)
+			return a.create(c.Context(), o.complete)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&o.Name, "name", "", "name of the base (default: the suite's)")
-	f.StringArrayVar(&mirrors, "mirror", nil, "URL or directory of the archive, or a line of a sources.list; may be given several times (default: the host's own, else the distribution's)")
+	f.StringArrayVar(&o.mirrors, "mirror", nil, "URL or directory of the archive, or a line of a sources.list; may be given several times (default: the host's own, else the distribution's)")
 	f.StringVar(&o.Keyring, "keyring", "", "file with the keys that may sign the archive (default: the suite's own)")
 	f.StringVar(&o.Arch, "arch", "", "architecture (default: the machine's own, "+build.Arch()+")")
 	f.BoolVar(&o.Unverified, "no-check-gpg", false, "believe the archive without a signature")
@@ -74,17 +77,46 @@ Nothing in the base is younger than its suite's Release file, or than SOURCE_DAT
 	f.StringSliceVar(&o.Include, "include", nil, "further packages, separated by commas")
 	f.StringSliceVar(&o.Exclude, "exclude", nil, "packages to leave out, separated by commas")
 	f.StringVar(&o.Bootstrapper, "bootstrapper", bootstrap.Native, "what makes it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
-	f.StringVar(&from, "from", "", "make it of this tar archive, directory or container image, as nsbuild import does")
+	f.StringVar(&o.from, "from", "", "make it of this tar archive, directory or container image, as nsbuild import does")
 	f.StringVar(&o.LockTo, "lock", "", "write the exact versions and hashes of its packages to this file")
-	f.StringVar(&locked, "locked", "", "make it of just the packages that this file names, which --lock wrote")
-	hooks.addFlags(f)
+	f.StringVar(&o.locked, "locked", "", "make it of just the packages that this file names, which --lock wrote")
+	o.hooks.addFlags(f)
 	a.addJSON(f)
 	f.BoolVar(&o.Replace, "replace", false, "make it anew when it exists")
 	return c
 }
 
+// complete fills in what of the flags is not looked at before a base is made, for create and for a build that makes one.
+func (o *createOptions) complete(a *app) (b build.BaseOptions, err error) {
+	b = o.BaseOptions
+	if b.Mirror, err = absoluteMirrors(o.mirrors); err != nil {
+		return b, err
+	}
+	if b.Epoch, err = sourceDateEpoch(); err != nil {
+		return b, err
+	}
+	if b.Keyring, err = absoluteKeyring(b.Keyring); err != nil {
+		return b, err
+	}
+	b.Hooks, err = o.hooks.loadForBase(a, hook.Create)
+	return b, err
+}
+
+// completeFor is complete for a base that a build makes by itself. What the build says of it counts more than what is configured.
+func (o *createOptions) completeFor(a *app, asked build.BaseOptions) (build.BaseOptions, error) {
+	b, err := o.complete(a)
+	if err != nil {
+		return b, err
+	}
+	b.Name, b.Suite, b.Arch = asked.Name, asked.Suite, asked.Arch
+	if asked.Mirror != "" {
+		b.Mirror, err = absoluteMirrors([]string{asked.Mirror})
+	}
+	return b, err
+}
+
 // createFrom is import under the name of create.
-func (a *app) createFrom(c *cobra.Command, suite, from string, o build.BaseOptions) error {
+func (a *app) createFrom(c *cobra.Command, suite string, o *createOptions) error {
 	for _, name := range []string{"variant", "include", "exclude", "components", "arch", "bootstrapper", "lock"} {
 		if c.Flags().Changed(name) {
 			return usage("leave out one of them", "--from and --%s contradict each other: the packages are those that are there", name)
@@ -99,21 +131,25 @@ func (a *app) createFrom(c *cobra.Command, suite, from string, o build.BaseOptio
 			o.Name = s.Name // as create calls it
 		}
 	}
-	return a.importBase(c.Context(), &importOptions{from: from, ImportOptions: build.ImportOptions{Name: o.Name, Suite: suite, Mirror: o.Mirror, Keyring: o.Keyring, Replace: o.Replace}})
+	return a.importBase(c.Context(), &importOptions{from: o.from, ImportOptions: build.ImportOptions{Name: o.Name, Suite: suite, Mirror: o.Mirror, Keyring: o.Keyring, Replace: o.Replace}})
 }
 
-func (a *app) create(ctx context.Context, o build.BaseOptions, hooks *hookOptions) error {
+// absoluteKeyring is a keyring as a base remembers it.
+func absoluteKeyring(name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	return filepath.Abs(name)
+}
+
+func (a *app) create(ctx context.Context, complete func(*app) (build.BaseOptions, error)) error {
 	env, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	if o.Hooks, err = hooks.loadForBase(a, hook.Create); err != nil {
+	o, err := complete(a)
+	if err != nil {
 		return err
-	}
-	if o.Keyring != "" {
-		if o.Keyring, err = filepath.Abs(o.Keyring); err != nil {
-			return err
-		}
 	}
 	start := time.Now()
 	number, err := env.CreateBase(ctx, o)
@@ -133,7 +169,8 @@ func (a *app) create(ctx context.Context, o build.BaseOptions, hooks *hookOption
 
 func newUpdate(a *app) *cobra.Command {
 	var all bool
-	var hooks hookOptions
+	hooks := &hookOptions{}
+	a.updateFlags = hooks
 	c := &cobra.Command{
 		Use:   "update BASE...",
 		Short: "Bring bases up to date",
@@ -142,7 +179,7 @@ func newUpdate(a *app) *cobra.Command {
 		Example: "  nsbuild update trixie\n  nsbuild update --all",
 		Args:    rangeArgs(0, -1, ""),
 		RunE: func(c *cobra.Command, names []string) error {
-			return a.update(c.Context(), names, all, &hooks)
+			return a.update(c.Context(), names, all, hooks)
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "update every base")

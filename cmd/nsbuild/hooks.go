@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -16,6 +17,7 @@ import (
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/session"
 )
 
 // hookOptions are the flags that name hooks.
@@ -64,34 +66,43 @@ func (o *hookOptions) any() bool { return len(o.hooks) > 0 || o.hookDir != "" }
 
 // load finds the hooks of an operation.
 func (o *hookOptions) load(operation hook.Operation) (*hook.Set, error) {
+	named, err := o.named(operation)
+	if err != nil {
+		return nil, err
+	}
+	return hook.Load(named)
+}
+
+// named are the hooks of an operation by their names.
+func (o *hookOptions) named(operation hook.Operation) (h hook.Options, err error) {
+	if o.timeout < 0 {
+		return h, fault.New(fault.Usage, "0 for none", "--hook-timeout %v: it cannot be negative", o.timeout)
+	}
 	config, err := os.UserConfigDir()
 	search := []string{"/etc/nsbuild/hooks"}
 	if err == nil { // without a home there are none of the caller's
 		search = append([]string{filepath.Join(config, "nsbuild", "hooks")}, search...)
 	}
-	h := hook.Options{Operation: operation, Hooks: o.hooks, HookDir: o.hookDir, Network: o.network, Timeout: o.timeout, Search: search, Shipped: hooks.Shipped(), Commands: map[string][]string{}}
-	if o.timeout < 0 {
-		return nil, fault.New(fault.Usage, "0 for none", "--hook-timeout %v: it cannot be negative", o.timeout)
-	}
+	h = hook.Options{Operation: operation, Hooks: o.hooks, HookDir: o.hookDir, Network: o.network, Timeout: o.timeout, Search: search, Shipped: hooks.Shipped(), Commands: map[string][]string{}}
 	for name, texts := range o.commands {
 		h.Commands[name] = *texts
 	}
-	return hook.Load(h)
+	return h, nil
 }
 
 // loadForBase finds the hooks of a base that is to be made or brought up to date. What is skipped is said: there is no log to look into.
 func (o *hookOptions) loadForBase(a *app, operation hook.Operation) (hooks build.BaseHooks, err error) {
 	hooks.Show = a.verbose
 	if hooks.Set, err = o.load(operation); err == nil {
-		o.skipped(a, hooks.Set)
+		skipped(a.env.Log, hooks.Set)
 	}
 	return hooks, err
 }
 
 // skipped tells which files were not taken for hooks.
-func (o *hookOptions) skipped(a *app, set *hook.Set) {
+func skipped(log logrus.FieldLogger, set *hook.Set) {
 	for _, note := range set.Notes {
-		a.env.Log.Warn(note)
+		log.Warn(note)
 	}
 }
 
@@ -110,7 +121,7 @@ func (o *runOptions) loadHooks() error {
 	if set.Installs(o.operation.Stages()...) {
 		return usage("nsbuild shell --install, or nsbuild create --hook for a base that has them", "the Depends of hook.conf cannot be installed before a command")
 	}
-	o.Hooks.Set, o.Hooks.Stages = set, o.operation.Stages()
+	o.Hooks.Set = set
 	return nil
 }
 
@@ -119,17 +130,46 @@ func (o *runOptions) prepareHooks(a *app, env *build.Env) {
 	if o.Hooks.Set == nil {
 		return
 	}
-	o.hook.skipped(a, o.Hooks.Set)
-	o.Hooks.Context = func(g *base.Generation) hook.Context {
-		m := base.Manifest{Arch: build.Arch()}
-		if g != nil {
-			m = g.Manifest
-		}
-		return build.HookContext(o.operation, m)
+	skipped(a.env.Log, o.Hooks.Set)
+	o.Hooks = hooksBefore(o.Hooks.Set, o.operation, env.CacheDir)
+}
+
+// hooksBefore are the hooks that come before commands.
+func hooksBefore(set *hook.Set, operation hook.Operation, cacheDir string) session.Hooks {
+	return session.Hooks{
+		Set: set, Stages: operation.Stages(),
+		Context: func(g *base.Generation) hook.Context {
+			m := base.Manifest{Arch: build.Arch()}
+			if g != nil {
+				m = g.Manifest
+			}
+			return build.HookContext(operation, m)
+		},
+		Mounts: func(ctx context.Context, h *sandbox.Holder) ([]sandbox.Mount, error) {
+			return (&build.Env{CacheDir: cacheDir}).HookMounts(ctx, h, set)
+		},
 	}
-	o.Hooks.Mounts = func(ctx context.Context, h *sandbox.Holder) ([]sandbox.Mount, error) {
-		return env.HookMounts(ctx, h, o.Hooks.Set)
+}
+
+// nameHooks has the supervisor of a session find its hooks. They have been found here first, to be refused where they cannot run.
+func (o *runOptions) nameHooks(cacheDir string) error {
+	if o.Hooks.Set == nil {
+		return nil
 	}
+	skipped(o.Log, o.Hooks.Set)
+	named, err := o.hook.named(o.operation)
+	o.Named = &session.Named{Options: named, CacheDir: cacheDir}
+	return err
+}
+
+// findHooks finds the hooks of a session, in its supervisor.
+func findHooks(named session.Named) (session.Hooks, error) {
+	named.Shipped = hooks.Shipped()
+	set, err := hook.Load(named.Options)
+	if err != nil {
+		return session.Hooks{}, err
+	}
+	return hooksBefore(set, named.Operation, named.CacheDir), nil
 }
 
 // openTerminal is the caller's terminal, for shells: where a person sees what we say. Standard output may be a pipe all the same.

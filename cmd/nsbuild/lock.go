@@ -11,23 +11,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"nsbuild/internal/archive"
-	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/lock"
 )
 
 // createLocked is create for a lock file. What else the user says may not contradict it.
-func (a *app) createLocked(c *cobra.Command, args []string, file string, o build.BaseOptions) error {
+func (a *app) createLocked(c *cobra.Command, args []string, o *createOptions) error {
 	for _, name := range []string{"lock", "from"} {
 		if c.Flags().Changed(name) {
 			return usage("leave out one of them", "--locked and --%s contradict each other: the packages are those that the lock names", name)
 		}
 	}
-	if o.Bootstrapper != bootstrap.Native {
-		return usage("leave one of them out", "--locked needs the native bootstrapper: %s chooses its packages by itself", o.Bootstrapper)
-	}
-	f, err := lock.Read(file)
+	f, err := lock.Read(o.locked)
 	if err != nil {
 		return err
 	}
@@ -35,15 +31,18 @@ func (a *app) createLocked(c *cobra.Command, args []string, file string, o build
 	if err != nil {
 		return err
 	}
-	if err := contradictions(c, args, o, f); err != nil {
+	if err := contradictions(c, args, o.BaseOptions, f); err != nil {
 		return err
 	}
-	locked.Name, locked.Replace, locked.Mirror = o.Name, o.Replace, o.Mirror
+	locked.Name, locked.Replace, locked.Mirror, locked.Bootstrapper = o.Name, o.Replace, o.Mirror, o.Bootstrapper
 	if o.Keyring != "" {
 		locked.Keyring = o.Keyring
 	}
+	if locked.Keyring, err = absoluteKeyring(locked.Keyring); err != nil {
+		return err
+	}
 	locked.Unverified = locked.Unverified || o.Unverified
-	return a.create(c.Context(), locked, &hookOptions{})
+	return a.create(c.Context(), func(*app) (build.BaseOptions, error) { return locked, nil })
 }
 
 // contradictions finds what the command line says otherwise than the lock.

@@ -43,7 +43,7 @@ func main() {
 func ownParts() {
 	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main, build.CopyApplet: build.CopyMain})
 	if os.Args[0] == session.SupervisorName {
-		os.Exit(session.Supervise())
+		os.Exit(session.Supervise(findHooks))
 	}
 }
 

@@ -140,4 +140,37 @@ func TestNews(t *testing.T) {
 		w.must(t, args()...)
 		wantIn(t, "log of the next build", log(), "^Dependency layer .* has what is needed", `^v2\.0$`, `^hostname\s+99$`)
 	})
+	t.Run("hooks of update", func(t *testing.T) {
+		w.script(t, "renew/start.d/10-before", "echo $NSBUILD_OPERATION $(dpkg-query -Wf'${Version}' hostname) >>/opt/renewed")
+		w.script(t, "renew/updated.d/10-after", "echo $NSBUILD_STAGE $(dpkg-query -Wf'${Version}' hostname) >>/opt/renewed")
+		w.script(t, "broken/updated.d/10-fail", "echo because >&2; exit 9")
+		publish := func(hostname string) {
+			s.Date = s.Date.Add(time.Minute)
+			if hostname != "" {
+				s.Add(fakedebian.Package{Name: "hostname", Version: hostname})
+			}
+			srv.Mount("debian", a.Tree())
+		}
+		build := func(hook string) outcome {
+			w.env = []string{"NSBUILD_UPDATE_HOOK=" + hook}
+			defer func() { w.env = nil }()
+			return w.run(t, args("--refresh")...)
+		}
+		publish("100")
+		o := build("./broken")
+		refusal{status: 3, says: []string{"updating base news", "hook broken/updated.d/10-fail failed: exit status 9", "because"}}.check(t, o)
+		w.noScratch(t)
+		if o := build("./renew"); o.status != 0 {
+			t.Fatal(o)
+		}
+		wantIn(t, "log", log(), "^Base news \\(generation 3\\) is up to date", `^hostname\s+100$`)
+		publish("") // a Release file of later, and nothing newer for the base
+		if o := build("./renew"); o.status != 0 {
+			t.Fatal(o)
+		}
+		wantIn(t, "log", log(), "^Base news \\(generation 3\\) is up to date")
+		if o := w.must(t, "run", "news", "--", "cat", "/opt/renewed"); o.stdout != "update 99\nupdated 100\n" {
+			t.Error(o)
+		}
+	})
 }

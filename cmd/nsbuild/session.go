@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nsbuild/internal/config"
+	"nsbuild/internal/hook"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
@@ -39,13 +40,13 @@ these sessions its sessions.
 }
 
 func newSessionBegin(a *app) *cobra.Command {
-	o := runOptions{strays: string(session.StraysKill)}
+	o := runOptions{strays: string(session.StraysKill), operation: hook.Session}
 	var name string
 	c := &cobra.Command{
 		Use:   "begin {BASE | --root DIR} [flags]",
 		Short: "Begin a session, and print its name",
 		Long: `begin opens a jail as nsbuild run does, prints the session's name and returns. The session goes on when the terminal
-is closed. What is written over a base is thrown away at the end.
+is closed. What is written over a base is thrown away at the end. Hooks run once, before the session can be joined.
 ` + exitHelp,
 		Example: "  id=$(nsbuild session begin bookworm)\n  nsbuild session run $id -- apt-get --version\n  nsbuild session end $id",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -61,27 +62,41 @@ is closed. What is written over a base is thrown away at the end.
 	}
 	c.Flags().StringVar(&name, "name", "", "name of the session (default: the base's, with random digits)")
 	o.addJailFlags(c.Flags())
+	o.hook.addFlags(c.Flags())
 	return c
 }
 
 // openSessions is what the verbs of sessions need of the environment: they must begin at once, and make nothing in the state directory.
-func (a *app) openSessions(o *session.Options) error {
+func (a *app) openSessions(o *session.Options) (err error) {
+	_, err = a.openSessionDirs(o)
+	return err
+}
+
+func (a *app) openSessionDirs(o *session.Options) (config.Dirs, error) {
 	dirs, err := config.FindDirs(a.stateDir, a.cacheDir)
 	if err != nil {
-		return err
+		return dirs, err
 	}
 	o.StateDir, o.Verbose = dirs.State, a.verbose
 	o.Log = a.logger(progress.New(a.stderr, progress.Options{Quiet: a.quiet}))
-	return nil
+	return dirs, nil
 }
 
 func (a *app) sessionBegin(ctx context.Context, o *runOptions, name string) error {
 	if err := o.resolve(); err != nil {
 		return err
 	}
-	if err := a.openSessions(&o.Options); err != nil {
+	if err := o.loadHooks(); err != nil {
 		return err
 	}
+	dirs, err := a.openSessionDirs(&o.Options)
+	if err != nil {
+		return err
+	}
+	if err := o.nameHooks(dirs.Cache); err != nil {
+		return err
+	}
+	o.Stderr = a.stderr
 	id, err := session.Begin(ctx, o.Options, name)
 	if err != nil {
 		return err

@@ -58,10 +58,10 @@ func (e *Env) CreateBase(ctx context.Context, o BaseOptions) (number int, err er
 	if o.Name == "" {
 		o.Name = BaseName(o.Suite.Name, o.Arch)
 	}
-	if err := e.refuseExisting(o.Name, o.Replace, fmt.Sprintf("nsbuild update %s, or nsbuild create --replace %s", o.Name, o.Name)); err != nil {
+	if err := o.checkLock(); err != nil {
 		return 0, err
 	}
-	if err := o.checkLock(); err != nil {
+	if err := e.refuseExisting(o.Name, o.Replace, fmt.Sprintf("nsbuild update %s, or nsbuild create --replace %s", o.Name, o.Name)); err != nil {
 		return 0, err
 	}
 	if o.LockTo == "" {
@@ -226,13 +226,10 @@ func unchanged(m base.Manifest, releases []*archive.Release) bool {
 	return slices.EqualFunc(m.Releases, releases, func(old base.Release, r *archive.Release) bool { return old.SHA256 == r.Digest() })
 }
 
-// UpdateBase brings a base up to date, and returns the number of its generation before and after. With hooks there is always a new one.
+// UpdateBase brings a base up to date, and returns the number of its generation before and after. With hooks there is always a new one: they may do another thing each time.
 func (e *Env) UpdateBase(ctx context.Context, name string, hooks BaseHooks) (before, after int, err error) {
 	if err := e.sweepBases(ctx); err != nil {
 		return 0, 0, err
-	}
-	if len(hooks.Set.At(hook.Update.Stages()...)) > 0 {
-		return e.updateHooked(ctx, name, hooks)
 	}
 	g, err := e.Store.Use(name)
 	if err != nil {
@@ -246,25 +243,32 @@ func (e *Env) UpdateBase(ctx context.Context, name string, hooks BaseHooks) (bef
 	if err != nil {
 		return 0, 0, errors.Join(err, g.Close())
 	}
-	if g, err = e.freshen(ctx, g, releases); err != nil {
+	r := renewal{hooks: func() (BaseHooks, error) { return hooks, nil }, always: len(hooks.Set.At(hook.Update.Stages()...)) > 0}
+	if g, err = e.freshen(ctx, g, releases, r); err != nil {
 		return 0, 0, err
 	}
 	return before, g.Number, g.Close()
 }
 
+// renewal says how a base is brought up to date.
+type renewal struct {
+	hooks  func() (BaseHooks, error) // that a new generation comes by, found when one is made; nil: none
+	always bool                      // make a generation, be there something newer or not
+}
+
 // freshen returns a generation that the Release files would not upgrade: g itself, or a new one. In any case it takes care of g. What a lock file fixed is never upgraded.
-func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archive.Release) (*base.Generation, error) {
-	if g.Manifest.Lock != "" || unchanged(g.Manifest, releases) {
+func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archive.Release, r renewal) (*base.Generation, error) {
+	if g.Manifest.Lock != "" || !r.always && unchanged(g.Manifest, releases) {
 		return g, nil
 	}
 	ph := e.Progress.Phase("update " + g.Name)
 	defer e.Meter.during(ph)()
-	upgraded, err := e.upgrade(ctx, g, releases)
+	newer, number, err := e.upgrade(ctx, g, releases, r)
 	ph.Done(err)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("updating base %s: %w", g.Name, err), g.Close())
 	}
-	if upgraded == 0 {
+	if !newer {
 		m := g.Manifest
 		m.Releases = recorded(releases)
 		return g, g.UpdateManifest(m)
@@ -275,38 +279,53 @@ func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archi
 	if g, err = e.Store.Use(g.Name); err != nil {
 		return nil, err
 	}
-	return e.freshen(ctx, g, releases) // nothing is left to be done, unless it was another process that has made it
+	r.always = r.always && number == 0
+	return e.freshen(ctx, g, releases, r) // nothing is left to be done, unless it was another process that has made it
 }
 
-// upgrade makes a generation with what the suite has newer, and tells how many packages that were. Whether there are any is found out in a throwaway layer.
-func (e *Env) upgrade(ctx context.Context, g *base.Generation, releases []*archive.Release) (int, error) {
+// upgrade makes a generation with what the suite has newer, and tells whether there was anything. Its number is 0 when another process has made one meanwhile.
+func (e *Env) upgrade(ctx context.Context, g *base.Generation, releases []*archive.Release, r renewal) (newer bool, number int, err error) {
 	h, err := e.holdFor(ctx, g.Manifest.Arch, g.Manifest.IDs, place{}, sandbox.Limits{})
 	if err != nil {
-		return 0, err
+		return false, 0, err
 	}
 	defer h.Close()
 	sources, err := e.aptSources(ctx, releases, g.Manifest.Arch)
 	if err != nil {
-		return 0, err
+		return false, 0, err
 	}
+	if newer = r.always; !newer {
+		if newer, err = e.hasNewer(ctx, h, g, sources); err != nil || !newer {
+			return false, 0, err
+		}
+	}
+	var hooks BaseHooks
+	if r.hooks != nil {
+		if hooks, err = r.hooks(); err != nil {
+			return false, 0, err
+		}
+	}
+	number, err = e.makeUpgraded(ctx, h, g, releases, sources, hooks)
+	return newer, number, err
+}
+
+// hasNewer finds out in a throwaway layer whether the suite has newer packages than a generation.
+func (e *Env) hasNewer(ctx context.Context, h *sandbox.Holder, g *base.Generation, sources []apt.Source) (bool, error) {
 	jail, err := h.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}}, Mounts: apt.Mounts(e.CacheDir)})
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	var said tail
 	resolver, err := apt.New(jail, e.CacheDir, commandEnv(), sources)
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	wanted, err := resolver.Wanted(ctx, &said, "dist-upgrade")
 	if err != nil {
-		return 0, said.explain(err)
+		return false, said.explain(err)
 	}
-	if _, err := jail.Close(); err != nil || len(wanted) == 0 {
-		return 0, err
-	}
-	_, err = e.makeUpgraded(ctx, h, g, releases, sources, BaseHooks{})
-	return len(wanted), err
+	_, err = jail.Close()
+	return len(wanted) > 0, err
 }
 
 // makeUpgraded copies a generation and upgrades the copy. Never through an overlay: dpkg renames directories, which overlays refuse across layers. It returns 0 when another process

@@ -55,6 +55,9 @@ type Options struct {
 
 	Checks
 
+	NewBase     func(asked BaseOptions) (BaseOptions, error) // how a base is made that is missing; nil: as it was asked for
+	UpdateHooks func() (BaseHooks, error)                    // of a base that is brought up to date; nil: none
+
 	Hooks          *hook.Set // nil: none
 	ShellOnFailure bool      // open a shell in the jail that failed
 	Terminal       *os.File  // the caller's, for shells; nil: there is none

@@ -53,8 +53,8 @@ func (n *news) end() {
 	<-n.done
 }
 
-// takeBase takes a base into use, by its name and as it is; a missing one is made as the options say.
-func (e *Env) takeBase(ctx context.Context, o BaseOptions) (*base.Generation, error) {
+// takeBase takes a base into use, by its name and as it is; a missing one is made as the options say, completed by as.
+func (e *Env) takeBase(ctx context.Context, o BaseOptions, as func(BaseOptions) (BaseOptions, error)) (*base.Generation, error) {
 	release, err := e.shared.alone(ctx, "base "+o.Name) // other builds of this command find it done
 	if err != nil {
 		return nil, err
@@ -64,6 +64,12 @@ func (e *Env) takeBase(ctx context.Context, o BaseOptions) (*base.Generation, er
 	if !errors.Is(err, base.ErrNone) {
 		return g, err
 	}
+	if as != nil {
+		name := o.Name
+		if o, err = as(o); err != nil {
+			return nil, fmt.Errorf("making base %s: %w", name, err)
+		}
+	}
 	if _, err = e.makeBase(ctx, o); err != nil {
 		return nil, err
 	}
@@ -71,7 +77,7 @@ func (e *Env) takeBase(ctx context.Context, o BaseOptions) (*base.Generation, er
 }
 
 // renew takes the newest generation of a base into use in place of an older one, brought up to date with Release files first. In any case it takes care of g.
-func (e *Env) renew(ctx context.Context, g *base.Generation, releases []*archive.Release) (*base.Generation, error) {
+func (e *Env) renew(ctx context.Context, g *base.Generation, releases []*archive.Release, hooks func() (BaseHooks, error)) (*base.Generation, error) {
 	release, err := e.shared.alone(ctx, "base "+g.Name) // other builds of this command find it done
 	if err != nil {
 		return nil, errors.Join(err, g.Close())
@@ -83,7 +89,7 @@ func (e *Env) renew(ctx context.Context, g *base.Generation, releases []*archive
 	if g, err = e.Store.Use(g.Name); err != nil {
 		return nil, err
 	}
-	return e.freshen(ctx, g, releases)
+	return e.freshen(ctx, g, releases, renewal{hooks: hooks})
 }
 
 // openBase takes the build's base into use and has the mirrors asked for news of it. Where they are needed at once, it waits for them: a source by its name is looked for in the lists,
@@ -102,7 +108,7 @@ func (b *builder) openBase(ctx context.Context) (err error) {
 	if _, err := b.env.repos(o); err != nil { // whether the base is there or not
 		return err
 	}
-	if b.base, err = b.env.takeBase(ctx, o); err != nil {
+	if b.base, err = b.env.takeBase(ctx, o, b.o.NewBase); err != nil {
 		return err
 	}
 	if b.repos, err = b.env.repos(remembered(b.base.Manifest)); err != nil {
@@ -138,7 +144,7 @@ func (b *builder) settle(ctx context.Context) (err error) {
 	}
 	g := b.base
 	b.base = nil
-	if b.base, err = b.env.renew(ctx, g, releases); err != nil {
+	if b.base, err = b.env.renew(ctx, g, releases, b.o.UpdateHooks); err != nil {
 		return err
 	}
 	b.releases = releases
@@ -174,7 +180,7 @@ func (b *builder) againOverNew(ctx context.Context) error {
 	g := b.base
 	b.base = nil
 	var err error
-	if b.base, err = b.env.renew(ctx, g, b.releases); err != nil {
+	if b.base, err = b.env.renew(ctx, g, b.releases, b.o.UpdateHooks); err != nil {
 		b.outcome.Stage = buildlog.StageAptUpgrade
 		return err
 	}

@@ -111,6 +111,7 @@ func TestOperations(t *testing.T) {
 		{Update, "start.d/1 updated.d/1", "H10h E10e", "update", "update"},
 		{Exec, "start.d/1 before-run.d/1", "H10h F10f", "run", "execute"},
 		{Shell, "start.d/1 before-run.d/1", "H10h F10f", "shell", "login"},
+		{Session, "start.d/1 before-run.d/1", "H10h F10f", "session", "login"},
 	} {
 		s, err := Load(Options{Operation: c.of, Hooks: []string{native}, HookDir: old})
 		if err != nil {

@@ -28,7 +28,7 @@ type Options struct {
 	Timeout  time.Duration       // of each hook; 0: none
 
 	Search  []string // where native hooks are looked up by name
-	Shipped fs.FS    // those that come with nsbuild, looked up last
+	Shipped fs.FS    `json:"-"` // those that come with nsbuild, looked up last
 }
 
 // Set is all hooks of a run.

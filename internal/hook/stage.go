@@ -12,6 +12,8 @@ const (
 	Update Operation = "update"
 	Exec   Operation = "run"
 	Shell  Operation = "shell"
+	// Session is the beginning of one: its commands come later, and each finds what the hooks have left.
+	Session Operation = "session"
 )
 
 // Stages are those that an operation comes by.
@@ -21,7 +23,7 @@ func (o Operation) Stages() []Stage {
 		return []Stage{Created, Updated}
 	case Update:
 		return []Stage{Start, Updated}
-	case Exec, Shell:
+	case Exec, Shell, Session:
 		return []Stage{Start, BeforeRun}
 	}
 	return []Stage{Start, BeforeDeps, DepsFailed, BeforeBuild, BuildEnded, AfterBuild, BuildFailed, AfterCollect, Cleanup}
@@ -32,7 +34,7 @@ func (o Operation) pbuilders() string {
 	switch o {
 	case Exec:
 		return "execute"
-	case Shell:
+	case Shell, Session:
 		return "login"
 	}
 	return string(o)

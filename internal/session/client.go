@@ -19,6 +19,9 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
+// endGrace is how long a supervisor that was asked to end may take to clean up before it is killed.
+const endGrace = 10 * time.Second
+
 // Begin begins a session: a jail that stays until it is ended, whoever comes and goes. It returns the session's name: the given one, or a new one.
 func Begin(ctx context.Context, o Options, name string) (string, error) {
 	if name == "" {
@@ -45,18 +48,25 @@ func Begin(ctx context.Context, o Options, name string) (string, error) {
 		Path: "/proc/self/exe", Args: []string{SupervisorName, name}, Env: []string{"PATH=" + os.Getenv("PATH"), "XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")},
 		Stdin: bytes.NewReader(body), ExtraFiles: []*os.File{w}, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
+	if o.Named != nil {
+		supervisor.ExtraFiles = append(supervisor.ExtraFiles, o.Stderr)
+	}
 	if err := errors.Join(supervisor.Start(), w.Close()); err != nil {
 		return "", fmt.Errorf("starting the session's supervisor: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = supervisor.Process.Kill() }) // it may have ended
+	stop := context.AfterFunc(ctx, func() { // it may have ended
+		_ = supervisor.Process.Signal(syscall.SIGTERM)
+		time.AfterFunc(endGrace, func() { _ = supervisor.Process.Kill() })
+	})
 	defer stop()
 	var answer ready
-	if err := json.NewDecoder(r).Decode(&answer); err != nil {
-		ended := supervisor.Wait()
-		if ctx.Err() != nil {
-			return "", context.Cause(ctx)
-		}
-		return "", fmt.Errorf("the session's supervisor has died: %w", errors.Join(ended, err))
+	err = json.NewDecoder(r).Decode(&answer)
+	if ctx.Err() != nil {
+		_ = supervisor.Wait() // it was asked to end
+		return "", context.Cause(ctx)
+	}
+	if err != nil {
+		return "", fmt.Errorf("the session's supervisor has died: %w", errors.Join(supervisor.Wait(), err))
 	}
 	if err := answer.Fault.error(); err != nil {
 		_ = supervisor.Wait() // it has said why it fails
@@ -112,7 +122,7 @@ func List(ctx context.Context, state string) ([]Info, error) {
 	var infos []Info
 	for _, id := range all {
 		info, err := Find(ctx, state, id)
-		if errors.Is(err, ErrNone) || errors.Is(err, errStale) {
+		if errors.Is(err, ErrNone) || errors.Is(err, errStale) || errors.Is(err, errNotReady) {
 			continue
 		}
 		if err != nil {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"syscall"
@@ -22,6 +23,12 @@ type Hooks struct {
 	Mounts  func(context.Context, *sandbox.Holder) ([]sandbox.Mount, error) // what they keep from one run to the next
 }
 
+// Named are hooks by their names: the supervisor of a session, another process than the one that begins it, finds them itself.
+type Named struct {
+	hook.Options
+	CacheDir string // where they keep what outlives a run
+}
+
 // Stopped is the cause of an end before the command has begun: a signal.
 type Stopped struct{ Signal syscall.Signal }
 
@@ -33,13 +40,13 @@ func (s Stopped) Error() string {
 func (h *Hooks) any() bool { return len(h.Set.At(h.Stages...)) > 0 }
 
 // runHooks runs the hooks. What they print goes to standard error: standard output is the command's.
-func (o *Options) runHooks(ctx context.Context, jail *sandbox.Jail) error {
+func (o *Options) runHooks(ctx context.Context, jail *sandbox.Jail, log hook.Logger) error {
 	if !o.Hooks.any() {
 		return nil
 	}
 	ctx, done := o.heedSignals(ctx)
 	defer done()
-	r := hook.Runner{Set: o.Hooks.Set, Jail: jail, Out: o.Stderr, Log: hookLog{o.Log}, Context: o.Hooks.Context(o.base)}
+	r := hook.Runner{Set: o.Hooks.Set, Jail: jail, Out: o.Stderr, Log: log, Context: o.Hooks.Context(o.base)}
 	for _, stage := range o.Hooks.Stages {
 		if _, _, err := r.Run(ctx, stage); err != nil {
 			return err
@@ -71,6 +78,15 @@ func (o *Options) heedSignals(ctx context.Context) (context.Context, func()) {
 		<-finished
 		cancel(nil)
 	}
+}
+
+// hookNotes keeps what the user has to know about hooks, for a process that has nobody to tell it to.
+type hookNotes struct{ notes *[]string }
+
+func (l hookNotes) Subsection(string)   {}
+func (l hookNotes) Info(string, ...any) {}
+func (l hookNotes) Warning(format string, args ...any) {
+	*l.notes = append(*l.notes, fmt.Sprintf(format, args...))
 }
 
 // hookLog says what the user has to know about hooks, and no more.

@@ -123,6 +123,9 @@ func ids(state string) ([]string, error) {
 // errStale means that the supervisor is dead.
 var errStale = errors.New("its supervisor is dead, and so is everything in it")
 
+// errNotReady means that a session has no socket although its supervisor lives: that may take as long as hooks do.
+var errNotReady = errors.New("is not ready: it begins, or it is ending")
+
 // dial connects to the supervisor of a session. What is left of one that is dead is deleted.
 func dial(ctx context.Context, state, id string) (*net.UnixConn, error) {
 	if err := checkID(id); err != nil {
@@ -145,7 +148,7 @@ func dial(ctx context.Context, state, id string) (*net.UnixConn, error) {
 		case swept:
 			return nil, fault.Wrap(fault.Internal, "nsbuild session begin", fmt.Errorf("session %s: %w", id, errStale))
 		}
-		return nil, fault.New(fault.Internal, "nsbuild session list", "session %s is not ready: it begins, or it is ending", id)
+		return nil, fault.Wrap(fault.Internal, "nsbuild session list", fmt.Errorf("session %s %w", id, errNotReady))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("session %s: %w", id, err)

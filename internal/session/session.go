@@ -70,6 +70,7 @@ type Options struct {
 	// Under, when set, makes further layers over the base, topmost first, on which the command then runs.
 	Under func(context.Context, *sandbox.Holder, *base.Generation) ([]sandbox.Lower, error) `json:"-"`
 	Hooks Hooks                                                                             `json:"-"`
+	Named *Named                                                                            // the hooks of a session that begins, for its supervisor
 	// Keep, when set, is given what the command has left of its root, once it has ended and all that it left running, too.
 	Keep func(context.Context, Left) error `json:"-"`
 	Log  logrus.FieldLogger                `json:"-"`
@@ -108,7 +109,7 @@ func Run(ctx context.Context, o Options) (status sandbox.Status, err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	o.tellNotes(r.notes, r.holder.Spared())
-	if err := o.runHooks(ctx, r.jail); err != nil {
+	if err := o.runHooks(ctx, r.jail, hookLog{o.Log}); err != nil {
 		return status, err
 	}
 	if status, err = o.runIn(ctx, r.jail); err != nil {

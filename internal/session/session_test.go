@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) {
 	sandbox.Main(nil)
 	if os.Args[0] == SupervisorName {
-		os.Exit(Supervise())
+		os.Exit(Supervise(nil))
 	}
 	os.Exit(m.Run())
 }

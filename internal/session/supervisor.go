@@ -25,8 +25,11 @@ import (
 // the jail's.
 const SupervisorName = "nsbuild-supervisor"
 
-// readyFD is where a supervisor says that its session has begun.
-const readyFD = 3
+// readyFD is where a supervisor says that its session has begun; hooksFD is its creator's standard error, for what hooks print, where there are hooks.
+const (
+	readyFD = 3
+	hooksFD = 4
+)
 
 // task is what a supervisor is told on its standard input.
 type task struct {
@@ -111,15 +114,15 @@ type supervisor struct {
 	ending bool
 }
 
-// Supervise is the main function of a supervisor. It returns the exit status.
-func Supervise() int {
+// Supervise is the main function of a supervisor. It returns the exit status. find finds hooks by their names.
+func Supervise(find func(Named) (Hooks, error)) int {
 	// The creator's terminal may go; only what asks for the end of the session ends it.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	ends := make(chan os.Signal, 1)
 	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
 	pipe := os.NewFile(readyFD, "ready")
 	syscall.CloseOnExec(readyFD)
-	s, err := begin(context.Background())
+	s, err := begin(context.Background(), ends, find)
 	answer := ready{Fault: toWire(err)}
 	if err == nil {
 		answer.Notes, answer.Spared = s.room.notes, s.room.holder.Spared()
@@ -158,11 +161,14 @@ func (s *supervisor) endUnasked() error {
 	return err
 }
 
-// begin reads the task and opens the jail.
-func begin(ctx context.Context) (_ *supervisor, err error) {
+// begin reads the task, opens the jail and runs the hooks, up to the first signal of ends.
+func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, error)) (_ *supervisor, err error) {
 	var t task
 	if err := json.NewDecoder(os.Stdin).Decode(&t); err != nil {
 		return nil, fmt.Errorf("reading what the session is to be: %w", err)
+	}
+	if t.Options.Named != nil {
+		syscall.CloseOnExec(hooksFD) // before the jail starts: it would hold the creator's stream open
 	}
 	s := &supervisor{o: t.Options, done: make(chan struct{})}
 	if s.dir, s.lock, err = claim(ctx, s.o.StateDir, t.ID); err != nil {
@@ -185,8 +191,16 @@ func begin(ctx context.Context) (_ *supervisor, err error) {
 	if s.o.Store, err = base.Open(s.o.StateDir); err != nil {
 		return nil, err
 	}
+	if s.o.Named != nil {
+		if s.o.Hooks, err = find(*s.o.Named); err != nil {
+			return nil, err
+		}
+	}
 	if s.room, err = s.o.open(ctx); err != nil {
 		return nil, err
+	}
+	if err := s.runHooks(ctx, ends); err != nil {
+		return nil, errors.Join(err, s.room.close())
 	}
 	s.info = Info{
 		ID: t.ID, Base: s.o.Base, Root: s.o.Root, Began: time.Now(), PID: os.Getpid(), Init: s.room.holder.PID(), Scratch: string(s.room.holder.Scratch()),
@@ -198,6 +212,18 @@ func begin(ctx context.Context) (_ *supervisor, err error) {
 	}
 	// Not to keep the caller's file system busy; relative names of the options have been resolved by now.
 	return s, os.Chdir("/")
+}
+
+// runHooks runs the hooks of a session, before anybody can join it.
+func (s *supervisor) runHooks(ctx context.Context, ends <-chan os.Signal) error {
+	if s.o.Named == nil {
+		return nil
+	}
+	s.o.Stderr, s.o.Signals = os.NewFile(hooksFD, "hooks"), ends
+	err := s.o.runHooks(ctx, s.room.jail, hookNotes{&s.room.notes})
+	err = errors.Join(err, s.o.Stderr.Close()) // whoever reads it to its end must not wait for us
+	s.o.Stderr, s.o.Signals = nil, nil
+	return err
 }
 
 // ownStreams leaves the creator's streams to it: whoever reads them to their end must not wait for us.
