@@ -279,6 +279,9 @@ func (h *Host) reposFromLines(s Suite, lines string) ([]Repo, error) {
 // mirrorURI makes a URI of what a user may give as a mirror: a URI, or a directory.
 func mirrorURI(mirror string) (string, error) {
 	if usableScheme(mirror) {
+		if path, ok := strings.CutPrefix(mirror, "file:///"); ok { // as apt writes it, when it says which packages it wants
+			mirror = "file:/" + path
+		}
 		return strings.TrimRight(mirror, "/"), nil
 	}
 	if scheme, _, ok := strings.Cut(mirror, ":"); ok && !strings.Contains(scheme, "/") {
