@@ -104,9 +104,10 @@ func testSessionHooks(t *testing.T, w *world, name string) {
 
 // TestBuildHooksItsBase has a build make its base as create would: with the hooks and options that are configured for that.
 func TestBuildHooksItsBase(t *testing.T) {
-	w := realWorld(t)
+	there := *realWorld(t)
+	w, name := &there, "bookworm"
+	w.state = newWorld(t).state // where there is no base yet
 	testenv.HostState(t)
-	name := "self" + strings.ToLower(filepath.Base(t.TempDir()))
 	for _, letter := range []string{"E", "G"} {
 		w.script(t, "pbuilder/"+letter+"10hook", "echo pbuilder "+letter+" $PBUILDER_OPERATION >>/opt/hooks")
 	}
@@ -121,7 +122,7 @@ func TestBuildHooksItsBase(t *testing.T) {
 		check(t, os.WriteFile(file, []byte(config), 0o644))
 		w.env = []string{"NSBUILD_CONFIG=" + file}
 		defer func() { w.env = nil }()
-		return w.run(t, "build", "-q", "-d", "bookworm", "--base="+name, "--starting-build-commands=cat /opt/hooks; ed --version", dsc)
+		return w.run(t, "build", "-q", "-d", name, "--starting-build-commands=cat /opt/hooks; ed --version", dsc)
 	}
 	refusal{status: 1, says: []string{"making base " + name, "hook fail/updated.d/10-fail failed: exit status 9", "because"}}.check(t, build("[create]\nvariant = \"essential\"\nhook = [\"./fail\"]\n"))
 	refusal{status: 2, says: []string{"making base " + name, "10-plain is not executable"}, hint: "chmod +x"}.check(t, build("[create]\nhook = [\"./plain\"]\n"))
@@ -154,19 +155,22 @@ func TestInterruptHooks(t *testing.T) {
 	check(t, os.RemoveAll(filepath.Join(w.dir, "hang", "start.d")))
 	for _, c := range []struct {
 		begins string
-		env    []string
+		env    []string // of a build that makes its base
 		args   []string
 	}{
 		{"hangs at updated of create", nil, []string{"create", "-v", "--name=new", "--variant=essential", "--hook=./hang", "bookworm"}},
-		{"hangs at updated of create", []string{"NSBUILD_CREATE_HOOK=./hang", "NSBUILD_CREATE_VARIANT=essential"}, []string{"build", "-v", "-d", "bookworm", "--base=new", dsc}},
+		{"hangs at updated of create", []string{"NSBUILD_CREATE_HOOK=./hang", "NSBUILD_CREATE_VARIANT=essential"}, []string{"build", "-v", "-d", "bookworm", dsc}},
 		{"hangs at updated of update", nil, []string{"update", "-v", "--hook=./hang", name}},
 		{"hangs at before-build of build", nil, []string{"build", "-v", "-d", "bookworm", "--hook=./hang", dsc}},
 		{"hangs at before-run of run", nil, []string{"run", "--hook=./hang", name, "--", "true"}},
 		{"hangs at before-run of session", nil, []string{"session", "begin", "--hook=./hang", "--name=new", name}},
 	} {
 		t.Run(c.args[0]+strings.Join(c.env, ""), func(t *testing.T) {
-			w.env = c.env
-			defer func() { w.env = nil }()
+			there := *w
+			w, made := &there, "new"
+			if c.env != nil {
+				w.state, w.env, made = newWorld(t).state, c.env, "bookworm"
+			}
 			began := time.Now()
 			cmd, ended := w.command(t, c.args...)
 			said, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
@@ -185,11 +189,11 @@ func TestInterruptHooks(t *testing.T) {
 			begin := time.Now()
 			o := ended(cmd.Wait())
 			o.stderr = read(t, said.Name())
-			if took := time.Since(begin); took > max(stopTime, begin.Sub(began)) || o.status != 130 || !strings.Contains(o.stderr, "nsbuild: stopped by ") {
+			if took := time.Since(begin); took > max(stopTime, begin.Sub(began)) || o.status != 130 || !strings.Contains(o.stderr, "stopped by ") {
 				t.Errorf("it ended after %s: %s", took, o)
 			}
 			w.noScratch(t)
-			if _, err := os.Stat(filepath.Join(w.state, "bases", "new")); err == nil {
+			if _, err := os.Stat(filepath.Join(w.state, "bases", made)); err == nil {
 				t.Error("a base is left that was not finished")
 			}
 		})
