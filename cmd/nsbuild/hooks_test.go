@@ -257,6 +257,13 @@ func TestShippedChecks(t *testing.T) {
 	w.must(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook=autopkgtest", "--hook-network", dsc)
 	log := read(t, filepath.Join(w.dir, "examined_1.0_amd64.build"))
 	wantIn(t, "log", log, "^left after purging: /srv/left/behind$", "^it works$", `^good +PASS$`, "^I: Finished running 'autopkgtest/after-build.d/95-autopkgtest'")
+	// A package that the base has itself, in a later version at that, with debugging symbols, which nobody asks apt for.
+	w.must(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook-network", "hostname")
+	logs, err := filepath.Glob(filepath.Join(w.dir, "hostname_*_amd64.build"))
+	if check(t, err); len(logs) == 0 {
+		t.Fatal("there is no log")
+	}
+	wantIn(t, "log", read(t, logs[0]), "^not purged, since the base has it: hostname$", "^Status: successful$")
 	o = w.run(t, "build", "-q", "-d", "bookworm", "--hook=lintian", dsc)
 	if o.status != 1 || !strings.Contains(o.stderr, "hook lintian/after-build.d/90-lintian failed: exit status 2") {
 		t.Error(o)
