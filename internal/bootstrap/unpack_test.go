@@ -86,13 +86,16 @@ func (b *bench) addRaw(name string, body []byte) {
 }
 
 // unpack extracts all packages that were added, with dpkg's database.
-func (b *bench) unpack() error {
+func (b *bench) unpack() error { return b.unpackOver(nil) }
+
+// unpackOver extracts them over links that are there before.
+func (b *bench) unpackOver(links map[string]string) error {
 	debs := make(chan ready, len(b.job.order))
 	for _, name := range b.job.order {
 		debs <- ready{name, "debs/" + name + ".deb"}
 	}
 	close(debs)
-	return b.job.unpack(b.t.Context(), b.jail, unpack.Plan{Tree: jailTree, Debs: jailDebs, Database: true, Workers: 3, Epoch: b.job.o.Epoch}, debs)
+	return b.job.unpack(b.t.Context(), b.jail, unpack.Plan{Tree: jailTree, Debs: jailDebs, Database: true, Workers: 3, Epoch: b.job.o.Epoch, Links: links}, debs)
 }
 
 // read reads a file of the tree.
@@ -140,6 +143,36 @@ func TestUnpackWritesTheDatabase(t *testing.T) {
 		if got := b.read(path); got != want {
 			t.Errorf("%s:\n%s\nwant\n%s", path, got, want)
 		}
+	}
+}
+
+// TestUnpackSameLinks has what noble's base-files brings: the links of merged /usr, which are made before it.
+func TestUnpackSameLinks(t *testing.T) {
+	link := func(target string) deb.File {
+		return deb.File{Path: "/bin", Mode: fs.ModeSymlink, Target: target}
+	}
+	links := map[string]string{"/bin": "usr/bin"}
+	b := newBench(t)
+	b.add("base", deb.Package{Files: []deb.File{link("usr/bin")}})
+	b.add("tool", deb.Package{Files: []deb.File{file("/bin/tool", "#!\n")}})
+	if err := b.unpackOver(links); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.read("usr/bin/tool"); got != "#!\n" {
+		t.Errorf("the tool is %q", got)
+	}
+	if got, want := b.read("var/lib/dpkg/info/base.list"), "/.\n/bin\n"; got != want {
+		t.Errorf("the list of files is %q, want %q", got, want)
+	}
+	if st, err := os.Lstat(filepath.Join(b.job.o.Tree, "bin")); err != nil || st.ModTime().Unix() != 1600000000 {
+		t.Errorf("the link has not the package's time: %v, %v", st, err)
+	}
+
+	b = newBench(t)
+	b.add("base", deb.Package{Files: []deb.File{link("elsewhere")}})
+	var inexact *errInexact
+	if err := b.unpackOver(links); !errors.As(err, &inexact) {
+		t.Errorf("another target: %v", err)
 	}
 }
 

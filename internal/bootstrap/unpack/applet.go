@@ -62,7 +62,7 @@ func Extract(in io.Reader, out io.Writer) error {
 	if err := prepare(plan); err != nil {
 		return err
 	}
-	x := &extraction{plan: plan, debs: int(debs.Fd()), tree: newTree(!plan.Database), out: json.NewEncoder(out), items: make(chan Item)}
+	x := &extraction{plan: plan, debs: int(debs.Fd()), tree: newTree(plan), out: json.NewEncoder(out), items: make(chan Item)}
 	return x.run(dec)
 }
 

@@ -57,14 +57,16 @@ type dirAttr struct {
 type tree struct {
 	// loose lets a file replace another: dpkg will unpack everything once more.
 	loose bool
+	// links are those that were made beforehand (Plan.Links). A package may bring the same ones, as noble's base-files does.
+	links map[string]string
 
 	mu     sync.Mutex
 	dirs   map[string]dirAttr
 	owners map[string]string // path of each non-directory → package
 }
 
-func newTree(loose bool) *tree {
-	return &tree{loose: loose, dirs: map[string]dirAttr{}, owners: map[string]string{}}
+func newTree(plan Plan) *tree {
+	return &tree{loose: !plan.Database, links: plan.Links, dirs: map[string]dirAttr{}, owners: map[string]string{}}
 }
 
 // extract reads one package from r and writes its files. buf is scratch space of the worker.
@@ -137,6 +139,9 @@ func (t *tree) entry(tr *tar.Reader, h *tar.Header, p string, item Item, hash bo
 		}
 		return "", nil
 	case tar.TypeSymlink:
+		if t.links[p] == h.Linkname {
+			break // it only lacks the package's owner and time
+		}
 		if err := t.create(p, func() error { return unix.Symlink(h.Linkname, p) }); err != nil {
 			return "", err
 		}

@@ -19,7 +19,7 @@ func TestDirsByTwoNames(t *testing.T) {
 		return dirAttr{rank: rank, mode: 0o755, uid: os.Getuid(), gid: os.Getgid(), sec: sec}
 	}
 	for range 20 { // maps have no order
-		tr := newTree(false)
+		tr := newTree(Plan{Database: true})
 		for name, a := range map[string]dirAttr{
 			"": attr(0, 1), "lib": attr(0, 2), "usr/lib": attr(3, 3), "lib/a": attr(2, 200), "usr/lib/a": attr(1, 100), "lib/a/b": attr(1, 300), "usr/lib/a/b": attr(2, 400), "usr": attr(5, 9000),
 		} {
