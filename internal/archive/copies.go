@@ -138,7 +138,7 @@ func (c *Client) EachCopy(ctx context.Context, packages []*Package, form CopyFor
 	return c.eachDeb(ctx, packages, form, fn)
 }
 
-// Uncopied returns the digests of those packages that are in the cache without a copy, in their order.
+// Uncopied returns the digests of those packages that are in the cache without a copy and would gain by one, in their order.
 func (c *Client) Uncopied(packages []*Package, form CopyForm) []string {
 	var out []string
 	for _, p := range packages {
@@ -150,10 +150,16 @@ func (c *Client) Uncopied(packages []*Package, form CopyForm) []string {
 }
 
 func (c *Client) lacksCopy(digest string, form CopyForm) bool {
-	if _, err := os.Lstat(c.place(dirDebs, digest, ".deb")); err != nil {
+	if c.hasCopy(digest, form) {
 		return false
 	}
-	return !c.hasCopy(digest, form)
+	f, err := os.Open(c.place(dirDebs, digest, ".deb"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	quick, err := deb.Quick(f)
+	return err != nil || !quick // MakeCopy will say what is wrong with it
 }
 
 // hasCopy tells whether there is a copy, damaged or not.
@@ -162,7 +168,7 @@ func (c *Client) hasCopy(digest string, form CopyForm) bool {
 	return err == nil && len(found) > 0
 }
 
-// AllUncopied returns the digests of all packages in the cache that have no copy, the last used first.
+// AllUncopied returns the digests of all packages in the cache that have no copy and would gain by one, the last used first.
 func (c *Client) AllUncopied(form CopyForm) ([]string, error) {
 	var files []string
 	err := filepath.WalkDir(filepath.Join(c.opt.CacheDir, dirDebs), func(path string, d fs.DirEntry, err error) error {
@@ -200,8 +206,7 @@ func (c *Client) AllUncopied(form CopyForm) ([]string, error) {
 	return out, nil
 }
 
-// MakeCopy makes the copy of the package of that digest. It binds the copy to what it has read: an original that is not what its name says makes none. A package that gains nothing
-// by it is left alone, with deb.ErrNothingToGain.
+// MakeCopy makes the copy of the package of that digest. It binds the copy to what it has read: an original that is not what its name says makes none.
 func (c *Client) MakeCopy(ctx context.Context, digest string, form CopyForm) error {
 	members, ok := form.members()
 	if !ok || len(digest) != 2*sha256.Size || !isHex(digest) {

@@ -55,13 +55,12 @@ func TestCopies(t *testing.T) {
 	}
 	missing := c.Uncopied(packages, CopyZstd)
 	all, err := c.AllUncopied(CopyZstd)
-	if err != nil || len(missing) != len(packages) || len(all) != len(packages) {
+	if err != nil || len(missing) != len(packages)-1 || len(all) != len(missing) { // nothing is gained by one of "quick"
 		t.Fatalf("%q %q %v", missing, all, err)
 	}
-	for _, p := range packages {
-		err := c.MakeCopy(t.Context(), p.Hashes.SHA256, CopyZstd)
-		if quick := p.Package == "quick"; quick != errors.Is(err, deb.ErrNothingToGain) || !quick && err != nil {
-			t.Errorf("%s: %v", p, err)
+	for _, digest := range missing {
+		if err := c.MakeCopy(t.Context(), digest, CopyZstd); err != nil {
+			t.Errorf("%s: %v", digest, err)
 		}
 	}
 	// used are the files that a client which knows nothing yet hands out.

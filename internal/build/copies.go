@@ -21,7 +21,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/archive"
-	"nsbuild/internal/deb"
 	"nsbuild/internal/sandbox"
 )
 
@@ -93,7 +92,7 @@ func copyEach(ctx context.Context, client *archive.Client, cacheDir string, dige
 		switch {
 		case errors.Is(err, context.Canceled):
 			return nil
-		case errors.Is(err, os.ErrNotExist), errors.Is(err, deb.ErrNothingToGain): // deleted meanwhile; nothing to do
+		case errors.Is(err, os.ErrNotExist): // deleted meanwhile; nothing to do
 		case err != nil:
 			return err
 		}
@@ -235,7 +234,7 @@ func (e *Env) MakeCopies(ctx context.Context) (made int, err error) {
 	for _, digest := range digests {
 		group.Go(func() error {
 			err := e.Client.MakeCopy(ctx, digest, archive.CopyZstd)
-			if errors.Is(err, os.ErrNotExist) || errors.Is(err, deb.ErrNothingToGain) {
+			if errors.Is(err, os.ErrNotExist) {
 				return nil
 			}
 			if err == nil {

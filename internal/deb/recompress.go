@@ -13,11 +13,22 @@ import (
 // Form says how the members of a recompressed package are packed, by the suffixes of their names: "", ".gz" or ".zst".
 type Form struct{ Control, Data string }
 
-// ErrNothingToGain says that a package is packed already in a way that is unpacked quickly.
-var ErrNothingToGain = errors.New("its data member is quick to unpack as it is")
-
-// quick are the compressions of a data member that another would not make quicker.
-var quick = map[string]bool{"": true, ".zst": true}
+// Quick reports whether a package is packed already in a way that is unpacked quickly, so that nothing is gained by Recompress. It reads no more than the heads of its members.
+func Quick(r io.Reader) (bool, error) {
+	ar, err := newArReader(r)
+	if err != nil {
+		return false, err
+	}
+	d := &Reader{ar: ar}
+	if err := d.readVersion(); err != nil {
+		return false, err
+	}
+	if _, err := d.nextMember("control.tar"); err != nil {
+		return false, err
+	}
+	m, err := d.nextMember("data.tar")
+	return m.Name == "data.tar" || m.Name == "data.tar.zst", err
+}
 
 // Recompress copies a package with its members packed in another way; what they hold stays the same, byte for byte. Members that dpkg ignores are left out. out must be at its
 // beginning.
@@ -50,9 +61,6 @@ func Recompress(out io.WriteSeeker, in io.Reader, form Form, limits Limits) erro
 			return err
 		}
 		suffix := strings.TrimPrefix(m.Name, part.name)
-		if part.name == "data.tar" && quick[suffix] {
-			return ErrNothingToGain
-		}
 		r, err := Decompress(ar, suffix, limits.Dictionary)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)

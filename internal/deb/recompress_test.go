@@ -44,13 +44,16 @@ func TestRecompress(t *testing.T) {
 			})
 		}
 	}
-	out, err := os.Create(filepath.Join(t.TempDir(), "none.deb"))
-	if err != nil {
-		t.Fatal(err)
+}
+
+func TestQuick(t *testing.T) {
+	for name, want := range map[string]bool{"zstd": true, "none": true, "xz": false, "gzip": false} {
+		if got, err := Quick(openFixture(t, name)); err != nil || got != want {
+			t.Errorf("%s: %t, %v", name, got, err)
+		}
 	}
-	defer out.Close()
-	if err := Recompress(out, openFixture(t, "zstd"), Form{"", ".zst"}, Limits{}); !errors.Is(err, ErrNothingToGain) {
-		t.Errorf("zstd: %v", err)
+	if _, err := Quick(strings.NewReader("!<arch>\n")); err == nil {
+		t.Error("an archive without members is a package")
 	}
 }
 
