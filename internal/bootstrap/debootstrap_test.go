@@ -218,7 +218,7 @@ func TestAgainstDebootstrap(t *testing.T) {
 	testenv.HostState(t)
 	w := newWorld(t)
 	program := w.debootstrap(t)
-	for _, name := range []string{"bookworm", "trixie"} {
+	for _, name := range []string{"bookworm", "trixie", "noble"} {
 		t.Run(name, func(t *testing.T) {
 			suite, release := w.release(t, name)
 			model := filepath.Join(t.TempDir(), "model")
