@@ -44,6 +44,7 @@ func TestCross(t *testing.T) {
 	testenv.HostState(t)
 	source := small("crossed")
 	source.Packages = source.Packages[:1]
+	source.Fields = []fakedebian.Field{{Name: "Rules-Requires-Root", Value: "binary-targets"}}
 	source.BuildDepends = "libacl1-dev, bc, libattr1-dev:native, no-such-package <!nocheck>, no-such-package <!cross>"
 	source.Files = []fakedebian.File{{Path: "main.c", Body: "#include <sys/acl.h>\nint main(void) { return acl_init(1) == 0; }\n"}}
 	source.Rules = "#!/usr/bin/make -f\ninclude /usr/share/dpkg/architecture.mk\nclean build:\nbinary:\n" +
@@ -55,7 +56,7 @@ func TestCross(t *testing.T) {
 		t.Error(o)
 	}
 	wantIn(t, "log", read(t, filepath.Join(w.dir, "crossed_1.0_arm64.build")), "^Host Architecture: arm64$", "^Build Architecture: amd64$", "^Build Profiles: cross nocheck$", "Machine: +AArch64",
-		"^parallel=2 nocheck, cross nocheck, /etc/dpkg-cross/cross-config.arm64$", "^Command: dpkg-buildpackage .* -aarm64 -b$")
+		"^parallel=2 nocheck, cross nocheck, /etc/dpkg-cross/cross-config.arm64$", "^Command: dpkg-buildpackage .* -aarm64 -b$", "^Setting up fakeroot ")
 	foreign := w.writeSource(t, fakedebian.Source{Name: "foreign", Version: "1.0", Packages: []fakedebian.Package{{Name: "foreign", Architecture: "amd64"}}})
 	if o := w.must(t, "build", "-q", "-d", "bookworm", "--host=arm64", foreign); o.stdout != "" {
 		t.Error(o)

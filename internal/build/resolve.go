@@ -40,17 +40,17 @@ func (b *builder) resolver() string {
 
 // coreDepends is what every build needs, and fakeroot where this one does.
 func (b *builder) coreDepends() string {
-	core, fakeroot := "build-essential", "fakeroot"
+	core := "build-essential"
 	if b.cross() {
 		// The last two are not what crossbuild-essential depends on in every suite (Debian bug 815172).
 		core = fmt.Sprintf("build-essential:native, crossbuild-essential-%s:native, libc-dev:%s, libstdc++-dev:%s", b.host, b.host, b.host)
-		fakeroot += ":native"
 	}
 	if needed, why := b.needsFakeroot(); !needed {
 		b.log.Printf("fakeroot is not installed: %s.", why)
 		return core
 	}
-	return core + ", " + fakeroot
+	// Without :native, as it is Multi-Arch: foreign: with an architecture named, apt takes pseudo, which provides fakeroot and does less (bookworm).
+	return core + ", fakeroot"
 }
 
 // layerPatience is how long a build waits for another that makes the same layer. What takes longer was stopped, or is so large that making it twice is no loss.
