@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -132,4 +133,11 @@ func TestLintian(t *testing.T) {
 		t.Error(o)
 	}
 	w.must(t, "build", "-q", "-d", "bookworm", "--run-lintian", "--lintian-opt=--tags=no-such-thing-here", "--lintian-opt=--suppress-tags=no-copyright-file", dsc)
+	// From the second revision on the upstream tarball is not among the results of -s, which lintian needs to unpack the source package that is.
+	again := small("again")
+	again.Version = "1.0-2"
+	entry := "again (1.0-%d) unstable; urgency=medium\n\n  * Made up.\n\n -- Nobody <nobody@example.org>  Mon, 01 Jan 2024 00:00:0%[1]d +0000\n"
+	again.Debian = []fakedebian.File{{Path: "changelog", Body: fmt.Sprintf(entry, 2) + "\n" + fmt.Sprintf(entry, 1)}}
+	w.must(t, "build", "-d", "bookworm", "-s", "--run-lintian", w.writeSource(t, again))
+	wantIn(t, "log", read(t, filepath.Join(w.dir, "again_1.0-2_amd64.build")), "^Lintian: (pass|info|warn|fail)")
 }

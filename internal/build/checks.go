@@ -343,17 +343,10 @@ func (b *builder) lintian(ctx context.Context) (outcome, detail string, err erro
 			names = append(names, filepath.Base(file))
 		}
 	}
-	files := slices.Clone(b.outcome.Artefacts)
 	if !b.o.Source {
-		in := b.sourceFiles()
-		dscName := filepath.Base(in.dsc.Path)
-		names = append(names, dscName)
-		files = append(files, filepath.Join(in.dir, dscName))
-		for _, f := range in.dsc.Files {
-			files = append(files, filepath.Join(in.dir, f.Name))
-		}
+		names = append(names, filepath.Base(b.sourceFiles().dsc.Path))
 	}
-	if err := c.show(files...); err != nil {
+	if err := c.show(b.withSource()...); err != nil {
 		return "", "", err
 	}
 	argv := slices.Concat([]string{"lintian"}, b.o.LintianOpts, names)
@@ -374,6 +367,22 @@ func (b *builder) lintian(ctx context.Context) (outcome, detail string, err erro
 		outcome = OutcomeFail
 	}
 	return outcome, detail, nil
+}
+
+// withSource are the results and what they lack of the source package: without -s all of it, else the upstream tarballs that a .changes leaves out from the second revision on.
+func (b *builder) withSource() []string {
+	files := slices.Clone(b.outcome.Artefacts)
+	in := b.sourceFiles()
+	names := []string{filepath.Base(in.dsc.Path)}
+	for _, f := range in.dsc.Files {
+		names = append(names, f.Name)
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(b.outcome.Artefacts, func(file string) bool { return filepath.Base(file) == name }) {
+			files = append(files, filepath.Join(in.dir, name))
+		}
+	}
+	return files
 }
 
 // counter counts lintian's tags by their letters.
