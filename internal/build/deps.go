@@ -258,14 +258,31 @@ func (b *builder) installReduced(ctx context.Context, reduced dsc.Reduced) error
 
 // depsFailed says what apt said: its explanation is what the user needs.
 func (b *builder) depsFailed(err error) error {
-	var explanation []string
-	for _, l := range b.log.Tail(40) {
-		if strings.Contains(l.Text, dummyName+" : ") || strings.HasPrefix(l.Text, "E: ") || strings.HasPrefix(l.Text, strings.Repeat(" ", len(dummyName))) {
-			explanation = append(explanation, buildlog.VisibleString(strings.TrimSpace(l.Text)))
-		}
-	}
-	if len(explanation) > 0 {
+	if explanation := explanationOf(b.log.Tail(40)); len(explanation) > 0 {
 		err = fmt.Errorf("%w:\n  %s", err, strings.Join(explanation, "\n  "))
 	}
-	return fault.Wrap(fault.GivenBack, "", fmt.Errorf("installing the build dependencies: %w", err))
+	hint := ""
+	if b.cross() && b.o.ArchAll && len(b.relations().DependsIndep) > 0 {
+		hint = "--no-arch-all leaves out the packages for all architectures and their Build-Depends-Indep, which seldom work in a cross build"
+	}
+	return fault.Wrap(fault.GivenBack, hint, fmt.Errorf("installing the build dependencies: %w", err))
+}
+
+// explanationOf picks what explains a failure out of what apt or aptitude wrote: the list under "unmet dependencies", whose lines are indented, and the errors.
+func explanationOf(lines []buildlog.Line) []string {
+	var out []string
+	listed := false
+	for _, l := range lines {
+		switch {
+		case strings.HasSuffix(l.Text, "have unmet dependencies:"):
+			listed = true
+			continue
+		case strings.HasPrefix(l.Text, "E: "):
+		case !listed || !strings.HasPrefix(l.Text, " "):
+			listed = false
+			continue
+		}
+		out = append(out, buildlog.VisibleString(strings.TrimSpace(l.Text)))
+	}
+	return out
 }
