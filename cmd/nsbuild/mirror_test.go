@@ -51,6 +51,7 @@ func TestCreateRefuses(t *testing.T) {
 		{name: "unsigned", prepare: func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{} }, says: "there is no signature", hint: "--no-check-gpg"},
 		{name: "key that was revoked", prepare: signed(fakedebian.KeyRevoked), says: "no longer valid", hint: "--keyring"},
 		{name: "RSA key of 1024 bits, SHA-1", prepare: signed(fakedebian.KeyWeakRSA), says: "too weak to count", hint: "newer key"},
+		{name: "signature by way of SHA-1", prepare: signed(fakedebian.KeySHA1), says: "relies on SHA-1", hint: "newer key"},
 		{name: "DSA key", prepare: signed(fakedebian.KeyWeakDSA), says: "too weak to count", hint: "newer key"},
 		{name: "MD5 only", prepare: func(s *fakedebian.Suite) { s.Hashes = []fakedebian.Hash{fakedebian.MD5} }, says: "no hash strong enough", hint: "SHA256"},
 		{name: "text before the signed part", damage: func(tr *fakedebian.Tree) { tr.Write(inRelease, append([]byte("Suite: evil\n"), tr.Read(inRelease)...)) }, says: "text before the signed message", hint: "altered"},
@@ -152,7 +153,7 @@ func TestCreateRefuses(t *testing.T) {
 			if c.options != "" {
 				mirror = "deb [" + c.options + "] " + mirror + " bookworm main"
 			}
-			args := []string{"create", "--mirror", mirror, "--keyring", fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyExpired, fakedebian.KeyRevoked, fakedebian.KeyWeakRSA, fakedebian.KeyWeakDSA)}
+			args := []string{"create", "--mirror", mirror, "--keyring", fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyExpired, fakedebian.KeyRevoked, fakedebian.KeyWeakRSA, fakedebian.KeyWeakDSA, fakedebian.KeySHA1)}
 			if len(c.args) == 0 || strings.HasPrefix(c.args[0], "-") {
 				args = append(args, "bookworm")
 			}

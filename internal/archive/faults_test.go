@@ -49,6 +49,7 @@ func TestFaults(t *testing.T) {
 		{name: "expired key", prepare: func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyExpired) }, want: ErrKeyExpired, hint: "keyring"},
 		{name: "revoked key", prepare: func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyRevoked) }, want: ErrKeyExpired, hint: "keyring"},
 		{name: "weak RSA", prepare: func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyWeakRSA) }, want: ErrBadSignature, hint: "mirror"},
+		{name: "SHA-1", prepare: func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeySHA1) }, want: ErrBadSignature, hint: "newer key"},
 		{name: "weak DSA", prepare: func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyWeakDSA) }, want: ErrBadSignature, hint: "mirror"},
 		{name: "missing keyring", change: func(m *mirror) { m.repo.Keyrings = []string{"/nonexistent.gpg"} }, want: os.ErrNotExist, hint: "--keyring"},
 
@@ -78,7 +79,7 @@ func TestFaults(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			m := newMirror(t, test.prepare)
-			m.repo.Keyrings = []string{fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyExpired, fakedebian.KeyRevoked, fakedebian.KeyWeakRSA, fakedebian.KeyWeakDSA)}
+			m.repo.Keyrings = []string{fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyExpired, fakedebian.KeyRevoked, fakedebian.KeyWeakRSA, fakedebian.KeyWeakDSA, fakedebian.KeySHA1)}
 			m.serve(test.damage)
 			if test.fault != "" {
 				m.srv.Fault(test.fault, test.with)

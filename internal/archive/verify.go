@@ -69,7 +69,7 @@ func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, 
 		case c.SignedByEntity == nil:
 			unknown = append(unknown, id)
 		case c.SignatureError != nil || c.SignedBy == nil:
-			failures = append(failures, fmt.Errorf("key %s: %w", id, signatureError(c, latest)))
+			failures = append(failures, fmt.Errorf("key %s: %w", id, signatureError(c, latest, config)))
 		default:
 			if err := keyValid(c.SignedBy, now, config, quirks); err != nil {
 				failures = append(failures, fmt.Errorf("key %s: %w", id, err))
@@ -136,7 +136,7 @@ func worst(failures []error) error {
 }
 
 // signatureError puts the library's errors into ours.
-func signatureError(c *openpgp.SignatureCandidate, latest time.Time) error {
+func signatureError(c *openpgp.SignatureCandidate, latest time.Time, config *packet.Config) error {
 	err := c.SignatureError
 	switch {
 	case err == nil:
@@ -147,10 +147,17 @@ func signatureError(c *openpgp.SignatureCandidate, latest time.Time) error {
 		return fmt.Errorf("%w: %w", ErrKeyExpired, err)
 	}
 	if weak := pgperrors.WeakAlgorithmError(""); errors.As(err, &weak) {
-		return failf("use a mirror that signs with a newer key; old suites whose table entry says so are accepted as they are (docs/suites.md)",
-			"%w: %s (%s)", ErrBadSignature, "its key is of a kind that is too weak to count", strings.TrimFunc(string(weak), func(r rune) bool { return r <= ' ' }))
+		return tooWeak("its key is of a kind that is too weak to count (%s)", strings.TrimFunc(string(weak), func(r rune) bool { return r <= ' ' }))
+	}
+	if config.RejectMessageHashAlgorithm(c.HashAlgorithm) {
+		return tooWeak("it relies on %s, which is too weak to count", c.HashAlgorithm)
 	}
 	return fmt.Errorf("%w: %w", ErrBadSignature, err)
+}
+
+// tooWeak is a signature that nobody altered, but that anybody might have made.
+func tooWeak(format string, args ...any) error {
+	return failf("use a mirror that signs with a newer key and hash; old suites whose table entry says so are accepted as they are (docs/suites.md)", "%w: "+format, append([]any{ErrBadSignature}, args...)...)
 }
 
 // candidateID names the key a signature says it is by: its fingerprint, or the long key id where the signature has only that.

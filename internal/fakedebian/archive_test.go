@@ -50,7 +50,7 @@ func sample(t *testing.T) (*fakedebian.Archive, *fakedebian.Suite) {
 
 func TestSignatures(t *testing.T) {
 	kinds := []fakedebian.KeyKind{fakedebian.KeyArchive, fakedebian.KeySecond, fakedebian.KeyRSA, fakedebian.KeyOther, fakedebian.KeyDeveloper, fakedebian.KeyWeakRSA,
-		fakedebian.KeyWeakDSA, fakedebian.KeyExpired, fakedebian.KeyRevoked}
+		fakedebian.KeyWeakDSA, fakedebian.KeySHA1, fakedebian.KeyExpired, fakedebian.KeyRevoked}
 	const text = "Origin: Debian\n- dashes\n-----BEGIN\ntrailing space \n\nlast\n"
 	for _, kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {

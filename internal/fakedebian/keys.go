@@ -42,6 +42,8 @@ const (
 	KeyRevoked KeyKind = "revoked"
 	// KeyWeakRSA is an RSA key of 1024 bits that signs with SHA-1.
 	KeyWeakRSA KeyKind = "weak RSA"
+	// KeySHA1 is a valid RSA key of 2048 bits that signs with SHA-1.
+	KeySHA1 KeyKind = "SHA-1"
 	// KeyWeakDSA is a DSA key of 1024 bits that signs with SHA-1, as lenny's and older.
 	KeyWeakDSA KeyKind = "weak DSA"
 )
@@ -94,6 +96,8 @@ func makeKey(kind KeyKind) (*Key, error) {
 		c.KeyLifetimeSecs = 8 * 365 * 24 * 3600
 	case KeyWeakRSA:
 		c.Algorithm, c.RSABits, c.DefaultHash = packet.PubKeyAlgoRSA, 1024, crypto.SHA1
+	case KeySHA1:
+		c.Algorithm, c.RSABits, c.DefaultHash = packet.PubKeyAlgoRSA, 2048, crypto.SHA1
 	case KeyWeakDSA:
 		made = time.Date(2006, 1, 1, 0, 0, 0, 0, time.UTC)
 		c.DefaultHash = crypto.SHA1
