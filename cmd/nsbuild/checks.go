@@ -30,7 +30,7 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet, c *build.Checks) {
 func (o *checkOptions) complete(c *build.Checks) error {
 	if o.piuparts {
 		return fault.New(fault.Usage, "--check-install installs, removes, upgrades and purges in jails; piuparts itself runs on the host by --post-build-commands 'sudo piuparts %c'",
-			"--run-piuparts: piuparts wants to download what it installs, and to mount and chroot as the host's root; a jail lets it do neither")
+			"--run-piuparts: piuparts wants to download what it installs, and to mount a /proc of its own; a jail has no network, and the kernel refuses it that mount")
 	}
 	c.LintianOpts = append(c.LintianOpts, strings.Fields(o.lintianOpts)...)
 	switch {

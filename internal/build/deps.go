@@ -262,7 +262,7 @@ func (b *builder) depsFailed(err error) error {
 		err = fmt.Errorf("%w:\n  %s", err, strings.Join(explanation, "\n  "))
 	}
 	hint := ""
-	if b.cross() && b.o.ArchAll && len(b.relations().DependsIndep) > 0 {
+	if errors.Is(err, apt.ErrUnresolved) && b.cross() && b.o.ArchAll && len(b.relations().DependsIndep) > 0 {
 		hint = "--no-arch-all leaves out the packages for all architectures and their Build-Depends-Indep, which seldom work in a cross build"
 	}
 	return fault.Wrap(fault.GivenBack, hint, fmt.Errorf("installing the build dependencies: %w", err))

@@ -13,7 +13,7 @@ import (
 // Form says how the members of a recompressed package are packed, by the suffixes of their names: "", ".gz" or ".zst".
 type Form struct{ Control, Data string }
 
-// Quick reports whether a package is packed already in a way that is unpacked quickly, so that nothing is gained by Recompress. It reads no more than the heads of its members.
+// Quick reports whether a package is packed already in a way that is unpacked quickly, so that nothing is gained by Recompress. It decompresses nothing.
 func Quick(r io.Reader) (bool, error) {
 	ar, err := newArReader(r)
 	if err != nil {
