@@ -119,6 +119,18 @@ func TestCheckVersions(t *testing.T) {
 	}
 }
 
+// TestCheckUninstallable builds what cannot be installed: that is for the checks to say.
+func TestCheckUninstallable(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	dsc := w.writeSource(t, fakedebian.Source{
+		Name: "examined", Version: "1.0", Rules: strings.Replace(checkRules, "-pexamined", "-pexamined -DDepends=nosuchpackage", 1), Packages: []fakedebian.Package{{Name: "examined", Architecture: "all"}},
+		Debian: []fakedebian.File{{Path: "tests/control", Body: "Tests: one\nDepends: nosuchother\n"}, {Path: "tests/one", Body: "#!/bin/sh\n"}},
+	})
+	w.must(t, "build", "-d", "bookworm", "--check-install", "--run-autopkgtest", dsc)
+	wantIn(t, "log", read(t, filepath.Join(w.dir, "examined_1.0_amd64.build")), "Depends: nosuchpackage but it is not installable", "^I: test one: FAIL ", "^Install-Check: fail$", "^Autopkgtest: fail$", "^Status: successful$")
+}
+
 // TestLintian runs lintian over a package that it has something to say about.
 func TestLintian(t *testing.T) {
 	w := realWorld(t)

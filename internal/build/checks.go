@@ -173,9 +173,9 @@ func (b *builder) forCheck() *builder {
 }
 
 // beside is a builder for a check: over the same base, with what relations want installed. Its layer is kept, as those of builds are, unless change says otherwise; that may be nil.
-func (b *builder) beside(ctx context.Context, relations string, change func(c *builder) error) (_ *builder, done func() error, err error) {
+func (b *builder) beside(ctx context.Context, relations string, change func(c *builder) error) (_ *builder, _ func() error, err error) {
 	c := b.forCheck()
-	done = func() error {
+	done := func() error {
 		c.layerSaved()
 		c.makingCopies(nil)
 		var err error
