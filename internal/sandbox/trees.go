@@ -28,6 +28,8 @@ func builtinApplet(name string) Applet {
 		return onTree(os.RemoveAll)
 	case appletCopyTree:
 		return copyTreeApplet
+	case appletListen:
+		return listenMain
 	case appletPasta:
 		return pastaMain
 	case appletSaveLayer:
