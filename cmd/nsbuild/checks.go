@@ -11,9 +11,9 @@ import (
 
 // checkOptions are the flags of what is done after a build, as they are typed.
 type checkOptions struct {
-	lintianOpts string
-	failOn      string
-	piuparts    bool
+	lintianOpts  string
+	piupartsOpts string
+	failOn       string
 }
 
 func (o *checkOptions) addFlags(f *pflag.FlagSet, c *build.Checks) {
@@ -22,22 +22,26 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet, c *build.Checks) {
 	f.StringVar(&o.lintianOpts, "lintian-opts", "", "give lintian these options, separated by blanks")
 	f.BoolVar(&c.Autopkgtest, "run-autopkgtest", false, "run the package's tests (debian/tests), each in a jail with what was built installed, without network")
 	f.BoolVar(&c.CheckInstall, "check-install", false, "install what was built in a fresh jail, purge it again, and look at what that leaves")
+	f.BoolVar(&c.Piuparts, "run-piuparts", false, "run piuparts over what was built, in a jail of its own that reaches the suite's packages and nothing else")
+	f.StringArrayVar(&c.PiupartsOpts, "piuparts-opt", nil, "give piuparts this option")
+	f.StringVar(&o.piupartsOpts, "piuparts-opts", "", "give piuparts these options, separated by blanks")
 	f.StringVar(&o.failOn, "fail-on", "", "let the build fail when a check fails (error), or when it warns, too (warning)")
-	f.BoolVar(&o.piuparts, "run-piuparts", false, "refused: see --check-install")
 }
 
 // complete checks the flags and fills in what follows from them.
 func (o *checkOptions) complete(c *build.Checks) error {
-	if o.piuparts {
-		return fault.New(fault.Usage, "--check-install installs, removes, upgrades and purges in jails; piuparts itself runs on the host by --post-build-commands 'sudo piuparts %c'",
-			"--run-piuparts: piuparts wants to download what it installs, and to mount a /proc of its own; a jail has no network, and the kernel refuses it that mount")
-	}
 	c.LintianOpts = append(c.LintianOpts, strings.Fields(o.lintianOpts)...)
+	c.PiupartsOpts = append(c.PiupartsOpts, strings.Fields(o.piupartsOpts)...)
+	_, ours := splitPiuparts(c.PiupartsOpts)
 	switch {
 	case len(c.LintianOpts) > 0 && !c.Lintian:
 		return fault.New(fault.Usage, "--run-lintian", "there are options for lintian, which is not to be run")
-	case o.failOn != "" && !c.Lintian && !c.Autopkgtest && !c.CheckInstall:
-		return fault.New(fault.Usage, "--run-lintian, --run-autopkgtest or --check-install", "--fail-on: no check is to be made")
+	case len(c.PiupartsOpts) > 0 && !c.Piuparts:
+		return fault.New(fault.Usage, "--run-piuparts", "there are options for piuparts, which is not to be run")
+	case len(ours) > 0:
+		return fault.New(fault.Usage, "leave it out", "--piuparts-opt %s: piuparts gets its base, its packages and its directories from nsbuild", ours[0])
+	case o.failOn != "" && !c.Lintian && !c.Autopkgtest && !c.CheckInstall && !c.Piuparts:
+		return fault.New(fault.Usage, "--run-lintian, --run-autopkgtest, --run-piuparts or --check-install", "--fail-on: no check is to be made")
 	}
 	switch o.failOn {
 	case "":
@@ -49,4 +53,33 @@ func (o *checkOptions) complete(c *build.Checks) error {
 		return fault.New(fault.Usage, "error or warning", "--fail-on %q is not known", o.failOn)
 	}
 	return nil
+}
+
+// splitPiuparts tells options of piuparts (piuparts(1)) from those that say what nsbuild says: which base it starts from, where packages come from, and where it works.
+func splitPiuparts(options []string) (theirs, ours []string) {
+	const short = "bdemtp"
+	for i := 0; i < len(options); i++ {
+		name, _, joined := strings.Cut(options[i], "=")
+		known, value := false, true
+		if strings.HasPrefix(name, "--") {
+			switch name {
+			case "--pbuilder":
+				known, value = true, false
+			case "--arch", "--basetgz", "--bootstrapcmd", "--distribution", "--docker-image", "--existing-chroot", "--extra-repo", "--keyring", "--lvm-snapshot-size", "--lvm-volume", "--mirror", "--proxy", "--schroot", "--tmpdir":
+				known = true
+			}
+		} else if len(name) > 1 && name[0] == '-' && strings.IndexByte(short, name[1]) >= 0 {
+			known, value, joined = true, name[1] != 'p', len(options[i]) > 2
+		}
+		switch {
+		case !known:
+			theirs = append(theirs, options[i])
+		default:
+			ours = append(ours, options[i])
+			if value && !joined && i+1 < len(options) {
+				i++
+			}
+		}
+	}
+	return theirs, ours
 }

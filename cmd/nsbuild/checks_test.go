@@ -131,6 +131,42 @@ func TestCheckUninstallable(t *testing.T) {
 	wantIn(t, "log", read(t, filepath.Join(w.dir, "examined_1.0_amd64.build")), "Depends: nosuchpackage but it is not installable", "^I: test one: FAIL ", "^Install-Check: fail$", "^Autopkgtest: fail$", "^Status: successful$")
 }
 
+// TestPiuparts runs piuparts over packages that depend on one of the suite, of which one leaves a broken link to be warned of and the other a file and a daemon.
+func TestPiuparts(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	source := func(name, postinst string) string {
+		return w.writeSource(t, fakedebian.Source{
+			Name: name, Version: "1.0", Packages: []fakedebian.Package{{Name: name, Architecture: "all"}},
+			Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN debian/made/usr/share/doc/" + name + "\n" +
+				"\tln -s /nowhere debian/made/usr/share/doc/" + name + "/link\n" +
+				"\tprintf '#!/bin/sh\\nset -e\\n" + postinst + "\\n' >debian/made/DEBIAN/postinst\n\tchmod 755 debian/made/DEBIAN/postinst\n" +
+				"\tdpkg-gencontrol -p" + name + " -DDepends=libtext-charwidth-perl -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
+		})
+	}
+	// The suite's packages it reaches, and nothing else: neither the host's network nor its processes.
+	w.must(t, "build", "-d", "bookworm", "--result=r.json", "--run-piuparts", "--piuparts-opts=--no-upgrade-test --list-installed-files", source("linked",
+		"test -e /usr/share/doc/libtext-charwidth-perl\\ntest $$(grep -c : /proc/net/dev) = 1\\ntest -c /dev/null\\necho seen $$(echo /proc/[0-9]* | wc -w) processes"))
+	log := read(t, filepath.Join(w.dir, "linked_1.0_amd64.build"))
+	wantIn(t, "log", log, "^  Setting up libtext-charwidth-perl", "^  seen [1-9] processes$", "The following NEW|New installed files on system", "INFO: PASS: All tests.$", "^Piuparts: warn$", "^Status: successful$")
+	r, err := result.Read(filepath.Join(w.dir, "r.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Checks) != 1 || r.Checks[0].Name != "piuparts" || r.Checks[0].Outcome != "warn" || r.Checks[0].Detail != "Broken symlinks: /usr/share/doc/linked/link -> /nowhere (linked)" {
+		t.Errorf("checks: %+v", r.Checks)
+	}
+	for postinst, says := range map[string]string{
+		"mkdir -p /var/lib/leaves": "piuparts: fail: Package purging left files on system: /var/lib/leaves/ not owned",
+		"sleep 1000 >/dev/null &":  "piuparts: fail: Processes are running inside chroot",
+	} {
+		o := w.run(t, "build", "-q", "-d", "bookworm", "--run-piuparts", "--fail-on=error", source("leaves", postinst))
+		if o.status != 1 || !strings.Contains(o.stderr, says) || !strings.Contains(o.stderr, "stage: post-build") {
+			t.Errorf("%s: %s", postinst, o)
+		}
+	}
+}
+
 // TestLintian runs lintian over a package that it has something to say about.
 func TestLintian(t *testing.T) {
 	w := realWorld(t)

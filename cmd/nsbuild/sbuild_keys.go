@@ -62,7 +62,7 @@ func sbuildKeys() map[string]sbuildKey {
 		used(flagShape, "build_arch_all", "build_arch_any", "build_source", "nolog", "force_orig_source", "run_lintian", "lintian_require_success", "run_piuparts", "piuparts_require_success",
 			"run_autopkgtest", "autopkgtest_require_success", "resolve_alternatives", "source_only_changes"),
 		used(listShape, "dpkg_buildpackage_user_options", "dpkg_source_opts", "manual_depends", "manual_depends_arch", "manual_depends_indep", "manual_conflicts",
-			"manual_conflicts_arch", "manual_conflicts_indep", "lintian_opts", "extra_packages", "extra_repositories", "extra_repository_keys"),
+			"manual_conflicts_arch", "manual_conflicts_indep", "lintian_opts", "piuparts_opts", "extra_packages", "extra_repositories", "extra_repository_keys"),
 		used(wordShape, "pgp_options"),
 		used(commandShape, "external_commands"),
 		used(tableShape, "build_environment"),
@@ -88,7 +88,7 @@ func sbuildKeys() map[string]sbuildKey {
 			"stats_dir", "package_checklist", "log_colour=1", "log_filter=1", "hide_log_sections", "mailprog=/usr/sbin/sendmail", "mailto", "mailto_hash", "mailfrom=Source Builder <sbuild>", "compress_build_log_mails=1", "mime_build_log_mails=1",
 			"purge_build_deps=always", "purge_build_directory=always", "purge_session=always", "purge_extra_packages=0", "toolchain_regex", "stalled_pkg_timeout=150", "individual_stalled_pkg_timeout",
 			"max_lock_trys=120", "lock_interval=5", "check_space=1", "environment_filter", "apt_clean=0", "apt_keep_downloaded_packages=0", "apt_update=1", "apt_update_archive_only=1", "apt_upgrade=0",
-			"apt_distupgrade=1", "batch_mode=0", "job_file=build-progress", "archive", "clean_source=1", "aspcud_criteria=-removed,-changed,-new", "piuparts_opts", "piuparts_root_args", "autopkgtest_opts", "autopkgtest_root_args",
+			"apt_distupgrade=1", "batch_mode=0", "job_file=build-progress", "archive", "clean_source=1", "aspcud_criteria=-removed,-changed,-new", "piuparts_root_args", "autopkgtest_opts", "autopkgtest_root_args",
 			"log_external_command_output=1", "log_external_command_error=1", "bd_uninstallable_explainer=dose3"),
 	} {
 		for _, k := range some {

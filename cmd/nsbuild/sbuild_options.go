@@ -150,8 +150,10 @@ func (s *sbuild) flags() *pflag.FlagSet {
 	bit("no-run-lintian", "", "run_lintian", false, "do not")
 	list("lintian-opt", "", "lintian_opts", "option for lintian", false)
 	list("lintian-opts", "", "lintian_opts", "options for it", true)
-	bit("run-piuparts", "", "run_piuparts", true, "install and purge the results in a jail")
+	bit("run-piuparts", "", "run_piuparts", true, "run piuparts over the results")
 	bit("no-run-piuparts", "", "run_piuparts", false, "do not")
+	list("piuparts-opt", "", "piuparts_opts", "option for piuparts", false)
+	list("piuparts-opts", "", "piuparts_opts", "options for it", true)
 	bit("run-autopkgtest", "", "run_autopkgtest", true, "run the package's tests")
 	bit("no-run-autopkgtest", "", "run_autopkgtest", false, "do not")
 	for _, k := range hook.Commands() {
@@ -172,7 +174,7 @@ func (s *sbuild) flags() *pflag.FlagSet {
 		{"autopkgtest-virt-server-opts", "", false}, {"batch", "b", true}, {"apt-clean", "", true}, {"no-apt-clean", "", true}, {"apt-update", "", true}, {"no-apt-update", "", true},
 		{"apt-upgrade", "", true}, {"no-apt-upgrade", "", true}, {"apt-distupgrade", "", true}, {"no-apt-distupgrade", "", true}, {"clean-source", "", true}, {"no-clean-source", "", true},
 		{"purge", "p", false}, {"purge-build", "", false}, {"purge-deps", "", false}, {"purge-session", "", false}, {"purge-extra-packages", "", true}, {"aspcud-criteria", "", false},
-		{"mail-log-to", "", false}, {"mailfrom", "", false}, {"stats-dir", "", false}, {"hide-log-sections", "", false}, {"piuparts-opt", "", false}, {"piuparts-opts", "", false},
+		{"mail-log-to", "", false}, {"mailfrom", "", false}, {"stats-dir", "", false}, {"hide-log-sections", "", false},
 		{"piuparts-root-arg", "", false}, {"piuparts-root-args", "", false}, {"autopkgtest-opt", "", false}, {"autopkgtest-opts", "", false}, {"autopkgtest-root-arg", "", false},
 		{"autopkgtest-root-args", "", false}, {"chroot-update-failed-commands", "", false}, {"log-external-command-output", "", true}, {"log-external-command-error", "", true},
 		{"bd-uninstallable-explainer", "", false},

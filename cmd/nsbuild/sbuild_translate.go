@@ -261,7 +261,7 @@ func (s *sbuild) checks() (out []string, err error) {
 		run        bool
 		flag, need string
 	}{
-		{lintian, "run-lintian", "lintian_require_success"}, {s.bits["run_piuparts"], "check-install", "piuparts_require_success"},
+		{lintian, "run-lintian", "lintian_require_success"}, {s.bits["run_piuparts"], "run-piuparts", "piuparts_require_success"},
 		{s.bits["run_autopkgtest"], "run-autopkgtest", "autopkgtest_require_success"},
 	} {
 		if !c.run {
@@ -274,9 +274,6 @@ func (s *sbuild) checks() (out []string, err error) {
 			free = "$" + c.need
 		}
 	}
-	if s.bits["run_piuparts"] {
-		s.idle = append(s.idle, "piuparts itself: --check-install installs and purges instead")
-	}
 	if required != "" && free != "" {
 		return nil, fault.New(fault.Usage, "set "+free+", too, or neither", "%s: here the checks that are made all let a build fail, or none does", s.shown(required))
 	}
@@ -285,6 +282,15 @@ func (s *sbuild) checks() (out []string, err error) {
 	}
 	if lintian {
 		out = append(out, s.lists([2]string{"lintian_opts", "lintian-opt"})...)
+	}
+	if s.bits["run_piuparts"] {
+		theirs, ours := splitPiuparts(s.list["piuparts_opts"])
+		for _, option := range ours {
+			s.idle = append(s.idle, "piuparts' "+option)
+		}
+		for _, option := range theirs {
+			out = append(out, "--piuparts-opt="+option)
+		}
 	}
 	return out, nil
 }

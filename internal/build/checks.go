@@ -30,6 +30,8 @@ type Checks struct {
 	LintianOpts  []string
 	Autopkgtest  bool
 	CheckInstall bool
+	Piuparts     bool
+	PiupartsOpts []string
 	// FailOn is the outcome that makes the build fail: OutcomeFail, OutcomeWarn (which means both), or "" for none, as sbuild has it.
 	FailOn string
 }
@@ -59,6 +61,7 @@ func (b *builder) checked(all []stage) []stage {
 	}{
 		{b.o.Lintian, "lintian", (*builder).lintian, &b.summary.Lintian},
 		{b.o.CheckInstall, "install check", (*builder).checkInstall, &installed},
+		{b.o.Piuparts, "piuparts", (*builder).piuparts, &b.summary.Piuparts},
 		{b.o.Autopkgtest, "autopkgtest", (*builder).autopkgtest, &b.summary.Autopkgtest},
 	} {
 		if c.wanted {
@@ -166,7 +169,7 @@ func (b *builder) sourceFiles() *input {
 func (b *builder) forCheck() *builder {
 	c := *b
 	c.lowers, c.layer, c.open, c.jail, c.making, c.saving, c.stopCopies, c.installer, c.hookDigest = []sandbox.Lower{{Path: b.base.Tree()}}, nil, nil, nil, nil, nil, nil, nil, ""
-	c.o.Hooks, c.host = nil, b.arch
+	c.o.Hooks, c.host, c.aside = nil, b.arch, true
 	c.result = &result.Result{}
 	c.in = b.sourceFiles()
 	return &c

@@ -265,10 +265,13 @@ func (b *builder) depsFailed(err error) error {
 	if errors.Is(err, apt.ErrUnresolved) && b.cross() && b.o.ArchAll && len(b.relations().DependsIndep) > 0 {
 		hint = "--no-arch-all leaves out the packages for all architectures and their Build-Depends-Indep, which seldom work in a cross build"
 	}
-	return fault.Wrap(fault.GivenBack, hint, fmt.Errorf("installing the build dependencies: %w", err))
+	if !b.aside {
+		err = fmt.Errorf("installing the build dependencies: %w", err)
+	}
+	return fault.Wrap(fault.GivenBack, hint, err)
 }
 
-// explanationOf picks what explains a failure out of what apt or aptitude wrote: the list under "unmet dependencies", whose lines are indented, and the errors.
+// explanationOf picks what explains a failure out of what apt, aptitude or dpkg wrote: the list under "unmet dependencies", whose lines are indented, and the errors.
 func explanationOf(lines []buildlog.Line) []string {
 	var out []string
 	listed := false
@@ -277,6 +280,8 @@ func explanationOf(lines []buildlog.Line) []string {
 		case strings.HasSuffix(l.Text, "have unmet dependencies:"):
 			listed = true
 			continue
+		case strings.HasPrefix(l.Text, "dpkg: error"):
+			listed = true // which script, and how it ended
 		case strings.HasPrefix(l.Text, "E: "):
 		case !listed || !strings.HasPrefix(l.Text, " "):
 			listed = false

@@ -24,6 +24,11 @@ func TestExplanation(t *testing.T) {
 				"The following NEW packages will be installed:\n  autoconf{a} automake{a}",
 			"sbuild-build-depends-main-dummy : Depends: nosuch which is a virtual package",
 		},
+		"dpkg": {
+			"Setting up fails (1.0) ...\ndpkg: error processing package fails (--configure):\n installed fails package post-installation script subprocess returned error exit status 3\n" +
+				"Errors were encountered while processing:\n fails\nE: Sub-process /usr/bin/dpkg returned an error code (1)",
+			"dpkg: error processing package fails (--configure):\ninstalled fails package post-installation script subprocess returned error exit status 3\nE: Sub-process /usr/bin/dpkg returned an error code (1)",
+		},
 		"neither": {"Reading package lists...\n indented", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -49,10 +49,10 @@ func (b *builder) hooked(all []stage) []stage {
 }
 
 // openJail opens a jail over what there is. With apt, packages can be installed in it.
-func (b *builder) openJail(ctx context.Context, withApt bool) (*sandbox.Jail, error) {
-	spec := sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Hostname: buildHost}
+func (b *builder) openJail(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (*sandbox.Jail, error) {
+	spec := sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Mounts: mounts, Hostname: buildHost}
 	if withApt {
-		spec.Mounts = apt.Mounts(b.env.CacheDir)
+		spec.Mounts = append(spec.Mounts, apt.Mounts(b.env.CacheDir)...)
 	}
 	caches, err := b.env.HookMounts(ctx, b.holder, b.o.Hooks)
 	if err != nil {

@@ -1,0 +1,241 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"nsbuild/internal/archive"
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/sandbox"
+)
+
+// Where piuparts finds and has what, in its jail. lsof(8) tells it what runs in its trees, by the numbers of file systems and inodes: those of a tmpfs of their own are nobody else's,
+// while an overlay has the numbers of its layers, too, and piuparts would take itself for what still runs.
+const (
+	piupartsDir  = "/piuparts"
+	piupartsBase = piupartsDir + "/base"
+	piupartsRoot = piupartsDir + "/root"
+)
+
+// prepareRoot makes the tree that piuparts starts from: the base, with the sources and preferences of apt that are given. Device nodes cannot be made in a jail, nor be copied: a
+// script that piuparts runs shows the jail's /dev there, by the roots of PID 1, which is piuparts, and of its own, for which a base without mount(8) will do; until then a plain file keeps
+// piuparts from making /dev/null.
+const prepareRoot = `set -e
+mkdir root tmp scripts
+cp -ax base/. root
+rm -rf root/etc/apt/sources.list.d/*
+printf '%s' "$1" >root/etc/apt/sources.list
+printf '%s' "$2" >root/etc/apt/preferences.d/nsbuild
+echo 'Acquire::http::Proxy::127.0.0.1 "DIRECT";' >root/etc/apt/apt.conf.d/zz-nsbuild
+ln -sf pts/ptmx root/dev/ptmx
+: >root/dev/null
+cat >scripts/post_chroot_unpack_nsbuild <<'EOF'
+#!/bin/sh
+chroot /proc/1/root /bin/sh -c 'exec mount -c --rbind /dev /proc/$PPID/root/dev'
+exit
+EOF
+chmod 755 scripts/post_chroot_unpack_nsbuild
+test -e /etc/resolv.conf || : >/etc/resolv.conf
+`
+
+// piuparts runs piuparts over what was built. It is PID 1 of a PID namespace of its jail's user namespace, so that it may mount that one's /proc, and has from the network no more than
+// the suite's packages, which are fetched and verified here when it asks for them.
+func (b *builder) piuparts(ctx context.Context) (outcome, detail string, err error) {
+	debs := b.builtDebs()
+	if len(debs) == 0 {
+		return OutcomePass, "no package was built", nil
+	}
+	c, done, err := b.beside(ctx, "piuparts", nil)
+	if err != nil {
+		return "", "", fmt.Errorf("installing piuparts: %w", err)
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	var own []*archive.Local
+	if b.extra.local != nil {
+		own = append(own, b.extra.local)
+	}
+	server, err := b.env.Client.NewServer(ctx, b.arch, own, slices.Concat(b.extra.releases, b.releases))
+	if err != nil {
+		return "", "", err
+	}
+	_, err = c.openJail(ctx, false,
+		sandbox.Mount{Type: "tmpfs", Target: piupartsDir, Mkdir: true, Data: "mode=755"},
+		sandbox.Mount{Type: "bind", Source: b.base.Tree(), Target: piupartsBase, ReadOnly: true, Mkdir: true})
+	if err != nil {
+		return "", "", err
+	}
+	listener, err := c.open.Listen(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	stop := serve(ctx, server, listener)
+	defer func() { err = errors.Join(err, stop()) }()
+	prepare := []string{"/bin/sh", "-c", prepareRoot, "sh", server.SourcesList("http://" + listener.Addr().String()), b.extra.pins}
+	var said tail
+	status, err := c.open.RunTo(ctx, sandbox.Command{Argv: prepare, Dir: piupartsDir, Env: commandEnv()}, &said, &said)
+	if err == nil && !status.Success() {
+		err = said.explain(fmt.Errorf("copying the base: %s", status))
+	}
+	if err != nil {
+		return "", "", err
+	}
+	if err := c.show(debs...); err != nil {
+		return "", "", err
+	}
+	argv := slices.Concat([]string{
+		"piuparts", "--distribution", b.suite.Name, "--existing-chroot", piupartsRoot, "--hard-link", "--keep-sources-list", "--tmpdir", path.Join(piupartsDir, "tmp"),
+		"--scriptsdir", path.Join(piupartsDir, "scripts"), "--no-eatmydata", "-k", // what it leaves goes with the jail
+	}, b.o.PiupartsOpts)
+	for _, deb := range debs {
+		argv = append(argv, filepath.Base(deb))
+	}
+	b.log.Printf("Command: %s", strings.Join(argv, " "))
+	var found piupartsFindings
+	out := b.log.Stream()
+	both := io.MultiWriter(out, &found)
+	status, err = c.open.RunTo(ctx, sandbox.Command{Argv: argv, Dir: checkDir, Env: commandEnv(), PID1: true}, both, both)
+	out.Flush()
+	if err == nil {
+		err = server.Failed() // then it is not the packages that failed
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return found.outcome(status)
+}
+
+// serve runs a server beside, until it is stopped.
+func serve(ctx context.Context, server *archive.Server, l net.Listener) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var ended sync.WaitGroup
+	var err error
+	ended.Go(func() { err = server.Run(ctx, l) })
+	return func() error {
+		cancel()
+		ended.Wait()
+		return err
+	}
+}
+
+// piupartsLine is what piuparts itself says, behind the time since its start. What a command printed, and what a finding is about, follows in indented lines.
+var piupartsLine = regexp.MustCompile(`^\d+m\d+\.\d+s ([A-Z]+): (?:(FAIL|WARN): )?(.*)`)
+
+// piupartsFindings reads what piuparts says as it says it.
+type piupartsFindings struct {
+	failures, warnings []*finding
+	errors             []*finding // which explain a failure that has no line of its own
+	last               *finding   // whose lines follow
+	early              int        // how many of the warnings are about the base: they came before anything was installed
+	begun              bool
+	said               string // its last line
+	line               []byte
+}
+
+type finding struct {
+	text string
+	more []buildlog.Line
+}
+
+// Of piuparts' output no more is kept than explains a failure: bytes of a line, lines of a finding, findings of a kind.
+const (
+	maxFindingLine  = 1 << 10
+	maxFindingLines = 200
+	maxFindings     = 100
+)
+
+func (f *piupartsFindings) Write(p []byte) (int, error) {
+	for part := range bytes.Lines(p) {
+		f.line = append(f.line, part[:min(len(part), maxFindingLine-min(len(f.line), maxFindingLine))]...)
+		if part[len(part)-1] == '\n' {
+			f.take(strings.TrimRight(string(f.line), "\n"))
+			f.line = f.line[:0]
+		}
+	}
+	return len(p), nil
+}
+
+func (f *piupartsFindings) take(line string) {
+	if line != "" {
+		f.said = line
+	}
+	m := piupartsLine.FindStringSubmatch(line)
+	if m == nil {
+		if f.last != nil && len(f.last.more) < maxFindingLines {
+			f.last.more = append(f.last.more, buildlog.Line{Text: strings.TrimPrefix(line, "  ")})
+		}
+		return
+	}
+	var kind *[]*finding
+	switch {
+	case m[2] == "FAIL":
+		kind = &f.failures
+	case m[2] == "WARN":
+		kind = &f.warnings
+	case m[1] == "ERROR":
+		kind = &f.errors
+	case m[3] == "Running scripts pre_install" && !f.begun:
+		f.begun, f.early = true, len(f.warnings)
+	}
+	if f.last = nil; kind != nil && len(*kind) < maxFindings {
+		f.last = &finding{text: buildlog.VisibleString(strings.TrimRight(m[3], ":"))}
+		*kind = append(*kind, f.last)
+	}
+}
+
+// String is the finding with the first file that it is about, or with what apt said of a command of its.
+func (f *finding) String() string {
+	if said := explanationOf(f.more); strings.HasPrefix(f.text, "Command failed") && len(said) > 0 {
+		return strings.Join(said, "; ")
+	}
+	if len(f.more) > 0 && strings.HasPrefix(f.more[0].Text, "/") {
+		return f.text + ": " + buildlog.VisibleString(strings.Join(strings.Fields(f.more[0].Text), " "))
+	}
+	return f.text
+}
+
+// ofPackages are the warnings without what holds of the base, too.
+func (f *piupartsFindings) ofPackages() (warnings []*finding) {
+	known := map[string]bool{}
+	file := func(l buildlog.Line) string { name, _, _ := strings.Cut(l.Text, " ("); return name } // later its package is named, too
+	for i, w := range f.warnings {
+		own := slices.DeleteFunc(slices.Clone(w.more), func(l buildlog.Line) bool { return known[file(l)] })
+		if i < f.early {
+			for _, l := range own {
+				known[file(l)] = true
+			}
+			continue
+		}
+		if len(own) > 0 || len(w.more) == 0 {
+			warnings = append(warnings, &finding{w.text, own})
+		}
+	}
+	return warnings
+}
+
+func (f *piupartsFindings) outcome(status sandbox.Status) (outcome, detail string, err error) {
+	warnings := f.ofPackages()
+	switch {
+	case status.Signal != 0 || status.Code > 1: // 2: it does not understand its command line
+		return "", "", fmt.Errorf("piuparts: %s: %s", status, buildlog.VisibleString(f.said))
+	case status.Success() && len(warnings) == 0:
+		return OutcomePass, "", nil
+	case status.Success():
+		return OutcomeWarn, warnings[0].String(), nil
+	}
+	for _, kind := range [][]*finding{f.failures, f.errors} {
+		if len(kind) > 0 {
+			return OutcomeFail, kind[0].String(), nil
+		}
+	}
+	return OutcomeFail, status.String(), nil
+}
