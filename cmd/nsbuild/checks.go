@@ -55,31 +55,51 @@ func (o *checkOptions) complete(c *build.Checks) error {
 	return nil
 }
 
-// splitPiuparts tells options of piuparts (piuparts(1)) from those that say what nsbuild says: which base it starts from, where packages come from, and where it works.
+// Options of piuparts (piuparts(1)) that say what nsbuild says: which base it starts from, where packages come from, and where it works. Without a value are -a, -p and their long forms.
+const (
+	piupartsOurs   = "abdeKmpt"
+	piupartsValues = "bBdDeiIKlmsSt" // that take a value, ours or not
+)
+
+var piupartsOursLong = []string{
+	"--apt", "--arch", "--basetgz", "--bootstrapcmd", "--distribution", "--docker-image", "--existing-chroot", "--extra-repo", "--keyring", "--lvm-snapshot-size", "--lvm-volume",
+	"--mirror", "--pbuilder", "--proxy", "--schroot", "--testdebs-repo", "--tmpdir",
+}
+
+// splitPiuparts tells options of piuparts from those that nsbuild gives it itself. The latter come without their values.
 func splitPiuparts(options []string) (theirs, ours []string) {
-	const short = "bdemtp"
 	for i := 0; i < len(options); i++ {
-		name, _, joined := strings.Cut(options[i], "=")
-		known, value := false, true
-		if strings.HasPrefix(name, "--") {
-			switch name {
-			case "--pbuilder":
-				known, value = true, false
-			case "--arch", "--basetgz", "--bootstrapcmd", "--distribution", "--docker-image", "--existing-chroot", "--extra-repo", "--keyring", "--lvm-snapshot-size", "--lvm-volume", "--mirror", "--proxy", "--schroot", "--tmpdir":
-				known = true
-			}
-		} else if len(name) > 1 && name[0] == '-' && strings.IndexByte(short, name[1]) >= 0 {
-			known, value, joined = true, name[1] != 'p', len(options[i]) > 2
-		}
-		switch {
-		case !known:
+		isOurs, value := piupartsOption(options[i])
+		if !isOurs {
 			theirs = append(theirs, options[i])
-		default:
-			ours = append(ours, options[i])
-			if value && !joined && i+1 < len(options) {
-				i++
-			}
+			continue
+		}
+		ours = append(ours, options[i])
+		if value {
+			i++
 		}
 	}
 	return theirs, ours
+}
+
+// piupartsOption tells whether a word is an option that is ours, and whether its value is the next word.
+func piupartsOption(word string) (ours, value bool) {
+	if name, _, joined := strings.Cut(word, "="); strings.HasPrefix(name, "--") {
+		for _, o := range piupartsOursLong { // which may be shortened
+			if len(name) > 3 && strings.HasPrefix(o, name) {
+				return true, !joined && o != "--apt" && o != "--pbuilder"
+			}
+		}
+		return false, false
+	}
+	if !strings.HasPrefix(word, "-") {
+		return false, false
+	}
+	for i, letter := range word[1:] { // several may be joined
+		ours = ours || strings.ContainsRune(piupartsOurs, letter)
+		if strings.ContainsRune(piupartsValues, letter) {
+			return ours, ours && i == len(word)-2
+		}
+	}
+	return ours, false
 }

@@ -148,7 +148,7 @@ func TestPiuparts(t *testing.T) {
 	w.must(t, "build", "-d", "bookworm", "--result=r.json", "--run-piuparts", "--piuparts-opts=--no-upgrade-test --list-installed-files", source("linked",
 		"test -e /usr/share/doc/libtext-charwidth-perl\\ntest $$(grep -c : /proc/net/dev) = 1\\ntest -c /dev/null\\necho seen $$(echo /proc/[0-9]* | wc -w) processes"))
 	log := read(t, filepath.Join(w.dir, "linked_1.0_amd64.build"))
-	wantIn(t, "log", log, "^  Setting up libtext-charwidth-perl", "^  seen [1-9] processes$", "The following NEW|New installed files on system", "INFO: PASS: All tests.$", "^Piuparts: warn$", "^Status: successful$")
+	wantIn(t, "log", log, "^  Setting up libtext-charwidth-perl", "^  seen [1-9] processes$", "New installed files on system", "INFO: PASS: All tests.$", "^Piuparts: warn$", "^Status: successful$")
 	r, err := result.Read(filepath.Join(w.dir, "r.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -157,11 +157,12 @@ func TestPiuparts(t *testing.T) {
 		t.Errorf("checks: %+v", r.Checks)
 	}
 	for postinst, says := range map[string]string{
-		"mkdir -p /var/lib/leaves": "piuparts: fail: Package purging left files on system: /var/lib/leaves/ not owned",
-		"sleep 1000 >/dev/null &":  "piuparts: fail: Processes are running inside chroot",
+		"mkdir -p /var/lib/leaves; echo x: No space left on device": "piuparts: fail: Package purging left files on system: /var/lib/leaves/ not owned",
+		"sleep 1000 >/dev/null &":                                   "piuparts: fail: Processes are running inside chroot",
 	} {
-		o := w.run(t, "build", "-q", "-d", "bookworm", "--run-piuparts", "--fail-on=error", source("leaves", postinst))
-		if o.status != 1 || !strings.Contains(o.stderr, says) || !strings.Contains(o.stderr, "stage: post-build") {
+		o := w.run(t, "build", "-d", "bookworm", "--run-piuparts", "--fail-on=error", source("leaves", postinst))
+		// What a package says of space once it is built is no reason to build it again.
+		if o.status != 1 || !strings.Contains(o.stderr, says) || !strings.Contains(o.stderr, "stage: post-build") || strings.Contains(o.stderr, "again, on disk") {
 			t.Errorf("%s: %s", postinst, o)
 		}
 	}

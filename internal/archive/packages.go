@@ -42,16 +42,11 @@ func (c *Client) Packages(ctx context.Context, r *Release, component, arch strin
 
 // PackagesCalled is Packages for the packages of some names alone; of the others no more is read than their names.
 func (c *Client) PackagesCalled(ctx context.Context, r *Release, component, arch string, called map[string]bool, fn func(*Package) error) error {
-	return c.packages(ctx, r, component, arch, calledOnly(called), fn)
-}
-
-// calledOnly picks the paragraphs of packages of some names.
-func calledOnly(called map[string]bool) func(raw []byte) bool {
-	return func(raw []byte) bool {
+	return c.packages(ctx, r, component, arch, func(raw []byte) bool {
 		name, ok := bytes.CutPrefix(raw, []byte("Package: "))
 		name, _ = cutLine(name)
 		return !ok || called[string(name)] // the field need not come first
-	}
+	}, fn)
 }
 
 func (c *Client) packages(ctx context.Context, r *Release, component, arch string, want func(raw []byte) bool, fn func(*Package) error) error {

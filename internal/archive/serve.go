@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -19,15 +19,17 @@ import (
 	"time"
 )
 
-// Server is an archive over HTTP for an apt that has no network: suites of a Client, as they were when it was made. It hands out nothing but their lists and the packages
-// that these list, each fetched and verified when it is first asked for. Its Release files are not signed: who asks trusts it, and not what is behind it.
+// Server is an archive over HTTP for an apt that has no network: suites of a Client, as they were when it was made. It hands out nothing but their lists and the packages that these
+// list, each fetched and verified when it is first asked for. Its Release files are not signed: who asks trusts it, and not what is behind it; who asks is not trusted.
 type Server struct {
 	c      *Client
 	suites []*servedSuite
 
-	finding sync.Mutex // one at a time reads the lists: what asks may be hostile
+	answering sync.RWMutex // held by each answer
 
 	mu     sync.Mutex
+	left   int64 // bytes of packages that may still be asked for
+	given  map[*servedAt]bool
 	failed error
 }
 
@@ -36,54 +38,66 @@ type servedSuite struct {
 	dist       string
 	release    []byte
 	components []*servedComponent
+	packages   map[string]*servedAt // by the names of their files
+}
+
+// servedAt is where a package is described.
+type servedAt struct {
+	list   *servedList
+	offset int64
 }
 
 type servedComponent struct {
+	index string // what its Packages file is called, below the suite's directory
 	name  string
-	lists []*list // one after the other they are its Packages
+	lists []*servedList // one after the other they are that file
 	size  int64
 }
 
+// servedList is a list that stays open: the cache may be cleaned meanwhile.
+type servedList struct {
+	list
+	f    *os.File
+	size int64
+}
+
+// What may be asked of a Server: apt opens a connection or two and asks at once, and no package needs all of an archive.
+const (
+	maxClients     = 8
+	clientPatience = 30 * time.Second
+	maxHandedOut   = 16 << 30 // bytes of packages
+)
+
 // NewServer makes a Server of repositories of the caller's own packages and of suites, for one architecture.
 func (c *Client) NewServer(ctx context.Context, arch string, own []*Local, releases []*Release) (*Server, error) {
-	s := &Server{c: c}
+	s := &Server{c: c, left: maxHandedOut, given: map[*servedAt]bool{}}
 	for _, l := range own {
-		lists := []*list{{path: l.List.Path, label: l.Repo.String(), repo: l.Repo, arch: arch}}
-		if err := s.add("own", arch, ownFields(), []*servedComponent{{name: flatComponent, lists: lists}}); err != nil {
-			return nil, err
+		lists := map[string][]list{"": {{path: l.List.Path, label: l.Repo.String(), repo: l.Repo, arch: arch}}}
+		if err := s.add(arch, "own", "Origin: nsbuild\nCodename: own\nDate: "+releaseDate(time.Unix(0, 0))+"\n", []string{""}, lists); err != nil {
+			return nil, errors.Join(err, s.Close())
 		}
 	}
 	for _, r := range releases {
-		var components []*servedComponent
-		for _, name := range r.repo.IndexComponents() {
-			component := &servedComponent{name: cmp.Or(name, flatComponent)}
-			err := c.eachList(ctx, r, name, arch, func(l *list) error {
-				component.lists = append(component.lists, l)
+		lists := map[string][]list{}
+		for _, component := range r.repo.IndexComponents() {
+			err := c.eachList(ctx, r, component, arch, func(l *list) error {
+				lists[component] = append(lists[component], *l)
 				return nil
 			})
-			switch {
-			case errors.Is(err, ErrNoIndex): // apt leaves out what a suite does not list
-			case err != nil:
-				return nil, err
-			default:
-				components = append(components, component)
+			if err != nil && !errors.Is(err, ErrNoIndex) { // apt leaves out what a suite does not list
+				return nil, errors.Join(err, s.Close())
 			}
 		}
-		dist := strings.Trim(strings.TrimSuffix(r.repo.Suite, "./"), "/")
-		if err := s.add(cmp.Or(dist, "flat"), arch, releaseFields(r), components); err != nil {
-			return nil, err
+		dist, fields := releaseFields(r)
+		if err := s.add(arch, dist, fields, r.repo.IndexComponents(), lists); err != nil {
+			return nil, errors.Join(err, s.Close())
 		}
 	}
 	return s, nil
 }
 
-// flatComponent is what a repository without components has its packages in.
-const flatComponent = "main"
-
-func ownFields() string { return "Origin: nsbuild\nDate: " + releaseDate(time.Unix(0, 0)) + "\n" }
-
-// releaseFields are those by which apt knows a suite (apt_preferences(5)).
-func releaseFields(r *Release) string {
+// releaseFields are those by which apt knows a suite (apt_preferences(5)), and what it is called in a sources.list.
+func releaseFields(r *Release) (dist, text string) {
 	var out strings.Builder
 	fields := r.state().fields
 	for _, name := range []string{"Origin", "Label", "Suite", "Codename", "Version", "NotAutomatic", "ButAutomaticUpgrades"} {
@@ -91,47 +105,107 @@ func releaseFields(r *Release) string {
 			fmt.Fprintf(&out, "%s: %s\n", name, v)
 		}
 	}
-	return out.String() + "Date: " + releaseDate(r.Date()) + "\n"
+	dist = r.repo.Suite
+	if r.repo.flat() {
+		const flat = "flat"
+		if dist = cmp.Or(fields["codename"], fields["suite"]); dist == "" || strings.ContainsAny(dist, " \t\n/") {
+			dist = flat
+		}
+		if fields["codename"] == "" {
+			fmt.Fprintf(&out, "Codename: %s\n", dist)
+		}
+	}
+	return dist, out.String() + "Date: " + releaseDate(r.Date()) + "\n"
 }
 
 func releaseDate(t time.Time) string { return t.UTC().Format("Mon, 02 Jan 2006 15:04:05 UTC") }
 
-// add makes the Release file of a suite.
-func (s *Server) add(dist, arch, fields string, components []*servedComponent) error {
+// add reads the lists of a suite and makes its Release file.
+func (s *Server) add(arch, dist, fields string, components []string, lists map[string][]list) error {
+	suite := &servedSuite{dist: dist, packages: map[string]*servedAt{}}
+	s.suites = append(s.suites, suite)
 	var names []string
 	var sums strings.Builder
-	for _, c := range components {
+	for _, component := range components {
+		if len(lists[component]) == 0 {
+			continue
+		}
+		name := cmp.Or(component, "main") // a flat repository has none
+		c := &servedComponent{index: name + "/binary-" + arch + "/Packages", name: name}
+		suite.components = append(suite.components, c)
+		for _, l := range lists[component] {
+			served, err := suite.read(l)
+			if err != nil {
+				return err
+			}
+			c.lists = append(c.lists, served)
+		}
 		sum := sha256.New()
-		size, err := c.copyTo(sum)
-		if err != nil {
+		var err error
+		if c.size, err = io.Copy(sum, c.reader()); err != nil {
 			return fmt.Errorf("cache: %w", err)
 		}
-		c.size = size
-		names = append(names, c.name)
-		fmt.Fprintf(&sums, " %x %d %s/binary-%s/Packages\n", sum.Sum(nil), size, c.name, arch)
+		names = append(names, name)
+		fmt.Fprintf(&sums, " %x %d %s\n", sum.Sum(nil), c.size, c.index)
 	}
-	release := fmt.Sprintf("%sArchitectures: %s\nComponents: %s\nSHA256:\n%s", fields, arch, strings.Join(names, " "), sums.String())
-	s.suites = append(s.suites, &servedSuite{dist: dist, release: []byte(release), components: components})
+	suite.release = fmt.Appendf(nil, "%sArchitectures: %s\nComponents: %s\nSHA256:\n%s", fields, arch, strings.Join(names, " "), sums.String())
 	return nil
 }
 
-func (c *servedComponent) copyTo(w io.Writer) (size int64, err error) {
-	for _, l := range c.lists {
-		f, err := os.Open(l.path)
-		if err != nil {
-			return 0, err
-		}
-		from := io.Reader(f)
-		if size > 0 { // a list's last paragraph may end without an empty line; of a list that is empty, apt wants none
-			from = io.MultiReader(strings.NewReader("\n"), f)
-		}
-		n, err := io.Copy(w, from)
-		if err = errors.Join(err, f.Close()); err != nil {
-			return 0, err
-		}
-		size += n
+// read opens a list and notes where it describes which file.
+func (s *servedSuite) read(l list) (*servedList, error) {
+	f, err := os.Open(l.path)
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
 	}
-	return size, nil
+	served := &servedList{list: l, f: f}
+	in := newScanner(f, maxParagraph, false)
+	in.want = func(raw []byte) bool {
+		for line := range bytes.Lines(raw) {
+			if name, ok := bytes.CutPrefix(line, []byte("Filename:")); ok {
+				name := strings.TrimPrefix(string(bytes.TrimSpace(name)), "./")
+				if s.packages[name] == nil { // of several that say so, apt takes the first
+					s.packages[name] = &servedAt{served, in.at}
+				}
+				break
+			}
+		}
+		return false
+	}
+	in.next() // all of it is unwanted
+	st, err := f.Stat()
+	if err = cmp.Or(in.err, err); err != nil {
+		return nil, errors.Join(withHint(fmt.Errorf("%s: %w", l.label, err)), f.Close())
+	}
+	served.size = st.Size()
+	return served, nil
+}
+
+// reader reads the lists one after the other. A list's last paragraph may end without an empty line; in front of all, and in a list that is empty, apt wants none.
+func (c *servedComponent) reader() io.Reader {
+	var parts []io.Reader
+	for _, l := range c.lists {
+		if l.size > 0 {
+			if len(parts) > 0 {
+				parts = append(parts, strings.NewReader("\n\n"))
+			}
+			parts = append(parts, io.NewSectionReader(l.f, 0, l.size))
+		}
+	}
+	return io.MultiReader(parts...)
+}
+
+// Close closes the lists.
+func (s *Server) Close() error {
+	var errs []error
+	for _, suite := range s.suites {
+		for _, c := range suite.components {
+			for _, l := range c.lists {
+				errs = append(errs, l.f.Close())
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // SourcesList is the sources.list(5) of whom the server answers at a URL.
@@ -156,21 +230,24 @@ func (s *Server) Failed() error {
 	return s.failed
 }
 
-// What a client may do: apt opens a connection or two and asks at once.
-const (
-	maxClients     = 8
-	clientPatience = 30 * time.Second
-)
+func (s *Server) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = cmp.Or(s.failed, err)
+}
 
-// Run answers on a listener until ctx ends, and closes it.
+// Run answers on a listener until ctx ends, and closes it. When it returns nothing is answered any more.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
-		Handler: s, BaseContext: func(net.Listener) context.Context { return ctx }, ErrorLog: log.New(io.Discard, "", 0),
-		ReadHeaderTimeout: clientPatience, MaxHeaderBytes: 16 << 10,
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.answer(ctx, w, r) }),
+		ReadHeaderTimeout: clientPatience, IdleTimeout: clientPatience, MaxHeaderBytes: 16 << 10,
 	}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // of a listener that nobody needs any more
-	if err := server.Serve(&fewClients{l, make(chan struct{}, maxClients)}); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving packages to a jail: %w", err)
+	err := server.Serve(&fewClients{l, make(chan struct{}, maxClients)})
+	_ = server.Close() // of whatever is still connected
+	s.answering.Lock() // for good
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving packages: %w", err)
 	}
 	return nil
 }
@@ -201,8 +278,12 @@ func (c *oneOfFew) Close() error {
 	return c.Conn.Close()
 }
 
-// ServeHTTP answers GET and HEAD.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// answer answers GET and HEAD.
+func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+	if !s.answering.TryRLock() {
+		return
+	}
+	defer s.answering.RUnlock()
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
@@ -214,84 +295,88 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	suite := s.suites[i]
-	if in, ok := strings.CutPrefix(name, "dists/"+suite.dist+"/"); ok {
-		suite.serveIndex(w, r, in)
+	if in, ok := strings.CutPrefix(name, "dists/"+suite.dist+"/"); ok && s.answerIndex(w, r, suite, in) {
 		return
 	}
-	f, err := s.open(r.Context(), suite, name)
+	s.answerPackage(ctx, w, r, suite.packages[name])
+}
+
+// answerIndex answers with the Release file or a Packages file; false when it is neither.
+func (s *Server) answerIndex(w http.ResponseWriter, r *http.Request, suite *servedSuite, name string) bool {
+	if name == "Release" {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(suite.release))
+		return true
+	}
+	for _, c := range suite.components {
+		if name != c.index {
+			continue
+		}
+		w.Header().Set("Content-Length", strconv.FormatInt(c.size, 10))
+		if r.Method == http.MethodGet {
+			_, err := io.Copy(w, c.reader())
+			if broken := (*fs.PathError)(nil); errors.As(err, &broken) { // the list; a client may leave when it likes
+				s.fail(fmt.Errorf("cache: %w", err))
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// answerPackage answers with a package. It is fetched to its end even if the client leaves before: apt loses patience with a mirror that is slower than ours, asks again, and finds it here.
+func (s *Server) answerPackage(ctx context.Context, w http.ResponseWriter, r *http.Request, at *servedAt) {
+	if at == nil {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	p, err := at.read()
+	if err == nil {
+		err = s.take(at, p.Size)
+	}
+	var f *os.File
 	switch {
 	case err != nil:
-		if r.Context().Err() == nil {
-			s.mu.Lock()
-			s.failed = cmp.Or(s.failed, err)
-			s.mu.Unlock()
+	case r.Method == http.MethodHead:
+		w.Header().Set("Content-Length", strconv.FormatInt(p.Size, 10))
+		return
+	default:
+		var files map[*Package]string
+		if files, err = s.c.Debs(ctx, []*Package{p}); err == nil {
+			f, err = os.Open(files[p])
+		}
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			s.fail(err)
 		}
 		w.WriteHeader(http.StatusBadGateway)
-	case f == nil:
-		w.WriteHeader(http.StatusNotFound)
-	default:
-		defer f.Close()
-		http.ServeContent(w, r, "", time.Time{}, f)
-	}
-}
-
-// open has the package with a file name in the cache; nil when the suite lists none.
-func (s *Server) open(ctx context.Context, suite *servedSuite, filename string) (*os.File, error) {
-	s.finding.Lock()
-	p, err := suite.find(ctx, filename)
-	s.finding.Unlock()
-	if p == nil || err != nil {
-		return nil, err
-	}
-	files, err := s.c.Debs(ctx, []*Package{p})
-	if err != nil {
-		return nil, err
-	}
-	return os.Open(files[p])
-}
-
-func (s *servedSuite) serveIndex(w http.ResponseWriter, r *http.Request, name string) {
-	if name == "Release" {
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.release))
 		return
 	}
-	for _, c := range s.components {
-		if strings.HasPrefix(name, c.name+"/binary-") && path.Base(name) == "Packages" {
-			w.Header().Set("Content-Length", strconv.FormatInt(c.size, 10))
-			if r.Method == http.MethodGet {
-				// Whoever gets less than the length knows that it is not all.
-				_, _ = c.copyTo(w)
-			}
-			return
-		}
-	}
-	w.WriteHeader(http.StatusNotFound)
+	defer f.Close()
+	http.ServeContent(w, r, "", time.Time{}, f)
 }
 
-// errFound ends the reading of lists.
-var errFound = errors.New("found")
-
-// find is the package whose file has a name; nil when the suite lists none. The file is mostly called by the package's name, which spares reading the others.
-func (s *servedSuite) find(ctx context.Context, filename string) (found *Package, err error) {
-	name, _, _ := strings.Cut(path.Base(filename), "_")
-	for _, want := range []func([]byte) bool{calledOnly(map[string]bool{name: true}), nil} {
-		for _, c := range s.components {
-			for _, l := range c.lists {
-				err := eachParagraph(ctx, l.path, l.label, want, func(s *scanner) error {
-					p, err := l.parse(s)
-					if err == nil && l.takes(p.Architecture) && path.Clean(p.Filename) == filename {
-						found, err = p, errFound
-					}
-					return err
-				})
-				if err != nil {
-					if errors.Is(err, errFound) {
-						return found, nil
-					}
-					return nil, err
-				}
-			}
-		}
+// take counts what is asked for.
+func (s *Server) take(at *servedAt, size int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.given[at] {
+		return nil
 	}
-	return nil, nil
+	if size > s.left {
+		return fmt.Errorf("packages of more than %d GiB were asked for", maxHandedOut>>30)
+	}
+	s.left -= size
+	s.given[at] = true
+	return nil
+}
+
+// read is the package that is described there.
+func (at *servedAt) read() (*Package, error) {
+	l := at.list
+	s := newScanner(io.NewSectionReader(l.f, at.offset, l.size-at.offset), maxParagraph, false)
+	if !s.next() {
+		return nil, fmt.Errorf("%s: %w", l.label, cmp.Or(s.err, io.ErrUnexpectedEOF))
+	}
+	return l.parse(s)
 }

@@ -4,25 +4,31 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"nsbuild/internal/deb"
 	"nsbuild/internal/fakedebian"
 )
 
-// serving starts a Server of the mirror's suite and of a package of the caller's own, and returns where it answers.
-func (m *mirror) serving(c *Client) (s *Server, at string) {
+// serving starts a Server of the mirror's suite, or of others, and of a package of the caller's own, and returns where it answers.
+func (m *mirror) serving(c *Client, releases ...*Release) (s *Server, at string) {
 	m.t.Helper()
-	r, err := c.Release(m.t.Context(), m.repo)
-	if err != nil {
-		m.t.Fatal(err)
+	if releases == nil {
+		r, err := c.Release(m.t.Context(), m.repo)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		releases = []*Release{r}
 	}
 	own := filepath.Join(m.t.TempDir(), "own.deb")
 	var body bytes.Buffer
@@ -36,19 +42,19 @@ func (m *mirror) serving(c *Client) (s *Server, at string) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if s, err = c.NewServer(m.t.Context(), "amd64", []*Local{local}, []*Release{r}); err != nil {
+	if s, err = c.NewServer(m.t.Context(), "amd64", []*Local{local}, releases); err != nil {
 		m.t.Fatal(err)
 	}
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(m.t.Context())
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- s.Run(ctx, l) }()
 	m.t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := errors.Join(<-ended, s.Close()); err != nil {
 			m.t.Error(err)
 		}
 	})
@@ -94,7 +100,7 @@ func TestServerRefuses(t *testing.T) {
 	}{
 		{"GET", "/1/dists/bookworm/Release", 200}, {"HEAD", "/1/dists/bookworm/Release", 200}, {"HEAD", "/1/dists/bookworm/main/binary-amd64/Packages", 200}, {"POST", "/1/dists/bookworm/Release", 405},
 		{"GET", "/", 404}, {"GET", "/2/dists/bookworm/Release", 404}, {"GET", "/-1/x", 404}, {"GET", "/1/dists/bookworm/InRelease", 404}, {"GET", "/1/dists/trixie/Release", 404},
-		{"GET", "/1/dists/bookworm/main/source/Sources", 404}, {"GET", "/1/pool/main/z/zeta/zeta_1.0_amd64.deb", 404}, {"GET", "/1/../../../../etc/passwd", 404}, {"GET", "/1/%2e%2e/etc/passwd", 404},
+		{"GET", "/1/dists/bookworm/main/source/Sources", 404}, {"GET", "/1/pool/main/z/zeta/zeta_1.0_amd64.deb", 404}, {"GET", "/1/" + m.a.Tree().Find("/alpha_1.0-1.dsc"), 404}, {"GET", "/0/" + m.a.Tree().Find("/alpha_1.0-1_amd64.deb"), 404}, {"GET", "/1/../../../../etc/passwd", 404}, {"GET", "/1/%2e%2e/etc/passwd", 404},
 		{"GET", "http://mirror.example/debian/dists/bookworm/Release", 404}, {"CONNECT", "/1/dists/bookworm/Release", 405},
 	} {
 		conn, err := net.Dial("tcp4", strings.TrimPrefix(at, "http://"))
@@ -124,10 +130,153 @@ func TestServerFails(t *testing.T) {
 	m.serve(func(tree *fakedebian.Tree) { tree.Truncate(tree.Find("/delta_1.0-1_all.deb"), 5000) })
 	m.opt.CacheDir = t.TempDir()
 	m.repo = Repo{URI: at + "/1", Suite: "bookworm", Components: []string{"main"}, Trusted: true}
-	if _, _, err := m.all(m.client()); err == nil {
-		t.Error("a package that is not what the index says was handed out")
+	if _, _, err := m.all(m.client()); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("a package that is not what the index says: %v", err)
 	}
 	if err := s.Failed(); !errors.Is(err, ErrSize) {
 		t.Errorf("Failed: %v", err)
+	}
+}
+
+// get asks a Server as apt does, and returns the first line of its answer.
+func get(t *testing.T, method, url string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+		t.Error(err)
+	}
+	return answer.Status
+}
+
+// TestServerImpatient has a client leave before the mirror has answered: what it asked for is there when it asks again, and nothing has failed.
+func TestServerImpatient(t *testing.T) {
+	m := newMirror(t, nil)
+	s, at := m.serving(m.client())
+	until := make(chan struct{})
+	name := m.a.Tree().Find("/delta_1.0-1_all.deb")
+	m.srv.Fault(path.Base(name), fakedebian.Fault{Until: until})
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at+"/1/"+name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for m.srv.Count(path.Base(name)) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	if answer, err := http.DefaultClient.Do(r); err == nil {
+		answer.Body.Close()
+		t.Error("answered before there was anything")
+	}
+	close(until)
+	if got := get(t, "GET", at+"/1/"+name); got != "200 OK" || m.srv.Count(path.Base(name)) != 1 || s.Failed() != nil {
+		t.Errorf("%s, asked for %d times, %v", got, m.srv.Count(path.Base(name)), s.Failed())
+	}
+}
+
+// TestServerBounds keeps a client from having all of an archive fetched, and from asking by many connections.
+func TestServerBounds(t *testing.T) {
+	m := newMirror(t, nil)
+	s, at := m.serving(m.client())
+	small, large := at+"/1/"+m.a.Tree().Find("/alpha_1.0-1_amd64.deb"), at+"/1/"+m.a.Tree().Find("/delta_1.0-1_all.deb")
+	s.left = 100 << 10
+	for _, c := range []struct{ method, url, want string }{
+		{"HEAD", small, "200 OK"}, {"GET", small, "200 OK"}, {"HEAD", large, "502 Bad Gateway"}, {"GET", large, "502 Bad Gateway"}, {"GET", small, "200 OK"},
+	} {
+		if got := get(t, c.method, c.url); got != c.want {
+			t.Errorf("%s %s: %s, want %s", c.method, c.url, got, c.want)
+		}
+	}
+	if n := m.srv.Count(`\.deb$`); n != 1 {
+		t.Errorf("the mirror was asked for %d packages", n)
+	}
+	if err := s.Failed(); err == nil || !strings.Contains(err.Error(), "were asked for") {
+		t.Errorf("Failed: %v", err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	var idle []net.Conn
+	for range maxClients {
+		c, err := net.Dial("tcp4", strings.TrimPrefix(at, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		idle = append(idle, c)
+	}
+	answered := make(chan string)
+	go func() { answered <- get(t, "GET", small) }()
+	select {
+	case got := <-answered:
+		t.Errorf("one client more than there may be was answered: %s", got)
+	case <-time.After(100 * time.Millisecond):
+		if err := idle[0].Close(); err != nil {
+			t.Error(err)
+		}
+		if got := <-answered; got != "200 OK" {
+			t.Error(got)
+		}
+	}
+}
+
+// TestServerSuites serves what not all archives have: an index of its own for packages of all architectures, packages below dists, priorities of its own, and a flat repository.
+func TestServerSuites(t *testing.T) {
+	m := newMirror(t, nil)
+	dir := t.TempDir()
+	index := func(name, arch, file string) string { // without an empty line at its end
+		return "Package: " + name + "\nVersion: 1\nArchitecture: " + arch + "\nFilename: " + file + "\nSize: 3\nSHA256: " + hexDigest([]byte(name)) + "\n"
+	}
+	one, two, six := index("one", "amd64", "dists/mine/one_1_amd64.deb"), index("two", "all", "two_1_all.deb"), index("six", "all", "./other.name.deb")
+	sum := func(text, name string) string {
+		return fmt.Sprintf(" %s %d %s\n", hexDigest([]byte(text)), len(text), name)
+	}
+	for name, text := range map[string]string{
+		"dists/mine/Release": "Origin: Us\nSuite: mine\nNotAutomatic: yes\nButAutomaticUpgrades: yes\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nArchitectures: amd64 all\nComponents: main contrib\nSHA256:\n" +
+			sum(one, "main/binary-amd64/Packages") + sum(two, "main/binary-all/Packages") + sum("", "contrib/binary-amd64/Packages"),
+		"dists/mine/main/binary-amd64/Packages": one, "dists/mine/main/binary-all/Packages": two, "dists/mine/contrib/binary-amd64/Packages": "", "dists/mine/one_1_amd64.deb": "one", "two_1_all.deb": "two",
+		"Release": "Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n" + sum(six, "Packages"), "Packages": six, "other.name.deb": "six",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name), []byte(text))
+	}
+	c := m.client()
+	var releases []*Release
+	for _, repo := range []Repo{{Suite: "mine", Components: []string{"main", "contrib", "non-free"}}, {Suite: "./"}} {
+		repo.URI, repo.Trusted = "file:"+dir, true
+		r, err := c.Release(t.Context(), repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		releases = append(releases, r)
+	}
+	s, at := m.serving(c, releases...)
+	if want := at + "/1 mine main contrib\ndeb [trusted=yes] " + at + "/2 flat main\n"; !strings.HasSuffix(s.SourcesList(at), want) {
+		t.Errorf("sources.list: %q, want %q", s.SourcesList(at), want)
+	}
+	if want := "Origin: Us\nSuite: mine\nNotAutomatic: yes\nButAutomaticUpgrades: yes\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nArchitectures: amd64\nComponents: main contrib\nSHA256:\n"; !strings.HasPrefix(string(s.suites[1].release), want) {
+		t.Errorf("Release: %q, want %q", s.suites[1].release, want)
+	}
+	m.opt.CacheDir = t.TempDir()
+	second := m.client()
+	for _, repo := range []Repo{{URI: at + "/1", Suite: "mine", Components: []string{"main"}}, {URI: at + "/2", Suite: "flat", Components: []string{"main"}}} {
+		m.repo, m.repo.Trusted = repo, true
+		_, debs, err := m.all(second)
+		if want := map[string]int{"mine": 2, "flat": 1}[repo.Suite]; err != nil || len(debs) != want {
+			t.Errorf("%s: %v, %v", repo.Suite, debs, err)
+		}
+	}
+	if got := get(t, "GET", at+"/1/dists/mine/contrib/binary-amd64/Packages"); got != "200 OK" {
+		t.Errorf("an empty list: %s", got)
 	}
 }

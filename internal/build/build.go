@@ -207,7 +207,7 @@ func (b *builder) runStages(ctx context.Context) error {
 			if part := (*partError)(nil); errors.As(err, &part) {
 				b.outcome.Stage = part.stage
 			}
-			if ctx.Err() == nil && b.spaceRanOut() {
+			if ctx.Err() == nil && b.spaceRanOut(s) {
 				return b.fullScratch(err)
 			}
 			if e := b.exhausted().Since(before); e != nil && ctx.Err() == nil {

@@ -36,7 +36,7 @@ cp -ax base/. root
 rm -rf root/etc/apt/sources.list.d/*
 printf '%s' "$1" >root/etc/apt/sources.list
 printf '%s' "$2" >root/etc/apt/preferences.d/nsbuild
-echo 'Acquire::http::Proxy::127.0.0.1 "DIRECT";' >root/etc/apt/apt.conf.d/zz-nsbuild
+printf '%s\n' 'Acquire::http::Proxy::127.0.0.1 "DIRECT";' 'Acquire::http::Timeout "3600";' 'Acquire::Retries "0";' >root/etc/apt/apt.conf.d/zz-nsbuild
 ln -sf pts/ptmx root/dev/ptmx
 : >root/dev/null
 cat >scripts/post_chroot_unpack_nsbuild <<'EOF'
@@ -68,8 +68,13 @@ func (b *builder) piuparts(ctx context.Context) (outcome, detail string, err err
 	if err != nil {
 		return "", "", err
 	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	size, err := b.piupartsSpace()
+	if err != nil {
+		return "", "", err
+	}
 	_, err = c.openJail(ctx, false,
-		sandbox.Mount{Type: "tmpfs", Target: piupartsDir, Mkdir: true, Data: "mode=755"},
+		sandbox.Mount{Type: "tmpfs", Target: piupartsDir, Mkdir: true, Data: fmt.Sprintf("mode=755,size=%d", size)},
 		sandbox.Mount{Type: "bind", Source: b.base.Tree(), Target: piupartsBase, ReadOnly: true, Mkdir: true})
 	if err != nil {
 		return "", "", err
@@ -92,10 +97,14 @@ func (b *builder) piuparts(ctx context.Context) (outcome, detail string, err err
 	if err := c.show(debs...); err != nil {
 		return "", "", err
 	}
-	argv := slices.Concat([]string{
-		"piuparts", "--distribution", b.suite.Name, "--existing-chroot", piupartsRoot, "--hard-link", "--keep-sources-list", "--tmpdir", path.Join(piupartsDir, "tmp"),
+	argv := []string{
+		"piuparts", "--distribution", b.suite.Name, "--existing-chroot", piupartsRoot, "--keep-sources-list", "--tmpdir", path.Join(piupartsDir, "tmp"),
 		"--scriptsdir", path.Join(piupartsDir, "scripts"), "--no-eatmydata", "-k", // what it leaves goes with the jail
-	}, b.o.PiupartsOpts)
+	}
+	if !slices.Contains(b.o.PiupartsOpts, "--single-packages") { // else each begins with a tree of its own
+		argv = append(argv, "--hard-link")
+	}
+	argv = append(argv, b.o.PiupartsOpts...)
 	for _, deb := range debs {
 		argv = append(argv, filepath.Base(deb))
 	}
@@ -108,10 +117,33 @@ func (b *builder) piuparts(ctx context.Context) (outcome, detail string, err err
 	if err == nil {
 		err = server.Failed() // then it is not the packages that failed
 	}
+	if err == nil && !status.Success() {
+		err = c.piupartsFull(ctx, size)
+	}
 	if err != nil {
 		return "", "", err
 	}
 	return found.outcome(status)
+}
+
+// piupartsSpace is how large the tmpfs of its trees may grow, in bytes: a share of half the free memory, and no more than half of what a limit lets the build have.
+func (b *builder) piupartsSpace() (int64, error) {
+	free, err := memAvailable()
+	size := free / 2 / int64(b.env.shared.side())
+	if most := b.o.Limits.Memory / 2; most > 0 {
+		size = min(size, most)
+	}
+	return size, err
+}
+
+// piupartsFull is the error for a tmpfs without room.
+func (b *builder) piupartsFull(ctx context.Context, size int64) error {
+	var out bytes.Buffer
+	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: []string{"stat", "-f", "-c", "%a", piupartsDir}, Env: commandEnv()}, &out, io.Discard)
+	if err == nil && status.Success() && strings.TrimSpace(out.String()) == "0" {
+		err = fmt.Errorf("the tmpfs of %d MiB that piuparts works on is full", size>>20)
+	}
+	return err
 }
 
 // serve runs a server beside, until it is stopped.
@@ -128,16 +160,18 @@ func serve(ctx context.Context, server *archive.Server, l net.Listener) (stop fu
 }
 
 // piupartsLine is what piuparts itself says, behind the time since its start. What a command printed, and what a finding is about, follows in indented lines.
-var piupartsLine = regexp.MustCompile(`^\d+m\d+\.\d+s ([A-Z]+): (?:(FAIL|WARN): )?(.*)`)
+var piupartsLine = regexp.MustCompile(`^\d+m\d+\.\d+s ([A-Z]+): (?:(FAIL|WARN|Warning|SKIP): )?(.*)`)
 
 // piupartsFindings reads what piuparts says as it says it.
 type piupartsFindings struct {
 	failures, warnings []*finding
 	errors             []*finding // which explain a failure that has no line of its own
 	last               *finding   // whose lines follow
-	early              int        // how many of the warnings are about the base: they came before anything was installed
-	begun              bool
-	said               string // its last line
+	skipped            []*finding
+	testing            bool // the base is as it should be, and what goes wrong from now on is a finding
+	early              int  // how many of the warnings are about the base: they came before anything was installed
+	installing         bool
+	said               string // the last line that is not of its log
 	line               []byte
 }
 
@@ -165,11 +199,11 @@ func (f *piupartsFindings) Write(p []byte) (int, error) {
 }
 
 func (f *piupartsFindings) take(line string) {
-	if line != "" {
-		f.said = line
-	}
 	m := piupartsLine.FindStringSubmatch(line)
 	if m == nil {
+		if strings.Trim(line, "-") != "" {
+			f.said = line
+		}
 		if f.last != nil && len(f.last.more) < maxFindingLines {
 			f.last.more = append(f.last.more, buildlog.Line{Text: strings.TrimPrefix(line, "  ")})
 		}
@@ -179,12 +213,16 @@ func (f *piupartsFindings) take(line string) {
 	switch {
 	case m[2] == "FAIL":
 		kind = &f.failures
-	case m[2] == "WARN":
+	case m[2] == "WARN", m[2] == "Warning":
 		kind = &f.warnings
-	case m[1] == "ERROR":
+	case m[2] == "SKIP":
+		kind = &f.skipped
+	case m[1] == "ERROR" && m[3] != "piuparts run ends.":
 		kind = &f.errors
-	case m[3] == "Running scripts pre_install" && !f.begun:
-		f.begun, f.early = true, len(f.warnings)
+	case m[3] == "Running scripts pre_test":
+		f.testing = true
+	case m[3] == "Running scripts pre_install" && !f.installing:
+		f.installing, f.early = true, len(f.warnings)
 	}
 	if f.last = nil; kind != nil && len(*kind) < maxFindings {
 		f.last = &finding{text: buildlog.VisibleString(strings.TrimRight(m[3], ":"))}
@@ -195,7 +233,7 @@ func (f *piupartsFindings) take(line string) {
 // String is the finding with the first file that it is about, or with what apt said of a command of its.
 func (f *finding) String() string {
 	if said := explanationOf(f.more); strings.HasPrefix(f.text, "Command failed") && len(said) > 0 {
-		return strings.Join(said, "; ")
+		return strings.ReplaceAll(strings.Join(said, "; "), ":; ", ": ")
 	}
 	if len(f.more) > 0 && strings.HasPrefix(f.more[0].Text, "/") {
 		return f.text + ": " + buildlog.VisibleString(strings.Join(strings.Fields(f.more[0].Text), " "))
@@ -227,15 +265,22 @@ func (f *piupartsFindings) outcome(status sandbox.Status) (outcome, detail strin
 	switch {
 	case status.Signal != 0 || status.Code > 1: // 2: it does not understand its command line
 		return "", "", fmt.Errorf("piuparts: %s: %s", status, buildlog.VisibleString(f.said))
-	case status.Success() && len(warnings) == 0:
-		return OutcomePass, "", nil
-	case status.Success():
+	case status.Success() && len(f.skipped) > 0:
+		return OutcomeSkipped, f.skipped[0].String(), nil
+	case status.Success() && len(warnings) > 0:
 		return OutcomeWarn, warnings[0].String(), nil
+	case status.Success():
+		return OutcomePass, "", nil
 	}
+	detail = buildlog.VisibleString(f.said)
 	for _, kind := range [][]*finding{f.failures, f.errors} {
 		if len(kind) > 0 {
-			return OutcomeFail, kind[0].String(), nil
+			detail = kind[0].String()
+			break
 		}
 	}
-	return OutcomeFail, status.String(), nil
+	if len(f.failures) == 0 && (!f.testing || len(f.errors) == 0) { // without any, it broke down itself
+		return "", "", fmt.Errorf("piuparts: %s: %s", status, detail)
+	}
+	return OutcomeFail, detail, nil
 }

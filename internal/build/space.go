@@ -281,13 +281,16 @@ func (w *watch) close() error {
 // errFull means that a build failed because its scratch was full.
 var errFull = errors.New("the scratch is full")
 
-// spaceRanOut tells whether a failed build failed for want of space: the scratch was seen full, or the log says so.
-func (b *builder) spaceRanOut() bool {
+// spaceRanOut tells whether a failed stage failed for want of space: the scratch was seen full, or the log says so. What the log says once the package is built, it says of that.
+func (b *builder) spaceRanOut(s stage) bool {
 	if b.watch == nil {
 		return false
 	}
 	if b.watch.wasFull() {
 		return true
+	}
+	if s.fails == buildlog.StagePostBuild {
+		return false
 	}
 	for _, c := range b.log.Explain() {
 		// A test of how a program bears a full disk says so, too; on disk it is told from ours by the room there is.

@@ -27,7 +27,7 @@ func (j *Jail) listen(ctx context.Context) (net.Listener, error) {
 	}
 	c, err := newConn(ours)
 	if err != nil {
-		return nil, errors.Join(err, theirs.Close())
+		return nil, errors.Join(err, ours.Close(), theirs.Close())
 	}
 	defer c.close()
 	status, err := j.Run(ctx, Command{Applet: appletListen, Files: []*os.File{theirs}})
