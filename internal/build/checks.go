@@ -43,7 +43,7 @@ const (
 	OutcomeWarn    = "warn"
 	OutcomeFail    = "fail"
 	OutcomeNoTests = "no tests"
-	OutcomeSkipped = "skipped" // what was built is for another machine
+	OutcomeSkipped = "skipped" // what was built is for another machine, or a script of piuparts says that it cannot be tested
 	OutcomeError   = "error"   // it could not be made
 )
 

@@ -69,34 +69,64 @@ func (b *builder) piuparts(ctx context.Context) (outcome, detail string, err err
 		return "", "", err
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
-	size, err := b.piupartsSpace()
+	space, err := b.piupartsSpace()
 	if err != nil {
 		return "", "", err
 	}
-	_, err = c.openJail(ctx, false,
-		sandbox.Mount{Type: "tmpfs", Target: piupartsDir, Mkdir: true, Data: fmt.Sprintf("mode=755,size=%d", size)},
+	stop, err := c.openForPiuparts(ctx, server, space)
+	if err != nil {
+		return "", "", err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	if err := c.show(debs...); err != nil {
+		return "", "", err
+	}
+	argv := b.piupartsCommand(debs)
+	b.log.Printf("Command: %s", strings.Join(argv, " "))
+	var found piupartsFindings
+	out := b.log.Stream()
+	both := io.MultiWriter(out, &found)
+	status, err := c.open.RunTo(ctx, sandbox.Command{Argv: argv, Dir: checkDir, Env: commandEnv(), PID1: true}, both, both)
+	out.Flush()
+	if err == nil {
+		err = server.Failed() // then it is not the packages that failed
+	}
+	if err == nil && !status.Success() {
+		err = c.piupartsFull(ctx, space)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return found.outcome(status)
+}
+
+// openForPiuparts opens a jail with the tree that piuparts starts from, in which a server answers until it is stopped.
+func (b *builder) openForPiuparts(ctx context.Context, server *archive.Server, space int64) (stop func() error, err error) {
+	_, err = b.openJail(ctx, false,
+		sandbox.Mount{Type: "tmpfs", Target: piupartsDir, Mkdir: true, Data: fmt.Sprintf("mode=755,size=%d", space)},
 		sandbox.Mount{Type: "bind", Source: b.base.Tree(), Target: piupartsBase, ReadOnly: true, Mkdir: true})
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
-	listener, err := c.open.Listen(ctx)
+	listener, err := b.open.Listen(ctx)
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
-	stop := serve(ctx, server, listener)
-	defer func() { err = errors.Join(err, stop()) }()
+	stop = serve(ctx, server, listener)
 	prepare := []string{"/bin/sh", "-c", prepareRoot, "sh", server.SourcesList("http://" + listener.Addr().String()), b.extra.pins}
 	var said tail
-	status, err := c.open.RunTo(ctx, sandbox.Command{Argv: prepare, Dir: piupartsDir, Env: commandEnv()}, &said, &said)
+	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: prepare, Dir: piupartsDir, Env: commandEnv()}, &said, &said)
 	if err == nil && !status.Success() {
 		err = said.explain(fmt.Errorf("copying the base: %s", status))
 	}
 	if err != nil {
-		return "", "", err
+		return nil, errors.Join(err, stop())
 	}
-	if err := c.show(debs...); err != nil {
-		return "", "", err
-	}
+	return stop, nil
+}
+
+// piupartsCommand is the command line of piuparts (piuparts(1)).
+func (b *builder) piupartsCommand(debs []string) []string {
 	argv := []string{
 		"piuparts", "--distribution", b.suite.Name, "--existing-chroot", piupartsRoot, "--keep-sources-list", "--tmpdir", path.Join(piupartsDir, "tmp"),
 		"--scriptsdir", path.Join(piupartsDir, "scripts"), "--no-eatmydata", "-k", // what it leaves goes with the jail
@@ -108,22 +138,7 @@ func (b *builder) piuparts(ctx context.Context) (outcome, detail string, err err
 	for _, deb := range debs {
 		argv = append(argv, filepath.Base(deb))
 	}
-	b.log.Printf("Command: %s", strings.Join(argv, " "))
-	var found piupartsFindings
-	out := b.log.Stream()
-	both := io.MultiWriter(out, &found)
-	status, err = c.open.RunTo(ctx, sandbox.Command{Argv: argv, Dir: checkDir, Env: commandEnv(), PID1: true}, both, both)
-	out.Flush()
-	if err == nil {
-		err = server.Failed() // then it is not the packages that failed
-	}
-	if err == nil && !status.Success() {
-		err = c.piupartsFull(ctx, size)
-	}
-	if err != nil {
-		return "", "", err
-	}
-	return found.outcome(status)
+	return argv
 }
 
 // piupartsSpace is how large the tmpfs of its trees may grow, in bytes: a share of half the free memory, and no more than half of what a limit lets the build have.
@@ -137,11 +152,11 @@ func (b *builder) piupartsSpace() (int64, error) {
 }
 
 // piupartsFull is the error for a tmpfs without room.
-func (b *builder) piupartsFull(ctx context.Context, size int64) error {
+func (b *builder) piupartsFull(ctx context.Context, space int64) error {
 	var out bytes.Buffer
 	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: []string{"stat", "-f", "-c", "%a", piupartsDir}, Env: commandEnv()}, &out, io.Discard)
 	if err == nil && status.Success() && strings.TrimSpace(out.String()) == "0" {
-		err = fmt.Errorf("the tmpfs of %d MiB that piuparts works on is full", size>>20)
+		err = fmt.Errorf("the tmpfs of %d MiB that piuparts works on is full", space>>20)
 	}
 	return err
 }
@@ -160,7 +175,9 @@ func serve(ctx context.Context, server *archive.Server, l net.Listener) (stop fu
 }
 
 // piupartsLine is what piuparts itself says, behind the time since its start. What a command printed, and what a finding is about, follows in indented lines.
-var piupartsLine = regexp.MustCompile(`^\d+m\d+\.\d+s ([A-Z]+): (?:(FAIL|WARN|Warning|SKIP): )?(.*)`)
+var piupartsLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\d+m\d+\.\d+s ([A-Z]+): (?:(FAIL|WARN|Warning|SKIP): )?(.*)`)
+})
 
 // piupartsFindings reads what piuparts says as it says it.
 type piupartsFindings struct {
@@ -199,7 +216,7 @@ func (f *piupartsFindings) Write(p []byte) (int, error) {
 }
 
 func (f *piupartsFindings) take(line string) {
-	m := piupartsLine.FindStringSubmatch(line)
+	m := piupartsLine().FindStringSubmatch(line)
 	if m == nil {
 		if strings.Trim(line, "-") != "" {
 			f.said = line
