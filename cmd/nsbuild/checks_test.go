@@ -166,6 +166,11 @@ func TestPiuparts(t *testing.T) {
 			t.Errorf("%s: %s", postinst, o)
 		}
 	}
+	// Its trees may take half of what the build may.
+	o := w.run(t, "build", "-q", "-d", "bookworm", "--run-piuparts", "--fail-on=error", "--memory=300M", source("leaves", ":"))
+	if o.status != 1 || !strings.Contains(o.stderr, "piuparts: error: the tmpfs of 150 MiB that piuparts works on is full") {
+		t.Error(o)
+	}
 }
 
 // TestLintian runs lintian over a package that it has something to say about.

@@ -2,6 +2,7 @@ package build
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,7 +118,7 @@ func (b *builder) openForPiuparts(ctx context.Context, server *archive.Server, s
 	var said tail
 	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: prepare, Dir: piupartsDir, Env: commandEnv()}, &said, &said)
 	if err == nil && !status.Success() {
-		err = said.explain(fmt.Errorf("copying the base: %s", status))
+		err = cmp.Or(b.piupartsFull(ctx, space), said.explain(fmt.Errorf("copying the base: %s", status)))
 	}
 	if err != nil {
 		return nil, errors.Join(err, stop())
