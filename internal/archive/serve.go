@@ -72,8 +72,8 @@ const (
 func (c *Client) NewServer(ctx context.Context, arch string, own []*Local, releases []*Release) (*Server, error) {
 	s := &Server{c: c, left: maxHandedOut, given: map[*servedAt]bool{}}
 	for _, l := range own {
-		lists := map[string][]list{"": {{path: l.List.Path, label: l.Repo.String(), repo: l.Repo, arch: arch}}}
-		if err := s.add(arch, "own", "Origin: nsbuild\nCodename: own\nDate: "+releaseDate(time.Unix(0, 0))+"\n", []string{""}, lists); err != nil {
+		lists := map[string][]list{"": {{path: l.List.Path, label: l.Repo.String(), repo: l.Repo}}}
+		if err := s.add(arch, "own", "Origin: nsbuild\nCodename: own\nDate: "+time.Unix(0, 0).UTC().Format(time.RFC1123)+"\n", []string{""}, lists); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
@@ -107,18 +107,15 @@ func releaseFields(r *Release) (dist, text string) {
 	}
 	dist = r.repo.Suite
 	if r.repo.flat() {
-		const flat = "flat"
 		if dist = cmp.Or(fields["codename"], fields["suite"]); dist == "" || strings.ContainsAny(dist, " \t\n/") {
-			dist = flat
+			dist = "flat"
 		}
 		if fields["codename"] == "" {
 			fmt.Fprintf(&out, "Codename: %s\n", dist)
 		}
 	}
-	return dist, out.String() + "Date: " + releaseDate(r.Date()) + "\n"
+	return dist, out.String() + "Date: " + r.Date().UTC().Format(time.RFC1123) + "\n"
 }
-
-func releaseDate(t time.Time) string { return t.UTC().Format("Mon, 02 Jan 2006 15:04:05 UTC") }
 
 // add reads the lists of a suite and makes its Release file.
 func (s *Server) add(arch, dist, fields string, components []string, lists map[string][]list) error {

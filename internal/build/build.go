@@ -97,7 +97,7 @@ type builder struct {
 	repos      []archive.Repo     // of the base
 	news       *news              // of them, while they are on their way
 	releases   []*archive.Release // of them, once the mirror was asked
-	aside      bool               // it is for a check
+	checking   bool               // it serves a check
 	place      place              // of what is written
 	holder     *sandbox.Holder
 	watch      *watch          // of the room there

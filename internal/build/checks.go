@@ -169,7 +169,7 @@ func (b *builder) sourceFiles() *input {
 func (b *builder) forCheck() *builder {
 	c := *b
 	c.lowers, c.layer, c.open, c.jail, c.making, c.saving, c.stopCopies, c.installer, c.hookDigest = []sandbox.Lower{{Path: b.base.Tree()}}, nil, nil, nil, nil, nil, nil, nil, ""
-	c.o.Hooks, c.host, c.aside = nil, b.arch, true
+	c.o.Hooks, c.host, c.checking = nil, b.arch, true
 	c.result = &result.Result{}
 	c.in = b.sourceFiles()
 	return &c

@@ -265,7 +265,7 @@ func (b *builder) depsFailed(err error) error {
 	if errors.Is(err, apt.ErrUnresolved) && b.cross() && b.o.ArchAll && len(b.relations().DependsIndep) > 0 {
 		hint = "--no-arch-all leaves out the packages for all architectures and their Build-Depends-Indep, which seldom work in a cross build"
 	}
-	if !b.aside {
+	if !b.checking {
 		err = fmt.Errorf("installing the build dependencies: %w", err)
 	}
 	return fault.Wrap(fault.GivenBack, hint, err)
