@@ -124,7 +124,7 @@ func (o *Options) overlay(spec *sandbox.Spec, out *sandbox.Mount, m fstab.Mount)
 	case os.Geteuid() == 0:
 		out.Map = sandbox.MapAll
 		if m.Upper != "" && !o.Force {
-			return "", exposed(m.Upper)
+			return "", o.warnIfExposed(m.Upper)
 		}
 	case m.Upper != "" && spec.Caller == nil && os.Geteuid() < sandbox.IDCount && os.Getegid() < sandbox.IDCount:
 		spec.Caller = &sandbox.Caller{UID: os.Geteuid(), GID: os.Getegid()}

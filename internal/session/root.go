@@ -33,6 +33,11 @@ func (o *Options) hostTree(spec *sandbox.Spec, ids sandbox.IDMap) (note string, 
 	if err := o.dangerous(dir); err != nil {
 		return "", err
 	}
+	if !o.throwaway() && !o.ReadOnly && !o.Force {
+		if err := o.warnIfExposed(dir); err != nil {
+			return "", err
+		}
+	}
 	if o.Overlay {
 		spec.Root.Lowers = []sandbox.Lower{{Path: dir}}
 	} else {
@@ -73,34 +78,8 @@ func (o *Options) dangerous(dir string) error {
 		return fault.New(fault.Usage, "--force does it all the same", "%s contains nsbuild's state directory %s", dir, state)
 	case within(dir, state) && !o.Overlay && !o.ReadOnly:
 		return fault.New(fault.Usage, "nsbuild shell --save BASE changes a base", "%s is nsbuild's own, which nothing else may change", dir)
-	case o.Overlay || o.ReadOnly || os.Geteuid() != 0:
-		return nil
 	}
-	return exposed(dir)
-}
-
-// exposed refuses a directory that a jail's root is to write to when every user of the host can enter it.
-func exposed(dir string) error {
-	dir, err := filepath.Abs(dir)
-	if err == nil {
-		dir, err = filepath.EvalSymlinks(dir)
-	}
-	if err != nil {
-		return err
-	}
-	for at := dir; ; at = filepath.Dir(at) {
-		info, err := os.Stat(at)
-		if err != nil {
-			return err
-		}
-		if info.Mode().Perm()&0o001 == 0 {
-			return nil
-		}
-		if at == "/" {
-			return fault.New(fault.Internal, fmt.Sprintf("chmod 700 %s, or --overlay, or --read-only, or --force", filepath.Dir(dir)),
-				"%s can be entered by every user of this host, for whom the jail's root could leave a setuid program there", dir)
-		}
-	}
+	return nil
 }
 
 // within tells whether path is dir or below it.
@@ -108,9 +87,12 @@ func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
+// jailDirs are what a jail needs to mount on.
+func jailDirs() []string { return []string{"proc", "sys", "dev"} }
+
 // complete checks that a root that is used as it is has the directories that a jail needs: nothing is made in somebody's tree without a word.
 func (o *Options) complete(dir string) error {
-	for _, name := range []string{"proc", "sys", "dev"} {
+	for _, name := range jailDirs() {
 		info, err := os.Lstat(filepath.Join(dir, name))
 		if err == nil && !info.IsDir() {
 			err = syscall.ENOTDIR

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -75,6 +76,7 @@ type Options struct {
 	Keep func(context.Context, Left) error `json:"-"`
 	Log  logrus.FieldLogger                `json:"-"`
 
+	notes  []string         // for the user, from before there is a jail
 	asked  []fstab.Mount    // of the fstab and the command line, once they are read
 	arch   string           // of the base, once it is known
 	base   *base.Generation // once it is in use
@@ -217,7 +219,7 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
 		return nil, o.explain(err)
 	}
-	r.notes = append(r.notes, r.jail.Notes...)
+	r.notes = slices.Concat(o.notes, r.notes, r.jail.Notes)
 	if o.HostUsers {
 		if err := addHostUsers(ctx, r.jail); err != nil {
 			return nil, err

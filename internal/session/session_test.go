@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fstab"
@@ -197,34 +198,97 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestOthersCanEnter has root write to trees that every user can enter: it works as it stands, with
+// one warning that says how to close it.
 func TestOthersCanEnter(t *testing.T) {
 	testenv.RequireRoot(t)
-	o := tree(t)
-	o.Overlay = false
+	for _, c := range []struct {
+		name  string
+		set   func(t *testing.T, o *Options, parent string)
+		wants []string // of the warning; none without any
+	}{
+		{"one root", nil, []string{"chmod 700 PARENT keeps them out", "--overlay or --read-only"}},
+		{"beside a root", func(t *testing.T, _ *Options, parent string) {
+			for _, name := range []string{"proc", "sys", "dev"} {
+				makeDir(t, filepath.Join(parent, "other", name), 0o755)
+			}
+		}, []string{"chmod 700 PARENT keeps"}},
+		// The mode of what others need is not to be changed.
+		{"beside others' files", func(t *testing.T, _ *Options, parent string) {
+			makeDir(t, filepath.Join(parent, "mail"), 0o755)
+		}, []string{"a parent directory of its own with mode 0700"}},
+		{"closed", func(t *testing.T, _ *Options, parent string) {
+			if err := os.Chmod(parent, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, nil},
+		{"overlay", func(_ *testing.T, o *Options, _ string) { o.Overlay = true }, nil},
+		{"accepted", func(_ *testing.T, o *Options, _ string) { o.Force = true }, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := tree(t)
+			o.Overlay = false
+			parent := enterable(t, o.Root)
+			if c.set != nil {
+				c.set(t, &o, parent)
+			}
+			log, said := logtest.NewNullLogger()
+			o.Log = log
+			if out, st, err := output(t, o, "echo x >/srv/kept"); err != nil || !st.Success() {
+				t.Fatalf("%q %v %v", out, st, err)
+			}
+			var st unix.Stat_t
+			err := unix.Stat(filepath.Join(o.Root, "srv/kept"), &st)
+			if !o.Overlay && (err != nil || st.Uid != 0) {
+				t.Errorf("%v, owner %d", err, st.Uid)
+			}
+			checkWarning(t, said.AllEntries(), parent, c.wants)
+		})
+	}
+}
+
+func makeDir(t *testing.T, dir string, mode os.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(dir, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// enterable moves the test's tree to where everybody can enter it, and returns its parent.
+func enterable(t *testing.T, root string) (parent string) {
+	t.Helper()
 	// The test's own directories, which may be private; those above are not ours to change.
-	made := filepath.Dir(filepath.Dir(o.Root))
-	for _, dir := range []string{made, filepath.Dir(o.Root), o.Root} {
+	made := filepath.Dir(filepath.Dir(root))
+	for _, dir := range []string{made, filepath.Dir(root), root} {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for dir := filepath.Dir(made); dir != "/"; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&1 == 0 {
-			t.Fatalf("%s is private, so nobody else can enter the test's directory; set TMPDIR: %v", dir, err)
+			t.Fatalf("%s is private: nobody else can enter the test's; set TMPDIR: %v", dir, err)
 		}
 	}
-	if _, _, err := output(t, o, "true"); err == nil || !strings.Contains(err.Error(), "can be entered by every user") {
-		t.Errorf("%v", err)
+	return filepath.Dir(root)
+}
+
+// checkWarning expects one warning that has these texts, or none.
+func checkWarning(t *testing.T, entries []*logrus.Entry, parent string, wants []string) {
+	t.Helper()
+	var warnings []string
+	for _, e := range entries {
+		if e.Level == logrus.WarnLevel {
+			warnings = append(warnings, e.Message)
+		}
 	}
-	if err := os.Chmod(filepath.Dir(o.Root), 0o700); err != nil {
-		t.Fatal(err)
+	if len(warnings) != min(len(wants), 1) {
+		t.Fatalf("warnings %q; want %q", warnings, wants)
 	}
-	if out, st, err := output(t, o, "echo x >/srv/kept"); err != nil || !st.Success() {
-		t.Errorf("%q %v %v", out, st, err)
-	}
-	var st unix.Stat_t
-	if err := unix.Stat(filepath.Join(o.Root, "srv/kept"), &st); err != nil || st.Uid != 0 {
-		t.Errorf("%v, owner %d", err, st.Uid)
+	for _, want := range wants {
+		want = strings.ReplaceAll(want, "PARENT", parent)
+		if !strings.Contains(warnings[0], want) || strings.Contains(warnings[0], "\n") {
+			t.Errorf("warning %q; want %q", warnings[0], want)
+		}
 	}
 }
 
