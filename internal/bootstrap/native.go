@@ -2,7 +2,6 @@ package bootstrap
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"nsbuild/internal/bootstrap/unpack"
+	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
 
@@ -155,7 +155,7 @@ func (j *job) unpack(ctx context.Context, jail *sandbox.Jail, plan unpack.Plan, 
 
 // feed sends the plan and then the packages. It always drains debs.
 func (j *job) feed(ctx context.Context, w *os.File, plan unpack.Plan, debs <-chan ready) error {
-	enc := json.NewEncoder(w)
+	enc := rawjson.NewEncoder(w)
 	err := enc.Encode(plan)
 	for d := range debs {
 		if err == nil {
@@ -172,7 +172,7 @@ func (j *job) feed(ctx context.Context, w *os.File, plan unpack.Plan, debs <-cha
 
 // collect reads the results to the end and returns the first thing that is wrong.
 func (j *job) collect(r io.Reader) error {
-	dec := json.NewDecoder(r)
+	dec := rawjson.NewDecoder(r)
 	var first error
 	last := false
 	for {
@@ -213,11 +213,11 @@ func (j *job) apply(ctx context.Context, jail *sandbox.Jail, mode string, spec a
 	}
 	sent := make(chan error, 1)
 	go func() {
-		err := json.NewEncoder(ends.specW).Encode(spec)
+		err := rawjson.NewEncoder(ends.specW).Encode(spec)
 		sent <- errors.Join(err, ends.specW.Close())
 	}()
 	var res unpack.Result
-	decErr := json.NewDecoder(ends.resR).Decode(&res)
+	decErr := rawjson.NewDecoder(ends.resR).Decode(&res)
 	err = r.finish(ctx, mode)
 	sentErr := <-sent
 	closeErr := ends.resR.Close()

@@ -3,7 +3,6 @@ package build
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
 
@@ -57,7 +57,7 @@ func makeCopies(in io.Reader) error {
 		return err
 	}
 	var job copyJob
-	if err := json.NewDecoder(in).Decode(&job); err != nil {
+	if err := rawjson.NewDecoder(in).Decode(&job); err != nil {
 		return fmt.Errorf("reading what to copy: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -175,7 +175,7 @@ func (b *builder) makingCopies(stop func()) {
 }
 
 func runCopies(job copyJob) (*copying, error) {
-	text, err := json.Marshal(job)
+	text, err := rawjson.Marshal(job)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
 
@@ -82,7 +82,7 @@ func runPack(dir string, archive, results *os.File) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(results).Encode(notes)
+	return rawjson.NewEncoder(results).Encode(notes)
 }
 
 // jailOwner translates ids as the holder sees them: those of the jail as they are; the caller's own, just above them, is root.
@@ -141,7 +141,7 @@ func report(results *os.File, notes Notes) error {
 	for _, e := range entries {
 		found.Top = append(found.Top, topEntry{e.Name(), e.IsDir()})
 	}
-	return json.NewEncoder(results).Encode(found)
+	return rawjson.NewEncoder(results).Encode(found)
 }
 
 func runLayers(from, dir string, results *os.File) error {

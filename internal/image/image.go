@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
 
@@ -228,7 +228,7 @@ func applet(ctx context.Context, h *sandbox.Holder, results any, archive *os.Fil
 			said <- nil
 			return
 		}
-		said <- json.NewDecoder(r).Decode(results)
+		said <- rawjson.NewDecoder(r).Decode(results)
 	}()
 	err = h.Applet(ctx, Name, args, archive, w)
 	err = errors.Join(err, w.Close())

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"runtime"
@@ -11,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/rawjson"
 )
 
 // leadFirst starts a command as PID 1 of a PID namespace of its own, waits for it and does to it what signals are to do. It shares our process group, so that the keys of a terminal
@@ -94,7 +95,7 @@ func startFirst(c *Command) (int, error) {
 		w.Close()
 		return 0, sysErr("starting", "a PID namespace", err)
 	}
-	return pid, errors.Join(json.NewEncoder(w).Encode(c), w.Close())
+	return pid, errors.Join(rawjson.NewEncoder(w).Encode(c), w.Close())
 }
 
 // firstMain becomes the command: it shows the processes of its own PID namespace, becomes the command's user and executes it.

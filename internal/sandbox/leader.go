@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/rawjson"
 )
 
 // spawnSession starts a session leader, on a terminal with that as its controlling one; it starts the command and stays its parent. Were the command itself the leader, or a child of PID 1,
@@ -24,7 +25,7 @@ func spawnSession(own *self, c *Command, files []*os.File, attr *syscall.ProcAtt
 		return 0, err
 	}
 	defer r.Close()
-	body, err := json.Marshal(c)
+	body, err := rawjson.Marshal(c)
 	if err != nil {
 		w.Close()
 		return 0, err
@@ -57,7 +58,7 @@ func readCommand() (*Command, error) {
 	pipe := os.NewFile(commandFD, "command")
 	defer pipe.Close()
 	var c Command
-	if err := json.NewDecoder(pipe).Decode(&c); err != nil {
+	if err := rawjson.NewDecoder(pipe).Decode(&c); err != nil {
 		return nil, fmt.Errorf("reading the command: %w", err)
 	}
 	return &c, nil

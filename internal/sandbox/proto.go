@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/rawjson"
 )
 
 // op names a request or an event on the sockets between the caller, PID 1 and the helper.
@@ -133,7 +134,8 @@ const (
 	maxFiles = 64
 )
 
-// conn frames messages and their descriptors over a unix stream socket: four bytes of length, then JSON. Descriptors travel with the length.
+// conn frames messages and their descriptors over a unix stream socket: four bytes of length, then JSON
+// with any bytes in its strings (rawjson). Descriptors travel with the length.
 type conn struct {
 	u  *net.UnixConn
 	mu sync.Mutex // of senders
@@ -156,7 +158,7 @@ func newConn(f *os.File) (*conn, error) {
 }
 
 func (c *conn) send(m *message, files ...*os.File) error {
-	body, err := json.Marshal(m)
+	body, err := rawjson.Marshal(m)
 	if err != nil {
 		return err
 	}
@@ -212,7 +214,7 @@ func (c *conn) recv() (*message, []*os.File, error) {
 		} else {
 			body := make([]byte, size)
 			if _, err = io.ReadFull(c.u, body); err == nil {
-				err = json.Unmarshal(body, &m)
+				err = rawjson.Unmarshal(body, &m)
 			}
 		}
 	}

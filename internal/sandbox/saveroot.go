@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/rawjson"
 )
 
 // appletSaveRoot copies what layers make together: TO, JSON list of paths to leave out, layers topmost first.
@@ -23,7 +24,7 @@ func (h *Holder) SaveRoot(ctx context.Context, lowers []Lower, to string, withou
 	if err != nil {
 		return err
 	}
-	skip, err := json.Marshal(without)
+	skip, err := rawjson.Marshal(without)
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func saveRoot(args []string) (err error) {
 		return fmt.Errorf("a directory, a list and layers are expected, not %q", args)
 	}
 	var without []string
-	if err := json.Unmarshal([]byte(args[1]), &without); err != nil {
+	if err := rawjson.Unmarshal([]byte(args[1]), &without); err != nil {
 		return err
 	}
 	unix.Umask(0)

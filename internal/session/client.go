@@ -3,7 +3,6 @@ package session
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
 
@@ -34,7 +34,7 @@ func Begin(ctx context.Context, o Options, name string) (string, error) {
 	if err := checkID(name); err != nil {
 		return "", err
 	}
-	body, err := json.Marshal(task{name, o})
+	body, err := rawjson.Marshal(task{name, o})
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +60,7 @@ func Begin(ctx context.Context, o Options, name string) (string, error) {
 	})
 	defer stop()
 	var answer ready
-	err = json.NewDecoder(r).Decode(&answer)
+	err = rawjson.NewDecoder(r).Decode(&answer)
 	if ctx.Err() != nil {
 		_ = supervisor.Wait() // it was asked to end
 		return "", context.Cause(ctx)
@@ -164,7 +164,7 @@ func ask(ctx context.Context, state, id string, what request) (r reply, passed *
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })() // for who waits in it
 	err = errors.Join(samePeer(c), c.SetDeadline(time.Now().Add(answerTime(what))))
 	if err == nil {
-		err = json.NewEncoder(c).Encode(what)
+		err = rawjson.NewEncoder(c).Encode(what)
 	}
 	if err == nil {
 		passed, err = receive(c, &r)
@@ -211,7 +211,7 @@ func receive(c *net.UnixConn, r *reply) (*os.File, error) {
 			}
 		}
 	}
-	return passed, json.NewDecoder(io.MultiReader(bytes.NewReader(head[:n]), c)).Decode(r)
+	return passed, rawjson.NewDecoder(io.MultiReader(bytes.NewReader(head[:n]), c)).Decode(r)
 }
 
 // peerOf says which process is at the other end.

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 
 	"nsbuild/internal/base"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
 
@@ -128,7 +128,7 @@ func Supervise(find func(Named) (Hooks, error)) int {
 		answer.Notes, answer.Spared = s.room.notes, s.room.holder.Spared()
 	}
 	// A creator that is gone cannot be told, and has no use for the session.
-	if sendErr := errors.Join(json.NewEncoder(pipe).Encode(answer), pipe.Close()); err == nil && sendErr != nil {
+	if sendErr := errors.Join(rawjson.NewEncoder(pipe).Encode(answer), pipe.Close()); err == nil && sendErr != nil {
 		err = sendErr
 		_, _, endErr := s.end()
 		err = errors.Join(err, endErr)
@@ -164,7 +164,7 @@ func (s *supervisor) endUnasked() error {
 // begin reads the task, opens the jail and runs the hooks, up to the first signal of ends.
 func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, error)) (_ *supervisor, err error) {
 	var t task
-	if err := json.NewDecoder(os.Stdin).Decode(&t); err != nil {
+	if err := rawjson.NewDecoder(os.Stdin).Decode(&t); err != nil {
 		return nil, fmt.Errorf("reading what the session is to be: %w", err)
 	}
 	if t.Options.Named != nil {
@@ -283,7 +283,7 @@ func (s *supervisor) answer(c *net.UnixConn) {
 	var asked request
 	err := samePeer(c)
 	if err == nil {
-		err = json.NewDecoder(io.LimitReader(c, 4096)).Decode(&asked)
+		err = rawjson.NewDecoder(io.LimitReader(c, 4096)).Decode(&asked)
 	}
 	if err == nil {
 		r.Info = s.info
@@ -338,7 +338,7 @@ func credentials(c *net.UnixConn) (peer *syscall.Ucred, err error) {
 
 // send sends an answer, and a descriptor with its first byte.
 func send(c *net.UnixConn, r *reply, passed *os.File) error {
-	body, err := json.Marshal(r)
+	body, err := rawjson.Marshal(r)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package unpack
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/rawjson"
 )
 
 // Main runs the applet: `extract`, `preinst` or `finish`. It returns the exit status.
@@ -46,7 +46,7 @@ func Main(args []string) int {
 // Extract reads a Plan and Items from in, extracts the packages, and writes a Result for each to out. Failures of packages are results; the error is for what keeps
 // the work from being done at all. It changes the process's root directory.
 func Extract(in io.Reader, out io.Writer) error {
-	dec := json.NewDecoder(in)
+	dec := rawjson.NewDecoder(in)
 	var plan Plan
 	if err := dec.Decode(&plan); err != nil {
 		return fmt.Errorf("reading the plan: %w", err)
@@ -62,7 +62,7 @@ func Extract(in io.Reader, out io.Writer) error {
 	if err := prepare(plan); err != nil {
 		return err
 	}
-	x := &extraction{plan: plan, debs: int(debs.Fd()), tree: newTree(plan), out: json.NewEncoder(out), items: make(chan Item)}
+	x := &extraction{plan: plan, debs: int(debs.Fd()), tree: newTree(plan), out: rawjson.NewEncoder(out), items: make(chan Item)}
 	return x.run(dec)
 }
 
@@ -124,13 +124,13 @@ type extraction struct {
 	items chan Item
 
 	mu     sync.Mutex
-	out    *json.Encoder
+	out    *rawjson.Encoder
 	outErr error
 	all    []*unpacked
 	failed bool
 }
 
-func (x *extraction) run(dec *json.Decoder) error {
+func (x *extraction) run(dec *rawjson.Decoder) error {
 	workers := x.plan.Workers
 	if workers <= 0 {
 		workers = runtime.NumCPU()
@@ -149,7 +149,7 @@ func (x *extraction) run(dec *json.Decoder) error {
 }
 
 // feed hands the items on as they arrive: those marked First, one after the other, before all others.
-func (x *extraction) feed(dec *json.Decoder) error {
+func (x *extraction) feed(dec *rawjson.Decoder) error {
 	first := x.plan.First
 	var held []Item
 	buf := make([]byte, bufSize)

@@ -1,7 +1,6 @@
 package unpack
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,11 +9,13 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/rawjson"
 )
 
 func runFinish(in io.Reader) error {
 	var spec Finish
-	if err := json.NewDecoder(in).Decode(&spec); err != nil {
+	if err := rawjson.NewDecoder(in).Decode(&spec); err != nil {
 		return fmt.Errorf("reading what to finish: %w", err)
 	}
 	if err := enter(spec.Tree); err != nil {

@@ -1,7 +1,6 @@
 package unpack
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"nsbuild/internal/rawjson"
 )
 
 // scriptDir is where dpkg puts a package's control files while its preinst runs; scripts that use debconf look for it.
@@ -19,7 +20,7 @@ const scriptDir = adminDir + "/tmp.ci"
 // The packages' files are in place before the scripts run, which dpkg does the other way round. Where that could make a difference, a Result on results says so.
 func runPreinsts(in io.Reader, out *os.File, results io.Writer) error {
 	var spec Preinsts
-	if err := json.NewDecoder(in).Decode(&spec); err != nil {
+	if err := rawjson.NewDecoder(in).Decode(&spec); err != nil {
 		return fmt.Errorf("reading the list of scripts: %w", err)
 	}
 	for _, s := range spec.Scripts {
@@ -31,7 +32,7 @@ func runPreinsts(in io.Reader, out *os.File, results io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(results).Encode(Result{Last: true, Inexact: reason})
+	return rawjson.NewEncoder(results).Encode(Result{Last: true, Inexact: reason})
 }
 
 // disturbed looks in the tree at root for traces of scripts that act on files: a missing file of a package whose script ran, and a diversion of a file that another package brought.
