@@ -84,6 +84,9 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 	if err := e.checkOld(o.Suite, o.Arch); err != nil {
 		return 0, err
 	}
+	if err := e.checkExec(); err != nil {
+		return 0, fmt.Errorf("making base %s: %w", o.Name, err)
+	}
 	// The holder comes first: without one a draft could not be deleted again.
 	h, err := e.holdFor(ctx, o.Arch, e.IDs, place{}, sandbox.Limits{})
 	if err != nil {
@@ -118,6 +121,16 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 		return 0, fmt.Errorf("making base %s: %w", o.Name, err)
 	}
 	return draft.Commit(*manifest)
+}
+
+// checkExec refuses, before anything is downloaded, a place for bases where no program can be run.
+func (e *Env) checkExec() error {
+	err := sandbox.CheckExec(e.Store.Dir())
+	if hint := fault.HintOf(err); hint != "" {
+		err = &fault.Error{Kind: fault.Internal, Err: err,
+			Hint: hint + ", or choose another place with --state-dir"}
+	}
+	return err
 }
 
 // hintFull tells what to do when the disk of the bases is full. What failed for want of space may be a program in the jail, so the disk itself is asked.
@@ -331,6 +344,9 @@ func (e *Env) hasNewer(ctx context.Context, h *sandbox.Holder, g *base.Generatio
 // makeUpgraded copies a generation and upgrades the copy. Never through an overlay: dpkg renames directories, which overlays refuse across layers. It returns 0 when another process
 // has made a generation meanwhile.
 func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Generation, releases []*archive.Release, sources []apt.Source, hooks BaseHooks) (number int, err error) {
+	if err := e.checkExec(); err != nil {
+		return 0, err
+	}
 	draft, err := e.Store.Begin(ctx, g.Name, e.waitingFor(g.Name))
 	if err != nil {
 		return 0, err

@@ -72,5 +72,5 @@ func explainSetup(err error) error {
 	if errors.As(err, &e) && e.Op == binfmtCall {
 		return fault.Wrap(fault.Internal, "use Linux 6.7 or later, or let the host's kernel know the interpreter: sudo apt-get install qemu-user-static binfmt-support", err)
 	}
-	return err
+	return explainProc(err)
 }

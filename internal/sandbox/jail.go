@@ -35,7 +35,10 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 	spec.Personality32 = spec.Personality32 || h.personality32
 	var err error
 	if spec.Root.Dir != "" {
-		if spec.Root.Dir, err = resolve(spec.Root.Dir); err != nil {
+		if spec.Root.Dir, err = resolve(spec.Root.Dir); err == nil {
+			err = CheckExec(spec.Root.Dir)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("opening a jail: %w", err)
 		}
 	}

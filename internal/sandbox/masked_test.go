@@ -1,0 +1,43 @@
+package sandbox
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"nsbuild/internal/fault"
+)
+
+func TestProcMasks(t *testing.T) {
+	const host = `22 28 0:21 / /proc rw,nosuid shared:12 - proc proc rw
+34 22 0:29 / /proc/sys/fs/binfmt_misc rw,relatime shared:14 - autofs systemd-1 rw,fd=29
+28 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+`
+	const podman = host + `700 22 0:5 /null /proc/kcore rw,nosuid - tmpfs tmpfs rw
+701 22 0:21 /sys /proc/sys ro,nosuid - proc proc rw
+40 28 0:3 / /procedures rw - tmpfs tmpfs rw
+`
+	for _, c := range []struct {
+		table string
+		want  []string
+	}{{host, nil}, {podman, []string{"/proc/kcore", "/proc/sys"}}, {"", nil}} {
+		if got := procMasks(c.table); !slices.Equal(got, c.want) {
+			t.Errorf("%q; want %q", got, c.want)
+		}
+	}
+}
+
+func TestExplainProc(t *testing.T) {
+	refused := &Error{Op: "mount proc on", Path: "/tmp/proc", Errno: syscall.EPERM}
+	err := explainProc(refused)
+	if !strings.Contains(err.Error(), "no new /proc") || !errors.Is(err, syscall.EPERM) ||
+		!strings.Contains(fault.HintOf(err), "unmask=ALL") {
+		t.Errorf("%v; hint %q", err, fault.HintOf(err))
+	}
+	other := &Error{Op: "mount tmpfs on", Path: "/tmp", Errno: syscall.EPERM}
+	if err := explainProc(other); !errors.Is(err, other) || fault.HintOf(err) != "" {
+		t.Errorf("%v; hint %q", err, fault.HintOf(err))
+	}
+}
