@@ -14,6 +14,7 @@ import (
 	"nsbuild/internal/build"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/rawjson"
 )
 
 func newCache(a *app) *cobra.Command {
@@ -79,12 +80,9 @@ func (a *app) cacheInfo(ctx context.Context, asJSON bool) error {
 		}
 	}
 	if asJSON {
-		return a.printJSON(struct {
-			Directory string       `json:"directory"`
-			Limit     int64        `json:"limit"`
-			Bytes     int64        `json:"bytes"`
-			Kinds     []kindReport `json:"kinds"`
-		}{env.CacheDir, env.CacheLimit, total.Bytes, report})
+		return a.printJSON(cacheReport{
+			Directory: env.CacheDir, Limit: env.CacheLimit, Bytes: total.Bytes, Kinds: report,
+		}.legible())
 	}
 	fmt.Fprintf(a.stdout, "Directory: %s\nLimit: %s\n\n", env.CacheDir, config.FormatSize(env.CacheLimit))
 	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
@@ -93,6 +91,20 @@ func (a *app) cacheInfo(ctx context.Context, asJSON bool) error {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", r.Kind, r.Count, config.FormatSize(r.Bytes), when(r.LastUsed))
 	}
 	return w.Flush()
+}
+
+// cacheReport is what `cache info --json` writes.
+type cacheReport struct {
+	Directory string       `json:"directory"`
+	Limit     int64        `json:"limit"`
+	Bytes     int64        `json:"bytes"`
+	Kinds     []kindReport `json:"kinds"`
+	Escaped   []string     `json:"escaped,omitempty"` // see docs/result.md
+}
+
+func (r cacheReport) legible() cacheReport {
+	r, r.Escaped = rawjson.Legible(r)
+	return r
 }
 
 // when writes a time for people, or that there was none.

@@ -157,12 +157,13 @@ func (a *app) sessionList(ctx context.Context, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		if all == nil {
-			all = []session.Info{}
+		legible := make([]session.Info, len(all))
+		for i, s := range all {
+			legible[i] = s.Legible()
 		}
 		e := json.NewEncoder(a.stdout)
 		e.SetIndent("", "  ")
-		return e.Encode(all)
+		return e.Encode(legible)
 	}
 	if len(all) == 0 {
 		o.Log.Info("there are no sessions; nsbuild session begin BASE begins one")

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -82,7 +83,7 @@ func Unmarshal(data []byte, into any) error {
 	if err := json.Unmarshal(data, into); err != nil {
 		return err
 	}
-	return restore(into)
+	return restore(into, everywhere)
 }
 
 // Encoder writes values to a stream, a line each.
@@ -105,13 +106,19 @@ func (d *Decoder) Decode(into any) error {
 	if err := d.from.Decode(into); err != nil {
 		return err
 	}
-	return restore(into)
+	return restore(into, everywhere)
 }
 
-func restore(into any) error {
+func everywhere(string) bool { return true }
+
+// restore unescapes strings of what into points at.
+func restore(into any, which func(pointer string) bool) error {
 	var wrong error
 	target := reflect.ValueOf(into).Elem()
-	restored, changed := rewrite(target, "", func(_, s string) string {
+	restored, changed := rewrite(target, "", func(pointer, s string) string {
+		if !which(pointer) {
+			return s
+		}
 		raw, err := Unescape(s)
 		if err != nil && wrong == nil {
 			wrong = err
@@ -132,12 +139,20 @@ func escaped(v any) any {
 // it is. It names those that it has escaped by their JSON Pointers (RFC 6901).
 func Legible[T any](v T) (T, []string) {
 	var pointers []string
-	legible := rewritten(v, func(pointer, s string) string {
+	legible, _ := rewrite(reflect.ValueOf(&v).Elem(), "", func(pointer, s string) string {
 		if utf8.ValidString(s) {
 			return s
 		}
 		pointers = append(pointers, pointer)
 		return Escape(s)
 	})
-	return legible.(T), pointers
+	return legible.Interface().(T), pointers
+}
+
+// Exact undoes Legible: of the value that into points at, the strings that pointers name are unescaped.
+func Exact(into any, pointers []string) error {
+	if len(pointers) == 0 {
+		return nil
+	}
+	return restore(into, func(pointer string) bool { return slices.Contains(pointers, pointer) })
 }

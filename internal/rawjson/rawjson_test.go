@@ -103,6 +103,12 @@ func TestLegible(t *testing.T) {
 	if legible.Args[1] != `J\xf6rg\\x41\\` || legible.Args[4] != `\` || v.Args[1] != latin1 {
 		t.Errorf("%q, before %q", legible.Args, v.Args)
 	}
+	delete(v.Env, latin1) // of a map's names only the values are found again
+	legible, pointers = Legible(v)
+	if err := Exact(&legible, pointers); err != nil || !reflect.DeepEqual(legible, v) {
+		t.Errorf("%v: got %#v\nwant %#v", err, legible, v)
+	}
+	legible, _ = Legible(v)
 	if text, err := json.Marshal(legible); err != nil || bytes.Contains(text, []byte("\ufffd")) {
 		t.Errorf("%s, %v", text, err)
 	}

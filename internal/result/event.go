@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"nsbuild/internal/rawjson"
 )
 
 // EventSchema is the number of the format of events.
@@ -41,6 +43,9 @@ type Event struct {
 
 	Artefact *Artefact `json:"artefact,omitempty"`
 	Result   *Result   `json:"result,omitempty"`
+
+	// Escaped is that of Result, for the event's own texts.
+	Escaped []string `json:"escaped,omitempty"`
 }
 
 // Events writes events, a line each. It may be used concurrently.
@@ -65,8 +70,9 @@ func (e *Events) Write(ev Event) {
 	}
 	ev.Time = ev.Time.UTC()
 	if ev.Result != nil {
-		ev.Result.Schema = Schema
+		ev.Result = ev.Result.legible()
 	}
+	ev, ev.Escaped = rawjson.Legible(ev)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.err == nil {

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"nsbuild/internal/rawjson"
 )
 
 // Schema is the number of the format that this package writes.
@@ -40,6 +42,18 @@ type Result struct {
 	Log       string     `json:"log,omitempty"` // path of the .build file
 	Checks    []Check    `json:"checks,omitempty"`
 	Hooks     []Hook     `json:"hooks,omitempty"` // in the order in which they ran
+
+	// Escaped are the JSON Pointers (RFC 6901) of texts above that are not UTF-8, and so written
+	// otherwise (see internal/rawjson). It is set when the result is written.
+	Escaped []string `json:"escaped,omitempty"`
+}
+
+// legible is a result as it is written: its schema is set, and what is not UTF-8 is escaped.
+func (r *Result) legible() *Result {
+	out := *r
+	out.Schema, out.Escaped = Schema, nil
+	out, out.Escaped = rawjson.Legible(out)
+	return &out
 }
 
 // Source says what was built.
@@ -184,14 +198,13 @@ type Hook struct {
 	Strays  []string `json:"strays,omitempty"` // command lines of what it left running
 }
 
-// Write stores a result at path, in one step: whoever reads path sees the old result or this one. Result.Schema is set.
+// Write stores a result at path, in one step: whoever reads path sees the old result or this one. Its schema is set.
 func Write(path string, r *Result) (err error) {
-	r.Schema = Schema
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(r); err != nil {
+	if err := enc.Encode(r.legible()); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
@@ -233,5 +246,9 @@ func Read(path string) (*Result, error) {
 	if r.Schema < 1 || r.Schema > Schema {
 		return nil, fmt.Errorf("reading %s: it has schema %d, this program knows 1 to %d", path, r.Schema, Schema)
 	}
+	if err := rawjson.Exact(&r, r.Escaped); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	r.Escaped = nil
 	return &r, nil
 }

@@ -103,3 +103,35 @@ func TestErrors(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAnyBytes is about names that are not UTF-8.
+func TestAnyBytes(t *testing.T) {
+	const latin1, escaped = "/home/J\xf6rg\\x/hello.build", `"/home/J\\xf6rg\\\\x/hello.build"`
+	path := filepath.Join(t.TempDir(), "result.json")
+	want := example()
+	want.Schema, want.Log, want.Artefacts[0].Path, want.Source.From = Schema, latin1, latin1, `C:\new`
+	if err := Write(path, want); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{`"log": ` + escaped, `"path": ` + escaped, `"from": "C:\\new"`, "\"escaped\": [\n    \"/artefacts/0/path\",\n    \"/log\"\n  ]"} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("there is no %s in\n%s", part, text)
+		}
+	}
+	if got, err := Read(path); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v\nwant %+v", got, err, want)
+	}
+	var out strings.Builder
+	events := NewEvents(&out)
+	events.Write(Event{Event: EventMessage, Message: "no \xff"})
+	events.Write(Event{Event: EventResult, Result: want})
+	lines := strings.Split(out.String(), "\n")
+	if events.Err() != nil || !strings.HasSuffix(lines[0], `"message":"no \\xff","escaped":["/message"]}`) ||
+		!strings.HasSuffix(lines[1], `"escaped":["/artefacts/0/path","/log"]}}`) {
+		t.Errorf("%v: %s", events.Err(), out.String())
+	}
+}

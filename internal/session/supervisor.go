@@ -98,6 +98,14 @@ type Info struct {
 	Processes int   `json:"processes"`
 	Memory    int64 `json:"memory"`
 	Disk      int64 `json:"disk"`
+
+	Escaped []string `json:"escaped,omitempty"` // see docs/result.md; set by Legible
+}
+
+// Legible is the information for a document of JSON.
+func (i Info) Legible() Info {
+	i, i.Escaped = rawjson.Legible(i)
+	return i
 }
 
 // supervisor serves one session.
