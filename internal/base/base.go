@@ -28,6 +28,7 @@ import (
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/flock"
+	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
 
@@ -57,6 +58,8 @@ type Manifest struct {
 	Digest string `json:"digest,omitempty"`
 	// Lock is the SHA-256 of the lock file that fixed the packages; such a base is not brought up to date.
 	Lock string `json:"lock,omitempty"`
+	// Escaped is set while the manifest is in its file; see rawjson.Legible.
+	Escaped []string `json:"escaped,omitempty"`
 }
 
 // Release is a suite's Release file that the generation was made from, or last compared with.
@@ -219,6 +222,10 @@ func readManifest(dir string) (Manifest, error) {
 	if m.Format != ManifestVersion {
 		return m, fmt.Errorf("%s has format %d; this nsbuild reads format %d", name, m.Format, ManifestVersion)
 	}
+	if err := rawjson.Exact(&m, m.Escaped); err != nil {
+		return m, fmt.Errorf("reading %s: %w", name, err)
+	}
+	m.Escaped = nil
 	return m, nil
 }
 
@@ -232,7 +239,8 @@ func (g *Generation) UpdateManifest(m Manifest) error {
 }
 
 func writeManifest(dir string, m Manifest) error {
-	m.Format = ManifestVersion
+	m.Format, m.Escaped = ManifestVersion, nil
+	m, m.Escaped = rawjson.Legible(m)
 	data, err := json.MarshalIndent(m, "", "\t")
 	if err != nil {
 		return err
