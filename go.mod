@@ -2,6 +2,9 @@ module nsbuild
 
 go 1.26.0
 
+// The Go runtime keeps the files of its control group open (internal/sandbox, TestNothingOutsideIsWritable).
+godebug containermaxprocs=0
+
 require (
 	github.com/ProtonMail/go-crypto v1.5.2
 	github.com/klauspost/compress v1.20.3

@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"nsbuild/internal/fault"
 )
 
 // Jail is one open jail of a holder.
@@ -171,6 +173,9 @@ func (j *Jail) Start(c Command) (*Process, error) {
 	if len(c.Argv) == 0 && c.Applet == "" {
 		return nil, errors.New("starting a command: it has no name")
 	}
+	if err := refuseDirectories(&c); err != nil {
+		return nil, err
+	}
 	handle, status, err := j.h.start(opExec, c)
 	if err != nil {
 		return nil, err
@@ -178,6 +183,30 @@ func (j *Jail) Start(c Command) (*Process, error) {
 	j.h.mu.Lock()
 	defer j.h.mu.Unlock()
 	return &Process{j.h, handle, status, j.h.pauses[handle]}, nil
+}
+
+// refuseDirectories looks at what a command is to be given: ".." of a host's directory leads to the
+// host's tree, and a jail can look into the descriptors of its processes.
+func refuseDirectories(c *Command) error {
+	names := []string{"standard input", "standard output", "standard error"}
+	for i, f := range append([]*os.File{c.Stdin, c.Stdout, c.Stderr}, c.Files...) {
+		if f == nil {
+			continue
+		}
+		st, err := f.Stat()
+		if err != nil {
+			return fmt.Errorf("starting a command: %w", err)
+		}
+		if st.IsDir() {
+			name := "a descriptor"
+			if i < len(names) {
+				name = names[i]
+			}
+			return fault.New(fault.Usage, "redirect it from a file, or from /dev/null",
+				"%s is a directory: a command could leave the jail through it", name)
+		}
+	}
+	return nil
 }
 
 // Wait waits for the command's end. When ctx ends first its process group is killed.

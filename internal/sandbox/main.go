@@ -25,7 +25,7 @@ const (
 	idsName = "nsbuild-ids"
 )
 
-// quickStart is the environment of PID 1 and of the helper, which do one thing at a time. Without the variable the Go runtime would read all mounts of the host for a limit of processors.
+// quickStart is the environment of PID 1 and of the helper, which do one thing at a time.
 var quickStart = []string{"GOMAXPROCS=2"}
 
 // HostRoot is where an applet that runs in H finds the host's tree.

@@ -22,9 +22,11 @@ func TestMain(m *testing.M) {
 		os.Exit(ownerMain())
 	}
 	Main(map[string]Applet{
-		"echo":       func(args []string) int { fmt.Println(strings.Join(args, " ")); return len(args) },
-		"small-root": smallRoot,
-		"own":        func(args []string) int { fmt.Println(os.Getuid(), os.Getgid()); return 0 },
+		"echo":        func(args []string) int { fmt.Println(strings.Join(args, " ")); return len(args) },
+		"small-root":  smallRoot,
+		"descriptors": descriptorsApplet,
+		"wait":        func([]string) int { fmt.Println("ready"); select {} },
+		"own":         func(args []string) int { fmt.Println(os.Getuid(), os.Getgid()); return 0 },
 	})
 	os.Exit(m.Run())
 }

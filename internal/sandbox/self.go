@@ -19,7 +19,7 @@ import (
 type self struct {
 	exe    *os.File
 	loader *os.File // nil for a static binary
-	libs   *os.File // the directory of its libraries
+	libs   *os.File // the directory of its libraries: a detached mount, whose ".." is itself
 }
 
 // exeDir is where H keeps them, on its own tmpfs, which belongs to the caller's uid: nobody in a jail can write there (CVE-2019-5736).
@@ -61,6 +61,20 @@ func prepareSelf(hostPath string) (*self, error) {
 	if err != nil || interpreter == "" {
 		return s, err
 	}
+	s.libs, err = prepareLibraries(interpreter)
+	if err != nil {
+		return nil, err
+	}
+	s.loader, err = openHigh(fdPath(s.libs) + "/" + path.Base(interpreter))
+	return s, err
+}
+
+// prepareLibraries copies the loader and the libraries to a directory and returns that as a mount
+// of its own that is attached nowhere (open_tree(2)). The helper and other processes of a jail hold
+// it, and a jail can look into the descriptors of its processes: from a directory below H's root
+// ".." would lead to the host's tree. It is read-only, since its files belong to the caller, whose
+// id some jails have.
+func prepareLibraries(interpreter string) (*os.File, error) {
 	libs := path.Join(exeDir, "lib")
 	if err := os.Mkdir(libs, 0o755); err != nil {
 		return nil, err
@@ -68,11 +82,17 @@ func prepareSelf(hostPath string) (*self, error) {
 	if err := copyLibraries(libs, interpreter); err != nil {
 		return nil, err
 	}
-	if s.loader, err = openHigh(path.Join(libs, path.Base(interpreter))); err != nil {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, libs, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return nil, sysErr("open_tree", libs, err)
+	}
+	tree := os.NewFile(uintptr(fd), libs)
+	defer tree.Close()
+	const attr = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
+	if err := setAttr(fd, "", attr, false); err != nil {
 		return nil, err
 	}
-	s.libs, err = openHigh(libs)
-	return s, err
+	return raise(tree)
 }
 
 // openHigh opens a path at a descriptor number that no list of passed files reaches, so that ForkExec cannot cover it.
