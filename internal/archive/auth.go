@@ -4,8 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"net/url"
-	"os"
 	"strings"
+
+	"nsbuild/internal/regular"
 )
 
 // authEntry is one machine of apt_auth.conf(5).
@@ -18,7 +19,7 @@ type authEntry struct {
 // readAuth reads a file of auth.conf's format, netrc-like: machine NAME login NAME password WORD.
 // A file that only root may read is no concern of an ordinary user's, until a mirror asks for a login: the hint then names the place.
 func (h *Host) readAuth(file string) []authEntry {
-	data, err := os.ReadFile(file)
+	data, err := regular.ReadFile(file, maxConfiguration)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 		h.warn(err.Error())
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/regular"
 )
 
 // ExtraRepo is a repository that a user names besides a suite's own.
@@ -26,7 +27,7 @@ const extraHint = "a line is: deb [options] URI SUITE COMPONENT…; a paragraph 
 func ExtraRepos(text string, keyrings []string) ([]ExtraRepo, error) {
 	origin := "--extra-repository"
 	if ext := filepath.Ext(text); (ext == ".list" || ext == ".sources") && !strings.ContainsAny(text, " \t\n") {
-		data, err := os.ReadFile(text)
+		data, err := regular.ReadFile(text, maxConfiguration)
 		if err != nil {
 			return nil, fault.Wrap(fault.Usage, extraHint, err)
 		}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"nsbuild/internal/regular"
 )
 
 // Host is what the host's apt configuration says about fetching: where its packages come from, through which proxy, with which names and passwords, trusting which keys, and
@@ -61,9 +63,12 @@ func (h *Host) warn(line string) { h.Warnings = append(h.Warnings, line) }
 // path puts a name below the host's root.
 func (h *Host) path(name string) string { return filepath.Join(h.root, name) }
 
+// maxConfiguration bounds a file of apt's configuration.
+const maxConfiguration = 16 << 20
+
 // read returns a file's text; absence is an empty file, anything else that hinders is a warning.
 func (h *Host) read(file string) string {
-	data, err := os.ReadFile(file)
+	data, err := regular.ReadFile(file, maxConfiguration)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		h.warn(err.Error())
 	}

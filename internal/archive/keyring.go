@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+
+	"nsbuild/internal/regular"
 )
 
 //go:embed keyrings/*.gpg
@@ -97,7 +98,7 @@ func (h *Host) addKeyring(k *keyring, name string) error {
 		own, isOwn = data, err == nil
 	}
 	var host openpgp.EntityList
-	data, readErr := os.ReadFile(file)
+	data, readErr := regular.ReadFile(file, maxKeyring)
 	if readErr == nil {
 		var err error
 		if host, err = readKeys(data); err != nil {
@@ -132,7 +133,7 @@ func (h *Host) addKeyring(k *keyring, name string) error {
 func (h *Host) addTrusted(k *keyring) {
 	files := append([]string{h.path("etc/apt/trusted.gpg")}, h.parts("etc/apt/trusted.gpg.d", "gpg", "asc")...)
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := regular.ReadFile(file, maxKeyring)
 		if err != nil {
 			continue
 		}
@@ -141,6 +142,10 @@ func (h *Host) addTrusted(k *keyring) {
 		}
 	}
 }
+
+// maxKeyring bounds a keyring: the largest of a distribution has some hundred KiB, a developers' one
+// tens of MiB.
+const maxKeyring = 256 << 20
 
 // restrict leaves only the keys that have, or one of whose subkeys has, one of the fingerprints.
 func (k *keyring) restrict(fingerprints []string) {

@@ -14,6 +14,7 @@ import (
 
 	"nsbuild/internal/deb"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/regular"
 )
 
 // Local is a flat repository of packages that are the caller's own. Its files are in the cache like all others, named by their digests; it needs no signature, since it comes from
@@ -105,9 +106,9 @@ func globEscape(name string) string {
 
 // adopt brings a package into the cache and returns its paragraph of the index.
 func (c *Client) adopt(file string) ([]byte, error) {
-	in, err := os.Open(file)
+	in, err := regular.Open(file)
 	if err != nil {
-		return nil, err
+		return nil, fault.Wrap(fault.Usage, "give a Debian package", err)
 	}
 	defer in.Close()
 	part, err := c.scratch()

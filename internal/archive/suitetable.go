@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/regular"
 )
 
 //go:embed suites.deb822
@@ -46,7 +47,7 @@ func readSuites(files []string) ([]Suite, error) {
 		return nil, err
 	}
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := regular.ReadFile(file, maxConfiguration)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

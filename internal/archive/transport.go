@@ -12,11 +12,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"nsbuild/internal/regular"
 )
 
 // transport opens URLs: http and https with the host's proxies, logins and certificates, file and copy from the disk. It knows retries and time limits, and nothing of hashes.
@@ -143,17 +144,14 @@ func openFile(u *url.URL) (*answer, error) {
 	if u.Host != "" && u.Host != "localhost" {
 		return nil, failf("write file:///DIRECTORY", "%s: a file on another host: %w", u, ErrUnsupported)
 	}
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := regular.Open(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrNotRegular) {
 		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	fi, err := f.Stat()
-	if err == nil && !fi.Mode().IsRegular() {
-		err = fmt.Errorf("%s: %w: not a regular file", name, ErrNotFound)
-	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -357,7 +355,7 @@ func (h *Host) tls(host string) (*tls.Config, error) {
 		config.InsecureSkipVerify = true // the administrator's word; what is fetched is verified by its signature in any case
 	}
 	if file := get("CaInfo"); file != "" {
-		pem, err := os.ReadFile(h.path(file))
+		pem, err := regular.ReadFile(h.path(file), maxConfiguration)
 		if err != nil {
 			return nil, failf("mend Acquire::https::CaInfo in apt's configuration", "certificates for %s: %w", host, err)
 		}

@@ -134,42 +134,6 @@ func (b *builder) readBuiltDSC(jail *sandbox.Jail) (*dsc.Source, error) {
 	return dsc.Parse(name, io.LimitReader(f, maxDSC), nil)
 }
 
-// origFiles are what lies beside a source directory and belongs to its source package: the upstream tarballs and their signatures.
-func origFiles(from string, tree *dsc.Tree) ([]string, error) {
-	dir, err := resolved(from)
-	if err != nil {
-		return nil, err
-	}
-	beside := filepath.Dir(dir)
-	entries, err := os.ReadDir(beside)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	prefix := tree.Name + "_" + tree.Version.Upstream() + ".orig"
-	for _, e := range entries {
-		rest, ok := strings.CutPrefix(e.Name(), prefix)
-		if ok && (strings.HasPrefix(rest, ".tar.") || strings.HasPrefix(rest, "-") && strings.Contains(rest, ".tar.")) {
-			out = append(out, filepath.Join(beside, e.Name()))
-		}
-	}
-	return out, nil
-}
-
-// copyUpstream copies the upstream tarballs into the jail.
-func copyUpstream(jail *sandbox.Jail, tree *dsc.Tree) error {
-	files, err := origFiles(tree.Dir, tree)
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		if err := copyFileIn(jail, file, path.Join(buildDir, filepath.Base(file)), 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // copyIn copies a directory of the caller's into the jail, for the builder. Links stay links; what is neither file, directory nor link has no place in a source.
 func copyIn(jail *sandbox.Jail, from, to string) error {
 	return filepath.WalkDir(from, func(name string, d os.DirEntry, err error) error {
@@ -289,7 +253,7 @@ func (b *builder) bringSource(source *dsc.Source) error {
 	if err != nil {
 		return err
 	}
-	open := dsc.Dir(b.in.dir)
+	open := sourceFile(b.in.dir)
 	return source.Verify(func(name string) (io.ReadCloser, error) {
 		in, err := open(name)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/regular"
 )
 
 // maxDSC bounds a .dsc: the largest in Debian has some hundred KiB.
@@ -77,7 +78,7 @@ func (in *input) note(format string, args ...any) {
 }
 
 func (e *Env) readDSC(in *input, file string) error {
-	f, err := os.Open(file)
+	f, err := regular.Open(file)
 	if err != nil {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) {

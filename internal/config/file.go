@@ -14,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/regular"
 )
 
 // Setting is a value of a configuration file.
@@ -53,9 +54,12 @@ func Files() ([]string, error) {
 	return files, nil
 }
 
+// maxFile bounds a configuration file.
+const maxFile = 16 << 20
+
 // ReadFile reads a configuration file (TOML 1.0). A file that does not exist has no settings.
 func ReadFile(name string) ([]Setting, error) {
-	data, err := os.ReadFile(name)
+	data, err := regular.ReadFile(name, maxFile)
 	if errors.Is(err, fs.ErrNotExist) && os.Getenv(FileVariable) == "" {
 		return nil, nil
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+
+	"nsbuild/internal/regular"
 )
 
 // Keyrings are files with OpenPGP public keys: binary, ASCII armoured, or GnuPG's keybox. They are trusted, and read only when a signature asks for a key: Debian's keyring has 28 MB,
@@ -59,7 +61,7 @@ func (k Keyrings) find(ids map[uint64]bool) (openpgp.EntityList, error) {
 }
 
 func findIn(path string, ids map[uint64]bool, out *openpgp.EntityList) error {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if errors.Is(err, fs.ErrPermission) && filepath.Base(filepath.Dir(path)) == ".gnupg" {
 		return nil // under sudo with the caller's HOME on NFS: not ours to read
 	}

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/regular"
 )
 
 // Source is a source package, as its .dsc describes it.
@@ -42,7 +42,7 @@ const dscHint = "fetch the source package again, or have dpkg-source -b write a 
 // Open reads a .dsc, looks at its signature with the keys of keyrings, and parses the signed text. It does not look at the files it lists: see Verify. A signature that does not fit is an
 // error; one that is absent or by an unknown key is reported in Source.Signature.
 func Open(path string, keys Keyrings) (*Source, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, fault.Wrap(fault.GivenBack, "give the path of a .dsc file", fmt.Errorf("reading the source package: %w", err))
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/regular"
 )
 
 // Tree is an unpacked source package: a directory with debian/control and debian/changelog.
@@ -61,7 +62,7 @@ func OpenTree(dir string) (*Tree, error) {
 	defer root.Close()
 	t := &Tree{Dir: dir, Format: "1.0"}
 	read := func(name string, parse func(path string, r io.Reader) error) error {
-		f, err := root.Open(name)
+		f, err := regular.OpenIn(root, name)
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,8 @@ var ErrHeld = errors.New("it is locked")
 // Open opens a file or directory as os.OpenFile does, and locks it unless another holds it: then the error is ErrHeld. A lock on a file that was deleted or replaced meanwhile would guard
 // nothing: then it is fs.ErrNotExist.
 func Open(name string, flags int, mode Mode) (*os.File, error) {
-	f, err := os.OpenFile(name, flags, 0o600)
+	// Without O_NONBLOCK the open of a named pipe would wait for a writer.
+	f, err := os.OpenFile(name, flags|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
 	}

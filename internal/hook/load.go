@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/regular"
 )
 
 // Options say which hooks there are.
@@ -103,12 +104,12 @@ func (o *Options) find(name string) (*dir, error) {
 		if _, err := os.Stat(name); err != nil {
 			return nil, err
 		}
-		return openDir(filepath.Base(filepath.Clean(name)), os.DirFS(name), false)
+		return openDir(filepath.Base(filepath.Clean(name)), regular.DirFS(name), false)
 	}
 	for _, parent := range o.Search {
 		where := filepath.Join(parent, name)
 		if _, err := os.Stat(where); err == nil {
-			return openDir(name, os.DirFS(where), false)
+			return openDir(name, regular.DirFS(where), false)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -239,7 +240,7 @@ func (s *Set) loadHookDir(where string) error {
 	if _, err := os.Stat(where); err != nil {
 		return wrap(err)
 	}
-	d, err := openDir("", os.DirFS(where), false)
+	d, err := openDir("", regular.DirFS(where), false)
 	if err != nil {
 		return wrap(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/regular"
 )
 
 // Format is the version of the format that this package writes; it reads no other.
@@ -73,7 +73,7 @@ type Package struct {
 // Read reads a lock file. What is wrong with one is said with file, line and field.
 func Read(name string) (*File, error) {
 	const hint = "nsbuild create --lock FILE writes one"
-	f, err := os.Open(name)
+	f, err := regular.Open(name)
 	if err != nil {
 		return nil, fault.Wrap(fault.Usage, hint, fmt.Errorf("reading the lock: %w", err))
 	}

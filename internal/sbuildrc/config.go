@@ -6,12 +6,12 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/regular"
 )
 
 // Config is what configuration files set.
@@ -78,7 +78,7 @@ func Files(getenv func(string) string, home string) []string {
 
 // ReadFile reads one file into the configuration. As with sbuild, one that does not exist or that the caller may not read sets nothing; what is in it is told in a note.
 func (c *Config) ReadFile(name string) error {
-	f, err := os.Open(name)
+	f, err := regular.Open(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -146,6 +147,13 @@ func TestReadFile(t *testing.T) {
 	}
 	if err := c.ReadFile(one); err == nil || !strings.Contains(err.Error(), "larger than") {
 		t.Errorf("a huge file: %v", err)
+	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ReadFile(pipe); err == nil || !strings.Contains(err.Error(), "it is a pipe") {
+		t.Errorf("a pipe: %v", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
+	"nsbuild/internal/regular"
 	"nsbuild/internal/sandbox"
 )
 
@@ -22,7 +23,7 @@ var own = map[string]string{"/proc": "proc", "/sys": "sysfs", "/dev": "devtmpfs"
 func (o *Options) mounts(spec *sandbox.Spec) (notes []string, err error) {
 	var all []fstab.Mount
 	if o.Fstab != "" {
-		f, err := os.Open(o.Fstab)
+		f, err := regular.Open(o.Fstab)
 		if err != nil {
 			return nil, fault.Wrap(fault.Usage, "", err)
 		}
