@@ -113,7 +113,8 @@ type builder struct {
 	sourceTar  string          // the unpacked source, while it is in no jail
 	packed     *input          // the source package that was made of a directory, taken out of the jail
 	hookEnv    []string        // what hooks add to the build's environment
-	hookDigest string          // of those that change what lies below the build dependencies
+	hookedRoot string          // digest of what hooks have made of the base, below the build dependencies
+	unknowable bool            // what they have made of it is
 	layer      *layer.Layer    // of the build dependencies, when an earlier build left it
 	saving     chan error      // of a layer that is being kept for later builds
 	making     *layer.Making   // the right to make that layer
@@ -304,9 +305,6 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	}
 	if b.output, err = outputDir(o.Output, b.in); err != nil {
 		return nil, err
-	}
-	if b.hookDigest, err = o.Hooks.Digest(hook.BeforeLayer()...); err != nil {
-		return nil, fmt.Errorf("reading the hooks: %w", err)
 	}
 	if err := b.checkPlaces(); err != nil {
 		return nil, err

@@ -168,7 +168,9 @@ func (b *builder) sourceFiles() *input {
 // forCheck is a builder over the base alone, in the same sandbox and with the same log: nothing that the build has under way is its.
 func (b *builder) forCheck() *builder {
 	c := *b
-	c.lowers, c.layer, c.open, c.jail, c.making, c.saving, c.stopCopies, c.installer, c.hookDigest = []sandbox.Lower{{Path: b.base.Tree()}}, nil, nil, nil, nil, nil, nil, nil, ""
+	c.lowers, c.layer, c.open, c.jail = []sandbox.Lower{{Path: b.base.Tree()}}, nil, nil, nil
+	c.making, c.saving, c.stopCopies, c.installer = nil, nil, nil, nil
+	c.hookedRoot, c.unknowable = "", false
 	c.o.Hooks, c.host, c.checking = nil, b.arch, true
 	c.result = &result.Result{}
 	c.in = b.sourceFiles()
@@ -181,9 +183,10 @@ func (b *builder) beside(ctx context.Context, relations string, change func(c *b
 	done := func() error {
 		c.layerSaved()
 		c.makingCopies(nil)
-		var err error
+		err := c.made()
 		if c.open != nil {
-			_, err = c.open.Close()
+			_, closing := c.open.Close()
+			err = errors.Join(err, closing)
 		}
 		if c.layer != nil {
 			err = errors.Join(err, c.layer.Close())

@@ -253,6 +253,9 @@ func (b *builder) installReduced(ctx context.Context, reduced dsc.Reduced) error
 	begin := time.Now()
 	err := b.makeLayer(ctx, reduced, request)
 	b.summary.InstallTime = time.Since(begin)
+	if err != nil { // other builds wait for the layer that there will not be
+		err = errors.Join(err, b.made())
+	}
 	return err
 }
 

@@ -264,6 +264,9 @@ func (b *builder) hooksBeforeDeps(ctx context.Context) error {
 			return fmt.Errorf("keeping the unpacked source: %w", err)
 		}
 	}
+	if err := b.noteHookedRoot(); err != nil {
+		return err
+	}
 	strays, err := b.closeJail()
 	for _, s := range strays {
 		b.log.Warning("A hook left a process, which was ended: %s", s.Command)

@@ -3,8 +3,6 @@ package build
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,29 +14,17 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// layers tells whether dependency layers are used in this build. Without overlays there are none, and over a root that hooks have changed in a way that cannot be known.
+// layers tells whether dependency layers are used in this build. Without overlays there are none,
+// and over a root that hooks have changed in a way that cannot be known.
 func (b *builder) layers() bool {
-	return !b.o.NoLayers && b.holder.Scratch() != sandbox.ScratchCopy && !b.o.Hooks.Unknown()
+	return !b.o.NoLayers && b.holder.Scratch() != sandbox.ScratchCopy && !b.unknowable
 }
 
-// baseKey is what a layer lies upon: the installed packages and the ids of the base, and what else was done to it.
-func (b *builder) baseKey() string {
-	var packages []string
-	for _, p := range b.base.Manifest.Packages {
-		packages = append(packages, p.Name+" "+p.Version+" "+p.Arch)
-	}
-	slices.Sort(packages)
-	m := b.base.Manifest
-	parts := []string{m.Suite, m.Arch, m.Variant, m.Bootstrapper, fmt.Sprintf("%+v", m.IDs), strings.Join(packages, "\n")}
-	if m.Digest != "" {
-		parts = append(parts, m.Digest)
-	}
-	return layer.Key(parts...)
-}
-
-// requestKey is made of all that apt's resolver sees. The lists are those that the base was last compared with: nothing is built before they are confirmed to be the newest.
+// requestKey is made of all that apt's resolver sees. The lists are those that the base was last
+// compared with: nothing is built before they are confirmed to be the newest.
 func (b *builder) requestKey(r dsc.Reduced) string {
-	parts := []string{"request", b.baseKey(), b.hookDigest, b.host, b.resolver(), r.Depends.String(), r.Conflicts.String(), apt.Config, strings.Join(b.o.Components, " ")}
+	parts := []string{"request", b.groundFor(r).key(), r.Depends.String()}
+	parts = append(parts, strings.Join(b.o.Components, " "))
 	for _, repo := range b.repos {
 		parts = append(parts, repo.SourcesLine())
 	}
@@ -50,7 +36,7 @@ func (b *builder) requestKey(r dsc.Reduced) string {
 
 // layerKey is made of all that decides what the installed files are.
 func (b *builder) layerKey(r dsc.Reduced, wanted []apt.Wanted) string {
-	parts := []string{"layer", b.baseKey(), b.hookDigest, b.host, b.resolver(), r.Conflicts.String(), apt.Config, strings.Join(commandEnv(), "\n"), buildHost}
+	parts := []string{"layer", b.groundFor(r).key()}
 	for _, w := range wanted {
 		parts = append(parts, w.Name+" "+w.Hash)
 	}
@@ -90,14 +76,17 @@ func (b *builder) saveLayer(ctx context.Context, in *installation, packages []ba
 	for _, p := range beyond(packages, b.base.Manifest.Packages) {
 		names = append(names, p.Name+" "+p.Version+" "+p.Arch)
 	}
-	m := layer.Manifest{Base: b.base.Name, Created: time.Now().UTC().Truncate(time.Second), Packages: names, Over: b.baseKey(), Files: fileNames(in.wanted)}
+	m := layer.Manifest{
+		Base: b.base.Name, Created: time.Now().UTC().Truncate(time.Second), Packages: names,
+		Over: b.groundFor(in.reduced).key(), Files: fileNames(in.wanted),
+	}
 	if b.layer != nil {
 		m.Below = b.layer.Key
 	}
 	go func() {
 		s, err := readScripts(in.wanted, in.files, func(string) bool { return true })
 		if err != nil {
-			b.saving <- err
+			b.saving <- errors.Join(err, b.made())
 			return
 		}
 		m.Plain, m.Alternatives = s.plain, s.alternatives

@@ -24,7 +24,7 @@ func (b *builder) overSmaller(ctx context.Context, in *installation) (bool, erro
 	if !b.layers() || len(in.reduced.Conflicts) > 0 { // something may be removed
 		return false, nil
 	}
-	smaller, err := b.smallerLayer(in.wanted, in.files)
+	smaller, err := b.smallerLayer(in)
 	if smaller == nil || err != nil {
 		return false, err
 	}
@@ -74,21 +74,20 @@ func without(all, some []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(some, name) })
 }
 
-// smallerLayer takes into use the layer with the most of what is wanted, and nothing else, over which the rest can be installed with the same result as all together.
-func (b *builder) smallerLayer(wanted []apt.Wanted, files fetched) (*layer.Layer, error) {
+// smallerLayer takes into use the layer with the most of what is wanted, and nothing else, over
+// which the rest can be installed with the same result as all together. It lies on the very ground
+// that this build's would lie on.
+func (b *builder) smallerLayer(in *installation) (*layer.Layer, error) {
 	all, err := b.env.Layers.List()
 	if err != nil {
 		return nil, err
 	}
-	names, over := fileNames(wanted), b.baseKey()
-	fits := func(l layer.Info) bool {
-		m := l.Manifest
-		return m.Over == over && m.Below == "" && m.Plain && len(m.Files) >= worthwhile && 2*len(m.Files) >= len(names) && len(without(m.Files, names)) == 0
-	}
+	names, over := fileNames(in.wanted), b.groundFor(in.reduced).key()
+	fits := func(l layer.Info) bool { return fitsBelow(l.Manifest, over, names) }
 	all = slices.DeleteFunc(all, func(l layer.Info) bool { return !fits(l) })
 	slices.SortStableFunc(all, func(a, b layer.Info) int { return len(b.Files) - len(a.Files) })
 	for _, l := range all {
-		rest, err := readScripts(wanted, files, func(name string) bool { return !slices.Contains(l.Files, name) })
+		rest, err := readScripts(in.wanted, in.files, func(name string) bool { return !slices.Contains(l.Files, name) })
 		if err != nil {
 			return nil, err
 		}
@@ -100,6 +99,13 @@ func (b *builder) smallerLayer(wanted []apt.Wanted, files fetched) (*layer.Layer
 		}
 	}
 	return nil, nil
+}
+
+// fitsBelow tells whether a layer may lie between a ground and what is wanted over that.
+func fitsBelow(m layer.Manifest, ground string, wanted []string) bool {
+	return m.Over == ground && m.Below == "" && m.Plain &&
+		len(m.Files) >= worthwhile && 2*len(m.Files) >= len(wanted) &&
+		len(without(m.Files, wanted)) == 0
 }
 
 // scripts is what counts of packages' maintainer scripts when they are to be run in another order.

@@ -180,7 +180,7 @@ func TestDigest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := s.Digest(BeforeLayer()...)
+		d, err := s.Digest(Context{}, BeforeLayer()...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,5 +198,58 @@ func TestDigest(t *testing.T) {
 	}
 	if again := digest("a", "D10x=1*"); !seen[again] {
 		t.Error("the same hooks have two digests")
+	}
+}
+
+// TestDigestOfWhatHooksAreTold tells sources apart where hooks are told of them.
+func TestDigestOfWhatHooksAreTold(t *testing.T) {
+	first, second := Context{Source: "a", Version: "1"}, Context{Source: "b", Version: "1"}
+	for _, c := range []struct {
+		name    string
+		options Options
+		apart   bool
+	}{
+		{"native", Options{Hooks: []string{tree(t, "start.d/10-x=1*")}}, true},
+		{"pbuilder's", Options{HookDir: tree(t, "H10x=1*")}, false},
+		{"command", Options{Commands: map[string][]string{"chroot-setup-commands": {"x %b"}}}, false},
+	} {
+		s, err := Load(c.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var digests []string
+		for _, told := range []Context{first, second} {
+			d, err := s.Digest(told, BeforeLayer()...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			digests = append(digests, d)
+		}
+		if apart := digests[0] != digests[1]; apart != c.apart {
+			t.Errorf("%s hooks have digests of their own for each source: %t", c.name, apart)
+		}
+	}
+}
+
+// TestUnknown are the hooks whose work on the root nobody can know.
+func TestUnknown(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		options Options
+		unknown bool
+	}{
+		{"before the dependencies", Options{Hooks: []string{tree(t, "start.d/10-x=1*")}}, false},
+		{"with a cache", Options{Hooks: []string{tree(t, "start.d/10-x=1*", "hook.conf=Cache: yes")}}, true},
+		{"later, with a cache", Options{Hooks: []string{tree(t, "before-build.d/10-x=1*", "hook.conf=Cache: yes")}}, false},
+		{"with the network", Options{HookDir: tree(t, "D10x=1*"), Network: true}, true},
+		{"from the host", Options{Commands: map[string][]string{"pre-build-commands": {"x | %e y"}}}, true},
+	} {
+		s, err := Load(c.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Unknown(); got != c.unknown {
+			t.Errorf("hooks %s are unknown: %t", c.name, got)
+		}
 	}
 }

@@ -291,15 +291,19 @@ func (s *Set) At(stages ...Stage) []*Hook {
 	return found
 }
 
-// Digest identifies what the hooks of stages do, as far as their files and commands say: "" when there are none.
-func (s *Set) Digest(stages ...Stage) (string, error) {
+// Digest identifies what the hooks of stages do, as far as their files, their commands and what
+// they are told in a context say: "" when there are none.
+func (s *Set) Digest(c Context, stages ...Stage) (string, error) {
 	hooks := s.At(stages...)
 	if len(hooks) == 0 {
 		return "", nil
 	}
 	sum := sha256.New()
 	for _, h := range hooks {
-		fmt.Fprintf(sum, "%s\x00%s\x00%s\x00", h.Stage, h.Name, h.command)
+		fmt.Fprintf(sum, "%s\x00%s\x00%s\x00", h.Stage, h.Name, c.expand(h.command, h.Stage.OnHost()))
+		for _, told := range c.environment(h, s.Network) {
+			fmt.Fprintf(sum, "%s\x00", told)
+		}
 		if h.dir == nil {
 			continue
 		}
@@ -360,12 +364,17 @@ func (s *Set) Caches() []string {
 	return names
 }
 
-// Unknown tells whether hooks change what lies below the build dependencies in a way that their files and commands do not say: they have the network, or come from the host.
+// Unknown tells whether hooks change what lies below the build dependencies in a way that their
+// files and commands do not say: they have the network, keep something from one build to the next,
+// or come from the host.
 func (s *Set) Unknown() bool {
 	if s == nil {
 		return false
 	}
 	if s.Network && len(s.At(BeforeLayer()...)) > 0 {
+		return true
+	}
+	if slices.ContainsFunc(dirs(s.At(BeforeLayer()...)), func(d *dir) bool { return d.conf.cache }) {
 		return true
 	}
 	return slices.ContainsFunc(s.At(OnHostStart), func(h *Hook) bool { return entersJail(h.command) })

@@ -32,7 +32,7 @@ import (
 )
 
 // Format is part of every key: layers that an nsbuild of another format made are not found.
-const Format = "nsbuild layer 2"
+const Format = "nsbuild layer 3"
 
 // Manifest is what is recorded about a layer.
 type Manifest struct {
@@ -44,7 +44,7 @@ type Manifest struct {
 	Boot string `json:"boot,omitempty"`
 
 	// What follows tells whether a larger layer may be made over this one.
-	Over         string   `json:"over"`                   // key of the base's installed packages
+	Over         string   `json:"over"`                   // key of all that it lies on, as internal/build has it
 	Below        string   `json:"below,omitempty"`        // key of the layer that this one lies upon
 	Files        []string `json:"files"`                  // names and hashes of the packages' files, those of the layer below too
 	Plain        bool     `json:"plain"`                  // no maintainer script of them makes accounts or secrets, or depends on an order otherwise

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/testenv"
+)
+
+// askingRules build a package and say what dpkg knows of some others, and whether they are there.
+const askingRules = `#!/usr/bin/make -f
+clean build build-arch build-indep:
+binary-arch:
+binary binary-indep:
+	for p in okk tzdata; do dpkg-query -W -f 'known: $${db:Status-Abbrev}$${Package} $${Version}\n' $$p; done || true
+	for f in /opt/okk /usr/share/zoneinfo/UTC; do ! test -e $$f || echo there: $$f; done
+	mkdir -p debian/made/DEBIAN
+	dpkg-gencontrol -pSOURCE -Pdebian/made
+	dpkg-deb --root-owner-group -b debian/made ..
+`
+
+// asking is a source whose log says what askingRules tell.
+func (w *world) asking(t *testing.T, name, depends, conflicts string) string {
+	t.Helper()
+	return w.writeSource(t, fakedebian.Source{
+		Name: name, Version: "1.0", Architecture: "all", BuildDepends: depends, BuildConflicts: conflicts,
+		Rules: strings.ReplaceAll(askingRules, "SOURCE", name),
+	})
+}
+
+// writeDeb puts a package that nobody else has into a directory.
+func (w *world) writeDeb(t *testing.T, dir, name, version string) {
+	t.Helper()
+	deb := fakedebian.Package{
+		Name: name, Version: version, Architecture: "all",
+		Files: []fakedebian.File{{Path: "opt/" + name, Body: version + "\n"}},
+	}
+	check(t, os.MkdirAll(filepath.Join(w.dir, dir), 0o755))
+	check(t, os.WriteFile(filepath.Join(w.dir, dir, name+".deb"), deb.Deb(t), 0o644))
+}
+
+// many makes packages that are quickly installed, as many as make a layer worth building upon, and
+// more of them. They are the test's own, so that no layer of another test has them.
+func (w *world) many(t *testing.T, prefix string) (some, more string) {
+	t.Helper()
+	var names []string
+	for i := range 12 {
+		names = append(names, fmt.Sprintf("%s-%02d", prefix, i))
+		w.writeDeb(t, "pool", names[i], "1.0")
+	}
+	return strings.Join(names[:10], ", "), strings.Join(names, ", ")
+}
+
+// grounds builds a source and says whether its log has some lines and lacks others.
+func (w *world) grounds(t *testing.T, dsc string, has, lacks []string, args ...string) {
+	t.Helper()
+	args = append([]string{"build", "-q", "-d", "bookworm", "--extra-package=pool"}, args...)
+	w.must(t, append(args, dsc)...)
+	log := w.logOf(t, strings.TrimSuffix(dsc, "_1.0.dsc"))
+	for _, line := range has {
+		if !strings.Contains(log, line) {
+			t.Errorf("%q: the log of %s lacks %q", args, dsc, line)
+		}
+	}
+	for _, line := range lacks {
+		if strings.Contains(log, line) {
+			t.Errorf("%q: the log of %s has %q", args, dsc, line)
+		}
+	}
+}
+
+const (
+	uponSmaller = "the others are installed over it."
+	allThere    = "has what is needed"
+)
+
+// TestHooksAndSmallerLayers makes layers over roots that hooks have changed, and over the base as it
+// is, each with a smaller layer of the other kind at hand.
+func TestHooksAndSmallerLayers(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	w.writeDeb(t, "local", "okk", "1.0")
+	w.script(t, "local/before-deps.d/10-install", `dpkg -i "$NSBUILD_HOOK_DIR/okk.deb"`)
+	known, there := "\nknown: ii okk 1.0\n", "\nthere: /opt/okk\n"
+	const hooked, command = "--hook=./local", "--chroot-setup-commands=useradd -r okk-user"
+	some, more := w.many(t, "hooked")
+
+	w.grounds(t, w.asking(t, "grounda", some, ""), []string{known, there}, nil, hooked)
+	w.grounds(t, w.asking(t, "groundb", more, ""), nil, []string{known, there, uponSmaller})
+	w.grounds(t, w.asking(t, "groundc", some, ""), nil, []string{known, there})
+	large := w.asking(t, "groundd", more, "")
+	w.grounds(t, large, []string{known, there}, []string{uponSmaller}, hooked)
+	w.grounds(t, large, []string{known, there, allThere}, nil, hooked)
+
+	// A hook that is told nothing of the source leaves one ground for all of them.
+	w.grounds(t, w.asking(t, "grounde", some, ""), nil, []string{uponSmaller}, command)
+	w.grounds(t, w.asking(t, "groundf", more, ""), []string{uponSmaller}, nil, command)
+}
+
+// TestConflictsAndSmallerLayers removes a package of the base in one build, and not in the next.
+func TestConflictsAndSmallerLayers(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	known, there := "\nknown: ii tzdata ", "\nthere: /usr/share/zoneinfo/UTC\n"
+	some, more := w.many(t, "conflicting")
+	w.grounds(t, w.asking(t, "groundg", some, "tzdata"), nil, []string{known, there})
+	w.grounds(t, w.asking(t, "groundh", more, ""), []string{known, there}, []string{uponSmaller})
+}
+
+// TestNewVersionOfHookPackage has a hook's package in a newer version than an earlier layer knows.
+func TestNewVersionOfHookPackage(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	w.script(t, "wants/start.d/10-look", "cat /opt/okk")
+	w.conf(t, "wants", "Depends: okk\n")
+	some, _ := w.many(t, "newer")
+	dsc := w.asking(t, "groundi", some, "")
+	for _, version := range []string{"1.0", "1.1"} {
+		w.writeDeb(t, "v"+version, "okk", version)
+		known := "\nknown: ii okk " + version + "\n"
+		args := []string{"--hook=./wants", "--extra-package=v" + version}
+		w.grounds(t, dsc, []string{"\n" + version + "\n", known}, nil, args...)
+		w.grounds(t, dsc, []string{known, allThere}, nil, args...)
+	}
+}
+
+// TestHooksTellSourcesApart has a hook that does one thing for one source and another for the next.
+func TestHooksTellSourcesApart(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	w.writeDeb(t, "only", "okk", "1.0")
+	w.script(t, "only/start.d/10-install",
+		`test "$NSBUILD_SOURCE" != groundj || dpkg -i "$NSBUILD_HOOK_DIR/okk.deb"`)
+	known := "\nknown: ii okk 1.0\n"
+	some, _ := w.many(t, "apart")
+	w.grounds(t, w.asking(t, "groundj", some, ""), []string{known}, nil, "--hook=./only")
+	w.grounds(t, w.asking(t, "groundk", some, ""), nil, []string{known}, "--hook=./only")
+}
+
+// TestRightToMakeALayerIsGivenUp looks, while a build goes on, for the right to make a layer that
+// cannot be made: other builds of the same command wait for who has it.
+func TestRightToMakeALayerIsGivenUp(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	broken := fakedebian.Package{
+		Name: "lintian", Version: "99", Architecture: "all",
+		Scripts: map[string]string{"postinst": "#!/bin/sh\necho will not; exit 3\n"},
+	}
+	check(t, os.Mkdir(filepath.Join(w.dir, "bad"), 0o755))
+	check(t, os.WriteFile(filepath.Join(w.dir, "bad", "lintian.deb"), broken.Deb(t), 0o644))
+	look := "ls " + filepath.Join(w.cache, "layers") + "; echo looked"
+	for _, c := range []struct {
+		name, depends string
+		status        int
+		args          []string
+	}{
+		{"groundl", "", 0, []string{"--run-lintian", "--post-build-commands=" + look}},
+		{"groundm", "lintian", 3, []string{"--post-build-failed-commands=" + look}},
+	} {
+		args := append([]string{"build", "-q", "-d", "bookworm", "--extra-package=bad"}, c.args...)
+		if o := w.run(t, append(args, w.asking(t, c.name, c.depends, ""))...); o.status != c.status {
+			t.Error(o)
+		}
+		log := w.logOf(t, c.name)
+		if !strings.Contains(log, "\nlooked\n") || !strings.Contains(log, "will not") {
+			t.Errorf("nothing was tried:\n%s", log)
+		}
+		if strings.Contains(log, "\nmaking-") {
+			t.Errorf("%s: the right to make a layer is still held", c.name)
+		}
+	}
+}
