@@ -157,6 +157,9 @@ func TestRootRequirements(t *testing.T) {
 			here.dir = t.TempDir()
 			rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n\techo \"uid=$$(id -u), gain: [$(DEB_GAIN_ROOT_CMD)], fakeroot: $$(command -v fakeroot || echo none)\"\n" +
 				"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -prooted -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
+			// An id that no jail maps, as in a tarball of someone's build farm: chown is faked, too.
+			rules += "\tif command -v fakeroot; then gain=\"$(DEB_GAIN_ROOT_CMD)\"; touch x; $$gain sh -ec 'chown 100005:100006 x; stat -c =%u:%g= x; " +
+				"tar -cf x.tar x; rm x; tar -xpf x.tar'; fi\n"
 			control := "Source: rooted\nSection: misc\nPriority: optional\nMaintainer: A B <a@example.org>\nStandards-Version: 4.6.2\n"
 			if c.value != "" {
 				control += "Rules-Requires-Root: " + c.value + "\n"
@@ -164,7 +167,13 @@ func TestRootRequirements(t *testing.T) {
 			control += "\nPackage: rooted\nArchitecture: any\nDescription: says who builds it\n Really.\n"
 			dsc := here.writeSource(t, fakedebian.Source{Name: "rooted", Version: "1.0", Debian: []fakedebian.File{{Path: "control", Body: control}}, Rules: rules})
 			here.must(t, "build", "-q", "-d", "bookworm", dsc)
-			wantIn(t, "log", read(t, filepath.Join(here.dir, "rooted_1.0_amd64.build")), "^uid="+c.uid+", ", c.fakeroot)
+			log := read(t, filepath.Join(here.dir, "rooted_1.0_amd64.build"))
+			wantIn(t, "log", log, "^uid="+c.uid+", ", c.fakeroot)
+			if !strings.HasSuffix(c.fakeroot, " none$") {
+				wantIn(t, "log", log, "^FAKEROOTDONTTRYCHOWN=1$", "^=100005:100006=$")
+			} else if strings.Contains(log, "FAKEROOT") {
+				t.Error("a variable of fakeroot's without fakeroot")
+			}
 		})
 	}
 }

@@ -75,10 +75,31 @@ func (b *builder) buildEnv() []string {
 		name, _, _ := strings.Cut(v, "=")
 		env = append(slices.DeleteFunc(env, func(s string) bool { return strings.HasPrefix(s, name+"=") }), v)
 	}
+	if b.hasFakeroot() {
+		env = append(env, noRealChown)
+	}
 	if b.cross() {
 		env = append(env, "CONFIG_SITE=/etc/dpkg-cross/cross-config."+b.host)
 	}
 	return env
+}
+
+// noRealChown keeps fakeroot from trying first what it fakes. It lets chown fail with EPERM, as on a
+// host; to an id that a jail does not map (those above 65535, which tar archives have) the kernel
+// says EINVAL, which fakeroot hands on.
+const noRealChown = "FAKEROOTDONTTRYCHOWN=1"
+
+// hasFakeroot tells whether fakeroot is installed in the jail that is open.
+func (b *builder) hasFakeroot() bool {
+	if b.open == nil {
+		return false
+	}
+	f, err := b.open.Open("/var/lib/dpkg/info/fakeroot.list")
+	if err != nil {
+		return false // dpkg has no list of its files
+	}
+	_ = f.Close() // nothing was written
+	return true
 }
 
 // run runs a command of the builder with its output in the log.
