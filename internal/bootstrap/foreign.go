@@ -60,6 +60,9 @@ func (j *job) foreign(ctx context.Context) (*Result, error) {
 	return j.finish(ctx, &Result{}, nil)
 }
 
+// resolverFile says where the program finds name servers.
+const resolverFile = "/etc/resolv.conf"
+
 // runForeign runs the program over a root of which only the mount points are ours.
 func (j *job) runForeign(ctx context.Context, argv []string, root string) error {
 	spec := sandbox.Spec{Root: sandbox.Root{Dir: root}, Network: sandbox.NetworkHost, Mounts: []sandbox.Mount{
@@ -75,6 +78,11 @@ func (j *job) runForeign(ctx context.Context, argv []string, root string) error 
 		} else if _, err := os.Stat(dir); err == nil {
 			spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "rbind", Source: dir, Target: dir, ReadOnly: true, Mkdir: true})
 		}
+	}
+	// The file is often a link into /run, which is empty here.
+	if _, err := os.Stat(resolverFile); err == nil {
+		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: resolverFile,
+			Target: resolverFile, ReadOnly: true})
 	}
 	if dir := localMirror(j.o.Releases[0].Repo()); dir != "" {
 		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: dir, Target: jailMirror, ReadOnly: true, Mkdir: true})

@@ -46,7 +46,7 @@ chroot /proc/1/root /bin/sh -c 'exec mount -c --rbind /dev /proc/$PPID/root/dev'
 exit
 EOF
 chmod 755 scripts/post_chroot_unpack_nsbuild
-test -e /etc/resolv.conf || : >/etc/resolv.conf
+test -e /etc/resolv.conf || { rm -f /etc/resolv.conf; : >/etc/resolv.conf; }
 `
 
 // piuparts runs piuparts over what was built. It is PID 1 of a PID namespace of its jail's user namespace, so that it may mount that one's /proc, and has from the network no more than

@@ -118,12 +118,7 @@ func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 		defer parent.Close()
 		return sysErr("symlink", m.Target, unix.Symlinkat(m.Source, int(parent.Fd()), path.Base(m.Target)))
 	}
-	if m.Mkdir {
-		if err := makeTarget(root, m.Target, sourceIsDir, m.Owner); err != nil {
-			return err
-		}
-	}
-	target, err := openBeneath(root, m.Target, unix.O_PATH)
+	target, err := openTarget(root, m, sourceIsDir)
 	if err != nil {
 		return err
 	}
@@ -225,6 +220,29 @@ func openat2(dir *os.File, name string, how *unix.OpenHow) (fd int, err error) {
 		}
 	}
 	return fd, err
+}
+
+// openTarget opens a mount point, which is made when m says so. A link to something that does not
+// exist is a mount point itself, for a file: nothing need be made where it leads, which may be in
+// somebody's tree or nowhere (/etc/resolv.conf is such a link where systemd-resolved is to run).
+func openTarget(root *os.File, m Mount, dir bool) (*os.File, error) {
+	target, err := openBeneath(root, m.Target, unix.O_PATH)
+	if !errors.Is(err, unix.ENOENT) {
+		return target, err
+	}
+	if !dir {
+		// Followed by the kernel, a descriptor of a link is the link.
+		if link, linkErr := openBeneath(root, m.Target, unix.O_PATH|unix.O_NOFOLLOW); linkErr == nil {
+			return link, nil
+		}
+	}
+	if !m.Mkdir {
+		return nil, err
+	}
+	if err := makeTarget(root, m.Target, dir, m.Owner); err != nil {
+		return nil, err
+	}
+	return openBeneath(root, m.Target, unix.O_PATH)
 }
 
 // makeTarget makes a missing mount point and its parents below root, owned by jail root: a directory, or an empty file.

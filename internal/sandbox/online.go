@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nsbuild/internal/fault"
 )
 
@@ -42,6 +44,10 @@ func (p *pid1) helperFor(c *Command) (*conn, error) {
 	return j.online, nil
 }
 
+// NoResolver is the note of a jail whose host does not say where names are looked up. The link of
+// that name may be there: systemd-resolved's leads nowhere when it does not run.
+const NoResolver = "this host has no " + resolverFile + ": names cannot be looked up"
+
 // joinNetwork shows what belongs to the caller's network, in the mount namespace of the second helper alone.
 func joinNetwork(dir *os.File, root string) (notes []string, err error) {
 	if err := hostSys(root); err != nil {
@@ -52,12 +58,13 @@ func joinNetwork(dir *os.File, root string) (notes []string, err error) {
 		return nil, err
 	}
 	defer host.Close()
-	const resolver = "/etc/resolv.conf"
-	err = applyMount(dir, host, Mount{Type: "bind", Source: resolver, Target: resolver, ReadOnly: true, NoSuid: true, NoExec: true, Mkdir: true}, nil)
-	if errors.Is(err, syscall.ENOENT) {
-		return []string{"the host has no " + resolver + ": names cannot be looked up"}, nil
+	if source, err := openBeneath(host, resolverFile, unix.O_PATH); err == nil {
+		source.Close()
+	} else if errors.Is(err, syscall.ENOENT) {
+		return []string{NoResolver}, nil
 	}
-	return nil, err
+	return nil, applyMount(dir, host, Mount{Type: "bind", Source: resolverFile, Target: resolverFile,
+		ReadOnly: true, NoSuid: true, NoExec: true, Mkdir: true}, nil)
 }
 
 // sweepLimit bounds how long processes are listed and killed: some that fork faster than they are found need all of them killed at once, which only the end of the jail does.

@@ -61,6 +61,26 @@ func TestNetworkOfOneCommand(t *testing.T) {
 	}
 }
 
+// TestNetworkOverDanglingResolver gives a command the network in a root whose resolv.conf is a link
+// that leads nowhere.
+func TestNetworkOverDanglingResolver(t *testing.T) {
+	want, err := os.ReadFile(resolverFile)
+	if err != nil {
+		t.Skip("this host has no name servers to show: ", err)
+	}
+	j := hostJail(t, startHolder(t))
+	if err := j.Symlink("../run/systemd/resolve/stub-resolv.conf", resolverFile); err != nil {
+		t.Fatal(err)
+	}
+	out, st := run(t, j, Command{Argv: []string{"/bin/cat", resolverFile}, Network: NetworkHost})
+	if !st.Success() || out != string(want) {
+		t.Errorf("%q %v; want %q", out, st, want)
+	}
+	if out, _ := sh(t, j, "readlink "+resolverFile+"; cat "+resolverFile); strings.Contains(out, string(want)) {
+		t.Errorf("the jail's other commands see it, too: %q", out)
+	}
+}
+
 // interfaces lists what proc_net(5)'s dev names, in its order.
 func interfaces(dev string) string {
 	var names []string

@@ -121,12 +121,7 @@ const filesDir = "/files"
 
 // bindText binds a file with a text over target, without writing to the jail's tree. A link is followed within the root.
 func bindText(root *os.File, m Mount) error {
-	if m.Mkdir {
-		if err := makeTarget(root, m.Target, false, m.Owner); err != nil {
-			return err
-		}
-	}
-	target, err := openBeneath(root, m.Target, unix.O_PATH)
+	target, err := openTarget(root, m, false)
 	if err != nil {
 		return err
 	}

@@ -91,6 +91,9 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 	}
 	if bind {
 		info, err := os.Stat(m.Source)
+		if errors.Is(err, fs.ErrNotExist) && isResolver(m) {
+			return sandbox.NoResolver, nil
+		}
 		if errors.Is(err, fs.ErrNotExist) && m.NoFail {
 			return fmt.Sprintf("%s is not mounted: there is no %s (nofail)", target, m.Source), nil
 		}

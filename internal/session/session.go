@@ -184,8 +184,12 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	if r.notes, err = o.mounts(&spec); err != nil {
 		return nil, err
 	}
-	if o.Network == sandbox.NetworkHost && o.throwaway() && !o.ReadOnly {
-		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: "/etc/resolv.conf", Target: "/etc/resolv.conf", ReadOnly: true, Mkdir: true})
+	note, err := o.showResolver(&spec)
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		r.notes = append(r.notes, note)
 	}
 	holder := sandbox.HolderSpec{IDs: ids, Limits: o.Limits, FallbackDir: o.Fallback, Memory: filepath.Join(o.StateDir, "kernel.json")}
 	if o.arch != "" {

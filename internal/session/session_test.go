@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 	if os.Args[0] == SupervisorName {
 		os.Exit(Supervise(nil))
 	}
+	testenv.OwnMounts()
 	os.Exit(m.Run())
 }
 
