@@ -119,7 +119,7 @@ func startEveryKind(t *testing.T, j *Jail) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer terminal.CloseSlave()
+	defer func() { _ = terminal.CloseSlave() }() // what it has started has its own
 	tty := terminal.Slave()
 	r, w, err := os.Pipe()
 	if err != nil {
