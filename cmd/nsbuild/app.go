@@ -185,7 +185,7 @@ func (a *app) close(ctx context.Context) error {
 	if a.env == nil {
 		return a.closeEvents()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	ctx, cancel := build.Afterwards(ctx)
 	defer cancel()
 	err := a.env.CloseScratch(ctx)
 	if a.env.Client != nil {

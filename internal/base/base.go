@@ -507,6 +507,7 @@ func (s *Store) sweep(ctx context.Context, root string, h *sandbox.Holder) error
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, e := range entries {
 		if !e.IsDir() || e.Name() == current {
 			continue
@@ -524,8 +525,8 @@ func (s *Store) sweep(ctx context.Context, root string, h *sandbox.Holder) error
 			err = errors.Join(err, lock.Close())
 		}
 		if err != nil {
-			return fmt.Errorf("deleting %s: %w", dir, err)
+			failed = errors.Join(failed, fmt.Errorf("deleting %s: %w", dir, err))
 		}
 	}
-	return nil
+	return failed
 }

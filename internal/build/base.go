@@ -42,12 +42,21 @@ type BaseOptions struct {
 	draftLock *lock.Draft // LockTo, on its way
 }
 
-// cleanupTime bounds what is done after an interruption.
-const cleanupTime = 30 * time.Second
+// How long cleaning up may take: at the end of the work, and once the user wants it to end. What is not
+// deleted by then is deleted by the next command, see OpenScratch.
+const (
+	cleanupTime     = 30 * time.Second
+	interruptedTime = 1200 * time.Millisecond
+)
 
-// afterwards is a context for cleaning up: it goes on when ctx was cancelled, but not for ever.
-func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+// Afterwards is a context for cleaning up: it goes on when ctx was cancelled, or is now, but not for long.
+func Afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(interruptedTime, cancel) })
+	return out, func() {
+		stop()
+		cancel()
+	}
 }
 
 // CreateBase makes a base and returns the number of its generation.
@@ -143,21 +152,22 @@ func (e *Env) hintFull(err error) error {
 
 // discard deletes a draft with a holder of its own: the one that made it ends with its context.
 func (e *Env) discard(ctx context.Context, draft *base.Draft, ids sandbox.IDMap) error {
-	ctx, cancel := afterwards(ctx)
+	ctx, cancel := Afterwards(ctx)
 	defer cancel()
 	h, err := e.hold(ctx, ids)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	return draft.Discard(ctx, h)
+	return e.unlessLate(draft.Discard(ctx, h))
 }
 
 func (e *Env) waitingFor(name string) func() {
 	return func() { e.Log.Infof("another nsbuild is making base %s; waiting for it", name) }
 }
 
-// sweepBases deletes what killed processes left, and generations that nobody uses any more.
+// sweepBases deletes what killed processes left, and generations that nobody uses any more. What cannot
+// be deleted is no failure of the command that comes by.
 func (e *Env) sweepBases(ctx context.Context) error {
 	stale, err := e.Store.Stale()
 	if err != nil || len(stale) == 0 {
@@ -168,9 +178,15 @@ func (e *Env) sweepBases(ctx context.Context) error {
 		return err
 	}
 	defer h.Close()
+	short, cancel := context.WithTimeoutCause(ctx, sweepTime, errSweepTime)
+	defer cancel()
 	for _, name := range stale {
-		if err := e.Store.Sweep(ctx, name, h); err != nil {
-			return err
+		err := e.Store.Sweep(short, name, h)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil && !errors.Is(err, errSweepTime) {
+			e.Log.Warnf("base %s: what nobody uses any more cannot be deleted: %v", name, err)
 		}
 	}
 	return nil

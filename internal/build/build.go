@@ -165,7 +165,7 @@ func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, erro
 	if err != nil {
 		return nil, interrupted(ctx, err)
 	}
-	defer b.release()
+	defer b.release(ctx)
 	err = b.runStages(ctx)
 	if errors.Is(err, errOutdated) {
 		if err = b.againOverNew(ctx); err == nil {
@@ -227,14 +227,14 @@ func (b *builder) againOnDisk(ctx context.Context) error {
 	b.log.Section("Scratch full")
 	b.log.Warning("%s", again)
 	b.overflowed = b.place.limit
-	b.dropAttempt()
+	b.dropAttempt(ctx)
 	return b.hold(ctx, (*builder).diskScratch)
 }
 
 // dropAttempt forgets what the stages have done so far, but what they have kept for later builds.
-func (b *builder) dropAttempt() {
+func (b *builder) dropAttempt(ctx context.Context) {
 	b.layerSaved()
-	b.endAttempt()
+	b.endAttempt(ctx)
 	b.open, b.stopped, b.unpacked, b.built, b.hookEnv, b.result.Hooks = nil, false, false, false, nil, nil
 	b.attempt = b.log.Lines()
 	b.outcome.Stage, b.outcome.Tail, b.result.Strays, b.result.Inputs.Layer = "", nil, nil, result.Layer{}
@@ -285,7 +285,7 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	b := &builder{env: e, o: o, outcome: &Outcome{}, result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}
 	defer func() {
 		if err != nil {
-			b.release()
+			b.release(ctx)
 		}
 	}()
 	if err := o.checkSigner(); err != nil {
@@ -517,12 +517,12 @@ func (b *builder) describeSource() {
 }
 
 // release ends everything that a build holds. What can fail in it was only to be thrown away.
-func (b *builder) release() {
+func (b *builder) release(ctx context.Context) {
 	b.makingCopies(nil)
 	if b.news != nil {
 		b.news.end()
 	}
-	b.endAttempt()
+	b.endAttempt(ctx)
 	if b.base != nil {
 		if err := b.base.Close(); err != nil {
 			b.env.Log.Warnf("releasing base %s: %v", b.base.Name, err)
@@ -536,7 +536,7 @@ func (b *builder) release() {
 }
 
 // endAttempt ends the sandbox and what belongs to it.
-func (b *builder) endAttempt() {
+func (b *builder) endAttempt(ctx context.Context) {
 	if b.watch != nil {
 		if err := b.watch.close(); err != nil {
 			b.env.Log.Debugf("watching the scratch: %v", err)
@@ -551,8 +551,8 @@ func (b *builder) endAttempt() {
 	}
 	if b.place.dir != "" {
 		// A tmpfs is gone with its namespace. Other builds of this command may want the room on the disk.
-		ctx, cancel := afterwards(context.Background())
-		if err := sandbox.RemoveTree(ctx, b.place.dir); err != nil {
+		ctx, cancel := Afterwards(ctx)
+		if err := b.env.unlessLate(sandbox.RemoveTree(ctx, b.place.dir)); err != nil {
 			b.env.Log.Warnf("deleting what the build wrote: %v", err)
 		}
 		cancel()

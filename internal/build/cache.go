@@ -131,7 +131,7 @@ func (e *Env) MakeRoom(ctx context.Context) {
 	if !e.shared.grown.Load() && e.Meter.downloaded() == 0 {
 		return
 	}
-	ctx, cancel := afterwards(ctx)
+	ctx, cancel := Afterwards(ctx)
 	defer cancel()
 	if _, err := e.TrimCache(ctx, Keep{Bytes: e.CacheLimit, Spare: inUse}); err != nil {
 		e.Log.Warnf("making room in the cache: %v", err)

@@ -130,13 +130,13 @@ func (b *builder) made() error {
 
 // discardLayer deletes a draft, with a holder of its own when the build's is gone.
 func (b *builder) discardLayer(ctx context.Context, d *layer.Draft) error {
-	ctx, cancel := afterwards(ctx)
+	ctx, cancel := Afterwards(ctx)
 	defer cancel()
 	h, err := b.env.hold(ctx, b.base.Manifest.IDs)
 	if err != nil {
 		return err
 	}
-	return errors.Join(h.RemoveTree(ctx, d.Dir()), h.Close())
+	return errors.Join(b.env.unlessLate(h.RemoveTree(ctx, d.Dir())), h.Close())
 }
 
 // layerSaved waits until the layer is kept, and makes room. A full disk, say, is no failure of this build: the next one installs again.

@@ -176,7 +176,7 @@ func (b *builder) confirm() error {
 func (b *builder) againOverNew(ctx context.Context) error {
 	b.log.Section("Suite changed")
 	b.log.Printf("The mirror has something newer than base %s (generation %d) was compared with. What was begun over it is dropped.", b.base.Name, b.base.Number)
-	b.dropAttempt()
+	b.dropAttempt(ctx)
 	g := b.base
 	b.base = nil
 	var err error

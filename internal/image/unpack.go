@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/tree"
 )
 
 // unpacker fills the root directory of this process from tar archives: one, or the layers of a container image. Names are resolved by the kernel, which knows no way out.
@@ -156,7 +159,7 @@ func (u *unpacker) clear(p string) error {
 	if p == "/" {
 		return errors.New("the root is not a directory")
 	}
-	return os.RemoveAll(p)
+	return tree.Remove(context.Background(), p)
 }
 
 func (u *unpacker) file(p string, h *tar.Header, body io.Reader) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/tree"
 )
 
 const (
@@ -63,7 +64,7 @@ func saveLayerApplet(args []string) int {
 		return 2
 	}
 	unix.Umask(0)
-	c := treeCopier{from: args[0], to: HostRoot + args[1], links: map[inode]string{}, layer: true}
+	c := treeCopier{from: args[0], to: HostRoot + args[1], layer: true}
 	err := c.copy()
 	if err == nil {
 		_, err = fmt.Fprintln(os.NewFile(3, "result"), c.bytes)
@@ -91,7 +92,7 @@ func copyTreeApplet(args []string) int {
 		return 2
 	}
 	unix.Umask(0)
-	c := treeCopier{from: HostRoot + args[0], to: HostRoot + args[1], links: map[inode]string{}}
+	c := treeCopier{from: HostRoot + args[0], to: HostRoot + args[1]}
 	if err := c.copy(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -99,145 +100,220 @@ func copyTreeApplet(args []string) int {
 	return 0
 }
 
-// inode identifies a file that has several names.
-type inode struct{ dev, ino uint64 }
-
+// treeCopier copies a tree, however deep it is: of either side, a bounded number of directories is open.
 type treeCopier struct {
 	from, to string
-	links    map[inode]string // the first copy of each
-	dirs     []dirTimes       // set last: making entries changes them
-	layer    bool             // leave out what overlayfs notes about its own lowers
-	bytes    int64            // of regular files
-	without  map[string]bool  // what is left out, with all below it
+	into     *tree.Chain
+	links    *linkTable
+	layer    bool            // leave out what overlayfs notes about its own lowers
+	bytes    int64           // of regular files, on disk
+	without  map[string]bool // what is left out, with all below it
+	names    []byte          // of extended attributes: the buffers of copyXattrs
+	value    []byte
 }
 
-type dirTimes struct {
-	name string
-	st   unix.Stat_t
-}
-
-func (c *treeCopier) copy() error {
-	err := filepath.WalkDir(c.from, func(name string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel := strings.TrimPrefix(name, c.from)
-		if c.without[rel] {
-			if d.IsDir() {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		return c.entry(name, c.to+rel)
-	})
-	if err != nil {
+func (c *treeCopier) copy() (err error) {
+	if err := unix.Mkdir(c.to, 0o700); err != nil {
+		return sysErr("mkdir", c.to, err)
+	}
+	if c.into, err = tree.Open(c.to); err != nil {
 		return err
 	}
-	for i := len(c.dirs) - 1; i >= 0; i-- {
-		if err := setTimes(c.dirs[i].name, &c.dirs[i].st); err != nil {
-			return err
-		}
+	defer c.into.Close()
+	if c.links, err = newLinkTable(filepath.Dir(c.to)); err != nil {
+		return err
 	}
-	return nil
+	err = tree.Walk(context.Background(), c.from, c) // whoever wants it to end kills this process
+	return errors.Join(err, c.links.remove())
 }
 
-// entry copies one file of any type, without its children.
-func (c *treeCopier) entry(from, to string) error {
+// Visit copies one file of any type. A directory gets its attributes when it is left: making entries in
+// it changes its times.
+func (c *treeCopier) Visit(e *tree.Entry) (bool, error) {
+	if c.without[e.Path] {
+		return false, nil
+	}
+	if e.IsDir() {
+		err := unix.Mkdirat(c.into.Fd(), e.Name, 0o700)
+		if err == nil {
+			err = c.into.Enter(e.Name)
+		}
+		return true, sysErr("mkdir", e.Path, err)
+	}
+	if e.Stat.Nlink > 1 {
+		return false, c.linked(e)
+	}
+	return false, c.file(e, c.into.Fd(), e.Name)
+}
+
+// Leave gives the copy of a directory its attributes.
+func (c *treeCopier) Leave(dir int, name string) error {
 	var st unix.Stat_t
-	if err := unix.Lstat(from, &st); err != nil {
-		return sysErr("stat", from, err)
+	if err := unix.Fstat(dir, &st); err != nil {
+		return sysErr("stat", name, err)
 	}
-	kind := st.Mode & unix.S_IFMT
-	if kind != unix.S_IFDIR && st.Nlink > 1 {
-		id := inode{st.Dev, st.Ino}
-		if first, ok := c.links[id]; ok {
-			return os.Link(first, to)
-		}
-		c.links[id] = to
-	}
-	if err := c.create(from, to, kind, &st); err != nil {
+	if err := c.attributes(dir, c.into.Fd(), &st, name); err != nil {
 		return err
 	}
-	if err := unix.Lchown(to, int(st.Uid), int(st.Gid)); err != nil {
-		return sysErr("chown", to, err)
-	}
-	if kind != unix.S_IFLNK {
-		// After chown, which takes the setuid and setgid bits away.
-		if err := unix.Chmod(to, st.Mode&0o7777); err != nil {
-			return sysErr("chmod", to, err)
-		}
-	}
-	if kind == unix.S_IFREG {
-		c.bytes += st.Size
-	}
-	if err := c.copyXattrs(from, to); err != nil {
-		return err
-	}
-	if kind == unix.S_IFDIR {
-		c.dirs = append(c.dirs, dirTimes{to, st})
-		return nil
-	}
-	return setTimes(to, &st)
+	return sysErr("leaving", name, c.into.Leave())
 }
 
-func (c *treeCopier) create(from, to string, kind uint32, st *unix.Stat_t) error {
-	switch kind {
-	case unix.S_IFDIR:
-		return sysErr("mkdir", to, unix.Mkdir(to, 0o700))
-	case unix.S_IFREG:
-		return copyContent(from, to)
-	case unix.S_IFLNK:
-		target, err := os.Readlink(from)
-		if err != nil {
+// linked copies a file that has several names: the first time into the table, from which all are linked.
+func (c *treeCopier) linked(e *tree.Entry) error {
+	for {
+		err := c.links.link(&e.Stat, c.into.Fd(), e.Name)
+		if !errors.Is(err, unix.ENOENT) {
+			return sysErr("link", e.Path, err)
+		}
+		if err := c.file(e, c.links.fd, c.links.name(&e.Stat)); err != nil {
 			return err
 		}
-		return os.Symlink(target, to)
 	}
-	return sysErr("mknod", to, unix.Mknod(to, st.Mode, int(st.Rdev)))
 }
 
-func copyContent(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
+// file makes a copy of a file that is no directory.
+func (c *treeCopier) file(e *tree.Entry, dir int, name string) error {
+	st := &e.Stat
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return c.regular(e, dir, name)
+	case unix.S_IFLNK:
+		target, err := readlinkAt(e.Dir, e.Name)
+		if err == nil {
+			err = unix.Symlinkat(target, dir, name)
+		}
+		if err != nil {
+			return sysErr("symlink", e.Path, err)
+		}
+	default:
+		if err := unix.Mknodat(dir, name, st.Mode, int(st.Rdev)); err != nil {
+			return sysErr("mknod", e.Path, err)
+		}
+	}
+	if err := unix.Fchownat(dir, name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return sysErr("chown", e.Path, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		// After chown, which takes the setuid and setgid bits away.
+		if err := unix.Fchmodat(dir, name, st.Mode&0o7777, 0); err != nil {
+			return sysErr("chmod", e.Path, err)
+		}
+	}
+	if err := c.copyXattrs(named(e.Dir, e.Name), named(dir, name), e.Path); err != nil {
 		return err
 	}
+	times := []unix.Timespec{st.Atim, st.Mtim}
+	return sysErr("utimensat", e.Path, unix.UtimesNanoAt(dir, name, times, unix.AT_SYMLINK_NOFOLLOW))
+}
+
+func (c *treeCopier) regular(e *tree.Entry, dir int, name string) error {
+	const flags = unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+	fd, err := unix.Openat(e.Dir, e.Name, unix.O_RDONLY|flags, 0)
+	if err != nil {
+		return sysErr("open", e.Path, err)
+	}
+	in := os.NewFile(uintptr(fd), e.Path)
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return sysErr("stat", e.Path, err)
 	}
-	_, err = io.Copy(out, in) // copy_file_range(2), where the file systems can
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return fmt.Errorf("%s has become another file while it was copied", e.Path)
+	}
+	made, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|flags, 0o600)
+	if err != nil {
+		return sysErr("create", e.Path, err)
+	}
+	out := os.NewFile(uintptr(made), e.Path)
+	err = copyContent(in, out, &st)
+	if err == nil {
+		err = c.attributes(fd, made, &st, e.Path)
+	}
+	c.bytes += min(st.Size, st.Blocks*512)
 	return errors.Join(err, out.Close())
 }
 
-func setTimes(name string, st *unix.Stat_t) error {
-	return sysErr("utimensat", name, unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW))
+// attributes gives an open file or directory the owner, mode, extended attributes and times of another.
+func (c *treeCopier) attributes(from, to int, st *unix.Stat_t, name string) error {
+	if err := unix.Fchown(to, int(st.Uid), int(st.Gid)); err != nil {
+		return sysErr("chown", name, err)
+	}
+	if err := unix.Fchmod(to, st.Mode&0o7777); err != nil {
+		return sysErr("chmod", name, err)
+	}
+	if err := c.copyXattrs(opened(from), opened(to), name); err != nil {
+		return err
+	}
+	times := []unix.Timespec{st.Atim, st.Mtim}
+	return sysErr("utimensat", name, unix.UtimesNanoAt(to, "", times, unix.AT_EMPTY_PATH))
+}
+
+func readlinkAt(dir int, name string) (string, error) {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, name, buf)
+	return string(buf[:max(n, 0)]), err
 }
 
 // overlayNotes are attributes that are true only where the upper directory was made (overlayfs.rst).
 var overlayNotes = []string{"user.overlay.origin", "user.overlay.uuid", "user.overlay.impure", "user.overlay.nlink"}
 
-func (c *treeCopier) copyXattrs(from, to string) error {
-	names := make([]byte, 64<<10) // the kernel's own limit (XATTR_LIST_MAX)
-	n, err := unix.Llistxattr(from, names)
+func (c *treeCopier) copyXattrs(from, to attributed, shown string) error {
+	if c.names == nil {
+		c.names, c.value = make([]byte, 64<<10), make([]byte, 64<<10) // the kernel's own limits (XATTR_LIST_MAX)
+	}
+	n, err := from.list(c.names)
 	if errors.Is(err, unix.ENOTSUP) {
 		return nil
 	}
 	if err != nil {
-		return sysErr("listxattr", from, err)
+		return sysErr("listxattr", shown, err)
 	}
-	value := make([]byte, 64<<10)
-	for name := range strings.SplitSeq(strings.TrimRight(string(names[:n]), "\x00"), "\x00") {
+	for name := range strings.SplitSeq(strings.TrimRight(string(c.names[:n]), "\x00"), "\x00") {
 		if name == "" || c.layer && slices.Contains(overlayNotes, name) {
 			continue
 		}
-		size, err := unix.Lgetxattr(from, name, value)
+		size, err := from.get(name, c.value)
 		if err != nil {
-			return sysErr("getxattr "+name, from, err)
+			return sysErr("getxattr "+name, shown, err)
 		}
-		if err := unix.Lsetxattr(to, name, value[:size], 0); err != nil {
-			return sysErr("setxattr "+name, to, err)
+		if err := to.set(name, c.value[:size]); err != nil {
+			return sysErr("setxattr "+name, shown, err)
 		}
 	}
 	return nil
+}
+
+// attributed is something with extended attributes: a descriptor, or what a path leads to.
+type attributed struct {
+	fd   int
+	path string
+}
+
+func opened(fd int) attributed { return attributed{fd: fd} }
+
+// named is a file that cannot be opened without harm. The path does not follow it, and it is short.
+func named(dir int, name string) attributed {
+	return attributed{path: fmt.Sprintf("/proc/self/fd/%d/%s", dir, name)}
+}
+
+func (a attributed) list(buf []byte) (int, error) {
+	if a.path != "" {
+		return unix.Llistxattr(a.path, buf)
+	}
+	return unix.Flistxattr(a.fd, buf)
+}
+
+func (a attributed) get(name string, buf []byte) (int, error) {
+	if a.path != "" {
+		return unix.Lgetxattr(a.path, name, buf)
+	}
+	return unix.Fgetxattr(a.fd, name, buf)
+}
+
+func (a attributed) set(name string, value []byte) error {
+	if a.path != "" {
+		return unix.Lsetxattr(a.path, name, value, 0)
+	}
+	return unix.Fsetxattr(a.fd, name, value, 0)
 }

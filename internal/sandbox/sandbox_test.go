@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 	Main(map[string]Applet{
 		"echo":        func(args []string) int { fmt.Println(strings.Join(args, " ")); return len(args) },
 		"small-root":  smallRoot,
+		"deep":        deepMain,
 		"descriptors": descriptorsApplet,
 		"wait":        func([]string) int { fmt.Println("ready"); select {} },
 		"own":         func(args []string) int { fmt.Println(os.Getuid(), os.Getgid()); return 0 },

@@ -77,7 +77,7 @@ func saveRoot(args []string) (err error) {
 		return err
 	}
 	unix.Umask(0)
-	c := treeCopier{from: args[2], to: HostRoot + args[0], links: map[inode]string{}, layer: true, without: map[string]bool{}}
+	c := treeCopier{from: args[2], to: HostRoot + args[0], layer: true, without: map[string]bool{}}
 	for _, name := range without {
 		c.without["/"+strings.Trim(name, "/")] = true
 	}

@@ -199,7 +199,7 @@ func (p *pid1) mountCopy(j *openJail, root *Root, lowers []*os.File) error {
 	if err != nil {
 		return err
 	}
-	c := treeCopier{from: from, to: j.upper, links: map[inode]string{}}
+	c := treeCopier{from: from, to: j.upper}
 	if err := c.copy(); err != nil {
 		return fmt.Errorf("copying the base: %w", err)
 	}

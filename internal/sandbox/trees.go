@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"nsbuild/internal/tree"
 )
 
 // The applets of this package, which work on trees of mapped ids in H.
@@ -25,7 +27,7 @@ func builtinApplet(name string) Applet {
 			return os.Chown(dir, 0, 0)
 		})
 	case appletRemoveTree:
-		return onTree(os.RemoveAll)
+		return onTree(func(dir string) error { return tree.Remove(context.Background(), dir) })
 	case appletCopyTree:
 		return copyTreeApplet
 	case appletListen:
@@ -76,9 +78,10 @@ func (h *Holder) RemoveTree(ctx context.Context, dir string) error {
 	return h.Applet(ctx, appletRemoveTree, []string{filepath.Join(parent, filepath.Base(dir))})
 }
 
-// RemoveTree deletes a tree, in a holder of its own where some of it belongs to mapped ids. A tree that does not exist is no error.
+// RemoveTree deletes a tree, in a holder of its own where some of it belongs to mapped ids. A tree that
+// does not exist is no error.
 func RemoveTree(ctx context.Context, dir string) error {
-	err := os.RemoveAll(dir)
+	err := tree.Remove(ctx, dir)
 	if !errors.Is(err, fs.ErrPermission) {
 		return err
 	}

@@ -2,18 +2,19 @@ package sandbox
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/tree"
 )
 
 // Usage is what a holder's processes and its throwaway roots use.
@@ -21,6 +22,7 @@ type Usage struct {
 	Processes int   // but those of the sandbox itself
 	Memory    int64 // bytes that processes use; what they share counts once
 	Disk      int64 // bytes that were written to throwaway roots, on a tmpfs or on disk
+	DiskMore  bool  // it is more than that: there are too many files to count them all
 }
 
 // Usage asks what the holder's processes and roots use now.
@@ -70,7 +72,7 @@ func (p *pid1) usage() (*Usage, error) {
 		}
 		u.Memory += size
 	}
-	u.Disk, err = p.written()
+	u.Disk, u.DiskMore, err = p.written()
 	return u, err
 }
 
@@ -94,56 +96,60 @@ func memoryOf(pid int) (int64, error) {
 }
 
 // written is how much the throwaway roots hold.
-func (p *pid1) written() (int64, error) {
+func (p *pid1) written() (sum int64, more bool, err error) {
 	if p.kind != ScratchDisk {
 		var fsys unix.Statfs_t
 		if err := unix.Statfs(scratchMount, &fsys); err != nil {
-			return 0, sysErr("statfs", scratchMount, err)
+			return 0, false, sysErr("statfs", scratchMount, err)
 		}
-		return int64(fsys.Blocks-fsys.Bfree) * int64(fsys.Bsize), nil //nolint:unconvert // int32 on 32-bit machines
+		return int64(fsys.Blocks-fsys.Bfree) * int64(fsys.Bsize), false, nil //nolint:unconvert // int32 on 32-bit machines
 	}
-	var sum int64
 	for _, j := range p.jails {
 		if j.upper == "" {
 			continue
 		}
-		size, err := diskUsage(j.upper)
+		size, some, err := diskUsage(j.upper)
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
-		sum += size
+		sum, more = sum+size, more || some
 	}
-	return sum, nil
+	return sum, more, nil
 }
 
-// diskUsage is what du(1) says. Files that come and go meanwhile do not matter.
-func diskUsage(dir string) (int64, error) {
-	var sum int64
-	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		info, err := entry.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			size := st.Blocks * 512
-			if !entry.IsDir() {
-				size /= int64(max(1, st.Nlink)) // each name has its share
-			}
-			sum += size
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("measuring %s: %w", path.Base(dir), err)
+// measureTime is how long written files are counted: who asks for it waits, and so do all others who ask
+// PID 1 for something.
+const measureTime = 500 * time.Millisecond
+
+// errMany means that there was no time to count all files.
+var errMany = errors.New("there are very many files")
+
+// diskUsage is what du(1) says. Files that come and go meanwhile do not matter. It reports true when it
+// is more than that: not all files could be counted.
+func diskUsage(dir string) (int64, bool, error) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), measureTime, errMany)
+	defer cancel()
+	var m diskMeter
+	err := tree.WalkLive(ctx, dir, &m)
+	if errors.Is(err, errMany) || errors.Is(err, tree.ErrMoved) {
+		return m.sum, true, nil
 	}
-	return sum, nil
+	if err != nil {
+		return 0, false, fmt.Errorf("measuring %s: %w", path.Base(dir), err)
+	}
+	return m.sum, false, nil
 }
+
+// diskMeter adds up what files take on disk.
+type diskMeter struct{ sum int64 }
+
+func (m *diskMeter) Visit(e *tree.Entry) (bool, error) {
+	size := e.Stat.Blocks * 512
+	if !e.IsDir() {
+		size /= int64(max(1, e.Stat.Nlink)) // each name has its share
+	}
+	m.sum += size
+	return true, nil
+}
+
+func (m *diskMeter) Leave(int, string) error { return nil }

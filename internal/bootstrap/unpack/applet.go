@@ -1,6 +1,7 @@
 package unpack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/rawjson"
+	trees "nsbuild/internal/tree"
 )
 
 // Main runs the applet: `extract`, `preinst` or `finish`. It returns the exit status.
@@ -110,7 +112,7 @@ func wipe() error {
 		return err
 	}
 	for _, e := range entries {
-		if err := os.RemoveAll("/" + e.Name()); err != nil {
+		if err := trees.Remove(context.Background(), "/"+e.Name()); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package unpack
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/rawjson"
+	trees "nsbuild/internal/tree"
 )
 
 func runFinish(in io.Reader) error {
@@ -58,7 +60,7 @@ func removeAll(patterns []string) error {
 			return fmt.Errorf("%q: %w", pattern, err)
 		}
 		for _, p := range paths {
-			if err := os.RemoveAll(p); err != nil {
+			if err := trees.Remove(context.Background(), p); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,127 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/tree"
+)
+
+// deepMain is an applet that makes a directory, and as many in it as the second argument says, each in
+// the one before.
+func deepMain(args []string) int {
+	levels, err := strconv.Atoi(args[1])
+	if err == nil {
+		err = makeDeep(args[0], levels, args[2])
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+func makeDeep(top string, levels int, name string) error {
+	at := unix.AT_FDCWD
+	for ; levels >= 0; levels-- {
+		err := unix.Mkdirat(at, top, 0o755)
+		var next int
+		if err == nil {
+			next, err = unix.Openat(at, top, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		}
+		if at != unix.AT_FDCWD {
+			unix.Close(at)
+		}
+		if err != nil {
+			return err
+		}
+		at, top = next, name
+	}
+	return unix.Close(at)
+}
+
+type depth struct{ deepest, now int }
+
+func (d *depth) Visit(e *tree.Entry) (bool, error) {
+	if e.IsDir() {
+		d.now++
+		d.deepest = max(d.deepest, d.now)
+	}
+	return true, nil
+}
+func (d *depth) Leave(int, string) error { d.now--; return nil }
+
+// TestDeepTrees has a jail write what is deeper than any path can say and has more levels than many a
+// process may have descriptors: it is measured, copied and deleted.
+func TestDeepTrees(t *testing.T) {
+	ids, err := ResolveIDs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const levels = 12000
+	for name, length := range map[string]int{"short": 1, "long": 255} {
+		t.Run(name, func(t *testing.T) { deepTrees(t, ids, levels/length, strings.Repeat("n", length)) })
+	}
+}
+
+func deepTrees(t *testing.T, ids IDMap, levels int, name string) {
+	ctx := t.Context()
+	dir := t.TempDir()
+	scratch := filepath.Join(dir, "scratch")
+	if err := os.Mkdir(scratch, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h, err := Start(ctx, HolderSpec{IDs: ids, ScratchDir: scratch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	root := testRoot(t, h)
+	j, err := h.NewJail(ctx, Spec{Root: Root{Lowers: []Lower{{Path: root}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	argv := []string{"/var/deep", strconv.Itoa(levels), name}
+	if out, st := run(t, j, Command{Applet: "deep", Argv: argv}); !st.Success() {
+		t.Fatal(st, out)
+	}
+	if u, err := h.Usage(); err != nil || !u.DiskMore && u.Disk < int64(levels) {
+		t.Errorf("it uses %+v: %v", u, err)
+	}
+	if _, err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	layer, whole, again := filepath.Join(dir, "layer"), filepath.Join(dir, "whole"), filepath.Join(dir, "again")
+	if _, err := h.SaveLayer(ctx, j.ID(), layer); err != nil {
+		t.Error(err)
+	}
+	if err := h.SaveRoot(ctx, []Lower{{Jail: j.ID()}, {Path: root}}, whole, nil); err != nil {
+		t.Error(err)
+	}
+	if err := h.CopyTree(ctx, whole, again); err != nil {
+		t.Error(err)
+	}
+	for _, copied := range []string{layer, whole, again} {
+		var d depth
+		if err := tree.Walk(ctx, copied, &d); err != nil || d.deepest < levels {
+			t.Errorf("%s has a depth of %d: %v", copied, d.deepest, err)
+		}
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, e := range []string{layer, whole, again, scratch} {
+		if err := RemoveTree(ctx, e); err != nil {
+			t.Error(err)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left: %v %v", left, err)
+	}
+}
