@@ -42,6 +42,7 @@ type app struct {
 	// The flags of create and update hold for bases that a build makes or brings up to date by itself, too.
 	createFlags *createOptions
 	updateFlags *hookOptions
+	buildFlags  *buildOptions
 }
 
 func (a *app) addFlags(f *pflag.FlagSet) {

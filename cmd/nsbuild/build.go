@@ -31,6 +31,7 @@ type buildOptions struct {
 
 func newBuild(a *app) *cobra.Command {
 	var o buildOptions
+	a.buildFlags = &o
 	c := &cobra.Command{
 		Use:   "build SOURCE...",
 		Short: "Build source packages",
@@ -50,17 +51,8 @@ not stop the others. The exit status is the worst: that of an interruption, else
 		Example: "  nsbuild build hello\n  nsbuild build -d trixie foo_1.2-3.dsc\n  nsbuild build .",
 		Args:    rangeArgs(1, -1, "which source?"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := o.complete(a.verbose, c.Flags()); err != nil {
+			if err := o.completeAll(a.verbose, c.Flags()); err != nil {
 				return err
-			}
-			if err := o.more.complete(&o.Options); err != nil {
-				return err
-			}
-			if err := o.kind.complete(&o.Options, c.Flags()); err != nil {
-				return err
-			}
-			if !o.ArchAll && !o.ArchAny && !o.Source {
-				return fault.New(fault.Usage, "", "--no-arch-any and %s leave nothing to build", o.withoutAll())
 			}
 			return a.build(c.Context(), args, &o)
 		},
@@ -94,6 +86,23 @@ not stop the others. The exit status is the worst: that of an interruption, else
 	return c
 }
 
+// completeAll completes the flags of every topic.
+func (o *buildOptions) completeAll(verbose bool, set *pflag.FlagSet) error {
+	if err := o.complete(verbose, set); err != nil {
+		return err
+	}
+	if err := o.more.complete(&o.Options); err != nil {
+		return err
+	}
+	if err := o.kind.complete(&o.Options, set); err != nil {
+		return err
+	}
+	if !o.ArchAll && !o.ArchAny && !o.Source {
+		return fault.New(fault.Usage, "", "--no-arch-any and %s leave nothing to build", o.withoutAll())
+	}
+	return nil
+}
+
 // complete checks the flags against each other and fills in what follows from them.
 func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 	for _, name := range []string{"dist", "base", "output", "log-dir", "mirror", "arch", "host", "build-dep-resolver", "result"} {
@@ -101,9 +110,18 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 			return fault.New(fault.Usage, "leave it out for what is usual", "--%s: the value is empty", name)
 		}
 	}
-	// In the configuration false is how it is when nothing is said; on the command line it is an answer.
-	o.noArchAll = o.noArchAll || set.Changed("arch-all") && !o.archAll
-	o.noArchAny = o.noArchAny || set.Changed("arch-any") && !o.archAny
+	g := given{set}
+	o.noArchAll = o.noArchAll || g.denied("arch-all", "no-arch-all")
+	o.noArchAny = o.noArchAny || g.denied("arch-any", "no-arch-any")
+	switch onDisk := o.Scratch == build.ScratchDisk; { // of these the one that is said nearer counts
+	case onDisk && g.nearer("scratch-size", "scratch"):
+		o.Scratch = build.ScratchAuto
+	case onDisk && g.nearer("scratch", "scratch-size"):
+		o.scratchSize = ""
+	}
+	if o.more.chain && g.nearer("chain", "jobs-at-once") {
+		o.jobsAtOnce = "auto"
+	}
 	switch {
 	case o.archAll && o.noArchAll:
 		return fault.New(fault.Usage, "", "--arch-all and --no-arch-all contradict each other")
@@ -117,9 +135,9 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 		return fault.New(fault.Usage, "", "--nolog and --log-dir contradict each other")
 	case o.jobs < 0 || o.jobs > mostJobs:
 		return fault.New(fault.Usage, fmt.Sprintf("give a number from 1 to %d, or leave it out", mostJobs), "--jobs %d is out of range", o.jobs)
-	case o.Scratch == build.ScratchDisk && set.Changed("scratch-size"):
+	case o.Scratch == build.ScratchDisk && o.scratchSize != "":
 		return fault.New(fault.Usage, "leave out one of them", "--scratch-size is for a tmpfs, and contradicts --scratch=disk")
-	case o.more.chain && set.Changed("jobs-at-once") && o.jobsAtOnce != "1" && o.jobsAtOnce != "auto":
+	case o.more.chain && o.jobsAtOnce != "1" && o.jobsAtOnce != "auto":
 		return fault.New(fault.Usage, "leave out one of them", "--chain and --jobs-at-once=%s contradict each other: a chain is built one after the other", o.jobsAtOnce)
 	}
 	o.ArchAll, o.ArchAny = !o.noArchAll, !o.noArchAny

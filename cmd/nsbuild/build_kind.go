@@ -37,25 +37,25 @@ func (k *kindOptions) addFlags(f *pflag.FlagSet, o *build.Options) {
 
 // complete checks the flags against each other and fills in what follows from them.
 func (k *kindOptions) complete(o *build.Options, set *pflag.FlagSet) error {
-	given := set.Changed
+	g := given{set}
 	for _, n := range []string{"make-binNMU", "binNMU", "binNMU-timestamp", "append-to-version"} {
-		if given("binNMU-changelog") && given(n) {
+		if g.both("binNMU-changelog", n) {
 			return fault.New(fault.Usage, "the entry itself says it", "--%s and --binNMU-changelog contradict each other", n)
 		}
 	}
-	for _, n := range []string{"binNMU", "binNMU-timestamp"} {
-		if given(n) && !given("make-binNMU") && !(n == "binNMU-timestamp" && given("append-to-version")) {
+	for _, n := range []string{"binNMU", "binNMU-timestamp"} { // configured, they wait for it
+		if set.Changed(n) && !g.said("make-binNMU") && !(n == "binNMU-timestamp" && g.said("append-to-version")) {
 			return fault.New(fault.Usage, "say for what, with --make-binNMU TEXT", "--%s without --make-binNMU", n)
 		}
 	}
 	for _, n := range []string{"make-binNMU", "binNMU-changelog", "append-to-version"} {
-		if !given(n) {
+		if !g.said(n) {
 			continue
 		}
 		if strings.TrimSpace(set.Lookup(n).Value.String()) == "" {
-			return fault.New(fault.Usage, "", "--%s: the text is empty", n)
+			return fault.New(fault.Usage, "", "%s: the text is empty", g.place(n))
 		}
-		if given("arch-all") {
+		if set.Lookup("arch-all").Value.String() == "true" && g.rank("arch-all") <= g.rank(n) {
 			return fault.New(fault.Usage, "", "--arch-all and --%s contradict each other: a new version of the architecture-independent packages needs a new source", n)
 		}
 		o.ArchAll = false
@@ -63,10 +63,8 @@ func (k *kindOptions) complete(o *build.Options, set *pflag.FlagSet) error {
 	if o.BinNMUVersion < 1 {
 		return fault.New(fault.Usage, "", "--binNMU %d: it is counted from 1", o.BinNMUVersion)
 	}
-	if unsigned := given("sign") && !o.Sign; unsigned && given("keyid") {
-		return fault.New(fault.Usage, "", "--keyid and --sign=false contradict each other")
-	} else if o.KeyID != "" && !unsigned { // the configuration may name it, too
-		o.Sign = true
+	if err := k.completeSign(o, g); err != nil {
+		return err
 	}
 	for _, words := range k.buildOpts {
 		o.BuildOpts = append(o.BuildOpts, strings.Fields(words)...)
@@ -75,8 +73,8 @@ func (k *kindOptions) complete(o *build.Options, set *pflag.FlagSet) error {
 		o.SourceOpts = append(o.SourceOpts, strings.Fields(words)...)
 	}
 	words, from := os.Getenv("DEB_BUILD_OPTIONS"), "DEB_BUILD_OPTIONS"
-	if given("deb-build-options") {
-		words, from = k.debBuildOptions, "--deb-build-options"
+	if g.said("deb-build-options") {
+		words, from = k.debBuildOptions, g.place("deb-build-options")
 	}
 	var all []string
 	for _, w := range strings.Fields(words) {
@@ -89,10 +87,23 @@ func (k *kindOptions) complete(o *build.Options, set *pflag.FlagSet) error {
 		all = slices.DeleteFunc(all, func(w string) bool { return strings.HasPrefix(w, "parallel=") })
 	}
 	o.Options = append(all, o.Options...)
-	if p := os.Getenv("DEB_BUILD_PROFILES"); p != "" && !given("profiles") {
+	if p := os.Getenv("DEB_BUILD_PROFILES"); p != "" && !g.said("profiles") {
 		o.Profiles = strings.Fields(p)
 	}
 	return o.Check()
+}
+
+// completeSign has a key imply that the results are signed, unless it is denied as near to the
+// command line, or nearer.
+func (k *kindOptions) completeSign(o *build.Options, g given) error {
+	unsigned := g.answered("sign") && !o.Sign
+	if unsigned && g.rank("sign") == rankFlag && g.rank("keyid") == rankFlag {
+		return fault.New(fault.Usage, "", "--keyid and --sign=false contradict each other")
+	}
+	if o.KeyID != "" && (!unsigned || g.rank("keyid") < g.rank("sign")) {
+		o.Sign = true
+	}
+	return nil
 }
 
 // validBuildOption holds for a word of DEB_BUILD_OPTIONS (Policy 4.9.1).

@@ -186,6 +186,10 @@ Layers that a build is using stay.
 		RunE: func(c *cobra.Command, _ []string) error {
 			keep := build.Keep{Bytes: 1<<63 - 1}
 			var err error
+			g := given{c.Flags()}
+			if all && g.rank("max-size") > rankFlag && g.rank("older-than") > rankFlag {
+				size, age = "", "" // they are what is usual
+			}
 			switch {
 			case all == (size != "" || age != ""):
 				return usage("nsbuild cache clean --help", "clean: say --max-size, --older-than or both, or --all")

@@ -92,7 +92,7 @@ func configure(root *cobra.Command) (configuration, error) {
 	c := configuration{}
 	keys := keysOf(root)
 	for _, k := range keys {
-		if k.flag.Changed {
+		if k.flag.Changed || typedElsewhere(root, k) {
 			c[k.flag] = "flag"
 		}
 	}
@@ -100,7 +100,7 @@ func configure(root *cobra.Command) (configuration, error) {
 		for _, name := range slices.Sorted(maps.Keys(keys)) {
 			k := keys[name]
 			if value := os.Getenv(k.variable()); value != "" {
-				if err := c.set(keys, k, []string{value}, false, k.variable()); err != nil {
+				if err := c.set(keys, k, []string{value}, false, rankVariable, k.variable()); err != nil {
 					return nil, err
 				}
 			}
@@ -110,7 +110,7 @@ func configure(root *cobra.Command) (configuration, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, file := range files {
+	for i, file := range files {
 		settings, err := config.ReadFile(file)
 		if err != nil {
 			return nil, err
@@ -120,7 +120,7 @@ func configure(root *cobra.Command) (configuration, error) {
 			if !ok {
 				return nil, unknownKey(root, keys, s)
 			}
-			if err := c.set(keys, k, s.Values, s.List, s.Origin()); err != nil {
+			if err := c.set(keys, k, s.Values, s.List, rankFile+i, s.Origin()); err != nil {
 				return nil, err
 			}
 		}
@@ -128,14 +128,51 @@ func configure(root *cobra.Command) (configuration, error) {
 	return c, nil
 }
 
+// typedElsewhere tells whether a flag of another name, which no file can say, has set a key's value
+// on the command line: --as is --user.
+func typedElsewhere(root *cobra.Command, k key) bool {
+	c, _, err := root.Find(strings.Split(k.table, "."))
+	if err != nil || k.table == "" {
+		return false
+	}
+	typed := false
+	c.Flags().Visit(func(f *pflag.Flag) { typed = typed || f.Value == k.flag.Value })
+	return typed
+}
+
+// rivals are flags of build of which those that a user says nearer to the command line count alone.
+func rivals(name string) []string {
+	const changelog = "build.binNMU-changelog"
+	versions := []string{"build.make-binNMU", "build.binNMU", "build.binNMU-timestamp", "build.append-to-version"}
+	switch {
+	case name == changelog:
+		return versions
+	case slices.Contains(versions, name):
+		return []string{changelog}
+	case name == "build.nolog":
+		return []string{"build.log-dir"}
+	case name == "build.log-dir":
+		return []string{"build.nolog"}
+	}
+	return nil
+}
+
+// overruled tells whether a rival of a key says something, and nearer to the command line.
+func (c configuration) overruled(keys map[string]key, k key, rank int) bool {
+	return slices.ContainsFunc(rivals(k.name()), func(name string) bool {
+		f := keys[name].flag
+		return c[f] != "" && rankOf(f) < rank && f.Value.String() != f.DefValue
+	})
+}
+
 // set gives a flag a value, unless what counts more has given it one, or its opposite.
-func (c configuration) set(keys map[string]key, k key, values []string, list bool, origin string) error {
+func (c configuration) set(keys map[string]key, k key, values []string, list bool, rank int, origin string) error {
 	opposite := "no-" + k.flag.Name
 	if positive, ok := strings.CutPrefix(k.flag.Name, "no-"); ok {
 		opposite = positive
 	}
 	other, ok := keys[strings.TrimPrefix(k.table+"."+opposite, ".")]
-	if c[k.flag] != "" || ok && c[other.flag] != "" && originLevel(c[other.flag]) != originLevel(origin) {
+	if c[k.flag] != "" || ok && c[other.flag] != "" && rankOf(other.flag) != rank || c.overruled(keys, k, rank) {
 		return nil
 	}
 	var err error
@@ -156,23 +193,13 @@ func (c configuration) set(keys map[string]key, k key, values []string, list boo
 		return fault.New(fault.Usage, help+" tells of --"+k.flag.Name, "%s: %s: %w", origin, k.name(), err)
 	}
 	c[k.flag] = origin
+	noteOrigin(k.flag, rank, origin)
 	return nil
 }
 
 // expected says what values a flag takes; "" for any text.
 func expected(f *pflag.Flag) string {
 	return map[string]string{"bool": "true or false", "int": "a number", "float64": "a number", "duration": "a time such as 10m"}[f.Value.Type()]
-}
-
-// originLevel is an origin without its line: contradictions within one file are for the verb to refuse.
-func originLevel(origin string) string {
-	if strings.HasPrefix(origin, "NSBUILD_") {
-		return "NSBUILD_"
-	}
-	if i := strings.LastIndexByte(origin, ':'); i > 0 {
-		return origin[:i]
-	}
-	return origin
 }
 
 func unknownKey(root *cobra.Command, keys map[string]key, s config.Setting) error {
