@@ -35,34 +35,33 @@ overlay /seen overlay ro,lowerdir=/a:/c
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(got, want) {
+	if !reflect.DeepEqual(got.Mounts, want) || got.Notes != nil {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
 
 func TestBadLines(t *testing.T) {
 	for line, field := range map[string]string{
-		"proc":                               "fs_file",
-		"proc /proc":                         "fs_vfstype",
-		"proc /proc proc":                    "fs_mntops",
-		"proc /proc proc defaults x":         "fs_freq",
-		"proc /proc proc defaults 0 -1":      "fs_passno",
-		"proc /proc proc defaults 0 0 0":     "the seventh field",
-		"proc proc proc defaults":            "fs_file",
-		"home /home none bind":               "fs_spec",
-		"/home /home none rw":                "fs_vfstype",
-		"/dev/sda1 / ext4 rw":                "fs_vfstype",
-		"/home /home none bind,dev":          "fs_mntops",
-		"/home /home none bind,frobnicate":   "fs_mntops",
-		"/home /home none bind,mode=700":     "fs_mntops",
-		"none /tmp tmpfs mode=9":             "fs_mntops",
-		"none /tmp tmpfs size=10mm":          "fs_mntops",
-		"none /tmp tmpfs rw,,ro":             "fs_mntops",
-		`none /a\000b tmpfs rw`:              "fs_file",
-		"none /tmp tmpfs x-mount.mkdir=0700": "fs_mntops",
-		"overlay /a overlay rw":              "fs_mntops",
-		"overlay /a overlay lowerdir=/a":     "fs_mntops",
-		"overlay /a overlay lowerdir=/a:b":   "fs_mntops",
+		"proc":                                   "fs_file",
+		"proc /proc":                             "fs_vfstype",
+		"proc /proc proc defaults x":             "fs_freq",
+		"proc /proc proc defaults 0 y":           "fs_passno",
+		"/two words /mnt none bind 0 0":          "fs_freq",
+		"/a /b/two words none bind":              "fs_freq",
+		"home /home none bind":                   "fs_spec",
+		"/home /home none rw":                    "fs_vfstype",
+		"/home /home none bind,r0":               "fs_mntops",
+		"/home /home none bind,frobnicate":       "fs_mntops",
+		"/home /home none X-mount.subdir=a,bind": "fs_mntops",
+		"none /tmp tmpfs sise=1m":                "fs_mntops",
+		"none /tmp tmpfs huge=2M":                "fs_mntops",
+		"none /tmp tmpfs nr_blocks=many":         "fs_mntops",
+		"none /tmp tmpfs mode=9":                 "fs_mntops",
+		"none /tmp tmpfs size=10mm":              "fs_mntops",
+		`none /a\000b tmpfs rw`:                  "fs_file",
+		"overlay /a overlay rw":                  "fs_mntops",
+		"overlay /a overlay lowerdir=/a":         "fs_mntops",
+		"overlay /a overlay lowerdir=/a:b":       "fs_mntops",
 
 		"overlay /a overlay lowerdir=/a,upperdir=/b":                      "fs_mntops",
 		"overlay /a overlay lowerdir=/a,upperdir=/b,workdir=/c,size=1m":   "fs_mntops",
@@ -98,7 +97,20 @@ func TestCommandLine(t *testing.T) {
 	if m, err := ParseTmpfs("/tmp:size=10m,mode=1777"); err != nil || m.Data != "size=10m,mode=1777" {
 		t.Errorf("%+v, %v", m, err)
 	}
-	for _, bad := range []string{"", ":/b", "a:b", "/a:b", "/a:/b:size=1", "/a:/b:what"} {
+	for text, want := range map[string][2]string{
+		`/a\:b:/c`:      {"/a:b", "/c"},
+		`/a\:b`:         {"/a:b", "/a:b"},
+		`/a:/c\:d\\:ro`: {"/a", `/c:d\`},
+		`/a\b:/c\d`:     {`/a\b`, `/c\d`},
+	} {
+		if m, err := ParseBind(text, false); err != nil || m.Source != want[0] || m.Target != want[1] {
+			t.Errorf("%s: %+v, %v; want %q", text, m, err, want)
+		}
+	}
+	if m, err := ParseTmpfs(`/t\:mp:size=1m`); err != nil || m.Target != "/t:mp" || m.Data != "size=1m" {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for _, bad := range []string{"", ":/b", "a:b", "/a:b", "/a:/b:size=1", "/a:/b:what", "/a:/b:dev", "/a:/b:context=x"} {
 		if m, err := ParseBind(bad, false); err == nil {
 			t.Errorf("%q: %+v", bad, m)
 		}
@@ -115,11 +127,11 @@ func FuzzParse(f *testing.F) {
 	f.Add(`/a\040b /c none bind,ro,x-mount.mkdir` + "\n")
 	f.Add("none /tmp tmpfs mode=755,size=1g 0 0 0\n#")
 	f.Fuzz(func(t *testing.T, text string) {
-		mounts, err := Parse("fuzz", strings.NewReader(text))
+		table, err := Parse("fuzz", strings.NewReader(text))
 		if err != nil {
 			return
 		}
-		for _, m := range mounts {
+		for _, m := range table.Mounts {
 			if !strings.HasPrefix(m.Target, "/") || strings.ContainsRune(m.Target, 0) {
 				t.Errorf("target %q", m.Target)
 			}

@@ -181,7 +181,7 @@ func attributes(m Mount) uint64 {
 	for _, f := range []struct {
 		on   bool
 		attr uint64
-	}{{m.ReadOnly, unix.MOUNT_ATTR_RDONLY}, {m.NoSuid, unix.MOUNT_ATTR_NOSUID}, {m.NoDev, unix.MOUNT_ATTR_NODEV}, {m.NoExec, unix.MOUNT_ATTR_NOEXEC}} {
+	}{{m.ReadOnly, unix.MOUNT_ATTR_RDONLY}, {m.NoSuid, unix.MOUNT_ATTR_NOSUID}, {m.NoDev, unix.MOUNT_ATTR_NODEV}, {m.NoExec, unix.MOUNT_ATTR_NOEXEC}, {m.NoSymFollow, unix.MOUNT_ATTR_NOSYMFOLLOW}} {
 		if f.on {
 			attr |= f.attr
 		}
@@ -194,7 +194,7 @@ func mountFlags(m Mount) uintptr {
 	for _, f := range []struct {
 		on   bool
 		flag uintptr
-	}{{m.ReadOnly, unix.MS_RDONLY}, {m.NoSuid, unix.MS_NOSUID}, {m.NoDev, unix.MS_NODEV}, {m.NoExec, unix.MS_NOEXEC}} {
+	}{{m.ReadOnly, unix.MS_RDONLY}, {m.NoSuid, unix.MS_NOSUID}, {m.NoDev, unix.MS_NODEV}, {m.NoExec, unix.MS_NOEXEC}, {m.NoSymFollow, unix.MS_NOSYMFOLLOW}} {
 		if f.on {
 			flags |= f.flag
 		}

@@ -101,6 +101,7 @@ type Mount struct {
 	Target string
 	// ReadOnly, NoExec, NoSuid and NoDev hold for the whole subtree of an rbind (mount_setattr).
 	ReadOnly, NoExec, NoSuid, NoDev bool
+	NoSymFollow                     bool // so does this: symbolic links lead nowhere
 	// Data is the file system's own options, such as "mode=755,size=10m".
 	Data string
 	// Mkdir makes a missing target (a file for a bind of a file).

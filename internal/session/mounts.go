@@ -19,6 +19,12 @@ import (
 // own are the file systems that every jail has of its own, by where they are.
 var own = map[string]string{"/proc": "proc", "/sys": "sysfs", "/dev": "devtmpfs", "/dev/pts": "devpts", "/dev/mqueue": "mqueue", "/dev/shm": "tmpfs"}
 
+// ownDevices are files that every jail has of its own, too.
+var ownDevices = []string{
+	"/dev/console", "/dev/fd", "/dev/full", "/dev/null", "/dev/ptmx", "/dev/random", "/dev/stderr", "/dev/stdin",
+	"/dev/stdout", "/dev/tty", "/dev/urandom", "/dev/zero",
+}
+
 // mounts are those of the fstab, then those of the command line.
 func (o *Options) mounts(spec *sandbox.Spec) (notes []string, err error) {
 	var all []fstab.Mount
@@ -28,9 +34,11 @@ func (o *Options) mounts(spec *sandbox.Spec) (notes []string, err error) {
 			return nil, fault.Wrap(fault.Usage, "", err)
 		}
 		defer f.Close()
-		if all, err = fstab.Parse(o.Fstab, f); err != nil {
+		table, err := fstab.Parse(o.Fstab, f)
+		if err != nil {
 			return nil, fault.Wrap(fault.Usage, "see fstab(5)", err)
 		}
+		all, notes = table.Mounts, table.Notes
 	}
 	o.asked = append(all, o.Mounts...)
 	for _, m := range o.asked {
@@ -63,6 +71,9 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 		return "", errors.New("the root cannot be mounted over")
 	}
 	bind := strings.HasSuffix(m.Type, "bind")
+	if target == "/dev" && m.Type == "tmpfs" || bind && path.Clean(m.Source) == target && slices.Contains(ownDevices, target) {
+		return "", nil // as in a file of lxc, which makes a /dev of single files
+	}
 	if kind, ok := own[target]; ok && (kind == m.Type || bind && path.Clean(m.Source) == target) {
 		// The host's would show its processes, its terminals, its devices.
 		if target == "/proc" && m.ReadOnly {
@@ -73,12 +84,12 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 		}
 	}
 	switch m.Type {
-	case "devpts", "sysfs", "mqueue":
-		return "", fmt.Errorf("a jail has its own %s, on one place only", m.Type)
+	case "devpts", "devtmpfs", "mqueue", "sysfs":
+		return fmt.Sprintf("%s is not mounted: a jail has its own %s, on one place only", target, m.Type), nil
 	}
 	out := sandbox.Mount{
 		Type: m.Type, Source: m.Source, Target: target, Data: m.Data, Mkdir: m.Mkdir || o.throwaway(),
-		ReadOnly: m.ReadOnly, NoSuid: m.NoSuid, NoDev: m.NoDev || m.Type == "tmpfs", NoExec: m.NoExec,
+		ReadOnly: m.ReadOnly, NoSuid: m.NoSuid, NoDev: m.NoDev || m.Type == "tmpfs", NoExec: m.NoExec, NoSymFollow: m.NoSymFollow,
 	}
 	if m.Type == "overlay" {
 		missing, err := o.overlay(spec, &out, m)
@@ -100,7 +111,9 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 		if err != nil {
 			return "", err
 		}
-		note = o.owners(spec, &out, info)
+		if note = o.owners(spec, &out, info); info.Mode()&os.ModeDevice != 0 {
+			note = fmt.Sprintf("%s: device files of the host cannot be used in a jail", target)
+		}
 	}
 	spec.Mounts = append(spec.Mounts, out)
 	return note, nil

@@ -1,11 +1,14 @@
 package session
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/sirupsen/logrus"
 
 	"nsbuild/internal/fstab"
 )
@@ -101,5 +104,54 @@ func TestMissingMountPoint(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Join(o.Root, "made")); err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
 		t.Errorf("what was made is not ours: %v, %v", info, err)
+	}
+}
+
+// TestFstabForms mounts what fstab files of chroots and systems say, or says why not.
+func TestFstabForms(t *testing.T) {
+	o := tree(t)
+	notes := &bytes.Buffer{}
+	log := logrus.New()
+	log.SetOutput(notes)
+	o.Log = log
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "a:b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("a:b", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	withFstab(t, &o, strings.ReplaceAll(`
+UUID=1 / ext4 defaults 0 1
+UUID=2 /data ext4 defaults,noatime 0 2
+/dev/sda5 none swap sw 0 0
+proc proc proc nodev,noexec,nosuid,hidepid=2 0 0
+sysfs sys sysfs defaults 0 0
+tmpfs dev tmpfs nosuid,mode=0755 0 0
+/dev/null dev/null none bind,create=file 0 0
+devpts /var/dev/pts devpts gid=5 0 0
+none /srv/t tmpfs user,exec,noatime,nr_blocks=4,inode64,mode=700 0 0 # small
+none /srv/huge tmpfs huge=never,size=1m,nosymfollow
+DIR /srv/d none rw,bind,noatime,nofail,rslave 0 0
+DIR /srv/n none ro,bind,nosymfollow 0 0
+debugfs /sys/kernel/debug debugfs
+`, "DIR", dir))
+	script := `echo x >/dev/null && stat -f -c %b /srv/t; stat -c %a /srv/t; grep -c ' /srv/t .*nosuid,nodev' /proc/mounts
+test -d /srv/d/a:b && test -d /srv/d/link/ && echo bound; test -d /srv/n/link/ || echo no link; test -d /data || echo no data`
+	out, st, err := output(t, o, script)
+	if want := "4\n700\n1\nbound\nno link\nno data\n"; err != nil || !st.Success() || out != want {
+		t.Errorf("%q, %v, %v; want %q", out, st, err, want)
+	}
+	for _, note := range []string{
+		"fstab:2: UUID=1 is not mounted on /", "fstab:3: /data is not mounted: a jail cannot mount ext4", "fstab:4: /dev/sda5 is skipped: swap",
+		"fstab:5: /proc: left out: hidepid=2", "/var/dev/pts is not mounted: a jail has its own devpts", "fstab:12: /srv/d: rslave is left out",
+		"fstab:14: /sys/kernel/debug is not mounted: a jail has no debugfs",
+	} {
+		if !strings.Contains(notes.String(), note) {
+			t.Errorf("there is no %q in\n%s", note, notes)
+		}
+	}
+	if n := strings.Count(notes.String(), "level=warning"); n != 7 {
+		t.Errorf("%d notes:\n%s", n, notes)
 	}
 }
