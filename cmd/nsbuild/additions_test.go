@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,11 +43,21 @@ func TestExtraRepository(t *testing.T) {
 	paragraph := "Types: deb deb-src\nURIs: " + signed + "\nSuites: elsewhere\nComponents: main\nSigned-By:\n " + strings.ReplaceAll(strings.TrimSpace(strings.ReplaceAll(string(key.Armored(t)), "\n\n", "\n.\n")), "\n", "\n ")
 	check(t, os.WriteFile(filepath.Join(w.dir, "more.sources"), []byte(paragraph+"\n"), 0o644))
 	check(t, os.WriteFile(filepath.Join(w.dir, "own.gpg"), []byte(read(t, keyring)), 0o644))
+	// A directory of packages with what dpkg-scanpackages says of them, and nothing else.
+	writePackage(t, filepath.Join(w.dir, "bare"), fakedebian.Package{Name: "tool-fromelsewhere", Version: "3.0",
+		Files: []fakedebian.File{{Path: "opt/fromelsewhere/v3.0"}}})
+	scanned := "Package: tool-fromelsewhere\nVersion: 3.0\nArchitecture: all\nMaintainer: A B <a@mirror.example>\n" +
+		"Filename: ./tool-fromelsewhere_3.0_all.deb\n" + sizeAndDigest(t, filepath.Join(w.dir, "bare", "tool-fromelsewhere_3.0_all.deb")) +
+		"Description: x\n"
+	check(t, os.WriteFile(filepath.Join(w.dir, "bare", "Packages"), []byte(scanned), 0o644))
+	bare := "file:" + filepath.Join(w.dir, "bare")
 	for _, c := range []struct {
 		name string
 		args []string
 		log  string
 	}{
+		{"bare", []string{"--extra-repository", "deb [trusted=yes] " + bare + " ./", dsc}, `^tool-fromelsewhere\s+3\.0$`},
+		{"bare, suite /", []string{"--no-layers", "--extra-repository", "deb [trusted=yes] " + bare + " /", dsc}, `^tool-fromelsewhere\s+3\.0$`},
 		{"signed-by", []string{"--extra-repository", "deb [signed-by=" + keyring + "] " + signed + " elsewhere main", dsc}, `^tool-fromelsewhere\s+2\.0$`},
 		{"key beside it", []string{"--extra-repository", "deb " + signed + " elsewhere main", "--extra-repository-key", keyring, dsc}, `^Extra repository \S+ elsewhere, signed by ` + key.Fingerprint() + `$`},
 		{"key in this directory", []string{"--extra-repository", "deb " + signed + " elsewhere main", "--extra-repository-key=own.gpg", dsc}, `^Extra repository \S+ elsewhere, signed by ` + key.Fingerprint() + `$`},
@@ -71,6 +83,9 @@ func TestExtraRepository(t *testing.T) {
 		{"unknown key", []string{"deb " + signed + " elsewhere main"}, refusal{status: 3, says: []string{"extra repository", "signed with a key that is not known"}, hint: "--extra-repository-key"}},
 		{"unsigned", []string{"deb " + unsigned + " elsewhere main"}, refusal{status: 3, says: []string{"extra repository", "there is no signature"}, hint: "[trusted=yes]"}},
 		{"unreachable", []string{"deb [trusted=yes] http://127.0.0.1:9/debian elsewhere main"}, refusal{status: 3, says: []string{"extra repository", "the mirror cannot be reached"}, hint: "check the network"}},
+		{"bare, not trusted", []string{"deb " + bare + " ./"}, refusal{status: 3, says: []string{"extra repository", "no Release file"}, hint: "[trusted=yes]"}},
+		{"insecure", []string{"deb [allow-insecure=yes] " + bare + " ./"}, refusal{status: 3, says: []string{"allow-insecure=yes", "nobody is"}, hint: "[trusted=yes]"}},
+		{"an option", []string{"deb [trusted=no] " + bare + " ./"}, refusal{status: 2, says: []string{"option trusted=no"}, hint: "leave the option out"}},
 		{"no such suite", []string{"deb [trusted=yes] " + signed + " nowhere main"}, refusal{status: 3, says: []string{"extra repository", "does not have this suite"}, hint: "check the suite's name"}},
 		{"no such component", []string{"deb [trusted=yes] " + unsigned + " elsewhere main", "--components=main,universe"}, refusal{status: 2, says: []string{"--components", "no component universe"}, hint: "it has main"}},
 		{"no such package", []string{"deb [trusted=yes] " + unsigned + " elsewhere main", "--add-depends=other-fromelsewhere"}, refusal{status: 3, says: []string{"Depends: other-fromelsewhere"}}},
@@ -79,6 +94,13 @@ func TestExtraRepository(t *testing.T) {
 			c.want.check(t, w.run(t, append([]string{"build", "-q", "-d", "bookworm", dsc, "--extra-repository"}, c.args...)...))
 		})
 	}
+}
+
+// sizeAndDigest are the fields of an index about a file.
+func sizeAndDigest(t *testing.T, file string) string {
+	t.Helper()
+	data := read(t, file)
+	return fmt.Sprintf("Size: %d\nSHA256: %x\n", len(data), sha256.Sum256([]byte(data)))
 }
 
 // writePackage makes a .deb in a directory.

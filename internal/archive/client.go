@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -184,7 +185,7 @@ func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have fun
 	if path, err := have(); path != "" || err != nil {
 		return path, err
 	}
-	if c.opt.Offline {
+	if c.opt.Offline && !slices.ContainsFunc(b.urls, onDisk) {
 		return "", fmt.Errorf("%s: %w", b.name, ErrOffline)
 	}
 	part, err := c.lockPart(ctx, digest)

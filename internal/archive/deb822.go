@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 )
 
 // Limits of what we read from an archive. The largest paragraph of Debian's Sources is about 300 KiB; a Release file of a large archive a few hundred.
@@ -77,6 +78,16 @@ func (s *scanner) raw() ([]byte, bool) {
 // get is the value of a field of the current paragraph, or nil.
 func (s *scanner) get(name string) []byte {
 	for _, f := range s.fields {
+		if f.is(name) {
+			return f.value
+		}
+	}
+	return nil
+}
+
+// last is the value of a field that stands there several times as apt takes it: the last one.
+func (s *scanner) last(name string) []byte {
+	for _, f := range slices.Backward(s.fields) {
 		if f.is(name) {
 			return f.value
 		}

@@ -24,7 +24,8 @@ const extraHint = "a line is: deb [options] URI SUITE COMPONENT…; a paragraph 
 
 // ExtraRepos reads what a user gives as a further repository: lines of sources.list(5), paragraphs in its deb822 style, or the name of a file with either, ending in .list or .sources.
 // What names no key of its own may be signed by the keyrings, as in a system that has them in trusted.gpg.d: base names among the host's and the embedded keyrings, or files.
-func ExtraRepos(text string, keyrings []string) ([]ExtraRepo, error) {
+// arch is what $(ARCH) stands for.
+func ExtraRepos(text, arch string, keyrings []string) ([]ExtraRepo, error) {
 	origin := "--extra-repository"
 	if ext := filepath.Ext(text); (ext == ".list" || ext == ".sources") && !strings.ContainsAny(text, " \t\n") {
 		data, err := regular.ReadFile(text, maxConfiguration)
@@ -37,7 +38,7 @@ func ExtraRepos(text string, keyrings []string) ([]ExtraRepo, error) {
 	if !strings.HasPrefix(strings.TrimSpace(withoutComments(text)), "deb") {
 		parse = parseSources
 	}
-	sources, err := parse(text, origin)
+	sources, err := parse(text, origin, arch)
 	if err == nil && len(sources) == 0 {
 		err = syntaxf("%s: it names no repository", origin)
 	}
@@ -50,6 +51,9 @@ func ExtraRepos(text string, keyrings []string) ([]ExtraRepo, error) {
 	var out []ExtraRepo
 	for _, src := range sources {
 		if src.uri, err = mirrorURI(src.uri); err != nil {
+			return nil, err
+		}
+		if err := src.options.had(src.uri + " " + src.suite); err != nil {
 			return nil, err
 		}
 		r := ExtraRepo{Repo: Repo{Suite: src.suite, Components: src.components, Keyrings: slices.Clone(keyrings)}}
@@ -95,7 +99,18 @@ func (r *Repo) readableKeys() error {
 
 // Serves tells whether a repository is for an architecture: it may be restricted with [arch=…].
 func (r Repo) Serves(arch string) bool {
-	return len(r.options.architectures) == 0 || slices.Contains(r.options.architectures, arch)
+	o := &r.options
+	return (len(o.architectures) == 0 || slices.Contains(o.architectures, arch)) &&
+		!slices.Contains(o.notFor, arch)
+}
+
+// had refuses an option of a repository that the user names, where it cannot be had.
+func (o *sourceOptions) had(repo string) error {
+	if o.cannot == "" {
+		return nil
+	}
+	return fault.New(fault.Usage, "leave the option out, or the repository",
+		"repository %s: option %s: %w: %s", repo, o.cannot, ErrUnsupported, o.why)
 }
 
 // IndexComponents are the components to ask Packages and Sources for: "" stands for a flat repository, which has none.

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -109,12 +110,28 @@ func (h *Host) readSources() {
 		if strings.HasSuffix(file, ".sources") {
 			parse = parseSources
 		}
-		found, err := parse(h.read(file), file)
+		found, err := parse(h.read(file), file, h.arch())
 		if err != nil {
 			h.warn(err.Error())
 		}
-		h.sources = append(h.sources, found...)
+		for _, src := range found {
+			h.resolve(&src)
+			h.sources = append(h.sources, src)
+		}
 	}
+}
+
+// arch is what $(ARCH) stands for in the host's sources.
+func (h *Host) arch() string {
+	if h.conf != nil {
+		if arch := h.conf.get("APT::Architecture"); arch != "" {
+			return arch
+		}
+	}
+	names := map[string]string{
+		"386": "i386", "arm": "armhf", "ppc64le": "ppc64el", "mips64le": "mips64el",
+	}
+	return firstWord(names[runtime.GOARCH], runtime.GOARCH)
 }
 
 // etcPath resolves a file name of Dir::Etc, which is relative to etc/apt.

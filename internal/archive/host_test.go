@@ -112,7 +112,7 @@ deb [arch=amd64,i386 signed-by=/k.gpg trusted=yes check-valid-until=no valid-unt
 deb-src	http://mirror.example/debian	bookworm	main
 deb cdrom:[Debian GNU/Linux 12 - amd64 DVD]/ bookworm main
 deb [lang=none] file:/srv/m stable main
-`, "sources.list")
+`, "sources.list", "amd64")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ deb [lang=none] file:/srv/m stable main
 	if !slices.Equal(o.signedBy, []string{"/k.gpg"}) || !*o.trusted || *o.checkValidUntil || *o.validMax != time.Minute || !slices.Equal(o.architectures, []string{"amd64", "i386"}) {
 		t.Errorf("%+v", o)
 	}
-	kept, err := parseOneLine("deb http://mirror.example/debian\nrpm x y z\ndeb [arch=x http://a b c\ndeb http://mirror.example/debian sid main\n", "f")
+	kept, err := parseOneLine("deb http://mirror.example/debian\nrpm x y z\ndeb [arch=x http://a b c\ndeb http://mirror.example/debian sid main\n", "f", "amd64")
 	if !errors.Is(err, ErrSyntax) || len(kept) != 1 {
 		t.Errorf("%v %+v", err, kept)
 	}
@@ -154,7 +154,7 @@ Signed-By:
  .
  abcd
  -----END PGP PUBLIC KEY BLOCK-----
-`, "\n", "\r\n"), "x.sources")
+`, "\n", "\r\n"), "x.sources", "amd64")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ Signed-By:
 	if key := got[8].options.keyData; key != "\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabcd\n-----END PGP PUBLIC KEY BLOCK-----\n" && !strings.HasPrefix(key, "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabcd\n") {
 		t.Errorf("%q", key)
 	}
-	if _, err := parseSources("Types: deb\nURIs: http://x\n", "f"); !errors.Is(err, ErrSyntax) {
+	if _, err := parseSources("Types: deb\nURIs: http://x\n", "f", "amd64"); !errors.Is(err, ErrSyntax) {
 		t.Error(err)
 	}
 }

@@ -29,7 +29,7 @@ const fastLink = 8 << 20
 func (c *Client) Index(ctx context.Context, r *Release, name string) (string, error) {
 	st := r.state()
 	p, err := c.index(ctx, r.repo, st, name)
-	if !c.opt.Offline && (errors.Is(err, ErrHash) || errors.Is(err, ErrSize) || errors.Is(err, ErrNotFound)) {
+	if (!c.opt.Offline || onDisk(r.repo.URI)) && (errors.Is(err, ErrHash) || errors.Is(err, ErrSize) || errors.Is(err, ErrNotFound)) {
 		c.log.Debugf("%s: %v: asking for the Release file again", r.repo, err)
 		fresh, err2 := c.release(ctx, r.repo, true)
 		if err2 != nil {
@@ -69,7 +69,7 @@ var variants = []string{".xz", ".zst", ".gz", ".bz2", ""}
 func (c *Client) index(ctx context.Context, repo Repo, st *releaseState, name string) (string, error) {
 	plain, hasPlain := st.files[name]
 	order := variants
-	if c.rate.Load() >= fastLink || strings.HasPrefix(repo.URI, "file:") || strings.HasPrefix(repo.URI, "copy:") {
+	if c.rate.Load() >= fastLink || onDisk(repo.URI) {
 		order = []string{".zst", ".gz", ".xz", ".bz2", ""}
 	}
 	weak := repo.Quirks.WeakHashes
@@ -115,7 +115,7 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 	if byHash == "" && c.opt.Host.conf != nil {
 		byHash = strings.ToLower(c.opt.Host.conf.get("Acquire::By-Hash"))
 	}
-	if st.byHash && byHash != "no" || byHash == "force" {
+	if st.byHash && aptBool(byHash, true) || byHash == "force" {
 		b.urls = slices.Insert(b.urls, 0, repo.dist()+path.Join(path.Dir(name), "by-hash", f.hashes.byHash()))
 	}
 	digest, _ := f.hashes.strongest(b.weak)

@@ -62,7 +62,7 @@ func (c *Client) aptLists(ctx context.Context, r *Release, st *releaseState, com
 
 // aptDist is dist as apt writes it: a flat repository's "./" stays.
 func (r Repo) aptDist() string {
-	if r.flat() {
+	if r.flat() && r.Suite != "/" {
 		return r.URI + "/" + r.Suite
 	}
 	return r.dist()

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"fmt"
 	"net/url"
 	"os"
 	"path"
@@ -26,6 +27,7 @@ type Repo struct {
 	hostKeys bool // whether trusted.gpg(.d) counts too
 	options  sourceOptions
 	origin   string // where it was found, for messages
+	note     string // to be said when it is used
 }
 
 // SourcesLine is the repository as a line of sources.list, without options and credentials.
@@ -142,10 +144,7 @@ func (h *Host) reposAt(s Suite, mirror string) ([]Repo, error) {
 	}
 	out = append(out, main)
 	if s.Updates != "" {
-		updates := main
-		updates.Suite, updates.Optional = s.Updates, mirror != ""
-		updates.Trusted = main.Trusted
-		out = append(out, updates)
+		out = append(out, h.updates(s, main, mirror != ""))
 	}
 	if s.Security != "" {
 		security.Suite = s.Security
@@ -154,32 +153,75 @@ func (h *Host) reposAt(s Suite, mirror string) ([]Repo, error) {
 	return out, nil
 }
 
+// updates is the suite's -updates, where the suite itself is. It is trusted without a signature only
+// where the host's own line for it says so.
+func (h *Host) updates(s Suite, main Repo, given bool) Repo {
+	r := main
+	r.Suite, r.Optional, r.Trusted, r.note = s.Updates, given, false, ""
+	for _, src := range h.sources {
+		if !given && src.binary && src.suite == s.Updates && strings.TrimRight(src.uri, "/") == main.URI {
+			r.Keyrings = slices.Clone(s.Keyrings)
+			r.apply(h, src, true)
+			break
+		}
+	}
+	return r
+}
+
 // choose fills in a repository from the host's source that most surely serves its distribution, or from the primary.
 func (h *Host) choose(r *Repo, primary string, names []string) {
 	r.URI, r.origin = strings.TrimRight(primary, "/"), "the suite table"
 	var found *source
+	var passed []string // that would have been looked at, if they could be
 	exact, best := false, 0
 	for i := range h.sources {
 		src := &h.sources[i]
-		score := h.evidence(src, r.Distribution, r.Security)
+		if !src.serves(r.Distribution, r.Security) {
+			continue
+		}
+		if why := src.unusable(); why != "" {
+			if !slices.Contains(passed, why) {
+				passed = append(passed, why)
+			}
+			continue
+		}
+		score := h.evidence(src, r.Distribution)
 		match := slices.Contains(names, src.suite)
 		if score > best || score == best && score > 0 && match && !exact {
 			found, exact, best = src, match, score
 		}
 	}
-	if found == nil || r.Quirks.Archived && !exact {
-		return
+	switch {
+	case found != nil && (exact || !r.Quirks.Archived):
+		r.apply(h, *found, exact)
+	case len(passed) > 0 && !r.Quirks.Archived:
+		r.note = "taken from the distribution's own mirror, since what this host's apt has cannot be used: " +
+			strings.Join(passed, "; ")
 	}
-	r.apply(h, *found, exact)
+}
+
+// serves tells whether a source may be a mirror of a distribution's suites, or its security suites.
+func (src *source) serves(distribution string, security bool) bool {
+	d, s, ok := distributionOf(src.suite)
+	return ok && src.binary && d == distribution && s == security && slices.Contains(src.components, "main")
+}
+
+// unusable says why a source cannot be read here, "" when it can.
+func (src *source) unusable() string {
+	scheme, _, _ := strings.Cut(src.uri, ":")
+	switch {
+	case src.options.cannot != "":
+		o := &src.options
+		return fmt.Sprintf("%s: option %s: %s (%s)", publicURI(src.uri), o.cannot, o.why, src.file)
+	case !usableScheme(src.uri):
+		return fmt.Sprintf("%s: the method %s is not spoken here (%s)", publicURI(src.uri), scheme, src.file)
+	}
+	return ""
 }
 
 // evidence weighs how surely a source is a mirror of the distribution itself, or of its security suites; 0 is not at all. The suite's name alone says little: vendors call
 // theirs stable and bookworm too, with a component main.
-func (h *Host) evidence(src *source, distribution string, security bool) int {
-	d, s, ok := distributionOf(src.suite)
-	if !ok || !src.binary || d != distribution || s != security || !usableScheme(src.uri) || !slices.Contains(src.components, "main") {
-		return 0
-	}
+func (h *Host) evidence(src *source, distribution string) int {
 	score := 0
 	for _, name := range src.options.signedBy {
 		if ownKeyring(name, distribution) {
@@ -251,7 +293,7 @@ func (r *Repo) narrow(h *Host, signedBy []string) []string {
 }
 
 func (h *Host) reposFromLines(s Suite, lines string) ([]Repo, error) {
-	sources, err := parseOneLine(lines, "--mirror")
+	sources, err := parseOneLine(lines, "--mirror", h.arch())
 	if err != nil {
 		return nil, fault.Wrap(fault.Usage, "a line is: deb [options] URI SUITE COMPONENT…", err)
 	}
@@ -265,6 +307,9 @@ func (h *Host) reposFromLines(s Suite, lines string) ([]Repo, error) {
 			return nil, err
 		}
 		src.uri = uri
+		if err := src.options.had(src.uri + " " + src.suite); err != nil {
+			return nil, err
+		}
 		r := Repo{Suite: src.suite, Components: src.components, Quirks: s.Quirks, Keyrings: s.Keyrings}
 		r.Distribution, r.Security, _ = distributionOf(src.suite)
 		r.apply(&Host{}, src, true) // what the user writes is not below the host's root
@@ -278,6 +323,13 @@ func (h *Host) reposFromLines(s Suite, lines string) ([]Repo, error) {
 
 // mirrorURI makes a URI of what a user may give as a mirror: a URI, or a directory.
 func mirrorURI(mirror string) (string, error) {
+	if name, ok := strings.CutPrefix(mirror, mirrorFile); ok {
+		uri, err := bestMirror(strings.TrimPrefix(name, "//"), (&Host{}).arch())
+		if err != nil {
+			return "", fault.New(fault.Usage, "name one mirror", "mirror %s: %w", mirror, err)
+		}
+		return uri, nil
+	}
 	if usableScheme(mirror) {
 		if path, ok := strings.CutPrefix(mirror, "file:///"); ok { // as apt writes it, when it says which packages it wants
 			mirror = "file:/" + path

@@ -274,8 +274,8 @@ func FuzzSources(f *testing.F) {
 	f.Add("deb [arch=amd64 signed-by=/x] http://mirror.example/debian sid main # c\n")
 	f.Add("Types: deb\nURIs: http://mirror.example\nSuites: ./\nSigned-By:\n -----BEGIN PGP\n .\n x\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, parse := range []func(string, string) ([]source, error){parseOneLine, parseSources} {
-			found, _ := parse(text, "f") // what is understood of a broken file counts
+		for _, parse := range []func(string, string, string) ([]source, error){parseOneLine, parseSources} {
+			found, _ := parse(text, "f", "amd64") // what is understood of a broken file counts
 			for _, s := range found {
 				if s.suite == "" || s.uri == "" {
 					t.Errorf("%+v", s)

@@ -27,6 +27,7 @@ type cachedRelease struct {
 	Modified time.Time // Last-Modified of the first, zero when the server gave none
 	Checked  time.Time // when the mirror was last asked
 	Absent   bool      `json:",omitempty"` // it did not have the suite, which is optional
+	Made     bool      `json:",omitempty"` // it is of our making: see unlisted.go
 }
 
 // rawRelease is a Release file as fetched, not yet verified.
@@ -83,7 +84,11 @@ func (c *Client) Releases(ctx context.Context, repos []Repo) ([]*Release, error)
 func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseState, error) {
 	cached, st, cacheErr := c.cachedRelease(repo)
 	absent := cached != nil && cached.Absent && repo.Optional
+	if repo.note != "" {
+		c.warn("%s: %s", repo, repo.note)
+	}
 	switch {
+	case onDisk(repo.URI): // there is nobody to be spared
 	case c.opt.Offline && absent:
 		return nil, fmt.Errorf("%w: so it said when it was last asked", ErrNoSuite)
 	case c.opt.Offline && st == nil && cacheErr == nil:
@@ -100,10 +105,11 @@ func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseSt
 		}
 		return st, nil
 	}
-	if force || st == nil {
+	if force || st == nil || cached.Made {
 		cached = nil
 	}
 	raw, err := c.fetchRelease(ctx, repo, cached)
+	raw, err = c.complete(ctx, repo, raw, err)
 	if repo.Optional && st == nil && errors.Is(err, ErrNoSuite) {
 		return nil, errors.Join(err, c.saveRelease(repo, &rawRelease{cachedRelease: cachedRelease{Checked: c.opt.Now(), Absent: true}}))
 	}
@@ -118,7 +124,7 @@ func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseSt
 	if err != nil {
 		return nil, err
 	}
-	if st != nil && fresh.date.Before(st.date) {
+	if st != nil && fresh.date.Before(st.date) && !repo.Trusted {
 		c.log.Warnf("%s: the mirror now offers an older Release file (%s) than it did (%s): keeping the newer", repo, fresh.date.Format(time.RFC3339), st.date.Format(time.RFC3339))
 		return st, nil
 	}
@@ -228,10 +234,14 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 	if repo.Quirks.NoInRelease {
 		names = names[1:]
 	}
+	elsewhere := repo.options.inRelease
+	if elsewhere != "" { // apt looks for nothing else then
+		names = names[:1]
+	}
 	var last error
 	for _, set := range names {
 		raw := &rawRelease{cachedRelease: cachedRelease{Names: set}}
-		r := request{url: repo.dist() + set[0], fresh: true}
+		r := request{url: repo.dist() + firstWord(elsewhere, set[0]), fresh: true}
 		if cached != nil && cached.Names[0] == set[0] {
 			r.etag, r.since = cached.ETag, cached.Modified
 		}
@@ -258,6 +268,9 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 					raw.Names = set[:1]
 					break
 				}
+				if repo.options.allowInsecure {
+					return nil, insecure(fmt.Errorf("%w: it has Release alone", ErrNoSignature))
+				}
 				return nil, fmt.Errorf("%w: it has Release, but neither InRelease nor Release.gpg", ErrNoSignature)
 			}
 			if err != nil {
@@ -267,10 +280,22 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 		}
 		return raw, nil
 	}
-	if errors.Is(last, ErrNotFound) {
-		return nil, fmt.Errorf("%w: %w", ErrNoSuite, last)
+	switch {
+	case !errors.Is(last, ErrNotFound):
+		return nil, last
+	case repo.options.allowInsecure && !repo.Trusted:
+		return nil, insecure(fmt.Errorf("%w: %w", ErrNoSuite, last))
+	case repo.flat() && !repo.Trusted:
+		return nil, failf("a repository without a Release file is read where its line has [trusted=yes]",
+			"%w: it has no Release file: %w", ErrNoSuite, last)
 	}
-	return nil, last
+	return nil, fmt.Errorf("%w: %w", ErrNoSuite, last)
+}
+
+// insecure says what allow-insecure is worth where nobody can be asked.
+func insecure(err error) error {
+	return failf("[trusted=yes] in its line has packages installed without a question", "%w: [allow-insecure=yes] "+
+		"has apt read the repository, but install from it only when asked, and here nobody is", err)
 }
 
 func (r *rawRelease) add(data []byte) {

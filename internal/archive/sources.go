@@ -2,12 +2,15 @@ package archive
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
-// source is one archive of sources.list(5): one type, URI and suite each; what a file says in one entry for several is spread out.
+// source is one archive of sources.list(5): one type, URI and suite each; what a file says in one
+// entry for several is spread out.
 type source struct {
 	binary     bool // deb; otherwise deb-src
 	uri, suite string
@@ -16,131 +19,117 @@ type source struct {
 	file       string // where it stands
 }
 
-// sourceOptions are the options of sources.list(5) that matter when fetching. A nil pointer is an option that is not given.
+// sourceOptions are the options of sources.list(5) that matter here. A nil pointer is an option that
+// is not given. Languages and PDiffs say what is fetched besides, or how: nothing here.
 type sourceOptions struct {
 	signedBy        []string // absolute file names and fingerprints
 	keyData         string   // an armored key in the file itself
 	trusted         *bool
-	architectures   []string
+	allowInsecure   bool
+	architectures   []string // "": all
+	notFor          []string // architectures that were taken away
 	checkValidUntil *bool
 	validMin        *time.Duration
 	validMax        *time.Duration
 	checkDate       *bool
 	maxFuture       *time.Duration
 	byHash          string
+	inRelease       string // where InRelease is instead, from the directory of the suite
+	cannot          string // an option that changes what is there, and that cannot be had here
+	why             string
 }
 
-// parseOneLine reads the one-line style. Lines that are not understood are reported together, the others are kept, for one bad vendor's line must not hide Debian's.
-func parseOneLine(text, file string) ([]source, error) {
-	var out []source
-	var bad []string
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if i := strings.IndexByte(line, '#'); i >= 0 {
-			line = strings.TrimSpace(line[:i])
-		}
-		if line == "" {
-			continue
-		}
-		s, ok := parseLine(line)
-		if !ok {
-			bad = append(bad, line)
-			continue
-		}
-		s.file = file
-		out = append(out, s)
-	}
-	if len(bad) > 0 {
-		return out, syntaxf("%s: not understood: %q", file, bad)
-	}
-	return out, nil
+// entry is what one line, or one paragraph, says of one suite at one URI.
+type entry struct {
+	kind, uri, suite string
+	components       []string
+	options          sourceOptions
 }
 
-func parseLine(line string) (source, bool) {
-	kind, rest := cutWord(line)
-	s := source{binary: kind == "deb"}
-	if kind != "deb" && kind != "deb-src" {
-		return s, false
+// source checks an entry as apt does, and completes it. arch is what $(ARCH) stands for.
+func (e entry) source(file, arch string) (source, string) {
+	known := strings.NewReplacer("$(ARCH)", arch)
+	s := source{
+		binary: e.kind == "deb", uri: known.Replace(e.uri), suite: known.Replace(e.suite),
+		components: slices.Clone(e.components), options: e.options, file: file,
 	}
-	if opts, ok := strings.CutPrefix(rest, "["); ok {
-		opts, after, ok := strings.Cut(opts, "]")
-		if !ok {
-			return s, false
-		}
-		for _, word := range strings.Fields(opts) {
-			name, value, ok := strings.Cut(word, "=")
-			if !ok {
-				return s, false
-			}
-			s.options.set(optionFields[strings.ToLower(strings.TrimRight(name, "+-"))], strings.Split(value, ","))
-		}
-		rest = strings.TrimSpace(after)
-	}
-	if strings.HasPrefix(rest, "cdrom:") { // its name may hold blanks
-		i := strings.LastIndexByte(rest, ']')
-		if i < 0 {
-			return s, false
-		}
-		tail, more := cutWord(rest[i+1:])
-		s.uri, rest = rest[:i+1]+tail, more
-	} else {
-		s.uri, rest = cutWord(rest)
-	}
-	s.suite, rest = cutWord(rest)
-	s.components = strings.Fields(rest)
-	if s.suite == "" || len(s.components) == 0 && !strings.HasSuffix(s.suite, "/") {
-		return s, false
-	}
-	return s, true
-}
-
-// cutWord splits off the first word.
-func cutWord(s string) (word, rest string) {
-	s = strings.TrimSpace(s)
-	if i := strings.IndexAny(s, " \t"); i >= 0 {
-		return s[:i], strings.TrimSpace(s[i:])
+	s.uri = strings.NewReplacer(" ", "%20", "\t", "%09").Replace(s.uri)
+	scheme, _, hasScheme := strings.Cut(s.uri, ":")
+	switch {
+	case e.kind != "deb" && e.kind != "deb-src":
+		return s, "type " + e.kind + " is not known"
+	case !hasScheme || strings.Contains(scheme, "/"):
+		return s, "its URI has no scheme"
+	case s.suite == "":
+		return s, "it lacks the suite"
+	case strings.HasSuffix(s.suite, "/") && len(s.components) > 0:
+		return s, "a suite that ends with a slash takes no components"
+	case !strings.HasSuffix(s.suite, "/") && len(s.components) == 0:
+		return s, "it lacks the components"
 	}
 	return s, ""
 }
 
-// optionFields: the names of options in the one-line style and their fields in the deb822 style.
-var optionFields = map[string]string{
-	"signed-by": "Signed-By", "trusted": "Trusted", "arch": "Architectures", "check-valid-until": "Check-Valid-Until", "valid-until-min": "Valid-Until-Min",
-	"valid-until-max": "Valid-Until-Max", "check-date": "Check-Date", "date-max-future": "Date-Max-Future", "by-hash": "By-Hash",
-}
-
-// parseSources reads the deb822 style.
-func parseSources(text, file string) ([]source, error) {
+// parseSources reads the deb822 style. A paragraph that apt would not take is left out and reported.
+func parseSources(text, file, arch string) ([]source, error) {
 	var out []source
-	s := newScanner(bytes.NewReader(bytes.ReplaceAll([]byte(text), []byte("\r\n"), []byte("\n"))), maxParagraph, true)
+	var bad []string
+	data := bytes.ReplaceAll([]byte(text), []byte("\r\n"), []byte("\n"))
+	s := newScanner(bytes.NewReader(data), maxParagraph, true)
 	for s.next() {
-		if !aptBool(string(s.get("Enabled")), true) {
+		if !aptBool(string(s.last("Enabled")), true) {
 			continue
 		}
-		var options sourceOptions
-		for _, name := range optionFields {
-			if value := s.get(name); value != nil {
-				options.set(name, strings.Fields(string(value)))
-				if name == "Signed-By" && bytes.Contains(value, []byte("BEGIN PGP")) {
-					options.signedBy, options.keyData = nil, foldedText(string(value))
-				}
-			}
+		found, why := paragraphSources(s, file, arch)
+		if why != "" {
+			bad = append(bad, fmt.Sprintf("paragraph %d: %s", s.count, why))
+			continue
 		}
-		words := func(name string) []string { return strings.Fields(string(s.get(name))) }
-		types, uris, suites := words("Types"), words("URIs"), words("Suites")
-		if len(types) == 0 || len(uris) == 0 || len(suites) == 0 {
-			return out, syntaxf("%s: paragraph %d lacks Types, URIs or Suites", file, s.count)
+		out = append(out, found...)
+	}
+	if s.err != nil {
+		return out, fmt.Errorf("%s: %w", file, s.err)
+	}
+	if len(bad) > 0 {
+		return out, syntaxf("%s: %s", file, strings.Join(bad, "; "))
+	}
+	return out, nil
+}
+
+// paragraphSources are those of the paragraph that a scanner is at.
+func paragraphSources(s *scanner, file, arch string) (out []source, why string) {
+	var e entry
+	for name, field := range optionFields {
+		value := s.last(field)
+		if value == nil {
+			continue
 		}
-		for _, t := range types {
-			for _, uri := range uris {
-				for _, suite := range suites {
-					out = append(out, source{binary: t == "deb", uri: uri, suite: suite, components: words("Components"), options: options, file: file})
+		e.options.set(name, strings.FieldsFunc(string(value), isSeparator))
+		if name == "signed-by" && bytes.Contains(value, []byte("BEGIN PGP")) {
+			e.options.signedBy, e.options.keyData = nil, foldedText(string(value))
+		}
+	}
+	words := func(name string) []string { return strings.Fields(string(s.last(name))) }
+	types, uris, suites := words("Types"), words("URIs"), words("Suites")
+	e.components = words("Components")
+	if len(types) == 0 || len(uris) == 0 || len(suites) == 0 {
+		return nil, "it lacks Types, URIs or Suites"
+	}
+	for _, e.kind = range types {
+		for _, e.uri = range uris {
+			for _, e.suite = range suites {
+				one, why := e.source(file, arch)
+				if why != "" {
+					return nil, why
 				}
+				out = append(out, one)
 			}
 		}
 	}
-	return out, s.err
+	return out, ""
 }
+
+func isSeparator(r rune) bool { return r == ',' || unicode.IsSpace(r) }
 
 // foldedText undoes the folding of a multi-line field: one leading blank goes, a lone dot stands for an empty line.
 func foldedText(value string) string {
@@ -156,46 +145,86 @@ func foldedText(value string) string {
 	return out.String()
 }
 
-// set takes over one option, by its field name; names it does not know are apt's business.
+// optionFields: the names of options in the one-line style, as apt has them, and their fields in the
+// deb822 style.
+var optionFields = map[string]string{
+	"signed-by": "Signed-By", "trusted": "Trusted", "allow-insecure": "Allow-Insecure",
+	"arch": "Architectures", "arch+": "Architectures-Add", "arch-": "Architectures-Remove",
+	"target": "Targets", "target-": "Targets-Remove",
+	"check-valid-until": "Check-Valid-Until",
+	"valid-until-min":   "Valid-Until-Min", "valid-until-max": "Valid-Until-Max",
+	"check-date": "Check-Date", "date-max-future": "Date-Max-Future",
+	"by-hash": "By-Hash", "inrelease-path": "InRelease-Path",
+	"snapshot": "Snapshot", "include": "Include", "exclude": "Exclude",
+}
+
+// set takes over one option, by its name in the one-line style; names that it does not know apt
+// passes over, too.
 func (o *sourceOptions) set(name string, values []string) {
 	first := ""
 	if len(values) > 0 {
 		first = values[0]
 	}
-	yes := func() *bool {
-		switch a, b := aptBool(first, true), aptBool(first, false); {
-		case a == b:
-			return &a
-		}
-		return nil
-	}
-	seconds := func() *time.Duration {
-		c := aptConf{values: map[string]string{"v": first}}
-		if d, ok := c.seconds("v"); ok {
-			return &d
-		}
-		return nil
-	}
 	switch name {
-	case "Signed-By":
-		o.signedBy = slices.DeleteFunc(slices.Clone(values), func(s string) bool { return s == "" })
-	case "Trusted":
-		o.trusted = yes()
-	case "Architectures":
+	case "signed-by":
+		o.signedBy = values
+	case "trusted":
+		o.trusted = optionBool(first)
+		if o.trusted != nil && !*o.trusted {
+			o.cannot, o.why = "trusted=no", "apt installs nothing from there unless somebody agrees"
+		}
+	case "allow-insecure":
+		o.allowInsecure = aptBool(first, false)
+	case "arch":
 		o.architectures = values
-	case "Check-Valid-Until":
-		o.checkValidUntil = yes()
-	case "Valid-Until-Min":
-		o.validMin = seconds()
-	case "Valid-Until-Max":
-		o.validMax = seconds()
-	case "Check-Date":
-		o.checkDate = yes()
-	case "Date-Max-Future":
-		o.maxFuture = seconds()
-	case "By-Hash":
+	case "arch-":
+		o.notFor = values
+	case "target":
+		if !slices.Contains(values, "Packages") && !slices.Contains(values, "Sources") {
+			o.cannot, o.why = name, "it leaves out the lists of packages"
+		}
+	case "target-":
+		if slices.Contains(values, "Packages") || slices.Contains(values, "Sources") {
+			o.cannot, o.why = name, "it leaves out the lists of packages"
+		}
+	case "check-valid-until":
+		o.checkValidUntil = optionBool(first)
+	case "valid-until-min":
+		o.validMin = optionSeconds(first)
+	case "valid-until-max":
+		o.validMax = optionSeconds(first)
+	case "check-date":
+		o.checkDate = optionBool(first)
+	case "date-max-future":
+		o.maxFuture = optionSeconds(first)
+	case "by-hash":
 		o.byHash = strings.ToLower(first)
+	case "inrelease-path":
+		o.inRelease = first
+	case "snapshot":
+		if aptBool(first, true) && first != "" {
+			o.cannot, o.why = name, "the URI of the snapshot itself says the same"
+		}
+	case "include", "exclude":
+		o.cannot, o.why = name, "here all packages of a repository are taken"
 	}
+}
+
+// optionBool is the value of an option that apt decides by itself where it is neither yes nor no.
+func optionBool(text string) *bool {
+	yes := aptBool(text, true)
+	if yes != aptBool(text, false) {
+		return nil
+	}
+	return &yes
+}
+
+func optionSeconds(text string) *time.Duration {
+	c := aptConf{values: map[string]string{"v": text}}
+	if d, ok := c.seconds("v"); ok {
+		return &d
+	}
+	return nil
 }
 
 // DistributionSuites lists the suites of a sources.list(5) file, deb822 or not, that the table knows as a distribution's own, in the order in which they stand there. Lines that
@@ -205,7 +234,7 @@ func DistributionSuites(text string, deb822 bool) []string {
 	if deb822 {
 		parse = parseSources
 	}
-	found, _ := parse(text, "") // the rest is read all the same
+	found, _ := parse(text, "", "") // the rest is read all the same
 	var out []string
 	for _, s := range found {
 		if _, security, ok := distributionOf(s.suite); ok && s.binary && !security && !slices.Contains(out, s.suite) {

@@ -1,0 +1,197 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Repositories that are trusted without a signature need no Release file either, nor one that lists
+// anything: apt takes their Packages as they are. Here they get a Release file of our making, which
+// lists what was found when the repository was asked. So all that follows has one root to go by, as
+// with any other repository: what apt is shown, what is kept, what counts as news.
+
+// maxUnlisted bounds an index of which nothing is known beforehand, in bytes.
+const maxUnlisted = 1 << 30
+
+// complete gives a trusted repository's answer what it lacks: err is why there is none.
+func (c *Client) complete(ctx context.Context, repo Repo, raw *rawRelease, err error) (*rawRelease, error) {
+	if !repo.Trusted || err != nil && !errors.Is(err, ErrNoSuite) || err == nil && raw.data == nil {
+		return raw, err
+	}
+	var text []byte
+	if err == nil {
+		if text, _, err = c.authenticate(repo, raw); err != nil {
+			return raw, err
+		}
+		if st, bad := parseRelease(text, false); bad == nil && len(st.files) > 0 {
+			return raw, nil
+		}
+	}
+	made, madeErr := c.listed(ctx, repo, text)
+	if made == nil {
+		return raw, firstError(madeErr, err)
+	}
+	return made, madeErr
+}
+
+// listed makes a Release file of what a repository has, and of the one that it has, if any. It is nil
+// where it has no index.
+func (c *Client) listed(ctx context.Context, repo Repo, text []byte) (*rawRelease, error) {
+	whole := strings.TrimSpace(string(text))
+	if whole != "" {
+		whole += "\n"
+	}
+	says, dateless, err := c.readable(whole)
+	if err != nil {
+		return nil, err
+	}
+	var lines strings.Builder
+	var newest time.Time
+	for _, name := range repo.unlistedNames() {
+		found, at, err := c.unlistedIndex(ctx, repo, name)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := c.agrees(found, says.files[name], name); err != nil {
+			return nil, err
+		}
+		fi, err := os.Stat(found)
+		if err != nil {
+			return nil, fmt.Errorf("cache: %w", err)
+		}
+		fmt.Fprintf(&lines, " %s %d %s\n", filepath.Base(found), fi.Size(), name)
+		if at.After(newest) {
+			newest = at
+		}
+	}
+	if lines.Len() == 0 {
+		return nil, nil
+	}
+	if now := c.opt.Now(); newest.IsZero() || newest.After(now) {
+		newest = now
+	}
+	if dateless {
+		whole += dateLine(newest)
+	}
+	raw := &rawRelease{cachedRelease: cachedRelease{Names: []string{"Release"}, Made: true, Modified: newest}}
+	raw.add([]byte(whole + "SHA256:\n" + lines.String()))
+	return raw, nil
+}
+
+// readable reads a Release file that need say nothing, not even when it was made.
+func (c *Client) readable(text string) (st *releaseState, dateless bool, err error) {
+	if st, err = parseRelease([]byte(text), true); err == nil {
+		return st, false, nil
+	}
+	st, err = parseRelease([]byte(text+dateLine(time.Unix(0, 0))), true)
+	return st, true, err
+}
+
+func dateLine(t time.Time) string { return "Date: " + t.UTC().Format(time.RFC1123) + "\n" }
+
+// unlistedNames are the indices that a repository may have without saying so.
+func (r Repo) unlistedNames() []string {
+	if r.flat() {
+		return []string{"Packages", "Sources"}
+	}
+	var out []string
+	for _, component := range r.Components {
+		out = append(out, component+"/source/Sources")
+		for _, arch := range architectures() {
+			if r.Serves(arch) {
+				out = append(out, component+"/binary-"+arch+"/Packages")
+			}
+		}
+	}
+	return out
+}
+
+// architectures are those that a repository without a Release file is asked for.
+func architectures() []string {
+	return []string{"all", "amd64", "arm64", "armel", "armhf", "i386", "loong64", "mips64el", "ppc64el", "riscv64", "s390x"}
+}
+
+// agrees compares an index with what the Release file says of it, if it does: weakly.
+func (c *Client) agrees(file string, want indexFile, name string) error {
+	if want.hashes == (Hashes{}) {
+		return nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("cache: %w", err)
+	}
+	defer f.Close()
+	digest, sum := want.hashes.strongest(true)
+	n, err := io.Copy(sum, f)
+	if err != nil {
+		return fmt.Errorf("cache: %w", err)
+	}
+	if got := fmt.Sprintf("%x", sum.Sum(nil)); got != digest || n != want.size {
+		return fmt.Errorf("%s: %w: it is %s, the Release file says %s", name, ErrHash, got, digest)
+	}
+	return nil
+}
+
+// unlistedIndex fetches an index in the first compression that there is, in apt's order, and returns
+// its place in the cache, and its time on the mirror.
+func (c *Client) unlistedIndex(ctx context.Context, repo Repo, name string) (file string, at time.Time, err error) {
+	for _, ext := range []string{".xz", ".bz2", ".gz", ".zst", ""} {
+		file, at, err = c.unlistedVariant(ctx, repo, name, ext)
+		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrRefused) {
+			return file, at, err
+		}
+	}
+	return "", at, fmt.Errorf("%s: %w", path.Join(repo.String(), name), ErrNotFound)
+}
+
+func (c *Client) unlistedVariant(ctx context.Context, repo Repo, name, ext string) (file string, at time.Time, err error) {
+	part, err := c.scratch()
+	if err != nil {
+		return "", at, err
+	}
+	defer func() {
+		_ = os.Remove(part.Name())
+		_ = part.Close() // what was written was read again
+	}()
+	url := repo.dist() + name + ext
+	var size int64
+	err = c.net.attempts(ctx, url, func() error {
+		if _, err := part.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		if err := part.Truncate(0); err != nil {
+			return err
+		}
+		a, err := c.net.open(ctx, request{url: url, fresh: true})
+		if err != nil {
+			return err
+		}
+		defer a.body.Close()
+		at = a.lastModified
+		size, err = io.Copy(part, io.LimitReader(a.body, maxUnlisted+1))
+		if err == nil && size > maxUnlisted {
+			err = fmt.Errorf("%w: longer than %d bytes", ErrSize, maxUnlisted)
+		}
+		return err
+	})
+	if err != nil {
+		return "", at, diskError(c.opt.CacheDir, fmt.Errorf("fetching %s: %w", publicURI(url), err))
+	}
+	file, err = c.unpack(part, name, ext, min(size*200+1<<20, maxUnlisted), indexFile{size: -1}, false)
+	return file, at, err
+}
+
+// onDisk tells whether a URI is that of a directory of this host, which is read and not asked.
+func onDisk(uri string) bool {
+	return strings.HasPrefix(uri, "file:") || strings.HasPrefix(uri, "copy:")
+}
