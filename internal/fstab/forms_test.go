@@ -28,7 +28,7 @@ var forms = []struct{ line, want string }{
 	{"/dev/shm /dev/shm none rw,bind 0 0", "bind /dev/shm:/dev/shm"},
 	{"/var/lib/dbus /var/lib/dbus none rw,bind 0 0", "bind /var/lib/dbus:/var/lib/dbus"},
 	{"/tmp /tmp none rw,bind", "bind /tmp:/tmp"},
-	{"none /build tmpfs uid=buildd,gid=buildd 0 0", "error"},
+	{"none /build tmpfs uid=buildd,gid=buildd 0 0", "tmpfs /build ! left out: uid=buildd,gid=buildd"},
 	{"/usr/share/fonts /usr/share/fonts none bind,nofail,x-gvfs-hide 0 0", "bind /usr/share/fonts:/usr/share/fonts nofail"},
 	{"/srv/repo /srv/repo bind bind,ro 0 0", "bind /srv/repo:/srv/repo ro"},
 	{"/srv/repo /srv/repo bind defaults 0 0", "bind /srv/repo:/srv/repo"},
@@ -73,6 +73,9 @@ var forms = []struct{ line, want string }{
 	// tmpfs.
 	{"tmpfs /tmp tmpfs rw,nosuid,nodev,noexec,relatime,size=2G,mode=1777 0 0", "tmpfs /tmp nosuid,nodev,noexec size=2G,mode=1777"},
 	{"tmpfs /tmp/stream tmpfs defaults,noatime,nosuid,nodev,noexec,mode=1777,size=10M 0", "tmpfs /tmp/stream nosuid,nodev,noexec mode=1777,size=10M"},
+	{"tmpfs /dev/pts devpts noexec,nosuid,gid=tty,mode=0620 0 0", "devpts /dev/pts nosuid,noexec ! left out: gid=tty"},
+	{"tmpfs /var/tmp/portage tmpfs size=16G,uid=portage,gid=portage,mode=775,noatime 0 0", "tmpfs /var/tmp/portage size=16G,mode=775 ! left out: uid=portage,gid=portage"},
+	{"tmpfs /t tmpfs uid=10x", "error"},
 	{"none /run tmpfs rw,nosuid,noexec,relatime,size=10%,mode=755 0 0", "tmpfs /run nosuid,noexec size=10%,mode=755"},
 	{"tmpfs /t tmpfs nr_blocks=100,nr_inodes=1k 0 0", "tmpfs /t nr_blocks=100,nr_inodes=1k"},
 	{"tmpfs /t tmpfs huge=within_size,size=1T", "tmpfs /t huge=within_size,size=1T"},
@@ -85,7 +88,7 @@ var forms = []struct{ line, want string }{
 	// The jail's own file systems.
 	{"proc /proc proc", "proc /proc"},
 	{"proc /proc proc defaults,hidepid=2 0 0", "proc /proc ! left out: hidepid=2"},
-	{"proc /proc proc nosuid,nodev,noexec,hidepid=invisible,gid=proc 0 0", "error"},
+	{"proc /proc proc nosuid,nodev,noexec,hidepid=invisible,gid=proc 0 0", "proc /proc nosuid,nodev,noexec ! left out: hidepid=invisible,gid=proc"},
 	{"proc /proc proc hidepid=2,gid=100,subset=pid", "proc /proc ! left out: hidepid=2,subset=pid,gid=100"},
 	{"proc proc proc nodev,noexec,nosuid 0 0", "proc /proc nosuid,nodev,noexec"},
 	{"sysfs sys sysfs defaults 0 0", "sysfs /sys"},

@@ -152,10 +152,14 @@ func (o *options) ofTmpfs(name, value string, hasValue bool) (known bool, reason
 		if !hasValue || value == "" {
 			return true, name + " needs a value"
 		}
+		word += "=" + value
+		if (name == "uid" || name == "gid") && isName(value) {
+			o.leftOut = append(o.leftOut, word) // whose it is is known to the jail alone
+			return true, ""
+		}
 		if reason := checkValue(name, value); reason != "" {
 			return true, reason
 		}
-		word += "=" + value
 	case "inode32", "inode64":
 		if hasValue {
 			return false, ""
@@ -193,6 +197,11 @@ func (o *options) kindOfData(name string, hasValue bool) bool {
 		}, name)
 	}
 	return hasValue
+}
+
+// isName tells a user or a group from a number and from a slip of one.
+func isName(value string) bool {
+	return strings.ContainsAny(value[:1], "abcdefghijklmnopqrstuvwxyz_")
 }
 
 // The sizes of huge pages (tmpfs(5)).
