@@ -4,34 +4,125 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 )
 
-// warnIfExposed warns when root lets a jail write to a directory that every user of the host can
-// enter. What jail root makes on an id-mapped mount belongs to the host's root, a setuid program, too.
-// It is no error: trees of mode 0755 are common.
-func (o *Options) warnIfExposed(dir string) error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	dir, err := filepath.Abs(dir)
-	if err == nil {
-		dir, err = filepath.EvalSymlinks(dir)
-	}
+// exposures are directories that a jail may write to and that every user of the host can enter. What
+// the jail leaves there with the caller's id, or with an id of a person, may be a setuid program: that
+// of jail root on an id-mapped mount is even the host's root's. It is no error: trees of mode 0755 are
+// common.
+type exposures struct {
+	root  string // a --root or the upper directory of an overlay
+	binds []string
+}
+
+// noteRoot looks at a directory that is the jail's to change.
+func (e *exposures) noteRoot(dir string) error {
+	dir, err := absolute(dir)
 	if err != nil {
 		return err
 	}
 	open, err := exposed(dir)
-	if err != nil || !open {
-		return err
+	if err == nil && open && e.root == "" {
+		e.root = dir
 	}
-	way, err := closing(dir)
+	return err
+}
+
+// noteBind looks at what is bound read-write, of which only some may be the caller's.
+func (e *exposures) noteBind(source string) error {
+	source, err := absolute(source)
 	if err != nil {
 		return err
 	}
-	o.notes = append(o.notes, fmt.Sprintf("every user of this host can enter %s, where the jail's root "+
-		"can leave a setuid program: %s", dir, way))
+	open, err := exposed(filepath.Dir(source))
+	if err != nil || !open {
+		return err
+	}
+	if leavable(source) && !slices.Contains(e.binds, source) {
+		e.binds = append(e.binds, source)
+	}
 	return nil
+}
+
+// note is the one line about all of them; "" when there is nothing to say.
+func (e *exposures) note() (string, error) {
+	all := e.binds
+	var ways []string
+	if e.root != "" {
+		all = append([]string{e.root}, all...)
+		way, err := closing(e.root)
+		if err != nil {
+			return "", err
+		}
+		ways = append(ways, way)
+	}
+	if len(e.binds) > 0 {
+		ways = append(ways, "a bind with the option ro is safe, and so is one of a directory that only its owner can enter")
+	}
+	if len(all) == 0 {
+		return "", nil
+	}
+	return fmt.Sprintf("every user of this host can enter %s, where the jail can leave a setuid program: %s",
+		strings.Join(all, " and "), strings.Join(ways, "; ")), nil
+}
+
+func absolute(name string) (string, error) {
+	name, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(name)
+}
+
+// enough is how many entries of a directory are looked at.
+const enough = 4096
+
+// leavable tells whether a jail can leave a setuid program in what is bound: by its owner, or by that of
+// a directory right below, as for /home.
+func leavable(source string) bool {
+	info, err := os.Stat(source)
+	if err != nil || writable(info) && (!info.IsDir() || info.Mode().Perm()&0o001 != 0) {
+		return err == nil && !nosuid(source)
+	}
+	if !info.IsDir() || info.Mode().Perm()&0o001 == 0 {
+		return false
+	}
+	f, err := os.Open(source)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	entries, _ := f.ReadDir(enough) // what cannot be read is looked at no more
+	for _, e := range entries {
+		below, err := e.Info()
+		if err == nil && below.IsDir() && below.Mode().Perm()&0o001 != 0 && writable(below) {
+			return !nosuid(source)
+		}
+	}
+	return false
+}
+
+// writable tells whether a jail can make files there, as whoever is a person on the host.
+func writable(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || info.Mode().Perm()&0o002 != 0 {
+		return ok
+	}
+	const people = 1000 // the first id of a person; see sandbox.MapUsers
+	if me := os.Geteuid(); me != 0 {
+		return int(st.Uid) == me
+	}
+	return st.Uid >= people
+}
+
+// nosuid tells whether the host's mount makes setuid programs harmless.
+func nosuid(name string) bool {
+	const flag = 2 // ST_NOSUID in statfs(2)
+	var st syscall.Statfs_t
+	return syscall.Statfs(name, &st) == nil && st.Flags&flag != 0
 }
 
 // exposed tells whether every user of the host can enter a directory.

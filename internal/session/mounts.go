@@ -114,6 +114,11 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 		if note = o.owners(spec, &out, info); info.Mode()&os.ModeDevice != 0 {
 			note = fmt.Sprintf("%s: device files of the host cannot be used in a jail", target)
 		}
+		if !m.ReadOnly && !o.Force && !o.HostUsers && info.Mode()&(os.ModeDevice|os.ModeSocket) == 0 {
+			if err := o.exposed.noteBind(m.Source); err != nil {
+				return "", err
+			}
+		}
 	}
 	spec.Mounts = append(spec.Mounts, out)
 	return note, nil
@@ -141,7 +146,7 @@ func (o *Options) overlay(spec *sandbox.Spec, out *sandbox.Mount, m fstab.Mount)
 	case os.Geteuid() == 0:
 		out.Map = sandbox.MapAll
 		if m.Upper != "" && !o.Force {
-			return "", o.warnIfExposed(m.Upper)
+			return "", o.exposed.noteRoot(m.Upper)
 		}
 	case m.Upper != "" && spec.Caller == nil && os.Geteuid() < sandbox.IDCount && os.Getegid() < sandbox.IDCount:
 		spec.Caller = &sandbox.Caller{UID: os.Geteuid(), GID: os.Getegid()}

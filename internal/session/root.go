@@ -34,7 +34,7 @@ func (o *Options) hostTree(spec *sandbox.Spec, ids sandbox.IDMap) (note string, 
 		return "", err
 	}
 	if !o.throwaway() && !o.ReadOnly && !o.Force {
-		if err := o.warnIfExposed(dir); err != nil {
+		if err := o.exposed.noteRoot(dir); err != nil {
 			return "", err
 		}
 	}

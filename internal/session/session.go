@@ -12,7 +12,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -76,7 +75,8 @@ type Options struct {
 	Keep func(context.Context, Left) error `json:"-"`
 	Log  logrus.FieldLogger                `json:"-"`
 
-	notes  []string         // for the user, from before there is a jail
+	exposed exposures // what others can reach of what the jail may change
+
 	asked  []fstab.Mount    // of the fstab and the command line, once they are read
 	arch   string           // of the base, once it is known
 	base   *base.Generation // once it is in use
@@ -184,7 +184,14 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	if r.notes, err = o.mounts(&spec); err != nil {
 		return nil, err
 	}
-	note, err := o.showResolver(&spec)
+	note, err := o.exposed.note()
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		r.notes = append([]string{note}, r.notes...)
+	}
+	note, err = o.showResolver(&spec)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +230,7 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
 		return nil, o.explain(err)
 	}
-	r.notes = slices.Concat(o.notes, r.notes, r.jail.Notes)
+	r.notes = append(r.notes, r.jail.Notes...)
 	if o.HostUsers {
 		if err := addHostUsers(ctx, r.jail); err != nil {
 			return nil, err

@@ -157,7 +157,7 @@ func TestFstab(t *testing.T) {
 	if err != nil || !st.Success() || out != "tmpfs\nptmx\nshown\nread-only\n" {
 		t.Errorf("%q %v %v", out, st, err)
 	}
-	if err := os.WriteFile(o.Fstab, []byte("proc /proc proc\n"), 0o600); err != nil {
+	if err := os.WriteFile(o.Fstab, []byte("proc /proc proc hidepid\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := output(t, o, "true"); err == nil || !strings.Contains(err.Error(), ":1: fs_mntops") {
@@ -199,10 +199,9 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestOthersCanEnter has root write to trees that every user can enter: it works as it stands, with
+// TestOthersCanEnter has a jail write to trees that every user can enter: it works as it stands, with
 // one warning that says how to close it.
 func TestOthersCanEnter(t *testing.T) {
-	testenv.RequireRoot(t)
 	for _, c := range []struct {
 		name  string
 		set   func(t *testing.T, o *Options, parent string)
@@ -224,6 +223,32 @@ func TestOthersCanEnter(t *testing.T) {
 			}
 		}, nil},
 		{"overlay", func(_ *testing.T, o *Options, _ string) { o.Overlay = true }, nil},
+		{"a bind, too", func(t *testing.T, o *Options, parent string) {
+			dir := filepath.Join(parent, "given")
+			makeDir(t, dir, 0o755)
+			if os.Geteuid() == 0 {
+				if err := os.Chown(dir, 1000, 1000); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o.Mounts = append(o.Mounts, fstab.Mount{Type: "rbind", Source: dir, Target: "/tmp"})
+			o.Mounts = append(o.Mounts, fstab.Mount{Type: "rbind", Source: dir, Target: "/var", ReadOnly: true})
+		}, []string{"every user of this host can enter PARENT/root and PARENT/given, where", "with the option ro"}},
+		{"a bind alone", func(t *testing.T, o *Options, parent string) {
+			o.Overlay = true
+			makeDir(t, filepath.Join(parent, "open", "home"), 0o755)
+			if os.Geteuid() == 0 {
+				if err := os.Chown(filepath.Join(parent, "open", "home"), 1000, 1000); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o.Mounts = append(o.Mounts, fstab.Mount{Type: "bind", Source: filepath.Join(parent, "open"), Target: "/tmp"})
+		}, []string{"can enter PARENT/open, where"}},
+		{"a bind of one's own", func(t *testing.T, o *Options, parent string) {
+			o.Overlay = true
+			makeDir(t, filepath.Join(parent, "own"), 0o700)
+			o.Mounts = append(o.Mounts, fstab.Mount{Type: "bind", Source: filepath.Join(parent, "own"), Target: "/tmp"})
+		}, nil},
 		{"accepted", func(_ *testing.T, o *Options, _ string) { o.Force = true }, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -240,7 +265,7 @@ func TestOthersCanEnter(t *testing.T) {
 			}
 			var st unix.Stat_t
 			err := unix.Stat(filepath.Join(o.Root, "srv/kept"), &st)
-			if !o.Overlay && (err != nil || st.Uid != 0) {
+			if !o.Overlay && (err != nil || int(st.Uid) != os.Geteuid()) {
 				t.Errorf("%v, owner %d", err, st.Uid)
 			}
 			checkWarning(t, said.AllEntries(), parent, c.wants)
