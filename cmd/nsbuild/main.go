@@ -19,6 +19,7 @@ import (
 
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/build"
+	"nsbuild/internal/caller"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
 	"nsbuild/internal/sandbox"
@@ -30,6 +31,10 @@ const version = "0.1.0"
 
 func main() {
 	ownParts()
+	if err := caller.Adopt(); err != nil {
+		(&app{stderr: os.Stderr}).printError(err)
+		os.Exit(exitStatus(err))
+	}
 	if filepath.Base(os.Args[0]) == schrootName {
 		os.Exit(runSchroot(os.Args[1:], os.Stdout, os.Stderr))
 	}

@@ -108,7 +108,7 @@ func NewClient(o Options) (*Client, error) {
 		o.Now = time.Now
 	}
 	for _, d := range []string{dirLists, dirDebs, dirCopies, dirSources, dirPartial} {
-		if err := os.MkdirAll(filepath.Join(o.CacheDir, d), 0o755); err != nil {
+		if err := makeDir(filepath.Join(o.CacheDir, d)); err != nil {
 			return nil, fault.Wrap(fault.Internal, "choose another cache directory", diskError(o.CacheDir, fmt.Errorf("cache: %w", err)))
 		}
 	}
@@ -213,13 +213,27 @@ func (c *Client) publish(f *os.File, path string) error {
 	if err := f.Chmod(0o644); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := makeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
 	return c.remember(path)
+}
+
+// makeDir makes a directory of the cache. The ids of jails may enter it, whatever the umask is, or was
+// when it was made.
+func makeDir(dir string) error {
+	const open = 0o755
+	if err := os.MkdirAll(dir, open); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm()&open == open {
+		return err
+	}
+	return os.Chmod(dir, open)
 }
 
 // intact reports whether a file of the cache is there and is what it should be. The error is one of reading the disk.

@@ -210,7 +210,7 @@ func (c *Client) keep(kind string, data []byte) (string, error) {
 
 // writeAside writes a file under another name and renames it, so that nobody ever sees half of it.
 func (c *Client) writeAside(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := makeDir(filepath.Dir(path)); err != nil {
 		return diskError(c.opt.CacheDir, err)
 	}
 	f, err := c.scratch()

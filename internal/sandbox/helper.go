@@ -127,10 +127,11 @@ func enterJail(spec *Spec, root string, join bool, l *Limits) (notes []string, e
 	if _, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0); err != nil && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
 		return nil, sysErr("keyctl", "joining a new session keyring", err)
 	}
-	if spec.Personality32 {
-		if err := setPersonality32(); err != nil {
-			return nil, err
-		}
+	if err := setPersonality(spec.Personality32); err != nil {
+		return nil, err
+	}
+	if err := heedSignals(); err != nil {
+		return nil, err
 	}
 	if err := limits(); err != nil {
 		return nil, err
@@ -144,7 +145,7 @@ func enterJail(spec *Spec, root string, join bool, l *Limits) (notes []string, e
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return nil, sysErr("unshare", "the control groups", err)
 	}
-	unix.Umask(0o022)
+	unix.Umask(jailUmask)
 	return notes, nil
 }
 
@@ -154,31 +155,6 @@ func hostSys(root string) error {
 		return err
 	}
 	return setAttr(unix.AT_FDCWD, target, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, true)
-}
-
-// setPersonality32 makes uname(2) tell of a 32-bit machine (PER_LINUX32 in personality(2)). Like all of a personality it is inherited.
-func setPersonality32() error {
-	const perLinux32 = 0x0008
-	if _, _, errno := unix.RawSyscall(unix.SYS_PERSONALITY, perLinux32, 0, 0); int(errno) != 0 {
-		return sysErr("personality", "PER_LINUX32", errno)
-	}
-	return nil
-}
-
-// limits sets what every command starts with. A huge soft RLIMIT_NOFILE makes programs crawl that close all descriptors one by one (fakeroot does).
-func limits() error {
-	var files unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
-		return sysErr("getrlimit", "NOFILE", err)
-	}
-	const soft, hard = 1024, 524288
-	files.Max = min(files.Max, hard)
-	files.Cur = min(soft, files.Max)
-	// syscall, not unix: so that the Go runtime does not put the old soft limit back in children.
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: files.Cur, Max: files.Max}); err != nil {
-		return sysErr("setrlimit", "NOFILE", err)
-	}
-	return sysErr("setrlimit", "CORE", unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: unix.RLIM_INFINITY}))
 }
 
 // writeHosts makes the jail's own name resolve, in a root that is thrown away.

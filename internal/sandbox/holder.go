@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +29,9 @@ type Holder struct {
 	personality32 bool
 
 	pid      int
+	pidfd    *os.File      // nil where the kernel has none
 	done     chan struct{} // closed when PID 1 has been reaped
+	ended    Status        // PID 1's, after done
 	notes    []string      // for the first jail's
 	spared   []string      // those of them that are about limits
 	group    *cgroup       // nil without limits
@@ -86,12 +89,17 @@ func (b *Beginning) Start(ctx context.Context, spec HolderSpec) (*Holder, error)
 	}
 	b.h = nil
 	h.ids = spec.IDs
-	if err := h.setup(spec); err != nil {
+	// Before the first wait: what hangs while it begins ends with ctx, too.
+	stop := context.AfterFunc(ctx, func() { h.Close() })
+	if err := h.setup(ctx, spec); err != nil {
+		stop()
 		h.Close()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		return nil, err
 	}
 	go h.receive()
-	context.AfterFunc(ctx, func() { h.Close() })
 	return h, nil
 }
 
@@ -109,6 +117,7 @@ func (h *Holder) supervise(socket *os.File, started chan<- error) {
 		started <- err
 		return
 	}
+	pidfd := -1
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{initName}, &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   quickStart,
@@ -118,6 +127,7 @@ func (h *Holder) supervise(socket *os.File, started chan<- error) {
 			AmbientCaps: caps, // without them the exec, by a uid that is not yet mapped, would lose all
 			Pdeathsig:   syscall.SIGKILL,
 			Setsid:      true, // the terminal's Ctrl-C is for the caller, who ends us in order
+			PidFD:       &pidfd,
 		},
 	})
 	null.Close()
@@ -126,33 +136,76 @@ func (h *Holder) supervise(socket *os.File, started chan<- error) {
 		return
 	}
 	h.pid = pid
-	started <- nil
+	if pidfd >= 0 {
+		h.pidfd = os.NewFile(uintptr(pidfd), "PID 1")
+	}
+	started <- expendable(pid)
+	var ws syscall.WaitStatus
+	var ru syscall.Rusage
 	for {
-		if _, err := syscall.Wait4(pid, nil, 0, nil); !errors.Is(err, syscall.EINTR) {
+		if _, err := syscall.Wait4(pid, &ws, 0, &ru); !errors.Is(err, syscall.EINTR) {
 			break
 		}
 	}
+	h.ended = statusOf(ws, &ru)
 	close(h.done)
 }
 
+// kill kills PID 1. Its number may be another process's as soon as supervise has waited for it.
+func (h *Holder) kill() error {
+	var err error
+	if h.pidfd != nil {
+		err = unix.PidfdSendSignal(int(h.pidfd.Fd()), unix.SIGKILL, nil, 0)
+	} else {
+		select {
+		case <-h.done:
+		default:
+			err = syscall.Kill(h.pid, syscall.SIGKILL)
+		}
+	}
+	if errors.Is(err, syscall.ESRCH) {
+		return nil
+	}
+	return sysErr("kill", "PID 1 of the sandbox", err)
+}
+
+// setupPatience is far more than PID 1 needs to set up a holder.
+const setupPatience = time.Minute
+
+// lost explains an answer that did not come: that PID 1 has ended, and how, or that it hangs.
+func (h *Holder) lost(err error) error {
+	const reaping = time.Second // from the end of its socket to its own
+	select {
+	case <-h.done:
+		return fmt.Errorf("PID 1 ended: %s", h.ended)
+	case <-time.After(reaping):
+		return fmt.Errorf("PID 1 does not answer: %w", err)
+	}
+}
+
 // setup gives PID 1 its ids and its specification.
-func (h *Holder) setup(spec HolderSpec) error {
+func (h *Holder) setup(ctx context.Context, spec HolderSpec) error {
 	// At once: newuidmap and newgidmap do their work while PID 1 is starting.
 	mapped := make(chan error, 1)
-	go func() { mapped <- h.mapIDs() }()
+	go func() { mapped <- h.mapIDs(ctx) }()
 	exe, current, err := h.prepare(&spec)
 	if err == nil {
 		err = h.confine(&spec)
 	}
 	if err = errors.Join(err, <-mapped); err != nil {
-		return err
+		select {
+		case <-h.done: // which is the cause
+			return fmt.Errorf("setting up the sandbox: %w", h.lost(err))
+		default:
+			return err
+		}
 	}
 	if err := h.conn.send(&message{Op: opSetup, Holder: &spec, Path: exe}); err != nil {
-		return fmt.Errorf("setting up the sandbox: %w", err)
+		return fmt.Errorf("setting up the sandbox: %w", h.lost(err))
 	}
-	answer, _, err := h.conn.recv()
+	answer, _, err := h.conn.recvWithin(setupPatience)
 	if err != nil {
-		return fmt.Errorf("setting up the sandbox: PID 1 ended: %w", err)
+		return fmt.Errorf("setting up the sandbox: %w", h.lost(err))
 	}
 	if answer.Err != nil {
 		return explainSetup(fmt.Errorf("setting up the sandbox: %w", answer.Err.error()))
@@ -192,7 +245,7 @@ func (h *Holder) prepare(spec *HolderSpec) (exe string, current memory, err erro
 }
 
 // mapIDs writes PID 1's id maps: jail ids at 0, the caller's own above them.
-func (h *Holder) mapIDs() error {
+func (h *Holder) mapIDs(ctx context.Context) error {
 	if h.ids.Rung != RungSubIDs {
 		for file, base := range map[string]uint32{"uid_map": h.ids.UIDBase, "gid_map": h.ids.GIDBase} {
 			own := os.Geteuid()
@@ -202,21 +255,32 @@ func (h *Holder) mapIDs() error {
 			text := fmt.Sprintf("0 %d %d\n%d %d 1\n", base, h.ids.Count, callerID, own)
 			path := fmt.Sprintf("/proc/%d/%s", h.pid, file)
 			if err := os.WriteFile(path, []byte(text), 0); err != nil {
-				return fmt.Errorf("mapping ids (%q): %w", text, err)
+				err = fmt.Errorf("mapping ids (%q): %w", text, err)
+				if errors.Is(err, unix.EPERM) {
+					err = fault.Wrap(fault.Internal, "give root the capabilities CAP_SETUID and CAP_SETGID (CapabilityBoundingSet= of a service, --cap-add of a container)", err)
+				}
+				return err
 			}
 		}
 		return nil
 	}
 	uids := make(chan error, 1)
-	go func() { uids <- h.newMap("newuidmap", h.ids.UIDBase, os.Geteuid()) }()
-	return errors.Join(h.newMap("newgidmap", h.ids.GIDBase, os.Getegid()), <-uids)
+	go func() { uids <- h.newMap(ctx, "newuidmap", h.ids.UIDBase, os.Geteuid()) }()
+	return errors.Join(h.newMap(ctx, "newgidmap", h.ids.GIDBase, os.Getegid()), <-uids)
 }
 
-func (h *Holder) newMap(tool string, base uint32, own int) error {
-	cmd := exec.Command(tool, strconv.Itoa(h.pid), "0", strconv.FormatUint(uint64(base), 10), strconv.Itoa(IDCount), strconv.Itoa(callerID), strconv.Itoa(own), "1")
+func (h *Holder) newMap(ctx context.Context, tool string, base uint32, own int) error {
+	program, err := findProgram(tool)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, program, strconv.Itoa(h.pid), "0", strconv.FormatUint(uint64(base), 10), strconv.Itoa(IDCount), strconv.Itoa(callerID), strconv.Itoa(own), "1")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fault.New(fault.Internal, "look at /etc/subuid and /etc/subgid, and that "+tool+" is setuid root or has its file capability (sudo apt-get install --reinstall uidmap)",
-			"%s: %w: %s", tool, err, bytes.TrimSpace(out))
+		hint := "look at /etc/subuid and /etc/subgid, and that " + tool + " is setuid root or has its file capability (sudo apt-get install --reinstall uidmap)"
+		if set, _ := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); set == 1 {
+			hint = "without root nsbuild needs " + tool + ", which gains no privilege under no_new_privs (NoNewPrivileges= of a service, --security-opt of a container)"
+		}
+		return fault.New(fault.Internal, hint, "%s: %w: %s", tool, err, bytes.TrimSpace(out))
 	}
 	return nil
 }
@@ -262,10 +326,11 @@ func (h *Holder) Close() error {
 	var err error
 	h.closeOne.Do(func() {
 		err = h.conn.close()
-		if kill := syscall.Kill(h.pid, syscall.SIGKILL); kill != nil && !errors.Is(kill, syscall.ESRCH) {
-			err = errors.Join(err, sysErr("kill", "PID 1 of the sandbox", kill))
-		}
+		err = errors.Join(err, h.kill())
 		<-h.done
+		if h.pidfd != nil {
+			err = errors.Join(err, h.pidfd.Close())
+		}
 		if h.group != nil {
 			err = errors.Join(err, h.group.remove())
 		}

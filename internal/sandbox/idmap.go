@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -94,7 +95,7 @@ func subordinateIDs() (IDMap, error) {
 		name = u.Username
 	}
 	for _, tool := range []string{"newuidmap", "newgidmap"} {
-		if _, err := exec.LookPath(tool); err != nil {
+		if _, err := findProgram(tool); err != nil {
 			return IDMap{}, fault.New(fault.Internal, "sudo apt-get install uidmap", "%s is not installed; without root it is needed to map subordinate ids", tool)
 		}
 	}
@@ -117,6 +118,21 @@ func subordinateIDs() (IDMap, error) {
 		}
 	}
 	return ids, nil
+}
+
+// findProgram looks for one of the host's programs in PATH, then in defaultPath: the caller's PATH
+// may be short, or empty.
+func findProgram(name string) (string, error) {
+	found, err := exec.LookPath(name)
+	if err == nil {
+		return found, nil
+	}
+	for _, dir := range filepath.SplitList(defaultPath) {
+		if found, other := exec.LookPath(filepath.Join(dir, name)); other == nil {
+			return found, nil
+		}
+	}
+	return "", err
 }
 
 type extent struct{ first, count uint32 }

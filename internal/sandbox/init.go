@@ -44,6 +44,9 @@ type pid1 struct {
 	leaders  map[int]bool    // pids of commands that are session leaders of ours, see spawnSession
 	orphans  map[int]*Status // reaped while a request to the helper was under way: its answer may name them
 	asking   bool
+	helpers  map[int]bool // pids of those that live
+	// lostHelpers are those that have ended, for whoever asks one next.
+	lostHelpers map[int]Status
 }
 
 // command is one that was started over a connection.
@@ -68,6 +71,7 @@ type openJail struct {
 }
 
 func initMain() int {
+	unix.Umask(jailUmask) // before the first directory is made
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0); err != nil {
 		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
 		return 1
@@ -77,7 +81,10 @@ func initMain() int {
 		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
 		return 1
 	}
-	p := &pid1{commands: map[int]command{}, pids: map[command]int{}, leaders: map[int]bool{}, orphans: map[int]*Status{}}
+	p := &pid1{
+		commands: map[int]command{}, pids: map[command]int{}, leaders: map[int]bool{}, orphans: map[int]*Status{},
+		helpers: map[int]bool{}, lostHelpers: map[int]Status{},
+	}
 	// A broken pipe is the end of the caller, as an end of file is, met while writing.
 	if err := p.serve(&client{conn: c}); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE) {
 		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
@@ -262,20 +269,20 @@ func (p *pid1) askHelper(m *message, files []*os.File) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := helper.send(&message{Op: opExec, Command: m.Command}, files...); err != nil {
-		return 0, fmt.Errorf("the jail's helper is gone: %w", err)
-	}
-	got, extra, err := helper.recv()
+	got, extra, err := ask(helper, &message{Op: opExec, Command: m.Command}, files...)
 	closeFiles(extra)
 	if err != nil {
-		return 0, fmt.Errorf("the jail's helper is gone: %w", err)
+		pid := p.open.pid
+		if helper == p.open.online {
+			pid = p.open.netPID
+		}
+		return 0, p.helperLost(pid, helper, err)
 	}
 	if got.Err != nil {
 		return 0, got.Err.error()
 	}
-	// The helper lives in the jail: what it says is checked. A pid that is not ours to wait for would never be reported.
-	if got.PID <= 1 || got.PID == p.open.pid || got.PID == p.open.netPID {
-		return 0, fmt.Errorf("the jail's helper answered with pid %d", got.PID)
+	if err := p.mayBeStarted(got.PID); err != nil {
+		return 0, err
 	}
 	return got.PID, nil
 }
@@ -328,6 +335,10 @@ func (p *pid1) reap() {
 // reaped is called with mu held.
 func (p *pid1) reaped(pid int, status Status) {
 	delete(p.leaders, pid)
+	if p.helpers[pid] {
+		delete(p.helpers, pid)
+		p.lostHelpers[pid] = status
+	}
 	if c, ok := p.commands[pid]; ok {
 		delete(p.commands, pid)
 		delete(p.pids, c)
@@ -341,6 +352,10 @@ func (p *pid1) reaped(pid int, status Status) {
 
 // paused tells the client that a command was stopped. It is called with mu held.
 func (p *pid1) paused(pid int) {
+	if p.helpers[pid] {
+		_ = syscall.Kill(pid, syscall.SIGCONT) // jail root can stop it; nobody is to wait for it
+		return
+	}
 	if c, ok := p.commands[pid]; ok {
 		c.from.tell(&message{Op: opPause, Handle: c.handle})
 	}
@@ -374,8 +389,7 @@ func (p *pid1) openJail(spec *Spec, trees []*os.File) (_ *message, err error) {
 	defer func() {
 		if err != nil {
 			j.release()
-			killAll()
-			err = errors.Join(err, ignoreInvalid(unmountTree(j.target)))
+			err = errors.Join(err, killAll(), ignoreInvalid(unmountTree(j.target)))
 		}
 	}()
 	if err := p.mountRoot(j, &spec.Root, trees); err != nil {
@@ -449,7 +463,12 @@ func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []
 		*pid, err = p.self.forkExec(helperName, nil, []uintptr{p.null.Fd(), p.null.Fd(), p.null.Fd(), theirs.Fd()}, &syscall.ProcAttr{Dir: "/", Env: quickStart, Sys: attr})
 		return err
 	})
+	if err == nil {
+		p.helpers[*pid] = true
+		delete(p.lostHelpers, *pid) // an earlier one of that number
+	}
 	p.mu.Unlock()
+	theirs.Close() // with another end open, the helper's death would not be an end of file
 	if group != nil {
 		group.Close()
 	}
@@ -457,12 +476,9 @@ func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []
 		return nil, nil, sysErr("starting the jail's helper", "", err)
 	}
 	task.Limits = &p.limits
-	if err := (*helper).send(task, p.self.files()...); err != nil {
-		return nil, nil, fmt.Errorf("the jail's helper did not start: %w", err)
-	}
-	m, files, err := (*helper).recv()
+	m, files, err := ask(*helper, task, p.self.files()...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the jail's helper ended: %w", err)
+		return nil, nil, p.helperLost(*pid, *helper, err)
 	}
 	return m, files, nil
 }
@@ -500,8 +516,7 @@ func (p *pid1) stopJail(id int) ([]Stray, error) {
 		j.online.close()
 		j.online = nil
 	}
-	killAll()
-	return strays, nil
+	return strays, killAll()
 }
 
 // closeJail unmounts a stopped jail.
@@ -529,10 +544,14 @@ func (j *openJail) release() {
 }
 
 // killAll kills everything else in the PID namespace and waits until it is gone. As PID 1 we own them all, nested PID namespaces included.
-func killAll() {
+func killAll() error {
+	begin := time.Now()
 	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
 		if err := syscall.Kill(-1, syscall.SIGKILL); errors.Is(err, syscall.ESRCH) {
-			return
+			return nil
+		}
+		if time.Since(begin) > killPatience {
+			return fmt.Errorf("processes of the jail are still there %v after they were killed", killPatience)
 		}
 		time.Sleep(pause) // the reaper works meanwhile
 	}

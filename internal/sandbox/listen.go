@@ -34,7 +34,7 @@ func (j *Jail) listen(ctx context.Context) (net.Listener, error) {
 	if err = errors.Join(err, theirs.Close()); err != nil {
 		return nil, err
 	}
-	m, files, err := c.recv() // sent before it ended, or never
+	m, files, err := c.recvWithin(helperPatience) // sent before it ended, or never
 	defer closeFiles(files)
 	switch {
 	case err != nil:

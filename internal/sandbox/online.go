@@ -98,8 +98,8 @@ func (p *pid1) sweepJail(id int) ([]Stray, error) {
 			if _, known := found[s.PID]; !known && len(found) < maxStrays {
 				found[s.PID] = s
 			}
-			if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-				return nil, sysErr("kill", s.Command, err)
+			if err := s.process.kill(); err != nil {
+				return nil, err
 			}
 		}
 		time.Sleep(pause) // the reaper works meanwhile

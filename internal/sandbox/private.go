@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"runtime"
 	"strconv"
@@ -32,10 +31,8 @@ const (
 
 // FindPasta looks for the program that connects a private network, or says how it is installed.
 func FindPasta() (string, error) {
-	for _, name := range []string{"pasta", "/usr/bin/pasta", "/usr/local/bin/pasta"} {
-		if found, err := exec.LookPath(name); err == nil {
-			return resolve(found)
-		}
+	if found, err := findProgram("pasta"); err == nil {
+		return resolve(found)
 	}
 	return "", fault.New(fault.Internal, "sudo apt-get install passt", "a private network needs the program pasta, which is not installed")
 }

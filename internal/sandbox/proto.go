@@ -131,7 +131,11 @@ func (w *wireError) error() error {
 
 const (
 	maxFrame = 32 << 20 // an environment and an argument list at the kernel's own limits fit well
-	maxFiles = 64
+	// maxFiles bounds the descriptors of a message, maxTrees those of a jail's request, which has one
+	// for each mapped tree. A command's stay below the numbers of our own (see raise), which must fit
+	// into a limit of 64 open files.
+	maxFiles = 16
+	maxTrees = 64
 )
 
 // conn frames messages and their descriptors over a unix stream socket: four bytes of length, then JSON
@@ -165,8 +169,12 @@ func (c *conn) send(m *message, files ...*os.File) error {
 	if len(body) > maxFrame {
 		return fmt.Errorf("a request of %d bytes is larger than %d", len(body), maxFrame)
 	}
-	if len(files) > maxFiles {
-		return fmt.Errorf("%d descriptors are more than %d", len(files), maxFiles)
+	most := maxFiles
+	if m.Op == opJail {
+		most = maxTrees
+	}
+	if len(files) > most {
+		return fmt.Errorf("%d descriptors are more than %d", len(files), most)
 	}
 	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
 	frame = append(frame, body...)
@@ -191,7 +199,7 @@ func (c *conn) send(m *message, files ...*os.File) error {
 // recv reads one message. Its files are the receiver's to close.
 func (c *conn) recv() (*message, []*os.File, error) {
 	var head [4]byte
-	oob := make([]byte, unix.CmsgSpace(4*maxFiles))
+	oob := make([]byte, unix.CmsgSpace(4*maxTrees))
 	n, oobn, flags, _, err := c.u.ReadMsgUnix(head[:], oob)
 	if err != nil {
 		return nil, nil, err
@@ -223,6 +231,27 @@ func (c *conn) recv() (*message, []*os.File, error) {
 		return nil, nil, err
 	}
 	return &m, files, nil
+}
+
+// recvWithin receives as recv does, from a peer that may be stopped, or hostile.
+func (c *conn) recvWithin(patience time.Duration) (*message, []*os.File, error) {
+	if err := c.u.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return nil, nil, err
+	}
+	m, files, err := c.recv()
+	if reset := c.u.SetReadDeadline(time.Time{}); err == nil && reset != nil {
+		closeFiles(files)
+		return nil, nil, reset
+	}
+	return m, files, err
+}
+
+// sendWithin sends as send does, to a peer that may not read.
+func (c *conn) sendWithin(patience time.Duration, m *message, files ...*os.File) error {
+	if err := c.u.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	return errors.Join(c.send(m, files...), c.u.SetWriteDeadline(time.Time{}))
 }
 
 func (c *conn) close() error { return c.u.Close() }

@@ -106,13 +106,14 @@ func (p *pid1) forget(guest *client) []int {
 
 // killSession kills the processes of a session: a command, its process groups, the jobs of its shell. Those that made a session of their own, as daemons do, go on.
 func killSession(leader int) {
-	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
+	begin := time.Now() // nobody else is served meanwhile
+	for pause := 50 * time.Microsecond; time.Since(begin) < killPatience; pause = min(2*pause, 5*time.Millisecond) {
 		members, err := processes(func(p *process) bool { return p.session == leader })
 		if err != nil || len(members) == 0 {
 			return // without a /proc there is no way to know them
 		}
 		for _, m := range members {
-			_ = syscall.Kill(m.pid, syscall.SIGKILL) // it may have ended
+			_ = m.kill() // what cannot be killed now is met again
 		}
 		time.Sleep(pause)
 	}
@@ -130,7 +131,7 @@ func Join(f *os.File) (*Jail, error) {
 	if err != nil {
 		return nil, err
 	}
-	hello, files, err := c.recv()
+	hello, files, err := c.recvWithin(setupPatience) // sent before it was handed on
 	closeFiles(files)
 	if err == nil && hello.Op != opHello {
 		err = fmt.Errorf("it says %q", hello.Op)

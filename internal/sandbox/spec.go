@@ -196,4 +196,6 @@ type Stray struct {
 	PID, PPID int    // as the jail's PID namespace numbers them
 	Command   string // command line, control characters escaped
 	Age       time.Duration
+
+	process process
 }

@@ -50,6 +50,29 @@ func processes(wanted func(*process) bool) ([]process, error) {
 	return all, nil
 }
 
+// kill kills the process, and not another that has been given its number since.
+func (p *process) kill() error {
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	switch {
+	case errors.Is(err, unix.ENOSYS): // before Linux 5.3
+		err = syscall.Kill(p.pid, syscall.SIGKILL)
+	case err == nil:
+		defer unix.Close(fd)
+		now, _, read := readProcess(p.pid)
+		switch {
+		case gone(read) || read == nil && now.start != p.start:
+			return nil
+		case read != nil:
+			return read
+		}
+		err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	}
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return sysErr("kill", p.name, err)
+}
+
 // gone tells whether a process ended while it was looked at.
 func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) }
 
@@ -104,7 +127,7 @@ func listStrays(spared map[int]bool) ([]Stray, error) {
 		}
 		strays = append(strays, Stray{
 			PID: p.pid, PPID: p.parent, Command: printable(bytes.TrimRight(line, "\x00")),
-			Age: (time.Duration(uptime.Nano()) - p.start).Round(10 * time.Millisecond),
+			Age: (time.Duration(uptime.Nano()) - p.start).Round(10 * time.Millisecond), process: p,
 		})
 	}
 	return strays, nil

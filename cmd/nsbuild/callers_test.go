@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"nsbuild/internal/testenv"
+)
+
+// carried prints what a command of a jail has of what its starter may have carried: it is the same
+// for all callers.
+const carried = `umask; grep -E '^Sig(Blk|Ign|Pnd)' /proc/self/status; cat /proc/self/personality
+uname -m; ulimit -n; ulimit -s; ulimit -c; [ $(cat /proc/self/oom_score_adj) -ge 0 ] && echo expendable
+ls /proc/self/fd | wc -l; env | sort; pwd; mkdir /tmp/a /tmp/a/b; stat -c %a /tmp/a /dev /dev/shm / `
+
+// startedBy is a caller: what a shell does before it executes nsbuild, as "$@".
+type startedBy struct {
+	name, shell string
+	tools       string  // that it needs
+	refused     refusal // status 0: it works
+	who         string  // "root" or "user", when it is about one of them
+	files       string  // that a command may open, when it is not the usual number: a hard limit stays
+}
+
+// callers are what has been seen in the field, and its kin.
+func callers() []startedBy {
+	const files = "the limit of this process for open files is too low: ulimit -n is "
+	tooFew := func(says, hint string) refusal { return refusal{status: 1, says: []string{says}, hint: hint} }
+	var all []startedBy
+	for _, mask := range []string{"000", "002", "022", "027", "077", "0177", "0777"} {
+		all = append(all, startedBy{name: "umask " + mask, shell: `umask ` + mask + `; exec "$@"`})
+	}
+	for _, sig := range []string{"", "=HUP", "=INT", "=TERM", "=PIPE", "=CHLD", "=CONT", "=ALRM"} {
+		all = append(all,
+			startedBy{name: "ignored signals" + sig, shell: `exec env --ignore-signal` + sig + ` "$@"`, tools: "env"},
+			startedBy{name: "blocked signals" + sig, shell: `exec env --block-signal` + sig + ` "$@"`, tools: "env"})
+	}
+	return append(all, []startedBy{
+		{name: "no core", shell: `ulimit -c 0; exec "$@"`},
+		{name: "64 files", shell: `ulimit -n 64; exec "$@"`, files: "64"},
+		{name: "63 files", shell: `ulimit -n 63; exec "$@"`, refused: tooFew(files+"63", "ulimit -n 64")},
+		{name: "8 files", shell: `ulimit -n 8; exec "$@"`, refused: tooFew(files+"8", "LimitNOFILE=")},
+		{name: "5 files", shell: `ulimit -n 5; exec "$@"`, refused: tooFew(files+"5", "limits.conf(5)")},
+		{name: "few files, soft", shell: `ulimit -S -n 8; exec "$@"`},
+		{name: "address space", shell: `ulimit -v 1048576; exec "$@"`},
+		{name: "little address space", shell: `ulimit -v 1000000; exec "$@"`, refused: tooFew("for address space is too low: ulimit -v is 1000000, nsbuild needs 1048576", "LimitAS=")},
+		{name: "data", shell: `ulimit -d 262144; exec "$@"`},
+		{name: "little data", shell: `ulimit -d 200000; exec "$@"`, refused: tooFew("for data is too low: ulimit -d is 200000, nsbuild needs 262144", "LimitDATA=")},
+		{name: "file size", shell: `ulimit -f 20000; exec "$@"`},
+		{name: "small files", shell: `ulimit -f 100; exec "$@"`, refused: tooFew("for the size of a file is too low: ulimit -f is 50, nsbuild needs 1024", "LimitFSIZE=")},
+		{name: "small stack", shell: `ulimit -S -s 256; exec "$@"`},
+		{name: "stack without limit", shell: `ulimit -S -s unlimited; exec "$@"`},
+		{name: "no locked memory", shell: `ulimit -l 0; exec "$@"`},
+		{name: "some processor time", shell: `ulimit -S -t 1; exec "$@"`},
+		{name: "no pending signals", shell: `exec prlimit --sigpending=0 -- "$@"`, tools: "prlimit", refused: tooFew("for pending signals is too low: ulimit -i is 0", "LimitSIGPENDING=")},
+		{name: "no message queues", shell: `exec prlimit --msgqueue=0 --locks=0 --nice=0 --rtprio=0 -- "$@"`, tools: "prlimit"},
+		{name: "few processes", shell: `exec prlimit --nproc=20 -- "$@"`, tools: "prlimit", refused: tooFew("the limit of processes is too low: ulimit -u is 20", "LimitNPROC=")},
+		{name: "nice", shell: `exec nice -n 19 "$@"`, tools: "nice"},
+		{name: "idle", shell: `exec chrt -i 0 "$@"`, tools: "chrt"},
+		{name: "killed first", shell: `exec choom -n 1000 -- "$@"`, tools: "choom"},
+		{name: "one processor", shell: `exec taskset -c "$(taskset -cp $$ | sed 's/.*[ ,-]//')" "$@"`, tools: "taskset"},
+		{name: "32-bit personality", shell: `exec setarch linux32 "$@"`, tools: "setarch"},
+		{name: "fixed addresses", shell: `exec setarch -R "$@"`, tools: "setarch"},
+		{name: "no directory", shell: `mkdir gone; cd gone; rmdir ../gone; exec "$@"`},
+		{name: "unreadable directory", shell: `mkdir -p shut; cd shut; chmod 0 ../shut; exec "$@"`},
+		{name: "empty environment", shell: `exec env -i "NSBUILD_STATE=$NSBUILD_STATE" "NSBUILD_CACHE=$NSBUILD_CACHE" NSBUILD_CONFIG= "$@"`, tools: "env"},
+		{name: "no PATH", shell: `unset PATH; exec "$@"`},
+		{name: "another PATH", shell: `PATH=/nonexistent:.; exec "$@"`},
+		{name: "unknown locale", shell: `LC_ALL=xx_YY.nope LANG=zz_ZZ LANGUAGE=q exec "$@"`},
+		{name: "no temporary directory", shell: `TMPDIR=/nonexistent exec "$@"`},
+		{name: "no input", shell: `exec <&-; exec "$@"`},
+		{name: "input that is written to", shell: `exec 0>in; exec "$@"`},
+		{name: "more descriptors", shell: `exec 3</ 4</etc 5>&1 6>/dev/null 7<&0 9<.; exec "$@"`},
+		{name: "signal at the parent's death", shell: `exec setpriv --pdeathsig TERM "$@"`, tools: "setpriv"},
+		{name: "session", shell: `exec setsid -w "$@"`, tools: "setsid"},
+		{name: "no new privileges, root", shell: `exec setpriv --no-new-privs "$@"`, tools: "setpriv", who: "root"},
+		{
+			name: "no new privileges", shell: `exec setpriv --no-new-privs "$@"`, tools: "setpriv", who: "user",
+			refused: tooFew("write to uid_map failed: Operation not permitted", "no_new_privs"),
+		},
+		{
+			name: "no capabilities", shell: `exec setpriv --bounding-set=-setuid --inh-caps=-all "$@"`, tools: "setpriv", who: "root",
+			refused: tooFew("mapping ids", "CAP_SETUID"),
+		},
+	}...)
+}
+
+// TestCallers starts nsbuild from all kinds of processes. It works, and its command sees the same
+// each time, or it is refused in words; nothing is left of either that hinders the next.
+func TestCallers(t *testing.T) {
+	testenv.RequireUserns(t)
+	program, err := exec.LookPath("nsbuild")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	testenv.HostState(t)
+	root := filepath.Join(w.dir, "root")
+	check(t, makeRoot(root))
+	t.Cleanup(func() { _ = os.Chmod(filepath.Join(w.dir, "shut"), 0o700) }) // only if it was made
+	command := []string{program, "run", "--root", root, "--overlay", "-f", root + ".fstab", "--", "/bin/sh", "-c", carried}
+	usual := w.startedBy(t, `exec "$@"`, command)
+	if usual.status != 0 || !strings.HasPrefix(usual.stdout, "0022\nSigPnd:\t0000000000000000\n") || !strings.Contains(usual.stdout, "\nexpendable\n") {
+		t.Fatal(usual)
+	}
+	who := "user"
+	if os.Getuid() == 0 {
+		who = "root"
+	}
+	for _, c := range callers() {
+		t.Run(c.name, func(t *testing.T) {
+			if c.who != "" && c.who != who {
+				t.Skip("is about the other kind of caller")
+			}
+			if c.tools != "" {
+				testenv.RequireTool(t, c.tools)
+			}
+			o := w.startedBy(t, c.shell, command)
+			if c.refused.status != 0 {
+				c.refused.check(t, o)
+				return
+			}
+			want := usual.stdout
+			if c.files != "" {
+				want = strings.Replace(want, "\n1024\n", "\n"+c.files+"\n", 1)
+			}
+			if o.status != 0 || o.stdout != want || o.stderr != usual.stderr {
+				t.Errorf("%s\nusual: %s", o, usual)
+			}
+		})
+	}
+	// Without standard output or standard error there are no words.
+	for _, closed := range []string{`exec >&-; exec "$@"`, `exec 2>&-; exec "$@"`, `exec <&- >&- 2>&-; exec "$@"`, `exec >/dev/full; exec "$@"`} {
+		o := w.startedBy(t, closed, append(command[:len(command)-1:len(command)-1], "exit 7"))
+		if o.status != 7 {
+			t.Errorf("%s: %s", closed, o)
+		}
+	}
+}
+
+// startedBy runs a command as a shell's, and reports a hang as a failure.
+func (w *world) startedBy(t *testing.T, shell string, command []string) outcome {
+	t.Helper()
+	const patience = 20 * time.Second // far more than it needs
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", shell, "sh"}, command...)...)
+	c.Dir, c.Env, c.WaitDelay = w.dir, w.environment(), time.Second
+	var stdout, stderr strings.Builder
+	c.Stdout, c.Stderr = &stdout, &stderr
+	err := c.Run()
+	if ctx.Err() != nil {
+		t.Fatalf("it hangs; stderr: %s", stderr.String())
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	o := outcome{status: c.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
+	if ws, ok := c.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		o.status = 128 + int(ws.Signal())
+	}
+	return o
+}

@@ -1,0 +1,32 @@
+package archive
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestUmask makes directories of the cache that the ids of a jail can enter, and mends those which an
+// earlier umask has closed.
+func TestUmask(t *testing.T) {
+	defer unix.Umask(unix.Umask(0o077))
+	cache := t.TempDir()
+	closed := filepath.Join(cache, "debs")
+	if err := os.Mkdir(closed, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{closed, filepath.Join(closed, "4c")} {
+		if err := makeDir(dir); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o755 {
+			t.Errorf("%s has mode %v", dir, info.Mode())
+		}
+	}
+}
