@@ -22,7 +22,7 @@ type buildOptions struct {
 	hooks                                  hookOptions
 	checks                                 checkOptions
 	jobs                                   int
-	scratchSize                            string
+	scratchSize, maxResults                string
 	limits                                 limitOptions
 	kind                                   kindOptions
 	jobsAtOnce                             string
@@ -74,6 +74,7 @@ not stop the others. The exit status is the worst: that of an interruption, else
 	f.StringVar(&o.jobsAtOnce, "jobs-at-once", "auto", "how many of several sources are built at a time: a number, or auto (processors and memory decide)")
 	f.StringVar(&o.Scratch, "scratch", build.ScratchAuto, "where the build writes: auto, tmpfs or disk")
 	f.StringVar(&o.scratchSize, "scratch-size", "", "how large a tmpfs for what the build writes may grow, as 800M or 4G (default: half of the free memory)")
+	f.StringVar(&o.maxResults, "max-results", "", "how large all results of a build may be together, as 800M or 4G (default: 64G)")
 	o.limits.addFlags(f, &o.Limits, "one build")
 	f.StringVar(&o.Strays, "strays", build.StraysKill, "processes that the build leaves running: kill (the log lists them), warn (list them here, too) or fail")
 	f.BoolVar(&o.NoLayers, "no-layers", false, "install the build dependencies anew, and do not keep them for the next build")
@@ -152,6 +153,9 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 		return err
 	}
 	var err error
+	if o.MaxResults, err = parseSize("--max-results", o.maxResults); err != nil {
+		return err
+	}
 	o.ScratchSize, err = parseSize("--scratch-size", o.scratchSize)
 	return err
 }

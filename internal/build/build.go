@@ -40,6 +40,8 @@ type Options struct {
 	Scratch  string   // ScratchAuto, ScratchTmpfs or ScratchDisk
 	// ScratchSize is how large a tmpfs may grow, in bytes; 0 lets free memory decide.
 	ScratchSize int64
+	// MaxResults is how large the results may be, in bytes; 0 is DefaultMaxResults.
+	MaxResults int64
 	// Limits bound everything that runs for one build together: what it writes to a tmpfs is memory, too.
 	Limits   sandbox.Limits
 	NoLayers bool      // neither use nor keep dependency layers

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -322,14 +321,22 @@ func (b *builder) hasBase() (bool, error) {
 	return len(gone) == 0, nil
 }
 
+// maxFileList bounds what packages make the list of a root's files, in bytes. That of a large root has
+// some 20 MiB.
+const maxFileList = 256 << 20
+
 // filesOf lists the files of those packages that are installed in the open jail.
 func (b *builder) filesOf(ctx context.Context, packages []string) ([]string, error) {
-	var out bytes.Buffer
+	out := capture{limit: maxFileList}
 	// It fails where one is not installed any more, and has listed the others all the same.
 	if _, err := b.open.RunTo(ctx, sandbox.Command{Argv: slices.Concat([]string{"dpkg", "-L"}, packages), Env: commandEnv()}, &out, io.Discard); err != nil {
 		return nil, err
 	}
-	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n"), nil
+	text, err := out.String()
+	if err != nil {
+		return nil, fmt.Errorf("dpkg -L: %w", err)
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n"), nil
 }
 
 // fileStates are the files of a root, with what can be told of each without reading it: kind, mode, owners, a file's size, where a link leads.
@@ -371,13 +378,17 @@ func (b *builder) filesOfBase(ctx context.Context) (fileStates, error) {
 }
 
 func (b *builder) listFiles(ctx context.Context) (fileStates, error) {
-	var out bytes.Buffer
+	out := capture{limit: maxFileList}
 	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-c", listFiles}, Env: commandEnv()}, &out, io.Discard)
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("listing files: %s", status)
 	}
+	text, over := out.String()
+	if over != nil {
+		return nil, fmt.Errorf("listing files: %w", over)
+	}
 	files := fileStates{}
-	fields := strings.Split(out.String(), "\x00")
+	fields := strings.Split(text, "\x00")
 	for i := 0; i+1 < len(fields); i += 2 {
 		files[fields[i]] = fields[i+1]
 	}

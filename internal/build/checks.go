@@ -132,24 +132,12 @@ func (b *builder) takePacked() error {
 		return err
 	}
 	name := filepath.Base(b.in.dsc.Path)
-	copyOut := func(name string, more io.Writer) error {
-		in, err := b.open.Open(path.Join(buildDir, name))
-		if err != nil {
-			return err
-		}
-		out, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return errors.Join(err, in.Close())
-		}
-		_, err = io.Copy(io.MultiWriter(out, more), in)
-		return errors.Join(err, in.Close(), out.Close())
-	}
 	var text bytes.Buffer
-	if err := copyOut(name, &text); err != nil {
+	if err := b.copyOut(name, filepath.Join(dir, name), maxDSC, &text); err != nil {
 		return err
 	}
 	for _, f := range b.in.dsc.Files {
-		if err := copyOut(f.Name, io.Discard); err != nil {
+		if err := b.copyOut(f.Name, filepath.Join(dir, f.Name), f.Size, io.Discard); err != nil {
 			return err
 		}
 	}

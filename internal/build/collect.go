@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/buildlog"
@@ -23,9 +22,6 @@ import (
 	"nsbuild/internal/flock"
 	"nsbuild/internal/result"
 )
-
-// maxChanges bounds a .changes.
-const maxChanges = 16 << 20
 
 // kernel is what the machine runs, for the log.
 func kernel() string {
@@ -56,9 +52,12 @@ func (b *builder) collect(context.Context) error {
 	b.log.Section("Changes")
 	b.log.Subsection(name + ":")
 	b.log.Printf("%s", text)
-	aside := &aside{dir: b.output}
+	if err := b.checkNames(changes); err != nil {
+		return err
+	}
+	aside := newAside(b.output)
 	defer aside.discard()
-	if err := changes.Verify(b.takeOut(aside)); err != nil {
+	if err := b.takeResults(aside, changes); err != nil {
 		return err
 	}
 	sourceChanges, err := b.collectSourceOnly(aside)
@@ -77,11 +76,14 @@ func (b *builder) collect(context.Context) error {
 		return err
 	}
 	if err := aside.synced(); err != nil {
-		return err
+		return noPlace(b.output, err)
 	}
 	done, err := b.env.publishing()
 	if err != nil {
 		return err
+	}
+	if err = b.checkReplaced(aside, changes); err != nil {
+		return errors.Join(err, done())
 	}
 	if b.outcome.Artefacts, err = aside.publish(); err == nil {
 		err = b.noteArtefacts(changes)
@@ -137,24 +139,36 @@ func (b *builder) describeResults(changes *dsc.Changes, a *aside) error {
 	b.log.Section("Buildinfo")
 	for _, f := range changes.Files {
 		if strings.HasSuffix(f.Name, ".buildinfo") {
-			text, err := os.ReadFile(a.path(f.Name))
-			if err != nil {
+			if err := b.logFile(a.path(f.Name)); err != nil {
 				return err
 			}
-			b.log.Printf("%s", text)
 		}
 	}
 	b.log.Section("Package contents")
+	left := listing{text: maxListing, data: maxUnpacked}
 	for _, f := range changes.Files {
-		if strings.HasSuffix(f.Name, ".deb") || strings.HasSuffix(f.Name, ".udeb") {
+		if isPackage(f.Name) {
 			b.log.Subsection(f.Name)
-			if err := b.describeDeb(a.path(f.Name), f.Size); err != nil {
+			if err := b.describeDeb(a.path(f.Name), f.Size, &left); err != nil {
 				b.log.Warning("%s cannot be listed: %v", f.Name, err)
 			}
 		}
 	}
 	b.log.Section("Post Build")
 	return nil
+}
+
+// logFile writes a file into the log.
+func (b *builder) logFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	stream := b.log.Stream()
+	defer stream.Flush()
+	_, err = io.Copy(stream, f)
+	return err
 }
 
 // noteArtefacts records what the build has left. A .changes is listed nowhere, so its hash is taken here.
@@ -188,57 +202,6 @@ func hashed(file string) (result.Hashed, error) {
 	return result.Hashed{Name: filepath.Base(file), Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, err
 }
 
-// aside are files being written beside their places. They reach the disk beside each other, and while others are written: a result that is announced survives a power failure.
-type aside struct {
-	dir     string
-	names   []string
-	temps   []string
-	syncing errgroup.Group
-}
-
-func (a *aside) path(name string) string {
-	for i, n := range a.names {
-		if n == name {
-			return a.temps[i]
-		}
-	}
-	return ""
-}
-
-// create makes a file that will be called name.
-func (a *aside) create(name string) (*asideFile, error) {
-	f, err := os.CreateTemp(a.dir, ".nsbuild-*")
-	if err != nil {
-		return nil, err
-	}
-	a.names, a.temps = append(a.names, name), append(a.temps, f.Name())
-	return &asideFile{f, &a.syncing}, nil
-}
-
-// write makes a whole file.
-func (a *aside) write(name string, data []byte) error {
-	f, err := a.create(name)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
-}
-
-// asideFile is one of them. That it has reached the disk, publish will tell.
-type asideFile struct {
-	*os.File
-	syncing *errgroup.Group
-}
-
-func (f *asideFile) Close() error {
-	if err := f.Chmod(0o644); err != nil {
-		return errors.Join(err, f.File.Close())
-	}
-	f.syncing.Go(func() error { return errors.Join(f.Sync(), f.File.Close()) })
-	return nil
-}
-
 // publishing waits until no other build gives its files their names: of two that build the same, each leaves a whole set.
 func (e *Env) publishing() (done func() error, err error) {
 	f, err := os.OpenFile(filepath.Join(e.StateDir, "publish.lock"), os.O_CREATE|os.O_RDWR, 0o600)
@@ -249,33 +212,4 @@ func (e *Env) publishing() (done func() error, err error) {
 		return nil, errors.Join(fmt.Errorf("storing the results: %w", err), f.Close())
 	}
 	return f.Close, nil
-}
-
-// publish gives all files their names, in the order of their making. They are on disk by then: see synced.
-func (a *aside) publish() ([]string, error) {
-	var done []string
-	for i, temp := range a.temps {
-		to := filepath.Join(a.dir, a.names[i])
-		if err := os.Rename(temp, to); err != nil {
-			return done, fmt.Errorf("storing %s: %w", a.names[i], err)
-		}
-		done = append(done, to)
-	}
-	a.temps = nil
-	return done, nil
-}
-
-// synced waits until all files have reached the disk.
-func (a *aside) synced() error {
-	if err := a.syncing.Wait(); err != nil {
-		return fmt.Errorf("storing the results: %w", err)
-	}
-	return nil
-}
-
-func (a *aside) discard() {
-	_ = a.synced() // of what is thrown away
-	for _, temp := range a.temps {
-		_ = os.Remove(temp) // what could be done? it has no name that anybody looks for
-	}
 }

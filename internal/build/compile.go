@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -390,12 +389,16 @@ func hideStage(err error) error {
 
 // measureSpace is sbuild's Build-Space: what the tree and the results take on disk, in KiB.
 func (b *builder) measureSpace(ctx context.Context) error {
-	var out bytes.Buffer
+	out := capture{limit: maxCapture}
 	status, err := b.jail.RunTo(ctx, b.asBuilder("/", "du", "-k", "-s", buildDir), &out, io.Discard)
 	if err != nil {
 		return err
 	}
-	text, _, _ := strings.Cut(out.String(), "\t")
+	said, err := out.String()
+	if err != nil {
+		return fmt.Errorf("measuring the space of the build with du: %w", err)
+	}
+	text, _, _ := strings.Cut(said, "\t")
 	// du fails when the build has made a directory that its own user cannot read.
 	if b.summary.Space, err = strconv.ParseInt(text, 10, 64); err != nil || !status.Success() {
 		b.summary.Space = -1

@@ -3,6 +3,7 @@ package build
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,28 +15,45 @@ import (
 	"nsbuild/internal/deb"
 )
 
+// listing is what the lists of a build's packages may still take, in bytes.
+type listing struct {
+	text int64 // that is written
+	data int64 // that is unpacked for it
+}
+
+// errListing ends a list.
+var errListing = errors.New("the list is longer than the log takes")
+
+// take counts a line.
+func (l *listing) take(line string) error {
+	if l.text -= int64(len(line)) + 1; l.text < 0 {
+		return errListing
+	}
+	return nil
+}
+
 // describeDeb lists a package as `dpkg-deb -I` and `dpkg-deb -c` do, character by character: there are programs that read it.
-func (b *builder) describeDeb(file string, size int64) error {
+func (b *builder) describeDeb(file string, size int64, left *listing) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	r, err := deb.NewReader(f, deb.Limits{})
+	r, err := deb.NewReader(f, deb.Limits{Data: max(left.data, 1)})
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	b.log.Printf(" new Debian package, version 2.0.\n size %d bytes: control archive=%d bytes.", size, r.ControlSize())
-	files := slices.Clone(r.Control())
-	slices.SortFunc(files, func(a, b deb.ControlFile) int { return strings.Compare(a.Name, b.Name) })
-	for _, c := range files {
-		b.log.Printf("%s", controlLine(c))
-	}
-	if c := r.ControlFile("control"); c != nil {
-		for line := range strings.Lines(string(c.Body)) {
-			b.log.Printf(" %s", strings.TrimSuffix(line, "\n"))
+	print := func(line string) error {
+		if err := left.take(line); err != nil {
+			return err
 		}
+		b.log.Printf("%s", line)
+		return nil
+	}
+	if err := describeControl(r, print); err != nil {
+		return err
 	}
 	b.log.Printf("\n")
 	data, err := r.Data()
@@ -52,8 +70,30 @@ func (b *builder) describeDeb(file string, size int64) error {
 		if err != nil {
 			return err
 		}
-		b.log.Printf("%s", list.line(h))
+		left.data -= h.Size
+		if err := print(list.line(h)); err != nil {
+			return err
+		}
 	}
+}
+
+// describeControl lists the files of the control member, and shows the one named control.
+func describeControl(r *deb.Reader, print func(string) error) error {
+	files := slices.Clone(r.Control())
+	slices.SortFunc(files, func(a, b deb.ControlFile) int { return strings.Compare(a.Name, b.Name) })
+	for _, c := range files {
+		if err := print(controlLine(c)); err != nil {
+			return err
+		}
+	}
+	if c := r.ControlFile("control"); c != nil {
+		for line := range strings.Lines(string(c.Body)) {
+			if err := print(" " + strings.TrimSuffix(line, "\n")); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // controlLine is a file of the control member as `dpkg-deb -I` lists it: size, lines, whether it can be executed, name, and the program that does it.

@@ -154,9 +154,9 @@ func (b *builder) piupartsSpace() (int64, error) {
 
 // piupartsFull is the error for a tmpfs without room.
 func (b *builder) piupartsFull(ctx context.Context, space int64) error {
-	var out bytes.Buffer
+	out := capture{limit: maxCapture}
 	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: []string{"stat", "-f", "-c", "%a", piupartsDir}, Env: commandEnv()}, &out, io.Discard)
-	if err == nil && status.Success() && strings.TrimSpace(out.String()) == "0" {
+	if text, over := out.String(); err == nil && over == nil && status.Success() && strings.TrimSpace(text) == "0" {
 		err = fmt.Errorf("the tmpfs of %d MiB that piuparts works on is full", space>>20)
 	}
 	return err

@@ -120,6 +120,9 @@ func searchPacked(name, suffix string, open dsc.Opener, find func(io.Reader) ([]
 	return find(io.LimitReader(r, maxSearch))
 }
 
+// maxControl bounds a debian/control, in bytes.
+const maxControl = 16 << 20
+
 // controlOfTar is the file of a tar archive whose path matches a pattern.
 func controlOfTar(r io.Reader, pattern string) ([]byte, error) {
 	archive := tar.NewReader(r)
@@ -137,7 +140,7 @@ func controlOfTar(r io.Reader, pattern string) ([]byte, error) {
 		if h.Typeflag != tar.TypeReg {
 			return nil, fmt.Errorf("%s is no plain file", h.Name)
 		}
-		return io.ReadAll(archive)
+		return io.ReadAll(io.LimitReader(archive, maxControl))
 	}
 }
 

@@ -27,20 +27,23 @@ func (b *builder) sourceOnly(ctx context.Context, tree string, built bool) error
 			argv = append(argv, m[1]+m[2])
 		}
 	}
-	var out bytes.Buffer
+	out := capture{limit: maxChanges}
 	errs := b.log.Stream()
 	status, err := b.jail.RunTo(ctx, b.asBuilder(tree, argv...), &out, errs)
 	errs.Flush()
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("dpkg-genchanges --build=source: %s", status)
 	}
-	if err == nil && out.Len() > maxChanges {
-		err = fmt.Errorf("dpkg-genchanges --build=source: the .changes is larger than %d bytes", maxChanges)
+	var text string
+	if err == nil {
+		if text, err = out.String(); err != nil {
+			err = fmt.Errorf("dpkg-genchanges --build=source: %w", err)
+		}
 	}
 	if err != nil {
 		return &partError{buildlog.StageSourceChanges, err}
 	}
-	b.sourceChanges = out.Bytes()
+	b.sourceChanges = []byte(text)
 	return nil
 }
 
@@ -57,5 +60,8 @@ func (b *builder) collectSourceOnly(a *aside) (string, error) {
 	}
 	b.log.Subsection(name + ":")
 	b.log.Printf("%s", b.sourceChanges)
-	return name, changes.Verify(b.takeOut(a))
+	if err := b.checkNames(changes); err != nil {
+		return "", err
+	}
+	return name, b.takeResults(a, changes)
 }
