@@ -47,6 +47,8 @@ type pid1 struct {
 	helpers  map[int]bool // pids of those that live
 	// lostHelpers are those that have ended, for whoever asks one next.
 	lostHelpers map[int]Status
+	outputs     map[int]*outputs     // by pid; of commands whose outputs are relayed
+	draining    map[command]*outputs // of those that have ended, until all is passed on
 }
 
 // command is one that was started over a connection.
@@ -84,6 +86,7 @@ func initMain() int {
 	p := &pid1{
 		commands: map[int]command{}, pids: map[command]int{}, leaders: map[int]bool{}, orphans: map[int]*Status{},
 		helpers: map[int]bool{}, lostHelpers: map[int]Status{},
+		outputs: map[int]*outputs{}, draining: map[command]*outputs{},
 	}
 	// A broken pipe is the end of the caller, as an end of file is, met while writing.
 	if err := p.serve(&client{conn: c}); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE) {
@@ -104,6 +107,8 @@ func controlSocket() (*conn, error) {
 func (p *pid1) serve(caller *client) error {
 	// Terminal signals are the caller's business; it tells us what to pass on.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGPIPE)
+	// Beyond the caller's limit a relay's write fails, which is then said; commands have the default.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGXFSZ)
 	m, files, err := caller.conn.recv()
 	if err != nil {
 		return err
@@ -254,12 +259,19 @@ func (p *pid1) exec(m *message, files []*os.File) (int, error) {
 	p.mu.Lock()
 	p.asking = true
 	p.mu.Unlock()
-	pid, err := p.askHelper(m, files)
+	var pid int
+	files, out, done, err := p.open.relayOutputs(files)
+	if err == nil {
+		pid, err = p.askHelper(m, files)
+		done()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err != nil {
-		p.mu.Lock()
 		p.asking = false
 		clear(p.orphans)
-		p.mu.Unlock()
+	} else if out != nil {
+		p.outputs[pid] = out
 	}
 	return pid, err
 }
@@ -294,7 +306,7 @@ func (p *pid1) settle(c command, pid int, leader bool) {
 	p.asking = false
 	if pid != 0 {
 		if status := p.orphans[pid]; status != nil {
-			p.report(c, status)
+			p.report(pid, c, status)
 		} else {
 			p.commands[pid], p.pids[c] = c, pid
 			if leader {
@@ -342,12 +354,14 @@ func (p *pid1) reaped(pid int, status Status) {
 	if c, ok := p.commands[pid]; ok {
 		delete(p.commands, pid)
 		delete(p.pids, c)
-		p.report(c, &status)
+		p.report(pid, c, &status)
 		return
 	}
 	if p.asking {
 		p.orphans[pid] = &status
+		return
 	}
+	delete(p.outputs, pid) // of a guest that is gone
 }
 
 // paused tells the client that a command was stopped. It is called with mu held.
@@ -361,15 +375,14 @@ func (p *pid1) paused(pid int) {
 	}
 }
 
-func (p *pid1) report(c command, status *Status) {
-	c.from.tell(&message{Op: opExit, Handle: c.handle, Status: status})
-}
-
 // signal sends to the process group of a command: each is a session of its own.
 func (p *pid1) signal(c command, sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pid, ok := p.pids[c]
+	if p.hurry(c, pid, sig) {
+		return nil
+	}
 	if !ok {
 		return &Error{Op: "kill", Errno: syscall.ESRCH}
 	}

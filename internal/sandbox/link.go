@@ -57,7 +57,9 @@ func (l *link) receive() {
 			delete(l.running, m.Handle)
 			delete(l.pauses, m.Handle)
 			l.mu.Unlock()
-			ch <- *m.Status
+			s := *m.Status
+			s.lost = m.Err.error()
+			ch <- s
 		case m.Op == opPause:
 			l.mu.Lock()
 			ch := l.pauses[m.Handle]
@@ -122,6 +124,11 @@ func (l *link) start(o op, c Command) (int, <-chan Status, error) {
 			stdio[i] = null
 		}
 	}
+	if o == opExec {
+		for _, f := range stdio {
+			openToJail(f)
+		}
+	}
 	ch := make(chan Status, 1)
 	l.mu.Lock()
 	if l.lost != nil {
@@ -153,7 +160,7 @@ func (l *link) wait(ctx context.Context, handle int, ch <-chan Status) (Status, 
 		if !ok {
 			return Status{}, ErrClosed
 		}
-		return s, nil
+		return s, s.lost
 	case <-ctx.Done():
 		// The holder may be gone already; then there is nothing left to signal.
 		if _, _, err := l.call(&message{Op: opSignal, Handle: handle, Signal: int(syscall.SIGKILL)}); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, syscall.ESRCH) {

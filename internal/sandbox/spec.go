@@ -171,6 +171,8 @@ type Status struct {
 	MaxRSS int64          // bytes, of the command and the children it waited for
 	User   time.Duration
 	System time.Duration
+
+	lost error // why not all that it wrote is where it belongs
 }
 
 // ExitCode is the status as a shell gives it: the command's own, or 128+signal.

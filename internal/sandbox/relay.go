@@ -1,0 +1,320 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A process can open its own streams anew: /dev/stdout is a link to /proc/self/fd/1, and what that
+// grants is decided by the mode of what is open there, not by how it was opened. So a jail is given
+// pipes. A pipe of the caller's is opened to others in its own direction, and no further. What else
+// a command writes to goes through a pipe of PID 1's, and its own file is never seen in the jail,
+// where it could be read, cut short or, by an owner, opened for everybody.
+
+// openToJail lets a jail's ids open a pipe in the direction that it is passed in. Others on the host
+// have no path to it: /proc/PID/fd is for who may trace that process. Where the mode is not ours to
+// change PID 1 relays.
+func openToJail(f *os.File) {
+	var st unix.Stat_t
+	fd := int(f.Fd())
+	if unix.Fstat(fd, &st) != nil || !isPipe(fd, &st) {
+		return
+	}
+	if want, err := othersBits(fd); err == nil && st.Mode&want != want {
+		_ = unix.Fchmod(fd, st.Mode&0o777|want)
+	}
+}
+
+// isPipe tells a pipe from a FIFO, which is a file of somebody's with a mode that means something.
+func isPipe(fd int, st *unix.Stat_t) bool {
+	var fs unix.Statfs_t
+	return st.Mode&unix.S_IFMT == unix.S_IFIFO && unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.PIPEFS_MAGIC
+}
+
+// othersBits are those of a mode that allow others what a descriptor allows.
+func othersBits(fd int) (uint32, error) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return 0, sysErr("fcntl", "", err)
+	}
+	switch flags & unix.O_ACCMODE {
+	case unix.O_RDONLY:
+		return unix.S_IROTH, nil
+	case unix.O_WRONLY:
+		return unix.S_IWOTH, nil
+	}
+	return unix.S_IROTH | unix.S_IWOTH, nil
+}
+
+// relay copies what a command writes from a pipe to where it belongs.
+type relay struct {
+	name    string // of the stream
+	pipe    *os.File
+	to      *os.File
+	drained chan struct{} // closed when all that was written by the command's end has been passed on
+	once    sync.Once
+	err     error // valid once drained
+}
+
+// outputs are the relays of a command.
+type outputs struct {
+	relays []*relay
+	asked  bool          // to end, by its client: nothing is waited for longer than strayGrace
+	skip   chan struct{} // closed when it is not to be waited for at all
+}
+
+// relayOutputs replaces those of a command's files that a jail is not to have by pipes. done closes
+// what was made for the jail.
+func (j *openJail) relayOutputs(files []*os.File) (passed []*os.File, o *outputs, done func(), err error) {
+	passed = append(passed, files...)
+	var ends []*os.File
+	done = func() { closeFiles(ends) }
+	names := [...]string{1: "standard output", 2: "standard error"}
+	for i := 1; i < min(len(names), len(files)); i++ {
+		direct, err := j.mayHave(files[i])
+		if err != nil {
+			done()
+			return nil, nil, nil, err
+		}
+		switch {
+		case direct:
+		case i == 2 && passed[1] != files[1] && sameOutput(files[1], files[2]):
+			passed[2] = passed[1] // one pipe keeps the order
+		default:
+			r, end, err := startRelay(names[i], files[i])
+			if err != nil {
+				done()
+				return nil, nil, nil, err
+			}
+			ends, passed[i] = append(ends, end), end
+			if o == nil {
+				o = &outputs{skip: make(chan struct{})}
+			}
+			o.relays = append(o.relays, r)
+		}
+	}
+	return passed, o, done, nil
+}
+
+// mayHave tells whether a jail may be given a stream itself: nothing can be done to it, opened anew,
+// that the stream does not allow.
+func (j *openJail) mayHave(f *os.File) (bool, error) {
+	fd := int(f.Fd())
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return false, sysErr("stat", "a stream", err)
+	}
+	want, err := othersBits(fd)
+	if err != nil || want == unix.S_IROTH {
+		return true, err // nothing is written there
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG, unix.S_IFSOCK: // a socket cannot be opened anew at all
+		return false, nil
+	case unix.S_IFIFO:
+		// Where the caller's ids are in the jail, the pipe's owner is.
+		return isPipe(fd, &st) && st.Mode&want == want && j.spec.Caller == nil, nil
+	}
+	return true, nil // devices, terminals among them
+}
+
+// sameOutput tells whether two streams are one, as “>file 2>&1” has it.
+func sameOutput(a, b *os.File) bool {
+	var left, right unix.Stat_t
+	x, y := a.Fd(), b.Fd()
+	if unix.Fstat(int(x), &left) != nil || unix.Fstat(int(y), &right) != nil ||
+		left.Dev != right.Dev || left.Ino != right.Ino {
+		return false
+	}
+	if left.Mode&unix.S_IFMT != unix.S_IFREG {
+		return true
+	}
+	const kcmpFile = 0
+	pid := uintptr(os.Getpid())
+	if r, _, errno := unix.Syscall6(unix.SYS_KCMP, pid, pid, kcmpFile, x, y, 0); errno == 0 {
+		return r == 0
+	}
+	// A kernel without kcmp(2): two that stand at the same place.
+	at, err := unix.Seek(int(x), 0, unix.SEEK_CUR)
+	other, otherErr := unix.Seek(int(y), 0, unix.SEEK_CUR)
+	return err == nil && otherErr == nil && at == other
+}
+
+// startRelay makes a pipe to a stream, and returns the end that is written to.
+func startRelay(name string, to *os.File) (*relay, *os.File, error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, sysErr("pipe", "", err)
+	}
+	end := os.NewFile(uintptr(fds[1]), name)
+	err := errors.Join(unix.SetNonblock(fds[0], true), unix.Fchmod(fds[1], 0o600|unix.S_IWOTH))
+	pipe := os.NewFile(uintptr(fds[0]), name) // a poller's, which takes deadlines
+	var own int
+	if err == nil {
+		own, err = unix.FcntlInt(to.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("relaying %s: %w", name, err), pipe.Close(), end.Close())
+	}
+	r := &relay{name: name, pipe: pipe, to: os.NewFile(uintptr(own), name), drained: make(chan struct{})}
+	go r.copy()
+	return r, end, nil
+}
+
+// copy goes on as long as somebody can write to the pipe: what the command has left running, too.
+func (r *relay) copy() {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := r.pipe.Read(buffer)
+		if n > 0 {
+			if err := r.write(buffer[:n]); err != nil {
+				r.end(err)
+				return
+			}
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) { // the command has ended, see outputs.wait
+			err = r.rest(buffer)
+			r.once.Do(func() { close(r.drained) })
+		}
+		if err != nil {
+			r.end(nil)
+			return
+		}
+	}
+}
+
+func (r *relay) write(data []byte) error {
+	_, err := r.to.Write(data)
+	return err
+}
+
+// rest passes on what is in the pipe now. What processes that go on write meanwhile is not waited for.
+func (r *relay) rest(buffer []byte) error {
+	if err := r.pipe.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	raw, err := r.pipe.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var left int
+	if ctl := raw.Control(func(fd uintptr) { left, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); ctl != nil {
+		return ctl
+	}
+	for err == nil && left > 0 {
+		var n int
+		readErr := raw.Read(func(fd uintptr) bool {
+			n, err = unix.Read(int(fd), buffer[:min(left, len(buffer))])
+			return true // whatever it says: nothing is waited for
+		})
+		if readErr != nil {
+			return readErr
+		}
+		if errors.Is(err, unix.EAGAIN) || err == nil && n == 0 {
+			return nil // somebody else has read it
+		}
+		if err == nil {
+			left -= n
+			err = r.write(buffer[:n])
+		}
+	}
+	if err != nil {
+		r.fail(err)
+	}
+	return err
+}
+
+// fail keeps why something could not be passed on. A reader that has gone is no error: who writes on
+// is told by the end of the pipe, as without us.
+func (r *relay) fail(err error) {
+	if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+		r.once.Do(func() {
+			r.err = sysErr("writing the command's", r.name, err)
+			close(r.drained)
+		})
+	}
+}
+
+func (r *relay) end(err error) {
+	r.fail(err)
+	r.once.Do(func() { close(r.drained) })
+	closeFiles([]*os.File{r.pipe, r.to})
+}
+
+// wait waits until what a command has written by its end is where it belongs.
+func (o *outputs) wait() error {
+	var patience <-chan time.Time
+	if o.asked {
+		patience = time.After(strayGrace)
+	}
+	var errs []error
+	for _, r := range o.relays {
+		_ = r.pipe.SetReadDeadline(time.Unix(1, 0)) // one that has ended needs none
+	}
+	for _, r := range o.relays {
+		select {
+		case <-r.drained:
+			errs = append(errs, r.err)
+		case <-patience:
+			return errors.Join(errs...)
+		case <-o.skip:
+			return errors.Join(errs...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ends tells whether a signal asks a command to end.
+func ends(sig syscall.Signal) bool {
+	switch sig {
+	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGKILL:
+		return true
+	}
+	return false
+}
+
+// hurry is told that a command, or what it has written, is not to be waited for any longer. It is
+// called with mu held.
+func (p *pid1) hurry(c command, pid int, sig syscall.Signal) (ended bool) {
+	if !ends(sig) {
+		return false
+	}
+	if o := p.outputs[pid]; o != nil && pid != 0 {
+		o.asked = true
+	}
+	o := p.draining[c]
+	if o == nil {
+		return false
+	}
+	close(o.skip)
+	delete(p.draining, c)
+	return true
+}
+
+// report tells a client of the end of its command, once all that it wrote is where it belongs. It is
+// called with mu held.
+func (p *pid1) report(pid int, c command, status *Status) {
+	end := &message{Op: opExit, Handle: c.handle, Status: status}
+	o := p.outputs[pid]
+	delete(p.outputs, pid)
+	if o == nil {
+		c.from.tell(end)
+		return
+	}
+	p.draining[c] = o
+	go func() {
+		end.Err = toWire(o.wait())
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.draining[c] == o {
+			delete(p.draining, c)
+		}
+		c.from.tell(end)
+	}()
+}
