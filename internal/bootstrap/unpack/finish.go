@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/rawjson"
+	"nsbuild/internal/regular"
 	trees "nsbuild/internal/tree"
 )
 
@@ -91,9 +92,12 @@ func (f File) write() error {
 	return writeFile(f.Path, []byte(f.Body), mode, 0)
 }
 
+// maxText bounds what is read of a tree that others may have made.
+const maxText = 64 << 20
+
 // add appends the line unless one with the same key is there.
 func (l Line) add() error {
-	body, err := os.ReadFile(l.Path)
+	body, err := regular.ReadFile(l.Path, maxText)
 	if os.IsNotExist(err) && l.Optional {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/rawjson"
+	"nsbuild/internal/regular"
 )
 
 // scriptDir is where dpkg puts a package's control files while its preinst runs; scripts that use debconf look for it.
@@ -38,7 +39,7 @@ func runPreinsts(in io.Reader, out *os.File, results io.Writer) error {
 // disturbed looks in the tree at root for traces of scripts that act on files: a missing file of a package whose script ran, and a diversion of a file that another package brought.
 func disturbed(root string, scripts []Preinst) (reason string, err error) {
 	for _, s := range scripts {
-		list, err := os.ReadFile(path.Join(root, infoDir, s.Info+".list"))
+		list, err := regular.ReadFile(path.Join(root, infoDir, s.Info+".list"), maxText)
 		if err != nil {
 			return "", err
 		}
@@ -54,7 +55,7 @@ func disturbed(root string, scripts []Preinst) (reason string, err error) {
 
 // diverted compares dpkg's diversions (three lines each: the path, where it goes, the package or ":") with the files of the packages.
 func diverted(root string) (reason string, err error) {
-	body, err := os.ReadFile(path.Join(root, adminDir, "diversions"))
+	body, err := regular.ReadFile(path.Join(root, adminDir, "diversions"), maxText)
 	if err != nil && !os.IsNotExist(err) {
 		return "", err
 	}
@@ -71,7 +72,7 @@ func diverted(root string) (reason string, err error) {
 		return "", err
 	}
 	for _, l := range lists {
-		body, err := os.ReadFile(l)
+		body, err := regular.ReadFile(l, maxText)
 		if err != nil {
 			return "", err
 		}
