@@ -13,6 +13,7 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
 	"nsbuild/internal/build"
+	"nsbuild/internal/buildlog"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/layer"
@@ -178,7 +179,7 @@ func (f *lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 			text += fmt.Sprintf(" %s=%v", k, v)
 		}
 	}
-	return []byte(text + "\n"), nil
+	return buildlog.Visible([]byte(text + "\n")), nil // names and output of packages may be in it
 }
 
 // close ends the environment.

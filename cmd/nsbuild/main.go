@@ -19,6 +19,7 @@ import (
 
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/build"
+	"nsbuild/internal/buildlog"
 	"nsbuild/internal/caller"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
@@ -165,7 +166,7 @@ func (a *app) printError(err error) {
 	if a.events != nil {
 		a.errorJSON("", err)
 	}
-	text := err.Error()
+	text := buildlog.VisibleString(err.Error())
 	fmt.Fprintf(a.stderr, "nsbuild: %s\n", strings.TrimRight(text, "\n"))
 	if hint := fault.HintOf(err); hint != "" {
 		fmt.Fprintf(a.stderr, "hint: %s\n", hint)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nsbuild/internal/buildlog"
 	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
@@ -67,7 +68,7 @@ func runSbuild(args []string, stdin io.Reader, stdout, stderr *os.File) int {
 		return 0
 	}
 	for line := range strings.Lines(strings.TrimRight(err.Error(), "\n")) {
-		fmt.Fprintf(stderr, "E: %s\n", strings.TrimRight(line, "\n"))
+		fmt.Fprintf(stderr, "E: %s\n", buildlog.VisibleString(strings.TrimRight(line, "\n")))
 	}
 	if hint := fault.HintOf(err); hint != "" {
 		fmt.Fprintf(stderr, "I: %s\n", hint)

@@ -15,6 +15,7 @@ import (
 
 	"nsbuild/internal/base"
 	"nsbuild/internal/build"
+	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
 	"nsbuild/internal/sandbox"
@@ -123,7 +124,7 @@ func runSchroot(args []string, stdout, stderr *os.File) int {
 		return int(own)
 	}
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(stderr, "E: %s\n", strings.TrimRight(line, "\n"))
+		fmt.Fprintf(stderr, "E: %s\n", buildlog.VisibleString(strings.TrimRight(line, "\n")))
 	}
 	if hint := fault.HintOf(err); hint != "" && !s.a.quiet {
 		fmt.Fprintf(stderr, "I: %s\n", hint)

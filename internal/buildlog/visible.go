@@ -3,12 +3,17 @@ package buildlog
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
 // Visible makes text safe for a terminal: every control character but newline and tab, every C1 control, every invisible direction mark and every byte that is not UTF-8 is written out
-// as caret or \x notation. Text that needs no change is returned as it is.
+// as caret or \x notation, and so is what a build service would take for a command to itself. Text that needs no change is returned as it is.
 func Visible(p []byte) []byte {
+	return disarm(printable(p))
+}
+
+func printable(p []byte) []byte {
 	first := 0
 	for first < len(p) {
 		r, n := utf8.DecodeRune(p[first:])
@@ -43,8 +48,8 @@ func Visible(p []byte) []byte {
 	return out.Bytes()
 }
 
-// VisibleString is Visible for a string.
-func VisibleString(s string) string { return string(Visible([]byte(s))) }
+// VisibleString is Visible for a string, after which nothing comes.
+func VisibleString(s string) string { return strings.TrimSuffix(string(Visible([]byte(s+"\n"))), "\n") }
 
 func unsafeRune(r rune, n int) bool {
 	switch {

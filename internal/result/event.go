@@ -1,6 +1,7 @@
 package result
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"sync"
@@ -51,15 +52,13 @@ type Event struct {
 // Events writes events, a line each. It may be used concurrently.
 type Events struct {
 	mu  sync.Mutex
-	enc *json.Encoder
+	out io.Writer
 	err error
 }
 
 // NewEvents writes to w.
 func NewEvents(w io.Writer) *Events {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return &Events{enc: enc}
+	return &Events{out: w}
 }
 
 // Write writes an event; its schema is set, and its time unless it has one.
@@ -76,8 +75,21 @@ func (e *Events) Write(ev Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.err == nil {
-		e.err = e.enc.Encode(ev)
+		e.err = writeLine(e.out, ev)
 	}
+}
+
+// writeLine writes an event. Two hashes in a text, which a build service could take for the beginning
+// of a command to itself, are written as JSON allows, too.
+func writeLine(w io.Writer, ev Event) error {
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(ev); err != nil {
+		return err
+	}
+	_, err := w.Write(bytes.ReplaceAll(line.Bytes(), []byte("##"), []byte(`\u0023\u0023`)))
+	return err
 }
 
 // Err is the first error of writing: a reader that is gone does not end the work, but the work then has failed.

@@ -1,6 +1,7 @@
 package result
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"io/fs"
@@ -129,7 +130,12 @@ func TestAnyBytes(t *testing.T) {
 	events := NewEvents(&out)
 	events.Write(Event{Event: EventMessage, Message: "no \xff"})
 	events.Write(Event{Event: EventResult, Result: want})
+	events.Write(Event{Event: EventMessage, Message: "a ##[error] for a build service"})
 	lines := strings.Split(out.String(), "\n")
+	var back Event
+	if err := json.Unmarshal([]byte(lines[2]), &back); err != nil || back.Message != "a ##[error] for a build service" || strings.Contains(lines[2], "##") {
+		t.Errorf("%v: %s", err, lines[2])
+	}
 	if events.Err() != nil || !strings.HasSuffix(lines[0], `"message":"no \\xff","escaped":["/message"]}`) ||
 		!strings.HasSuffix(lines[1], `"escaped":["/artefacts/0/path","/log"]}}`) {
 		t.Errorf("%v: %s", events.Err(), out.String())

@@ -1,0 +1,46 @@
+package buildlog
+
+import "bytes"
+
+// What build services read as commands to themselves in what a job prints: "::error ::" where a line
+// begins, after blanks, and "##[error]", "##vso[…]", "##teamcity[…]" anywhere.
+
+// disarm writes the characters that make such a command in \x notation. Text without any is returned
+// as it is. The end of p may be within a line.
+func disarm(p []byte) []byte {
+	if !bytes.Contains(p, []byte("::")) && !bytes.Contains(p, []byte("##")) && !bytes.HasSuffix(p, []byte("#")) {
+		return p
+	}
+	var out bytes.Buffer
+	for line := range bytes.Lines(p) {
+		body := bytes.TrimLeft(line, " \t")
+		if after, ok := bytes.CutPrefix(body, []byte("::")); ok && bytes.Contains(after, []byte("::")) {
+			out.Write(line[:len(line)-len(body)])
+			out.WriteString(`\x3a`)
+			line = body[1:]
+		}
+		disarmHashes(&out, line)
+	}
+	return out.Bytes()
+}
+
+// disarmHashes copies a line; hashes that begin a command are written out.
+func disarmHashes(out *bytes.Buffer, line []byte) {
+	for len(line) > 0 {
+		at := bytes.IndexByte(line, '#')
+		if at < 0 {
+			break
+		}
+		out.Write(line[:at])
+		line = line[at:]
+		n := len(line) - len(bytes.TrimLeft(line, "#"))
+		rest := bytes.TrimLeft(line[n:], "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+		if len(rest) == 0 || n > 1 && rest[0] == '[' { // what follows is not known yet, or is a command
+			out.Write(bytes.Repeat([]byte(`\x23`), n))
+		} else {
+			out.Write(line[:n])
+		}
+		line = line[n:]
+	}
+	out.Write(line)
+}
