@@ -24,7 +24,11 @@ func origFiles(from string, tree *dsc.Tree) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	beside := filepath.Dir(dir)
+	return origFilesIn(filepath.Dir(dir), tree)
+}
+
+// origFilesIn are those in a directory.
+func origFilesIn(beside string, tree *dsc.Tree) ([]string, error) {
 	entries, err := os.ReadDir(beside)
 	if err != nil {
 		return nil, err

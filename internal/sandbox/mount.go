@@ -95,7 +95,7 @@ func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 	sourceIsDir := true
 	if m.Type == "bind" || m.Type == "rbind" || m.Type == typeDevice {
 		var err error
-		if source, err = openBeneath(host, m.Source, unix.O_PATH); err != nil {
+		if source, err = openSource(host, m, trees); err != nil {
 			return err
 		}
 		defer source.Close()
@@ -174,6 +174,19 @@ func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 		return mountAs("tmpfs", fdPath(target), m.Target, "tmpfs", mountFlags(m), data)
 	}
 	return mountAs(m.Type, fdPath(target), m.Target, m.Type, mountFlags(m), m.Data)
+}
+
+// openSource opens what a bind shows. A tree that the caller has cloned is taken as it came: root's rights to the
+// directories above it, which belong to others, are not ours.
+func openSource(host *os.File, m Mount, trees []*os.File) (*os.File, error) {
+	if m.Tree < 1 || m.Tree > len(trees) {
+		return openBeneath(host, m.Source, unix.O_PATH)
+	}
+	fd, err := unix.FcntlInt(trees[m.Tree-1].Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, sysErr("open", m.Source, err)
+	}
+	return os.NewFile(uintptr(fd), m.Source), nil
 }
 
 func attributes(m Mount) uint64 {
