@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/budget"
 	"nsbuild/internal/build"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
@@ -61,7 +62,8 @@ func (a *app) doctor(ctx context.Context) error {
 	}
 	state, cache := dirs.State, dirs.Cache
 	found := examineSandbox(ctx, state)
-	found = append(found, examineMemory("/proc/meminfo"), examineDisk("bases", state), examineDisk("cache", cache))
+	found = append(found, examineMachine(budget.Read())...)
+	found = append(found, examineDisk("bases", state), examineDisk("cache", cache))
 	found = append(found, a.examineMirror(ctx, cache)...)
 	found = append(found, examineForeign(machine.Find))
 	if err := ctx.Err(); err != nil {
@@ -124,23 +126,24 @@ const (
 	goodDisk    = 5 << 30
 )
 
-// examineMemory reads what proc_meminfo(5) says is available.
-func examineMemory(file string) finding {
-	data, err := os.ReadFile(file)
+// examineMachine says what of processors and memory builds may use here.
+func examineMachine(b budget.Budget, err error) []finding {
 	if err != nil {
-		return finding{note, "memory", err.Error(), ""}
+		return []finding{{note, "memory", err.Error(), ""}}
 	}
-	for line := range strings.Lines(string(data)) {
-		var kib uint64
-		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); err != nil {
-			continue // another line
+	by := func(file string) string {
+		if file == "" {
+			return ""
 		}
-		if kib<<10 < leastMemory {
-			return finding{note, "memory", gib(kib<<10) + " available: large builds may not fit", "nsbuild build --scratch disk SOURCE"}
-		}
-		return finding{fine, "memory", gib(kib<<10) + " available", ""}
+		return ", bounded by " + file
 	}
-	return finding{note, "memory", file + " does not say what is available", ""}
+	processors := fault.Count(b.Processors, "processor", "processors") + by(b.ProcessorsBy)
+	memory := finding{fine, "memory", gib(uint64(b.Memory)) + " available" + by(b.MemoryBy), ""}
+	if b.Memory < leastMemory {
+		memory.verdict, memory.mend = note, "nsbuild build --scratch disk SOURCE"
+		memory.found += ": large builds may not fit"
+	}
+	return []finding{{fine, "processors", processors, ""}, memory}
 }
 
 func gib(bytes uint64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }

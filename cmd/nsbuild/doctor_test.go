@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nsbuild/internal/budget"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/testenv"
@@ -26,19 +27,27 @@ func TestPrintFindings(t *testing.T) {
 	}
 }
 
-func TestExamineMemory(t *testing.T) {
-	for text, want := range map[string]verdict{
-		"MemTotal: 9000000 kB\nMemAvailable:    8000000 kB\n": fine,
-		"MemAvailable:     500000 kB\n":                       note,
-		"MemTotal: 9000000 kB\n":                              note,
+func TestExamineMachine(t *testing.T) {
+	const limits = "/sys/fs/cgroup/memory.max"
+	for _, c := range []struct {
+		budget budget.Budget
+		err    error
+		want   verdict
+		says   string
+	}{
+		{budget.Budget{Processors: 8, Memory: 8 << 30}, nil, fine, "8.0 GiB available"},
+		{budget.Budget{Processors: 8, Memory: 1 << 29}, nil, note, "0.5 GiB available: large"},
+		{budget.Budget{Processors: 1, Memory: 1 << 29, MemoryBy: limits}, nil, note, "0.5 GiB available, bounded by " + limits},
+		{budget.Budget{}, errors.New("no MemAvailable"), note, "no MemAvailable"},
 	} {
-		file := filepath.Join(t.TempDir(), "meminfo")
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
+		all := examineMachine(c.budget, c.err)
+		if got := all[len(all)-1]; got.verdict != c.want || got.what != "memory" || !strings.HasPrefix(got.found, c.says) {
+			t.Errorf("%+v: %+v", c.budget, got)
 		}
-		if got := examineMemory(file); got.verdict != want {
-			t.Errorf("%q: %+v", text, got)
-		}
+	}
+	one := examineMachine(budget.Budget{Processors: 1, Memory: 8 << 30, ProcessorsBy: "/g/cpu.max"}, nil)[0]
+	if one.found != "1 processor, bounded by /g/cpu.max" {
+		t.Errorf("%+v", one)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/budget"
 	"nsbuild/internal/flock"
 )
 
@@ -143,9 +143,13 @@ func (c *Client) Verify(ctx context.Context) (good int, bad []Entry, err error) 
 	if err != nil {
 		return 0, nil, err
 	}
+	machine, err := budget.Read()
+	if err != nil {
+		return 0, nil, err
+	}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.NumCPU())
+	group.SetLimit(machine.Processors)
 	for _, e := range entries {
 		digest := filepath.Base(e.Path)
 		if e.Kind == dirCopies {

@@ -14,6 +14,7 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/budget"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/lock"
@@ -454,8 +455,13 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 		(<-copies)()
 		copies <- e.startCopies(e.Client.Uncopied(packages, archive.CopyZstd), archive.CopyZstd)
 	}
+	machine, err := budget.Read()
+	if err != nil {
+		return nil, err
+	}
 	done, err := bootstrap.Run(ctx, bootstrap.Options{
-		Holder: h, Tree: tree, Client: e.Client, CacheDir: e.CacheDir, Releases: from.releases, Selection: from.selection, Repos: from.repos, Epoch: o.Epoch,
+		Workers: machine.Processors,
+		Holder:  h, Tree: tree, Client: e.Client, CacheDir: e.CacheDir, Releases: from.releases, Selection: from.selection, Repos: from.repos, Epoch: o.Epoch,
 		Suite: o.Suite, Arch: o.Arch, Variant: o.Variant, Include: o.Include, Exclude: o.Exclude, Bootstrapper: o.Bootstrapper,
 		Log: io.MultiWriter(log, &said), Progress: bootstrap.Progress{Phase: watch.begin, Unpacked: watch.unpacked, Fetched: fetched},
 	})

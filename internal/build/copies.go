@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/budget"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
@@ -228,9 +228,13 @@ func (e *Env) MakeCopies(ctx context.Context) (made int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	machine, err := budget.Read()
+	if err != nil {
+		return 0, err
+	}
 	var done atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.NumCPU())
+	group.SetLimit(machine.Processors)
 	for _, digest := range digests {
 		group.Go(func() error {
 			err := e.Client.MakeCopy(ctx, digest, archive.CopyZstd)

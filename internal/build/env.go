@@ -6,19 +6,16 @@
 package build
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 
 	"github.com/sirupsen/logrus"
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
+	"nsbuild/internal/budget"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/machine"
@@ -60,29 +57,10 @@ func (e *Env) holdFor(ctx context.Context, arch string, ids sandbox.IDMap, p pla
 	return sandbox.Start(ctx, spec)
 }
 
-// jobs is how many processes a build may use, of several that run beside each other: its share of the processors, but no more than memory feeds at one GiB each.
+// jobs is how many processes a build may use, of several that run beside each other.
 func (e *Env) jobs() (int, error) {
-	available, err := memAvailable()
-	if err != nil {
-		return 0, err
-	}
-	side := e.shared.side()
-	return max(1, min((runtime.NumCPU()+side-1)/side, int(available>>30)/side)), nil
-}
-
-// memAvailable is what the kernel thinks can be used without swapping, in bytes (MemAvailable in proc_meminfo(5)).
-func memAvailable() (int64, error) {
-	data, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0, fmt.Errorf("asking for free memory: %w", err)
-	}
-	for line := range bytes.Lines(data) {
-		if rest, ok := bytes.CutPrefix(line, []byte("MemAvailable:")); ok {
-			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(string(rest)), " kB"), 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, fmt.Errorf("asking for free memory: /proc/meminfo has no MemAvailable")
+	b, err := budget.Read()
+	return b.Jobs(e.shared.side()), err
 }
 
 // keyrings are the keys that a source's signature is looked up in.

@@ -5,13 +5,13 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
 )
@@ -93,13 +93,10 @@ func (d *Ended) Status() buildlog.Status {
 	return buildlog.StatusOfError(d.Err)
 }
 
-// Suitable is how many builds this machine can do at a time: one for each processor, but no more than memory feeds at two GiB each.
+// Suitable is how many builds this machine can do at a time.
 func Suitable() (int, error) {
-	free, err := memAvailable()
-	if err != nil {
-		return 0, err
-	}
-	return max(1, min(runtime.NumCPU(), int(free>>31))), nil
+	b, err := budget.Read()
+	return b.Builds(), err
 }
 
 // BuildMany builds several source packages, up to atOnce of them at a time; they begin in the given order. A failure does not stop the others, an interruption does. ended is called

@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/sandbox"
 )
@@ -142,10 +143,11 @@ func (b *builder) piupartsCommand(debs []string) []string {
 	return argv
 }
 
-// piupartsSpace is how large the tmpfs of its trees may grow, in bytes: a share of half the free memory, and no more than half of what a limit lets the build have.
+// piupartsSpace is how large the tmpfs of its trees may grow, in bytes: a share of what may be
+// written to memory, and no more than half of what a limit lets the build have.
 func (b *builder) piupartsSpace() (int64, error) {
-	free, err := memAvailable()
-	size := free / 2 / int64(b.env.shared.side())
+	machine, err := budget.Read()
+	size := machine.Scratch() / int64(b.env.shared.side())
 	if most := b.o.Limits.Memory / 2; most > 0 {
 		size = min(size, most)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
@@ -76,11 +77,11 @@ func (m *memory) take(asked, most int64) (limit int64, give func(), err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.total == 0 {
-		free, err := memAvailable()
+		b, err := budget.Read()
 		if err != nil {
 			return 0, nil, err
 		}
-		m.total = free / 2
+		m.total = b.Scratch()
 	}
 	limit = m.total / int64(max(1, m.shares))
 	switch {

@@ -19,6 +19,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"nsbuild/internal/base"
+	"nsbuild/internal/budget"
 	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
@@ -198,7 +199,14 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	if note != "" {
 		r.notes = append(r.notes, note)
 	}
-	holder := sandbox.HolderSpec{IDs: ids, Limits: o.Limits, FallbackDir: o.Fallback, Memory: filepath.Join(o.StateDir, "kernel.json")}
+	machineHas, err := budget.Read()
+	if err != nil {
+		return nil, err
+	}
+	holder := sandbox.HolderSpec{
+		IDs: ids, Limits: o.Limits, FallbackDir: o.Fallback, Memory: filepath.Join(o.StateDir, "kernel.json"),
+		ScratchSize: machineHas.Limit / 2, // as of a machine without a limit the kernel gives half
+	}
 	if o.arch != "" {
 		if err := machine.Prepare(&holder, o.arch); err != nil {
 			return nil, err

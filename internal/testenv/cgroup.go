@@ -2,11 +2,14 @@ package testenv
 
 import (
 	"bufio"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // RequireControllers needs a cgroup v2 in which groups can be made, with these controllers. Condition "cgroup", which "all" does not contain: a machine that tests in a container
@@ -58,4 +61,45 @@ func lacksControllers(t testing.TB, controllers []string) string {
 		return ""
 	}
 	return "needs cgroup v2"
+}
+
+// MemoryGroup makes a control group of either version with a limit of memory, in bytes, and returns
+// its cgroup.procs. Condition "cgroup", as that of RequireControllers.
+func MemoryGroup(t testing.TB, limit int64) string {
+	t.Helper()
+	why := "needs a control group of memory"
+	for _, c := range []struct{ top, limit string }{
+		{"/sys/fs/cgroup", "memory.max"}, {"/sys/fs/cgroup/memory", "memory.limit_in_bytes"},
+	} {
+		dir, err := os.MkdirTemp(c.top, "test-")
+		if err != nil {
+			why = err.Error()
+			continue
+		}
+		if err := setLimit(filepath.Join(dir, c.limit), limit); err != nil {
+			why = err.Error()
+			if err := os.Remove(dir); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		t.Cleanup(func() {
+			if err := eventually(5*time.Second, func() error { return os.Remove(dir) }); err != nil {
+				t.Error(err)
+			}
+		})
+		return filepath.Join(dir, "cgroup.procs")
+	}
+	missing(t, "cgroup", why)
+	return ""
+}
+
+// setLimit writes to a file that is there, as the kernel makes those of a group.
+func setLimit(file string, limit int64) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strconv.FormatInt(limit, 10))
+	return errors.Join(err, f.Close())
 }
