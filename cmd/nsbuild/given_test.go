@@ -131,7 +131,7 @@ func sample(k key) string {
 		return "A <a@b.example>"
 	case "build.deb-build-options":
 		return "nostrip parallel=5"
-	case "build.memory", "build.scratch-size":
+	case "build.memory", "build.scratch-size", "build.max-results":
 		return "300M"
 	case "build.append-to-version":
 		return "~x1"
