@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -55,7 +56,10 @@ func ownParts() {
 
 // run is the program without its process.
 func run(args []string, stdin io.Reader, stdout, stderr *os.File) int {
-	ctx, release, stop := withSignals(context.Background())
+	ctx, release, stop := withSignals(context.Background(), func(err error) int {
+		fmt.Fprintf(stderr, "\nnsbuild: %v\n", err)
+		return exitStatus(err)
+	})
 	defer stop()
 	a := &app{stdout: stdout, stderr: stderr, releaseSignals: release}
 	root := newRoot(a)
@@ -82,22 +86,39 @@ func signalName(s syscall.Signal) string {
 	return names[s]
 }
 
+// endTime is how long everything may take to end in order, once a signal has asked for that.
+const endTime = 1900 * time.Millisecond
+
 // withSignals ends the context at the first signal that asks for it. A second one is left to end the process at once; the kernel then ends the sandbox. release is for verbs that
 // deal with signals themselves.
-func withSignals(ctx context.Context) (_ context.Context, release, stop func()) {
+//
+// What does not heed the context in time (a read that hangs, a file of gigabytes) is not waited for: the
+// process ends with the status that end gives. That is as if it had been killed: the next command
+// deletes what is left.
+func withSignals(ctx context.Context, end func(error) int) (_ context.Context, release, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	done := make(chan struct{})
 	go func() {
-		if s, ok := (<-signals).(syscall.Signal); ok {
-			signal.Stop(signals)
-			cancel(&fault.Error{Kind: fault.Interrupted, Err: stopped{s}})
+		s, ok := (<-signals).(syscall.Signal)
+		if !ok {
+			return
+		}
+		signal.Stop(signals)
+		cause := &fault.Error{Kind: fault.Interrupted, Err: stopped{s}}
+		cancel(cause)
+		select {
+		case <-time.After(endTime):
+			os.Exit(end(cause))
+		case <-done:
 		}
 	}()
 	release = func() { signal.Stop(signals) }
 	return ctx, release, func() {
 		release()
 		cancel(nil)
+		close(done)
 	}
 }
 

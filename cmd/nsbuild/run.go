@@ -66,7 +66,7 @@ func (o *runOptions) addCommandFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.env, "setenv", nil, "set a variable, NAME=VALUE; NAME alone takes the caller's value")
 	f.BoolVar(&o.PID1, "as-pid1", false, "make it PID 1 of a PID namespace of its own")
 	f.DurationVar(&o.Timeout, "timeout", 0, "end it with SIGTERM after this time; the exit status is 124")
-	f.DurationVar(&o.KillAfter, "kill-after", 0, "kill it this long after the first signal that asked it to end")
+	f.DurationVar(&o.KillAfter, "kill-after", session.KillAfter, "kill it this long after the first signal that asked it to end; 0: never")
 }
 
 // resolve turns what was typed into options.

@@ -59,7 +59,10 @@ func newSbuild(a *app, environ []string, home string) *sbuild {
 // runSbuild is run for sbuild's command line. Exit statuses are sbuild's: 1 for a wrong command line or configuration, and when a signal ends it. On standard output is the log
 // alone.
 func runSbuild(args []string, stdin io.Reader, stdout, stderr *os.File) int {
-	ctx, release, stop := withSignals(context.Background())
+	ctx, release, stop := withSignals(context.Background(), func(err error) int {
+		fmt.Fprintf(stderr, "E: %v\n", err)
+		return 1
+	})
 	defer stop()
 	a := &app{stdout: stderr, stderr: stderr, releaseSignals: release}
 	err := a.sbuild(ctx, args, stdin, stdout)

@@ -108,7 +108,10 @@ func allowAbbreviations(f *pflag.FlagSet) {
 
 // runSchroot is run for schroot's command line. Whatever fails has status 1, as there; what is said begins with "E: ".
 func runSchroot(args []string, stdout, stderr *os.File) int {
-	ctx, release, stop := withSignals(context.Background())
+	ctx, release, stop := withSignals(context.Background(), func(err error) int {
+		fmt.Fprintf(stderr, "E: %v\n", err)
+		return 1
+	})
 	defer stop()
 	s := &schroot{environ: os.Environ(), a: &app{stdout: stdout, stderr: stderr, releaseSignals: release}}
 	err := ownEnvironment()
@@ -259,7 +262,7 @@ func (s *schroot) known(ctx context.Context) ([]chroot, error) {
 		}
 	}
 	all = append(all, sources...)
-	sessions, err := session.List(ctx, s.env.StateDir)
+	sessions, err := session.List(ctx, s.env.StateDir, s.env.Log)
 	for _, i := range sessions {
 		all = append(all, chroot{namespace: "session", name: i.ID, base: i.Base, session: i})
 	}
@@ -321,7 +324,10 @@ func (s *schroot) quietly() *session.Options {
 
 // jail are the options of a jail over a base: the host's network and users, as programs that call schroot expect them; the homes but for a build.
 func (s *schroot) jail(c chroot) (session.Options, error) {
-	o := session.Options{Base: c.base, Network: sandbox.NetworkHost, HostUsers: c.namespace != "source", StateDir: s.env.StateDir, Log: s.env.Log, Strays: session.StraysKill}
+	o := session.Options{
+		Base: c.base, Network: sandbox.NetworkHost, HostUsers: c.namespace != "source",
+		StateDir: s.env.StateDir, Log: s.env.Log, Strays: session.StraysKill, KillAfter: session.KillAfter,
+	}
 	if strings.HasSuffix(c.name, "-sbuild") || c.namespace == "source" {
 		return o, nil
 	}

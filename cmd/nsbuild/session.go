@@ -152,7 +152,7 @@ func (a *app) sessionList(ctx context.Context, asJSON bool) error {
 	if err := a.openSessions(&o); err != nil {
 		return err
 	}
-	all, err := session.List(ctx, o.StateDir)
+	all, err := session.List(ctx, o.StateDir, o.Log)
 	if err != nil {
 		return err
 	}
@@ -176,11 +176,17 @@ func (a *app) sessionList(ctx context.Context, asJSON bool) error {
 		if of == "" {
 			of = s.Root
 		}
-		if s.Ending {
+		switch disk := size(s.Disk); {
+		case s.Ending:
 			fmt.Fprintf(w, "%s\t%s\t%s\tending\t-\t-\n", s.ID, of, age(s.Began))
-			continue
+		case s.Silent:
+			fmt.Fprintf(w, "%s\t%s\t%s\tno answer\t-\t-\n", s.ID, of, age(s.Began))
+		default:
+			if s.DiskMore {
+				disk = "> " + disk
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", s.ID, of, age(s.Began), s.Processes, size(s.Memory), disk)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", s.ID, of, age(s.Began), s.Processes, size(s.Memory), size(s.Disk))
 	}
 	return w.Flush()
 }
@@ -223,7 +229,7 @@ func (a *app) sessionEnd(ctx context.Context, names []string, all bool) error {
 		return err
 	}
 	if all {
-		infos, err := session.List(ctx, o.StateDir)
+		infos, err := session.List(ctx, o.StateDir, o.Log)
 		if err != nil {
 			return err
 		}

@@ -9,18 +9,23 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
 
-// endGrace is how long a supervisor that was asked to end may take to clean up before it is killed.
-const endGrace = 10 * time.Second
+// endGrace is how long a supervisor that was asked to end before its session has begun may take to clean
+// up before it is killed. What is left is deleted by whoever comes next.
+const endGrace = time.Second
 
 // Begin begins a session: a jail that stays until it is ended, whoever comes and goes. It returns the session's name: the given one, or a new one.
 func Begin(ctx context.Context, o Options, name string) (string, error) {
@@ -77,7 +82,42 @@ func Begin(ctx context.Context, o Options, name string) (string, error) {
 }
 
 // RunIn runs a command in a session. Of the options those count that say what to run, and as whom. What it leaves running stays.
-func RunIn(ctx context.Context, o Options, id string) (status sandbox.Status, err error) {
+func RunIn(ctx context.Context, o Options, id string) (sandbox.Status, error) {
+	var joined connection
+	return o.attended(ctx, joined.cut, func(ctx context.Context) (sandbox.Status, error) {
+		return o.joinAndRun(ctx, id, &joined)
+	})
+}
+
+// connection is that of a guest to its jail. Whoever waits for an answer over it can be cut off.
+type connection struct {
+	mu   sync.Mutex
+	jail *sandbox.Jail
+	err  error
+	left bool
+}
+
+// set is told the jail that was joined.
+func (c *connection) set(jail *sandbox.Jail) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.jail = jail
+}
+
+// leave ends the connection, once.
+func (c *connection) leave() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.jail != nil && !c.left {
+		c.left, c.err = true, c.jail.Leave()
+	}
+	return c.err
+}
+
+func (c *connection) cut() { _ = c.leave() } // whoever is cut off says why
+
+func (o *Options) joinAndRun(ctx context.Context, id string, c *connection) (status sandbox.Status, err error) {
+	o.attention.deadline(o.Timeout)
 	joined, passed, err := ask(ctx, o.StateDir, id, askJoin)
 	if err != nil {
 		return status, err
@@ -89,7 +129,8 @@ func RunIn(ctx context.Context, o Options, id string) (status sandbox.Status, er
 	if err != nil {
 		return status, meanwhile(id, err)
 	}
-	defer func() { err = errors.Join(err, jail.Leave()) }()
+	c.set(jail)
+	defer func() { err = errors.Join(err, c.leave()) }()
 	o.Base, o.Root = joined.Info.Base, joined.Info.Root
 	if status, err = o.runIn(ctx, jail); err != nil {
 		return status, meanwhile(id, err)
@@ -113,25 +154,48 @@ func meanwhile(id string, err error) error {
 	return err
 }
 
-// List lists the sessions, the oldest first. What dead ones have left is deleted.
-func List(ctx context.Context, state string) ([]Info, error) {
+// List lists the sessions, the oldest first. What dead ones have left is deleted; where that cannot be
+// done, log is told. A session that does not answer is listed as one.
+func List(ctx context.Context, state string, log logrus.FieldLogger) ([]Info, error) {
 	all, err := ids(state)
 	if err != nil {
 		return nil, err
 	}
+	type answer struct {
+		info Info
+		err  error
+	}
+	answers := make([]answer, len(all))
+	var asked sync.WaitGroup
+	for i, id := range all {
+		asked.Go(func() { answers[i].info, answers[i].err = Find(ctx, state, id) })
+	}
+	asked.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	var infos []Info
-	for _, id := range all {
-		info, err := Find(ctx, state, id)
-		if errors.Is(err, ErrNone) || errors.Is(err, errStale) || errors.Is(err, errNotReady) {
-			continue
+	for i, a := range answers {
+		switch {
+		case a.err == nil:
+			infos = append(infos, a.info)
+		case errors.Is(a.err, errSilent):
+			infos = append(infos, silentInfo(state, all[i]))
+		case !errors.Is(a.err, ErrNone) && !errors.Is(a.err, errStale) && !errors.Is(a.err, errNotReady):
+			log.Warnf("session %s: %v", all[i], a.err)
 		}
-		if err != nil {
-			return nil, err
-		}
-		infos = append(infos, info)
 	}
 	slices.SortFunc(infos, func(a, b Info) int { return a.Began.Compare(b.Began) })
 	return infos, nil
+}
+
+// silentInfo is what can be known of a session whose supervisor does not answer.
+func silentInfo(state, id string) Info {
+	info := Info{ID: id, Silent: true}
+	if st, err := os.Stat(filepath.Join(directory(state, id), socketName)); err == nil {
+		info.Began = st.ModTime()
+	}
+	return info
 }
 
 // Find tells about one session.
@@ -139,6 +203,9 @@ func Find(ctx context.Context, state, id string) (Info, error) {
 	r, _, err := ask(ctx, state, id, askUsage)
 	return r.Info, err
 }
+
+// errSilent means that a supervisor lives and says nothing.
+var errSilent = errors.New("its supervisor does not answer")
 
 // End ends a session and everything in it. It returns what still ran, and what was killed because memory ran out, whenever that was; nil when nothing was.
 func End(ctx context.Context, state, id string) ([]sandbox.Stray, *sandbox.Exhaustion, error) {
@@ -148,8 +215,11 @@ func End(ctx context.Context, state, id string) ([]sandbox.Stray, *sandbox.Exhau
 
 // answerTime is how long a supervisor may take. The end of a jail with very many processes takes the kernel some seconds.
 func answerTime(r request) time.Duration {
-	if r == askEnd {
+	switch r {
+	case askEnd:
 		return 2 * time.Minute
+	case askUsage: // of each that is listed
+		return silence + 700*time.Millisecond
 	}
 	return 15 * time.Second
 }
@@ -173,7 +243,8 @@ func ask(ctx context.Context, state, id string, what request) (r reply, passed *
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = fault.New(fault.Internal, "when it is stopped, let it go on; when it is killed, the session dies with it", "session %s: its supervisor does not answer%s", id, peerOf(c))
+		const hint = "when it is stopped, let it go on; when it is killed, the session dies with it"
+		err = fault.Wrap(fault.Internal, hint, fmt.Errorf("session %s: %w%s", id, errSilent, peerOf(c)))
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
 		err = fault.Wrap(fault.Internal, "nsbuild session begin", fmt.Errorf("session %s: %w", id, errStale))
 	case err != nil:

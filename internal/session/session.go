@@ -76,6 +76,9 @@ type Options struct {
 	Keep func(context.Context, Left) error `json:"-"`
 	Log  logrus.FieldLogger                `json:"-"`
 
+	attention *attention  // who heeds the signals, between the beginning of a run and its end
+	early     []os.Signal // that have come before the command began
+
 	exposed exposures // what others can reach of what the jail may change
 
 	asked  []fstab.Mount    // of the fstab and the command line, once they are read
@@ -105,7 +108,12 @@ const (
 )
 
 // Run runs a command in a jail of its own, and ends all that it left running.
-func Run(ctx context.Context, o Options) (status sandbox.Status, err error) {
+func Run(ctx context.Context, o Options) (sandbox.Status, error) {
+	// The jail ends with the context, and with this process.
+	return o.attended(ctx, func() {}, o.run)
+}
+
+func (o *Options) run(ctx context.Context) (status sandbox.Status, err error) {
 	r, err := o.open(ctx)
 	if err != nil {
 		return status, err
@@ -115,6 +123,7 @@ func Run(ctx context.Context, o Options) (status sandbox.Status, err error) {
 	if err := o.runHooks(ctx, r.jail, hookLog{o.Log}); err != nil {
 		return status, err
 	}
+	o.attention.deadline(o.Timeout)
 	if status, err = o.runIn(ctx, r.jail); err != nil {
 		return status, err
 	}
@@ -415,7 +424,7 @@ func (o *Options) end(jail *sandbox.Jail) error {
 // terminals become that one.
 func (o *Options) Attach(ctx context.Context, jail *sandbox.Jail, c sandbox.Command) (sandbox.Status, error) {
 	if !c.Terminal {
-		p, err := jail.Start(c)
+		p, err := o.start(jail, c)
 		if err != nil {
 			return sandbox.Status{}, err
 		}
@@ -438,7 +447,7 @@ func (o *Options) Attach(ctx context.Context, jail *sandbox.Jail, c sandbox.Comm
 	if err != nil {
 		return sandbox.Status{}, errors.Join(err, term.CloseSlave())
 	}
-	p, err := jail.Start(c)
+	p, err := o.start(jail, c)
 	if err = errors.Join(err, term.CloseSlave()); err != nil {
 		return sandbox.Status{}, errors.Join(err, joined.Close())
 	}
@@ -447,13 +456,48 @@ func (o *Options) Attach(ctx context.Context, jail *sandbox.Jail, c sandbox.Comm
 	return status, errors.Join(err, joined.Close())
 }
 
+// start starts the command. Signals are for it from now on, unless it does not begin.
+func (o *Options) start(jail *sandbox.Jail, c sandbox.Command) (p *sandbox.Process, err error) {
+	if o.attention == nil {
+		return jail.Start(c)
+	}
+	defer o.attention.begun()
+	o.early = o.attention.leave()
+	started := make(chan struct{})
+	go func() {
+		p, err = jail.Start(c)
+		close(started)
+	}()
+	var late <-chan time.Time
+	var asked syscall.Signal
+	for {
+		select {
+		case <-started:
+			if err != nil {
+				o.attention.heed()
+			}
+			return p, err
+		case s := <-o.Signals:
+			o.early = append(o.early, s)
+			if sig, ok := s.(syscall.Signal); ok && asksForEnd(s) && asked == 0 {
+				asked, late = sig, time.After(grace)
+			}
+		case <-late:
+			o.attention.stop(asked)
+		}
+	}
+}
+
 // waiter waits for a command and passes signals on.
 type waiter struct {
 	o       *Options
 	p       *sandbox.Process
 	console *console.Console // nil without a terminal
 	asked   bool             // SIGINT was passed on
+	end     syscall.Signal   // what has asked the command to end, first; 0 where its time was over
 	kill    <-chan time.Time
+	silent  <-chan time.Time // when there is nothing more to wait for
+	sent    chan syscall.Signal
 }
 
 // TimeoutStatus is the exit status of a command that --timeout ended, as timeout(1) gives it.
@@ -469,6 +513,14 @@ func (w *waiter) wait(ctx context.Context) (sandbox.Status, error) {
 		status, err := w.p.Wait(ctx)
 		ended <- result{status, err}
 	}()
+	defer w.o.attention.heed()
+	failed := w.startSending()
+	defer close(w.sent)
+	for _, s := range w.o.early {
+		if err := w.signal(s); err != nil {
+			return sandbox.Status{}, err
+		}
+	}
 	var timeout <-chan time.Time
 	if w.o.Timeout > 0 {
 		timeout = time.After(w.o.Timeout)
@@ -485,9 +537,16 @@ func (w *waiter) wait(ctx context.Context) (sandbox.Status, error) {
 		case <-timeout:
 			timedOut = true
 			w.o.Log.Errorf("the command is ended: it has taken longer than %v", w.o.Timeout)
-			err = w.ask(syscall.SIGTERM)
+			w.ask(syscall.SIGTERM)
 		case <-w.kill:
-			err = w.p.Signal(syscall.SIGKILL)
+			w.killIt()
+		case <-w.silent:
+			if timedOut {
+				w.o.Log.Error(w.errSilent())
+				return sandbox.Status{Code: TimeoutStatus}, nil
+			}
+			return sandbox.Status{}, w.errSilent()
+		case err = <-failed:
 		case s := <-w.o.Signals:
 			err = w.signal(s)
 		case <-w.p.Paused():
@@ -499,12 +558,47 @@ func (w *waiter) wait(ctx context.Context) (sandbox.Status, error) {
 	}
 }
 
-// ask sends a signal that asks the command to end.
-func (w *waiter) ask(sig syscall.Signal) error {
+// startSending sends signals one after the other, and tells of what fails: that a jail does not answer
+// must keep nobody from waiting for its end.
+func (w *waiter) startSending() <-chan error {
+	w.sent = make(chan syscall.Signal, 64)
+	failed := make(chan error, 1)
+	go func() {
+		for sig := range w.sent {
+			if err := w.p.Signal(sig); err != nil {
+				select {
+				case failed <- err:
+				default: // one is enough
+				}
+			}
+		}
+	}()
+	return failed
+}
+
+// send passes a signal on.
+func (w *waiter) send(sig syscall.Signal) {
+	select {
+	case w.sent <- sig:
+	default: // as many have not been taken: the jail does not answer
+	}
+}
+
+// ask sends a signal that asks the command to end, also when it was stopped.
+func (w *waiter) ask(sig syscall.Signal) {
 	if w.o.KillAfter > 0 && w.kill == nil {
 		w.kill = time.After(w.o.KillAfter)
 	}
-	return w.p.Signal(sig)
+	w.send(sig)
+	w.send(syscall.SIGCONT)
+}
+
+// killIt ends the command without asking.
+func (w *waiter) killIt() {
+	w.send(syscall.SIGKILL)
+	if w.silent == nil {
+		w.silent = time.After(grace)
+	}
 }
 
 func (w *waiter) signal(s os.Signal) error {
@@ -515,12 +609,15 @@ func (w *waiter) signal(s os.Signal) error {
 	switch sig {
 	case syscall.SIGINT:
 		if w.asked {
-			return w.p.Signal(syscall.SIGKILL)
+			w.killIt()
+			return nil
 		}
 		w.asked = true
-		return w.ask(sig)
+		w.askedBy(sig)
+		return nil
 	case syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
-		return w.ask(sig)
+		w.askedBy(sig)
+		return nil
 	case syscall.SIGWINCH:
 		if w.console != nil {
 			return w.console.Resize() // the kernel tells the processes inside
@@ -536,7 +633,16 @@ func (w *waiter) signal(s os.Signal) error {
 			}
 		}
 	}
-	return w.p.Signal(sig)
+	w.send(sig)
+	return nil
+}
+
+// askedBy is ask for a signal of the user's.
+func (w *waiter) askedBy(sig syscall.Signal) {
+	if w.end == 0 {
+		w.end = sig
+	}
+	w.ask(sig)
 }
 
 // pauseGrace is how long a command has to stop by itself.

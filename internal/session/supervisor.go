@@ -83,21 +83,26 @@ type reply struct {
 
 // Info says what a session is and what it uses.
 type Info struct {
-	ID      string    `json:"id"`
-	Base    string    `json:"base,omitempty"`
-	Root    string    `json:"root,omitempty"`
-	Began   time.Time `json:"began"`
-	PID     int       `json:"pid"`  // of the supervisor
-	Init    int       `json:"init"` // PID 1 of the session, as the host numbers it
-	Ending  bool      `json:"ending,omitempty"`
-	Scratch string    `json:"scratch"` // where what is written is kept
-	Path    string    `json:"path"`    // the root, as the session's user can enter it on the host
+	ID     string    `json:"id"`
+	Base   string    `json:"base,omitempty"`
+	Root   string    `json:"root,omitempty"`
+	Began  time.Time `json:"began"`
+	PID    int       `json:"pid"`  // of the supervisor
+	Init   int       `json:"init"` // PID 1 of the session, as the host numbers it
+	Ending bool      `json:"ending,omitempty"`
+	// Silent: it does not answer, so what follows is not known.
+	Silent bool `json:"silent,omitempty"`
+
+	Scratch string `json:"scratch"` // where what is written is kept
+	Path    string `json:"path"`    // the root, as the session's user can enter it on the host
 
 	MemoryLimit int64 `json:"memory_limit,omitempty"` // as it was asked for
 
 	Processes int   `json:"processes"`
 	Memory    int64 `json:"memory"`
 	Disk      int64 `json:"disk"`
+	// DiskMore: there are too many files to count them all.
+	DiskMore bool `json:"disk_is_more,omitempty"`
 
 	Escaped []string `json:"escaped,omitempty"` // see docs/result.md; set by Legible
 }
@@ -120,6 +125,8 @@ type supervisor struct {
 
 	mu     sync.Mutex
 	ending bool
+
+	measuring chan struct{} // has an element while PID 1 is asked what the jail uses
 }
 
 // Supervise is the main function of a supervisor. It returns the exit status. find finds hooks by their names.
@@ -178,13 +185,17 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 	if t.Options.Named != nil {
 		syscall.CloseOnExec(hooksFD) // before the jail starts: it would hold the creator's stream open
 	}
-	s := &supervisor{o: t.Options, done: make(chan struct{})}
+	ctx, cancel := context.WithCancelCause(ctx)
+	early := &attention{signals: ends, cancel: cancel}
+	early.heed()
+	defer early.leave()
+	s := &supervisor{o: t.Options, done: make(chan struct{}), measuring: make(chan struct{}, 1)}
 	if s.dir, s.lock, err = claim(ctx, s.o.StateDir, t.ID); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.remove(ctx))
+			err = errors.Join(err, s.remove(context.WithoutCancel(ctx)))
 		}
 	}()
 	if err := s.ownStreams(); err != nil {
@@ -207,7 +218,7 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 	if s.room, err = s.o.open(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.runHooks(ctx, ends); err != nil {
+	if err := s.runHooks(ctx); err != nil {
 		return nil, errors.Join(err, s.room.close())
 	}
 	s.info = Info{
@@ -223,14 +234,14 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 }
 
 // runHooks runs the hooks of a session, before anybody can join it.
-func (s *supervisor) runHooks(ctx context.Context, ends <-chan os.Signal) error {
+func (s *supervisor) runHooks(ctx context.Context) error {
 	if s.o.Named == nil {
 		return nil
 	}
-	s.o.Stderr, s.o.Signals = os.NewFile(hooksFD, "hooks"), ends
+	s.o.Stderr = os.NewFile(hooksFD, "hooks")
 	err := s.o.runHooks(ctx, s.room.jail, hookNotes{&s.room.notes})
 	err = errors.Join(err, s.o.Stderr.Close()) // whoever reads it to its end must not wait for us
-	s.o.Stderr, s.o.Signals = nil, nil
+	s.o.Stderr = nil
 	return err
 }
 
@@ -395,9 +406,42 @@ func (s *supervisor) usage() (Info, error) {
 	if info.Ending {
 		return info, nil
 	}
-	u, err := s.room.holder.Usage()
-	info.Processes, info.Memory, info.Disk = u.Processes, u.Memory, u.Disk
+	u, err := s.measure()
+	if errors.Is(err, errSilent) {
+		info.Silent, err = true, nil
+	}
+	info.Processes, info.Memory, info.Disk, info.DiskMore = u.Processes, u.Memory, u.Disk, u.DiskMore
 	return info, err
+}
+
+// silence is how long PID 1 may take to answer. A helper that was stopped from inside the jail keeps it
+// from that, as well as very many processes do.
+const silence = 800 * time.Millisecond
+
+// measure asks PID 1 what the jail uses, one question at a time.
+func (s *supervisor) measure() (sandbox.Usage, error) {
+	late := time.After(silence)
+	select {
+	case s.measuring <- struct{}{}:
+	case <-late:
+		return sandbox.Usage{}, errSilent
+	}
+	type answer struct {
+		usage sandbox.Usage
+		err   error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		u, err := s.room.holder.Usage()
+		<-s.measuring
+		answered <- answer{u, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.usage, a.err
+	case <-late:
+		return sandbox.Usage{}, errSilent
+	}
 }
 
 // end ends everything, and lists what still ran and what had been killed. Who comes second is refused.
@@ -409,7 +453,7 @@ func (s *supervisor) end() ([]sandbox.Stray, *sandbox.Exhaustion, error) {
 	if second {
 		return nil, nil, s.refusal()
 	}
-	strays, err := s.room.jail.Close()
+	strays, err := s.closeJail()
 	exhausted, memoryErr := s.room.holder.Exhausted()
 	ctx := context.Background()
 	if s.room.holder.Scratch() == sandbox.ScratchDisk {
@@ -419,6 +463,17 @@ func (s *supervisor) end() ([]sandbox.Stray, *sandbox.Exhaustion, error) {
 		err = nil
 	}
 	return strays, exhausted, errors.Join(err, memoryErr, s.room.close(), s.listen.Close(), s.remove(ctx))
+}
+
+// closeJail ends what runs in the jail. Where PID 1 does not answer, all ends with it, unlisted.
+func (s *supervisor) closeJail() ([]sandbox.Stray, error) {
+	forced := make(chan error, 1)
+	force := time.AfterFunc(silence, func() { forced <- s.room.holder.Close() })
+	strays, err := s.room.jail.Close()
+	if !force.Stop() {
+		err = errors.Join(err, <-forced)
+	}
+	return strays, err
 }
 
 func (s *supervisor) remove(ctx context.Context) error {

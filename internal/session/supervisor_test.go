@@ -69,7 +69,7 @@ func TestSession(t *testing.T) {
 		t.Errorf("%q %v %v", out, st, err)
 	}
 	o.User = ""
-	all, err := List(t.Context(), o.StateDir)
+	all, err := List(t.Context(), o.StateDir, o.Log)
 	if err != nil || len(all) != 1 || all[0].ID != id || all[0].Root != o.Root || all[0].Processes != 1 || all[0].Memory == 0 || all[0].Disk == 0 {
 		t.Errorf("%+v %v", all, err)
 	}
@@ -141,7 +141,7 @@ func TestSupervisorKilled(t *testing.T) {
 	if _, _, err := in(t, o, id, "true"); err == nil || !strings.Contains(err.Error(), "its supervisor is dead") {
 		t.Errorf("a stale session says %v", err)
 	}
-	if all, err := List(t.Context(), o.StateDir); err != nil || len(all) > 0 {
+	if all, err := List(t.Context(), o.StateDir, o.Log); err != nil || len(all) > 0 {
 		t.Errorf("%+v %v", all, err)
 	}
 }
@@ -216,7 +216,7 @@ func TestNoSession(t *testing.T) {
 	if _, err := Begin(t.Context(), bad, "bad"); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("%v", err)
 	}
-	if all, err := List(t.Context(), o.StateDir); err != nil || len(all) != 1 || all[0].ID != id {
+	if all, err := List(t.Context(), o.StateDir, o.Log); err != nil || len(all) != 1 || all[0].ID != id {
 		t.Errorf("%+v %v", all, err)
 	}
 }
