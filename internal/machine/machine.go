@@ -42,6 +42,7 @@ func Prepare(spec *sandbox.HolderSpec, arch string) error {
 		return err
 	}
 	spec.Personality32, spec.Emulator = way.Personality32, way.Emulator
+	spec.Inodes32 = formats[arch].bits == 32
 	return nil
 }
 

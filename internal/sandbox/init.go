@@ -28,6 +28,7 @@ type pid1 struct {
 
 	scratch string // where upper directories are made
 	kind    Scratch
+	xino    bool            // overlays number their files themselves, see xino
 	found   map[string]bool // by file system; see overlays
 	host    *os.File
 	group   string // the control group of what runs in jails, or ""
@@ -67,6 +68,7 @@ type openJail struct {
 	pid    int      // of the helper
 	pts    *os.File // its devpts, O_PATH
 	spec   *Spec
+	plain  bool  // files have the device of their mount; see Jail.Plain
 	online *conn // a second helper, in the caller's network namespace; nil until a command needs it
 	netPID int   // of the second helper
 	spared []int // of processes beside the jail; see connected
@@ -425,7 +427,7 @@ func (p *pid1) openJail(spec *Spec, trees []*os.File) (_ *message, err error) {
 	}
 	p.jails = append(p.jails, j)
 	p.open = j
-	return &message{Jail: j.id, Notes: notes}, nil
+	return &message{Jail: j.id, Notes: notes, Plain: j.plain || spec.Root.Dir != ""}, nil
 }
 
 // startHelper clones the helper into J and has it finish the jail from inside.

@@ -16,6 +16,8 @@ import (
 type Jail struct {
 	h  *link
 	id int
+	// Plain tells whether a file's device number is that of its mount, as in a plain directory.
+	Plain bool
 	// Notes are what the jail had to do without, one line each, for the log.
 	Notes []string
 }
@@ -82,7 +84,7 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 	notes = append(append(h.notes, notes...), answer.Notes...)
 	h.notes = nil
 	h.mu.Unlock()
-	j := &Jail{h: h.link, id: answer.Jail, Notes: notes}
+	j := &Jail{h: h.link, id: answer.Jail, Plain: answer.Plain, Notes: notes}
 	if spec.Network == NetworkPrivate {
 		if err := h.connect(ctx, j); err != nil {
 			return nil, err

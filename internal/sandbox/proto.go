@@ -69,6 +69,7 @@ type message struct {
 	Scratch Scratch     `json:",omitempty"`
 	Usage   *Usage      `json:",omitempty"`
 	Limits  *Limits     `json:",omitempty"` // helper: what each command is limited to
+	Plain   bool        `json:",omitempty"` // see Jail.Plain
 	// Found is what PID 1 found out about overlays; see HolderSpec.Memory.
 	Found map[string]bool `json:",omitempty"`
 }

@@ -17,6 +17,13 @@ const scratchMount = "/scratch"
 // openScratch decides where upper directories go. Kernels differ in what an overlay in a user namespace can do (none at all before 5.11; on a tmpfs only since 6.6), so the first
 // kind counts that behaves.
 func (p *pid1) openScratch(spec *HolderSpec) error {
+	if err := p.findScratch(spec); err != nil {
+		return err
+	}
+	return p.chooseXino(spec)
+}
+
+func (p *pid1) findScratch(spec *HolderSpec) error {
 	data := "mode=0755"
 	if spec.ScratchSize > 0 {
 		data += ",size=" + strconv.FormatInt(spec.ScratchSize, 10)
@@ -63,18 +70,26 @@ func (p *pid1) openScratch(spec *HolderSpec) error {
 
 // overlays tells whether overlays behave with their upper directory below dir, from what is known or by trying.
 func (p *pid1) overlays(known map[string]bool, dir string) (bool, error) {
+	return p.remembered(known, dir, "", probeOverlay)
+}
+
+// remembered tells what is known of overlays with their upper directory below dir, or finds it out.
+func (p *pid1) remembered(known map[string]bool, dir, what string, probe func(string) (bool, error)) (bool, error) {
 	key := "tmpfs"
-	if dir != scratchMount {
+	if !strings.HasPrefix(dir, scratchMount) {
 		var st unix.Stat_t
 		if err := unix.Stat(dir, &st); err != nil {
 			return false, sysErr("stat", strings.TrimPrefix(dir, HostRoot), err)
 		}
 		key = fmt.Sprintf("device %d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
 	}
+	if what != "" {
+		key += " " + what
+	}
 	if ok, found := known[key]; found {
 		return ok, nil
 	}
-	ok, err := probeOverlay(dir)
+	ok, err := probe(dir)
 	if err == nil {
 		if p.found == nil {
 			p.found = map[string]bool{}
@@ -85,25 +100,33 @@ func (p *pid1) overlays(known map[string]bool, dir string) (bool, error) {
 }
 
 // probeOverlay tells whether an overlay with its upper directory below dir can do what builds do: replace a directory of a lower layer, and rename.
-func probeOverlay(dir string) (ok bool, err error) {
+func probeOverlay(dir string) (bool, error) {
+	return probeWith(dir, func(probe, merged string) (bool, error) {
+		if mount("overlay", merged, "overlay", unix.MS_NODEV, overlayOf(probe)) != nil {
+			return false, nil
+		}
+		return behaves(merged), unmountTree(merged)
+	})
+}
+
+// probeWith tries something with an overlay's directories below dir.
+func probeWith(dir string, try func(probe, merged string) (bool, error)) (bool, error) {
 	probe, err := os.MkdirTemp(dir, "probe-")
 	if err != nil {
 		return false, err
 	}
-	merged := path.Join(probe, "merged")
 	for _, name := range []string{"lower/old/inside", "upper", "work", "merged"} {
 		if err := os.MkdirAll(path.Join(probe, name), 0o755); err != nil {
 			return false, err
 		}
 	}
-	data := fmt.Sprintf("userxattr,lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", probe, probe, probe)
-	if mount("overlay", merged, "overlay", unix.MS_NODEV, data) == nil {
-		ok = behaves(merged)
-		if err := unmountTree(merged); err != nil {
-			return false, err
-		}
-	}
-	return ok, os.RemoveAll(probe)
+	ok, err := try(probe, path.Join(probe, "merged"))
+	return ok, errors.Join(err, os.RemoveAll(probe))
+}
+
+// overlayOf are the options of an overlay of a probe's directories.
+func overlayOf(probe string) string {
+	return fmt.Sprintf("userxattr,lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", probe, probe, probe)
 }
 
 func behaves(merged string) bool {
@@ -148,13 +171,37 @@ func (p *pid1) mountLayers(j *openJail, root *Root, trees []*os.File) error {
 		return err
 	}
 	j.upper = path.Join(own, "upper")
-	if p.kind == ScratchCopy {
+	switch {
+	case p.kind == ScratchCopy:
 		return p.mountCopy(j, root, lowers)
+	case root.Plain:
+		return p.mountPlain(j, root, lowers)
 	}
-	return mountOverlay(j, root, lowers, path.Join(own, "work"))
+	return p.mountOverlay(j, root, lowers, path.Join(own, "work"))
 }
 
-func mountOverlay(j *openJail, root *Root, lowers []*os.File, work string) error {
+// mountPlain copies an overlay of the layers to a plain directory.
+func (p *pid1) mountPlain(j *openJail, root *Root, lowers []*os.File) error {
+	from := j.target + "-layers"
+	if err := os.Mkdir(from, 0o755); err != nil {
+		return err
+	}
+	if len(lowers) == 1 { // of which the kernel makes no overlay
+		var err error
+		if from, err = os.Readlink(fdPath(lowers[0])); err != nil {
+			return err
+		}
+	} else {
+		data := "userxattr," + lowerdirs(lowers)
+		if err := mountAs("overlay", from, "/", "overlay", unix.MS_NODEV|unix.MS_RDONLY, data); err != nil {
+			return err
+		}
+		defer func() { _ = unmountTree(from) }() // a mount of ours that nobody sees
+	}
+	return j.copyTree(from, root)
+}
+
+func (p *pid1) mountOverlay(j *openJail, root *Root, lowers []*os.File, work string) error {
 	for _, dir := range []string{j.upper, work} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
@@ -175,13 +222,25 @@ func mountOverlay(j *openJail, root *Root, lowers []*os.File, work string) error
 	if root.ReadOnly {
 		flags |= unix.MS_RDONLY
 	}
+	// userxattr: without it an overlay in a user namespace cannot delete a lower directory (overlayfs.rst).
+	data := "userxattr," + lowerdirs(lowers) + ",upperdir=" + j.upper + ",workdir=" + work
+	if p.xino {
+		data = xino + data
+	}
+	if err := mountAs("overlay", j.target, "/", "overlay", flags, data); err != nil {
+		return err
+	}
+	j.plain = likePlain(j.target)
+	return nil
+}
+
+// lowerdirs is the option that names layers.
+func lowerdirs(lowers []*os.File) string {
 	names := make([]string, len(lowers))
 	for i, f := range lowers {
 		names[i] = fdPath(f) // short, and without the characters that overlay's options split at
 	}
-	// userxattr: without it an overlay in a user namespace cannot delete a lower directory (overlayfs.rst).
-	data := "userxattr,lowerdir=" + strings.Join(names, ":") + ",upperdir=" + j.upper + ",workdir=" + work
-	return mountAs("overlay", j.target, "/", "overlay", flags, data)
+	return "lowerdir=" + strings.Join(names, ":")
 }
 
 // mountCopy copies the topmost layer that is a whole tree: a closed jail's, which was a copy itself, or a base. What lies between is part of it already.
@@ -199,10 +258,16 @@ func (p *pid1) mountCopy(j *openJail, root *Root, lowers []*os.File) error {
 	if err != nil {
 		return err
 	}
+	return j.copyTree(from, root)
+}
+
+// copyTree makes a plain copy of a tree the root of a jail.
+func (j *openJail) copyTree(from string, root *Root) error {
 	c := treeCopier{from: from, to: j.upper}
 	if err := c.copy(); err != nil {
 		return fmt.Errorf("copying the base: %w", err)
 	}
+	j.plain = true
 	if err := mountAs(j.upper, j.target, "/", "", unix.MS_BIND, ""); err != nil {
 		return err
 	}

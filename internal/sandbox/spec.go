@@ -42,6 +42,8 @@ type HolderSpec struct {
 	Copy bool
 	// Emulator, when set, runs the programs of another architecture in all jails of the holder.
 	Emulator *Emulator `json:",omitempty"`
+	// Inodes32 is for programs that have 32 bits for inode numbers: overlays then leave files the numbers of their layers.
+	Inodes32 bool `json:",omitempty"`
 	// Personality32 is Spec.Personality32 for all jails of the holder.
 	Personality32 bool `json:",omitempty"`
 }
@@ -64,6 +66,8 @@ type Root struct {
 	Lowers []Lower
 	// Dir is a host directory used as it is. It is owned by mapped ids.
 	Dir string
+	// Plain makes the root a plain copy of the layers, in the scratch, for programs that see an overlay.
+	Plain bool `json:",omitempty"`
 	// ReadOnly makes the root read-only.
 	ReadOnly bool
 	// Map shows Dir, or the one layer that is a Path, with its real ids as jail ids: for trees that were not made in a holder. Only root can.
