@@ -189,13 +189,12 @@ func (b *builder) runHostHooks(ctx context.Context, stage hook.Stage) (err error
 		if err != nil {
 			return err
 		}
-		socket := filepath.Join(dir, "s")
-		relay, err := hook.Listen(b.open, socket)
+		relay, err := hook.Listen(b.open, dir)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, relay.Close(), os.Remove(dir)) }()
-		r.Context.ChrootExec = hook.ExecPrefix(program, socket)
+		r.Context.ChrootExec = hook.ExecPrefix(program, relay.Socket())
 		r.Context.ChrootDir = fmt.Sprintf("/proc/%d/root/jail/%d", b.holder.PID(), b.open.ID())
 	}
 	ran, err := r.Run(ctx, stage)

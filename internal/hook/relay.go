@@ -6,32 +6,64 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"nsbuild/internal/sandbox"
 )
 
-// Relay lets commands on the host run others in a jail, which is what sbuild's %e is for: a socket in a directory that only the caller may enter. Whoever connects gets a connection
-// to the jail, which RunInJail uses, in a process of this program that such a command starts.
-type Relay struct{ listener *net.UnixListener }
+// Relay lets commands on the host run others in a jail, which is what sbuild's %e is for: a socket in
+// a directory that only the caller may enter. Whoever connects gets a connection to the jail, which
+// RunInJail uses, in a process of this program that such a command starts.
+type Relay struct {
+	listener *net.UnixListener
+	dir      *os.File // of the socket
+}
 
-// Listen begins to serve a jail.
-func Listen(jail *sandbox.Jail, socket string) (*Relay, error) {
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+// socketName is the socket in its directory.
+const socketName = "s"
+
+// Listen begins to serve a jail, by a socket in a directory.
+func Listen(jail *sandbox.Jail, dir string) (*Relay, error) {
+	d, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("listening for commands to run in the jail: %w", err)
 	}
-	go func() {
-		for {
-			c, err := l.AcceptUnix()
-			if err != nil {
-				return // closed
-			}
+	l, err := net.ListenUnix("unix", addressIn(d, socketName))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listening for commands to run in the jail: %w", err), d.Close())
+	}
+	r := &Relay{l, d}
+	go r.serve(jail)
+	return r, nil
+}
+
+// Socket is what RunInJail connects to.
+func (r *Relay) Socket() string { return filepath.Join(r.dir.Name(), socketName) }
+
+// addressIn names a socket by its directory's descriptor: a path may be longer than a socket's
+// address can be (unix(7)).
+func addressIn(dir *os.File, name string) *net.UnixAddr {
+	return &net.UnixAddr{Name: fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name), Net: "unix"}
+}
+
+// serve answers until the relay is closed. What fails meanwhile, as for want of descriptors, may be
+// better a moment later.
+func (r *Relay) serve(jail *sandbox.Jail) {
+	const pause = 50 * time.Millisecond
+	for {
+		c, err := r.listener.AcceptUnix()
+		switch {
+		case err == nil:
 			answer(jail, c)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			time.Sleep(pause)
 		}
-	}()
-	return &Relay{l}, nil
+	}
 }
 
 // answer sends a connection to the jail, or says why there is none.
@@ -46,8 +78,8 @@ func answer(jail *sandbox.Jail, c *net.UnixConn) {
 	_, _, _ = c.WriteMsgUnix([]byte{0}, syscall.UnixRights(int(f.Fd())), nil)
 }
 
-// Close ends the service.
-func (r *Relay) Close() error { return r.listener.Close() }
+// Close ends the service and deletes the socket.
+func (r *Relay) Close() error { return errors.Join(r.listener.Close(), r.dir.Close()) }
 
 // RunInJail runs a command as root of the jail behind a socket, on these streams.
 func RunInJail(ctx context.Context, socket string, argv []string, stdin, stdout, stderr *os.File) (status sandbox.Status, err error) {
@@ -64,7 +96,12 @@ func RunInJail(ctx context.Context, socket string, argv []string, stdin, stdout,
 }
 
 func connect(socket string) (*os.File, error) {
-	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
+	dir, err := os.Open(filepath.Dir(socket))
+	if err != nil {
+		return nil, fmt.Errorf("the build that this command belongs to is over: %w", err)
+	}
+	defer dir.Close()
+	c, err := net.DialUnix("unix", nil, addressIn(dir, filepath.Base(socket)))
 	if err != nil {
 		return nil, fmt.Errorf("the build that this command belongs to is over: %w", err)
 	}
