@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/build"
 	"nsbuild/internal/hook"
@@ -208,6 +209,9 @@ func (a *app) update(ctx context.Context, names []string, all bool, options *hoo
 	var failed error
 	for _, name := range names {
 		before, after, err := env.UpdateBase(ctx, name, hooks)
+		if all && errors.Is(err, base.ErrNone) {
+			continue // removed meanwhile
+		}
 		if all && errors.Is(err, build.ErrLocked) {
 			fmt.Fprintf(a.stdout, "%s is fixed by a lock file (generation %d)\n", name, after)
 			continue
@@ -260,7 +264,7 @@ func (a *app) remove(ctx context.Context, names []string, all bool) error {
 		}
 	}
 	for _, name := range names {
-		if err := env.RemoveBase(ctx, name); err != nil {
+		if err := env.RemoveBase(ctx, name); err != nil && !(all && errors.Is(err, base.ErrNone)) {
 			return err
 		}
 	}

@@ -30,7 +30,7 @@ packages.
 }
 
 func (a *app) info(ctx context.Context, name string, packages bool) error {
-	env, err := a.open(ctx)
+	env, err := a.openLocal(ctx)
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"nsbuild/internal/base"
 	"nsbuild/internal/fault"
 )
 
@@ -26,7 +29,7 @@ func newList(a *app) *cobra.Command {
 }
 
 func (a *app) list(ctx context.Context) error {
-	env, err := a.open(ctx)
+	env, err := a.openLocal(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,10 +41,18 @@ func (a *app) list(ctx context.Context) error {
 		env.Log.Info("there are no bases; nsbuild create SUITE makes one")
 		return nil
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+	return listBases(a.stdout, env.Store, names)
+}
+
+// listBases writes a line for each base that is still there.
+func listBases(out io.Writer, store *base.Store, names []string) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "BASE\tSUITE\tARCH\tVARIANT\tGENERATION\tCREATED")
 	for _, name := range names {
-		g, err := env.Store.Use(name)
+		g, err := store.Use(name)
+		if errors.Is(err, base.ErrNone) {
+			continue // removed meanwhile
+		}
 		if err != nil {
 			return err
 		}

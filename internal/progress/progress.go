@@ -57,9 +57,9 @@ type stream struct {
 	interval time.Duration
 
 	mu      sync.Mutex
-	running []*Phase // in the order in which they began
-	writers []*writer
-	drawn   []string // the live lines on the screen, without colours
+	running []*Phase  // in the order in which they began
+	writers []*writer // with an unfinished line
+	drawn   []string  // the live lines on the screen, without colours
 	paused  int
 	closed  bool
 	err     error // the first failure to write
@@ -138,9 +138,6 @@ func (p *Progress) Writer() io.Writer {
 	if p.task != nil {
 		w.prefix = []byte(p.task.name + ": ")
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.writers = append(p.writers, w)
 	return w
 }
 
@@ -286,6 +283,7 @@ func (w *writer) Write(b []byte) (int, error) {
 	p := w.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer w.note()
 	end := bytes.LastIndexByte(b, '\n') + 1
 	if p.closed {
 		end = len(b)
@@ -309,6 +307,17 @@ func (w *writer) Write(b []byte) (int, error) {
 		return 0, p.err
 	}
 	return len(b), nil
+}
+
+// note has Close know of the writer while it has an unfinished line, and no longer.
+func (w *writer) note() {
+	at := slices.Index(w.p.writers, w)
+	switch unfinished := len(w.partial) > 0; {
+	case unfinished && at < 0:
+		w.p.writers = append(w.p.writers, w)
+	case !unfinished && at >= 0:
+		w.p.writers = slices.Delete(w.p.writers, at, at+1)
+	}
 }
 
 // prefixed is text, whole lines, with the prefix before each.

@@ -356,3 +356,22 @@ func TestTask(t *testing.T) {
 		})
 	})
 }
+
+// TestWritersAreForgotten keeps no writer that has nothing to finish.
+func TestWritersAreForgotten(t *testing.T) {
+	var out bytes.Buffer
+	p := New(&out, Options{})
+	for range 100 {
+		w := p.Writer()
+		fmt.Fprint(w, "begun, ")
+		fmt.Fprint(w, "ended\n")
+	}
+	left := p.Writer()
+	fmt.Fprint(left, "unfinished")
+	if len(p.writers) != 1 {
+		t.Errorf("%d writers are kept", len(p.writers))
+	}
+	if err := p.Close(); err != nil || !strings.HasSuffix(out.String(), "ended\nunfinished\n") {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}

@@ -99,7 +99,11 @@ func (b *Beginning) Start(ctx context.Context, spec HolderSpec) (*Holder, error)
 		}
 		return nil, err
 	}
-	go h.receive()
+	go func() {
+		h.receive()
+		<-h.done
+		stop() // ctx keeps no holder that is gone
+	}()
 	return h, nil
 }
 
