@@ -328,11 +328,11 @@ func findGit(ctx context.Context) (*hostGit, error) {
 		return nil, fault.Wrap(fault.Usage, "apt install git", fmt.Errorf("there is no git: %w", err))
 	}
 	g := &hostGit{git: found, path: filepath.Dir(found) + ":/usr/local/bin:/usr/bin:/bin", trees: systemTrees()}
-	real, err := filepath.EvalSymlinks(found)
+	target, err := filepath.EvalSymlinks(found)
 	if err != nil {
 		return nil, err
 	}
-	if g.has(found) && g.has(real) {
+	if g.has(found) && g.has(target) {
 		return g, nil
 	}
 	where := exec.CommandContext(ctx, found, "--exec-path") // it looks at no repository for that
@@ -341,8 +341,8 @@ func findGit(ctx context.Context) (*hostGit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s --exec-path: %w", found, err)
 	}
-	lib := filepath.Join(filepath.Dir(filepath.Dir(real)), "lib")
-	for _, dir := range []string{filepath.Dir(found), filepath.Dir(real), strings.TrimSpace(string(out)), lib} {
+	lib := filepath.Join(filepath.Dir(filepath.Dir(target)), "lib")
+	for _, dir := range []string{filepath.Dir(found), filepath.Dir(target), strings.TrimSpace(string(out)), lib} {
 		g.bring(dir)
 	}
 	return g, nil

@@ -426,9 +426,9 @@ func TestGitOfTheCaller(t *testing.T) {
 	e := gitEnv(t)
 	dir := sourceRepository(t)
 	bin := filepath.Join(t.TempDir(), "bin")
-	real, err := exec.LookPath("git")
+	git, err := exec.LookPath("git")
 	check(t, err)
-	write(t, filepath.Join(bin, "git"), fmt.Sprintf("#!/bin/sh\necho mine >&2\nexec %s \"$@\"\n", real), 0o755)
+	write(t, filepath.Join(bin, "git"), fmt.Sprintf("#!/bin/sh\necho mine >&2\nexec %s \"$@\"\n", git), 0o755)
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	withGit(t, e, dir, func(r *gitsrc.Repository) {
 		if _, err := r.Commit(t.Context()); err != nil {

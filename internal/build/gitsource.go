@@ -192,7 +192,7 @@ const askPatience = 10 * time.Second
 // to say.
 func (b *builder) tellUncommitted(ctx context.Context) error {
 	if _, err := os.Lstat(filepath.Join(b.in.tree.Dir, ".git")); err != nil {
-		return nil //nolint:nilerr // no repository begins here
+		return nil // no repository begins here
 	}
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()

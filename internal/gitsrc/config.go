@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -267,8 +268,8 @@ func (d Dir) Path(l *Layout, upstream string, getenv func(string) string) (strin
 		return "", fmt.Errorf("%s: %w", d.File, err)
 	}
 	name = against(l.Dir, name)
-	if real, err := filepath.EvalSymlinks(name); err == nil {
-		name = real
+	if target, err := filepath.EvalSymlinks(name); err == nil {
+		name = target
 	}
 	beside := filepath.Dir(l.Top)
 	if !d.Own && (beside == "/" || !within(name, beside)) {
@@ -288,12 +289,26 @@ func kept(getenv func(string) string) func(string) string {
 	}
 }
 
-// expandUser puts the caller's home in the place of "~".
+// expandUser puts a home in the place of "~" or "~NAME", as Python does it.
 func expandUser(name string, getenv func(string) string) string {
-	if rest, ok := strings.CutPrefix(name, "~"); ok && (rest == "" || rest[0] == '/') {
-		if home := getenv("HOME"); home != "" {
-			return home + rest
-		}
+	rest, ok := strings.CutPrefix(name, "~")
+	if !ok {
+		return name
 	}
-	return name
+	who, rest, slash := strings.Cut(rest, "/")
+	if slash {
+		rest = "/" + rest
+	}
+	home := getenv("HOME")
+	if who != "" {
+		u, err := user.Lookup(who)
+		if err != nil { // then it is the name of a file
+			return name
+		}
+		home = u.HomeDir
+	}
+	if home == "" {
+		return name
+	}
+	return home + rest
 }

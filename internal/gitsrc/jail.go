@@ -132,11 +132,10 @@ func (r *Repository) read(ctx context.Context, c Command, read func(io.Reader) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	from, to := io.Pipe()
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
 	go func() {
-		err := r.jail.Run(ctx, c, to)
-		to.CloseWithError(err) // nil is the end of file
-		ended <- err
+		defer close(ended)
+		to.CloseWithError(r.jail.Run(ctx, c, to)) // nil is the end of file
 	}()
 	err := read(from)
 	if err == nil {

@@ -326,9 +326,9 @@ func against(dir, name string) string {
 
 // same tells whether a directory is the one with this real path. Links are followed, but it is names that are
 // compared: a hard link would make one file two.
-func same(dir, real string) bool {
+func same(dir, path string) bool {
 	dir, err := filepath.EvalSymlinks(dir)
-	return err == nil && dir == real
+	return err == nil && dir == path
 }
 
 // within tells whether a path is a directory or below it.

@@ -42,13 +42,15 @@ func compressorOf(word string) (compressor, bool) {
 	return compressor{}, false
 }
 
-// Complete tells whether files have the upstream tarball, and one for each component.
+// Complete tells whether files have the upstream tarball, and one for each component, in the compression that
+// gbp.conf asks for.
 func (c Config) Complete(u Upstream, files []string) bool {
+	asked, is := compressorOf(c.Compression)
 	for _, component := range append([]string{""}, c.Components...) {
 		found := false
 		for _, file := range files {
 			ext, ok := strings.CutPrefix(filepath.Base(file), u.tarball(component))
-			found = found || ok && !strings.Contains(ext, ".")
+			found = found || ok && !strings.Contains(ext, ".") && (!is || ext == asked.ext)
 		}
 		if !found {
 			return false
