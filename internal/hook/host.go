@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"sync"
 	"syscall"
 	"time"
 
@@ -60,19 +61,9 @@ func (r *Host) one(ctx context.Context, h *Hook) (s sandbox.Status, err error) {
 	c.Stdout, c.Stderr, c.WaitDelay = r.Out, r.Out, outputGrace
 	if person {
 		defer r.Pause()()
+		err = c.Run()
 	} else {
-		// A group of its own, so that all of it can be ended. The shell of a person must stay in the terminal's.
-		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
-	}
-	err = c.Run()
-	if c.Process != nil && !person {
-		switch left := syscall.Kill(-c.Process.Pid, syscall.SIGKILL); {
-		case left == nil:
-			r.Log.Warning("command '%s' left processes, which were ended", h.Name)
-		case !errors.Is(left, syscall.ESRCH):
-			err = errors.Join(err, fmt.Errorf("ending what it left: %w", os.NewSyscallError("kill", left)))
-		}
+		err = r.group(h, c)
 	}
 	var exit *exec.ExitError
 	switch {
@@ -89,4 +80,35 @@ func (r *Host) one(ctx context.Context, h *Hook) (s sandbox.Status, err error) {
 		return s, nil
 	}
 	return s, err
+}
+
+// group runs a command as a process group of its own, so that all of it can be ended. The shell of a
+// person must stay in the terminal's.
+func (r *Host) group(h *Hook, c *exec.Cmd) error {
+	var mu sync.Mutex
+	ended := false // then the group's number may be another's
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if ended {
+			return os.ErrProcessDone
+		}
+		return syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+	}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	left, err := sandbox.EndGroup(c.Process.Pid)
+	mu.Lock()
+	ended = true
+	mu.Unlock()
+	switch {
+	case err != nil:
+		err = fmt.Errorf("ending what it left: %w", err)
+	case left:
+		r.Log.Warning("command '%s' left processes, which were ended", h.Name)
+	}
+	// What the command itself returned comes first: its caller asks for an exec.ExitError.
+	return errors.Join(c.Wait(), err)
 }

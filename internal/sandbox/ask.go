@@ -18,11 +18,11 @@ const helperPatience = 20 * time.Second
 const killPatience = time.Minute
 
 // ask sends a helper a request and waits for its answer.
-func ask(helper *conn, m *message, files ...*os.File) (*message, []*os.File, error) {
-	if err := helper.sendWithin(helperPatience, m, files...); err != nil {
+func ask(helper *conn, patience time.Duration, m *message, files ...*os.File) (*message, []*os.File, error) {
+	if err := helper.sendWithin(patience, m, files...); err != nil {
 		return nil, nil, err
 	}
-	return helper.recvWithin(helperPatience)
+	return helper.recvWithin(patience)
 }
 
 // helperLost ends a helper that did not answer, so that its next answer is not taken for that to

@@ -283,7 +283,7 @@ func (p *pid1) askHelper(m *message, files []*os.File) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	got, extra, err := ask(helper, &message{Op: opExec, Command: m.Command}, files...)
+	got, extra, err := ask(helper, helperPatience, &message{Op: opExec, Command: m.Command}, files...)
 	closeFiles(extra)
 	if err != nil {
 		pid := p.open.pid
@@ -491,7 +491,7 @@ func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []
 		return nil, nil, sysErr("starting the jail's helper", "", err)
 	}
 	task.Limits = &p.limits
-	m, files, err := ask(*helper, task, p.self.files()...)
+	m, files, err := ask(*helper, helperPatience, task, p.self.files()...)
 	if err != nil {
 		return nil, nil, p.helperLost(*pid, *helper, err)
 	}

@@ -19,9 +19,9 @@ const maxStrays = 1000
 
 // process is one of the PID namespace, as /proc shows it (proc_pid_stat(5)).
 type process struct {
-	pid, parent, session int
-	name                 string
-	start                time.Duration // since boot
+	pid, parent, group, session int
+	name                        string
+	start                       time.Duration // since boot
 }
 
 // processes lists the living processes that are wanted, those of nested PID namespaces too.
@@ -93,14 +93,38 @@ func readProcess(pid int) (_ process, alive bool, err error) {
 		return process{}, false, fmt.Errorf("%s has too few fields", file)
 	}
 	parent, err1 := strconv.Atoi(fields[1])
-	session, err2 := strconv.Atoi(fields[3])
-	ticks, err3 := strconv.ParseInt(fields[19], 10, 64)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	group, err2 := strconv.Atoi(fields[2])
+	session, err3 := strconv.Atoi(fields[3])
+	ticks, err4 := strconv.ParseInt(fields[19], 10, 64)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return process{}, false, fmt.Errorf("%s: %w", file, err)
 	}
 	const perSecond = 100 // USER_HZ, fixed in the kernel's interface to user space
-	p := process{pid: pid, parent: parent, session: session, name: string(stat[first+1 : last]), start: time.Duration(ticks) * time.Second / perSecond}
+	p := process{
+		pid: pid, parent: parent, group: group, session: session, name: string(stat[first+1 : last]),
+		start: time.Duration(ticks) * time.Second / perSecond,
+	}
 	return p, fields[0] != "Z" && fields[0] != "X", nil
+}
+
+// EndGroup waits until a child of ours has ended that leads a process group, and kills what is left of
+// the group. The child is not reaped: until the caller has done so, the number of the group cannot
+// become another one's.
+func EndGroup(leader int) (left bool, err error) {
+	for {
+		err := unix.Waitid(unix.P_PID, leader, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return false, sysErr("waitid", strconv.Itoa(leader), err)
+		}
+	}
+	members, err := processes(func(p *process) bool { return p.group == leader })
+	if err != nil || len(members) == 0 { // the dead are not listed
+		return false, err
+	}
+	return true, sysErr("kill", members[0].name, syscall.Kill(-leader, syscall.SIGKILL))
 }
 
 // listStrays lists the processes of the PID namespace, nested ones included, but those to be spared and the dead.
