@@ -123,9 +123,8 @@ func enterJail(spec *Spec, root string, join bool, l *Limits) (notes []string, e
 			return nil, err
 		}
 	}
-	// The caller's keyrings must not be searched from the jail (session-keyring(7)). Where keyctl is forbidden there is nothing to search.
-	if _, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0); err != nil && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
-		return nil, sysErr("keyctl", "joining a new session keyring", err)
+	if err := ownKeyring(spec.Caller); err != nil {
+		return nil, err
 	}
 	if err := setPersonality(spec.Personality32); err != nil {
 		return nil, err

@@ -34,6 +34,8 @@ type pid1 struct {
 	group   string // the control group of what runs in jails, or ""
 	limits  Limits // that it does not hold
 
+	hidden *int // the uid under which a jail with the caller's ids does not reach us; see hideFrom
+
 	jails []*openJail // by id-1; closed ones keep their upper directory
 	open  *openJail
 
@@ -420,6 +422,9 @@ func (p *pid1) openJail(spec *Spec, trees []*os.File) (_ *message, err error) {
 		if err := applyMount(j.root, p.host, m, trees); err != nil {
 			return nil, err
 		}
+	}
+	if err := p.hideFrom(spec.Caller); err != nil {
+		return nil, err
 	}
 	notes, err := p.startHelper(j, spec)
 	if err != nil {

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 		"deep":        deepMain,
 		"descriptors": descriptorsApplet,
 		"wait":        func([]string) int { fmt.Println("ready"); select {} },
+		"keys":        keysApplet,
 		"own":         func(args []string) int { fmt.Println(os.Getuid(), os.Getgid()); return 0 },
 	})
 	os.Exit(m.Run())
