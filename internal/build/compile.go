@@ -121,7 +121,7 @@ func (b *builder) packSource(ctx context.Context) error {
 	tree := b.in.tree
 	name := tree.Name + "-" + tree.Version.Upstream()
 	into := path.Join(buildDir, name)
-	if err := copyIn(jail, tree.Dir, into); err != nil {
+	if err := b.copyIn(ctx, jail, tree.Dir, into); err != nil {
 		return fmt.Errorf("copying %s into the jail: %w", tree.Dir, err)
 	}
 	if err := copyUpstream(jail, tree); err != nil {
@@ -137,7 +137,9 @@ func (b *builder) packSource(ctx context.Context) error {
 	if b.in.dsc, err = b.readBuiltDSC(jail); err != nil {
 		return err
 	}
-	if status, err = b.run(ctx, jail, b.asBuilder(buildDir, "rm", "-rf", name)); err != nil || !status.Success() {
+	remove := b.asBuilder(buildDir, "rm", "-rf", name)
+	remove.UID, remove.GID = 0, 0 // of directories that nobody may write to the builder could delete nothing
+	if status, err = b.run(ctx, jail, remove); err != nil || !status.Success() {
 		return errors.Join(err, fmt.Errorf("deleting the copy of %s: %s", tree.Dir, status))
 	}
 	_, err = b.closeJail()
@@ -152,39 +154,6 @@ func (b *builder) readBuiltDSC(jail *sandbox.Jail) (*dsc.Source, error) {
 	}
 	defer f.Close()
 	return dsc.Parse(name, io.LimitReader(f, maxDSC), nil)
-}
-
-// copyIn copies a directory of the caller's into the jail, for the builder. Links stay links; what is neither file, directory nor link has no place in a source.
-func copyIn(jail *sandbox.Jail, from, to string) error {
-	return filepath.WalkDir(from, func(name string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, name)
-		if err != nil {
-			return err
-		}
-		target := path.Join(to, filepath.ToSlash(rel))
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		switch {
-		case d.IsDir() && d.Name() == ".git" && filepath.Dir(rel) == ".":
-			return filepath.SkipDir // dpkg-source leaves it out as well
-		case info.Mode().IsRegular():
-			return copyFileIn(jail, name, target, info.Mode())
-		case info.IsDir() || rel == ".":
-			return jail.Mkdir(target, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID)
-		case info.Mode()&os.ModeSymlink != 0:
-			link, err := os.Readlink(name)
-			if err != nil {
-				return err
-			}
-			return jail.Symlink(link, target)
-		}
-		return fmt.Errorf("%s is neither a file, a directory nor a symbolic link", name)
-	})
 }
 
 func copyFileIn(jail *sandbox.Jail, from, to string, mode os.FileMode) error {

@@ -190,6 +190,12 @@ func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {
 	if b.resolver() == ResolverApt {
 		reduced.Depends = reduced.Depends.FirstAlternatives()
 	}
+	for _, r := range []dsc.Relations{reduced.Depends, reduced.Conflicts} {
+		if bad, found := r.Invalid(); found {
+			return reduced, fault.New(fault.GivenBack, "correct debian/control",
+				"the build dependencies: %s: %s (no substitution variables hold there)", bad, bad.Invalid)
+		}
+	}
 	return reduced, nil
 }
 

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -37,6 +38,9 @@ func (k *Kind) binaryVersion(v dsc.Version) (dsc.Version, error) {
 	switch {
 	case k.BinNMUChangelog != "":
 		e, err := dsc.ParseChangelog("--binNMU-changelog", strings.NewReader(k.BinNMUChangelog))
+		if err == nil && e.Maintainer == "" {
+			err = errors.New("the entry has no last line ( -- NAME <ADDRESS>  DATE)")
+		}
 		if err != nil {
 			return v, fault.Wrap(fault.Usage, "give a whole entry, from its first line to the one with name and date", err)
 		}

@@ -56,8 +56,10 @@ func (e *Env) openInput(ctx context.Context, spec string) (*input, error) {
 	st, err := os.Stat(spec)
 	switch {
 	case err == nil && st.IsDir():
-		in.from = spec
-		in.tree, err = dsc.OpenTree(spec)
+		if in.from, err = sourceDir(spec); err != nil {
+			return nil, fault.Wrap(fault.GivenBack, "", err)
+		}
+		in.tree, err = dsc.OpenTree(in.from)
 		return in, fault.Wrap(fault.GivenBack, "", err)
 	case err == nil:
 		return nil, fault.New(fault.Usage, "give a .dsc, a source directory, a URL of a .dsc, or a package name", "%s is no source package", spec)
@@ -70,6 +72,15 @@ func (e *Env) openInput(ctx context.Context, spec string) (*input, error) {
 	}
 	in.name, in.suite = name, suite
 	return in, nil
+}
+
+// sourceDir is what a source directory is read by: its own name, or what a link of that name leads to.
+func sourceDir(name string) (string, error) {
+	st, err := os.Lstat(name)
+	if err != nil || st.Mode()&fs.ModeSymlink == 0 {
+		return name, err
+	}
+	return resolved(name)
 }
 
 // note keeps a line for the log, which is not open yet.

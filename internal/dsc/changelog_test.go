@@ -23,8 +23,10 @@ func TestParseChangelogErrors(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"", "x: has no entry"},
 		{"\n\n", "x: has no entry"},
-		{"hello (1.0) sid; urgency=low\n\n  * A change.\n", "x:3: the first entry has no last line"},
-		{"hello (1.0) sid; urgency=low\n\n  * A change.\n\nhello (0.9) sid; urgency=low\n", `x:5: "hello (0.9) sid; urgency=low": expected a change`},
+		{"Changes:\n\nhello (1.0) sid; urgency=low\n", `x:1: "Changes:" is not the first line of an entry`},
+		{"Words, first\n\n", `x:1: "Words, first" is not the first line of an entry`},
+		{"  * A change.\n\nhello (1.0) sid; urgency=low\n", `x:1: "  * A change.": expected the first line of an entry before it`},
+		{"vim: ts=2\nhello (1.0) sid; urgency=low\n", "x: has no entry"},
 		{"hello 1.0 sid; urgency=low\n", "x:1: \"hello 1.0 sid; urgency=low\" is not the first line of an entry, such as hello (2.10-3) unstable; urgency=medium: it does not begin with"},
 		{"hello (1.0) sid\n", "the ; is missing"},
 		{"hello (1.0 sid; urgency=low\n", "the ) is missing"},

@@ -54,8 +54,8 @@ func TestParseChangesErrors(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"no Distribution", changesText("Distribution: unstable\n", ""), "field Distribution: is missing, but mandatory"},
 		{"slash", changesText("hello_1.0-1+b1_amd64.deb", "../../etc/x.deb"), "has a slash"},
-		{"control character", changesText("hello_1.0-1+b1_amd64.deb", "x\x1b[2J.deb"), "has a control character"},
-		{"newline by CR", changesText("hello_1.0-1+b1_amd64.deb", "x\ry.deb"), "has a control character"},
+		{"control character", changesText("hello_1.0-1+b1_amd64.deb", "x\x1b[2J.deb"), `has the character '\x1b'`},
+		{"newline by CR", changesText("hello_1.0-1+b1_amd64.deb", "x\ry.deb"), "a line must have 5 columns, this has 6"},
 		{"lists a .changes", changesText("hello_1.0-1+b1_amd64.deb", "hello_1.0-1+b1_amd64.changes"), "a .changes lists none"},
 		{"no section", changesText("devel optional ", ""), "a line must have 5 columns, this has 3"},
 		{"bad source version", changesText("(1:1.0-1)", "(x)"), `field Source: version "x"`},

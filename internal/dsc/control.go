@@ -100,7 +100,9 @@ func (p *Paragraph) errorf(f *Field, pos int, format string, args ...any) error 
 }
 
 // ParseControl parses control data (deb822(5)) as found in debian/control: paragraphs parted by empty lines, comment lines starting with #. name is used in errors. A field that
-// stands twice in a paragraph, a line that is neither field nor continuation, and control characters are errors (*Error).
+// stands twice in a paragraph, and a line that is neither field nor continuation, are errors (*Error).
+// What dpkg takes besides is taken: blanks before the colon, form feeds as white space, and control
+// characters in values.
 func ParseControl(name string, r io.Reader) ([]*Paragraph, error) {
 	text, err := readLimited(name, r)
 	if err != nil {
@@ -134,18 +136,15 @@ func parseControl(name string, text []byte, skip int) ([]*Paragraph, error) {
 		} else {
 			raw, text = text, nil
 		}
-		line := strings.TrimRight(string(raw), " \t\r")
+		line := strings.TrimRight(string(raw), whiteSpace)
 		fail := func(field, format string, args ...any) error {
 			return &Error{File: name, Line: n, Field: field, Reason: fmt.Sprintf(format, args...)}
-		}
-		if c := strings.IndexFunc(line, isControl); c >= 0 {
-			return nil, fail("", "has a control character (%q), which control data must not have", line[c])
 		}
 		switch {
 		case line == "":
 			cur = nil
 		case line[0] == '#':
-		case line[0] == ' ' || line[0] == '\t':
+		case strings.IndexByte(whiteSpace, line[0]) >= 0:
 			if cur == nil {
 				return nil, fail("", "is a continuation line, but there is no field before it")
 			}
@@ -154,6 +153,7 @@ func parseControl(name string, text []byte, skip int) ([]*Paragraph, error) {
 			f.lines = append(f.lines, n)
 		default:
 			key, value, ok := strings.Cut(line, ":")
+			key = strings.TrimRight(key, whiteSpace)
 			if !ok || !validFieldName(key) {
 				return nil, fail("", "%s is neither a field (Name: value) nor a continuation line", quote(line))
 			}
@@ -166,27 +166,25 @@ func parseControl(name string, text []byte, skip int) ([]*Paragraph, error) {
 				return nil, fail(key, "stands twice: on this line and on line %d", cur.Fields[i].Line)
 			}
 			cur.index[lower] = len(cur.Fields)
-			cur.Fields = append(cur.Fields, Field{Name: key, Value: strings.TrimLeft(value, " \t"), Line: n, lines: []int{n}})
+			cur.Fields = append(cur.Fields, Field{Name: key, Value: strings.TrimLeft(value, whiteSpace), Line: n, lines: []int{n}})
 		}
 	}
 	return out, nil
 }
 
-// validFieldName holds for what Policy 5.1 allows: printable ASCII without space and colon, not starting with # or -.
+// validFieldName holds for what dpkg allows: no white space, not starting with # or -. Policy 5.1 has
+// printable ASCII only.
 func validFieldName(s string) bool {
 	if s == "" || s[0] == '#' || s[0] == '-' {
 		return false
 	}
 	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
+		if s[i] <= ' ' || s[i] == 0x7f {
 			return false
 		}
 	}
 	return true
 }
-
-// isControl holds for ASCII control characters other than tab.
-func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // quote shows hostile text in a message: quoted, and cut to a length that fits a line.
 func quote(s string) string {

@@ -12,6 +12,7 @@ type Relation struct {
 	Qualifier string     // "" , "any", "native" or an architecture
 	Op        string     // "", "<<", "<=", "=", ">=" or ">>"; the obsolete "<" and ">" are read as "<=" and ">="
 	Version   Version    // zero when Op is ""
+	Invalid   string     // why Version is none that could be compared; "" when it can
 	Archs     []string   // the restriction list, "!" before what is excluded; nil for none
 	Profiles  [][]string // the restriction formula: one inner list must hold, each of its terms must; "!" before what is negated; nil for none
 }
@@ -31,8 +32,12 @@ type RelationError struct {
 func (e *RelationError) Error() string { return e.Reason }
 
 // ParseRelations parses the value of a relation field. An error is a *RelationError. Empty items (a comma too many) are passed over, as dpkg does.
-func ParseRelations(text string) (Relations, error) {
-	p := relationParser{text: text}
+func ParseRelations(text string) (Relations, error) { return parseRelations(text, false) }
+
+// parseRelations is ParseRelations. unchecked takes any text as a version, as dpkg-source does: only
+// of a relation that holds for a build is the version looked at. See Relations.Invalid.
+func parseRelations(text string, unchecked bool) (Relations, error) {
+	p := relationParser{text: text, unchecked: unchecked}
 	var out Relations
 	for {
 		p.space()
@@ -53,8 +58,9 @@ func ParseRelations(text string) (Relations, error) {
 
 // relationParser is a position in a relation field.
 type relationParser struct {
-	text string
-	pos  int
+	text      string
+	pos       int
+	unchecked bool // versions are not looked at
 }
 
 func (p *relationParser) done() bool { return p.pos >= len(p.text) }
@@ -67,7 +73,7 @@ func (p *relationParser) peek() byte {
 }
 
 func (p *relationParser) space() {
-	for !p.done() && strings.IndexByte(" \t\r\n", p.text[p.pos]) >= 0 {
+	for !p.done() && strings.IndexByte(whiteSpace+"\n", p.text[p.pos]) >= 0 {
 		p.pos++
 	}
 }
@@ -106,6 +112,9 @@ func (p *relationParser) alternatives() (Alternatives, error) {
 		switch p.peek() {
 		case '|':
 			p.pos++
+			if p.space(); p.done() || p.peek() == ',' { // dpkg passes over it, as over a comma too many
+				return out, nil
+			}
 		case ',', 0:
 			if p.done() || p.peek() == ',' {
 				return out, nil
@@ -166,8 +175,11 @@ func (p *relationParser) version(r *Relation) error {
 	}
 	p.space()
 	at = p.pos
-	text := p.while(func(c byte) bool { return strings.IndexByte(" \t\r\n)", c) < 0 })
+	text := p.while(func(c byte) bool { return strings.IndexByte(whiteSpace+"\n)", c) < 0 })
 	v, err := ParseVersion(text)
+	if err != nil && p.unchecked { // dpkg-source writes none at all where it takes one that is none
+		v, r.Invalid, err = Version{text: text}, err.Error(), nil
+	}
 	if err != nil {
 		if strings.Contains(text, "${") {
 			return p.fail(at, "%s: substitution variables do not hold in build relations", quote(text))
@@ -228,6 +240,18 @@ func (p *relationParser) profiles(r *Relation) error {
 		r.Profiles = append(r.Profiles, list)
 	}
 	return nil
+}
+
+// Invalid finds the first relation whose version cannot be compared, which dpkg-checkbuilddeps refuses.
+func (r Relations) Invalid() (Relation, bool) {
+	for _, alts := range r {
+		for _, rel := range alts {
+			if rel.Invalid != "" {
+				return rel, true
+			}
+		}
+	}
+	return Relation{}, false
 }
 
 func isAlnum(c byte) bool {

@@ -198,7 +198,7 @@ func (p *Paragraph) buildRelations() (BuildRelations, error) {
 
 // relations parses the value of a relation field.
 func (p *Paragraph) relations(f *Field) (Relations, error) {
-	r, err := ParseRelations(f.Value)
+	r, err := parseRelations(f.Value, true)
 	var at *RelationError
 	switch {
 	case errors.As(err, &at):
