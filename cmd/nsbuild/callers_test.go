@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -142,6 +143,57 @@ func TestCallers(t *testing.T) {
 		if o.status != 7 {
 			t.Errorf("%s: %s", closed, o)
 		}
+	}
+}
+
+// TestNohup sends SIGHUP to an nsbuild that was started with it ignored, and to one that was not.
+func TestNohup(t *testing.T) {
+	testenv.RequireUserns(t)
+	program, err := exec.LookPath("nsbuild")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	root := filepath.Join(w.dir, "root")
+	check(t, makeRoot(root))
+	for shell, want := range map[string]int{`trap '' HUP; exec "$@"`: 0, `exec "$@"`: 128 + int(syscall.SIGHUP)} {
+		c := exec.CommandContext(t.Context(), "/bin/sh", "-c", shell, "sh", program, "run", "--root", root, "--overlay",
+			"-f", root+".fstab", "--", "/bin/sh", "-c", "echo begun; sleep 1; echo done")
+		c.Dir, c.Env, c.WaitDelay = w.dir, w.environment(), time.Second
+		out, err := c.StdoutPipe()
+		check(t, err)
+		check(t, c.Start())
+		begun := make([]byte, len("begun\n"))
+		_, err = io.ReadFull(out, begun)
+		check(t, err)
+		check(t, c.Process.Signal(syscall.SIGHUP))
+		rest, err := io.ReadAll(out)
+		check(t, err)
+		if err := c.Wait(); c.ProcessState.ExitCode() != want || want == 0 && string(rest) != "done\n" {
+			t.Errorf("%s: %q, %v; want status %d", shell, rest, err, want)
+		}
+	}
+}
+
+// TestSessionAndDescriptors begins a session under a lock of flock(1): the session does not hold it.
+func TestSessionAndDescriptors(t *testing.T) {
+	testenv.RequireUserns(t)
+	testenv.RequireTool(t, "flock")
+	program, err := exec.LookPath("nsbuild")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	testenv.HostState(t)
+	root := filepath.Join(w.dir, "root")
+	check(t, makeRoot(root))
+	begin := []string{program, "session", "begin", "--root", root, "--overlay", "-f", root + ".fstab", "--name", "locked"}
+	if o := w.startedBy(t, `exec 9>lock; flock 9; exec "$@"`, begin); o.status != 0 {
+		t.Fatal(o)
+	}
+	defer w.must(t, "session", "end", "locked")
+	if o := w.startedBy(t, `exec flock -n lock "$@"`, []string{"true"}); o.status != 0 {
+		t.Errorf("the session holds the lock of its caller: %s", o)
 	}
 }
 

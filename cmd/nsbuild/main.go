@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -86,6 +87,13 @@ func signalName(s syscall.Signal) string {
 	return names[s]
 }
 
+// heeded leaves out SIGHUP where the caller has it ignored: that is what nohup(1) is for. Signals that
+// are sent to end a program are heeded all the same: runners and scripts start jobs with SIGINT ignored,
+// and send it later.
+func heeded(signals ...os.Signal) []os.Signal {
+	return slices.DeleteFunc(signals, func(s os.Signal) bool { return s == syscall.SIGHUP && signal.Ignored(s) })
+}
+
 // endTime is how long everything may take to end in order, once a signal has asked for that.
 const endTime = 1900 * time.Millisecond
 
@@ -98,7 +106,7 @@ const endTime = 1900 * time.Millisecond
 func withSignals(ctx context.Context, end func(error) int) (_ context.Context, release, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, heeded(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)...)
 	done := make(chan struct{})
 	go func() {
 		s, ok := (<-signals).(syscall.Signal)

@@ -211,7 +211,8 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 func (a *app) streams(o *runOptions, run func() (sandbox.Status, error)) (sandbox.Status, error) {
 	o.Stdin, o.Stdout, o.Stderr = os.Stdin, a.stdout, a.stderr
 	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTSTP)
+	signal.Notify(signals, heeded(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1,
+		syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTSTP)...)
 	defer signal.Stop(signals)
 	a.releaseSignals()
 	o.Signals = signals

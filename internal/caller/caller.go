@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/user"
 	"strconv"
@@ -18,6 +19,9 @@ import (
 // Adopt belongs at the very start of main. Its error is a refusal for the user.
 func Adopt() error {
 	keepOwnersRights()
+	if err := keepDescriptors(); err != nil {
+		return err
+	}
 	if err := completeEnvironment(); err != nil {
 		return err
 	}
@@ -30,6 +34,18 @@ func keepOwnersRights() {
 	const owner = 0o700
 	inherited := unix.Umask(owner >> 3)
 	unix.Umask(inherited &^ owner)
+}
+
+// keepDescriptors keeps further descriptors from what nsbuild starts: a session would hold a lock of
+// flock(1) or a pipe of its caller's as long as it lives. Before Linux 5.11 there is no such call; what
+// runs in a jail loses them in any case.
+func keepDescriptors() error {
+	const first = 3
+	err := unix.CloseRange(first, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return os.NewSyscallError("close_range", err)
 }
 
 // defaultPath is where programs are looked for when the environment does not say.
