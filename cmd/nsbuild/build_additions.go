@@ -40,6 +40,9 @@ func (m *additionOptions) addFlags(f *pflag.FlagSet, o *build.Options) {
 	f.StringVar(&o.Arch, "arch", "", "architecture to build on and for (default: the machine's own, "+build.Arch()+")")
 	f.StringVar(&o.Host, "host", "", "architecture to build for, by cross compiling")
 	f.StringVar(&o.Resolver, "build-dep-resolver", "", "what finds the build dependencies: apt or aptitude (default: apt; for backports and experimental aptitude)")
+	f.StringVar(&o.Alternatives, "resolve-alternatives", "",
+		"take any alternative of a build dependency, or the first (=no); by itself aptitude takes any, apt the first")
+	f.Lookup("resolve-alternatives").NoOptDefVal = build.AnyAlternative
 	f.BoolVar(&m.chain, "chain", false, "let each source be built with the packages of those before it; stop at the first failure")
 }
 

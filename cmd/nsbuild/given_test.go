@@ -123,6 +123,8 @@ func sample(k key) string {
 		return "1700000000"
 	case "build.build-dep-resolver":
 		return build.ResolverAptitude
+	case "build.resolve-alternatives":
+		return build.FirstAlternative
 	case "build.git":
 		return "head"
 	case "build.fail-on":

@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,7 +28,13 @@ func TestAptitude(t *testing.T) {
 	if o := w.run(t, args...); o.status != 3 || !strings.Contains(o.stderr, "no-such-package") {
 		t.Errorf("apt took another than the first alternative: %s", o)
 	}
+	either := w.writeSource(t, needy("either", "no-such-package | second-fromelsewhere"))
+	w.must(t, append(slices.Clone(args[:len(args)-1]), either, "--resolve-alternatives")...)
+	wantIn(t, "log of alternatives with apt", read(t, filepath.Join(w.dir, "either_1.0_amd64.build")),
+		`^Install main build dependencies \(apt-based resolver\)$`, "^second$")
 	args = append(args, "--build-dep-resolver=aptitude")
+	refusal{status: 3, says: []string{"no-such-package"}}.check(t, w.run(t, append(slices.Clone(args), "--resolve-alternatives=no")...))
+	refusal{status: 2, says: []string{"--resolve-alternatives=maybe"}, hint: "yes or no"}.check(t, w.run(t, append(slices.Clone(args), "--resolve-alternatives=maybe")...))
 	w.must(t, args...)
 	log := filepath.Join(w.dir, "later_1.0_amd64.build")
 	wantIn(t, "log", read(t, log), `^Install main build dependencies \(aptitude-based resolver\)$`, `^v2\.0$`, "^second$")

@@ -44,6 +44,9 @@ type sbuild struct {
 	unread map[string]error  // variables whose value in a file is not read
 	wrong  error             // the first option that cannot be taken
 	idle   []string          // what was set and has no meaning here
+
+	aliases   map[string]string // of $chroot_aliases: distribution → chroot
+	extraArgs sbuildrc.Setting  // $unshare_mmdebstrap_extra_args
 }
 
 // sbuildCommand is a command to be run at a moment of the build.
@@ -53,6 +56,7 @@ func newSbuild(a *app, environ []string, home string) *sbuild {
 	return &sbuild{
 		a: a, environ: environ, home: home, keys: sbuildKeys(),
 		text: map[string]string{}, bits: map[string]bool{}, list: map[string][]string{}, origin: map[string]string{}, option: map[string]string{}, unread: map[string]error{},
+		aliases: map[string]string{},
 	}
 }
 
@@ -192,6 +196,12 @@ func (s *sbuild) shown(key string) string {
 	return fmt.Sprintf("$%s (%s)", key, s.origin[key])
 }
 
+// known tells whether a build has a moment of this name.
+func known(moment string) bool {
+	return moment == "chroot-update-failed-commands" ||
+		slices.ContainsFunc(hook.Commands(), func(k hook.Kind) bool { return k.Option == moment })
+}
+
 // addCommand adds a command for a moment of the build.
 func (s *sbuild) addCommand(moment, text, shown, origin string) error {
 	if origin != "" {
@@ -201,7 +211,7 @@ func (s *sbuild) addCommand(moment, text, shown, origin string) error {
 	case moment == "chroot-update-failed-commands": // a base is brought up to date before a build begins
 		s.idle = append(s.idle, shown)
 		return nil
-	case !slices.ContainsFunc(hook.Commands(), func(k hook.Kind) bool { return k.Option == moment }):
+	case !known(moment):
 		return fault.New(fault.Usage, "", "%s: there is no such moment in a build", shown)
 	}
 	s.commands = append(s.commands, sbuildCommand{moment, text})

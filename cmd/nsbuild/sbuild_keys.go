@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"nsbuild/internal/archive"
@@ -20,6 +21,8 @@ const (
 	wordShape    // a list, or a string with its words
 	commandShape // external commands: stage → commands, each a string or a list of words
 	tableShape   // name → text
+	aliasShape   // distribution → chroot
+	matchShape   // pairs of what a build matches, and what is done then
 )
 
 // sbuildKey is one of sbuild's configuration variables, and what becomes of it.
@@ -66,6 +69,8 @@ func sbuildKeys() map[string]sbuildKey {
 		used(wordShape, "pgp_options"),
 		used(commandShape, "external_commands"),
 		used(tableShape, "build_environment"),
+		used(aliasShape, "chroot_aliases"),
+		used(matchShape, "unshare_mmdebstrap_extra_args"),
 
 		refused("path", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games", noEnvironment),
 		refused("ld_library_path", "", noEnvironment),
@@ -79,12 +84,14 @@ func sbuildKeys() map[string]sbuildKey {
 		refused("core_depends", "build-essential:native fakeroot:native", "$manual_depends adds to what is installed"),
 		refused("crossbuild_core_depends", "", "$manual_depends adds to what is installed"),
 		refused("unshare_bind_mounts", "", "a hook can have a directory that outlives builds (Cache: yes, docs/hooks.md)"),
-		refused("unshare_mmdebstrap_extra_args", "", "make the base with “nsbuild create --components … --include …” and leave it out"),
+		refused("build_as_root_when_needed", "0", "fakeroot stands in for root, where the source asks for that"),
 		refused("enable_network", "0", "a build has no network here; hooks get it from “nsbuild build --hook-network”"),
 
 		idle("chroot_mode", "chroot_split=0", "build_user", "sudo=sudo", "su=su", "schroot_options=-q", "autopkgtest_virt_server=autopkgtest-virt-schroot", "autopkgtest_virt_server_options", "fakeroot=fakeroot", "apt_get=apt-get",
 			"apt_cache=apt-cache", "aptitude=aptitude", "xapt=xapt", "dpkg_source=dpkg-source", "md5sum=md5sum", "lintian=lintian", "piuparts=piuparts", "autopkgtest=autopkgtest",
 			"unshare_tmpdir_template", "unshare_mmdebstrap_auto_create", "unshare_mmdebstrap_keep_tarball", "unshare_mmdebstrap_max_age", "unshare_mmdebstrap_distro_mangle",
+			"unshare_mmdebstrap_env_cmd", "unshare_mmdebstrap_env_cmnd", // as 0.91 and 0.89 call it
+			"mmdebstrap=mmdebstrap", "schroot=schroot", "clean_apt_cache=1", "log_filename_timestamp_format=%FT%TZ", "log_hidden_sections",
 			"stats_dir", "package_checklist", "log_colour=1", "log_filter=1", "hide_log_sections", "mailprog=/usr/sbin/sendmail", "mailto", "mailto_hash", "mailfrom=Source Builder <sbuild>", "compress_build_log_mails=1", "mime_build_log_mails=1",
 			"purge_build_deps=always", "purge_build_directory=always", "purge_session=always", "purge_extra_packages=0", "toolchain_regex", "stalled_pkg_timeout=150", "individual_stalled_pkg_timeout",
 			"max_lock_trys=120", "lock_interval=5", "check_space=1", "environment_filter", "apt_clean=0", "apt_keep_downloaded_packages=0", "apt_update=1", "apt_update_archive_only=1", "apt_upgrade=0",
@@ -173,6 +180,9 @@ func (s *sbuild) takeSetting(set sbuildrc.Setting) error {
 	case set.Kind == sbuildrc.Unreadable && !k.used && !k.refuse:
 		s.idle = append(s.idle, shown)
 		return nil
+	case set.Kind == sbuildrc.Unreadable && k.shape == matchShape:
+		s.warn("%s: %s is not read, and is taken not to be about this build: %s", set.Origin(), set.Name, set.Text)
+		return nil
 	case set.Kind == sbuildrc.Unreadable:
 		s.unread[name] = fault.New(fault.Usage, "write it as a string, a number, a list or a hash, or give it on the command line", "%s: %s is not read: %s", set.Origin(), set.Name, set.Text)
 		return nil
@@ -225,10 +235,27 @@ func (s *sbuild) takeUsed(k sbuildKey, set sbuildrc.Setting) error {
 				if !ok || len(words) == 0 {
 					return bad("a list of commands for " + stage)
 				}
-				if err := s.addCommand(stage, commandLineOf(words), set.Name+"->{"+stage+"}", set.Origin()); err != nil {
+				shown := set.Name + "->{" + stage + "}"
+				if !known(stage) && !slices.Contains(formerMoments, stage) { // sbuild passes over it, too
+					s.idle = append(s.idle, fmt.Sprintf("%s (%s): there is no such moment in a build", shown, set.Origin()))
+					continue
+				}
+				if err := s.addCommand(stage, commandLineOf(words), shown, set.Origin()); err != nil {
 					return err
 				}
 			}
+		}
+	case matchShape:
+		if set.Kind != sbuildrc.List {
+			return bad("a list of pairs")
+		}
+		s.extraArgs = set
+	case aliasShape:
+		if set.Kind != sbuildrc.Hash {
+			return bad("a hash")
+		}
+		for _, name := range set.Keys() {
+			s.aliases[name] = plain(set.Fields[name])
 		}
 	case tableShape:
 		if set.Kind != sbuildrc.Hash {
@@ -242,6 +269,9 @@ func (s *sbuild) takeUsed(k sbuildKey, set sbuildrc.Setting) error {
 	}
 	return nil
 }
+
+// formerMoments are those that older versions of sbuild knew: what stands there was meant to be run.
+var formerMoments = []string{"chroot-user-setup-commands", "chroot-system-setup-commands"}
 
 // takeVariable takes a variable of the build's environment: dpkg's own options are the only ones that reach it.
 func (s *sbuild) takeVariable(name string, v *sbuildrc.Value, shown, origin string) error {

@@ -139,8 +139,8 @@ func (s *sbuild) flags() *pflag.FlagSet {
 		}
 	}
 	text("build-dep-resolver", "", "build_dep_resolver", "apt or aptitude")
-	bit("resolve-alternatives", "", "resolve_alternatives", true, "take any alternative (with aptitude only)")
-	bit("no-resolve-alternatives", "", "resolve_alternatives", false, "take the first alternative (with apt only)")
+	bit("resolve-alternatives", "", "resolve_alternatives", true, "take any alternative")
+	bit("no-resolve-alternatives", "", "resolve_alternatives", false, "take the first alternative")
 	list("extra-package", "", "extra_packages", "further package, or a directory with such", false)
 	list("extra-repository", "", "extra_repositories", "further repository", false)
 	list("extra-repository-key", "", "extra_repository_keys", "key of such", false)
@@ -177,7 +177,7 @@ func (s *sbuild) flags() *pflag.FlagSet {
 		{"mail-log-to", "", false}, {"mailfrom", "", false}, {"stats-dir", "", false}, {"hide-log-sections", "", false},
 		{"piuparts-root-arg", "", false}, {"piuparts-root-args", "", false}, {"autopkgtest-opt", "", false}, {"autopkgtest-opts", "", false}, {"autopkgtest-root-arg", "", false},
 		{"autopkgtest-root-args", "", false}, {"chroot-update-failed-commands", "", false}, {"log-external-command-output", "", true}, {"log-external-command-error", "", true},
-		{"bd-uninstallable-explainer", "", false},
+		{"bd-uninstallable-explainer", "", false}, {"log-filename-ts-format", "", false}, {"apt-distclean", "", true}, {"no-apt-distclean", "", true},
 	} {
 		nothing(o.name, o.short, "accepted", o.bare)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/sbuildrc"
 )
 
 // translate makes a command of nsbuild's of what options and files say.
@@ -91,6 +92,12 @@ func (s *sbuild) target() ([]string, error) {
 		out = append(out, "--host="+host)
 	}
 	chroot := s.text["chroot"]
+	if chroot == "" {
+		chroot = s.aliases[s.text["distribution"]]
+	}
+	if err := s.checkExtraArgs(on, host); err != nil {
+		return nil, err
+	}
 	if strings.Contains(chroot, "/") {
 		return nil, fault.New(fault.Usage, "“nsbuild import NAME FILE” makes a base of it, “nsbuild list” lists those that there are", "%s: %s is a path; a build is over a base", s.shown("chroot"), chroot)
 	}
@@ -98,6 +105,28 @@ func (s *sbuild) target() ([]string, error) {
 		out = append(out, "--base="+base)
 	}
 	return out, nil
+}
+
+// checkExtraArgs refuses what would be another base than the one that the build is over: options for
+// making it, where they are for this build. sbuild compares with these four names.
+func (s *sbuild) checkExtraArgs(on, host string) error {
+	set, dist := s.extraArgs, s.text["distribution"]
+	if set.Value == nil || len(set.Items) == 0 {
+		return nil
+	}
+	names := []string{dist, dist + "-" + on, dist + "-" + on + "-" + host, s.text["chroot"]}
+	for i := 0; i+1 < len(set.Items); i += 2 {
+		key := set.Items[i]
+		if key.Kind == sbuildrc.Scalar {
+			key = sbuildrc.Glob(strings.NewReplacer("%a", host, "%r", dist).Replace(key.Text))
+		}
+		if slices.ContainsFunc(names, func(n string) bool { return n != "" && key.Matches(n) }) {
+			return fault.New(fault.Usage, "make the base with “nsbuild create --components … --include …” and leave it out",
+				"%s: %s cannot be had here, and would change the result", set.Origin(), set.Name)
+		}
+	}
+	s.idle = append(s.idle, fmt.Sprintf("%s (%s): none is for this build", set.Name, set.Origin()))
+	return nil
 }
 
 // baseOfChroot is the base that a name of a chroot stands for: sbuild's SUITE-ARCH-sbuild is SUITE here.
@@ -238,13 +267,16 @@ func (s *sbuild) packages() ([]string, error) {
 	if resolver == "internal" { // an old name for apt, as sbuild has it
 		resolver = build.ResolverApt
 	}
-	if alternatives, set := s.bits["resolve_alternatives"]; set && alternatives != (resolver == build.ResolverAptitude) {
-		return nil, fault.New(fault.Usage, "aptitude takes any alternative, apt the first: --build-dep-resolver chooses",
-			"%s contradicts the resolver", s.shown("resolve_alternatives"))
-	}
 	var out []string
 	if resolver != "" {
 		out = append(out, "--build-dep-resolver="+resolver)
+	}
+	if alternatives, set := s.bits["resolve_alternatives"]; set {
+		value := build.FirstAlternative
+		if alternatives {
+			value = build.AnyAlternative
+		}
+		out = append(out, "--resolve-alternatives="+value)
 	}
 	return append(out, s.lists(
 		[2]string{"manual_depends", "add-depends"}, [2]string{"manual_depends_arch", "add-depends-arch"}, [2]string{"manual_depends_indep", "add-depends-indep"},

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"nsbuild/internal/apt"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/dsc"
 )
@@ -21,13 +22,21 @@ type packageTest struct {
 	argv         []string
 	relations    string
 	restrictions []string
+	notHere      string // why its architectures leave it out
 }
 
 // testTimeout ends a test that takes longer, as autopkgtest's own default does.
 const testTimeout = 10000 * time.Second
 
 // met are the restrictions that our jails can meet, or that are none.
-var met = []string{"rw-build-tree", "breaks-testbed", "allow-stderr", "needs-root", "skippable", "flaky", "superficial", "build-needed"}
+var met = []string{
+	"rw-build-tree", "breaks-testbed", "allow-stderr", "needs-root", "skippable", "flaky", "superficial",
+	"build-needed", notInstallable,
+	"skip-foreign-architecture", // what a cross build has made is not tested at all
+}
+
+// notInstallable has a test skipped that wants what cannot be installed.
+const notInstallable = "skip-not-installable"
 
 // unmet says why a restriction cannot be met.
 func unmet(restriction string) string {
@@ -140,10 +149,7 @@ func (b *builder) testsOf(p *dsc.Paragraph) ([]packageTest, error) {
 	words := func(field string) []string {
 		return strings.FieldsFunc(p.Get(field), func(r rune) bool { return strings.ContainsRune(" ,\n\t", r) })
 	}
-	if archs := words("Architecture"); len(archs) > 0 && !slices.ContainsFunc(archs, func(a string) bool { return dsc.MatchArch(b.arch, a) }) {
-		return nil, nil
-	}
-	t := packageTest{restrictions: words("Restrictions")}
+	t := packageTest{restrictions: words("Restrictions"), notHere: leftOut(b.arch, words("Architecture"))}
 	depends := p.Get("Depends")
 	if p.Field("Depends") == nil {
 		depends = "@"
@@ -191,8 +197,36 @@ func (b *builder) testsOf(p *dsc.Paragraph) ([]packageTest, error) {
 	return tests, nil
 }
 
+// leftOut says why a test is not for an architecture, "" when it is: it names those that it is for,
+// or with ! those that it is not for.
+func leftOut(arch string, list []string) string {
+	positive, listed := false, false
+	for _, a := range list {
+		name, negative := strings.CutPrefix(a, "!")
+		switch matches := dsc.MatchArch(arch, name); {
+		case name == "all":
+			return "Architecture: all is not allowed in debian/tests/control"
+		case negative && matches:
+			return "it is not for " + arch
+		case !negative:
+			positive, listed = true, listed || matches
+		}
+	}
+	mixed := slices.ContainsFunc(list, func(a string) bool { return strings.HasPrefix(a, "!") })
+	switch {
+	case positive && mixed:
+		return "its Architecture has some with an exclamation mark and some without"
+	case positive && !listed:
+		return "it is not for " + arch
+	}
+	return ""
+}
+
 // runTest runs one test.
 func (b *builder) runTest(ctx context.Context, t packageTest) (v verdict, err error) {
+	if t.notHere != "" {
+		return verdict{"SKIP", t.notHere}, nil
+	}
 	for _, r := range t.restrictions {
 		if !slices.Contains(met, r) {
 			return verdict{"SKIP", r + ": " + unmet(r)}, nil
@@ -201,6 +235,9 @@ func (b *builder) runTest(ctx context.Context, t packageTest) (v verdict, err er
 	b.log.Printf("\n== test %s", t.name)
 	held := b.inBase(b.builtPackages()) // which are there whether the test wants them or not
 	c, done, err := b.beside(ctx, strings.Trim(b.exactly(held)+", "+t.relations, ", "), b.fromBuilt(ctx))
+	if errors.Is(err, apt.ErrUnresolved) && slices.Contains(t.restrictions, notInstallable) {
+		return verdict{"SKIP", notInstallable + ", and what it wants cannot be installed"}, nil
+	}
 	if err != nil {
 		return v, err
 	}

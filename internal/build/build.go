@@ -32,12 +32,15 @@ type Options struct {
 	ArchAll  bool   // build architecture-independent packages
 	Source   bool   // build the source package too
 	Profiles []string
-	Arch     string   // of the base; "": the machine's own
-	Host     string   // for which is built; "": the base's
-	Resolver string   // of build dependencies; "": see resolver
-	Git      string   // gitsrc.Head or gitsrc.Index: build a source directory as git has it; "": as it lies there
-	Options  []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
-	Scratch  string   // ScratchAuto, ScratchTmpfs or ScratchDisk
+	Arch     string // of the base; "": the machine's own
+	Host     string // for which is built; "": the base's
+	Resolver string // of build dependencies; "": see resolver
+	// Alternatives says whether every alternative of a relation counts (AnyAlternative), or the first
+	// (FirstAlternative); "" is as the resolver does by itself.
+	Alternatives string
+	Git          string   // gitsrc.Head or gitsrc.Index: build a source directory as git has it; "": as it lies there
+	Options      []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
+	Scratch      string   // ScratchAuto, ScratchTmpfs or ScratchDisk
 	// ScratchSize is how large a tmpfs may grow, in bytes; 0 lets free memory decide.
 	ScratchSize int64
 	// MaxResults is how large the results may be, in bytes; 0 is DefaultMaxResults.

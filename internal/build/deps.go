@@ -187,7 +187,7 @@ func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {
 		extra = append(extra, relations)
 	}
 	reduced := b.relations().Reduce(ctx, extra...)
-	if b.resolver() == ResolverApt {
+	if b.firstOnly() {
 		reduced.Depends = reduced.Depends.FirstAlternatives()
 	}
 	for _, r := range []dsc.Relations{reduced.Depends, reduced.Conflicts} {

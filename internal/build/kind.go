@@ -113,6 +113,11 @@ func (o *Options) Check() error {
 	if o.Resolver != "" && o.Resolver != ResolverApt && o.Resolver != ResolverAptitude {
 		return fault.New(fault.Usage, "use apt or aptitude", "--build-dep-resolver %q", o.Resolver)
 	}
+	switch o.Alternatives {
+	case "", AnyAlternative, FirstAlternative:
+	default:
+		return fault.New(fault.Usage, "use yes or no", "--resolve-alternatives=%s", o.Alternatives)
+	}
 	return o.check()
 }
 

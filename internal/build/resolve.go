@@ -38,6 +38,20 @@ func (b *builder) resolver() string {
 	return ResolverApt
 }
 
+// Which alternatives of a relation count.
+const (
+	AnyAlternative   = "yes"
+	FirstAlternative = "no"
+)
+
+// firstOnly tells whether the first alternative of each relation is the only one.
+func (b *builder) firstOnly() bool {
+	if b.o.Alternatives != "" {
+		return b.o.Alternatives == FirstAlternative
+	}
+	return b.resolver() == ResolverApt
+}
+
 // coreDepends is what every build needs, and fakeroot where this one does.
 func (b *builder) coreDepends() string {
 	core := "build-essential"

@@ -58,17 +58,22 @@ func New(keys []string, environ []string, home string) *Config {
 	return c
 }
 
-// Files are the configuration files in the order in which they are read: the machine's, those of a user at both places that versions of sbuild know, and the one that SBUILD_CONFIG
-// names. They need not exist.
+// Files are the configuration files in the order in which they are read: the machine's, the user's, and
+// the one that SBUILD_CONFIG names. They need not exist. As with sbuild, ~/.sbuildrc counts where there
+// is no config.pl that may be read.
 func Files(getenv func(string) string, home string) []string {
 	files := []string{"/etc/sbuild/sbuild.conf"}
-	if home != "" {
-		files = append(files, filepath.Join(home, ".sbuildrc"))
-	}
+	own := ""
 	if dir := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
-		files = append(files, filepath.Join(dir, "sbuild", "config.pl"))
+		own = filepath.Join(dir, "sbuild", "config.pl")
 	} else if home != "" {
-		files = append(files, filepath.Join(home, ".config", "sbuild", "config.pl"))
+		own = filepath.Join(home, ".config", "sbuild", "config.pl")
+	}
+	if home != "" && !readable(own) {
+		own = filepath.Join(home, ".sbuildrc")
+	}
+	if own != "" {
+		files = append(files, own)
 	}
 	if more := getenv("SBUILD_CONFIG"); more != "" {
 		files = append(files, more)
@@ -101,7 +106,7 @@ func (c *Config) ReadFile(name string) error {
 
 // Parse reads the text of a file into the configuration. It fails where the rest of the file cannot be told apart into statements.
 func (c *Config) Parse(name, data string) error {
-	p := &parser{config: c, file: name, src: data, locals: map[string]*variable{}}
+	p := &parser{config: c, file: name, src: data, locals: map[string]*variable{}, modifier: -1}
 	return p.parse()
 }
 

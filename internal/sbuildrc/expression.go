@@ -1,6 +1,7 @@
 package sbuildrc
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -103,6 +104,8 @@ func (p *parser) primary() (*Value, error) {
 		return p.one(p.quoted())
 	case isDigit(c), (c == '-' || c == '.') && len(rest) > 1 && isDigit(rest[1]):
 		return p.number()
+	case strings.HasPrefix(rest, "$conf->"):
+		return p.ownValue()
 	case c == '$':
 		v, err := p.variableValue()
 		if err != nil {
@@ -150,8 +153,32 @@ func (p *parser) primary() (*Value, error) {
 		return &Value{}, nil
 	case w == "q" || w == "qq":
 		return p.one(p.quoted())
+	case w == "qr":
+		return p.pattern()
 	}
 	return nil, p.no("%s", p.here())
+}
+
+// ownValue reads $conf->get('KEY'): how a file asks sbuild for what a key has so far. What it has by
+// itself is taken to be nothing: sbuild's own lists and tables are mostly empty.
+func (p *parser) ownValue() (*Value, error) {
+	rest, ok := strings.CutPrefix(p.src[p.pos:], "$conf->")
+	if w := word(rest); !ok || w != "get" && w != "_get" {
+		return nil, p.no("%s", p.here())
+	}
+	p.pos = len(p.src) - len(rest) + len(word(rest))
+	if err := p.want("("); err != nil {
+		return nil, err
+	}
+	key, err := p.one(p.quoted())
+	if err != nil {
+		return nil, err
+	}
+	name := "$" + strings.ToLower(key.Text)
+	if v := p.config.vars[name]; v != nil {
+		return v.value, p.want(")")
+	}
+	return &Value{}, p.want(")")
 }
 
 // one is the value of what was read, where one is wanted.
@@ -196,7 +223,7 @@ func (p *parser) bracketed(opening, closing string) ([]*Value, error) {
 }
 
 // listExpression reads what stands behind @x = and push @x.
-func (p *parser) listExpression() ([]*Value, error) { return p.items(";)") }
+func (p *parser) listExpression() ([]*Value, error) { return p.items(";)}") }
 
 // items reads elements separated by commas up to one of the characters, which stays. Lists among them become part of the list.
 func (p *parser) items(ends string) ([]*Value, error) {
@@ -356,6 +383,9 @@ func (p *parser) target(reading bool) (*place, error) {
 // use finds a variable by its name.
 func (p *parser) use(name string) (*variable, error) {
 	if !p.declared(name) {
+		if p.lax || slices.Contains([]string{"ARGV", "INC", "STDIN", "STDERR", "conf", "_", "a", "b"}, name[1:]) {
+			return nil, p.no("%s is not read", name) // Perl's own, or sbuild's
+		}
 		return nil, &unknown{name}
 	}
 	return p.variable(name), nil

@@ -20,6 +20,10 @@ type parser struct {
 	tight  bool                 // within a string, where white space is text
 	locals map[string]*variable // declared with my, by name with sigil
 	docs   docs
+
+	blocks   int  // that the position is within
+	modifier int  // where the if stands that follows the statement; -1: nowhere
+	lax      bool // no strict: an unknown variable is none of sbuild's, and no mistake
 }
 
 // docs are the texts of the heredocs of one line, which follow it. They are read when the mark of each is met.
@@ -51,21 +55,8 @@ func (p *parser) parse() error {
 	if err := p.space(); err != nil {
 		return p.fatal(err)
 	}
-	for p.pos < len(p.src) && !p.end() {
-		start, before := p.pos, p.docs
-		err := p.statement()
-		if err == nil && p.pos < len(p.src) && !p.take(";") {
-			err = p.no("%s", p.here())
-		}
-		if err == nil {
-			if err = p.space(); err == nil {
-				continue
-			}
-		}
-		p.docs = before
-		if err := p.leave(start, err); err != nil {
-			return p.fatal(err)
-		}
+	if err := p.statements(); err != nil {
+		return p.fatal(err)
 	}
 	return nil
 }
@@ -101,7 +92,7 @@ func (p *parser) leave(start int, why error) error {
 	}
 	var names []string
 	for _, m := range named().FindAllStringSubmatch(whole, -1) {
-		if name := m[1]; p.config.known[name] && !slices.Contains(names, name) {
+		if name := m[1]; p.config.known[name] && !slices.Contains(names, name) && assigned(whole, name) {
 			names = append(names, name)
 		}
 	}
@@ -110,7 +101,7 @@ func (p *parser) leave(start int, why error) error {
 		v.spoil(p.file, line, at.what)
 	}
 	for name, v := range p.locals {
-		if regexp.MustCompile(`[$@%#{]` + regexp.QuoteMeta(name[1:]) + `\b`).MatchString(whole) {
+		if assigned(whole, name[1:]) {
 			v.spoil(p.file, line, at.what)
 		}
 	}
@@ -125,13 +116,34 @@ var named = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`[$@%]\{?\s*(\w+)`)
 })
 
+// assigned tells whether a statement that is not understood may change a variable: by an operator, a
+// function, or whoever gets a reference to it. That it is read changes nothing.
+func assigned(statement, name string) bool {
+	v := `[$@%]\{?\s*\$?` + name + `\b`
+	element := `(?:\s*\}?(?:\s*(?:->)?\s*(?:\[[^\]]*\]|\{[^}]*\}|@\*))*)?`
+	for _, form := range []string{
+		v + element + `\s*\)?\s*(?:\*\*|\|\||&&|//|[-+.*/%x|&^]|<<|>>)?=(?:[^=~]|$)`,
+		v + element + `\s*=~\s*(?:s|tr|y)\b`,
+		`\\\s*\(?[^;]*?` + v, // a reference to it
+		`(?:\+\+|--)\s*` + v, v + element + `\s*(?:\+\+|--)`,
+		`\b(?:push|unshift|splice|pop|shift|undef|chomp|chop|delete|local|my|our|foreach|for|read|open)\b[^;]*` + v,
+	} {
+		if regexp.MustCompile(form).MatchString(statement) {
+			return true
+		}
+	}
+	return false
+}
+
 // skipStatement goes behind the semicolon that ends a statement, or behind the block that does.
 func (p *parser) skipStatement() error {
-	depth, blocks := 0, p.blocks()
+	depth, blocks := 0, p.blockFollows()
 	for p.pos < len(p.src) {
 		switch c := p.src[p.pos]; {
 		case c == ';' && depth == 0:
 			p.pos++
+			return nil
+		case c == '}' && depth == 0 && p.blocks > 0:
 			return nil
 		case strings.IndexByte("([{", c) >= 0:
 			depth++
@@ -147,18 +159,11 @@ func (p *parser) skipStatement() error {
 					return err
 				}
 			}
-		case strings.IndexByte("$@%", c) >= 0 && p.pos+1 < len(p.src) && word(p.src[p.pos+1:]) != "":
-			p.pos += 1 + len(word(p.src[p.pos+1:])) // not the quote that a word such as s would be
-		case c == '$' && p.pos+1 < len(p.src) && strings.IndexByte("#$&'\"`;,.", p.src[p.pos+1]) >= 0:
-			p.pos += 2 // a variable of Perl's own, or $#list
 		default:
-			ok, err := p.skipToken()
-			if err != nil {
+			if err := p.skipOne(); err != nil {
 				return err
 			}
-			if !ok {
-				p.pos++
-			}
+			continue
 		}
 		if err := p.space(); err != nil {
 			return err
@@ -170,8 +175,47 @@ func (p *parser) skipStatement() error {
 	return nil
 }
 
-// blocks tells whether a statement that begins here ends with a block instead of a semicolon.
-func (p *parser) blocks() bool {
+// skipOne goes behind a variable, a string, a word or a character, and the white space behind it.
+func (p *parser) skipOne() error {
+	c, next := p.src[p.pos], byte(0)
+	if p.pos+1 < len(p.src) {
+		next = p.src[p.pos+1]
+	}
+	switch {
+	case strings.IndexByte("$@%", c) >= 0 && isLetter(next):
+		p.pos += 1 + len(word(p.src[p.pos+1:])) // not the quote that a word such as s would be
+	case c == '$' && next != 0 && strings.IndexByte("#$&'\"`;,.", next) >= 0:
+		p.pos += 2 // a variable of Perl's own, or $#list
+	case c == '/' && p.patternFollows():
+		p.pos++
+		if _, err := p.delimited('/', '/'); err != nil {
+			return err
+		}
+	default:
+		ok, err := p.skipToken()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			p.pos++
+		}
+	}
+	return p.space()
+}
+
+// patternFollows tells the slash that begins a pattern from the one that divides.
+func (p *parser) patternFollows() bool {
+	before := strings.TrimRight(p.src[:p.pos], " \t\n")
+	if before == "" || strings.IndexByte("~(,=!&|?:;{", before[len(before)-1]) >= 0 {
+		return true
+	}
+	last := strings.FieldsFunc(before, func(r rune) bool { return r > 0x7f || !isLetter(byte(r)) && !isDigit(byte(r)) && r != '$' })
+	return len(last) > 0 && strings.HasSuffix(before, last[len(last)-1]) &&
+		slices.Contains([]string{"split", "if", "unless", "and", "or", "not", "grep", "map", "return"}, last[len(last)-1])
+}
+
+// blockFollows tells whether a statement that begins here ends with a block instead of a semicolon.
+func (p *parser) blockFollows() bool {
 	return strings.HasPrefix(p.src[p.pos:], "{") ||
 		slices.Contains([]string{"if", "unless", "while", "until", "for", "foreach", "sub", "BEGIN", "END", "package"}, word(p.src[p.pos:]))
 }

@@ -16,8 +16,10 @@ func (p *parser) delimiter(w string) (opening, closing byte, ok bool, err error)
 	start := p.pos
 	p.pos += len(w)
 	spaced := p.pos < len(p.src) && strings.IndexByte(" \t\r\n", p.src[p.pos]) >= 0
-	if err := p.space(); err != nil {
-		return 0, 0, false, err
+	if spaced { // else a # is no comment
+		if err := p.space(); err != nil {
+			return 0, 0, false, err
+		}
 	}
 	if p.pos >= len(p.src) {
 		p.pos = start

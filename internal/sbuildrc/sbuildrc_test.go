@@ -22,6 +22,8 @@ func show(v *Value) string {
 		return "undef"
 	case Scalar:
 		return fmt.Sprintf("%q", v.Text)
+	case Pattern:
+		return "/" + v.Text + "/"
 	case List:
 		var items []string
 		for _, i := range v.Items {
@@ -92,8 +94,13 @@ func TestParse(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"$distribution = 'a';\n$distribution = `date`;\n$verbose = 1;", "$distribution=unreadable (the form \"`date`;\" is not understood)@2 $verbose=\"1\"@3"},
-		{"if (-e '/x') {\n  $distribution = 'a;}';\n} else { $build_source = 1; }\n$verbose = 1;", `$build_source=unreadable (the form "if (-e '/x') {" is not understood)@1 $distribution=unreadable (the form "if (-e '/x') {" is not understood)@1 $verbose="1"@4`},
-		{"$verbose = 1;\n$distribution = 'a' if $ENV{X};", `$distribution=unreadable (the form "if $ENV{X};" is not understood)@2 $verbose="1"@1`},
+		{"if (-M '/x') {\n  $distribution = 'a;}';\n} else { $build_source = 1; }\n$verbose = 1;", `$build_source=unreadable (the form "-M '/x') {" is not understood)@1 $distribution=unreadable (the form "-M '/x') {" is not understood)@1 $verbose="1"@4`},
+		{"while ($verbose) { $distribution = $lintian_opts->[0]; }\n$build_source = $verbose;", `$build_source=undef@2 $distribution=unreadable (the form "while ($verbose) { $distribution = $lint…" is not understood)@1`},
+		{"f(\\$distribution); chomp $log_dir; $maintainer_name =~ s/a/b/; $lintian_opts->[0] = g(); print @$extra_repositories;", "$distribution=unreadable (the form \"f(\\\\$distribution); chomp $log_dir; $main…\" is not understood)@1 " +
+			"$lintian_opts=unreadable (the form \"g(); print @$extra_repositories;\" is not understood)@1 $log_dir=unreadable (the form \"chomp $log_dir; $maintainer_name =~ s/a/…\" is not understood)@1 " +
+			"$maintainer_name=unreadable (the form \"=~ s/a/b/; $lintian_opts->[0] = g(); pri…\" is not understood)@1 note f:1: not read: the form \"print @$extra_repositories;\" is not understood"},
+		{"$verbose = 1;\n$distribution = 'a' if f();", `$distribution=unreadable (the form "f();" is not understood)@2 $verbose="1"@1`},
+		{"$verbose = 1;\n$distribution = 'a' if $ENV{X};", `$verbose="1"@1`},
 		{"$maintainer_name = \"A <a@example.org>\";", `$maintainer_name=unreadable (an @ within double quotes stands for a list; write \@)@1`},
 		{"my $x = cwd();\n$log_dir = \"$x/logs\";", `$log_dir=unreadable (it is made of $x, which is not read)@2 note f:1: not read: the form "cwd();" is not understood`},
 		{"sub f { return 'a' }\n$verbose = 1;", `$verbose="1"@2 note f:1: not read: the form "sub f { return 'a' }" is not understood`},
@@ -102,7 +109,7 @@ func TestUnreadable(t *testing.T) {
 		{"$lintian_opts = 'a';\npush @$lintian_opts, 'b';", `$lintian_opts=unreadable (a list is made of something that is none)@2`},
 		{"$verbose = 0x10;", `$verbose=unreadable (the form "0x10;" is not understood)@1`},
 		{"print 'hello';\n", `note f:1: not read: the form "print 'hello';" is not understood`},
-		{"$distribution = $lintian_opts->[0]{x} . foo(<<A, 2);\n'\nA\n$verbose = 1;", `$distribution=unreadable (the form "foo(<<A, 2);" is not understood)@1 $lintian_opts=unreadable (the form "foo(<<A, 2);" is not understood)@1 $verbose="1"@4`},
+		{"$distribution = $lintian_opts->[0]{x} . foo(<<A, 2);\n'\nA\n$verbose = 1;", `$distribution=unreadable (the form "foo(<<A, 2);" is not understood)@1 $verbose="1"@4`},
 		{"$x = 1;", "error f:1: $x is no key of sbuild's, and not declared with my"},
 		{"$verbose = 1;\n$distributon = 'sid';", "error f:2: $distributon is no key of sbuild's, and not declared with my"},
 		{"$verbose = 1;\n\n$distribution = 'sid;\n", "error f:3: a string that begins here never ends"},
@@ -160,11 +167,23 @@ func TestReadFile(t *testing.T) {
 func TestFiles(t *testing.T) {
 	env := map[string]string{}
 	get := func(name string) string { return env[name] }
-	if got, want := strings.Join(Files(get, "/h"), " "), "/etc/sbuild/sbuild.conf /h/.sbuildrc /h/.config/sbuild/config.pl"; got != want {
+	if got, want := strings.Join(Files(get, "/h"), " "), "/etc/sbuild/sbuild.conf /h/.sbuildrc"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	env["XDG_CONFIG_HOME"], env["SBUILD_CONFIG"] = "/x", "/more"
-	if got, want := strings.Join(Files(get, "/h"), " "), "/etc/sbuild/sbuild.conf /h/.sbuildrc /x/sbuild/config.pl /more"; got != want {
+	if got, want := strings.Join(Files(get, "/h"), " "), "/etc/sbuild/sbuild.conf /h/.sbuildrc /more"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	dir := t.TempDir()
+	own := filepath.Join(dir, "sbuild", "config.pl")
+	if err := os.MkdirAll(filepath.Dir(own), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(own, []byte("1;\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	env["XDG_CONFIG_HOME"] = dir
+	if got, want := strings.Join(Files(get, "/h"), " "), "/etc/sbuild/sbuild.conf "+own+" /more"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

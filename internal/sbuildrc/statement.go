@@ -16,27 +16,31 @@ type place struct {
 	hash  bool
 }
 
-// statement reads and executes one statement, up to its semicolon.
-func (p *parser) statement() error {
-	w := word(p.src[p.pos:])
-	switch w {
+// statement reads and executes one statement, up to its semicolon; closed tells that it ends with a
+// block and has none.
+func (p *parser) statement() (closed bool, err error) {
+	switch w := word(p.src[p.pos:]); w {
 	case "":
-		if p.pos < len(p.src) && (p.src[p.pos] == ';' || isDigit(p.src[p.pos])) { // 1; at the end
+		switch c := p.src[p.pos]; {
+		case c == ';' || isDigit(c): // 1; at the end
 			_, err := p.digits()
-			return err
+			return false, err
+		case c == '{':
+			return true, p.block()
 		}
+		return false, p.guarded(p.assignment)
+	case "if", "unless":
+		return true, p.conditional()
 	case "use", "no":
-		return p.pragma(w)
+		return false, p.pragma(w)
 	case "my", "our", "local":
-		return p.declaration(w)
+		return false, p.declaration(w)
 	case "push", "unshift":
-		return p.push(w == "unshift")
+		return false, p.guarded(func() error { return p.push(w == "unshift") })
 	case "undef":
-		return p.undefine()
-	default:
-		return p.no("%s", p.here())
+		return false, p.guarded(p.undefine)
 	}
-	return p.assignment()
+	return false, p.no("%s", p.here())
 }
 
 // digits reads a statement that is a number alone.
@@ -55,6 +59,7 @@ func (p *parser) pragma(w string) error {
 	if i < 0 || p.src[p.pos+i] != ';' || strings.ContainsAny(p.src[p.pos:p.pos+i], "{}") {
 		return p.no("a use over several lines is not understood")
 	}
+	p.lax = p.lax || w == "no" && strings.Contains(p.src[p.pos:p.pos+i], "strict")
 	p.pos += i
 	return nil
 }
@@ -74,7 +79,7 @@ func (p *parser) declaration(w string) error {
 	if err := p.space(); err != nil {
 		return err
 	}
-	if p.pos >= len(p.src) || p.src[p.pos] == ';' {
+	if p.atEnd() {
 		own.value = empty(name[0])
 		return nil
 	}
@@ -82,7 +87,7 @@ func (p *parser) declaration(w string) error {
 		return err
 	}
 	v, err := p.valueFor(name[0])
-	if err == nil && p.pos < len(p.src) && p.src[p.pos] != ';' {
+	if err == nil && !p.atEnd() {
 		err = p.no("%s", p.here())
 	}
 	if err != nil {
@@ -173,7 +178,7 @@ func (p *parser) assignment() error {
 	if err != nil {
 		return err
 	}
-	if p.pos < len(p.src) && p.src[p.pos] != ';' { // an if behind it, say
+	if !p.atEnd() {
 		return p.no("%s", p.here())
 	}
 	old := to.get()
@@ -239,7 +244,7 @@ func (p *parser) push(front bool) error {
 			return err
 		}
 	}
-	if p.pos < len(p.src) && p.src[p.pos] != ';' {
+	if !p.atEnd() {
 		return p.no("%s", p.here())
 	}
 	list := to.get()
@@ -274,7 +279,7 @@ func (p *parser) undefine() error {
 	if err != nil {
 		return err
 	}
-	if p.pos < len(p.src) && p.src[p.pos] != ';' {
+	if !p.atEnd() {
 		return p.no("%s", p.here())
 	}
 	return p.set(to, &Value{}, p.lineAt(start))

@@ -14,13 +14,14 @@ const (
 	Scalar
 	List
 	Hash
+	Pattern    // a regular expression, as Go's regexp has it
 	Unreadable // a form that is not understood
 )
 
 // Value is a value of Perl's.
 type Value struct {
 	Kind   Kind
-	Text   string            // of a Scalar; of an Unreadable one: why
+	Text   string            // of a Scalar or Pattern; of an Unreadable one: why
 	Items  []*Value          // of a List
 	Fields map[string]*Value // of a Hash
 }
