@@ -43,6 +43,17 @@ var lineForms = []sourceForm{
 	{"deb http://[2001:db8::1]:3142/debian x main", "http://[2001:db8::1]:3142/debian/dists/x/InRelease"},
 	{"deb tor+http://m.onion/debian x main", "tor+http://m.onion/debian/dists/x/InRelease"},
 	{"deb mirror+file:/etc/apt/mirrors.txt x main", "mirror+file:/etc/apt/mirrors.txt/dists/x/InRelease"},
+	{"deb mirror+file:///etc/apt/mirrors/debian.list x main", "mirror+file:/etc/apt/mirrors/debian.list/dists/x/InRelease"},
+	{"deb [ arch=amd64,arm64 signed-by=/usr/share/keyrings/s-7.0.gpg ] https://m.example/apt/ubuntu jammy/org/7.0 multiverse",
+		"https://m.example/apt/ubuntu/dists/jammy/org/7.0/InRelease"},
+	{"deb [by-hash=force trusted=yes] http://m.example/snipe/ develop main", "http://m.example/snipe/dists/develop/InRelease"},
+	{"deb [by-hash=no] http://m.example/compute/ubuntu2004/x86_64 /", "http://m.example/compute/ubuntu2004/x86_64/InRelease"},
+	{"deb [allow-insecure=yes trusted=yes] https://m.example/debian stable main", "https://m.example/debian/dists/stable/InRelease"},
+	{"deb [allow-insecure=yes arch=amd64,all] http://192.0.2.7/lenvdi lenvdi main", "http://192.0.2.7/lenvdi/dists/lenvdi/InRelease"},
+	{"deb http://m.example/ubuntu noble main restricted # https://wiki", "http://m.example/ubuntu/dists/noble/InRelease"},
+	{"deb     http://m.example/debian/   stable   main   contrib", "http://m.example/debian/dists/stable/InRelease"},
+	{"deb http://m.example/debian-security stable/updates main", "http://m.example/debian-security/dists/stable/updates/InRelease"},
+	{"deb-src http://m.example/debian x main", "http://m.example/debian/dists/x/InRelease"},
 	{"deb file:/repo ./ main", ""},
 	{"deb file:/repo bookworm", ""},
 	{"deb /repo ./", ""},
@@ -75,6 +86,11 @@ var paragraphForms = []sourceForm{
 	{"Types: deb\nURIs: http://m.example/d\nSuites: x\nComponents: main\nSigned-By: \n", "http://m.example/d/dists/x/InRelease"},
 	{"Types: deb\nURIs: http://m.example/d\nSuites: x\nSuites: y\nComponents: main\n", "http://m.example/d/dists/y/InRelease"},
 	{"Types: deb\nURIs: http://m.example/d\nSuites: x, y\nComponents: main\n", "http://m.example/d/dists/x,/InRelease http://m.example/d/dists/y/InRelease"},
+	{"Types: deb deb-src\nURIs: http://m.example/d\nSuites: x\n x-updates x-backports\nComponents: main contrib non-free-firmware\nSigned-By: /usr/share/keyrings/a.gpg\n",
+		"http://m.example/d/dists/x/InRelease http://m.example/d/dists/x-updates/InRelease http://m.example/d/dists/x-backports/InRelease"},
+	{"X-Repolib-Name: M\nTypes: deb\n# URIs: https://n.example\nURIs: https://m.example\nSuites: jammy\nComponents: main main/debug\n", "https://m.example/dists/jammy/InRelease"},
+	{"Types: deb\nURIs: https://m.example/\nSuites: pika\nComponents: canary\nAllow-Insecure: yes\nAllow-Weak: yes\nAllow-Downgrade-To-Insecure: yes\nTrusted: yes\n", "https://m.example/dists/pika/InRelease"},
+	{"Types: deb-src\nURIs: http://m.example/d\nSuites: x\nComponents: main\n", "http://m.example/d/dists/x/InRelease"},
 	{"Enabled: 0\nTypes: deb\nURIs: http://m.example/d\nSuites: x\nComponents: main\n", ""},
 	{"Enabled: no\nTypes: deb\nURIs: http://m.example/d\nSuites: x\nComponents: main\n", ""},
 	{"Types: deb\nURIs: file:/repo\nSuites: ./\nComponents: main\n", ""},
@@ -92,11 +108,11 @@ func asked(found []source) string {
 	var out []string
 	for _, s := range found {
 		uri := strings.ReplaceAll(strings.TrimRight(s.uri, "/"), "%20", " ")
-		if path, ok := strings.CutPrefix(uri, "file:///"); ok {
-			uri = "file:/" + path
-		}
+		uri = strings.Replace(uri, "file:///", "file:/", 1)
 		r := Repo{URI: uri, Suite: s.suite}
-		out = append(out, r.aptDist()+firstWord(s.options.inRelease, "InRelease"))
+		if one := r.aptDist() + firstWord(s.options.inRelease, "InRelease"); !slices.Contains(out, one) {
+			out = append(out, one)
+		}
 	}
 	return strings.Join(out, " ")
 }
@@ -195,6 +211,7 @@ func TestHostMethods(t *testing.T) {
 		"http://first.example/debian/\tpriority:3\tarch:amd64\tarch:i386\n\thttp://last.example/debian\n"
 	for _, tt := range []struct{ name, list, uri, note string }{
 		{"a list of mirrors", "deb mirror+file:/etc/apt/mirrors.txt bookworm main\ndeb mirror+file:/etc/apt/mirrors.txt bookworm-updates main\n", "http://first.example/debian", ""},
+		{"as in cloud images", "deb mirror+file:///etc/apt/mirrors.txt bookworm main\n", "http://first.example/debian", ""},
 		{"a list that is not there", "deb mirror+file:/etc/apt/none.txt bookworm main\n", "http://ftp.debian.org/debian", "method mirror+file is not spoken"},
 		{"by http", "deb mirror+http://m.example/list.txt bookworm main\n", "http://ftp.debian.org/debian", "mirror+http://m.example/list.txt: the method mirror+http"},
 		{"mirror:", "deb mirror://m.example/list.txt bookworm main\n", "http://ftp.debian.org/debian", "the method mirror is"},
