@@ -2,6 +2,7 @@ package build
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -142,17 +143,24 @@ func (a *aside) publish() ([]string, error) {
 	return done, nil
 }
 
-// synced waits until all files have reached the disk.
-func (a *aside) synced() error {
-	if err := a.syncing.Wait(); err != nil {
-		return fmt.Errorf("storing the results: %w", err)
+// synced waits until all files have reached the disk, or ctx ends.
+func (a *aside) synced(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- a.syncing.Wait() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("storing the results: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	return nil
 }
 
 func (a *aside) discard() {
-	_ = a.synced() // of what is thrown away
-	for _, temp := range a.temps {
+	for _, temp := range a.temps { // first: the disk may take its time, and we may be killed meanwhile
 		_ = os.Remove(temp) // what could be done? it has no name that anybody looks for
 	}
+	_ = a.synced(context.Background()) // of what is thrown away
 }

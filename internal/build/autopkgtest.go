@@ -246,7 +246,7 @@ func (b *builder) runTest(ctx context.Context, t packageTest) (v verdict, err er
 		return v, err
 	}
 	unseen := b.unseen(held)
-	if err := c.show(unseen...); err != nil {
+	if err := c.show(ctx, unseen...); err != nil {
 		return v, err
 	}
 	if err := c.installFiles(ctx, unseen); err != nil {

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,11 +32,11 @@ const (
 
 // takeResults copies aside what a .changes lists, each file against it. One that another .changes
 // listed is there already.
-func (b *builder) takeResults(a *aside, changes *dsc.Changes) error {
+func (b *builder) takeResults(ctx context.Context, a *aside, changes *dsc.Changes) error {
 	if err := b.checkBounds(a, changes); err != nil {
 		return err
 	}
-	err := changes.Verify(b.takeOut(a))
+	err := changes.Verify(openUntil(ctx, b.takeOut(a)))
 	if failed := a.failure(); failed != nil {
 		return noPlace(a.dir, failed)
 	}

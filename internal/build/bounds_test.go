@@ -74,7 +74,7 @@ func TestHoles(t *testing.T) {
 	if _, err := f.Write(zeros); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(f.Close(), a.synced()); err != nil {
+	if err := errors.Join(f.Close(), a.synced(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	st, err := os.Stat(a.path("a_1.img"))

@@ -105,7 +105,7 @@ func (b *builder) tryInstall(ctx context.Context, packages []string, before file
 	removable := b.removable(packages)
 	files := slices.DeleteFunc(b.builtDebs(), func(file string) bool { return !slices.Contains(removable, packageOf(file)) })
 	unseen := b.unseen(packages)
-	if err := c.show(slices.Concat(files, unseen)...); err != nil {
+	if err := c.show(ctx, slices.Concat(files, unseen)...); err != nil {
 		return "", "", err
 	}
 	if err := c.installFiles(ctx, unseen); err != nil {

@@ -306,7 +306,7 @@ func (b *builder) builtPackages() []string {
 }
 
 // show copies files of the host into the open jail, for the builder to read.
-func (b *builder) show(files ...string) error {
+func (b *builder) show(ctx context.Context, files ...string) error {
 	if err := makeBuildDir(b.open); err != nil {
 		return err
 	}
@@ -314,7 +314,7 @@ func (b *builder) show(files ...string) error {
 		return err
 	}
 	for _, file := range files {
-		if err := copyFileIn(b.open, file, path.Join(checkDir, filepath.Base(file)), 0o644); err != nil {
+		if err := copyFileIn(ctx, b.open, file, path.Join(checkDir, filepath.Base(file)), 0o644); err != nil {
 			return err
 		}
 	}
@@ -340,7 +340,7 @@ func (b *builder) lintian(ctx context.Context) (outcome, detail string, err erro
 	if !b.o.Source {
 		names = append(names, filepath.Base(b.sourceFiles().dsc.Path))
 	}
-	if err := c.show(b.withSource()...); err != nil {
+	if err := c.show(ctx, b.withSource()...); err != nil {
 		return "", "", err
 	}
 	argv := slices.Concat([]string{"lintian"}, b.o.LintianOpts, names)

@@ -19,7 +19,6 @@ import (
 
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/dsc"
-	"nsbuild/internal/flock"
 	"nsbuild/internal/result"
 )
 
@@ -33,7 +32,7 @@ func kernel() string {
 }
 
 // collect takes the results out of the stopped jail: what the .changes lists, each checked against it, the .changes last.
-func (b *builder) collect(context.Context) error {
+func (b *builder) collect(ctx context.Context) error {
 	b.layerSaved() // what keeps the layer runs beside the build and would be ended, too
 	if _, err := b.jail.Stop(); err != nil {
 		return err
@@ -57,14 +56,14 @@ func (b *builder) collect(context.Context) error {
 	}
 	aside := newAside(b.output)
 	defer aside.discard()
-	if err := b.takeResults(aside, changes); err != nil {
+	if err := b.takeResults(ctx, aside, changes); err != nil {
 		return err
 	}
-	sourceChanges, err := b.collectSourceOnly(aside)
+	sourceChanges, err := b.collectSourceOnly(ctx, aside)
 	if err != nil {
 		return &partError{buildlog.StageSourceChanges, err}
 	}
-	if err := b.describeResults(changes, aside); err != nil {
+	if err := b.describeResults(ctx, changes, aside); err != nil {
 		return err
 	}
 	if sourceChanges != "" {
@@ -75,10 +74,10 @@ func (b *builder) collect(context.Context) error {
 	if err := aside.write(name, text); err != nil {
 		return err
 	}
-	if err := aside.synced(); err != nil {
+	if err := aside.synced(ctx); err != nil {
 		return noPlace(b.output, err)
 	}
-	done, err := b.env.publishing()
+	done, err := b.env.publishing(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,7 +134,7 @@ func (b *builder) readOut(name string) ([]byte, error) {
 }
 
 // describeResults writes what was built into the log.
-func (b *builder) describeResults(changes *dsc.Changes, a *aside) error {
+func (b *builder) describeResults(ctx context.Context, changes *dsc.Changes, a *aside) error {
 	b.log.Section("Buildinfo")
 	for _, f := range changes.Files {
 		if strings.HasSuffix(f.Name, ".buildinfo") {
@@ -149,7 +148,9 @@ func (b *builder) describeResults(changes *dsc.Changes, a *aside) error {
 	for _, f := range changes.Files {
 		if isPackage(f.Name) {
 			b.log.Subsection(f.Name)
-			if err := b.describeDeb(a.path(f.Name), f.Size, &left); err != nil {
+			if err := b.describeDeb(ctx, a.path(f.Name), f.Size, &left); ctx.Err() != nil {
+				return context.Cause(ctx)
+			} else if err != nil {
 				b.log.Warning("%s cannot be listed: %v", f.Name, err)
 			}
 		}
@@ -203,12 +204,12 @@ func hashed(file string) (result.Hashed, error) {
 }
 
 // publishing waits until no other build gives its files their names: of two that build the same, each leaves a whole set.
-func (e *Env) publishing() (done func() error, err error) {
+func (e *Env) publishing(ctx context.Context) (done func() error, err error) {
 	f, err := os.OpenFile(filepath.Join(e.StateDir, "publish.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("storing the results: %w", err)
 	}
-	if err := flock.Wait(f, flock.Exclusive); err != nil {
+	if err := lockUntil(ctx, f); err != nil {
 		return nil, errors.Join(fmt.Errorf("storing the results: %w", err), f.Close())
 	}
 	return f.Close, nil

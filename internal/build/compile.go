@@ -124,7 +124,7 @@ func (b *builder) packSource(ctx context.Context) error {
 	if err := b.copyIn(ctx, jail, tree.Dir, into); err != nil {
 		return fmt.Errorf("copying %s into the jail: %w", tree.Dir, err)
 	}
-	if err := copyUpstream(jail, tree); err != nil {
+	if err := copyUpstream(ctx, jail, tree); err != nil {
 		return err
 	}
 	status, err := b.run(ctx, jail, b.asBuilder(buildDir, append(append([]string{"dpkg-source"}, b.o.SourceOpts...), "-b", name)...))
@@ -156,14 +156,14 @@ func (b *builder) readBuiltDSC(jail *sandbox.Jail) (*dsc.Source, error) {
 	return dsc.Parse(name, io.LimitReader(f, maxDSC), nil)
 }
 
-func copyFileIn(jail *sandbox.Jail, from, to string, mode os.FileMode) error {
+func copyFileIn(ctx context.Context, jail *sandbox.Jail, from, to string, mode os.FileMode) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
 	return fill(jail, to, mode, func(out io.Writer) error {
-		_, err := io.Copy(out, in)
+		_, err := io.Copy(out, until(ctx, in))
 		return err
 	})
 }
@@ -218,7 +218,7 @@ func (b *builder) unpack(ctx context.Context) (err error) {
 func (b *builder) unpackSource(ctx context.Context) error {
 	source := b.in.dsc
 	if b.in.tree == nil {
-		if err := b.bringSource(source); err != nil {
+		if err := b.bringSource(ctx, source); err != nil {
 			return fault.Wrap(fault.GivenBack, "", err)
 		}
 	}
@@ -231,7 +231,7 @@ func (b *builder) unpackSource(ctx context.Context) error {
 }
 
 // bringSource copies the .dsc and its files into the jail and checks them on the way: what was checked is what is built.
-func (b *builder) bringSource(source *dsc.Source) error {
+func (b *builder) bringSource(ctx context.Context, source *dsc.Source) error {
 	if err := makeBuildDir(b.open); err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (b *builder) bringSource(source *dsc.Source) error {
 	if err != nil {
 		return err
 	}
-	open := sourceFile(b.in.dir)
+	open := openUntil(ctx, sourceFile(b.in.dir))
 	return source.Verify(func(name string) (io.ReadCloser, error) {
 		in, err := open(name)
 		if err != nil {

@@ -3,6 +3,7 @@ package build
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -33,13 +34,13 @@ func (l *listing) take(line string) error {
 }
 
 // describeDeb lists a package as `dpkg-deb -I` and `dpkg-deb -c` do, character by character: there are programs that read it.
-func (b *builder) describeDeb(file string, size int64, left *listing) error {
+func (b *builder) describeDeb(ctx context.Context, file string, size int64, left *listing) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	r, err := deb.NewReader(f, deb.Limits{Data: max(left.data, 1)})
+	r, err := deb.NewReader(f, deb.Limits{Data: max(left.data, 1), Stopped: ctx.Err})
 	if err != nil {
 		return err
 	}

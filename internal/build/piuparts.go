@@ -80,7 +80,7 @@ func (b *builder) piuparts(ctx context.Context) (outcome, detail string, err err
 		return "", "", err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	if err := c.show(debs...); err != nil {
+	if err := c.show(ctx, debs...); err != nil {
 		return "", "", err
 	}
 	argv := b.piupartsCommand(debs)

@@ -48,7 +48,7 @@ func (b *builder) sourceOnly(ctx context.Context, tree string, built bool) error
 }
 
 // collectSourceOnly takes out what the source's own .changes lists, and returns its name, "" when there is none.
-func (b *builder) collectSourceOnly(a *aside) (string, error) {
+func (b *builder) collectSourceOnly(ctx context.Context, a *aside) (string, error) {
 	if b.sourceChanges == nil || b.o.buildType() == "source" {
 		return "", nil
 	}
@@ -63,5 +63,5 @@ func (b *builder) collectSourceOnly(a *aside) (string, error) {
 	if err := b.checkNames(changes); err != nil {
 		return "", err
 	}
-	return name, b.takeResults(a, changes)
+	return name, b.takeResults(ctx, a, changes)
 }

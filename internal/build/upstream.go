@@ -3,6 +3,7 @@ package build
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -45,27 +46,27 @@ func origFilesIn(beside string, tree *dsc.Tree) ([]string, error) {
 }
 
 // copyUpstream copies the upstream tarballs into the jail.
-func copyUpstream(jail *sandbox.Jail, tree *dsc.Tree) error {
+func copyUpstream(ctx context.Context, jail *sandbox.Jail, tree *dsc.Tree) error {
 	files, err := origFiles(tree.Dir, tree)
 	if err != nil {
 		return err
 	}
 	for _, file := range files {
-		if err := copyUpstreamFile(jail, file); err != nil {
+		if err := copyUpstreamFile(ctx, jail, file); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func copyUpstreamFile(jail *sandbox.Jail, file string) error {
+func copyUpstreamFile(ctx context.Context, jail *sandbox.Jail, file string) error {
 	in, err := openPart(file)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
 	return fill(jail, path.Join(buildDir, filepath.Base(file)), 0o644, func(out io.Writer) error {
-		_, err := io.Copy(out, in)
+		_, err := io.Copy(out, until(ctx, in))
 		return err
 	})
 }

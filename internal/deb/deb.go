@@ -23,6 +23,8 @@ type Limits struct {
 	Data int64
 	// Dictionary is the largest window a decompressor may ask for, in bytes; default 128 MiB (xz -9 takes 64 MiB).
 	Dictionary int64
+	// Stopped, when set, is asked while the data member is read; its error is the end of that.
+	Stopped func() error
 }
 
 func (l Limits) withDefaults() Limits {
@@ -186,7 +188,7 @@ func (d *Reader) Data() (*tar.Reader, error) {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	d.data = r
-	return tar.NewReader(&boundedReader{r: r, left: d.limits.Data}), nil
+	return tar.NewReader(&boundedReader{r: r, left: d.limits.Data, stopped: d.limits.Stopped}), nil
 }
 
 // Close frees the decompressor. It does not close the underlying reader.
@@ -199,11 +201,17 @@ func (d *Reader) Close() error {
 
 // boundedReader fails, instead of ending quietly as io.LimitReader does, when the limit is passed.
 type boundedReader struct {
-	r    io.Reader
-	left int64
+	r       io.Reader
+	left    int64
+	stopped func() error // nil: never
 }
 
 func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.stopped != nil {
+		if err := b.stopped(); err != nil {
+			return 0, err
+		}
+	}
 	if b.left <= 0 {
 		var one [1]byte
 		n, err := b.r.Read(one[:])

@@ -47,6 +47,9 @@ func Open(name string, flags int, mode Mode) (*os.File, error) {
 	return f, nil
 }
 
+// Try locks an open file unless another holds it: then the error is ErrHeld.
+func Try(f *os.File, mode Mode) error { return flock(f, int(mode)|syscall.LOCK_NB) }
+
 // Wait locks an open file when nobody else holds it any more.
 func Wait(f *os.File, mode Mode) error { return flock(f, int(mode)) }
 

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/testenv"
+)
+
+// soonTime is how long an end may take: two seconds, and one for a machine that is busy with other tests.
+const soonTime = 3 * time.Second
+
+// anEnd is a moment of a verb at which the user wants it to end.
+type anEnd struct {
+	name  string
+	args  []string
+	comes func() bool   // when it is there; nil: from the start on
+	later time.Duration // and then
+	// slow: it takes its time to come there, so it is asked once.
+	slow bool
+	// passed: the command of the user gets the signal, and its end is that of nsbuild.
+	passed bool
+}
+
+func (e *anEnd) signals() []syscall.Signal {
+	if e.slow {
+		return []syscall.Signal{syscall.SIGINT}
+	}
+	return []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}
+}
+
+// hole makes a file that takes no room and for ever to read.
+func hole(t *testing.T, name string) {
+	t.Helper()
+	check(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	check(t, os.WriteFile(name, nil, 0o644))
+	check(t, os.Truncate(name, 1<<40))
+}
+
+// silentMirror accepts connections and says nothing.
+func silentMirror(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(io.Discard, c) }()
+		}
+	}()
+	t.Cleanup(func() { check(t, l.Close()) })
+	return "http://" + l.Addr().String() + "/debian"
+}
+
+// bulky is a source whose package is small and unpacks to so many MiB.
+func bulky(name string, mib int) fakedebian.Source {
+	return fakedebian.Source{Name: name, Version: "1.0", Architecture: "all", Rules: fmt.Sprintf(`#!/usr/bin/make -f
+build build-arch build-indep clean:
+binary-arch:
+binary binary-indep:
+	mkdir -p debian/%[1]s/DEBIAN
+	truncate -s %[2]dM debian/%[1]s/bulk
+	dpkg-gencontrol -p%[1]s -Pdebian/%[1]s
+	dpkg-deb -Zgzip -z1 --root-owner-group -b debian/%[1]s ..
+`, name, mib)}
+}
+
+// logHas tells whether a log, of whatever build of a package, has a text.
+func (w *world) logHas(name, text string) func() bool {
+	return func() bool {
+		data, err := os.ReadFile(filepath.Join(w.dir, name+"_1.0_amd64.build"))
+		return err == nil && strings.Contains(string(data), text)
+	}
+}
+
+// appears tells whether a file is there.
+func appears(pattern string) func() bool {
+	return func() bool {
+		found, err := filepath.Glob(pattern)
+		return err == nil && len(found) > 0
+	}
+}
+
+// TestEnds asks every verb to end, in each of its phases, by Ctrl-C, by SIGTERM and, where there is one,
+// by --timeout. It ends within two seconds, whatever it is at, and nothing is left that is in the way.
+// Commands in sessions are internal/session's, in TestStoppedHelper and TestStubborn.
+func TestEnds(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	check(t, unix.Mkfifo(filepath.Join(w.dir, "fifo.tar"), 0o600))
+	for _, name := range []string{"tree/bin/hole", "wide-1.0/hole"} {
+		hole(t, filepath.Join(w.dir, name))
+	}
+	w.writeTree(t, "wide-1.0")
+	hole(t, filepath.Join(w.cache, "debs/aa", strings.Repeat("a", 64)+".deb"))
+	t.Cleanup(func() { check(t, os.RemoveAll(filepath.Join(w.cache, "debs/aa"))) })
+	w.script(t, "deaf/before-build.d/10-deaf", "trap '' INT TERM; echo deaf; sleep 600")
+	w.script(t, "deaf/before-run.d/10-deaf", "trap '' INT TERM; echo deaf; sleep 600")
+	mirror := silentMirror(t)
+
+	asleep := w.sleeper(t)
+	deaf := w.writeSource(t, fakedebian.Source{Name: "deaf", Version: "1.0",
+		Rules: badRules("\t@trap '' INT TERM; echo deaf; sleep 600 & kill -STOP $$!; wait; sleep 600\n")})
+	stopped := w.writeSource(t, fakedebian.Source{Name: "halted", Version: "1.0", Rules: badRules("\t@echo halted; kill -STOP 0; sleep 600\n")})
+	bulk := w.writeSource(t, bulky("bulk", 500))
+	build := func(args ...string) []string {
+		return append([]string{"build", "-d", "bookworm", "--scratch=disk"}, args...)
+	}
+	const sh = "/bin/sh"
+	ends := []anEnd{
+		{name: "create, a silent mirror", args: []string{"create", "--name", "ended", "--mirror", mirror, "bookworm"}, later: 500 * time.Millisecond},
+		{name: "create, unpacking", args: []string{"create", "--name", "ended", "bookworm"}, slow: true,
+			comes: appears(filepath.Join(w.state, "bases/ended/draft-*/tree/usr/bin/dpkg"))},
+		{name: "build, a silent mirror", args: build("--extra-repository", "deb [trusted=yes] "+mirror+" sid main", asleep), later: 500 * time.Millisecond},
+		{name: "build, copying a hole into the jail", args: build("wide-1.0"), comes: w.logHas("wide", "Source directory"), later: time.Second},
+		{name: "build, asleep", args: build(asleep), comes: w.logHas("sleeper", "\nasleep\n")},
+		{name: "build, deaf", args: build(deaf), comes: w.logHas("deaf", "\ndeaf\n")},
+		{name: "build, stopped", args: build(stopped), comes: w.logHas("halted", "\nhalted\n")},
+		{name: "build, listing a package that unpacks to much", args: build(bulk), slow: true, comes: w.logHas("bulk", "new Debian package")},
+		{name: "build, a deaf hook", args: build("--hook", "./deaf", asleep), comes: w.logHas("sleeper", "\ndeaf\n")},
+		{name: "build, a deaf command of the host", args: build("--pre-build-commands", "trap '' INT TERM; touch "+w.dir+"/deaf-on-host; sleep 600", asleep),
+			comes: appears(w.dir + "/deaf-on-host")},
+		{name: "import, a FIFO", args: []string{"import", "imported", "fifo.tar"}, later: 500 * time.Millisecond},
+		{name: "import, a hole", args: []string{"import", "imported", "tree"}, later: time.Second},
+		{name: "run", args: []string{"run", "bookworm", "--", sh, "-c", "touch /tmp/here; sleep 600"}, later: time.Second, passed: true},
+		{name: "run, deaf", args: []string{"run", "bookworm", "--", sh, "-c", "trap '' INT TERM; sleep 600; sleep 600"}, later: time.Second, passed: true},
+		{name: "run, stopped", args: []string{"run", "bookworm", "--", sh, "-c", "kill -STOP 0; sleep 600"}, later: time.Second, passed: true},
+		{name: "run, a deaf hook", args: []string{"run", "--hook", "./deaf", "bookworm", "--", "true"}, later: time.Second},
+		{name: "session begin, a deaf hook", args: []string{"session", "begin", "--hook", "./deaf", "bookworm"}, later: time.Second},
+		{name: "cache verify, a hole", args: []string{"cache", "verify"}, later: 500 * time.Millisecond},
+	}
+	for _, e := range ends {
+		for _, signal := range e.signals() {
+			t.Run(e.name+", "+signalName(signal), func(t *testing.T) { w.ends(t, e, signal) })
+		}
+		if e.passed {
+			t.Run(e.name+", --timeout", func(t *testing.T) { w.timesOut(t, e) })
+		}
+	}
+	w.noScratch(t)
+}
+
+func (w *world) ends(t *testing.T, e anEnd, signal syscall.Signal) {
+	logs, err := filepath.Glob(filepath.Join(w.dir, "*.build"))
+	check(t, err)
+	for _, old := range append(logs, w.dir+"/deaf-on-host") {
+		if err := os.Remove(old); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	if e.comes == nil {
+		e.comes = atStart.come
+	}
+	took, o := w.at(t, moment{e.name, e.comes}, e.later, signal, e.args...)
+	if took == 0 {
+		t.Fatalf("it ended before: %s", o)
+	}
+	if took > soonTime {
+		t.Errorf("it ended after %v", took)
+	}
+	want := 128 + int(signal)
+	if e.passed && o.status == 128+int(syscall.SIGKILL) {
+		want = o.status // it had to be killed
+	}
+	if o.status != want {
+		t.Errorf("status %d, want %d: %s", o.status, want, o)
+	}
+	t.Logf("ended after %v", took)
+	w.must(t, "list") // which deletes what is left
+}
+
+func (w *world) timesOut(t *testing.T, e anEnd) {
+	begin := time.Now()
+	o := w.run(t, append([]string{e.args[0], "--timeout", "500ms"}, e.args[1:]...)...)
+	if took := time.Since(begin); took > soonTime+time.Second || o.status != 124 {
+		t.Errorf("after %v: %s", took, o)
+	}
+}
+
+// writeTree makes a source directory of a native package.
+func (w *world) writeTree(t *testing.T, dir string) {
+	t.Helper()
+	name, version, _ := strings.Cut(dir, "-")
+	for file, text := range map[string]string{
+		"control": "Source: " + name + "\nMaintainer: A <a@b.example>\nSection: misc\nPriority: optional\nStandards-Version: 4.6.2\n\n" +
+			"Package: " + name + "\nArchitecture: all\nDescription: x\n x\n",
+		"changelog":     name + " (" + version + ") unstable; urgency=low\n\n  * x\n\n -- A <a@b.example>  Mon, 01 Jan 2024 00:00:00 +0000\n",
+		"source/format": "3.0 (native)\n",
+		"rules":         badRules("\ttrue\n"),
+	} {
+		file = filepath.Join(w.dir, dir, "debian", file)
+		check(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		check(t, os.WriteFile(file, []byte(text), 0o755))
+	}
+}
