@@ -137,8 +137,8 @@ func newRun(a *app) *cobra.Command {
 		Long: `run runs a command in a jail. Over a base, what it changes is thrown away; a directory given with --root is
 changed as the command changes it, unless --overlay or --read-only is given. Without a command it runs a login shell.
 
-On a terminal the command has a terminal of the jail's own. Otherwise standard input, output and error are the
-command's own, byte for byte. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and the signals of job control
+Streams that are a terminal are one of the jail's own for the command. Others are the command's own, byte for
+byte. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and the signals of job control
 are passed on to it; a second SIGINT kills it. What it leaves running is ended.
 
 EXIT STATUS

@@ -40,11 +40,13 @@ func control(f *os.File, work func(fd int) error) error {
 
 // Console is a joined terminal. Its methods may be called concurrently.
 type Console struct {
-	in, out *os.File
-	keys    *os.File // in, opened once more so that reading it can end; else in itself
-	far     Terminal
-	typed   chan struct{} // closed when nothing more is read from keys
-	done    chan error    // of the copy to out
+	screen *os.File // whose window's size is the far end's
+	far    Terminal
+	done   chan error // of the copy to where output is shown
+
+	in    *os.File      // nil as long as nobody can type
+	keys  *os.File      // in, opened once more so that reading it can end; else in itself
+	typed chan struct{} // closed when nothing more is read from keys
 
 	mu    sync.Mutex
 	saved *term.State // nil while the terminal is as it was
@@ -52,24 +54,79 @@ type Console struct {
 
 // Join puts in, which must be a terminal, into raw mode and copies both ways until Close. Keys that are typed after that go to whoever reads the terminal next.
 func Join(in, out *os.File, far Terminal) (*Console, error) {
-	c := &Console{in: in, out: out, keys: reopen(in), far: far, typed: make(chan struct{}), done: make(chan error, 1)}
-	if err := errors.Join(c.Resize(), c.Resume()); err != nil {
-		return nil, errors.Join(err, c.closeKeys())
+	c := &Console{screen: in, far: far, done: make(chan error, 1)}
+	if err := c.Resize(); err != nil {
+		return nil, err
+	}
+	if err := c.Take(in); err != nil {
+		return nil, err
+	}
+	go c.show(out)
+	return c, nil
+}
+
+// Watch shows on a terminal what the far end writes, until Close. The terminal's keys stay with whoever
+// reads them, and its mode is not changed, unless Take is called.
+func Watch(screen *os.File, far Terminal) (*Console, error) {
+	c := &Console{screen: screen, far: far, done: make(chan error, 1)}
+	if err := c.Resize(); err != nil {
+		return nil, err
+	}
+	go c.show(Writable(screen))
+	return c, nil
+}
+
+// Take puts in, which must be a terminal, into raw mode and has its keys typed at the far end. In the
+// background of the terminal the kernel stops us until we are in the foreground (tcsetattr(3)).
+func (c *Console) Take(in *os.File) error {
+	c.in, c.keys, c.typed = in, reopen(in), make(chan struct{})
+	if err := c.Resume(); err != nil {
+		err = errors.Join(err, c.closeKeys())
+		c.in = nil
+		return err
 	}
 	go func() {
 		// Ends with Close, and when either side is gone; the command learns of a lost terminal by SIGHUP.
-		_, _ = io.Copy(far, c.keys)
+		_, _ = io.Copy(c.far, c.keys)
 		close(c.typed)
 	}()
-	go func() {
-		_, err := io.Copy(out, far)
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			// Nobody sees it any more, but who writes must not block.
-			_, _ = io.Copy(io.Discard, far)
+	return nil
+}
+
+// Taken tells whether keys are typed at the far end.
+func (c *Console) Taken() bool { return c.in != nil }
+
+func (c *Console) show(out io.Writer) {
+	_, err := io.Copy(out, c.far)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		// Nobody sees it any more, but who writes must not block.
+		_, _ = io.Copy(io.Discard, c.far)
+	}
+	c.done <- err
+}
+
+// Writable is a terminal to write to: itself, or, where it was opened for reading only, opened once more.
+// It is the null device where that cannot be.
+func Writable(screen *os.File) io.Writer {
+	var out io.Writer = screen
+	err := control(screen, func(fd int) error {
+		flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
+		if errno != 0 {
+			return errno
 		}
-		c.done <- err
-	}()
-	return c, nil
+		if flags&syscall.O_ACCMODE != syscall.O_RDONLY {
+			return nil
+		}
+		f, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), os.O_WRONLY|syscall.O_NOCTTY, 0)
+		if err == nil {
+			out = f
+		}
+		return err
+	})
+	if err != nil {
+		return io.Discard
+	}
+	return out
 }
 
 // reopen opens a terminal once more, unless reading it can be ended as it is. Not blocking must not be asked of the description that the caller's other processes share. Where it
@@ -101,7 +158,7 @@ func (c *Console) closeKeys() error {
 // Resize gives the far end the size of the caller's window.
 func (c *Console) Resize() error {
 	var columns, rows int
-	err := control(c.in, func(fd int) (err error) { columns, rows, err = term.GetSize(fd); return err })
+	err := control(c.screen, func(fd int) (err error) { columns, rows, err = term.GetSize(fd); return err })
 	if err != nil {
 		return fmt.Errorf("asking for the terminal's size: %w", err)
 	}
@@ -125,6 +182,9 @@ func (c *Console) Suspend() error {
 
 // Resume takes the terminal again, also when somebody else has changed it meanwhile: a shell does, when we were stopped without Suspend.
 func (c *Console) Resume() error {
+	if !c.Taken() {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var now *term.State
@@ -148,7 +208,7 @@ func (c *Console) Close() error {
 	if errors.Is(copied, os.ErrDeadlineExceeded) {
 		copied = nil
 	}
-	if c.keys.SetReadDeadline(time.Now()) == nil {
+	if c.Taken() && c.keys.SetReadDeadline(time.Now()) == nil {
 		<-c.typed
 		err = errors.Join(err, c.closeKeys())
 	}

@@ -46,6 +46,7 @@ type pid1 struct {
 	pids     map[command]int
 	leaders  map[int]bool    // pids of commands that are session leaders of ours, see spawnSession
 	orphans  map[int]*Status // reaped while a request to the helper was under way: its answer may name them
+	stopped  map[int]bool    // so were these stopped
 	asking   bool
 	helpers  map[int]bool // pids of those that live
 	// lostHelpers are those that have ended, for whoever asks one next.
@@ -89,6 +90,7 @@ func initMain() int {
 	}
 	p := &pid1{
 		commands: map[int]command{}, pids: map[command]int{}, leaders: map[int]bool{}, orphans: map[int]*Status{},
+		stopped: map[int]bool{},
 		helpers: map[int]bool{}, lostHelpers: map[int]Status{},
 		outputs: map[int]*outputs{}, draining: map[command]*outputs{},
 	}
@@ -260,6 +262,10 @@ func (p *pid1) exec(m *message, files []*os.File) (int, error) {
 	if p.open == nil || p.open.helper == nil {
 		return 0, errors.New("no jail is open")
 	}
+	files, err := p.open.withoutKeys(files, p.null)
+	if err != nil {
+		return 0, err
+	}
 	p.mu.Lock()
 	p.asking = true
 	p.mu.Unlock()
@@ -274,6 +280,7 @@ func (p *pid1) exec(m *message, files []*os.File) (int, error) {
 	if err != nil {
 		p.asking = false
 		clear(p.orphans)
+		clear(p.stopped)
 	} else if out != nil {
 		p.outputs[pid] = out
 	}
@@ -316,9 +323,13 @@ func (p *pid1) settle(c command, pid int, leader bool) {
 			if leader {
 				p.leaders[pid] = true
 			}
+			if p.stopped[pid] {
+				p.paused(pid)
+			}
 		}
 	}
 	clear(p.orphans)
+	clear(p.stopped)
 }
 
 // reap waits for every child, adopted ones too, for ever.
@@ -376,6 +387,8 @@ func (p *pid1) paused(pid int) {
 	}
 	if c, ok := p.commands[pid]; ok {
 		c.from.tell(&message{Op: opPause, Handle: c.handle})
+	} else if p.asking {
+		p.stopped[pid] = true
 	}
 }
 

@@ -91,11 +91,16 @@ func sessionMain() int {
 	if err != nil {
 		return complain(err)
 	}
+	if c.Background {
+		signal.Ignore(syscall.SIGTTOU) // now: what the command ignores it has inherited
+	}
 	go func() {
 		for s := range signals {
-			if sig, ok := s.(syscall.Signal); ok {
-				_ = syscall.Kill(-pid, sig) // a command that has ended needs none any more
+			sig, ok := s.(syscall.Signal)
+			if !ok || c.Background && sig == syscall.SIGCONT {
+				continue // the command goes on when it has the terminal
 			}
+			_ = syscall.Kill(-pid, sig) // a command that has ended needs none any more
 		}
 	}()
 	return await(-pid, pid)
@@ -116,6 +121,9 @@ func await(group, pid int) int {
 			if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
 				fmt.Fprintf(os.Stderr, "nsbuild-session: %v\n", err)
 			}
+			if sig := ws.StopSignal(); sig == syscall.SIGTTIN || sig == syscall.SIGTTOU {
+				giveTerminal(pid)
+			}
 			_ = syscall.Kill(group, syscall.SIGCONT) // gone is as good
 		case ws.Signaled():
 			return 128 + int(ws.Signal())
@@ -125,7 +133,13 @@ func await(group, pid int) int {
 	}
 }
 
-// startInForeground starts the command as a process group of its own that has the terminal.
+// giveTerminal makes a command that was stopped for want of the terminal the foreground of it. One that
+// is gone needs nothing.
+func giveTerminal(pid int) {
+	_ = unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, pid)
+}
+
+// startInForeground starts the command as a process group of its own that has the terminal, unless it is to begin in the background.
 func startInForeground(c *Command) (int, error) {
 	program, err := lookPath(c)
 	if err != nil {
@@ -143,7 +157,7 @@ func startInForeground(c *Command) (int, error) {
 	}
 	pid, err := own.start(program, c, []uintptr{0, 1, 2}, &syscall.ProcAttr{
 		Dir: dir, Env: c.Env,
-		Sys: &syscall.SysProcAttr{Credential: credential(c), Setpgid: true, Foreground: true, Ctty: 0},
+		Sys: &syscall.SysProcAttr{Credential: credential(c), Setpgid: true, Foreground: !c.Background, Ctty: 0},
 	})
 	if err != nil {
 		return 0, startError(program, dir, err)

@@ -110,6 +110,9 @@ func (j *openJail) mayHave(f *os.File) (bool, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return false, sysErr("stat", "a stream", err)
 	}
+	if j.isHostTerminal(fd, &st) {
+		return false, nil
+	}
 	want, err := othersBits(fd)
 	if err != nil || want == unix.S_IROTH {
 		return true, err // nothing is written there
@@ -121,7 +124,33 @@ func (j *openJail) mayHave(f *os.File) (bool, error) {
 		// Where the caller's ids are in the jail, the pipe's owner is.
 		return isPipe(fd, &st) && st.Mode&want == want && j.spec.Caller == nil, nil
 	}
-	return true, nil // devices, terminals among them
+	return true, nil // devices, terminals of the jail among them
+}
+
+// isHostTerminal tells whether a stream is a terminal that is not the jail's own: who has it open can
+// read its keys and change its mode. internal/session gives the jail one of its own instead.
+func (j *openJail) isHostTerminal(fd int, st *unix.Stat_t) bool {
+	if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err != nil {
+		return false
+	}
+	var pts unix.Stat_t
+	return j.pts == nil || unix.Fstat(int(j.pts.Fd()), &pts) != nil || pts.Dev != st.Dev
+}
+
+// withoutKeys replaces standard input where it is a terminal of the host's.
+func (j *openJail) withoutKeys(files []*os.File, null *os.File) ([]*os.File, error) {
+	if len(files) == 0 {
+		return files, nil
+	}
+	fd := int(files[0].Fd())
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, sysErr("stat", "standard input", err)
+	}
+	if !j.isHostTerminal(fd, &st) {
+		return files, nil
+	}
+	return append([]*os.File{null}, files[1:]...), nil
 }
 
 // sameOutput tells whether two streams are one, as “>file 2>&1” has it.

@@ -160,6 +160,9 @@ type Command struct {
 	Memory int64 `json:",omitempty"`
 	// Terminal makes standard input the controlling terminal of a session of the command's own; see Jail.NewTerminal.
 	Terminal bool `json:",omitempty"`
+	// Background starts a command with a Terminal in its background: it is stopped when it wants to read
+	// keys or to change the terminal's mode, and has the terminal once it is continued.
+	Background bool `json:",omitempty"`
 	// PID1 makes the command PID 1 of a PID namespace of its own, with the /proc of that. Its end ends all that it started.
 	PID1 bool `json:",omitempty"`
 

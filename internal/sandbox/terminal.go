@@ -99,6 +99,9 @@ func (j *openJail) openTerminal(uid int) ([]*os.File, error) {
 	}
 	slave := os.NewFile(peer, "pts")
 	const groupTTY = 5 // of every Debian system (base-passwd), as the mount option says
+	if caller := j.spec.Caller; caller != nil && caller.UID == uid {
+		uid = callerID
+	}
 	if err := unix.Fchown(int(peer), uid, groupTTY); err != nil {
 		closeFiles([]*os.File{master, slave})
 		return nil, sysErr("chown", "the terminal", err)

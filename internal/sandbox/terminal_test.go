@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // onTerminal runs a shell command on a terminal of the jail, types, and returns what it showed.
@@ -119,5 +121,48 @@ func TestTerminalCommandNotFound(t *testing.T) {
 	s := term.Slave()
 	if _, err := j.Start(Command{Argv: []string{"no-such-command"}, Stdin: s, Stdout: s, Stderr: s, Terminal: true}); !os.IsNotExist(err) && !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestHostTerminal hands a terminal of the host's to a command: it does not get it.
+func TestHostTerminal(t *testing.T) {
+	j := hostJail(t, startHolder(t))
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	slave := os.NewFile(peer, "terminal")
+	defer slave.Close()
+	if _, err := io.WriteString(master, "key\n"); err != nil {
+		t.Fatal(err)
+	}
+	script := "for i in 0 1 2; do test -t $i && echo terminal $i; done; read x; echo got $x."
+	p, err := j.Start(Command{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + defaultPath}, Stdin: slave, Stdout: slave, Stderr: slave})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if st, err := p.Wait(ctx); err != nil || !st.Success() {
+		t.Error(st, err)
+	}
+	var shown strings.Builder
+	for buf := make([]byte, 1000); !strings.Contains(shown.String(), "got "); {
+		n, err := master.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown.Write(buf[:n])
+	}
+	if text := shown.String(); !strings.Contains(text, "got .\r\n") || strings.Contains(text, "terminal") {
+		t.Errorf("%q", text)
 	}
 }

@@ -420,42 +420,6 @@ func (o *Options) end(jail *sandbox.Jail) error {
 	return nil
 }
 
-// Attach runs a command in an open jail and passes signals on to it. A command with a Terminal gets one of the jail's, joined to Stdin and Stdout; those of its streams that are
-// terminals become that one.
-func (o *Options) Attach(ctx context.Context, jail *sandbox.Jail, c sandbox.Command) (sandbox.Status, error) {
-	if !c.Terminal {
-		p, err := o.start(jail, c)
-		if err != nil {
-			return sandbox.Status{}, err
-		}
-		w := waiter{o: o, p: p}
-		return w.wait(ctx)
-	}
-	term, err := jail.NewTerminal(c.UID)
-	if err != nil {
-		return sandbox.Status{}, err
-	}
-	defer term.Close()
-	c.Stdin = term.Slave()
-	for _, stream := range []**os.File{&c.Stdout, &c.Stderr} {
-		if console.IsTerminal(*stream) {
-			*stream = term.Slave()
-		}
-	}
-	// Before the command starts: a program asks for the window's size first of all.
-	joined, err := console.Join(o.Stdin, o.Stdout, term)
-	if err != nil {
-		return sandbox.Status{}, errors.Join(err, term.CloseSlave())
-	}
-	p, err := o.start(jail, c)
-	if err = errors.Join(err, term.CloseSlave()); err != nil {
-		return sandbox.Status{}, errors.Join(err, joined.Close())
-	}
-	w := waiter{o: o, p: p, console: joined}
-	status, err := w.wait(ctx)
-	return status, errors.Join(err, joined.Close())
-}
-
 // start starts the command. Signals are for it from now on, unless it does not begin.
 func (o *Options) start(jail *sandbox.Jail, c sandbox.Command) (p *sandbox.Process, err error) {
 	if o.attention == nil {
@@ -493,6 +457,8 @@ type waiter struct {
 	o       *Options
 	p       *sandbox.Process
 	console *console.Console // nil without a terminal
+	keys    *os.File         // the terminal whose keys the command gets when it asks for them; nil: it has them, or never will
+	pausing bool             // that the command stops next is our doing
 	asked   bool             // SIGINT was passed on
 	end     syscall.Signal   // what has asked the command to end, first; 0 where its time was over
 	kill    <-chan time.Time
@@ -550,7 +516,7 @@ func (w *waiter) wait(ctx context.Context) (sandbox.Status, error) {
 		case s := <-w.o.Signals:
 			err = w.signal(s)
 		case <-w.p.Paused():
-			err = w.stopSelf()
+			err = w.paused()
 		}
 		if err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, sandbox.ErrClosed) {
 			return sandbox.Status{}, fmt.Errorf("passing a signal on: %w", err)
@@ -620,10 +586,12 @@ func (w *waiter) signal(s os.Signal) error {
 		return nil
 	case syscall.SIGWINCH:
 		if w.console != nil {
-			return w.console.Resize() // the kernel tells the processes inside
+			if err := w.console.Resize(); err != nil || w.console.Taken() {
+				return err // the kernel tells the processes inside
+			}
 		}
 	case syscall.SIGTSTP:
-		if w.console == nil {
+		if w.console == nil || !w.console.Taken() {
 			return w.pause()
 		}
 	case syscall.SIGCONT:
@@ -650,6 +618,7 @@ const pauseGrace = 100 * time.Millisecond
 
 // pause stops a command without a terminal, and then us. SIGTSTP alone does not do it: the kernel ignores it in a session whose parent is outside.
 func (w *waiter) pause() error {
+	w.pausing = w.keys != nil
 	if err := w.p.Signal(syscall.SIGTSTP); err != nil {
 		return err
 	}
@@ -662,7 +631,7 @@ func (w *waiter) pause() error {
 
 // stopSelf gives the terminal back and stops us as the command was stopped, so that the caller's shell takes over. It returns when we are continued.
 func (w *waiter) stopSelf() error {
-	if w.console == nil {
+	if w.console == nil || !w.console.Taken() {
 		return nil
 	}
 	if err := w.console.Suspend(); err != nil {
