@@ -93,6 +93,10 @@ func TestGit(t *testing.T) {
 	note("indexed")
 	git("add", "debian/NOTE")
 	note("changed")
+	fell := filepath.Join(w.dir, "canary")
+	git("config", "core.fsmonitor", "touch "+fell)
+	git("config", "filter.x.clean", "touch "+fell+"; cat")
+	check(t, os.WriteFile(filepath.Join(tree, ".git/info/attributes"), []byte("debian export-ignore\nNOTE filter=x\n"), 0o644))
 	log := filepath.Join(w.dir, "gitted_1.0-1_amd64.build")
 	o := w.must(t, "build", "-q", "-d", "bookworm", "--git", "tree")
 	wantIn(t, "log", read(t, log), "^committed$", "^Exported the source of commit [0-9a-f]{12} \\(head\\)$", "^Upstream tarball: git archive v1.0$", `uncommitted changes \(MM debian/NOTE.*\) are not built: HEAD is$`)
@@ -103,7 +107,53 @@ func TestGit(t *testing.T) {
 	wantIn(t, "log of the index", read(t, log), "^indexed$")
 	git("tag", "-d", "v1.0")
 	refusal{status: 3, says: []string{"no upstream tarball for version 1.0", "no v1.0"}, hint: "git fetch --tags"}.check(t, w.run(t, "build", "-q", "-d", "bookworm", "--git", "tree"))
+	check(t, exec.Command("tar", "-C", w.dir, "-caf", filepath.Join(w.dir, "gitted_1.0.orig.tar.xz"), "tree/README").Run())
+	w.must(t, "build", "-q", "-d", "bookworm", "tree")
+	wantIn(t, "log of the directory", read(t, log), "^changed$", `uncommitted changes \(MM debian/NOTE.*\) are built as they lie there`)
+	if _, err := os.Lstat(fell); err == nil {
+		t.Error("what the repository configures was run on the host")
+	}
 	refusal{status: 2, says: []string{"--git: hello is none"}, hint: "give a source directory"}.check(t, w.run(t, "build", "-q", "--git", "hello"))
+}
+
+// TestGitOverlay puts a repository that has debian/ only over its upstream tarballs.
+func TestGitOverlay(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	testenv.RequireTool(t, "git", "xz")
+	tree := filepath.Join(w.dir, "tree")
+	for name, text := range map[string]string{
+		"tree/debian/control":        "Source: laid\nMaintainer: A B <a@mirror.example>\nRules-Requires-Root: no\n\nPackage: laid\nArchitecture: all\nDescription: x\n y\n",
+		"tree/debian/changelog":      "laid (1.0-1) bookworm; urgency=low\n\n  * x\n\n -- A B <a@mirror.example>  Mon, 01 Jan 2024 00:00:00 +0000\n",
+		"tree/debian/source/format":  "3.0 (quilt)\n",
+		"tree/debian/patches/p":      "--- a/README\n+++ b/README\n@@ -1 +1 @@\n-upstream\n+patched\n",
+		"tree/debian/patches/series": "p\n",
+		"tree/debian/gbp.conf":       "[DEFAULT]\noverlay = True\nexport-dir = ../build-area\ntarball-dir = ../tarballs/%(version)s\ncomponent = ['data']\n",
+		"laid-1.0/README":            "upstream\n", "laid-1.0/debian/upstreams": "", "parts/table": "of data\n",
+		"tree/debian/rules": "#!/usr/bin/make -f\nclean build:\nbinary:\n\tcat README data/table\n\ttest ! -e debian/upstreams\n" +
+			"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -plaid -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
+	} {
+		file := filepath.Join(w.dir, name)
+		check(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		check(t, os.WriteFile(file, []byte(text), 0o755))
+	}
+	check(t, os.MkdirAll(filepath.Join(w.dir, "tarballs/1.0"), 0o755))
+	for _, c := range [][]string{
+		{"tar", "-caf", "tarballs/1.0/laid_1.0.orig.tar.xz", "laid-1.0"}, {"tar", "-caf", "tarballs/1.0/laid_1.0.orig-data.tar.gz", "parts"},
+		{"git", "init", "-q", tree}, {"git", "-C", tree, "add", "."},
+		{"git", "-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example", "commit", "-q", "-m", "debian"},
+	} {
+		cmd := exec.Command(c[0], c[1:]...)
+		cmd.Dir = w.dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", c, err, out)
+		}
+	}
+	w.must(t, "build", "-q", "-d", "bookworm", "--git", "tree")
+	log := filepath.Join(w.dir, "laid_1.0-1_amd64.build")
+	wantIn(t, "log", read(t, log), "^patched$", "^of data$", "^Upstream tarball: .*/laid_1.0.orig-data.tar.gz, .*/laid_1.0.orig.tar.xz$")
+	check(t, os.Remove(filepath.Join(w.dir, "tarballs/1.0/laid_1.0.orig.tar.xz")))
+	refusal{status: 3, says: []string{"no upstream tarball for version 1.0"}, hint: "git fetch --tags"}.check(t, w.run(t, "build", "-q", "-d", "bookworm", "--git", "tree"))
 }
 
 // TestPristineTar builds with the upstream tarball that pristine-tar has kept, byte for byte.

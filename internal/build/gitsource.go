@@ -123,8 +123,12 @@ func (b *builder) tell(format string, args ...any) {
 // beside the source directory; else those that git has.
 func (b *builder) bringOrig(ctx context.Context, r *gitsrc.Repository, conf gitsrc.Config, tree *dsc.Tree, dir string) error {
 	if tree.Version.Native() || strings.Contains(tree.Format, "native") {
+		if conf.Overlay {
+			return fault.New(fault.GivenBack, "correct gbp.conf", "gbp.conf says overlay, but %s is a native package", tree.Name)
+		}
 		return nil
 	}
+	b.in.overlay = conf.Overlay
 	upstream := gitsrc.Upstream{Name: tree.Name, Version: tree.Version.Upstream()}
 	there, err := b.origsThere(r, conf, tree)
 	if err != nil {
@@ -136,7 +140,7 @@ func (b *builder) bringOrig(ctx context.Context, r *gitsrc.Repository, conf gits
 				return err
 			}
 		}
-		b.in.note("Upstream tarball: %s", there[0])
+		b.in.note("Upstream tarball: %s", strings.Join(there, ", "))
 		return nil
 	}
 	if conf.NoCreateOrig {

@@ -34,6 +34,8 @@ type input struct {
 	suite string       // to fetch it from; "" for the build's own
 	notes []string     // for the log
 	temp  func() error // deletes what was fetched
+	// overlay: tree is to be put over its upstream tarballs.
+	overlay bool
 }
 
 // openInput looks at what the user asked for: a .dsc, its URL, a source directory, or the name of a package.

@@ -216,10 +216,10 @@ func TestReadConfigLikeGBP(t *testing.T) {
 	for i, c := range confs {
 		var a struct {
 			Error                                                       bool
-			Upstream_tag, Upstream_branch, Upstream_tree, Debian_branch string //nolint:revive // gbp's names
-			Comp_type, Comp_level, Tarball_dir, Export_dir, Signatures  string //nolint:revive // gbp's names
-			Pristine_tar, Pristine_tar_commit, With_submodules, Overlay bool   //nolint:revive // gbp's names
-			Force_create, No_create_orig                                any    //nolint:revive // gbp's names
+			Upstream_tag, Upstream_branch, Upstream_tree, Debian_branch string
+			Comp_type, Comp_level, Tarball_dir, Export_dir, Signatures  string
+			Pristine_tar, Pristine_tar_commit, With_submodules, Overlay bool
+			Force_create, No_create_orig                                any
 			Components                                                  []string
 		}
 		check(t, answers.Decode(&a))
