@@ -3,7 +3,9 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -17,12 +19,63 @@ const helperPatience = 20 * time.Second
 // a device.
 const killPatience = time.Minute
 
-// ask sends a helper a request and waits for its answer.
-func ask(helper *conn, patience time.Duration, m *message, files ...*os.File) (*message, []*os.File, error) {
+// ask sends a helper a request and waits for its answer, for so long, and not where it is held.
+func ask(helper *conn, patience time.Duration, held func() bool, m *message, files ...*os.File) (*message, []*os.File, error) {
 	if err := helper.sendWithin(patience, m, files...); err != nil {
 		return nil, nil, err
 	}
+	w := &watch{helper: helper, held: held, answered: make(chan struct{})}
+	defer w.end()
+	defer time.AfterFunc(heldPause, w.look).Stop()
 	return helper.recvWithin(patience)
+}
+
+// heldPause is how often a helper that has not answered yet is looked at, and heldTimes how often in
+// turn it must have been held.
+const (
+	heldPause = 200 * time.Millisecond
+	heldTimes = 5
+)
+
+// watch looks at a helper whose answer is waited for.
+type watch struct {
+	helper   *conn
+	held     func() bool
+	answered chan struct{}
+	mu       sync.Mutex // held while the connection's deadline is this request's
+}
+
+// look ends the waiting when the helper is held for a while.
+func (w *watch) look() {
+	for times := 0; times < heldTimes; times++ {
+		if !w.held() {
+			times = -1
+		}
+		select {
+		case <-w.answered:
+			return
+		case <-time.After(heldPause):
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-w.answered:
+	default:
+		_ = w.helper.u.SetReadDeadline(time.Unix(1, 0)) // a connection that is closed needs none
+	}
+}
+
+func (w *watch) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.answered)
+}
+
+// heldInside tells whether a debugger holds a process, or a signal.
+func heldInside(pid int) bool {
+	p, _, err := readProcess(pid)
+	return err == nil && (p.state == "t" || p.state == "T")
 }
 
 // helperLost ends a helper that did not answer, so that its next answer is not taken for that to
@@ -42,7 +95,10 @@ func (p *pid1) helperLost(pid int, helper *conn, err error) error {
 		}
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("the jail's helper was held up from inside the jail: no answer for %v", helperPatience)
+		return errors.New("the jail's helper was held up from inside the jail, and has been ended")
+	}
+	if errors.Is(err, net.ErrClosed) {
+		return errors.New("the jail's helper has been ended")
 	}
 	return fmt.Errorf("the jail's helper is gone: %w", err)
 }

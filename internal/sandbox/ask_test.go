@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -85,10 +86,22 @@ func TestAskHeldUp(t *testing.T) {
 	}
 	defer c.close()
 	const patience = 50 * time.Millisecond
+	free := func() bool { return false }
 	for _, size := range []int{1, 4 << 20} { // which fits into the socket's buffer, and which does not
 		m := &message{Op: opExec, Command: &Command{Argv: []string{strings.Repeat("x", size)}}}
-		if _, _, err := ask(c, patience, m); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if _, _, err := ask(c, patience, free, m); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+	// A reader that never answers; only where it is held is it given up early.
+	go func() { _, _ = io.Copy(io.Discard, theirs) }()
+	for _, held := range []bool{true, false} {
+		const patience = 3 * time.Second
+		begin := time.Now()
+		_, _, err := ask(c, patience, func() bool { return held }, &message{Op: opExec})
+		early := time.Since(begin) < patience
+		if !errors.Is(err, os.ErrDeadlineExceeded) || early != held {
+			t.Errorf("held %v: %v after %v", held, err, time.Since(begin))
 		}
 	}
 }

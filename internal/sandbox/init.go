@@ -292,13 +292,14 @@ func (p *pid1) askHelper(m *message, files []*os.File) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	got, extra, err := ask(helper, helperPatience, &message{Op: opExec, Command: m.Command}, files...)
+	pid := p.open.pid
+	if helper == p.open.online {
+		pid = p.open.netPID
+	}
+	request := &message{Op: opExec, Command: m.Command}
+	got, extra, err := ask(helper, helperPatience, func() bool { return heldInside(pid) }, request, files...)
 	closeFiles(extra)
 	if err != nil {
-		pid := p.open.pid
-		if helper == p.open.online {
-			pid = p.open.netPID
-		}
 		return 0, p.helperLost(pid, helper, err)
 	}
 	if got.Err != nil {
@@ -509,7 +510,7 @@ func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []
 		return nil, nil, sysErr("starting the jail's helper", "", err)
 	}
 	task.Limits = &p.limits
-	m, files, err := ask(*helper, helperPatience, task, p.self.files()...)
+	m, files, err := ask(*helper, helperPatience, func() bool { return heldInside(*pid) }, task, p.self.files()...)
 	if err != nil {
 		return nil, nil, p.helperLost(*pid, *helper, err)
 	}

@@ -20,7 +20,7 @@ const maxStrays = 1000
 // process is one of the PID namespace, as /proc shows it (proc_pid_stat(5)).
 type process struct {
 	pid, parent, group, session int
-	name                        string
+	name, state                 string
 	start                       time.Duration // since boot
 }
 
@@ -101,7 +101,7 @@ func readProcess(pid int) (_ process, alive bool, err error) {
 	}
 	const perSecond = 100 // USER_HZ, fixed in the kernel's interface to user space
 	p := process{
-		pid: pid, parent: parent, group: group, session: session, name: string(stat[first+1 : last]),
+		pid: pid, parent: parent, group: group, session: session, name: string(stat[first+1 : last]), state: fields[0],
 		start: time.Duration(ticks) * time.Second / perSecond,
 	}
 	return p, fields[0] != "Z" && fields[0] != "X", nil
