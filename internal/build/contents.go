@@ -46,14 +46,14 @@ func (b *builder) describeDeb(ctx context.Context, file string, size int64, left
 	}
 	defer r.Close()
 	b.log.Printf(" new Debian package, version 2.0.\n size %d bytes: control archive=%d bytes.", size, r.ControlSize())
-	print := func(line string) error {
+	write := func(line string) error {
 		if err := left.take(line); err != nil {
 			return err
 		}
 		b.log.Printf("%s", line)
 		return nil
 	}
-	if err := describeControl(r, print); err != nil {
+	if err := describeControl(r, write); err != nil {
 		return err
 	}
 	b.log.Printf("\n")
@@ -72,24 +72,24 @@ func (b *builder) describeDeb(ctx context.Context, file string, size int64, left
 			return err
 		}
 		left.data -= h.Size
-		if err := print(list.line(h)); err != nil {
+		if err := write(list.line(h)); err != nil {
 			return err
 		}
 	}
 }
 
 // describeControl lists the files of the control member, and shows the one named control.
-func describeControl(r *deb.Reader, print func(string) error) error {
+func describeControl(r *deb.Reader, write func(string) error) error {
 	files := slices.Clone(r.Control())
 	slices.SortFunc(files, func(a, b deb.ControlFile) int { return strings.Compare(a.Name, b.Name) })
 	for _, c := range files {
-		if err := print(controlLine(c)); err != nil {
+		if err := write(controlLine(c)); err != nil {
 			return err
 		}
 	}
 	if c := r.ControlFile("control"); c != nil {
 		for line := range strings.Lines(string(c.Body)) {
-			if err := print(" " + strings.TrimSuffix(line, "\n")); err != nil {
+			if err := write(" " + strings.TrimSuffix(line, "\n")); err != nil {
 				return err
 			}
 		}

@@ -280,7 +280,8 @@ func (b *builder) takeSource(ctx context.Context) error {
 		return err
 	}
 	b.sourceTar = f.Name()
-	for _, argv := range [][]string{{"tar", "-C", buildDir, "--numeric-owner", "-cf", "-", "."}, {"find", buildDir, "-mindepth", "1", "-delete"}} {
+	pack := []string{"tar", "-C", buildDir, "--numeric-owner", "--sparse", "-cf", "-", "."} // a hole must not fill the disk
+	for _, argv := range [][]string{pack, {"find", buildDir, "-mindepth", "1", "-delete"}} {
 		status, err := b.open.Run(ctx, sandbox.Command{Argv: argv, Env: commandEnv(), Stdout: f})
 		if err == nil && !status.Success() {
 			err = fmt.Errorf("%s: %s", argv[0], status)

@@ -126,8 +126,7 @@ func listedBefore(dir, name, source string) (bool, error) {
 			if err != nil {
 				return false, err
 			}
-			err = f.Check(r)
-			if r.Close(); err == nil {
+			if err = errors.Join(f.Check(r), r.Close()); err == nil {
 				return true, nil
 			}
 		}
