@@ -72,7 +72,8 @@ not stop the others. The exit status is the worst: that of an interruption, else
 	f.StringVarP(&o.profiles, "profiles", "P", "", "build profiles, separated by commas")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "processes that one build may use (default: processors and memory decide)")
 	f.StringVar(&o.jobsAtOnce, "jobs-at-once", "auto", "how many of several sources are built at a time: a number, or auto (processors and memory decide)")
-	f.StringVar(&o.Scratch, "scratch", build.ScratchAuto, "where the build writes: auto, tmpfs or disk")
+	f.StringVar(&o.Scratch, "scratch", build.ScratchAuto, "where the build writes: auto, tmpfs, disk, or copy (a plain copy of the tree, no overlay)")
+	f.StringArrayVar(&o.PlainSources, "plain-source", nil, "source that is to be built in such a copy where it would see an overlay, besides those known to")
 	f.StringVar(&o.scratchSize, "scratch-size", "", "how large a tmpfs for what the build writes may grow, as 800M or 4G (default: half of the free memory)")
 	f.StringVar(&o.maxResults, "max-results", "", "how large all results of a build may be together, as 800M or 4G (default: 64G)")
 	o.limits.addFlags(f, &o.Limits, "one build")
@@ -128,8 +129,8 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 		return fault.New(fault.Usage, "", "--arch-all and --no-arch-all contradict each other")
 	case o.archAny && o.noArchAny:
 		return fault.New(fault.Usage, "", "--arch-any and --no-arch-any contradict each other")
-	case o.Scratch != build.ScratchAuto && o.Scratch != build.ScratchTmpfs && o.Scratch != build.ScratchDisk:
-		return fault.New(fault.Usage, "use auto, tmpfs or disk", "--scratch %q", o.Scratch)
+	case !build.KnownScratch(o.Scratch):
+		return fault.New(fault.Usage, "use auto, tmpfs, disk or copy", "--scratch %q", o.Scratch)
 	case o.Strays != build.StraysKill && o.Strays != build.StraysWarn && o.Strays != build.StraysFail:
 		return fault.New(fault.Usage, "kill, warn or fail", "--strays %q is not known", o.Strays)
 	case o.NoLog && o.LogDir != "":
@@ -149,6 +150,9 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 		o.Options.Options = append(o.Options.Options, fmt.Sprintf("parallel=%d", o.jobs))
 	}
 	o.Verbose = verbose
+	if err := o.CheckPlain(); err != nil {
+		return err
+	}
 	if err := o.limits.complete(&o.Limits); err != nil {
 		return err
 	}

@@ -40,7 +40,10 @@ type Options struct {
 	Alternatives string
 	Git          string   // gitsrc.Head or gitsrc.Index: build a source directory as git has it; "": as it lies there
 	Options      []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
-	Scratch      string   // ScratchAuto, ScratchTmpfs or ScratchDisk
+	Scratch      string   // ScratchAuto, ScratchTmpfs, ScratchDisk or ScratchCopy
+	// PlainSources are built in a plain tree where the kernel cannot hide an overlay, besides those of
+	// the list that comes with nsbuild.
+	PlainSources []string
 	// ScratchSize is how large a tmpfs may grow, in bytes; 0 lets free memory decide.
 	ScratchSize int64
 	// MaxResults is how large the results may be, in bytes; 0 is DefaultMaxResults.
@@ -111,6 +114,9 @@ type builder struct {
 	lowers     []sandbox.Lower // topmost first
 	jail       *sandbox.Jail   // that builds
 	open       *sandbox.Jail   // the one that is open; nil: none
+	openWhole  bool            // it is a copy of the layers below it
+	plain      bool            // the jail that builds is such a copy
+	seen       string          // the line of the log that asked for one
 	stopped    bool            // nothing can be run in it any more
 	unpacked   bool            // the source lies in it
 	built      bool            // and the results
@@ -177,9 +183,10 @@ func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, erro
 			err = b.runStages(ctx)
 		}
 	}
-	if errors.Is(err, errFull) && b.onTmpfs() && b.o.Scratch != ScratchTmpfs {
-		if err = b.againOnDisk(ctx); err == nil {
-			err = b.runStages(ctx)
+	err = b.notFull(ctx, err)
+	if err != nil && b.mayBePlain(ctx) {
+		if err = b.againPlain(ctx); err == nil {
+			err = b.notFull(ctx, b.runStages(ctx))
 		}
 	}
 	err = b.afterStages(ctx, err)
@@ -189,6 +196,17 @@ func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, erro
 		b.tellKilled()
 	}
 	return b.outcome, b.report(interrupted(ctx, err))
+}
+
+// notFull runs the stages again on disk when a tmpfs was full.
+func (b *builder) notFull(ctx context.Context, err error) error {
+	if !errors.Is(err, errFull) || !b.onTmpfs() || b.o.Scratch == ScratchTmpfs {
+		return err
+	}
+	if err := b.againOnDisk(ctx); err != nil {
+		return err
+	}
+	return b.runStages(ctx)
 }
 
 // runStages runs one stage after the other until one fails. A full scratch is told from a failure of the package.
@@ -240,6 +258,7 @@ func (b *builder) againOnDisk(ctx context.Context) error {
 func (b *builder) dropAttempt(ctx context.Context) {
 	b.layerSaved()
 	b.endAttempt(ctx)
+	b.openWhole = false
 	b.open, b.stopped, b.unpacked, b.built, b.hookEnv, b.result.Hooks = nil, false, false, false, nil, nil
 	b.attempt = b.log.Lines()
 	b.outcome.Stage, b.outcome.Tail, b.result.Strays, b.result.Inputs.Layer = "", nil, nil, result.Layer{}
@@ -255,6 +274,9 @@ func (b *builder) hold(ctx context.Context, choose func(*builder) (place, error)
 	}
 	b.lowers = []sandbox.Lower{{Path: b.base.Tree()}}
 	b.result.Isolation.Scratch = string(b.holder.Scratch())
+	if b.plain = b.plain || b.o.Scratch == ScratchCopy; b.plain {
+		b.result.Isolation.Scratch = string(sandbox.ScratchCopy)
+	}
 	b.header.Extra = []buildlog.Field{
 		{Name: "Isolation", Value: b.base.Manifest.IDs.String()},
 		{Name: "Scratch", Value: b.result.Isolation.Scratch},

@@ -157,6 +157,7 @@ func (b *builder) sourceFiles() *input {
 func (b *builder) forCheck() *builder {
 	c := *b
 	c.lowers, c.layer, c.open, c.jail = []sandbox.Lower{{Path: b.base.Tree()}}, nil, nil, nil
+	c.plain, c.openWhole = false, false
 	c.making, c.saving, c.stopCopies, c.installer = nil, nil, nil, nil
 	c.hookedRoot, c.unknowable = "", false
 	c.o.Hooks, c.host, c.checking = nil, b.arch, true

@@ -194,10 +194,10 @@ var inBuildJail = []hook.Stage{hook.BeforeBuild, hook.BuildEnded, hook.AfterBuil
 
 // unpack opens the jail that builds, and unpacks the source in it.
 func (b *builder) unpack(ctx context.Context) (err error) {
-	b.watch.begin()
-	if b.jail, err = b.openJail(ctx, b.o.Hooks.Installs(inBuildJail...)); err != nil {
+	if b.jail, err = b.openBuildJail(ctx); err != nil {
 		return err
 	}
+	b.watch.begin() // a copy of the tree is no need of this source's own
 	b.describeJail()
 	if err := b.describeEnvironment(); err != nil {
 		return err

@@ -50,7 +50,11 @@ func (b *builder) hooked(all []stage) []stage {
 
 // openJail opens a jail over what there is. With apt, packages can be installed in it.
 func (b *builder) openJail(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (*sandbox.Jail, error) {
-	spec := sandbox.Spec{Root: sandbox.Root{Lowers: b.lowers}, Mounts: mounts, Hostname: buildHost}
+	return b.openOver(ctx, sandbox.Root{Lowers: b.lowers}, withApt, mounts...)
+}
+
+func (b *builder) openOver(ctx context.Context, root sandbox.Root, withApt bool, mounts ...sandbox.Mount) (*sandbox.Jail, error) {
+	spec := sandbox.Spec{Root: root, Mounts: mounts, Hostname: buildHost}
 	if withApt {
 		spec.Mounts = append(spec.Mounts, apt.Mounts(b.env.CacheDir)...)
 	}
@@ -67,8 +71,12 @@ func (b *builder) openJail(ctx context.Context, withApt bool, mounts ...sandbox.
 // closeJail closes the open jail; what was written in it lies below the next.
 func (b *builder) closeJail() ([]sandbox.Stray, error) {
 	jail := b.open
-	b.open = nil
+	whole := b.openWhole
+	b.open, b.openWhole = nil, false
 	strays, err := jail.Close()
+	if whole { // what lies below is part of it
+		b.lowers = nil
+	}
 	if err == nil {
 		b.lowers = append([]sandbox.Lower{{Jail: jail.ID()}}, b.lowers...)
 	}

@@ -45,7 +45,7 @@ func (b *builder) report(failed error) error {
 	r.Use.SpaceKiB = s.Space
 	r.Use.Downloaded = b.env.Meter.downloaded()
 	if failed != nil {
-		o.Causes = b.log.Explain()
+		o.Causes = b.causes()
 		for _, c := range o.Causes {
 			r.Outcome.Causes = append(r.Outcome.Causes, result.Cause{Kind: c.Kind, Line: c.Line.Number, Text: c.Text})
 		}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +24,13 @@ const (
 	ScratchAuto  = "auto"  // a tmpfs where what the build needs is likely to fit, and again on disk when it did not
 	ScratchTmpfs = "tmpfs" // a tmpfs, whatever is likely
 	ScratchDisk  = "disk"  // below the state directory
+	ScratchCopy  = "copy"  // as auto, and the tree that is built in is a plain copy, no overlay
 )
+
+// KnownScratch tells whether Options.Scratch may be this.
+func KnownScratch(kind string) bool {
+	return slices.Contains([]string{ScratchAuto, ScratchTmpfs, ScratchDisk, ScratchCopy}, kind)
+}
 
 // place is where a build's upper directories are kept.
 type place struct {
@@ -152,7 +159,15 @@ func (b *builder) describeSpace() {
 // expectedSpace is what a build is likely to write, in bytes: what the last one of this source did and a quarter more, else a guess. A compressed source grows tenfold when it is
 // unpacked, and about as much again when it is built; dependencies come on top.
 func (b *builder) expectedSpace() int64 {
-	const factor, dependencies = 40, 1 << 30
+	const factor, dependencies, base = 40, 1 << 30, 512 << 20
+	if b.plain || b.o.Scratch == ScratchCopy {
+		return b.expectedBesides(factor, dependencies) + base
+	}
+	return b.expectedBesides(factor, dependencies)
+}
+
+// expectedBesides is what is expected besides a copy of the base.
+func (b *builder) expectedBesides(factor, dependencies int64) int64 {
 	name, _ := b.in.identity()
 	if last := b.lastNeed(name); last.Tree > 0 {
 		return last.Tree + last.Tree/4 + last.Dependencies

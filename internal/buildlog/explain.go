@@ -30,6 +30,8 @@ const (
 	KindTest         = "test-failure"
 	KindNotInstalled = "not-installed"
 	KindSource       = "unpack-failed"
+	KindOverlay      = "overlay"         // the tree is not a plain one
+	KindDevices      = "overlay-devices" // and its files have other devices than their mount
 )
 
 // rule is a cause that one line of a log betrays.
@@ -144,6 +146,15 @@ var rules = []rule{
 			`getaddrinfo|network is unreachable|name or service not known|dial tcp|` +
 			`establish a new connection|could not connect|servname`),
 		text: "something tried to use the network, which a build has not"},
+	{kind: KindOverlay, rank: 55,
+		has: []string{"Invalid cross-device link", "Value too large for defined data type",
+			"field width not sufficient for storing inode number", "Stale file handle"},
+		text: "the build may have seen an overlay where it needs a plain tree: --scratch copy"},
+	// What the tests of lsof, psmisc and tar say where a file's device is not its mount's.
+	{kind: KindDevices, rank: 45,
+		has: []string{"lock mismatch: expected", "FAIL: fuser", "FAIL: lsof", "file changed as we read it",
+			"file is on a different filesystem"},
+		text: "the build may have seen an overlay where it needs a plain tree: --scratch copy"},
 	{kind: KindTest, rank: 50,
 		has: []string{"tests failed", "test failed", "Failed test", "failed", "FAIL"},
 		re: pattern(`\b[1-9]\d* tests? failed\b|^=+ (?:.*\D)?[1-9]\d* failed|^FAILED \(|` +

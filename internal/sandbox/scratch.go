@@ -102,8 +102,8 @@ func (p *pid1) remembered(known map[string]bool, dir, what string, probe func(st
 // probeOverlay tells whether an overlay with its upper directory below dir can do what builds do: replace a directory of a lower layer, and rename.
 func probeOverlay(dir string) (bool, error) {
 	return probeWith(dir, func(probe, merged string) (bool, error) {
-		if mount("overlay", merged, "overlay", unix.MS_NODEV, overlayOf(probe)) != nil {
-			return false, nil
+		if err := mount("overlay", merged, "overlay", unix.MS_NODEV, overlayOf(probe)); err != nil {
+			return false, nil //nolint:nilerr // a kernel that has none is an answer
 		}
 		return behaves(merged), unmountTree(merged)
 	})
