@@ -178,6 +178,21 @@ func TestRootRequirements(t *testing.T) {
 	}
 }
 
+// TestFakerootInSession: what is run in a root that has fakeroot has fakeroot's variable, unless it is
+// given another value.
+func TestFakerootInSession(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	if o := w.must(t, "run", "bookworm", "--", "env"); strings.Contains(o.stdout, "FAKEROOT") {
+		t.Errorf("without fakeroot: %s", o)
+	}
+	w.must(t, "session", "begin", "--name=faker", "bookworm")
+	defer w.must(t, "session", "end", "faker")
+	w.must(t, "session", "run", "faker", "--", "touch", "/var/lib/dpkg/info/fakeroot.list")
+	wantIn(t, "environment", w.must(t, "session", "run", "faker", "--", "env").stdout, "^FAKEROOTDONTTRYCHOWN=1$")
+	wantIn(t, "environment", w.must(t, "session", "run", "--setenv=FAKEROOTDONTTRYCHOWN=0", "faker", "--", "env").stdout, "^FAKEROOTDONTTRYCHOWN=0$")
+}
+
 // TestBuildConflicts takes a package away that is installed in the base, for one build.
 func TestBuildConflicts(t *testing.T) {
 	w := realWorld(t)

@@ -343,6 +343,9 @@ func (o *Options) command(jail *sandbox.Jail) (sandbox.Command, error) {
 		}
 	}
 	c.Env = o.environment(&a, c.Terminal)
+	if hasFakeroot(jail) {
+		c.Env = merge([]string{"FAKEROOTDONTTRYCHOWN=1"}, c.Env)
+	}
 	return c, nil
 }
 
