@@ -222,18 +222,23 @@ func (c *Client) publish(f *os.File, path string) error {
 	return c.remember(path)
 }
 
-// makeDir makes a directory of the cache. The ids of jails may enter it, whatever the umask is, or was
-// when it was made.
+// makeDir makes a directory of the cache that the ids of jails may enter, whatever the umask is.
 func makeDir(dir string) error {
-	const open = 0o755
-	if err := os.MkdirAll(dir, open); err != nil {
+	if err := os.MkdirAll(dir, openMode); err != nil {
 		return err
 	}
+	return openDir(dir)
+}
+
+const openMode = 0o755
+
+// openDir mends the mode of a directory that was made under another umask.
+func openDir(dir string) error {
 	info, err := os.Stat(dir)
-	if err != nil || info.Mode().Perm()&open == open {
+	if err != nil || info.Mode().Perm()&openMode == openMode {
 		return err
 	}
-	return os.Chmod(dir, open)
+	return os.Chmod(dir, openMode)
 }
 
 // intact reports whether a file of the cache is there and is what it should be. The error is one of reading the disk.
@@ -282,6 +287,9 @@ func (c *Client) used(path string) error {
 		if err := os.Chtimes(path, now, time.Time{}); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EROFS) {
 			return fmt.Errorf("cache: %w", err)
 		}
+	}
+	if err := openDir(filepath.Dir(path)); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EROFS) {
+		return fmt.Errorf("cache: %w", err)
 	}
 	return c.remember(path)
 }

@@ -29,4 +29,18 @@ func TestUmask(t *testing.T) {
 			t.Errorf("%s has mode %v", dir, info.Mode())
 		}
 	}
+	file := filepath.Join(closed, "4c", "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := &Client{verified: map[string]fileID{}}
+	if err := c.used(file); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Dir(file)); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("beside a file that is used: %v %v", info.Mode(), err)
+	}
 }
