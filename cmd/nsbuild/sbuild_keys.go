@@ -270,7 +270,8 @@ func (s *sbuild) takeUsed(k sbuildKey, set sbuildrc.Setting) error {
 	return nil
 }
 
-// formerMoments are those that older versions of sbuild knew: what stands there was meant to be run.
+// formerMoments are those that older versions of sbuild knew: what stands there was meant to be
+// run.
 var formerMoments = []string{"chroot-user-setup-commands", "chroot-system-setup-commands"}
 
 // takeVariable takes a variable of the build's environment: dpkg's own options are the only ones that reach it.

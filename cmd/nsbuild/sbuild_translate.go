@@ -107,8 +107,8 @@ func (s *sbuild) target() ([]string, error) {
 	return out, nil
 }
 
-// checkExtraArgs refuses what would be another base than the one that the build is over: options for
-// making it, where they are for this build. sbuild compares with these four names.
+// checkExtraArgs refuses what would be another base than the one that the build is over: options
+// for making it, where they are for this build. sbuild compares with these four names.
 func (s *sbuild) checkExtraArgs(on, host string) error {
 	set, dist := s.extraArgs, s.text["distribution"]
 	if set.Value == nil || len(set.Items) == 0 {
@@ -129,7 +129,8 @@ func (s *sbuild) checkExtraArgs(on, host string) error {
 	return nil
 }
 
-// baseOfChroot is the base that a name of a chroot stands for: sbuild's SUITE-ARCH-sbuild is SUITE here.
+// baseOfChroot is the base that a name of a chroot stands for: sbuild's SUITE-ARCH-sbuild is SUITE
+// here.
 func baseOfChroot(chroot, arch string) string {
 	for _, namespace := range []string{"chroot:", "source:"} {
 		chroot = strings.TrimPrefix(chroot, namespace)

@@ -153,8 +153,8 @@ func (h *Host) reposAt(s Suite, mirror string) ([]Repo, error) {
 	return out, nil
 }
 
-// updates is the suite's -updates, where the suite itself is. It is trusted without a signature only
-// where the host's own line for it says so.
+// updates is the suite's -updates, where the suite itself is. It is trusted without a signature
+// only where the host's own line for it says so.
 func (h *Host) updates(s Suite, main Repo, given bool) Repo {
 	r := main
 	r.Suite, r.Optional, r.Trusted, r.note = s.Updates, given, false, ""
@@ -195,15 +195,16 @@ func (h *Host) choose(r *Repo, primary string, names []string) {
 	case found != nil && (exact || !r.Quirks.Archived):
 		r.apply(h, *found, exact)
 	case len(passed) > 0 && !r.Quirks.Archived:
-		r.note = "taken from the distribution's own mirror, since what this host's apt has cannot be used: " +
-			strings.Join(passed, "; ")
+		r.note = "taken from the distribution's own mirror, since what this host's apt has " +
+			"cannot be used: " + strings.Join(passed, "; ")
 	}
 }
 
 // serves tells whether a source may be a mirror of a distribution's suites, or its security suites.
 func (src *source) serves(distribution string, security bool) bool {
 	d, s, ok := distributionOf(src.suite)
-	return ok && src.binary && d == distribution && s == security && slices.Contains(src.components, "main")
+	return ok && src.binary && d == distribution && s == security &&
+		slices.Contains(src.components, "main")
 }
 
 // unusable says why a source cannot be read here, "" when it can.
@@ -214,7 +215,8 @@ func (src *source) unusable() string {
 		o := &src.options
 		return fmt.Sprintf("%s: option %s: %s (%s)", publicURI(src.uri), o.cannot, o.why, src.file)
 	case !usableScheme(src.uri):
-		return fmt.Sprintf("%s: the method %s is not spoken here (%s)", publicURI(src.uri), scheme, src.file)
+		return fmt.Sprintf("%s: the method %s is not spoken here (%s)",
+			publicURI(src.uri), scheme, src.file)
 	}
 	return ""
 }
@@ -264,7 +266,8 @@ func ownKeyring(name, distribution string) bool {
 	return filepath.Dir(name) == "/usr/share/keyrings" && strings.HasPrefix(filepath.Base(name), distribution+"-archive-")
 }
 
-// apply takes over a host's source. Trust without a signature holds for the very suite it was given for.
+// apply takes over a host's source. Trust without a signature holds for the very suite it was given
+// for.
 func (r *Repo) apply(h *Host, src source, exact bool) {
 	r.URI, r.origin, r.hostKeys = strings.TrimRight(src.uri, "/"), src.file, true
 	r.options = src.options

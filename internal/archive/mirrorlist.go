@@ -42,8 +42,8 @@ type listed struct {
 	priority int
 }
 
-// bestMirror is the mirror that apt would ask first: that of the lowest number behind priority:, and
-// of equal ones the first, among those that have packages of an architecture.
+// bestMirror is the mirror that apt would ask first: that of the lowest number behind priority:,
+// and of equal ones the first, among those that have packages of an architecture.
 func bestMirror(file, arch string) (string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -66,8 +66,8 @@ func bestMirror(file, arch string) (string, error) {
 	return strings.TrimRight(all[0].uri, "/"), nil
 }
 
-// mirrorOf reads the words of a line: the URI, then what it is for. ok is false for one that has but
-// a part of what is asked for.
+// mirrorOf reads the words of a line: the URI, then what it is for. ok is false for one that has
+// but a part of what is asked for.
 func mirrorOf(words []string, arch string) (m listed, ok bool) {
 	m = listed{uri: words[0], priority: math.MaxInt}
 	byKey := map[string][]string{}

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// parseOneLine reads the one-line style. Lines that apt would not take are reported together and the
-// others are kept, for one bad vendor's line must not hide Debian's. arch is what $(ARCH) stands for.
+// parseOneLine reads the one-line style. Lines that apt would not take are reported together and
+// the others are kept, for one bad vendor's line must not hide Debian's. arch is what $(ARCH)
+// stands for.
 func parseOneLine(text, file, arch string) ([]source, error) {
 	var out []source
 	var bad []string
@@ -104,12 +105,12 @@ func cutWord(s string) (word, rest string) {
 	return s, ""
 }
 
-// cutQuoted splits off the first word, in which blanks may stand between quotes, which do not belong
-// to it, or brackets, which do.
+// cutQuoted splits off the first word, in which blanks may stand between quotes, which do not
+// belong to it, or brackets, which do.
 func cutQuoted(s string) (word, rest string, ok bool) {
 	var out strings.Builder
 	for i := 0; i < len(s); i++ {
-		closing := byte(0)
+		var closing byte
 		switch s[i] {
 		case ' ', '\t':
 			return out.String(), s[i:], true

@@ -294,8 +294,8 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 
 // insecure says what allow-insecure is worth where nobody can be asked.
 func insecure(err error) error {
-	return failf("[trusted=yes] in its line has packages installed without a question", "%w: [allow-insecure=yes] "+
-		"has apt read the repository, but install from it only when asked, and here nobody is", err)
+	return failf("[trusted=yes] in its line has packages installed without a question",
+		"%w: [allow-insecure=yes] has apt read the repository, but install from it only when asked, and here nobody is", err)
 }
 
 func (r *rawRelease) add(data []byte) {

@@ -19,8 +19,8 @@ type source struct {
 	file       string // where it stands
 }
 
-// sourceOptions are the options of sources.list(5) that matter here. A nil pointer is an option that
-// is not given. Languages and PDiffs say what is fetched besides, or how: nothing here.
+// sourceOptions are the options of sources.list(5) that matter here. A nil pointer is an option
+// that is not given. Languages and PDiffs say what is fetched besides, or how: nothing here.
 type sourceOptions struct {
 	signedBy        []string // absolute file names and fingerprints
 	keyData         string   // an armored key in the file itself
@@ -70,7 +70,8 @@ func (e entry) source(file, arch string) (source, string) {
 	return s, ""
 }
 
-// parseSources reads the deb822 style. A paragraph that apt would not take is left out and reported.
+// parseSources reads the deb822 style. A paragraph that apt would not take is left out and
+// reported.
 func parseSources(text, file, arch string) ([]source, error) {
 	var out []source
 	var bad []string
@@ -145,8 +146,8 @@ func foldedText(value string) string {
 	return out.String()
 }
 
-// optionFields: the names of options in the one-line style, as apt has them, and their fields in the
-// deb822 style.
+// optionFields: the names of options in the one-line style, as apt has them, and their fields in
+// the deb822 style.
 var optionFields = map[string]string{
 	"signed-by": "Signed-By", "trusted": "Trusted", "allow-insecure": "Allow-Insecure",
 	"arch": "Architectures", "arch+": "Architectures-Add", "arch-": "Architectures-Remove",

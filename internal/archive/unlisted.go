@@ -21,7 +21,9 @@ import (
 const maxUnlisted = 1 << 30
 
 // complete gives a trusted repository's answer what it lacks: err is why there is none.
-func (c *Client) complete(ctx context.Context, repo Repo, raw *rawRelease, err error) (*rawRelease, error) {
+func (c *Client) complete(
+	ctx context.Context, repo Repo, raw *rawRelease, err error,
+) (*rawRelease, error) {
 	if !repo.Trusted || err != nil && !errors.Is(err, ErrNoSuite) || err == nil && raw.data == nil {
 		return raw, err
 	}
@@ -41,8 +43,8 @@ func (c *Client) complete(ctx context.Context, repo Repo, raw *rawRelease, err e
 	return made, madeErr
 }
 
-// listed makes a Release file of what a repository has, and of the one that it has, if any. It is nil
-// where it has no index.
+// listed makes a Release file of what a repository has, and of the one that it has, if any. It is
+// nil where it has no index.
 func (c *Client) listed(ctx context.Context, repo Repo, text []byte) (*rawRelease, error) {
 	whole := strings.TrimSpace(string(text))
 	if whole != "" {
@@ -83,7 +85,9 @@ func (c *Client) listed(ctx context.Context, repo Repo, text []byte) (*rawReleas
 	if dateless {
 		whole += dateLine(newest)
 	}
-	raw := &rawRelease{cachedRelease: cachedRelease{Names: []string{"Release"}, Made: true, Modified: newest}}
+	raw := &rawRelease{
+		cachedRelease: cachedRelease{Names: []string{"Release"}, Made: true, Modified: newest},
+	}
 	raw.add([]byte(whole + "SHA256:\n" + lines.String()))
 	return raw, nil
 }
@@ -118,7 +122,10 @@ func (r Repo) unlistedNames() []string {
 
 // architectures are those that a repository without a Release file is asked for.
 func architectures() []string {
-	return []string{"all", "amd64", "arm64", "armel", "armhf", "i386", "loong64", "mips64el", "ppc64el", "riscv64", "s390x"}
+	return []string{
+		"all", "amd64", "arm64", "armel", "armhf", "i386", "loong64", "mips64el", "ppc64el", "riscv64",
+		"s390x",
+	}
 }
 
 // agrees compares an index with what the Release file says of it, if it does: weakly.
@@ -142,9 +149,11 @@ func (c *Client) agrees(file string, want indexFile, name string) error {
 	return nil
 }
 
-// unlistedIndex fetches an index in the first compression that there is, in apt's order, and returns
-// its place in the cache, and its time on the mirror.
-func (c *Client) unlistedIndex(ctx context.Context, repo Repo, name string) (file string, at time.Time, err error) {
+// unlistedIndex fetches an index in the first compression that there is, in apt's order, and
+// returns its place in the cache, and its time on the mirror.
+func (c *Client) unlistedIndex(
+	ctx context.Context, repo Repo, name string,
+) (file string, at time.Time, err error) {
 	for _, ext := range []string{".xz", ".bz2", ".gz", ".zst", ""} {
 		file, at, err = c.unlistedVariant(ctx, repo, name, ext)
 		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrRefused) {
@@ -154,7 +163,9 @@ func (c *Client) unlistedIndex(ctx context.Context, repo Repo, name string) (fil
 	return "", at, fmt.Errorf("%s: %w", path.Join(repo.String(), name), ErrNotFound)
 }
 
-func (c *Client) unlistedVariant(ctx context.Context, repo Repo, name, ext string) (file string, at time.Time, err error) {
+func (c *Client) unlistedVariant(
+	ctx context.Context, repo Repo, name, ext string,
+) (file string, at time.Time, err error) {
 	part, err := c.scratch()
 	if err != nil {
 		return "", at, err

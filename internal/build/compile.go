@@ -83,8 +83,8 @@ func (b *builder) buildEnv() []string {
 	return env
 }
 
-// noRealChown keeps fakeroot from trying first what it fakes. It lets chown fail with EPERM, as on a
-// host; to an id that a jail does not map (those above 65535, which tar archives have) the kernel
+// noRealChown keeps fakeroot from trying first what it fakes. It lets chown fail with EPERM, as on
+// a host; to an id that a jail does not map (those above 65535, which tar archives have) the kernel
 // says EINVAL, which fakeroot hands on.
 const noRealChown = "FAKEROOTDONTTRYCHOWN=1"
 

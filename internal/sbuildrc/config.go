@@ -58,9 +58,9 @@ func New(keys []string, environ []string, home string) *Config {
 	return c
 }
 
-// Files are the configuration files in the order in which they are read: the machine's, the user's, and
-// the one that SBUILD_CONFIG names. They need not exist. As with sbuild, ~/.sbuildrc counts where there
-// is no config.pl that may be read.
+// Files are the configuration files in the order in which they are read: the machine's, the user's,
+// and the one that SBUILD_CONFIG names. They need not exist. As with sbuild, ~/.sbuildrc counts
+// where there is no config.pl that may be read.
 func Files(getenv func(string) string, home string) []string {
 	files := []string{"/etc/sbuild/sbuild.conf"}
 	own := ""
@@ -121,7 +121,8 @@ func (c *Config) Settings() []Setting {
 	return out
 }
 
-// Environment are the variables of the environment that the files have set, as settings named "$ENV{NAME}".
+// Environment are the variables of the environment that the files have set, as settings named
+// "$ENV{NAME}".
 func (c *Config) Environment() []Setting {
 	var out []Setting
 	for _, name := range slices.Sorted(maps.Keys(c.env)) {

@@ -159,8 +159,8 @@ func (p *parser) primary() (*Value, error) {
 	return nil, p.no("%s", p.here())
 }
 
-// ownValue reads $conf->get('KEY'): how a file asks sbuild for what a key has so far. What it has by
-// itself is taken to be nothing: sbuild's own lists and tables are mostly empty.
+// ownValue reads $conf->get('KEY'): how a file asks sbuild for what a key has so far. What it has
+// by itself is taken to be nothing: sbuild's own lists and tables are mostly empty.
 func (p *parser) ownValue() (*Value, error) {
 	rest, ok := strings.CutPrefix(p.src[p.pos:], "$conf->")
 	if w := word(rest); !ok || w != "get" && w != "_get" {
@@ -383,8 +383,9 @@ func (p *parser) target(reading bool) (*place, error) {
 // use finds a variable by its name.
 func (p *parser) use(name string) (*variable, error) {
 	if !p.declared(name) {
-		if p.lax || slices.Contains([]string{"ARGV", "INC", "STDIN", "STDERR", "conf", "_", "a", "b"}, name[1:]) {
-			return nil, p.no("%s is not read", name) // Perl's own, or sbuild's
+		others := []string{"ARGV", "INC", "STDIN", "STDERR", "conf", "_", "a", "b"} // Perl's, sbuild's
+		if p.lax || slices.Contains(others, name[1:]) {
+			return nil, p.no("%s is not read", name)
 		}
 		return nil, &unknown{name}
 	}

@@ -31,8 +31,8 @@ func (p *parser) statements() error {
 	return nil
 }
 
-// atEnd holds where a statement ends: before its semicolon, before the if behind it, at the end of the
-// block or of the file.
+// atEnd holds where a statement ends: before its semicolon, before the if behind it, at the end of
+// the block or of the file.
 func (p *parser) atEnd() bool {
 	return p.pos >= len(p.src) || p.src[p.pos] == ';' || p.pos == p.modifier ||
 		p.blocks > 0 && p.src[p.pos] == '}'
@@ -179,13 +179,16 @@ func (p *parser) condition() (bool, error) {
 		return false, p.no("it is nested too deep")
 	}
 	defer func() { p.depth-- }()
-	return p.joined([]string{"||", "or"}, func(a, b bool) bool { return a || b }, func() (bool, error) {
+	both := func() (bool, error) {
 		return p.joined([]string{"&&", "and"}, func(a, b bool) bool { return a && b }, p.negation)
-	})
+	}
+	return p.joined([]string{"||", "or"}, func(a, b bool) bool { return a || b }, both)
 }
 
 // joined reads conditions with one of some operators between them.
-func (p *parser) joined(ops []string, join func(a, b bool) bool, next func() (bool, error)) (bool, error) {
+func (p *parser) joined(
+	ops []string, join func(a, b bool) bool, next func() (bool, error),
+) (bool, error) {
 	holds, err := next()
 	for err == nil {
 		ok := false
@@ -233,7 +236,8 @@ const fileTests = "edfsrz"
 func (p *parser) comparison() (bool, error) {
 	rest := p.src[p.pos:]
 	switch {
-	case len(rest) > 2 && rest[0] == '-' && strings.IndexByte(fileTests, rest[1]) >= 0 && word(rest[1:]) == rest[1:2]:
+	case len(rest) > 2 && rest[0] == '-' && strings.IndexByte(fileTests, rest[1]) >= 0 &&
+		word(rest[1:]) == rest[1:2]:
 		p.pos += 2
 		if err := p.space(); err != nil {
 			return false, err
@@ -292,7 +296,8 @@ func (p *parser) compared(v *Value) (bool, error) {
 		}
 		return (v.Text == other.Text) == (op == "eq" || op == "=="), nil
 	}
-	if p.pos < len(p.src) && strings.IndexByte("<>+*/%?", p.src[p.pos]) >= 0 && !strings.HasPrefix(p.src[p.pos:], "//") {
+	more := p.src[p.pos:]
+	if more != "" && strings.IndexByte("<>+*/%?", more[0]) >= 0 && !strings.HasPrefix(more, "//") {
 		return false, p.no("%s", p.here())
 	}
 	return v.True(), nil

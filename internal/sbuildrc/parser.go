@@ -116,8 +116,8 @@ var named = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`[$@%]\{?\s*(\w+)`)
 })
 
-// assigned tells whether a statement that is not understood may change a variable: by an operator, a
-// function, or whoever gets a reference to it. That it is read changes nothing.
+// assigned tells whether a statement that is not understood may change a variable: by an operator,
+// a function, or whoever gets a reference to it. That it is read changes nothing.
 func assigned(statement, name string) bool {
 	v := `[$@%]\{?\s*\$?` + name + `\b`
 	element := `(?:\s*\}?(?:\s*(?:->)?\s*(?:\[[^\]]*\]|\{[^}]*\}|@\*))*)?`
@@ -126,7 +126,8 @@ func assigned(statement, name string) bool {
 		v + element + `\s*=~\s*(?:s|tr|y)\b`,
 		`\\\s*\(?[^;]*?` + v, // a reference to it
 		`(?:\+\+|--)\s*` + v, v + element + `\s*(?:\+\+|--)`,
-		`\b(?:push|unshift|splice|pop|shift|undef|chomp|chop|delete|local|my|our|foreach|for|read|open)\b[^;]*` + v,
+		`\b(?:push|unshift|splice|pop|shift|undef|chomp|chop|delete|local|my|our|foreach|for|` +
+			`read|open)\b[^;]*` + v,
 	} {
 		if regexp.MustCompile(form).MatchString(statement) {
 			return true
@@ -209,9 +210,13 @@ func (p *parser) patternFollows() bool {
 	if before == "" || strings.IndexByte("~(,=!&|?:;{", before[len(before)-1]) >= 0 {
 		return true
 	}
-	last := strings.FieldsFunc(before, func(r rune) bool { return r > 0x7f || !isLetter(byte(r)) && !isDigit(byte(r)) && r != '$' })
-	return len(last) > 0 && strings.HasSuffix(before, last[len(last)-1]) &&
-		slices.Contains([]string{"split", "if", "unless", "and", "or", "not", "grep", "map", "return"}, last[len(last)-1])
+	i := len(before)
+	for i > 0 && (isLetter(before[i-1]) || isDigit(before[i-1]) || before[i-1] == '$') {
+		i--
+	}
+	return slices.Contains([]string{
+		"split", "if", "unless", "and", "or", "not", "grep", "map", "return",
+	}, before[i:])
 }
 
 // blockFollows tells whether a statement that begins here ends with a block instead of a semicolon.

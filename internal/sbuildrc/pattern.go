@@ -30,7 +30,8 @@ func (p *parser) pattern() (*Value, error) {
 	for i := 0; i+1 < len(raw); i++ {
 		if raw[i] == '\\' {
 			i++
-		} else if (raw[i] == '$' || raw[i] == '@') && (isLetter(raw[i+1]) || raw[i+1] == '{') && opening != '\'' {
+		} else if (raw[i] == '$' || raw[i] == '@') && opening != '\'' &&
+			(isLetter(raw[i+1]) || raw[i+1] == '{') {
 			return nil, p.no("a variable within a pattern is not understood")
 		}
 	}
@@ -61,7 +62,8 @@ func (p *parser) matches(v *Value) (bool, error) {
 	return to.Matches(v.Text), nil
 }
 
-// Matches tells whether a text is what a value stands for: a Pattern's match, or a Scalar's own text.
+// Matches tells whether a text is what a value stands for: a Pattern's match, or a Scalar's own
+// text.
 func (v *Value) Matches(s string) bool {
 	if v.Kind != Pattern {
 		return v.Kind == Scalar && v.Text == s
@@ -70,7 +72,8 @@ func (v *Value) Matches(s string) bool {
 	return err == nil && re.MatchString(s)
 }
 
-// Glob is the pattern for a name as a shell would match it: with * and ?, and {a,b} for one of several.
+// Glob is the pattern for a name as a shell would match it: with * and ?, and {a,b} for one of
+// several.
 func Glob(text string) *Value {
 	var out strings.Builder
 	braces := 0
