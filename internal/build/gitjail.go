@@ -16,6 +16,7 @@ import (
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/gitsrc"
+	"nsbuild/internal/regular"
 	"nsbuild/internal/sandbox"
 )
 
@@ -33,7 +34,10 @@ type gitJail struct {
 
 // gitConfig stands for the caller's and the system's configuration of git. The repository may be another
 // user's: here git can do no harm in it.
-const gitConfig = "/etc/gitconfig"
+const (
+	gitConfig = "/etc/gitconfig"
+	gitIgnore = "/etc/gitignore" // what the caller has git ignore everywhere
+)
 
 // openGitJail opens a jail over the parts of a repository.
 func (e *Env) openGitJail(ctx context.Context, l *gitsrc.Layout) (_ *gitJail, err error) {
@@ -65,7 +69,11 @@ func (e *Env) openGitJail(ctx context.Context, l *gitsrc.Layout) (_ *gitJail, er
 			return nil, err
 		}
 	}
-	if err := j.skeleton(); err != nil {
+	excludes, err := callersExcludes(ctx, tools.git)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.skeleton(excludes); err != nil {
 		return nil, err
 	}
 	for _, p := range l.Places() {
@@ -78,10 +86,6 @@ func (e *Env) openGitJail(ctx context.Context, l *gitsrc.Layout) (_ *gitJail, er
 		return nil, err
 	}
 	if j.jail, err = j.holder.NewJail(ctx, spec); err != nil {
-		return nil, err
-	}
-	const room = "/tmp/objects" // of what git makes on the way
-	if err := j.jail.Mkdir(room, 0o755, 0, 0); err != nil {
 		return nil, err
 	}
 	return j, j.tryGit(ctx)
@@ -103,18 +107,27 @@ func (j *gitJail) tryGit(ctx context.Context) error {
 	return fault.Wrap(fault.Usage, "apt install git", fmt.Errorf("%s does not run by itself: %w", j.git, err))
 }
 
-// workDir is a directory that the jail's root may write to, below one that nobody else may enter.
+// workDir is a directory that the jail's root may write to, below one that nobody else may enter. It has room
+// for the objects that git makes on the way.
 func (e *Env) workDir() (string, error) {
 	dir, err := e.scratch.dir("git-work-")
-	if err == nil && os.Geteuid() == 0 {
-		err = os.Chown(dir, int(e.IDs.UIDBase), int(e.IDs.GIDBase))
+	if err != nil {
+		return "", err
 	}
-	return dir, err
+	objects := filepath.Join(dir, "objects")
+	if err := os.Mkdir(objects, 0o755); err != nil {
+		return "", err
+	}
+	if os.Geteuid() != 0 {
+		return dir, nil // jail root is the caller
+	}
+	return dir, errors.Join(os.Chown(dir, int(e.IDs.UIDBase), int(e.IDs.GIDBase)),
+		os.Chown(objects, int(e.IDs.UIDBase), int(e.IDs.GIDBase)))
 }
 
 // repositoryMount shows a part of a repository, with its owners as far as that is possible.
 func repositoryMount(p gitsrc.Place) sandbox.Mount {
-	m := sandbox.Mount{Type: "bind", Source: p.Host, Target: p.Jail, Mkdir: true,
+	m := sandbox.Mount{Type: "bind", Source: p.Host, Target: p.Jail, Mkdir: true, NoLinks: true,
 		ReadOnly: true, NoSuid: true, NoDev: true}
 	if os.Geteuid() == 0 {
 		m.Map = sandbox.MapAll
@@ -156,14 +169,15 @@ func (j *gitJail) show(spec *sandbox.Spec, name string) error {
 }
 
 // skeleton makes the rest of the jail's root: the mount points, and the files that git looks for.
-func (j *gitJail) skeleton() error {
+func (j *gitJail) skeleton(excludes string) error {
 	for _, dir := range []string{"proc", "sys", "dev", "tmp", "etc", "repository"} {
 		if err := os.MkdirAll(filepath.Join(j.dir, dir), 0o755); err != nil {
 			return err
 		}
 	}
 	for name, text := range map[string]string{
-		gitConfig:     "[safe]\n\tdirectory = *\n",
+		gitConfig:     "[safe]\n\tdirectory = *\n[core]\n\texcludesFile = " + gitIgnore + "\n",
+		gitIgnore:     excludes,
 		"/etc/passwd": "root:x:0:0:root:/nonexistent:/bin/sh\n",
 		"/etc/group":  "root:x:0:\n",
 	} {
@@ -172,6 +186,31 @@ func (j *gitJail) skeleton() error {
 		}
 	}
 	return openToAll(j.dir)
+}
+
+// callersExcludes are the patterns of files that the caller has git ignore in every repository (gitignore(5)).
+func callersExcludes(ctx context.Context, git string) (string, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", nil //nolint:nilerr // without a home there are none
+	}
+	config := os.Getenv("XDG_CONFIG_HOME")
+	if config == "" {
+		config = filepath.Join(home, ".config")
+	}
+	file := filepath.Join(config, "git/ignore")
+	ask := exec.CommandContext(ctx, git, "config", "--global", "--includes", "--path", "core.excludesFile")
+	ask.Dir = "/" // no source directory
+	ask.Env = []string{"HOME=" + home, "XDG_CONFIG_HOME=" + config, "GIT_CONFIG_NOSYSTEM=1", "GIT_CEILING_DIRECTORIES=/"}
+	if said, err := ask.Output(); err == nil && len(said) > 0 { // status 1: it is not set
+		file = strings.TrimSuffix(string(said), "\n")
+	}
+	const bound = 1 << 20
+	text, err := regular.ReadFile(file, bound)
+	if err != nil {
+		return "", nil //nolint:nilerr // git goes on without it, too
+	}
+	return string(text), nil
 }
 
 // openToAll lets everybody in whom the caller's umask keeps out: in the jail the caller may be nobody.

@@ -1,12 +1,14 @@
 package build
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -288,6 +290,51 @@ func TestGitSeesNoOtherRepository(t *testing.T) {
 			c.lay(dir)
 			if l, err := gitsrc.Locate(dir); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%+v, %v", l, err)
+			}
+		})
+	}
+}
+
+// TestGitDirReplaced puts a link in the place of a git directory once nsbuild has looked at it, as the owner of
+// the source directory can.
+func TestGitDirReplaced(t *testing.T) {
+	e := gitEnv(t)
+	private, dir := sourceRepository(t), sourceRepository(t)
+	l, err := gitsrc.Locate(dir)
+	check(t, err)
+	check(t, os.RemoveAll(filepath.Join(dir, ".git")))
+	check(t, os.Symlink(filepath.Join(private, ".git"), filepath.Join(dir, ".git")))
+	j, err := e.openGitJail(t.Context(), l)
+	if err == nil {
+		t.Error("the jail has what the link leads to", j.close(t.Context()))
+	}
+	if !errors.Is(err, syscall.ELOOP) {
+		t.Error(err)
+	}
+}
+
+// TestGitIgnores takes into account what the caller has git ignore everywhere.
+func TestGitIgnores(t *testing.T) {
+	e := gitEnv(t)
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CONFIG_HOME", "")
+	dir := sourceRepository(t)
+	write(t, filepath.Join(dir, "x.swp"), "", 0o644)
+	for _, c := range []struct {
+		file, text string
+		want       []string
+	}{
+		{"nothing", "", []string{"?? x.swp"}},
+		{".config/git/ignore", "*.swp\n", nil},
+		{".gitconfig", "[include]\npath = more\n", nil},
+		{"more", "[core]\nexcludesFile = ~/mine\n[alias]\nstatus = !false\n", []string{"?? x.swp"}},
+		{"mine", "x.*\n", nil},
+	} {
+		write(t, filepath.Join(home, c.file), c.text, 0o600)
+		withGit(t, e, dir, func(r *gitsrc.Repository) {
+			if got, err := r.Changes(t.Context()); err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("with %s: %q, %v", c.file, got, err)
 			}
 		})
 	}

@@ -58,7 +58,7 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 	spec.Root.Lowers = lowers
 	mounts := make([]Mount, len(spec.Mounts))
 	for i, m := range spec.Mounts {
-		if m.Type == "bind" || m.Type == "rbind" {
+		if (m.Type == "bind" || m.Type == "rbind") && !m.NoLinks {
 			if m.Source, err = resolve(m.Source); err != nil {
 				return nil, fmt.Errorf("opening a jail: mounting on %s: %w", m.Target, err)
 			}

@@ -20,7 +20,7 @@ func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err err
 			f.Close()
 		}
 	}()
-	clone := func(path string, kind MapKind) (int, error) {
+	cloned := func(path string, kind MapKind, noLinks bool) (int, error) {
 		if users[kind] == nil {
 			f, err := usersOf(h.ids.mapped(kind))
 			if err != nil {
@@ -28,13 +28,14 @@ func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err err
 			}
 			users[kind] = f
 		}
-		f, err := cloneMapped(path, users[kind])
+		f, err := cloneMapped(path, users[kind], noLinks)
 		if err != nil {
 			return 0, err
 		}
 		trees = append(trees, f)
 		return len(trees), nil
 	}
+	clone := func(path string, kind MapKind) (int, error) { return cloned(path, kind, false) }
 	if kind := spec.Root.Map; kind != MapNone {
 		path := spec.Root.Dir
 		for _, l := range spec.Root.Lowers {
@@ -60,7 +61,7 @@ func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err err
 			}
 			continue
 		}
-		m.Tree, err = clone(m.Source, m.Map)
+		m.Tree, err = cloned(m.Source, m.Map, m.NoLinks)
 		if cannotMap(err) {
 			notes = append(notes, fmt.Sprintf("files in %s belong to nobody: their file system cannot map ids", m.Target))
 			err = nil
@@ -122,8 +123,18 @@ func idsMain() int {
 }
 
 // cloneMapped clones a mount with all below it and maps its ids. Private: what is mounted on the clone must not show up on the host.
-func cloneMapped(path string, users *os.File) (*os.File, error) {
-	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+func cloneMapped(path string, users *os.File, noLinks bool) (*os.File, error) {
+	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC}
+	if noLinks {
+		how.Resolve = unix.RESOLVE_NO_SYMLINKS
+	}
+	at, err := unix.Openat2(unix.AT_FDCWD, path, how)
+	if err != nil {
+		return nil, sysErr("open", path, err)
+	}
+	defer unix.Close(at)
+	const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE | unix.AT_EMPTY_PATH
+	fd, err := unix.OpenTree(at, "", flags)
 	if err != nil {
 		return nil, sysErr("open_tree", path, err)
 	}

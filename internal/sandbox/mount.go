@@ -180,7 +180,17 @@ func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 // directories above it, which belong to others, are not ours.
 func openSource(host *os.File, m Mount, trees []*os.File) (*os.File, error) {
 	if m.Tree < 1 || m.Tree > len(trees) {
-		return openBeneath(host, m.Source, unix.O_PATH)
+		if !m.NoLinks {
+			return openBeneath(host, m.Source, unix.O_PATH)
+		}
+		// Without O_NOFOLLOW, with which O_PATH would open a link itself.
+		fd, err := openat2(host, strings.TrimPrefix(m.Source, "/"), &unix.OpenHow{
+			Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+		})
+		if err != nil {
+			return nil, sysErr("open", m.Source, err)
+		}
+		return os.NewFile(uintptr(fd), m.Source), nil
 	}
 	fd, err := unix.FcntlInt(trees[m.Tree-1].Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {

@@ -106,6 +106,9 @@ type Mount struct {
 	// ReadOnly, NoExec, NoSuid and NoDev hold for the whole subtree of an rbind (mount_setattr).
 	ReadOnly, NoExec, NoSuid, NoDev bool
 	NoSymFollow                     bool // so does this: symbolic links lead nowhere
+	// NoLinks is for binds whose Source is absolute and has no symbolic link in it: where others can put one into
+	// it meanwhile, it is refused.
+	NoLinks bool `json:",omitempty"`
 	// Data is the file system's own options, such as "mode=755,size=10m".
 	Data string
 	// Mkdir makes a missing target (a file for a bind of a file).
