@@ -12,9 +12,9 @@ import (
 // TestSmallGroup builds and runs in a control group with 1 GiB and on one processor: what both plan
 // with is theirs, not the machine's.
 func TestSmallGroup(t *testing.T) {
-	w := realWorld(t)
 	testenv.RequireTool(t, "taskset")
 	procs := testenv.MemoryGroup(t, 1<<30)
+	w := realWorld(t)
 	testenv.HostState(t)
 	in := func(args ...string) outcome {
 		t.Helper()
