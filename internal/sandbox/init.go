@@ -51,8 +51,8 @@ type pid1 struct {
 	helpers  map[int]bool // pids of those that live
 	// lostHelpers are those that have ended, for whoever asks one next.
 	lostHelpers map[int]Status
-	outputs     map[int]*outputs     // by pid; of commands whose outputs are relayed
-	draining    map[command]*outputs // of those that have ended, until all is passed on
+	streams     map[int]*streams     // by pid; of commands that have them by way of us
+	draining    map[command]*streams // of those that have ended, until all is passed on
 }
 
 // command is one that was started over a connection.
@@ -92,7 +92,7 @@ func initMain() int {
 		commands: map[int]command{}, pids: map[command]int{}, leaders: map[int]bool{}, orphans: map[int]*Status{},
 		stopped: map[int]bool{},
 		helpers: map[int]bool{}, lostHelpers: map[int]Status{},
-		outputs: map[int]*outputs{}, draining: map[command]*outputs{},
+		streams: map[int]*streams{}, draining: map[command]*streams{},
 	}
 	// A broken pipe is the end of the caller, as an end of file is, met while writing.
 	if err := p.serve(&client{conn: c}); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE) {
@@ -270,10 +270,13 @@ func (p *pid1) exec(m *message, files []*os.File) (int, error) {
 	p.asking = true
 	p.mu.Unlock()
 	var pid int
-	files, out, done, err := p.open.relayOutputs(files)
+	files, between, done, err := p.open.standBetween(files)
 	if err == nil {
 		pid, err = p.askHelper(m, files)
 		done()
+		if err != nil && between != nil {
+			err = errors.Join(err, between.wait())
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -281,8 +284,8 @@ func (p *pid1) exec(m *message, files []*os.File) (int, error) {
 		p.asking = false
 		clear(p.orphans)
 		clear(p.stopped)
-	} else if out != nil {
-		p.outputs[pid] = out
+	} else if between != nil {
+		p.streams[pid] = between
 	}
 	return pid, err
 }
@@ -377,7 +380,7 @@ func (p *pid1) reaped(pid int, status Status) {
 		p.orphans[pid] = &status
 		return
 	}
-	delete(p.outputs, pid) // of a guest that is gone
+	p.abandon(pid) // of a guest that is gone
 }
 
 // paused tells the client that a command was stopped. It is called with mu held.

@@ -62,44 +62,64 @@ type relay struct {
 	err     error // valid once drained
 }
 
-// outputs are the relays of a command.
-type outputs struct {
+// streams are those of a command that PID 1 stands between.
+type streams struct {
+	feed   *feed // nil: the command has its standard input itself
 	relays []*relay
 	asked  bool          // to end, by its client: nothing is waited for longer than strayGrace
 	skip   chan struct{} // closed when it is not to be waited for at all
 }
 
-// relayOutputs replaces those of a command's files that a jail is not to have by pipes. done closes
+// standBetween replaces those of a command's files that a jail is not to have by pipes. done closes
 // what was made for the jail.
-func (j *openJail) relayOutputs(files []*os.File) (passed []*os.File, o *outputs, done func(), err error) {
+func (j *openJail) standBetween(files []*os.File) (passed []*os.File, s *streams, done func(), err error) {
 	passed = append(passed, files...)
+	between := &streams{skip: make(chan struct{})}
 	var ends []*os.File
 	done = func() { closeFiles(ends) }
-	names := [...]string{1: "standard output", 2: "standard error"}
-	for i := 1; i < min(len(names), len(files)); i++ {
-		direct, err := j.mayHave(files[i])
+	defer func() {
 		if err != nil {
 			done()
+			err = errors.Join(err, between.wait())
+		}
+	}()
+	if len(files) < 3 {
+		return passed, nil, done, nil
+	}
+	direct, err := j.mayRead(files[0])
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if !direct {
+		f, end, err := startFeed(files[0])
+		if err != nil {
 			return nil, nil, nil, err
 		}
+		between.feed, ends, passed[0] = f, append(ends, end), end
+	}
+	names := [...]string{1: "standard output", 2: "standard error"}
+	for i := 1; i < len(names); i++ {
+		direct, err := j.mayHave(files[i])
 		switch {
+		case err != nil:
+			return nil, nil, nil, err
 		case direct:
+			continue
 		case i == 2 && passed[1] != files[1] && sameOutput(files[1], files[2]):
 			passed[2] = passed[1] // one pipe keeps the order
-		default:
-			r, end, err := startRelay(names[i], files[i])
-			if err != nil {
-				done()
-				return nil, nil, nil, err
-			}
-			ends, passed[i] = append(ends, end), end
-			if o == nil {
-				o = &outputs{skip: make(chan struct{})}
-			}
-			o.relays = append(o.relays, r)
+			continue
 		}
+		r, end, err := startRelay(names[i], files[i])
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		ends, passed[i] = append(ends, end), end
+		between.relays = append(between.relays, r)
 	}
-	return passed, o, done, nil
+	if between.feed == nil && between.relays == nil {
+		return passed, nil, done, nil
+	}
+	return passed, between, done, nil
 }
 
 // mayHave tells whether a jail may be given a stream itself: nothing can be done to it, opened anew,
@@ -182,7 +202,7 @@ func startRelay(name string, to *os.File) (*relay, *os.File, error) {
 		return nil, nil, sysErr("pipe", "", err)
 	}
 	end := os.NewFile(uintptr(fds[1]), name)
-	err := errors.Join(unix.SetNonblock(fds[0], true), unix.Fchmod(fds[1], 0o600|unix.S_IWOTH))
+	err := errors.Join(unix.SetNonblock(fds[0], true), unix.Fchmod(fds[1], 0o622))
 	pipe := os.NewFile(uintptr(fds[0]), name) // a poller's, which takes deadlines
 	var own int
 	if err == nil {
@@ -207,7 +227,7 @@ func (r *relay) copy() {
 				return
 			}
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) { // the command has ended, see outputs.wait
+		if errors.Is(err, os.ErrDeadlineExceeded) { // the command has ended, see streams.wait
 			err = r.rest(buffer)
 			r.once.Do(func() { close(r.drained) })
 		}
@@ -276,23 +296,27 @@ func (r *relay) end(err error) {
 	closeFiles([]*os.File{r.pipe, r.to})
 }
 
-// wait waits until what a command has written by its end is where it belongs.
-func (o *outputs) wait() error {
+// wait waits until what a command has written by its end is where it belongs, and gives back what it
+// has not read.
+func (s *streams) wait() error {
 	var patience <-chan time.Time
-	if o.asked {
+	if s.asked {
 		patience = time.After(strayGrace)
 	}
 	var errs []error
-	for _, r := range o.relays {
+	if s.feed != nil {
+		errs = append(errs, s.feed.giveBack())
+	}
+	for _, r := range s.relays {
 		_ = r.pipe.SetReadDeadline(time.Unix(1, 0)) // one that has ended needs none
 	}
-	for _, r := range o.relays {
+	for _, r := range s.relays {
 		select {
 		case <-r.drained:
 			errs = append(errs, r.err)
 		case <-patience:
 			return errors.Join(errs...)
-		case <-o.skip:
+		case <-s.skip:
 			return errors.Join(errs...)
 		}
 	}
@@ -314,14 +338,14 @@ func (p *pid1) hurry(c command, pid int, sig syscall.Signal) (ended bool) {
 	if !ends(sig) {
 		return false
 	}
-	if o := p.outputs[pid]; o != nil && pid != 0 {
-		o.asked = true
+	if s := p.streams[pid]; s != nil && pid != 0 {
+		s.asked = true
 	}
-	o := p.draining[c]
-	if o == nil {
+	s := p.draining[c]
+	if s == nil {
 		return false
 	}
-	close(o.skip)
+	close(s.skip)
 	delete(p.draining, c)
 	return true
 }
@@ -330,20 +354,28 @@ func (p *pid1) hurry(c command, pid int, sig syscall.Signal) (ended bool) {
 // called with mu held.
 func (p *pid1) report(pid int, c command, status *Status) {
 	end := &message{Op: opExit, Handle: c.handle, Status: status}
-	o := p.outputs[pid]
-	delete(p.outputs, pid)
-	if o == nil {
+	s := p.streams[pid]
+	delete(p.streams, pid)
+	if s == nil {
 		c.from.tell(end)
 		return
 	}
-	p.draining[c] = o
+	p.draining[c] = s
 	go func() {
-		end.Err = toWire(o.wait())
+		end.Err = toWire(s.wait())
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.draining[c] == o {
+		if p.draining[c] == s {
 			delete(p.draining, c)
 		}
 		c.from.tell(end)
 	}()
+}
+
+// abandon ends what was done for a command that nobody waits for. It is called with mu held.
+func (p *pid1) abandon(pid int) {
+	if s := p.streams[pid]; s != nil {
+		delete(p.streams, pid)
+		go func() { _ = s.wait() }() // there is nobody to tell
+	}
 }
