@@ -178,7 +178,7 @@ func (j *job) collect(r io.Reader) error {
 	for {
 		var res unpack.Result
 		err := dec.Decode(&res)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -228,7 +228,7 @@ func (j *job) apply(ctx context.Context, jail *sandbox.Jail, mode string, spec a
 		return fmt.Errorf("%s in the jail: %w", mode, sentErr)
 	case res.Inexact != "":
 		return &errInexact{res.Inexact}
-	case decErr != nil && decErr != io.EOF:
+	case decErr != nil && !errors.Is(decErr, io.EOF):
 		return fmt.Errorf("%s in the jail: reading its result: %w", mode, decErr)
 	}
 	return closeErr

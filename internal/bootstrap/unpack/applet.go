@@ -158,7 +158,7 @@ func (x *extraction) feed(dec *rawjson.Decoder) error {
 	for {
 		var item Item
 		err := dec.Decode(&item)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
