@@ -143,7 +143,7 @@ func (h *Holder) supervise(socket *os.File, started chan<- error) {
 	if pidfd >= 0 {
 		h.pidfd = os.NewFile(uintptr(pidfd), "PID 1")
 	}
-	started <- expendable(pid)
+	started <- expendable("/proc", pid)
 	var ws syscall.WaitStatus
 	var ru syscall.Rusage
 	for {

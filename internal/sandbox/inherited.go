@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"unsafe"
@@ -63,8 +64,9 @@ func setPersonality(want32 bool) error {
 // expendable makes a process, and what it will begin, no less likely to be killed than others when
 // the host's memory runs out. A caller with a negative score (a service, a login over ssh) would
 // otherwise have the kernel kill everything else for what a hostile command takes.
-func expendable(pid int) error {
-	const own = "/proc/self/oom_score_adj"
+func expendable(proc string, pid int) error {
+	const file = "oom_score_adj"
+	own := filepath.Join(proc, "self", file)
 	text, err := os.ReadFile(own)
 	if err != nil {
 		return fmt.Errorf("reading the score for want of memory: %w", err)
@@ -76,7 +78,7 @@ func expendable(pid int) error {
 	if score >= 0 {
 		return nil
 	}
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0\n"), 0); err != nil {
+	if err := os.WriteFile(filepath.Join(proc, strconv.Itoa(pid), file), []byte("0\n"), 0); err != nil {
 		return fmt.Errorf("raising PID 1's score for want of memory: %w", err)
 	}
 	return nil
