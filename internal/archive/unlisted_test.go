@@ -166,6 +166,12 @@ func TestUnlistedChanges(t *testing.T) {
 	if err != nil || len(lists) != 2 || !strings.HasSuffix(lists[0].Name, "_._Release") || !strings.HasSuffix(lists[1].Name, "_._Packages") {
 		t.Errorf("%+v, %v", lists, err)
 	}
+	if err := os.Rename(dir, dir+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	if n := read(); n != 1 {
+		t.Errorf("offline, and the directory is gone: %d packages", n)
+	}
 	if !strings.Contains(m.log.String(), "NOT VERIFIED") {
 		t.Errorf("no word of it: %s", m.log)
 	}

@@ -131,6 +131,7 @@ func (b *builder) hookContext() hook.Context {
 	c := hook.Context{
 		Operation: hook.Build, Source: b.header.Package, Version: b.header.Version, Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(),
 		Profiles: b.o.Profiles, Builder: bootstrap.BuilderName, BuildDir: buildDir, FailStage: b.outcome.Stage,
+		Fakeroot: b.hasFakeroot(),
 	}
 	if b.outcome.Stage != "" {
 		c.Status = string(buildlog.StatusOf(b.outcome.Stage))

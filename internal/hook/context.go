@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -21,6 +22,7 @@ type Context struct {
 	Changes      string // "" before the build
 	Status       string // of the build so far, sbuild's word; "" while it goes well
 	FailStage    string
+	Fakeroot     bool // it is installed in the jail
 
 	HostDSC     string // on the host; "" when there is none
 	HostChanges string
@@ -42,6 +44,9 @@ func commandEnv() []string {
 // environment is what every hook in a jail finds, the native ones and the others.
 func (c *Context) environment(h *Hook, network bool) []string {
 	env := commandEnv()
+	if c.Fakeroot { // to ids that a jail does not map, chown fails in a way that it does not expect
+		env = slices.Insert(env, 0, "FAKEROOTDONTTRYCHOWN=1")
+	}
 	if h.dir != nil && h.dir.pbuilder {
 		env[len(env)-1] = "LC_ALL=C"
 		return append(env, "LANG=C", "BUILDDIR="+c.BuildDir, "DISTRIBUTION="+c.Distribution, "BUILD_ARCH="+c.BuildArch, "HOST_ARCH="+c.HostArch,

@@ -253,3 +253,13 @@ func TestUnknown(t *testing.T) {
 		}
 	}
 }
+
+// TestFakerootsVariable: a hook finds it where fakeroot is installed, and LC_ALL stays what it was.
+func TestFakerootsVariable(t *testing.T) {
+	for _, installed := range []bool{true, false} {
+		env := (&Context{Fakeroot: installed}).environment(&Hook{}, false)
+		if slices.Contains(env, "FAKEROOTDONTTRYCHOWN=1") != installed || !slices.Contains(env, "LC_ALL=C.UTF-8") {
+			t.Errorf("%t: %q", installed, env)
+		}
+	}
+}
