@@ -216,6 +216,7 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 		IDs: ids, Limits: o.Limits, FallbackDir: o.Fallback, Memory: filepath.Join(o.StateDir, "kernel.json"),
 		ScratchSize: machineHas.Limit / 2, // as of a machine without a limit the kernel gives half
 	}
+	holder.Inodes32 = o.Root != "" && narrow(o.Root)
 	if o.arch != "" {
 		if err := machine.Prepare(&holder, o.arch); err != nil {
 			return nil, err
