@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -88,7 +89,7 @@ func TestKeysOfOthers(t *testing.T) {
 		if _, err := io.WriteString(keyboard, "for the pager\n"); err != nil {
 			t.Fatal(err)
 		}
-		redirected(t, tree(t), terminal, streams, "sleep 0.2; stty raw -echo </dev/stderr; echo done; sleep 0.1")
+		redirected(t, tree(t), terminal, streams, "sleep 0.2; echo done; sleep 0.1")
 		if err := terminal.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
 			t.Skip("a terminal that takes no deadlines:", err)
 		}
@@ -97,6 +98,17 @@ func TestKeysOfOthers(t *testing.T) {
 		if string(line[:n]) != "for the pager\n" || err != nil {
 			t.Errorf("%s: %q, %v", streams, line[:n], err)
 		}
+	}
+}
+
+// TestModeOfRedirected has commands change the mode of each stream that is a terminal: redirected checks
+// that the caller's is as it was.
+func TestModeOfRedirected(t *testing.T) {
+	for _, streams := range []string{"tff", "tft", "ftf", "fft"} {
+		keyboard, terminal := pty(t)
+		go func() { _, _ = io.Copy(io.Discard, keyboard) }()
+		lead := strings.IndexByte(streams, 't')
+		redirected(t, tree(t), terminal, streams, fmt.Sprintf("stty -echo -icrnl <&%d", lead))
 	}
 }
 
