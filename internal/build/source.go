@@ -61,8 +61,10 @@ func (e *Env) openInput(ctx context.Context, spec string) (*input, error) {
 		if in.from, err = sourceDir(spec); err != nil {
 			return nil, fault.Wrap(fault.GivenBack, "", err)
 		}
-		in.tree, err = dsc.OpenTree(in.from)
-		return in, fault.Wrap(fault.GivenBack, "", err)
+		if in.tree, err = dsc.OpenTree(in.from); err != nil {
+			return nil, fault.Wrap(fault.GivenBack, "", err)
+		}
+		return in, checkUpstream(in.tree)
 	case err == nil:
 		return nil, fault.New(fault.Usage, "give a .dsc, a source directory, a URL of a .dsc, or a package name", "%s is no source package", spec)
 	}

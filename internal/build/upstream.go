@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -81,25 +80,20 @@ func sourceFile(dir string) dsc.Opener {
 // only the caller can read. Links to tarballs are common, though. So what a link leads to is handed
 // out only if it is what its name says.
 func openPart(file string) (*os.File, error) {
-	f, err := regular.Open(file)
-	if err != nil {
-		return nil, fault.Wrap(fault.GivenBack, "put the file itself there, or remove it", err)
+	const hint = "put the file itself there, or remove it"
+	f, err := regular.OpenNoFollow(file)
+	if errors.Is(err, regular.ErrLink) {
+		f, err = openLinked(file)
 	}
-	err = checkLinked(f, file)
-	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	return f, fault.Wrap(fault.GivenBack, hint, err)
 }
 
-// checkLinked looks into a file that has been opened through a link.
-func checkLinked(f *os.File, file string) error {
-	st, err := os.Lstat(file)
-	if err != nil || st.Mode()&fs.ModeSymlink == 0 {
-		return err
+// openLinked opens what a link leads to, if it is what the link's name says. That is decided by the
+// open file: the name may stand for another one by now.
+func openLinked(file string) (*os.File, error) {
+	f, err := regular.Open(file)
+	if err != nil {
+		return nil, err
 	}
 	what, is := "a compressed tar archive", isTarball
 	switch name := filepath.Base(file); {
@@ -108,15 +102,36 @@ func checkLinked(f *os.File, file string) error {
 	case strings.Contains(name, ".diff."):
 		what, is = "a compressed diff", isDiff
 	}
-	if is(f) {
-		return nil
+	if !is(f) {
+		target, err := filepath.EvalSymlinks(file)
+		if err == nil {
+			err = fault.New(fault.GivenBack, "put the file itself there, or remove the link",
+				"%s is a link to %s, which is not %s: it is not handed to the build", file, target, what)
+		}
+		return nil, errors.Join(err, f.Close())
 	}
-	target, err := filepath.EvalSymlinks(file)
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// checkUpstream finds out whether the upstream tarballs can be handed out, before anything is made.
+func checkUpstream(tree *dsc.Tree) error {
+	files, err := origFiles(tree.Dir, tree)
 	if err != nil {
-		return err
+		return fault.Wrap(fault.GivenBack, "", err)
 	}
-	return fault.New(fault.GivenBack, "put the file itself there, or remove the link",
-		"%s is a link to %s, which is not %s: it is not handed to the build", file, target, what)
+	for _, file := range files {
+		f, err := openPart(file)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func isSignatureName(name string) bool {

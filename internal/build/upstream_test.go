@@ -1,6 +1,7 @@
 package build
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"os/exec"
@@ -83,4 +84,18 @@ func TestOpenPart(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
+}
+
+// FuzzIsTarball recognises, and never fails, whatever a link leads to.
+func FuzzIsTarball(f *testing.F) {
+	f.Add([]byte("\x1f\x8b\x08\x00"))
+	f.Add([]byte("BZh9"))
+	f.Add([]byte("\xfd7zXZ\x00"))
+	f.Add([]byte("\x5d\x00\x00\x80\x00"))
+	f.Add([]byte("\x28\xb5\x2f\xfd"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if isTarball(bytes.NewReader(data)) && isDiff(bytes.NewReader(data)) && len(data) == 0 {
+			t.Fatal("nothing is both")
+		}
+	})
 }

@@ -26,6 +26,9 @@ import (
 // ErrNotRegular means that a name stands for something else than a regular file.
 var ErrNotRegular = errors.New("not a regular file")
 
+// ErrLink means that a name is a symbolic link where none is followed. It is an ErrNotRegular, too.
+var ErrLink = errors.New("a symbolic link")
+
 // flags keep the opening of a FIFO from waiting for a writer, and that of a terminal from making it
 // the controlling one.
 const flags = os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY
@@ -123,4 +126,6 @@ func (e *kindError) Error() string {
 	return "it is a " + kind + ", " + ErrNotRegular.Error()
 }
 
-func (e *kindError) Is(target error) bool { return target == ErrNotRegular }
+func (e *kindError) Is(target error) bool {
+	return target == ErrNotRegular || target == ErrLink && e.mode&fs.ModeSymlink != 0
+}

@@ -96,6 +96,11 @@ func TestOpeners(t *testing.T) {
 	}
 	if _, err := Open(filepath.Join(dir, "fifo")); !errors.Is(err, ErrNotRegular) {
 		t.Errorf("%v is not ErrNotRegular", err)
+	} else if errors.Is(err, ErrLink) {
+		t.Errorf("%v is ErrLink", err)
+	}
+	if _, err := OpenNoFollow(filepath.Join(dir, "to-file")); !errors.Is(err, ErrLink) || !errors.Is(err, ErrNotRegular) {
+		t.Errorf("%v is not ErrLink", err)
 	}
 }
 
