@@ -126,14 +126,21 @@ func NewClient(o Options) (*Client, error) {
 }
 
 // warn says something once in the life of the client: a Release file is judged each time that it is read.
-func (c *Client) warn(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+func (c *Client) warn(format string, args ...any) { c.once(c.log, fmt.Sprintf(format, args...)) }
+
+// insist is warn for those, too, who want to know no more than they must.
+func (c *Client) insist(format string, args ...any) {
+	c.once(c.log.WithField(fault.Shown, true), fmt.Sprintf(format, args...))
+}
+
+// once writes a warning that was not yet written.
+func (c *Client) once(log logrus.FieldLogger, text string) {
 	c.mu.Lock()
 	again := c.warned[text]
 	c.warned[text] = true
 	c.mu.Unlock()
 	if !again {
-		c.log.Warn(text)
+		log.Warn(text)
 	}
 }
 

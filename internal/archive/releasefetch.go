@@ -85,7 +85,7 @@ func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseSt
 	cached, st, cacheErr := c.cachedRelease(repo)
 	absent := cached != nil && cached.Absent && repo.Optional
 	if repo.note != "" {
-		c.warn("%s: %s", repo, repo.note)
+		c.insist("%s: %s", repo, repo.note)
 	}
 	switch {
 	case onDisk(repo.URI): // there is nobody to be spared

@@ -274,3 +274,18 @@ func TestUpdatesAreNotTrusted(t *testing.T) {
 		}
 	}
 }
+
+// TestNoteIsShown: that another mirror is taken is said once, also to those who want to hear little.
+func TestNoteIsShown(t *testing.T) {
+	m := newMirror(t, nil)
+	m.repo.note = "taken instead"
+	c := m.client()
+	for range 2 {
+		if _, err := c.Release(t.Context(), m.repo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if log := m.log.String(); strings.Count(log, "taken instead") != 1 || !strings.Contains(log, "shown=true") {
+		t.Errorf("log: %s", log)
+	}
+}
