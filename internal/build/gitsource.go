@@ -76,7 +76,7 @@ func (b *builder) takeFromGit(ctx context.Context, r *gitsrc.Repository, conf gi
 	}
 	b.in.note("Exported the source of commit %.12s (%s)", commit, strings.ToLower(b.o.Git))
 	b.tellLeftOut(done)
-	changes, err := r.Changes(ctx)
+	changes, err := askChanges(ctx, r)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -189,22 +189,32 @@ func (b *builder) origsThere(r *gitsrc.Repository, conf gitsrc.Config, tree *dsc
 	return all, nil
 }
 
-// askPatience is how long git is asked for uncommitted changes that nobody has asked for.
+// askPatience is how long git is asked for uncommitted changes: it is no more than a warning.
 const askPatience = 10 * time.Second
+
+func askChanges(ctx context.Context, r *gitsrc.Repository) ([]string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, askPatience,
+		fmt.Errorf("git needs more than %s for it", askPatience))
+	defer cancel()
+	changes, err := r.Changes(ctx)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return changes, err
+}
 
 // tellUncommitted says that a working tree is built as it lies there. Where git cannot tell, there is nothing
 // to say.
 func (b *builder) tellUncommitted(ctx context.Context) error {
-	if _, err := os.Lstat(filepath.Join(b.in.tree.Dir, ".git")); err != nil {
+	_, err := os.Lstat(filepath.Join(b.in.tree.Dir, ".git"))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil // no repository begins here
 	}
-	ctx, cancel := context.WithTimeout(ctx, askPatience)
-	defer cancel()
 	var changes []string
 	l, err := gitsrc.Locate(b.in.tree.Dir)
 	if err == nil && l != nil {
 		err = b.inRepository(ctx, l, func(r *gitsrc.Repository) (err error) {
-			changes, err = r.Changes(ctx)
+			changes, err = askChanges(ctx, r)
 			return err
 		})
 	}
