@@ -28,8 +28,8 @@ func bytesSource(t *testing.T, dir string) {
 	check(t, os.Symlink("d\xefr", filepath.Join(dir, "l\xefnk")))
 }
 
-// TestBytesOfSource builds a directory and a commit with names that are not UTF-8, in a directory with
-// such a name.
+// TestBytesOfSource builds a directory and a commit with names that are not UTF-8, in a directory
+// with such a name.
 func TestBytesOfSource(t *testing.T) {
 	w := realWorld(t)
 	testenv.RequireTool(t, "git")

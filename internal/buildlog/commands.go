@@ -2,19 +2,20 @@ package buildlog
 
 import "bytes"
 
-// What build services read as commands to themselves in what a job prints: "::error ::" where a line
-// begins, after blanks, and "##[error]", "##vso[…]", "##teamcity[…]" anywhere.
+// What build services read as commands to themselves in what a job prints: "::error ::" where a
+// line begins, after blanks, and "##[error]", "##vso[…]", "##teamcity[…]" anywhere.
 
-// disarm writes the characters that make such a command in \x notation. Text without any is returned
-// as it is. The end of p may be within a line.
+// disarm writes the characters that make such a command in \x notation. Text without any is
+// returned as it is. The end of p may be within a line.
 func disarm(p []byte) []byte {
-	if !bytes.Contains(p, []byte("::")) && !bytes.Contains(p, []byte("##")) && !bytes.HasSuffix(p, []byte("#")) {
+	colons, hashes := []byte("::"), []byte("##")
+	if !bytes.Contains(p, colons) && !bytes.Contains(p, hashes) && !bytes.HasSuffix(p, hashes[:1]) {
 		return p
 	}
 	var out bytes.Buffer
 	for line := range bytes.Lines(p) {
 		body := bytes.TrimLeft(line, " \t")
-		if after, ok := bytes.CutPrefix(body, []byte("::")); ok && bytes.Contains(after, []byte("::")) {
+		if after, ok := bytes.CutPrefix(body, colons); ok && bytes.Contains(after, colons) {
 			out.Write(line[:len(line)-len(body)])
 			out.WriteString(`\x3a`)
 			line = body[1:]
@@ -35,7 +36,7 @@ func disarmHashes(out *bytes.Buffer, line []byte) {
 		line = line[at:]
 		n := len(line) - len(bytes.TrimLeft(line, "#"))
 		rest := bytes.TrimLeft(line[n:], "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-		if len(rest) == 0 || n > 1 && rest[0] == '[' { // what follows is not known yet, or is a command
+		if len(rest) == 0 || n > 1 && rest[0] == '[' { // what follows is not known, or is a command
 			out.Write(bytes.Repeat([]byte(`\x23`), n))
 		} else {
 			out.Write(line[:n])

@@ -1,4 +1,5 @@
-// Package console joins the caller's terminal to a pseudo-terminal elsewhere: raw mode, the window's size, and back to how the terminal was, however it ends.
+// Package console joins the caller's terminal to a pseudo-terminal elsewhere: raw mode, the
+// window's size, and back to how the terminal was, however it ends.
 //
 // It knows neither jails nor commands: what it is joined to is an interface.
 package console
@@ -28,7 +29,8 @@ func IsTerminal(f *os.File) bool {
 	return f != nil && control(f, func(fd int) error { is = term.IsTerminal(fd); return nil }) == nil && is
 }
 
-// control works with a file's descriptor, and leaves it as it is: Fd would make it block, and then a reader could not be stopped.
+// control works with a file's descriptor, and leaves it as it is: Fd would make it block, and then
+// a reader could not be stopped.
 func control(f *os.File, work func(fd int) error) error {
 	raw, err := f.SyscallConn()
 	if err != nil {
@@ -52,7 +54,8 @@ type Console struct {
 	saved *term.State // nil while the terminal is as it was
 }
 
-// Join puts in, which must be a terminal, into raw mode and copies both ways until Close. Keys that are typed after that go to whoever reads the terminal next.
+// Join puts in, which must be a terminal, into raw mode and copies both ways until Close. Keys that
+// are typed after that go to whoever reads the terminal next.
 func Join(in, out *os.File, far Terminal) (*Console, error) {
 	c := &Console{screen: in, far: far, done: make(chan error, 1)}
 	if err := c.Resize(); err != nil {
@@ -65,8 +68,8 @@ func Join(in, out *os.File, far Terminal) (*Console, error) {
 	return c, nil
 }
 
-// Watch shows on a terminal what the far end writes, until Close. The terminal's keys stay with whoever
-// reads them, and its mode is not changed, unless Take is called.
+// Watch shows on a terminal what the far end writes, until Close. The terminal's keys stay with
+// whoever reads them, and its mode is not changed, unless Take is called.
 func Watch(screen *os.File, far Terminal) (*Console, error) {
 	c := &Console{screen: screen, far: far, done: make(chan error, 1)}
 	if err := c.Resize(); err != nil {
@@ -76,8 +79,8 @@ func Watch(screen *os.File, far Terminal) (*Console, error) {
 	return c, nil
 }
 
-// Take puts in, which must be a terminal, into raw mode and has its keys typed at the far end. In the
-// background of the terminal the kernel stops us until we are in the foreground (tcsetattr(3)).
+// Take puts in, which must be a terminal, into raw mode and has its keys typed at the far end. In
+// the background of the terminal the kernel stops us until we are in the foreground (tcsetattr(3)).
 func (c *Console) Take(in *os.File) error {
 	c.in, c.keys, c.typed = in, reopen(in), make(chan struct{})
 	if err := c.Resume(); err != nil {
@@ -86,7 +89,8 @@ func (c *Console) Take(in *os.File) error {
 		return err
 	}
 	go func() {
-		// Ends with Close, and when either side is gone; the command learns of a lost terminal by SIGHUP.
+		// Ends with Close, and when either side is gone; the command learns of a lost terminal by
+		// SIGHUP.
 		_, _ = io.Copy(c.far, c.keys)
 		close(c.typed)
 	}()
@@ -105,8 +109,8 @@ func (c *Console) show(out io.Writer) {
 	c.done <- err
 }
 
-// Writable is a terminal to write to: itself, or, where it was opened for reading only, opened once more.
-// It is the null device where that cannot be.
+// Writable is a terminal to write to: itself, or, where it was opened for reading only, opened once
+// more. It is the null device where that cannot be.
 func Writable(screen *os.File) io.Writer {
 	var out io.Writer = screen
 	err := control(screen, func(fd int) error {
@@ -129,8 +133,9 @@ func Writable(screen *os.File) io.Writer {
 	return out
 }
 
-// reopen opens a terminal once more, unless reading it can be ended as it is. Not blocking must not be asked of the description that the caller's other processes share. Where it
-// cannot be opened (after su, it belongs to somebody else), what is typed just after the end is lost.
+// reopen opens a terminal once more, unless reading it can be ended as it is. Not blocking must not
+// be asked of the description that the caller's other processes share. Where it cannot be opened
+// (after su, it belongs to somebody else), what is typed just after the end is lost.
 func reopen(in *os.File) *os.File {
 	if in.SetReadDeadline(time.Time{}) == nil {
 		return in
@@ -180,7 +185,8 @@ func (c *Console) Suspend() error {
 	return nil
 }
 
-// Resume takes the terminal again, also when somebody else has changed it meanwhile: a shell does, when we were stopped without Suspend.
+// Resume takes the terminal again, also when somebody else has changed it meanwhile: a shell does,
+// when we were stopped without Suspend.
 func (c *Console) Resume() error {
 	if !c.Taken() {
 		return nil
@@ -198,7 +204,8 @@ func (c *Console) Resume() error {
 	return nil
 }
 
-// drain is how long the last output is waited for: a process left behind may keep the far end open for ever.
+// drain is how long the last output is waited for: a process left behind may keep the far end open
+// for ever.
 const drain = 200 * time.Millisecond
 
 // Close copies what is still to be shown and restores the terminal. The command must have ended.

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// splitNames splits at colons. A name has its own written \: and its backslashes, where a colon or a
-// backslash follows, \\. There are at most n parts; -1 is no limit.
+// splitNames splits at colons. A name has its own written \: and its backslashes, where a colon or
+// a backslash follows, \\. There are at most n parts; -1 is no limit.
 func splitNames(text string, n int) []string {
 	parts := []string{""}
 	last := &parts[0]
@@ -26,8 +26,8 @@ func splitNames(text string, n int) []string {
 	return parts
 }
 
-// ParseBind reads SRC[:DST][:OPTIONS] of a command line; a colon in a name is written \:. A relative SRC
-// is one of the current directory.
+// ParseBind reads SRC[:DST][:OPTIONS] of a command line; a colon in a name is written \:. A
+// relative SRC is one of the current directory.
 func ParseBind(text string, readOnly bool) (Mount, error) {
 	parts := splitNames(text, 3)
 	if parts[0] == "" {
@@ -58,7 +58,8 @@ func ParseBind(text string, readOnly bool) (Mount, error) {
 	}
 	m.ReadOnly = m.ReadOnly || readOnly
 	if !strings.HasPrefix(m.Target, "/") {
-		return m, fmt.Errorf(`the bind %q: its path in the jail must be absolute; \: is a colon in a name`, text)
+		return m, fmt.Errorf(`the bind %q: its path in the jail must be absolute; \: is a colon in a name`,
+			text)
 	}
 	return m, nil
 }

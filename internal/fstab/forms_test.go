@@ -12,8 +12,8 @@ import (
 )
 
 // forms are lines as they stand in the fstab files of chroots (schroot, dchroot, lxc, debootstrap's
-// users) and of whole systems. Each says what a jail makes of it: a mount as shown writes it, with its
-// notes after "!", or only notes, or nothing.
+// users) and of whole systems. Each says what a jail makes of it: a mount as shown writes it, with
+// its notes after "!", or only notes, or nothing.
 var forms = []struct{ line, want string }{
 	// schroot's profiles, and what people add to them.
 	{"/proc           /proc           none    rw,bind         0       0", "bind /proc:/proc"},

@@ -1,4 +1,5 @@
-// Package fstab reads fstab(5) as a jail can use it: which file systems it is to see, and how. Mounting is internal/sandbox's, and what exists on the host is looked at there.
+// Package fstab reads fstab(5) as a jail can use it: which file systems it is to see, and how.
+// Mounting is internal/sandbox's, and what exists on the host is looked at there.
 package fstab
 
 import (
@@ -21,7 +22,8 @@ type Mount struct {
 	NoFail                                       bool   // a missing source is no error
 	Data                                         string // mode=, size= and the like
 
-	// Of an overlay: host directories, the lower ones topmost first. Upper and Work are empty when it is read-only.
+	// Of an overlay: host directories, the lower ones topmost first. Upper and Work are empty when
+	// it is read-only.
 	Lowers      []string
 	Upper, Work string
 }
@@ -29,8 +31,8 @@ type Mount struct {
 // Table is what a file says.
 type Table struct {
 	Mounts []Mount
-	// Notes say what of the file a jail does without, a line each: lines that are skipped, and options
-	// that are left out.
+	// Notes say what of the file a jail does without, a line each: lines that are skipped, and
+	// options that are left out.
 	Notes []string
 }
 
@@ -50,9 +52,9 @@ func (e *Error) Error() string {
 // longest is more than the kernel takes as options of one mount, a page.
 const longest = 16 << 10
 
-// Parse reads the six fields of each line, as mount(8) does: the last three may be missing, and what
-// follows the sixth does not count. name is the file's, for errors and notes. Lines with the option
-// noauto are left out.
+// Parse reads the six fields of each line, as mount(8) does: the last three may be missing, and
+// what follows the sixth does not count. name is the file's, for errors and notes. Lines with the
+// option noauto are left out.
 func Parse(name string, r io.Reader) (*Table, error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, longest)
@@ -83,7 +85,8 @@ func Parse(name string, r io.Reader) (*Table, error) {
 	return &t, nil
 }
 
-// Unescape translates the octal escapes of a name: \040 for a blank, \011 for a tab, \012 for a newline, \134 for a backslash; as getmntent(3), any octal number.
+// Unescape translates the octal escapes of a name: \040 for a blank, \011 for a tab, \012 for a
+// newline, \134 for a backslash; as getmntent(3), any octal number.
 func Unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s

@@ -72,7 +72,8 @@ func split(text string) ([]string, *Error) {
 	for i := range 2 {
 		fields[i] = Unescape(fields[i])
 		if strings.ContainsRune(fields[i], 0) {
-			return nil, &Error{Field: fieldNames[i], Value: fields[i], Reason: "a name cannot contain a NUL byte"}
+			return nil, &Error{Field: fieldNames[i], Value: fields[i],
+				Reason: "a name cannot contain a NUL byte"}
 		}
 	}
 	return fields[:4], nil
@@ -80,7 +81,8 @@ func split(text string) ([]string, *Error) {
 
 // notForJails says why a line is skipped: it is for the host, or mounts what a jail cannot.
 func (m *Mount) notForJails(words []string) string {
-	bind := slices.Contains(words, "bind") || slices.Contains(words, "rbind") || m.Type == "bind" || m.Type == "rbind"
+	isBind := func(word string) bool { return word == "bind" || word == "rbind" }
+	bind := isBind(m.Type) || slices.ContainsFunc(words, isBind)
 	switch {
 	case m.Type == "swap":
 		return fmt.Sprintf("%s is skipped: swap is the host's", m.Source)
@@ -97,7 +99,8 @@ func (m *Mount) notForJails(words []string) string {
 	case slices.Contains(kernelTypes, m.Type):
 		return fmt.Sprintf("%s is not mounted: a jail has no %s", m.Target, m.Type)
 	}
-	return fmt.Sprintf("%s is not mounted: a jail cannot mount %s; mount it on the host and bind it", m.Target, m.Type)
+	return fmt.Sprintf("%s is not mounted: a jail cannot mount %s; mount it on the host and bind it",
+		m.Target, m.Type)
 }
 
 // settle turns what fields and options say into a mount of a jail.
@@ -106,7 +109,9 @@ func (m *Mount) settle(o *options, text string) *Error {
 	if o.kind == "" && (m.Type == "bind" || m.Type == "rbind") {
 		o.kind = m.Type
 	}
-	wrong := func(reason string) *Error { return &Error{Field: "fs_mntops", Value: text, Reason: reason} }
+	wrong := func(reason string) *Error {
+		return &Error{Field: "fs_mntops", Value: text, Reason: reason}
+	}
 	switch {
 	case overlay && (o.kind != "" || m.Type != "overlay"):
 		return wrong("lowerdir, upperdir and workdir are an overlay's")
@@ -120,7 +125,8 @@ func (m *Mount) settle(o *options, text string) *Error {
 	case o.kind != "":
 		m.Type = o.kind
 		if !strings.HasPrefix(m.Source, "/") {
-			return &Error{Field: "fs_spec", Value: m.Source, Reason: "a bind needs an absolute path of the host"}
+			return &Error{Field: "fs_spec", Value: m.Source,
+				Reason: "a bind needs an absolute path of the host"}
 		}
 		m.leaveOutData(o)
 	case m.Type == "ramfs":

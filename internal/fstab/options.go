@@ -6,24 +6,26 @@ import (
 	"strings"
 )
 
-// Options of mount(8) that change nothing in a jail: what they ask for is so in any case, is for other
-// programs, or tells the kernel how to write to a disk that is the host's.
+// Options of mount(8) that change nothing in a jail: what they ask for is so in any case, is for
+// other programs, or tells the kernel how to write to a disk that is the host's.
 var withoutEffect = []string{
-	"", "_netdev", "async", "atime", "auto", "comment", "defaults", "diratime", "dirsync", "helper",
-	"iversion", "lazytime", "loud", "mand", "newinstance", "noatime", "nodiratime", "nogroup", "noiversion",
-	"nolazytime", "nomand", "none", "noowner", "norelatime", "nostrictatime", "nouser", "nousers",
-	"private", "ptmxmode", "relatime", "relative", "rprivate", "runbindable", "silent", "strictatime",
-	"sync", "uhelper", "unbindable",
+	"", "_netdev", "async", "atime", "auto", "comment", "defaults", "diratime", "dirsync",
+	"helper", "iversion", "lazytime", "loud", "mand", "newinstance", "noatime", "nodiratime",
+	"nogroup", "noiversion", "nolazytime", "nomand", "none", "noowner", "norelatime",
+	"nostrictatime", "nouser", "nousers", "private", "ptmxmode", "relatime", "relative",
+	"rprivate", "runbindable", "silent", "strictatime", "sync", "uhelper", "unbindable",
 }
 
-// Options without a value that belong to one file system or another: mount(8) has them ignored for a bind.
+// Options without a value that belong to one file system or another: mount(8) has them ignored for
+// a bind.
 var ofFileSystems = []string{
-	"acl", "allow_other", "attr2", "autodefrag", "barrier", "big_writes", "casefold", "compress", "default_permissions",
-	"delalloc", "discard", "exclusive", "force", "grpquota", "hard", "inode32", "inode64", "intr", "journal_checksum",
-	"largeio", "loop", "max", "metacopy", "nfs_export", "noacl", "noauto_da_alloc", "nobarrier", "nobh",
-	"nodelalloc", "nodiscard", "noquota", "noswap", "nouser_xattr", "nouuid", "permissions", "prjquota",
-	"quota", "seclabel", "soft", "space_cache", "ssd", "swalloc", "user_xattr", "userxattr", "usrjquota",
-	"usrquota", "utf8", "volatile", "wsync", "zfsutil",
+	"acl", "allow_other", "attr2", "autodefrag", "barrier", "big_writes", "casefold", "compress",
+	"default_permissions", "delalloc", "discard", "exclusive", "force", "grpquota", "hard",
+	"inode32", "inode64", "intr", "journal_checksum", "largeio", "loop", "max", "metacopy",
+	"nfs_export", "noacl", "noauto_da_alloc", "nobarrier", "nobh", "nodelalloc", "nodiscard",
+	"noquota", "noswap", "nouser_xattr", "nouuid", "permissions", "prjquota", "quota", "seclabel",
+	"soft", "space_cache", "ssd", "swalloc", "user_xattr", "userxattr", "usrjquota", "usrquota",
+	"utf8", "volatile", "wsync", "zfsutil",
 }
 
 // splitOptions splits at commas that are not within quotation marks (mount(8), "context=").
@@ -81,8 +83,8 @@ func (o *options) read(words []string) (reason string) {
 	return ""
 }
 
-// attribute reads a word that says how files may be used. Of two that contradict each other, the last
-// counts.
+// attribute reads a word that says how files may be used. Of two that contradict each other, the
+// last counts.
 func (o *options) attribute(name string) bool {
 	m := o.mount
 	switch name {

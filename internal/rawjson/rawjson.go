@@ -135,8 +135,8 @@ func escaped(v any) any {
 	return rewritten(v, func(_, s string) string { return Escape(s) })
 }
 
-// Legible makes a value fit for a document: a string that is not UTF-8 is escaped, any other stays as
-// it is. It names those that it has escaped by their JSON Pointers (RFC 6901).
+// Legible makes a value fit for a document: a string that is not UTF-8 is escaped, any other stays
+// as it is. It names those that it has escaped by their JSON Pointers (RFC 6901).
 func Legible[T any](v T) (T, []string) {
 	var pointers []string
 	legible, _ := rewrite(reflect.ValueOf(&v).Elem(), "", func(pointer, s string) string {
@@ -149,7 +149,8 @@ func Legible[T any](v T) (T, []string) {
 	return legible.Interface().(T), pointers
 }
 
-// Exact undoes Legible: of the value that into points at, the strings that pointers name are unescaped.
+// Exact undoes Legible: of the value that into points at, the strings that pointers name are
+// unescaped.
 func Exact(into any, pointers []string) error {
 	if len(pointers) == 0 {
 		return nil

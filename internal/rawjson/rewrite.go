@@ -84,8 +84,8 @@ func writesItself(t reflect.Type) bool {
 		reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextMarshaler]())
 }
 
-// fieldName is the part of a JSON Pointer that a field adds: nothing where it is embedded. ok is false
-// for a field that is not in the JSON.
+// fieldName is the part of a JSON Pointer that a field adds: nothing where it is embedded. ok is
+// false for a field that is not in the JSON.
 func fieldName(f reflect.StructField) (name string, ok bool) {
 	tag := f.Tag.Get("json")
 	if tag == "-" || !f.IsExported() {

@@ -79,8 +79,8 @@ func (e *Events) Write(ev Event) {
 	}
 }
 
-// writeLine writes an event. Two hashes in a text, which a build service could take for the beginning
-// of a command to itself, are written as JSON allows, too.
+// writeLine writes an event. Two hashes in a text, which a build service could take for the
+// beginning of a command to itself, are written as JSON allows, too.
 func writeLine(w io.Writer, ev Event) error {
 	var line bytes.Buffer
 	enc := json.NewEncoder(&line)
@@ -92,7 +92,8 @@ func writeLine(w io.Writer, ev Event) error {
 	return err
 }
 
-// Err is the first error of writing: a reader that is gone does not end the work, but the work then has failed.
+// Err is the first error of writing: a reader that is gone does not end the work, but the work then
+// has failed.
 func (e *Events) Err() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -9,10 +9,10 @@ import (
 	"syscall"
 )
 
-// exposures are directories that a jail may write to and that every user of the host can enter. What
-// the jail leaves there with the caller's id, or with an id of a person, may be a setuid program: that
-// of jail root on an id-mapped mount is even the host's root's. It is no error: trees of mode 0755 are
-// common.
+// exposures are directories that a jail may write to and that every user of the host can enter.
+// What the jail leaves there with the caller's id, or with an id of a person, may be a setuid
+// program: that of jail root on an id-mapped mount is even the host's root's. It is no error: trees
+// of mode 0755 are common.
 type exposures struct {
 	root  string // a --root or the upper directory of an overlay
 	binds []string
@@ -60,13 +60,14 @@ func (e *exposures) note() (string, error) {
 		ways = append(ways, way)
 	}
 	if len(e.binds) > 0 {
-		ways = append(ways, "a bind with the option ro is safe, and so is one of a directory that only its owner can enter")
+		ways = append(ways, "a bind with the option ro is safe, and so is one of a directory that only "+
+			"its owner can enter")
 	}
 	if len(all) == 0 {
 		return "", nil
 	}
-	return fmt.Sprintf("every user of this host can enter %s, where the jail can leave a setuid program: %s",
-		strings.Join(all, " and "), strings.Join(ways, "; ")), nil
+	return fmt.Sprintf("every user of this host can enter %s, where the jail can leave a setuid "+
+		"program: %s", strings.Join(all, " and "), strings.Join(ways, "; ")), nil
 }
 
 func absolute(name string) (string, error) {
@@ -80,8 +81,8 @@ func absolute(name string) (string, error) {
 // enough is how many entries of a directory are looked at.
 const enough = 4096
 
-// leavable tells whether a jail can leave a setuid program in what is bound: by its owner, or by that of
-// a directory right below, as for /home.
+// leavable tells whether a jail can leave a setuid program in what is bound: by its owner, or by
+// that of a directory right below, as for /home.
 func leavable(source string) bool {
 	info, err := os.Stat(source)
 	if err != nil || writable(info) && (!info.IsDir() || info.Mode().Perm()&0o001 != 0) {

@@ -21,8 +21,8 @@ var own = map[string]string{"/proc": "proc", "/sys": "sysfs", "/dev": "devtmpfs"
 
 // ownDevices are files that every jail has of its own, too.
 var ownDevices = []string{
-	"/dev/console", "/dev/fd", "/dev/full", "/dev/null", "/dev/ptmx", "/dev/random", "/dev/stderr", "/dev/stdin",
-	"/dev/stdout", "/dev/tty", "/dev/urandom", "/dev/zero",
+	"/dev/console", "/dev/fd", "/dev/full", "/dev/null", "/dev/ptmx", "/dev/random", "/dev/stderr",
+	"/dev/stdin", "/dev/stdout", "/dev/tty", "/dev/urandom", "/dev/zero",
 }
 
 // mounts are those of the fstab, then those of the command line.
@@ -71,10 +71,11 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 		return "", errors.New("the root cannot be mounted over")
 	}
 	bind := strings.HasSuffix(m.Type, "bind")
-	if target == "/dev" && m.Type == "tmpfs" || bind && path.Clean(m.Source) == target && slices.Contains(ownDevices, target) {
+	itself := bind && path.Clean(m.Source) == target
+	if target == "/dev" && m.Type == "tmpfs" || itself && slices.Contains(ownDevices, target) {
 		return "", nil // as in a file of lxc, which makes a /dev of single files
 	}
-	if kind, ok := own[target]; ok && (kind == m.Type || bind && path.Clean(m.Source) == target) {
+	if kind, ok := own[target]; ok && (kind == m.Type || itself) {
 		// The host's would show its processes, its terminals, its devices.
 		if target == "/proc" && m.ReadOnly {
 			spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "remount", Target: target, ReadOnly: true})
@@ -85,7 +86,8 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 	}
 	switch m.Type {
 	case "devpts", "devtmpfs", "mqueue", "sysfs":
-		return fmt.Sprintf("%s is not mounted: a jail has its own %s, on one place only", target, m.Type), nil
+		return fmt.Sprintf("%s is not mounted: a jail has its own %s, on one place only",
+			target, m.Type), nil
 	}
 	out := sandbox.Mount{
 		Type: m.Type, Source: m.Source, Target: target, Data: m.Data, Mkdir: m.Mkdir || o.throwaway(),

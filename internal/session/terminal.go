@@ -17,7 +17,9 @@ import (
 // A command with a Terminal is joined to Stdin and Stdout. One of whose streams only some are the
 // terminal writes to it at once; the keys it gets when it asks for them: they may be for another
 // program of the same pipeline, such as a pager.
-func (o *Options) Attach(ctx context.Context, jail *sandbox.Jail, c sandbox.Command) (sandbox.Status, error) {
+func (o *Options) Attach(
+	ctx context.Context, jail *sandbox.Jail, c sandbox.Command,
+) (sandbox.Status, error) {
 	w := waiter{o: o}
 	screen := screenOf(&c)
 	switch {
@@ -62,7 +64,9 @@ func (o *Options) Attach(ctx context.Context, jail *sandbox.Jail, c sandbox.Comm
 }
 
 // run runs a command that has no terminal.
-func (w *waiter) run(ctx context.Context, jail *sandbox.Jail, c sandbox.Command) (sandbox.Status, error) {
+func (w *waiter) run(
+	ctx context.Context, jail *sandbox.Jail, c sandbox.Command,
+) (sandbox.Status, error) {
 	var err error
 	if w.p, err = w.o.start(jail, c); err != nil {
 		return sandbox.Status{}, err
@@ -88,8 +92,8 @@ func shownOn(stdout, screen *os.File) *os.File {
 	return screen
 }
 
-// paused is called when the command has stopped: as its user wants, as we do, or, as long as it has no
-// keys, because it wants them.
+// paused is called when the command has stopped: as its user wants, as we do, or, as long as it has
+// no keys, because it wants them.
 func (w *waiter) paused() error {
 	switch {
 	case w.pausing:

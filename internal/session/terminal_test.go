@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// redirected runs a script of which only some streams are the terminal, and returns what the file got
-// that the others are.
+// redirected runs a script of which only some streams are the terminal, and returns what the file
+// got that the others are.
 func redirected(t *testing.T, o Options, terminal *os.File, streams, script string) string {
 	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "out"))
@@ -101,8 +101,8 @@ func TestKeysOfOthers(t *testing.T) {
 	}
 }
 
-// TestModeOfRedirected has commands change the mode of each stream that is a terminal: redirected checks
-// that the caller's is as it was.
+// TestModeOfRedirected has commands change the mode of each stream that is a terminal: redirected
+// checks that the caller's is as it was.
 func TestModeOfRedirected(t *testing.T) {
 	for _, streams := range []string{"tff", "tft", "ftf", "fft"} {
 		keyboard, terminal := pty(t)
