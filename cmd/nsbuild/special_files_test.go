@@ -74,7 +74,7 @@ func TestPipesAsFiles(t *testing.T) {
 			if c.fifo != "" {
 				check(t, os.RemoveAll(filepath.Join(w.dir, c.fifo)))
 				check(t, syscall.Mkfifo(filepath.Join(w.dir, c.fifo), 0o644))
-				defer os.Remove(filepath.Join(w.dir, c.fifo))
+				defer func() { check(t, os.Remove(filepath.Join(w.dir, c.fifo))) }()
 			}
 			here := *w
 			if c.env != "" {
