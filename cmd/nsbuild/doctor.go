@@ -199,7 +199,7 @@ func (a *app) examineMirror(ctx context.Context, cache string) []finding {
 	for _, w := range host.Warnings {
 		out = append(out, finding{note, "apt", w, ""})
 	}
-	repos, err := host.Repos(suite, "")
+	repos, err := host.Repos(suite, "", "")
 	if err != nil {
 		return append(out, finding{missing, "mirror", err.Error(), fault.HintOf(err)})
 	}

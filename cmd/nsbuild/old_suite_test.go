@@ -31,7 +31,7 @@ func oldPackages(t *testing.T, cache string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repos, err := host.Repos(suite, "")
+	repos, err := host.Repos(suite, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,10 @@ func (r *Repo) readableKeys() error {
 
 // Serves tells whether a repository is for an architecture: it may be restricted with [arch=…].
 func (r Repo) Serves(arch string) bool {
-	o := &r.options
+	return r.options.serves(arch)
+}
+
+func (o *sourceOptions) serves(arch string) bool {
 	return (len(o.architectures) == 0 || slices.Contains(o.architectures, arch)) &&
 		!slices.Contains(o.notFor, arch)
 }

@@ -237,7 +237,7 @@ func TestHostAltogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repos, err := h.Repos(suite, "")
+	repos, err := h.Repos(suite, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func TestRepos(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			repos, err := h.Repos(suite, test.mirror)
+			repos, err := h.Repos(suite, test.mirror, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -305,11 +305,11 @@ func TestRepos(t *testing.T) {
 		})
 	}
 	for _, bad := range []string{"ftp://x/debian", "/nonexistent", "deb x", "tor+http://x/y"} {
-		if _, err := (&Host{}).Repos(CustomSuite("x"), bad); fault.KindOf(err) != fault.Usage || fault.HintOf(err) == "" {
+		if _, err := (&Host{}).Repos(CustomSuite("x"), bad, ""); fault.KindOf(err) != fault.Usage || fault.HintOf(err) == "" {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
-	if _, err := (&Host{}).Repos(CustomSuite("x"), ""); fault.KindOf(err) != fault.Usage {
+	if _, err := (&Host{}).Repos(CustomSuite("x"), "", ""); fault.KindOf(err) != fault.Usage {
 		t.Error(err)
 	}
 }

@@ -74,7 +74,9 @@ func (r Repo) WithoutVerification(request string) Repo {
 // others they add to them. With none, it is the host's own apt source which serves this distribution (whatever suite of it the source is for; its security source for -security), else the
 // suite's primary mirror. A mirror of the form URI or DIRECTORY serves the suite and -updates, and -security only where the distribution keeps it in the same place: no other
 // place is contacted than the one that was asked for.
-func (h *Host) Repos(s Suite, mirrors string) ([]Repo, error) {
+// arch is the architecture that it is for, "" when that does not matter: of the host's sources, one that
+// is for it ([arch=…]) comes first.
+func (h *Host) Repos(s Suite, mirrors, arch string) ([]Repo, error) {
 	var out []Repo
 	var lines strings.Builder
 	asked := false
@@ -87,7 +89,7 @@ func (h *Host) Repos(s Suite, mirrors string) ([]Repo, error) {
 			asked = true
 		default:
 			asked = true
-			repos, err := h.reposAt(s, line)
+			repos, err := h.reposAt(s, line, arch)
 			if err != nil {
 				return nil, err
 			}
@@ -95,7 +97,7 @@ func (h *Host) Repos(s Suite, mirrors string) ([]Repo, error) {
 		}
 	}
 	if !asked {
-		return h.reposAt(s, "")
+		return h.reposAt(s, "", arch)
 	}
 	if lines.Len() == 0 {
 		return out, nil
@@ -105,14 +107,14 @@ func (h *Host) Repos(s Suite, mirrors string) ([]Repo, error) {
 }
 
 // reposAt is Repos for one mirror of the form URI or DIRECTORY, or for none.
-func (h *Host) reposAt(s Suite, mirror string) ([]Repo, error) {
+func (h *Host) reposAt(s Suite, mirror, arch string) ([]Repo, error) {
 	var out []Repo
 	if s.Base != "" {
 		base, err := LookupSuite(s.Base)
 		if err != nil {
 			return nil, err
 		}
-		if out, err = h.reposAt(base, mirror); err != nil {
+		if out, err = h.reposAt(base, mirror, arch); err != nil {
 			return nil, err
 		}
 	}
@@ -138,9 +140,9 @@ func (h *Host) reposAt(s Suite, mirror string) ([]Repo, error) {
 		if s.OwnMirror {
 			main.URI, main.hostKeys, main.origin = strings.TrimRight(s.Mirror, "/"), true, "the suite table"
 		} else {
-			h.choose(&main, s.Mirror, []string{s.Name})
+			h.choose(&main, s.Mirror, []string{s.Name}, arch)
 		}
-		h.choose(&security, s.SecurityMirror, []string{s.Security})
+		h.choose(&security, s.SecurityMirror, []string{s.Security}, arch)
 	}
 	out = append(out, main)
 	if s.Updates != "" {
@@ -169,11 +171,11 @@ func (h *Host) updates(s Suite, main Repo, given bool) Repo {
 }
 
 // choose fills in a repository from the host's source that most surely serves its distribution, or from the primary.
-func (h *Host) choose(r *Repo, primary string, names []string) {
+func (h *Host) choose(r *Repo, primary string, names []string, arch string) {
 	r.URI, r.origin = strings.TrimRight(primary, "/"), "the suite table"
 	var found *source
 	var passed []string // that would have been looked at, if they could be
-	exact, best := false, 0
+	exact, fitting, best := false, false, 0
 	for i := range h.sources {
 		src := &h.sources[i]
 		if !src.serves(r.Distribution, r.Security) {
@@ -187,8 +189,10 @@ func (h *Host) choose(r *Repo, primary string, names []string) {
 		}
 		score := h.evidence(src, r.Distribution)
 		match := slices.Contains(names, src.suite)
-		if score > best || score == best && score > 0 && match && !exact {
-			found, exact, best = src, match, score
+		fits := arch == "" || src.options.serves(arch)
+		better := score > best || score == best && match && !exact
+		if score > 0 && (fits && !fitting || fits == fitting && better) {
+			found, exact, fitting, best = src, match, fits, score
 		}
 	}
 	switch {

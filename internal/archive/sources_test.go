@@ -222,7 +222,7 @@ func TestHostMethods(t *testing.T) {
 		{"a vendor's", "deb tor+https://m.onion/x ./\n", "http://ftp.debian.org/debian", ""},
 	} {
 		h := hostOf(t, nil, map[string]string{"etc/apt/sources.list": tt.list, "etc/apt/mirrors.txt": mirrors, "etc/apt/apt.conf": "APT::Architecture \"amd64\";"})
-		repos, err := h.Repos(suite, "")
+		repos, err := h.Repos(suite, "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,7 +261,7 @@ func TestUpdatesAreNotTrusted(t *testing.T) {
 		"deb [trusted=yes] http://m.debian.org/debian trixie main\n":                                                         "false false false",
 	} {
 		h := hostOf(t, nil, map[string]string{"etc/apt/sources.list": list})
-		repos, err := h.Repos(suite, "")
+		repos, err := h.Repos(suite, "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -287,5 +287,31 @@ func TestNoteIsShown(t *testing.T) {
 	}
 	if log := m.log.String(); strings.Count(log, "taken instead") != 1 || !strings.Contains(log, "shown=true") {
 		t.Errorf("log: %s", log)
+	}
+}
+
+// TestArchitectureOfSource: Ubuntu's hosts have some architectures at another mirror.
+func TestArchitectureOfSource(t *testing.T) {
+	suite, err := LookupSuite("noble")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const archive = "deb [arch=amd64,i386] http://archive.ubuntu.com/ubuntu noble main universe\n"
+	const ports = "deb [arch=arm64 signed-by=/usr/share/keyrings/ubuntu-archive-keyring.gpg] http://ports.ubuntu.com/ubuntu-ports noble main universe\n"
+	for _, tt := range []struct{ list, arch, want string }{
+		{archive + ports, "amd64", "http://archive.ubuntu.com/ubuntu"},
+		{archive + ports, "arm64", "http://ports.ubuntu.com/ubuntu-ports"},
+		{ports + archive, "i386", "http://archive.ubuntu.com/ubuntu"},
+		{archive, "arm64", "http://archive.ubuntu.com/ubuntu"}, // what the host needs says little of what there is
+		{"deb [arch-=arm64] http://one.ubuntu.com/ubuntu noble main\ndeb http://two.ubuntu.com/x noble main\n", "arm64", "http://two.ubuntu.com/x"},
+	} {
+		h := hostOf(t, nil, map[string]string{"etc/apt/sources.list": tt.list})
+		repos, err := h.Repos(suite, "", tt.arch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := repos[0].URI; got != tt.want {
+			t.Errorf("%q for %s: %s, want %s", tt.list, tt.arch, got, tt.want)
+		}
 	}
 }

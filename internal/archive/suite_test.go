@@ -90,7 +90,7 @@ func TestOwnSuites(t *testing.T) {
 	if s := find("trixie"); s.OwnMirror {
 		t.Errorf("%+v", s)
 	}
-	repos, err := (&Host{}).Repos(find("bookworm"), "")
+	repos, err := (&Host{}).Repos(find("bookworm"), "", "")
 	if err != nil || repos[0].URI != "http://mirror.example/debian" {
 		t.Errorf("%v %v", repos, err)
 	}

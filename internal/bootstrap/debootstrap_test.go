@@ -96,7 +96,7 @@ func (w *world) release(t *testing.T, name string) (archive.Suite, *archive.Rele
 	if err != nil {
 		t.Fatal(err)
 	}
-	repos, err := w.host.Repos(suite, "")
+	repos, err := w.host.Repos(suite, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,7 +160,7 @@ func TestForeignVerifies(t *testing.T) {
 					mirror = filepath.Join(t.TempDir(), "a mirror")
 					good.CopyTo(mirror)
 				}
-				repos, err := w.host.Repos(suite, mirror)
+				repos, err := w.host.Repos(suite, mirror, "")
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -359,7 +359,7 @@ func TestMissingPackage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repos, err := host.Repos(suite, srv.URL("debian"))
+	repos, err := host.Repos(suite, srv.URL("debian"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -208,7 +208,11 @@ func (e *Env) repos(o BaseOptions) ([]archive.Repo, error) {
 	if len(o.Components) > 0 {
 		o.Suite.Components = o.Components
 	}
-	repos, err := e.Host.Repos(o.Suite, o.Mirror)
+	arch := o.Arch
+	if arch == "" {
+		arch = Arch()
+	}
+	repos, err := e.Host.Repos(o.Suite, o.Mirror, arch)
 	if err != nil {
 		return nil, err
 	}
