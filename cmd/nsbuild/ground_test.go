@@ -173,3 +173,26 @@ func TestRightToMakeALayerIsGivenUp(t *testing.T) {
 		}
 	}
 }
+
+// TestSourceDirectoryIsNoGround has a package look, while it is installed, for what a source directory
+// has left in the root: another source uses the same layer.
+func TestSourceDirectoryIsNoGround(t *testing.T) {
+	w := realWorld(t)
+	testenv.HostState(t)
+	curious := fakedebian.Package{
+		Name: "curious", Version: "1.0", Architecture: "all",
+		Scripts: map[string]string{"postinst": "#!/bin/sh\nfind / -xdev -name 'groundn*' >/opt/found\n"},
+	}
+	check(t, os.Mkdir(filepath.Join(w.dir, "curious"), 0o755))
+	check(t, os.WriteFile(filepath.Join(w.dir, "curious", "curious.deb"), curious.Deb(t), 0o644))
+	rules := strings.ReplaceAll(askingRules, "SOURCE", "groundn") + "\techo found: $$(cat /opt/found)\n"
+	w.writeTree(t, "groundn-1.0")
+	check(t, os.WriteFile(filepath.Join(w.dir, "groundn-1.0", "debian", "rules"), []byte(rules), 0o755))
+	for _, cached := range []bool{false, true} {
+		w.must(t, "build", "-q", "-d", "bookworm", "--extra-package=curious", "--add-depends=curious", "groundn-1.0")
+		log := w.logOf(t, "groundn")
+		if !strings.Contains(log, "\nfound:\n") || strings.Contains(log, allThere) != cached {
+			t.Error(log)
+		}
+	}
+}

@@ -122,6 +122,7 @@ type builder struct {
 	built      bool            // and the results
 	installer  *installer      // of packages that hooks want
 	sourceTar  string          // the unpacked source, while it is in no jail
+	packedIn   sandbox.Lower   // the jail in which it was made
 	packed     *input          // the source package that was made of a directory, taken out of the jail
 	hookEnv    []string        // what hooks add to the build's environment
 	hookedRoot string          // digest of what hooks have made of the base, below the build dependencies

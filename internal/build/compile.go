@@ -145,6 +145,7 @@ func (b *builder) packSource(ctx context.Context) error {
 	if status, err = b.run(ctx, jail, remove); err != nil || !status.Success() {
 		return errors.Join(err, fmt.Errorf("deleting the copy of %s: %s", tree.Dir, status))
 	}
+	b.packedIn = sandbox.Lower{Jail: jail.ID()}
 	_, err = b.closeJail()
 	return err
 }

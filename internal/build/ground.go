@@ -48,6 +48,15 @@ func (b *builder) groundFor(r dsc.Reduced) ground {
 	}
 }
 
+// layerLowers are the lowers of the jail that a layer is made in. What packing a source directory has
+// left there, which is hostile, is no part of a ground, and no maintainer script is to find it.
+func (b *builder) layerLowers() []sandbox.Lower {
+	if b.in.tree == nil || !b.layers() {
+		return b.lowers
+	}
+	return slices.DeleteFunc(slices.Clone(b.lowers), func(l sandbox.Lower) bool { return l == b.packedIn })
+}
+
 // baseKey identifies the packages and the ids of a base, and what else was done to it.
 func baseKey(m base.Manifest) string {
 	var packages []string
