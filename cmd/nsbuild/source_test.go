@@ -116,6 +116,35 @@ func TestGit(t *testing.T) {
 	refusal{status: 2, says: []string{"--git: hello is none"}, hint: "give a source directory"}.check(t, w.run(t, "build", "-q", "--git", "hello"))
 }
 
+// TestGitWithoutPackage names the directory that the user gave where a commit is no source package.
+func TestGitWithoutPackage(t *testing.T) {
+	w := newWorld(t)
+	testenv.RequireUserns(t)
+	testenv.RequireTool(t, "git")
+	tree := filepath.Join(w.dir, "tree")
+	for name, text := range map[string]string{
+		"README":           "x\n",
+		"debian/control":   "Source: foo\nMaintainer: A B <a@mirror.example>\n\nPackage: foo\nArchitecture: all\nDescription: x\n y\n",
+		"debian/changelog": "foo (1.0) bookworm; urgency=low\n\n  * x\n\n -- A B <a@mirror.example>  Mon, 01 Jan 2024 00:00:00 +0000\n",
+	} {
+		file := filepath.Join(tree, name)
+		check(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		check(t, os.WriteFile(file, []byte(text), 0o644))
+	}
+	git := func(args ...string) {
+		t.Helper()
+		c := exec.Command("git", append([]string{"-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"}, args...)...)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	git("init", "-q")
+	refusal{status: 3, says: []string{"has no commit yet"}, hint: "--git=index"}.check(t, w.run(t, "build", "-q", "--git", "tree"))
+	git("add", "README")
+	git("commit", "-q", "-m", "x")
+	refusal{status: 3, says: []string{"what git has of it", "tree is not a source package"}, hint: "git add"}.check(t, w.run(t, "build", "-q", "--git", "tree"))
+}
+
 // TestGitOverlay puts a repository that has debian/ only over its upstream tarballs.
 func TestGitOverlay(t *testing.T) {
 	w := realWorld(t)

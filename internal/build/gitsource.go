@@ -71,8 +71,10 @@ func (b *builder) takeFromGit(ctx context.Context, r *gitsrc.Repository, conf gi
 		return fault.Wrap(fault.GivenBack, fault.HintOf(err), fmt.Errorf("exporting %s: %w", b.in.tree.Dir, err))
 	}
 	tree, err := dsc.OpenTree(into)
-	if err != nil {
-		return fault.Wrap(fault.GivenBack, "", err)
+	if err != nil { // by the name that the user knows
+		text := strings.ReplaceAll(err.Error(), into, b.in.tree.Dir)
+		return fault.New(fault.GivenBack, "git add what is missing, and commit it; or build without --git",
+			"what git has of it: %s", text)
 	}
 	b.in.note("Exported the source of commit %.12s (%s)", commit, strings.ToLower(b.o.Git))
 	b.tellLeftOut(done)
