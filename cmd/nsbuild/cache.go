@@ -179,7 +179,7 @@ func newCacheClean(a *app) *cobra.Command {
 		Use:   "clean",
 		Short: "Delete what was not used for longest",
 		Long: `clean makes the cache no larger than --max-size, deletes what was not used for longer than --older-than, or deletes --all of it.
-Layers that a build is using stay.
+What a build is using stays.
 ` + exitHelp,
 		Example: "  nsbuild cache clean --max-size 5G\n  nsbuild cache clean --older-than 30d\n  nsbuild cache clean --all",
 		Args:    rangeArgs(0, 0, "it takes no arguments"),

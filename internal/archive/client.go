@@ -49,6 +49,7 @@ type Client struct {
 	verified map[string]fileID // files of the cache that this Client has hashed
 	keys     map[string]*keyring
 	warned   map[string]bool
+	claims   claims
 }
 
 // fileID tells whether a file is still the one that was hashed.
@@ -107,7 +108,7 @@ func NewClient(o Options) (*Client, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	for _, d := range []string{dirLists, dirDebs, dirCopies, dirSources, dirPartial} {
+	for _, d := range []string{dirLists, dirDebs, dirCopies, dirSources, dirPartial, dirClaims} {
 		if err := makeDir(filepath.Join(o.CacheDir, d)); err != nil {
 			return nil, fault.Wrap(fault.Internal, "choose another cache directory", diskError(o.CacheDir, fmt.Errorf("cache: %w", err)))
 		}
@@ -144,10 +145,10 @@ func (c *Client) once(log logrus.FieldLogger, text string) {
 	}
 }
 
-// Close ends open connections.
+// Close ends open connections, and the use of what is in the cache.
 func (c *Client) Close() error {
 	c.net.close()
-	return nil
+	return c.endClaims()
 }
 
 // blob is a file to have in the cache.
@@ -217,6 +218,7 @@ func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have fun
 
 // publish gives a complete file its name.
 func (c *Client) publish(f *os.File, path string) error {
+	c.claim(path)
 	if err := f.Chmod(0o644); err != nil {
 		return err
 	}
@@ -250,6 +252,7 @@ func openDir(dir string) error {
 
 // intact reports whether a file of the cache is there and is what it should be. The error is one of reading the disk.
 func (c *Client) intact(path string, b blob) (bool, error) {
+	c.claim(path)
 	id, err := identify(path)
 	if errors.Is(err, unix.ENOENT) {
 		return false, nil

@@ -341,6 +341,15 @@ func TestRemove(t *testing.T) {
 	if err := c.sweep(); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := os.Stat(lists[0]); err != nil {
+		t.Errorf("it is in use: %v", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.sweep(); err != nil {
+		t.Fatal(err)
+	}
 	for file, want := range map[string]bool{scratch.Name(): true, dead: false, part: true, lists[0]: false, lists[1]: true} {
 		if _, err := os.Stat(file); (err == nil) != want {
 			t.Errorf("%s: %v", file, err)

@@ -52,7 +52,7 @@ func (c *Client) sweep() error {
 		return err
 	}
 	old := time.Now().Add(-keepLists)
-	_, err = c.Remove(slices.DeleteFunc(lists, func(e Entry) bool { return e.Used.After(old) }))
+	_, _, err = c.Trim(slices.DeleteFunc(lists, func(e Entry) bool { return e.Used.After(old) }))
 	return err
 }
 
@@ -126,7 +126,7 @@ func (c *Client) entries(ctx context.Context, kind string) ([]Entry, error) {
 	return out, err
 }
 
-// Remove deletes files of the cache and returns how many bytes that freed. What another process is about to use may go too; it will fetch it again.
+// Remove deletes files of the cache, also those that are in use, and returns how many bytes that freed.
 func (c *Client) Remove(entries []Entry) (freed int64, err error) {
 	for _, e := range entries {
 		if err := os.Remove(e.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {

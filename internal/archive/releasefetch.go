@@ -164,6 +164,7 @@ func (c *Client) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error)
 			return nil, nil, fmt.Errorf("cache: %s: %w", c.releaseFile(repo), ErrSyntax)
 		}
 		path := c.place(dirLists, digest, "")
+		c.claim(path)
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return nil, nil, err
@@ -205,6 +206,7 @@ func (c *Client) saveRelease(repo Repo, raw *rawRelease) error {
 // keep stores data in the cache under its digest.
 func (c *Client) keep(kind string, data []byte) (string, error) {
 	path := c.place(kind, hexDigest(data), "")
+	c.claim(path)
 	if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
 		return path, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/fault"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/sandbox"
 )
@@ -74,8 +75,12 @@ func (e *Env) TrimCache(ctx context.Context, keep Keep) (freed int64, err error)
 		}
 		files = append(files, item.file)
 	}
-	if freed, err = e.Client.Remove(files); err != nil {
+	var used int
+	if freed, used, err = e.Client.Trim(files); err != nil {
 		return freed, err
+	}
+	if used > 0 {
+		e.Log.Infof("%s in use and stay", fault.Count(used, "file is", "files are"))
 	}
 	if err := e.removeLayers(ctx, keys); err != nil {
 		return freed, err

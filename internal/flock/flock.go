@@ -53,6 +53,9 @@ func Try(f *os.File, mode Mode) error { return flock(f, int(mode)|syscall.LOCK_N
 // Wait locks an open file when nobody else holds it any more.
 func Wait(f *os.File, mode Mode) error { return flock(f, int(mode)) }
 
+// Release unlocks an open file, which stays open.
+func Release(f *os.File) error { return flock(f, syscall.LOCK_UN) }
+
 func flock(f *os.File, how int) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), how)

@@ -1,0 +1,202 @@
+package archive
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"nsbuild/internal/flock"
+)
+
+// What a process uses of the cache it claims beforehand, in a file of its own that it keeps locked: who
+// cleans the cache leaves it there. Claims end with their process, however that ends.
+//
+//	CACHE/claims/…    names of files, one a line; locked by the claimant
+//	CACHE/clean.lock  held shared for each claim, and alone while files are deleted
+//
+// A claim comes before the look whether the file is there. So either the file is seen to be gone, and is
+// fetched again, or whoever deletes sees the claim.
+const (
+	dirClaims = "claims"
+	cleanLock = "clean.lock"
+)
+
+// claims are those of one client.
+type claims struct {
+	mu    sync.Mutex
+	file  *os.File // nil until the first one
+	clean *os.File
+	made  map[string]bool
+	off   bool // nothing can be written there, so nobody cleans it either; or the disk is full
+}
+
+// claim notes that a file of the cache is in use from now on.
+func (c *Client) claim(path string) {
+	k := &c.claims
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.off || k.made[path] {
+		return
+	}
+	if err := c.writeClaim(path); err != nil {
+		k.off = true
+		if !errors.Is(err, syscall.EROFS) && !errors.Is(err, fs.ErrPermission) {
+			c.log.Warnf("cache: what is in use cannot be noted, so nobody should clean the cache now: %v", err)
+		}
+		return
+	}
+	k.made[path] = true
+}
+
+func (c *Client) writeClaim(path string) error {
+	k := &c.claims
+	name, err := filepath.Rel(c.opt.CacheDir, path)
+	if err == nil && k.file == nil {
+		err = c.openClaims()
+	}
+	if err == nil {
+		err = flock.Wait(k.clean, flock.Shared)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = k.file.WriteString(name + "\n")
+	return errors.Join(err, flock.Release(k.clean))
+}
+
+// openClaims makes the client's file.
+func (c *Client) openClaims() error {
+	k := &c.claims
+	var err error
+	if k.clean, err = os.OpenFile(filepath.Join(c.opt.CacheDir, cleanLock), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return err
+	}
+	for {
+		f, err := os.CreateTemp(filepath.Join(c.opt.CacheDir, dirClaims), "")
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		k.file, err = flock.Open(f.Name(), os.O_RDWR|os.O_APPEND, flock.Exclusive)
+		if errors.Is(err, flock.ErrHeld) || errors.Is(err, fs.ErrNotExist) {
+			continue // one who cleans was faster
+		}
+		k.made = map[string]bool{}
+		return err
+	}
+}
+
+// endClaims gives up what the client has claimed.
+func (c *Client) endClaims() error {
+	k := &c.claims
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.off = true
+	if k.clean == nil {
+		return nil
+	}
+	err := k.clean.Close()
+	if k.file != nil {
+		err = errors.Join(err, ignoreMissing(os.Remove(k.file.Name())), k.file.Close())
+	}
+	return err
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// trimBatch is how many files are deleted while nobody can claim one.
+const trimBatch = 100
+
+// Trim deletes files of the cache, but those that are in use. It returns how many bytes that freed, and
+// how many files are in use.
+func (c *Client) Trim(entries []Entry) (freed int64, used int, err error) {
+	lock, err := os.OpenFile(filepath.Join(c.opt.CacheDir, cleanLock), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return 0, 0, fmt.Errorf("cache: %w", err)
+	}
+	defer lock.Close()
+	for len(entries) > 0 {
+		n := min(len(entries), trimBatch)
+		some, kept, err := c.trimSome(lock, entries[:n])
+		freed, used = freed+some, used+kept
+		if err != nil {
+			return freed, used, fmt.Errorf("cache: %w", err)
+		}
+		entries = entries[n:]
+	}
+	return freed, used, nil
+}
+
+func (c *Client) trimSome(lock *os.File, entries []Entry) (freed int64, used int, err error) {
+	if err := flock.Wait(lock, flock.Exclusive); err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, flock.Release(lock)) }()
+	claimed, err := c.claimed()
+	if err != nil {
+		return 0, 0, err
+	}
+	var free []Entry
+	for _, e := range entries {
+		name, err := filepath.Rel(c.opt.CacheDir, e.Path)
+		if err != nil {
+			return 0, 0, err
+		}
+		if claimed[name] {
+			used++
+			continue
+		}
+		free = append(free, e)
+	}
+	freed, err = c.Remove(free)
+	return freed, used, err
+}
+
+// claimed are the files that living processes use. What dead ones have left is deleted.
+func (c *Client) claimed() (map[string]bool, error) {
+	all := map[string]bool{}
+	files, err := os.ReadDir(filepath.Join(c.opt.CacheDir, dirClaims))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range files {
+		if err := readClaims(filepath.Join(c.opt.CacheDir, dirClaims, e.Name()), all); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func readClaims(name string, into map[string]bool) error {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := flock.Try(f, flock.Exclusive); !errors.Is(err, flock.ErrHeld) {
+		if err != nil {
+			return err
+		}
+		return ignoreMissing(os.Remove(name))
+	}
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		into[lines.Text()] = true
+	}
+	return lines.Err()
+}
