@@ -218,7 +218,7 @@ func TestHostMethods(t *testing.T) {
 		{"a disc", "deb cdrom:[Debian GNU/Linux 12.0.0 _Bookworm_ - DVD 1]/ bookworm main\n", "http://ftp.debian.org/debian", "the method cdrom is"},
 		{"tor", "deb tor+https://m.onion/debian bookworm main\n", "http://ftp.debian.org/debian", "the method tor+https is"},
 		{"not trusted", "deb [trusted=no] http://m.example/debian bookworm main\n", "http://ftp.debian.org/debian", "option trusted=no: apt installs nothing"},
-		{"a disc and a mirror", "deb cdrom:[D]/ bookworm main\ndeb http://deb.debian.org/debian bookworm main\n", "http://deb.debian.org/debian", ""},
+		{"a disc and a mirror", "deb cdrom:[D]/ bookworm main\ndeb http://m.debian.org/debian bookworm main\n", "http://m.debian.org/debian", ""},
 		{"a vendor's", "deb tor+https://m.onion/x ./\n", "http://ftp.debian.org/debian", ""},
 	} {
 		h := hostOf(t, nil, map[string]string{"etc/apt/sources.list": tt.list, "etc/apt/mirrors.txt": mirrors, "etc/apt/apt.conf": "APT::Architecture \"amd64\";"})
