@@ -104,6 +104,10 @@ func globEscape(name string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
 }
 
+// maxDeb is more than a package can have, in bytes: the sizes of its two members have ten digits
+// (deb(5)).
+const maxDeb = 2 * 10_000_000_000
+
 // adopt brings a package into the cache and returns its paragraph of the index.
 func (c *Client) adopt(file string) ([]byte, error) {
 	in, err := regular.Open(file)
@@ -111,6 +115,13 @@ func (c *Client) adopt(file string) ([]byte, error) {
 		return nil, fault.Wrap(fault.Usage, "give a Debian package", err)
 	}
 	defer in.Close()
+	st, err := in.Stat()
+	if err == nil && st.Size() > maxDeb {
+		err = fault.New(fault.Usage, "give a Debian package", "it has %d bytes, no package can have more than %d", st.Size(), int64(maxDeb))
+	}
+	if err != nil {
+		return nil, err
+	}
 	part, err := c.scratch()
 	if err != nil {
 		return nil, diskError(c.opt.CacheDir, err)
