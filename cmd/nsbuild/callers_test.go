@@ -146,6 +146,24 @@ func TestCallers(t *testing.T) {
 	}
 }
 
+// TestNoDirectory calls verbs that need a current directory where there is none.
+func TestNoDirectory(t *testing.T) {
+	testenv.RequireUserns(t)
+	program, err := exec.LookPath("nsbuild")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	for args, want := range map[string]refusal{
+		"build -d bookworm hello":            {status: 1},
+		"run --bind .:/mnt bookworm -- true": {status: 2},
+	} {
+		o := w.startedBy(t, `mkdir gone; cd gone; rmdir ../gone; exec "$@"`, append([]string{program}, strings.Fields(args)...))
+		want.says, want.hint = []string{"the current directory is gone"}, "a directory that is there"
+		want.check(t, o)
+	}
+}
+
 // TestNohup sends SIGHUP to an nsbuild that was started with it ignored, and to one that was not.
 func TestNohup(t *testing.T) {
 	testenv.RequireUserns(t)

@@ -68,13 +68,24 @@ func run(args []string, stdin io.Reader, stdout, stderr *os.File) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	err := explainDirectory(root.ExecuteContext(ctx))
 	err = errors.Join(err, a.close(ctx))
 	status := exitStatus(err)
 	if err != nil && !errors.As(err, new(commandStatus)) {
 		a.printError(err)
 	}
 	return status
+}
+
+// explainDirectory says what getwd(3) does not: that the directory which nsbuild was called in has been
+// deleted. Verbs that need none work there.
+func explainDirectory(err error) error {
+	var call *os.SyscallError
+	if !errors.As(err, &call) || call.Syscall != "getwd" {
+		return err
+	}
+	const hint = "call nsbuild in a directory that is there, or give absolute paths"
+	return fault.New(fault.KindOf(err), hint, "the current directory is gone: %w", err)
 }
 
 // stopped is the cause of a context that a signal ended.
