@@ -51,6 +51,9 @@ func (b *builder) inRepository(ctx context.Context, l *gitsrc.Layout, do func(*g
 	if err == nil {
 		err = do(r)
 	}
+	if notes := jail.jail.Notes; err != nil && len(notes) > 0 { // which may be why
+		err = fmt.Errorf("%w (%s)", err, strings.Join(notes, "; "))
+	}
 	return errors.Join(err, jail.close(ctx))
 }
 
