@@ -51,8 +51,9 @@ func (b *builder) inRepository(ctx context.Context, l *gitsrc.Layout, do func(*g
 	if err == nil {
 		err = do(r)
 	}
-	if notes := jail.jail.Notes; err != nil && len(notes) > 0 { // which may be why
-		err = fmt.Errorf("%w (%s)", err, strings.Join(notes, "; "))
+	if notes := jail.jail.Notes; err != nil && fault.HintOf(err) == "" && len(notes) > 0 { // which may be why
+		err = fault.Wrap(fault.GivenBack, fmt.Sprintf("chmod -R go+rX %s, or put it on a file system such as ext4", l.Common),
+			fmt.Errorf("%w (%s)", err, strings.Join(notes, "; ")))
 	}
 	return errors.Join(err, jail.close(ctx))
 }
