@@ -7,6 +7,7 @@ import (
 
 	"nsbuild/internal/base"
 	"nsbuild/internal/layer"
+	"nsbuild/internal/sandbox"
 )
 
 // TestGroundKey has each part of a ground in its key, one that is added later, too.
@@ -90,5 +91,22 @@ func TestFitsBelow(t *testing.T) {
 				t.Errorf("it fits: %t", got)
 			}
 		})
+	}
+}
+
+// TestParsedKey keeps what apt has parsed over a root that hooks have changed from builds over others.
+func TestParsedKey(t *testing.T) {
+	key := func(hooked string) string {
+		b := &builder{base: &base.Generation{Name: "bookworm"}, in: &input{}, hookedRoot: hooked}
+		b.lowers = []sandbox.Lower{{Jail: 1}, {Path: "/base"}}
+		key, err := b.parsedKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	plain, hooked, again := key(""), key("x"), key("x")
+	if plain == hooked || hooked == key("y") || hooked != again {
+		t.Error("the key does not tell hooks apart")
 	}
 }

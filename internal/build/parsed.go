@@ -9,15 +9,21 @@ import (
 	"strings"
 
 	"nsbuild/internal/apt"
-	"nsbuild/internal/base"
 	"nsbuild/internal/layer"
-	"nsbuild/internal/sandbox"
 )
 
-// wantedOver is Wanted over a base before anything is installed by this build. apt takes a second to parse its lists, and leaves what it has parsed: that is kept for the next build with the same
-// lists over the same base. It is taken out before anything is installed, so that nothing but the base's own programs can have touched it.
-func (e *Env) wantedOver(ctx context.Context, g *base.Generation, lowers []sandbox.Lower, resolver *apt.Apt, log io.Writer, sources []apt.Source, args ...string) ([]apt.Wanted, error) {
-	key, err := parsedKey(g, lowers, sources)
+// wantedOver is Wanted over a base before anything is installed by this build. apt takes a second to
+// parse its lists, and leaves what it has parsed: that is kept for the next build with the same lists
+// over the same ground. It is taken out before anything is installed, so that nothing but the programs
+// of the base and what hooks have made of them can have touched it.
+func (b *builder) wantedOver(
+	ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source, args ...string,
+) ([]apt.Wanted, error) {
+	if b.unknowable { // nor can it be known what apt has parsed there
+		return resolver.Wanted(ctx, log, args...)
+	}
+	e := b.env
+	key, err := b.parsedKey(sources)
 	if err != nil {
 		return nil, err
 	}
@@ -35,10 +41,11 @@ func (e *Env) wantedOver(ctx context.Context, g *base.Generation, lowers []sandb
 }
 
 // parsedKey is made of what apt looks at when it judges whether its cache is still true, so that one which is not is not even tried.
-func parsedKey(g *base.Generation, lowers []sandbox.Lower, sources []apt.Source) (string, error) {
-	parts := []string{"parsed", g.Name, fmt.Sprint(g.Number), g.Manifest.Created.String(), apt.Config}
-	for _, l := range lowers {
-		parts = append(parts, l.Path) // none for a source directory's: apt sees nothing of it
+func (b *builder) parsedKey(sources []apt.Source) (string, error) {
+	g := b.base
+	parts := []string{"parsed", g.Name, fmt.Sprint(g.Number), g.Manifest.Created.String(), apt.Config, b.hookedRoot}
+	for _, l := range b.layerLowers() {
+		parts = append(parts, l.Path) // none for a jail's: what hooks have made is told by hookedRoot
 	}
 	for _, s := range sources {
 		parts = append(parts, s.Repo.SourcesLine())

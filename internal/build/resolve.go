@@ -164,7 +164,7 @@ func (b *builder) installByApt(ctx context.Context, in *installation) (done bool
 		if file, err = in.apt.Add(dummyName+".deb", bytes.NewReader(body)); err != nil {
 			return "", nil, err
 		}
-		if wanted, err = b.env.wantedOver(ctx, b.base, b.layerLowers(), in.apt, in.out, in.sources, "install", file); err != nil {
+		if wanted, err = b.wantedOver(ctx, in.apt, in.out, in.sources, "install", file); err != nil {
 			in.out.Flush()
 			err = b.depsFailed(err)
 		}
@@ -224,7 +224,7 @@ func (b *builder) installCross(ctx context.Context, in *installation) (done bool
 
 // installWith finds out what a command of apt-get needs, and has it done unless there is a layer with just that.
 func (b *builder) installWith(ctx context.Context, in *installation, args ...string) (done bool, err error) {
-	wanted, err := b.env.wantedOver(ctx, b.base, b.layerLowers(), in.apt, in.out, in.sources, args...)
+	wanted, err := b.wantedOver(ctx, in.apt, in.out, in.sources, args...)
 	if err != nil {
 		in.out.Flush()
 		return false, b.depsFailed(err)
