@@ -11,7 +11,8 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// oddSource makes a source directory whose format takes anything, and what dpkg builds with a warning.
+// oddSource makes a source directory whose format takes anything, and what dpkg builds with a
+// warning.
 func (w *world) oddSource(t *testing.T, dir, name string) {
 	t.Helper()
 	for file, text := range map[string]string{

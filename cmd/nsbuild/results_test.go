@@ -23,7 +23,8 @@ func TestHostileResults(t *testing.T) {
 	list := func(name, command string) string {
 		return fmt.Sprintf("\t%s\n\tdpkg-distaddfile %s misc optional\n", command, name)
 	}
-	// listed is a hole that the .changes lists, written by a hook: dpkg-genchanges would take an hour for it.
+	// listed is a hole that the .changes lists, written by a hook: dpkg-genchanges would take an hour
+	// for it.
 	listed := func(name string, size int64) string {
 		sums := ""
 		for field, digits := range map[string]int{"Checksums-Sha1:": 40, "Checksums-Sha256:": 64} {

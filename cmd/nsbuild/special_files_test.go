@@ -32,7 +32,8 @@ func (w *world) soon(t *testing.T, args ...string) outcome {
 	return ended(c.Run())
 }
 
-// TestPipesAsFiles names a FIFO, or has one lie, wherever a file is read: nothing waits for a writer.
+// TestPipesAsFiles names a FIFO, or has one lie, wherever a file is read: nothing waits for a
+// writer.
 func TestPipesAsFiles(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// aside are files being written beside their places. They reach the disk beside each other, and while
-// others are written: a result that is announced survives a power failure.
+// aside are files being written beside their places. They reach the disk beside each other, and
+// while others are written: a result that is announced survives a power failure.
 type aside struct {
 	dir     string
 	names   []string

@@ -14,8 +14,8 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// Bounds of what a build leaves, in bytes where nothing else is said: a package decides about all of
-// it, and need not mean well.
+// Bounds of what a build leaves, in bytes where nothing else is said: a package decides about all
+// of it, and need not mean well.
 const (
 	// maxChanges bounds a .changes, and maxBuildinfo a .buildinfo: Debian's largest have some 100 KiB.
 	maxChanges   = 16 << 20
@@ -48,18 +48,21 @@ func (b *builder) takeResults(ctx context.Context, a *aside, changes *dsc.Change
 func (b *builder) checkBounds(a *aside, changes *dsc.Changes) error {
 	const hint = "the build wrote them so: look at the end of its log"
 	if len(changes.Files) > maxFiles {
-		return fault.New(fault.Attempted, hint, "%s lists %d files; more than %d are not taken", changes.Path, len(changes.Files), maxFiles)
+		return fault.New(fault.Attempted, hint, "%s lists %d files; more than %d are not taken",
+			changes.Path, len(changes.Files), maxFiles)
 	}
 	for _, f := range changes.Files {
 		if strings.HasSuffix(f.Name, ".buildinfo") && f.Size > maxBuildinfo {
-			return fault.New(fault.Attempted, hint, "%s has %d bytes; no .buildinfo has more than %d MiB", f.Name, f.Size, maxBuildinfo>>20)
+			return fault.New(fault.Attempted, hint, "%s has %d bytes; no .buildinfo has more than %d MiB",
+				f.Name, f.Size, maxBuildinfo>>20)
 		}
 		if a.path(f.Name) != "" {
 			continue
 		}
 		if a.total += f.Size; a.total > b.maxResults() || a.total < 0 {
 			return fault.New(fault.Attempted, "if it is to build so much, allow it with --max-results",
-				"%s lists more than %s of files (with %s), no more is taken", changes.Path, sizeText(b.maxResults()), f.Name)
+				"%s lists more than %s of files (with %s), no more is taken",
+				changes.Path, sizeText(b.maxResults()), f.Name)
 		}
 	}
 	free, err := freeSpace(a.dir)
@@ -79,10 +82,11 @@ func (b *builder) maxResults() int64 {
 	return DefaultMaxResults
 }
 
-// noPlace is the error for results that the output directory does not take: no fault of the package.
+// noPlace is the error for results that the output directory does not take: no fault of the
+// package.
 func noPlace(dir string, err error) error {
-	err = fault.New(fault.GivenBack, "free some space there, or choose another directory with --output",
-		"the results cannot be stored in %s: %w", dir, err)
+	const hint = "free some space there, or choose another directory with --output"
+	err = fault.New(fault.GivenBack, hint, "the results cannot be stored in %s: %w", dir, err)
 	return &partError{buildlog.StageCheckSpace, err}
 }
 

@@ -143,14 +143,16 @@ func TestReplaced(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "own_dir"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "link.pdf")); err != nil {
-		t.Fatal(err)
+	for name, target := range map[string]string{"link.pdf": "/etc/passwd", "gone_1_all.deb": "nowhere"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, fine := range map[string]bool{
 		"own_1_all.deb": true, "lib_1_all.deb": true, "own_1.tar.gz": true, "new_1_all.deb": true, "policy.pdf": true,
 		"equal.txt": true, "own_1_all.changes": true,
 		"other_1_all.deb": false, "own-doc_1_all.deb": false, "broken_1_all.deb": false, "Makefile": false,
-		"changed.pdf": false, "own_dir": false, "link.pdf": false,
+		"changed.pdf": false, "own_dir": false, "link.pdf": false, "gone_1_all.deb": false,
 	} {
 		a := newAside(dir)
 		if err := a.write(name, []byte("new")); err != nil {

@@ -61,15 +61,16 @@ func (b *builder) checkReplaced(a *aside, changes *dsc.Changes) error {
 		}
 		if !own {
 			return fault.New(fault.Internal, "move it away, or choose another directory with --output",
-				"%s is there already, and does not come from the source %s: it is not replaced", filepath.Join(a.dir, name), changes.Source)
+				"%s is there already, and does not come from the source %s: it is not replaced",
+				filepath.Join(a.dir, name), changes.Source)
 		}
 	}
 	return nil
 }
 
 // isOwn tells whether a file may be replaced by one of a source: it is not there, or comes from the
-// same source. A package says so itself; of other files their name tells, or a .changes of the source
-// that lists them as they are.
+// same source. A package says so itself; of other files their name tells, or a .changes of the
+// source that lists them as they are.
 func isOwn(dir, name, source string) (bool, error) {
 	file := filepath.Join(dir, name)
 	st, err := os.Lstat(file)
@@ -113,8 +114,8 @@ func sourceOfPackage(file string) string {
 	return paras[0].Get("Package")
 }
 
-// listedBefore tells whether a .changes of the source, left by an earlier build, lists a file with the
-// content that it has.
+// listedBefore tells whether a .changes of the source, left by an earlier build, lists a file with
+// the content that it has.
 func listedBefore(dir, name, source string) (bool, error) {
 	found, err := filepath.Glob(filepath.Join(globText(dir), globText(source)+"_*.changes"))
 	if err != nil {
@@ -123,6 +124,9 @@ func listedBefore(dir, name, source string) (bool, error) {
 	for _, file := range found {
 		if f, ok := listedIn(file, name, source); ok {
 			r, err := regular.Open(filepath.Join(dir, name))
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrNotRegular) {
+				return false, nil // a link that leads to nothing, or to no file
+			}
 			if err != nil {
 				return false, err
 			}
@@ -159,7 +163,7 @@ func same(one, other string) (bool, error) {
 	var sums [2]string
 	for i, name := range []string{one, other} {
 		f, err := regular.Open(name)
-		if errors.Is(err, regular.ErrNotRegular) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrNotRegular) {
 			return false, nil
 		}
 		if err != nil {

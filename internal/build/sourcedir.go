@@ -16,9 +16,9 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// copyIn copies a directory of the caller's into the open jail, for the builder: names, modes and times
-// as they are. It goes as a tar archive through a pipe, since a host process could set neither times nor
-// kinds of files that the builder owns.
+// copyIn copies a directory of the caller's into the open jail, for the builder: names, modes and
+// times as they are. It goes as a tar archive through a pipe, since a host process could set
+// neither times nor kinds of files that the builder owns.
 func (b *builder) copyIn(ctx context.Context, jail *sandbox.Jail, from, to string) error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -117,7 +117,8 @@ func (t *treeArchive) header(info fs.FileInfo, name, link string) error {
 	return t.out.WriteHeader(h)
 }
 
-// file writes a regular file: what the name stands for now, not what it stood for when it was listed.
+// file writes a regular file: what the name stands for now, not what it stood for when it was
+// listed.
 func (t *treeArchive) file(name, target string) error {
 	f, err := regular.OpenNoFollow(name)
 	if err != nil {
@@ -133,7 +134,8 @@ func (t *treeArchive) file(name, target string) error {
 	}
 	n, err := io.CopyN(t.out, f, info.Size())
 	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s became shorter while it was read: %d bytes instead of %d", name, n, info.Size())
+		return fmt.Errorf("%s became shorter while it was read: %d bytes instead of %d",
+			name, n, info.Size())
 	}
 	return err
 }

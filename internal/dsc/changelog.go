@@ -30,10 +30,10 @@ func (e *Entry) Distribution() string {
 	return e.Distributions[0]
 }
 
-// ParseChangelog reads the newest (first) entry of a changelog, as dpkg-parsechangelog does: what that
-// builds with a warning is no error here. Text that is neither heading nor change is passed over, an
-// entry may lack its last line (Maintainer is then "", Date zero), and with what looks like the
-// beginning of another program's change log the file ends.
+// ParseChangelog reads the newest (first) entry of a changelog, as dpkg-parsechangelog does: what
+// that builds with a warning is no error here. Text that is neither heading nor change is passed
+// over, an entry may lack its last line (Maintainer is then "", Date zero), and with what looks like
+// the beginning of another program's change log the file ends.
 func ParseChangelog(name string, r io.Reader) (*Entry, error) {
 	sc := bufio.NewScanner(io.LimitReader(r, maxControl))
 	sc.Buffer(nil, 1<<20)
@@ -77,12 +77,15 @@ var (
 		return regexp.MustCompile(`(?i)^(\w[-+0-9a-z.]*) \(([^() \t]+)\)((?:\s+[-+0-9a-z.]+)+);(.*)$`)
 	})
 	lastLine = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^ -- (.*) <(.*)>  ?((?:\w+,\s*)?\d{1,2}\s+\w+\s+\d{4}\s+\d{1,2}:\d\d:\d\d\s+[-+]\d{4})$`)
+		const date = `(?:\w+,\s*)?\d{1,2}\s+\w+\s+\d{4}\s+\d{1,2}:\d\d:\d\d\s+[-+]\d{4}`
+		return regexp.MustCompile(`^ -- (.*) <(.*)>  ?(` + date + `)$`)
 	})
 	editorLine = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`(?i)^(?:(?:;;\s*)?Local variables:|vim:)`)
 	})
-	ignoredLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:\$\w+:.*\$|# |/\*.*\*/)`) })
+	ignoredLine = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:\$\w+:.*\$|# |/\*.*\*/)`)
+	})
 	// otherFormat begins what is no changelog of Debian's any more: GNU's, headings of long ago, and
 	// single words.
 	otherFormat = sync.OnceValue(func() *regexp.Regexp {
@@ -144,12 +147,14 @@ func (p *changelogParser) takeLast(line string) {
 		date = rest
 	}
 	// A date that cannot be read is the package's own matter: dpkg only warns.
-	if at, err := time.Parse("2 Jan 2006 15:04:05 -0700", strings.Join(strings.Fields(date), " ")); err == nil {
+	date = strings.Join(strings.Fields(date), " ")
+	if at, err := time.Parse("2 Jan 2006 15:04:05 -0700", date); err == nil {
 		p.entry.Date = at
 	}
 }
 
-// newEntry is the entry of a heading: package, version, distributions, and what follows the semicolon.
+// newEntry is the entry of a heading: package, version, distributions, and what follows the
+// semicolon.
 func newEntry(heading []string) (*Entry, error) {
 	if !validPackageName(heading[1]) {
 		return nil, errors.New(notAHeading(heading[0]))
@@ -173,7 +178,8 @@ func newEntry(heading []string) (*Entry, error) {
 
 // notAHeading says what is expected instead of a line, and what it lacks.
 func notAHeading(line string) string {
-	return fmt.Sprintf("%s is not the first line of an entry, such as hello (2.10-3) unstable; urgency=medium: %s", quote(line), headingFault(line))
+	const example = "hello (2.10-3) unstable; urgency=medium"
+	return fmt.Sprintf("%s is not the first line of an entry, such as %s: %s", quote(line), example, headingFault(line))
 }
 
 func headingFault(line string) string {

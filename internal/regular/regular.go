@@ -1,9 +1,9 @@
 // Package regular opens regular files for reading, and nothing else.
 //
 // A name can stand for anything: a FIFO, whose opening waits for a writer for ever and cannot be
-// interrupted; a device, whose opening does something; a link to a file that the caller may read but
-// has not named. What may be opened depends on who has made the name, so there is one opener for
-// each:
+// interrupted; a device, whose opening does something; a link to a file that the caller may read
+// but has not named. What may be opened depends on who has made the name, so there is one opener
+// for each:
 //
 //   - Open: the caller named the file. Links are followed, wherever they lead.
 //   - OpenIn: the file lies in a tree that others have made, such as a source directory. Links are
