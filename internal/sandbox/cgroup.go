@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/flock"
 )
 
 // cgroup is a control group of a holder: below it, init has PID 1 and jail everything that runs in jails, which is what is limited. A limit of PID 1's own group could be used up
@@ -24,6 +26,7 @@ type cgroup struct {
 	controllers []string // that it has
 	limits      Limits
 	log         *kernelLog // nil where it cannot be read
+	alive       *os.File   // locked as long as we live; see sweepGroups
 }
 
 // controllersOf lists the controllers that limits need.
@@ -41,8 +44,13 @@ func controllersOf(l Limits) []string {
 	return want
 }
 
-// newCgroup makes a group with as many of the controllers as can be had, and says what stands in the way of the others. It returns nil where none can be had.
-func newCgroup(l Limits) (*cgroup, string, error) {
+// noController says why a limit is not held.
+const noController = "the machine's cgroup v2 has no such controller (it may be bound to cgroup v1)"
+
+// newCgroup makes a group with as many of the controllers as can be had, and says what stands in the way of
+// the others. It returns nil where none can be had. pids are the processes that are to be limited, and are in
+// our own group so far.
+func newCgroup(l Limits, pids ...int) (*cgroup, string, error) {
 	top, own, why, err := hierarchy("/proc/self/mountinfo", "/proc/self/cgroup")
 	if err != nil || why != "" {
 		return nil, why, err
@@ -53,18 +61,25 @@ func newCgroup(l Limits) (*cgroup, string, error) {
 		return nil, "", err
 	}
 	if len(best) == 0 {
-		return nil, "the machine's cgroup v2 has no such controller (it may be bound to cgroup v1)", nil
+		return nil, noController, nil
+	}
+	if strings.HasPrefix(filepath.Base(own), callerPrefix) {
+		own = filepath.Dir(own)
+	}
+	last := delegatedTop(systemdDir, top, own)
+	if last == "" {
+		return nil, "systemd has not delegated the control group of this process", nil
 	}
 	why = ""
 	for parent := own; ; parent = filepath.Dir(parent) {
-		g, refusal, err := makeBelow(parent, best)
+		g, refusal, err := makeBelow(parent, best, append(pids, os.Getpid()))
 		if err != nil {
 			return nil, "", err
 		}
 		if g != nil {
 			g.limits = l
 			if len(best) < len(want) {
-				why = "the machine's cgroup v2 has no such controller (it may be bound to cgroup v1)"
+				why = noController
 			}
 			if err := g.limit(); err != nil {
 				return nil, "", errors.Join(err, g.remove())
@@ -75,7 +90,7 @@ func newCgroup(l Limits) (*cgroup, string, error) {
 		if why == "" {
 			why = refusal
 		}
-		if parent == top || len(parent) <= len(top) {
+		if parent == last || len(parent) <= len(last) {
 			return nil, why, nil
 		}
 	}
@@ -130,7 +145,8 @@ func available(dir string, want []string) ([]string, error) {
 }
 
 // makeBelow makes a group with these controllers below parent, if we may and if the parent has them to give.
-func makeBelow(parent string, controllers []string) (_ *cgroup, refusal string, err error) {
+// pids may have to move for that.
+func makeBelow(parent string, controllers []string, pids []int) (_ *cgroup, refusal string, err error) {
 	has, err := available(parent, controllers)
 	if err != nil {
 		return nil, "", err
@@ -138,43 +154,57 @@ func makeBelow(parent string, controllers []string) (_ *cgroup, refusal string, 
 	if len(has) < len(controllers) {
 		return nil, parent + " has not been given these controllers", nil
 	}
+	lock, err := lockGroup(parent)
+	if err != nil {
+		return nil, "", err
+	}
+	defer lock.Close()
 	if err := sweepGroups(parent); err != nil {
 		return nil, "", err
 	}
-	dir, err := os.MkdirTemp(parent, fmt.Sprintf("nsbuild-%d-", os.Getpid()))
+	dir, err := os.MkdirTemp(parent, fmt.Sprintf("%s%d-", groupPrefix, os.Getpid()))
 	if err != nil {
 		return nil, fmt.Sprintf("no group can be made in %s: %v", parent, errors.Unwrap(err)), nil
 	}
 	g := &cgroup{dir: dir, controllers: controllers}
-	// In a group that has processes nothing can be passed on to others.
-	if err := pass(parent, controllers); err != nil {
-		return nil, fmt.Sprintf("%s passes no controllers on: %v", parent, errors.Unwrap(err)), g.remove()
+	if g.alive, err = lockGroup(dir); err != nil {
+		return nil, "", errors.Join(err, g.rmdir())
+	}
+	if err := passOn(parent, controllers, pids); err != nil {
+		g.alive.Close()
+		refusal = fmt.Sprintf("%s passes no controllers on: %v", parent, err)
+		return nil, refusal, errors.Join(g.rmdir(), restore(parent))
 	}
 	for _, leaf := range []string{"init", "jail"} {
 		if err := os.Mkdir(filepath.Join(dir, leaf), 0o755); err != nil {
-			return nil, "", errors.Join(err, g.remove())
+			return nil, "", errors.Join(err, g.removeLocked())
 		}
 	}
 	if err := pass(dir, controllers); err != nil {
-		return nil, "", errors.Join(err, g.remove())
+		return nil, "", errors.Join(err, g.removeLocked())
 	}
 	return g, "", nil
 }
 
-// sweepGroups removes the groups of callers that were killed. What is not empty stays.
+// sweepGroups removes the groups of callers that were killed: a living one keeps its group locked, whatever
+// its number is in which PID namespace. What is not empty stays. The group must be locked.
 func sweepGroups(parent string) error {
-	left, err := filepath.Glob(filepath.Join(parent, "nsbuild-*"))
+	left, err := filepath.Glob(filepath.Join(parent, groupPrefix+"*"))
 	if err != nil {
 		return err
 	}
 	for _, dir := range left {
-		owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), "nsbuild-"), "-")
-		pid, err := strconv.Atoi(owner)
-		if err != nil || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		alive, err := flock.Open(dir, os.O_RDONLY, flock.Exclusive)
+		if errors.Is(err, flock.ErrHeld) || errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
+		if err != nil {
+			return err
+		}
 		g := &cgroup{dir: dir}
-		if err := g.rmdir(); err != nil && !errors.Is(err, syscall.EBUSY) && !errors.Is(err, fs.ErrPermission) {
+		err = g.rmdir()
+		alive.Close()
+		if err != nil && !errors.Is(err, syscall.EBUSY) && !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
 	}
@@ -249,10 +279,22 @@ func (g *cgroup) admit(pid int) error {
 	return nil
 }
 
-// remove kills what is still in the group, though PID 1's end has killed all, and deletes it.
+// remove kills what is still in the group, though PID 1's end has killed all, and deletes it. The group above
+// it is then as it was.
 func (g *cgroup) remove() error {
+	lock, err := lockGroup(filepath.Dir(g.dir))
+	if err != nil {
+		return err
+	}
+	return errors.Join(g.removeLocked(), lock.Close())
+}
+
+func (g *cgroup) removeLocked() error {
 	if g.log != nil {
 		g.log.close()
+	}
+	if g.alive != nil {
+		defer g.alive.Close()
 	}
 	if err := writeGroup(g.dir, "cgroup.kill", "1"); err != nil && !errors.Is(err, fs.ErrNotExist) { // since Linux 5.14
 		return err
@@ -263,7 +305,10 @@ func (g *cgroup) remove() error {
 		time.Sleep(pause)
 		err = g.rmdir()
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return restore(filepath.Dir(g.dir))
 }
 
 func (g *cgroup) rmdir() error {

@@ -83,7 +83,7 @@ func (h *Holder) confine(spec *HolderSpec) error {
 	if spec.Limits == (Limits{}) {
 		return nil
 	}
-	group, why, err := newCgroup(spec.Limits)
+	group, why, err := newCgroup(spec.Limits, h.pid)
 	if err != nil {
 		return err
 	}
@@ -105,8 +105,12 @@ func (h *Holder) confine(spec *HolderSpec) error {
 		}
 	}
 	spec.Spare = left
-	if group == nil && os.Geteuid() != 0 && os.Getenv("XDG_RUNTIME_DIR") != "" {
-		why += " (systemd-run --user --scope nsbuild … begins nsbuild where they may be)"
+	if _, booted := os.Stat(systemdDir); group == nil && booted == nil {
+		user := ""
+		if os.Geteuid() != 0 {
+			user = "--user "
+		}
+		why += " (systemd-run " + user + "--scope -p Delegate=yes nsbuild … begins nsbuild where they may be)"
 	}
 	if left.Memory > 0 {
 		h.spared = append(h.spared, fmt.Sprintf("memory is limited to %s for each process, not for all together: %s", mib(left.Memory), why))

@@ -116,12 +116,29 @@ func TestGroup(t *testing.T) {
 	if err := os.Mkdir(left, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	g, refusal, err := makeBelow(top, nil)
+	// One of a living caller, which has another number in its own PID namespace.
+	living := filepath.Join(top, "nsbuild-4194305-2")
+	if err := os.Mkdir(living, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	alive, err := lockGroup(living)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(alive.Close(), os.Remove(living)); err != nil {
+			t.Error(err)
+		}
+	}()
+	g, refusal, err := makeBelow(top, nil, nil)
 	if err != nil || refusal != "" {
 		t.Fatal(refusal, err)
 	}
 	if _, err := os.Stat(left); !os.IsNotExist(err) {
 		t.Errorf("%s is still there: %v", left, err)
+	}
+	if _, err := os.Stat(living); err != nil {
+		t.Errorf("the group of a living caller was deleted: %v", err)
 	}
 	leaf, err := os.Open(g.jail())
 	if err != nil {
