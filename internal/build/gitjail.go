@@ -41,7 +41,7 @@ const (
 
 // openGitJail opens a jail over the parts of a repository.
 func (e *Env) openGitJail(ctx context.Context, l *gitsrc.Layout) (_ *gitJail, err error) {
-	tools, err := findGit(ctx)
+	tools, err := findGit(ctx, l.Top)
 	if err != nil {
 		return nil, err
 	}
@@ -357,8 +357,8 @@ func systemTrees() []string {
 // stores are where package managers keep all of theirs beside the system's.
 func stores() []string { return []string{"/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"} }
 
-// findGit looks for git in the caller's PATH. A git that is not the system's brings along what it is made of.
-func findGit(ctx context.Context) (*hostGit, error) {
+// findGit looks for git in the caller's PATH, but not in a source directory that is in it. A git that is not the system's brings along what it is made of.
+func findGit(ctx context.Context, source string) (*hostGit, error) {
 	found, err := exec.LookPath("git")
 	if err == nil {
 		found, err = filepath.Abs(found)
@@ -370,6 +370,9 @@ func findGit(ctx context.Context) (*hostGit, error) {
 	target, err := filepath.EvalSymlinks(found)
 	if err != nil {
 		return nil, err
+	}
+	if within(found, source) || within(target, source) {
+		return nil, fault.New(fault.Usage, "take it out of PATH", "the git in PATH, %s, is the source directory's own", found)
 	}
 	if g.has(found) && g.has(target) {
 		return g, nil

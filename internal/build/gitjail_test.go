@@ -484,6 +484,23 @@ func TestGitOfTheCaller(t *testing.T) {
 	})
 }
 
+// TestGitOfTheSource does not run a git that lies in the source directory, although PATH names it first.
+func TestGitOfTheSource(t *testing.T) {
+	e := gitEnv(t)
+	dir := sourceRepository(t)
+	fell := filepath.Join(t.TempDir(), "canary")
+	write(t, filepath.Join(dir, "bin/git"), "#!/bin/sh\ntouch "+fell+"\n", 0o755)
+	t.Setenv("PATH", filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
+	l, err := gitsrc.Locate(dir)
+	check(t, err)
+	if _, err := e.openGitJail(t.Context(), l); err == nil || !strings.Contains(err.Error(), "the source directory's own") {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(fell); err == nil {
+		t.Error("it was run")
+	}
+}
+
 // TestGitIsFast guards the price of asking a repository that nobody has asked for.
 func TestGitIsFast(t *testing.T) {
 	e := gitEnv(t)

@@ -311,3 +311,56 @@ for line in sys.stdin:
 		}
 	}
 }
+
+// TestDirs are directories of tarballs: the caller may name any, a source only what lies beside it.
+func TestDirs(t *testing.T) {
+	conf := func(where string) func(string) string {
+		return func(name string) string { return "[DEFAULT]\n" + where + " = " + name + "\n" }
+	}
+	for _, c := range []struct {
+		file, name, want string // "" for a refusal; TOP is where the source directory lies
+	}{
+		{"debian/gbp.conf", "../tarballs/", "TOP/tarballs"},
+		{"debian/gbp.conf", "../tarballs/%(version)s", "TOP/tarballs/1.0"},
+		{"debian/gbp.conf", "..", "TOP"},
+		{"debian/gbp.conf", "TOP/tarballs", "TOP/tarballs"},
+		{"debian/gbp.conf", "sub", "TOP/pkg/sub"},
+		{"debian/gbp.conf", "../..", ""},
+		{"debian/gbp.conf", "/", ""},
+		{"debian/gbp.conf", "/etc", ""},
+		{"debian/gbp.conf", "~", ""},
+		{"debian/gbp.conf", "${HOME}/x", ""},
+		{"debian/gbp.conf", "../out", ""}, // a link
+		{"debian/gbp.conf", "../%(nothing)s", ""},
+		{".gbp.conf", "/etc", ""},
+		{".git/gbp.conf", "/etc", ""},
+		{"~/.gbp.conf", "/etc", "/etc"},
+		{"~/.gbp.conf", "~/x", "HOME/x"},
+		{"~/.gbp.conf", "../tarballs", "TOP/tarballs"},
+	} {
+		for _, where := range []string{"tarball-dir", "export-dir"} {
+			g := gbpConf{files: map[string]string{}}
+			dir, home := g.lay(t)
+			top := filepath.Dir(dir)
+			check(t, os.Mkdir(filepath.Join(dir, "debian"), 0o755))
+			check(t, os.Symlink("/etc", filepath.Join(top, "out")))
+			file := filepath.Join(dir, c.file)
+			if rest, ok := strings.CutPrefix(c.file, "~"); ok {
+				file = home + rest
+			}
+			check(t, os.WriteFile(file, []byte(conf(where)(strings.ReplaceAll(c.name, "TOP", top))), 0o644))
+			l, err := Locate(dir)
+			check(t, err)
+			conf, err := ReadConfig(l, g.getenv(home))
+			check(t, err)
+			d := conf.TarballDir
+			if where == "export-dir" {
+				d = conf.ExportDir
+			}
+			got, err := d.Path(l, "1.0", g.getenv(home))
+			if want := strings.NewReplacer("TOP", top, "HOME", home).Replace(c.want); got != want || (err != nil) != (want == "") {
+				t.Errorf("%s of %s: %s: %q, %v", where, c.file, c.name, got, err)
+			}
+		}
+	}
+}
