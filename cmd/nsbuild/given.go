@@ -49,8 +49,8 @@ func (g given) rank(name string) int { return rankOf(g.set.Lookup(name)) }
 // answered tells whether a flag has a value from anywhere but its default.
 func (g given) answered(name string) bool { return g.rank(name) < rankDefault }
 
-// said is answered, but for a value in a file that is the default one: config show writes those, and
-// what it writes is a file that says the same.
+// said is answered, but for a value in a file that is the default one: config show writes those,
+// and what it writes is a file that says the same.
 func (g given) said(name string) bool {
 	f := g.set.Lookup(name)
 	rank := rankOf(f)

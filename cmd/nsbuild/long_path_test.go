@@ -9,8 +9,8 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// TestLongStatePath runs commands on the host that enter the jail, with a state directory whose path
-// is longer than the address of a socket can be.
+// TestLongStatePath runs commands on the host that enter the jail, with a state directory whose
+// path is longer than the address of a socket can be.
 func TestLongStatePath(t *testing.T) {
 	shared := realWorld(t)
 	testenv.HostState(t)

@@ -68,7 +68,8 @@ func TestAffinity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := read(tree(t, recorded.Files), 2); err != nil || got.Processors != 2 || got.ProcessorsBy != "" {
+	got, err := read(tree(t, recorded.Files), 2)
+	if err != nil || got.Processors != 2 || got.ProcessorsBy != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -76,8 +77,11 @@ func TestAffinity(t *testing.T) {
 // TestUnreadable names what is no number.
 func TestUnreadable(t *testing.T) {
 	for file, text := range map[string]string{
-		"proc/meminfo": "MemAvailable: many kB\n", "sys/fs/cgroup/memory.max": "much\n", "sys/fs/cgroup/cpu.max": "100000 0\n",
-		"sys/fs/cgroup/memory.current": "-1\n", "sys/fs/cgroup/memory.stat": "inactive_file x\n",
+		"proc/meminfo":                 "MemAvailable: many kB\n",
+		"sys/fs/cgroup/memory.max":     "much\n",
+		"sys/fs/cgroup/cpu.max":        "100000 0\n",
+		"sys/fs/cgroup/memory.current": "-1\n",
+		"sys/fs/cgroup/memory.stat":    "inactive_file x\n",
 	} {
 		recorded, err := txtar.ParseFile("testdata/v2-container.txtar")
 		if err != nil {

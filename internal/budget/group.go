@@ -82,8 +82,8 @@ func (g group) memoryUsed() (int64, error) {
 	return max(0, used), nil
 }
 
-// number reads a file with a number of bytes. "max", what is as good as no limit, and a file that is
-// not there or not for us are unlimited.
+// number reads a file with a number of bytes. "max", what is as good as no limit, and a file that
+// is not there or not for us are unlimited.
 func (g group) number(name string) (int64, error) {
 	text, err := g.read(name)
 	if err != nil || text == "" || text == "max" {

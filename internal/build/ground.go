@@ -48,8 +48,8 @@ func (b *builder) groundFor(r dsc.Reduced) ground {
 	}
 }
 
-// layerLowers are the lowers of the jail that a layer is made in. What packing a source directory has
-// left there, which is hostile, is no part of a ground, and no maintainer script is to find it.
+// layerLowers are the lowers of the jail that a layer is made in. What packing a source directory
+// has left there, which is hostile, is no part of a ground, and no maintainer script is to find it.
 func (b *builder) layerLowers() []sandbox.Lower {
 	if b.in.tree == nil || !b.layers() {
 		return b.lowers
