@@ -69,7 +69,8 @@ func (a *app) checkFlags() error {
 	case a.mirrorTimeout < 0:
 		return usage("leave it out for what is usual", "--mirror-timeout %v: it cannot be negative", a.mirrorTimeout)
 	}
-	return nil
+	_, err := config.FindCacheLimit(a.cacheLimit)
+	return err
 }
 
 // open makes the environment of a verb that works with bases.
