@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/tree"
 )
 
 // xattrRecord begins the key of a PAX record that is an extended attribute; GNU tar's and bsdtar's, too.
@@ -32,7 +34,7 @@ type packer struct {
 	w   *tar.Writer
 	// owner translates the ids of a file; what it refuses belongs to ids that a jail does not have.
 	owner func(name string, uid, gid uint32) (int, int, error)
-	dev   uint64           // of the root: other file systems mounted in the tree are left out
+	chain *tree.Chain      // the way down: what is mounted in the tree is left out
 	links map[inode]string // the first name of each file that has several
 	notes Notes
 }
@@ -60,17 +62,38 @@ func pack(ctx context.Context, w io.Writer, root *os.File, owner func(string, ui
 	if err := unix.Fstat(int(root.Fd()), &st); err != nil {
 		return Notes{}, &os.PathError{Op: "stat", Path: root.Name(), Err: err}
 	}
-	p := &packer{ctx: ctx, w: tar.NewWriter(w), owner: owner, dev: st.Dev, links: map[inode]string{}}
-	err := p.dir(root, "", &st)
+	chain, err := tree.From(int(root.Fd()))
+	if err != nil {
+		return Notes{}, &os.PathError{Op: "open", Path: root.Name(), Err: err}
+	}
+	defer chain.Close()
+	p := &packer{ctx: ctx, w: tar.NewWriter(w), owner: owner, chain: chain, links: map[inode]string{}}
+	err = p.dir("", &st)
 	return p.notes, errors.Join(err, p.w.Close())
 }
 
-// dir writes a directory and all that is below it, sorted by name.
-func (p *packer) dir(d *os.File, name string, st *unix.Stat_t) error {
-	if err := p.ctx.Err(); err != nil {
-		return context.Cause(p.ctx)
+// dir writes the directory that the chain is in, and all that is below it, sorted by name.
+func (p *packer) dir(name string, st *unix.Stat_t) error {
+	if err := p.dirHeader(name, st, p.chain.Fd()); err != nil {
+		return err
 	}
-	h, err := p.header(name, st, int(d.Fd()))
+	names, err := namesIn(p.chain.Fd())
+	if err != nil {
+		return &os.PathError{Op: "reading", Path: "/" + name, Err: err}
+	}
+	for _, n := range names {
+		if p.ctx.Err() != nil {
+			return context.Cause(p.ctx)
+		}
+		if err := p.entry(n, path.Join(name, n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *packer) dirHeader(name string, st *unix.Stat_t, fd int) error {
+	h, err := p.header(name, st, fd)
 	if err != nil {
 		return err
 	}
@@ -81,27 +104,56 @@ func (p *packer) dir(d *os.File, name string, st *unix.Stat_t) error {
 	if err := p.w.WriteHeader(h); err != nil {
 		return fmt.Errorf("%s: %w", h.Name, err)
 	}
-	if st.Dev != p.dev {
-		p.notes.Mounts = append(p.notes.Mounts, "/"+name)
-		return nil
-	}
-	names, err := d.Readdirnames(-1)
+	return nil
+}
+
+// namesIn lists a directory in the order of the names.
+func namesIn(dir int) ([]string, error) {
+	fd, err := unix.Openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), ".")
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
+
+// enter writes a directory, unless something is mounted on it.
+func (p *packer) enter(base, name string, st *unix.Stat_t) error {
+	err := p.chain.Enter(base)
+	if errors.Is(err, tree.ErrMounted) {
+		p.notes.Mounts = append(p.notes.Mounts, "/"+name)
+		return p.dirHeader(name, st, -1)
+	}
+	if err != nil {
+		return &os.PathError{Op: "open", Path: "/" + name, Err: err}
+	}
+	var now unix.Stat_t
+	if err := unix.Fstat(p.chain.Fd(), &now); err != nil {
+		return &os.PathError{Op: "stat", Path: "/" + name, Err: err}
+	}
+	if err := p.dir(name, &now); err != nil {
 		return err
 	}
-	slices.Sort(names)
-	for _, n := range names {
-		if err := p.entry(d, n, path.Join(name, n)); err != nil {
-			return err
-		}
+	if err := p.chain.Leave(); err != nil {
+		return &os.PathError{Op: "leaving", Path: "/" + name, Err: err}
 	}
 	return nil
 }
 
+// errTooDeep is about what an archive could hold, but nobody could unpack.
+var errTooDeep = fmt.Errorf("its path is longer than the %d bytes that the kernel takes: no archive can be made of it", unix.PathMax)
+
 // entry writes one file of any type.
-func (p *packer) entry(parent *os.File, base, name string) error {
+func (p *packer) entry(base, name string) error {
+	parent := p.chain.Fd()
+	if len(name) >= unix.PathMax {
+		return fmt.Errorf("/%s…: %w", name[:200], errTooDeep)
+	}
 	var st unix.Stat_t
-	if err := unix.Fstatat(int(parent.Fd()), base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return &os.PathError{Op: "stat", Path: "/" + name, Err: err}
 	}
 	kind := st.Mode & unix.S_IFMT
@@ -118,7 +170,9 @@ func (p *packer) entry(parent *os.File, base, name string) error {
 		p.links[id] = name
 	}
 	switch kind {
-	case unix.S_IFDIR, unix.S_IFREG:
+	case unix.S_IFDIR:
+		return p.enter(base, name, &st)
+	case unix.S_IFREG:
 		return p.open(parent, base, name, &st)
 	case unix.S_IFSOCK:
 		p.notes.Sockets++
@@ -146,9 +200,9 @@ func (p *packer) entry(parent *os.File, base, name string) error {
 	return p.write(h, nil)
 }
 
-// open writes a directory or a regular file, through a descriptor of just what was looked at.
-func (p *packer) open(parent *os.File, base, name string, st *unix.Stat_t) error {
-	fd, err := unix.Openat(int(parent.Fd()), base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+// open writes a regular file, through a descriptor of just what was looked at.
+func (p *packer) open(parent int, base, name string, st *unix.Stat_t) error {
+	fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: "/" + name, Err: err}
 	}
@@ -160,9 +214,6 @@ func (p *packer) open(parent *os.File, base, name string, st *unix.Stat_t) error
 	}
 	if now.Mode&unix.S_IFMT != st.Mode&unix.S_IFMT {
 		return fmt.Errorf("/%s has become another file while it was read", name)
-	}
-	if now.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return p.dir(f, name, &now)
 	}
 	h, err := p.header(name, &now, fd)
 	if err != nil {
@@ -177,7 +228,7 @@ func (p *packer) write(h *tar.Header, body io.Reader) error {
 	err := p.w.WriteHeader(h)
 	if err == nil && body != nil {
 		var n int64
-		n, err = io.Copy(p.w, io.LimitReader(body, h.Size))
+		n, err = io.Copy(p.w, io.LimitReader(&untilDone{p.ctx, body}, h.Size))
 		if err == nil && n < h.Size {
 			err = fmt.Errorf("it has become shorter while it was read")
 		}
@@ -186,6 +237,19 @@ func (p *packer) write(h *tar.Header, body io.Reader) error {
 		return fmt.Errorf("%s: %w", h.Name, err)
 	}
 	return nil
+}
+
+// untilDone reads until its context ends: a file may be a hole of any length.
+type untilDone struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (u *untilDone) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.Reader.Read(p)
 }
 
 // header is what all types have in common. fd is -1 for those that have no attributes.
@@ -228,9 +292,9 @@ func (p *packer) xattrs(h *tar.Header, fd int) error {
 	return nil
 }
 
-func readlinkAt(dir *os.File, name string) (string, error) {
+func readlinkAt(dir int, name string) (string, error) {
 	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(int(dir.Fd()), name, buf)
+	n, err := unix.Readlinkat(dir, name, buf)
 	if err != nil {
 		return "", err
 	}

@@ -47,6 +47,16 @@ func Open(dir string) (*Chain, error) {
 	return c, nil
 }
 
+// From begins a chain at an open directory, of which it keeps a descriptor of its own.
+func From(dir int) (*Chain, error) {
+	fd, err := unix.FcntlInt(uintptr(dir), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	c := &Chain{}
+	return c, c.push(fd)
+}
+
 // push takes ownership of fd.
 func (c *Chain) push(fd int) error {
 	var st unix.Stat_t
