@@ -495,9 +495,14 @@ func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []
 		Credential: &syscall.Credential{}, Setsid: true,
 	}
 	joinGroup(group, attr)
+	own, done, err := p.self.forJail()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
 	p.mu.Lock()
 	err = withTaskLimit(p.limits.PIDs, func() error {
-		*pid, err = p.self.forkExec(helperName, nil, []uintptr{p.null.Fd(), p.null.Fd(), p.null.Fd(), theirs.Fd()}, &syscall.ProcAttr{Dir: "/", Env: quickStart, Sys: attr})
+		*pid, err = own.forkExec(helperName, nil, []uintptr{p.null.Fd(), p.null.Fd(), p.null.Fd(), theirs.Fd()}, &syscall.ProcAttr{Dir: "/", Env: quickStart, Sys: attr})
 		return err
 	})
 	if err == nil {
@@ -513,7 +518,7 @@ func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []
 		return nil, nil, sysErr("starting the jail's helper", "", err)
 	}
 	task.Limits = &p.limits
-	m, files, err := ask(*helper, helperPatience, func() bool { return heldInside(*pid) }, task, p.self.files()...)
+	m, files, err := ask(*helper, helperPatience, func() bool { return heldInside(*pid) }, task, own.files()...)
 	if err != nil {
 		return nil, nil, p.helperLost(*pid, *helper, err)
 	}

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 		"small-root":  smallRoot,
 		"deep":        deepMain,
 		"descriptors": descriptorsApplet,
+		"cover":       coverApplet,
 		"wait":        func([]string) int { fmt.Println("ready"); select {} },
 		"keys":        keysApplet,
 		"own":         func(args []string) int { fmt.Println(os.Getuid(), os.Getgid()); return 0 },

@@ -25,6 +25,8 @@ type self struct {
 // exeDir is where H keeps them, on its own tmpfs, which belongs to the caller's uid: nobody in a jail can write there (CVE-2019-5736).
 const exeDir = "/exe"
 
+const libsDir = exeDir + "/lib"
+
 // prepareSelf makes this binary executable by jail ids: a read-only bind where its mode permits, else a copy.
 func prepareSelf(hostPath string) (*self, error) {
 	target := path.Join(exeDir, "nsbuild")
@@ -69,30 +71,57 @@ func prepareSelf(hostPath string) (*self, error) {
 	return s, err
 }
 
-// prepareLibraries copies the loader and the libraries to a directory and returns that as a mount
-// of its own that is attached nowhere (open_tree(2)). The helper and other processes of a jail hold
-// it, and a jail can look into the descriptors of its processes: from a directory below H's root
-// ".." would lead to the host's tree. It is read-only, since its files belong to the caller, whose
-// id some jails have.
+// prepareLibraries copies the loader and the libraries to a file system of their own that nothing
+// can be written to any more, whoever has the id of the caller, to whom they belong.
 func prepareLibraries(interpreter string) (*os.File, error) {
-	libs := path.Join(exeDir, "lib")
-	if err := os.Mkdir(libs, 0o755); err != nil {
+	if err := os.Mkdir(libsDir, 0o755); err != nil {
 		return nil, err
 	}
-	if err := copyLibraries(libs, interpreter); err != nil {
+	const flags = unix.MS_NOSUID | unix.MS_NODEV
+	if err := mount("tmpfs", libsDir, "tmpfs", flags, "mode=755"); err != nil {
 		return nil, err
 	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, libs, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err := copyLibraries(libsDir, interpreter); err != nil {
+		return nil, err
+	}
+	// The file system, not only this mount: what a jail holds of it, it can make writable again.
+	err := mount("", libsDir, "", unix.MS_REMOUNT|unix.MS_RDONLY|flags, "mode=755")
 	if err != nil {
-		return nil, sysErr("open_tree", libs, err)
+		return nil, err
 	}
-	tree := os.NewFile(uintptr(fd), libs)
+	return cloneLibraries()
+}
+
+// cloneLibraries returns the libraries' directory as a mount of its own that is attached nowhere
+// (open_tree(2)). Processes of a jail hold it, and a jail can look into their descriptors: from a
+// directory below H's root ".." would lead to the host's tree.
+func cloneLibraries() (*os.File, error) {
+	const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+	fd, err := unix.OpenTree(unix.AT_FDCWD, libsDir, flags)
+	if err != nil {
+		return nil, sysErr("open_tree", libsDir, err)
+	}
+	tree := os.NewFile(uintptr(fd), libsDir)
 	defer tree.Close()
 	const attr = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
 	if err := setAttr(fd, "", attr, false); err != nil {
 		return nil, err
 	}
 	return raise(tree)
+}
+
+// forJail is this binary as a jail may hold it. Jail root can attach a mount that is attached
+// nowhere to its own tree, and mount other libraries over those in it: so each helper has a mount of
+// its own, by which nothing outside of its jail is started. It is closed by done.
+func (s *self) forJail() (own *self, done func(), err error) {
+	if s.loader == nil {
+		return s, func() {}, nil
+	}
+	libs, err := cloneLibraries()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &self{exe: s.exe, loader: s.loader, libs: libs}, func() { libs.Close() }, nil
 }
 
 // openHigh opens a path at a descriptor number that no list of passed files reaches, so that ForkExec cannot cover it.
