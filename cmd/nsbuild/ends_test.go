@@ -119,6 +119,8 @@ func TestEnds(t *testing.T) {
 	build := func(args ...string) []string {
 		return append([]string{"build", "-d", "bookworm", "--scratch=disk"}, args...)
 	}
+	wants, tested := w.deafPackages(t)
+	w.script(t, "updated/E10deaf", "trap '' INT TERM; touch /tmp/deaf; sleep 600")
 	const sh = "/bin/sh"
 	ends := []anEnd{
 		{name: "create, a silent mirror", args: []string{"create", "--name", "ended", "--mirror", mirror, "bookworm"}, later: 500 * time.Millisecond},
@@ -133,6 +135,14 @@ func TestEnds(t *testing.T) {
 		{name: "build, a deaf hook", args: build("--hook", "./deaf", asleep), comes: w.logHas("sleeper", "\ndeaf\n")},
 		{name: "build, a deaf command of the host", args: build("--pre-build-commands", "trap '' INT TERM; touch "+w.dir+"/deaf-on-host; sleep 600", asleep),
 			comes: appears(w.dir + "/deaf-on-host")},
+		{name: "build, a deaf postinst", args: build("--extra-package", "./pool", wants), comes: w.logHas("wants", "deaf postinst")},
+		{name: "build, a deaf test", args: build("--run-autopkgtest", tested), slow: true, comes: w.logHas("tested", "\ndeaf test\n")},
+		{name: "build, a deaf package in its check", args: build("--check-install", tested), slow: true,
+			comes: w.logHas("tested", "deaf postinst")},
+		{name: "update, a deaf hook", args: []string{"update", "--hookdir", "./updated", "bookworm"}, slow: true,
+			comes: appears(filepath.Join(w.state, "bases/bookworm/draft-*/tree/tmp/deaf"))},
+		{name: "export, compressing", args: []string{"export", "-o", "out.tar.xz", "bookworm"}, later: 500 * time.Millisecond},
+		{name: "shell, a deaf hook", args: []string{"shell", "--hook", "./deaf", "bookworm"}, later: time.Second},
 		{name: "import, a FIFO", args: []string{"import", "imported", "fifo.tar"}, later: 500 * time.Millisecond},
 		{name: "import, a hole", args: []string{"import", "imported", "tree"}, later: time.Second},
 		{name: "run", args: []string{"run", "bookworm", "--", sh, "-c", "touch /tmp/here; sleep 600"}, later: time.Second, passed: true},
@@ -151,6 +161,27 @@ func TestEnds(t *testing.T) {
 		}
 	}
 	w.noScratch(t)
+}
+
+// deafPackages are a source that depends on a package whose postinst does not end, and one whose own
+// package has such a postinst, and such a test.
+func (w *world) deafPackages(t *testing.T) (wants, tested string) {
+	t.Helper()
+	const postinst = "#!/bin/sh\ntrap '' INT TERM\necho deaf postinst\nsleep 600\n"
+	writePackage(t, filepath.Join(w.dir, "pool"),
+		fakedebian.Package{Name: "deaf-dev", Version: "1.0", Scripts: map[string]string{"postinst": postinst}})
+	wants = w.writeSource(t, fakedebian.Source{Name: "wants", Version: "1.0", BuildDepends: "deaf-dev", Rules: badRules("\ttrue\n")})
+	tested = w.writeSource(t, fakedebian.Source{
+		Name: "tested", Version: "1.0", Packages: []fakedebian.Package{{Name: "tested", Architecture: "all"}},
+		Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN\n" +
+			"\tinstall -m 755 debian/postinst.deaf debian/made/DEBIAN/postinst\n" +
+			"\tdpkg-gencontrol -ptested -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
+		Debian: []fakedebian.File{
+			{Path: "postinst.deaf", Body: postinst},
+			{Path: "tests/control", Body: "Test-Command: trap '' INT TERM; echo deaf test; sleep 600\nDepends:\n"},
+		},
+	})
+	return wants, tested
 }
 
 func (w *world) ends(t *testing.T, e anEnd, signal syscall.Signal) {
