@@ -210,6 +210,9 @@ func (w *world) ends(t *testing.T, e anEnd, signal syscall.Signal) {
 		t.Errorf("status %d, want %d: %s", o.status, want, o)
 	}
 	t.Logf("ended after %v", took)
+	if left, err := filepath.Glob(filepath.Join(w.dir, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
 	w.must(t, "list") // which deletes what is left
 }
 

@@ -3,6 +3,7 @@ package image
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -84,12 +85,12 @@ func FormatOf(name string) (Format, error) {
 }
 
 // compressor writes a format. The same input gives the same output, however many processors there are.
-func compressor(w io.Writer, f Format) (io.WriteCloser, error) {
+func compressor(ctx context.Context, w io.Writer, f Format) (io.WriteCloser, error) {
 	switch f {
 	case Gzip:
 		return gzip.NewWriter(w), nil // no name and no time in its header
 	case XZ:
-		return newXZWriter(w), nil
+		return newXZWriter(ctx, w), nil
 	case Zstd:
 		return zstd.NewWriter(w)
 	}

@@ -19,7 +19,7 @@ import (
 
 // Export writes a tree of the holder's ids as an archive.
 func Export(ctx context.Context, h *sandbox.Holder, tree string, w io.Writer, format Format) (Notes, error) {
-	z, err := compressor(w, format)
+	z, err := compressor(ctx, w, format)
 	if err != nil {
 		return Notes{}, err
 	}

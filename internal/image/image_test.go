@@ -366,7 +366,7 @@ func TestOCI(t *testing.T) {
 		}
 		for _, l := range layersOf(t) {
 			var z bytes.Buffer
-			w, err := compressor(&z, Gzip)
+			w, err := compressor(t.Context(), &z, Gzip)
 			if err != nil {
 				t.Fatal(err)
 			}

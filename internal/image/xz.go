@@ -2,8 +2,10 @@ package image
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"runtime"
+	"slices"
 
 	"github.com/ulikunitz/xz"
 )
@@ -11,9 +13,13 @@ import (
 // xzBlock is how much input goes into one xz stream. xz(1) and all who read its format take several streams in a row as one file (The .xz File Format, section 2).
 const xzBlock = 16 << 20
 
-// xzWriter compresses blocks on all processors and writes them in order.
+// xzPiece is how much of a block is compressed between two looks at the context: some 20 ms of work.
+const xzPiece = 64 << 10
+
+// xzWriter compresses blocks on all processors and writes them in order. When its context ends, so
+// does the compression, with its cause as the error.
 type xzWriter struct {
-	w     io.Writer
+	ctx   context.Context
 	block []byte
 	queue chan chan result // in the order of the input; its length bounds what is under way
 	done  chan error
@@ -24,8 +30,8 @@ type result struct {
 	err  error
 }
 
-func newXZWriter(w io.Writer) *xzWriter {
-	x := &xzWriter{w: w, queue: make(chan chan result, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
+func newXZWriter(ctx context.Context, w io.Writer) *xzWriter {
+	x := &xzWriter{ctx: ctx, queue: make(chan chan result, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
 	go func() {
 		var failed error
 		for ch := range x.queue {
@@ -60,15 +66,27 @@ func (x *xzWriter) flush() {
 	x.block = make([]byte, 0, xzBlock)
 	x.queue <- ch
 	go func() {
-		var out bytes.Buffer
-		z, err := xz.NewWriter(&out)
-		if err == nil {
-			if _, err = z.Write(block); err == nil {
-				err = z.Close()
-			}
-		}
-		ch <- result{out.Bytes(), err}
+		data, err := x.compress(block)
+		ch <- result{data, err}
 	}()
+}
+
+func (x *xzWriter) compress(block []byte) ([]byte, error) {
+	var out bytes.Buffer
+	z, err := xz.NewWriter(&out)
+	if err != nil {
+		return nil, err
+	}
+	for piece := range slices.Chunk(block, xzPiece) {
+		if x.ctx.Err() != nil {
+			return nil, context.Cause(x.ctx)
+		}
+		if _, err := z.Write(piece); err != nil {
+			return nil, err
+		}
+	}
+	err = z.Close()
+	return out.Bytes(), err
 }
 
 func (x *xzWriter) Close() error {
