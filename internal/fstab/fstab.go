@@ -66,7 +66,7 @@ func Parse(name string, r io.Reader) (*Table, error) {
 		if text == "" || text[0] == '#' {
 			continue
 		}
-		m, notes, err := parseLine(text)
+		m, notes, err := t.parseLine(text)
 		if err != nil {
 			err.File, err.Line = name, n
 			return nil, err

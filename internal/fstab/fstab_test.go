@@ -141,3 +141,33 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestRemount: a line with remount changes the last mount on its place.
+func TestRemount(t *testing.T) {
+	for _, c := range []struct{ lines, want, note string }{
+		{"/a /b none bind 0 0\n/a /b none remount,bind,ro 0 0", "bind /a:/b ro", ""},
+		{"/a /b none bind\nnone /b/ none bind,remount,ro,nosuid,nodev", "bind /a:/b ro,nosuid,nodev", ""},
+		{"/a /b none bind,ro,nosuid\n/b /b none remount,rw,noatime", "bind /a:/b nosuid", ""},
+		{"/c /b none rbind\n/a /b none bind\n/a /b none remount,ro", "bind /a:/b ro", ""},
+		{"tmpfs /b tmpfs size=1m\ntmpfs /b tmpfs remount,size=2m,noexec", "tmpfs /b noexec size=1m,size=2m", ""},
+		{"tmpfs /b tmpfs mode=700\ntmpfs /b tmpfs remount,nodev", "tmpfs /b nodev mode=700", ""},
+		{"proc /proc proc defaults\nproc /proc proc remount,hidepid=2", "proc /proc", "left out: hidepid=2"},
+		{"/a /b none bind\n/c /c none remount,bind,ro", "bind /a:/b", "f:2: /c is not mounted anew"},
+		{"/a /b none bind\n/ / none remount,bind,ro", "bind /a:/b", "the jail has its root"},
+		{"/a /b none bind\n/a /b none remount,ro,upperdir=/u", "bind /a:/b ro", ""},
+		{"/a /b none bind\n/a /b none remount,or", "error", ""},
+	} {
+		table, err := Parse("f", strings.NewReader(c.lines+"\n"))
+		if err != nil || c.want == "error" {
+			if err == nil || c.want != "error" {
+				t.Errorf("%q: %v, want %s", c.lines, err, c.want)
+			}
+			continue
+		}
+		got := table.Mounts[len(table.Mounts)-1].shown()
+		if notes := strings.Join(table.Notes, "; "); got != c.want ||
+			(c.note == "") != (notes == "") || !strings.Contains(notes, c.note) {
+			t.Errorf("%q: %s, %q; want %s, %q", c.lines, got, notes, c.want, c.note)
+		}
+	}
+}

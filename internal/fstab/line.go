@@ -19,8 +19,8 @@ var kernelTypes = []string{
 	"selinuxfs", "tracefs", "usbdevfs", "usbfs", "xenfs",
 }
 
-// parseLine returns no mount for a line that is not for a jail.
-func parseLine(text string) (_ *Mount, notes []string, _ *Error) {
+// parseLine returns no mount for a line that is not for a jail, or that changes an earlier one.
+func (t *Table) parseLine(text string) (_ *Mount, notes []string, _ *Error) {
 	fields, wrong := split(text)
 	if wrong != nil {
 		return nil, nil, wrong
@@ -35,6 +35,9 @@ func parseLine(text string) (_ *Mount, notes []string, _ *Error) {
 	}
 	if !strings.HasPrefix(m.Target, "/") {
 		m.Target = "/" + m.Target // relative to the root, as in a file of lxc
+	}
+	if slices.Contains(words, "remount") {
+		return t.remount(m.Target, fields[3], words)
 	}
 	o := options{mount: m}
 	if reason := o.read(words); reason != "" {
