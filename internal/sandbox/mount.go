@@ -250,7 +250,7 @@ func openat2(dir *os.File, name string, how *unix.OpenHow) (fd int, err error) {
 // somebody's tree or nowhere (/etc/resolv.conf is such a link where systemd-resolved is to run).
 func openTarget(root *os.File, m Mount, dir bool) (*os.File, error) {
 	target, err := openBeneath(root, m.Target, unix.O_PATH)
-	if !errors.Is(err, unix.ENOENT) {
+	if !LeadsNowhere(err) {
 		return target, err
 	}
 	if !dir {

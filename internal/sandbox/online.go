@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,7 +59,7 @@ func joinNetwork(dir *os.File, root string) (notes []string, err error) {
 	defer host.Close()
 	if source, err := openBeneath(host, resolverFile, unix.O_PATH); err == nil {
 		source.Close()
-	} else if errors.Is(err, syscall.ENOENT) {
+	} else if LeadsNowhere(err) {
 		return []string{NoResolver}, nil
 	}
 	return nil, applyMount(dir, host, Mount{Type: "bind", Source: resolverFile, Target: resolverFile,

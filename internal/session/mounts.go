@@ -104,7 +104,7 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 	}
 	if bind {
 		info, err := os.Stat(m.Source)
-		if errors.Is(err, fs.ErrNotExist) && isResolver(m) {
+		if sandbox.LeadsNowhere(err) && isResolver(m) {
 			return sandbox.NoResolver, nil
 		}
 		if errors.Is(err, fs.ErrNotExist) && m.NoFail {

@@ -1,11 +1,11 @@
 package session
 
 import (
-	"errors"
-	"io/fs"
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"nsbuild/internal/fstab"
 	"nsbuild/internal/sandbox"
@@ -17,11 +17,14 @@ const resolverFile = "/etc/resolv.conf"
 // private one pasta asks them. A host without any is worth a note, and no more: addresses work, and so
 // does all that needs no name.
 func (o *Options) showResolver(spec *sandbox.Spec) (note string, err error) {
+	if o.Network == sandbox.NetworkHost && !o.throwaway() {
+		return o.ownResolver(spec), nil
+	}
 	shown := o.Network == sandbox.NetworkHost && o.throwaway()
 	if !shown && o.Network != sandbox.NetworkPrivate {
 		return "", nil
 	}
-	if _, err := os.Stat(resolverFile); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(resolverFile); sandbox.LeadsNowhere(err) {
 		return sandbox.NoResolver, nil
 	} else if err != nil {
 		return "", err
@@ -38,6 +41,21 @@ func (o *Options) showResolver(spec *sandbox.Spec) (note string, err error) {
 		Type: "bind", Source: resolverFile, Target: resolverFile, ReadOnly: true, Mkdir: !o.ReadOnly,
 	})
 	return "", nil
+}
+
+// ownResolver is the note for a directory that is used as it is, and so has its own file, where that
+// is a link that leads nowhere. What mounts may have put there is not looked for.
+func (o *Options) ownResolver(spec *sandbox.Spec) (note string) {
+	for _, m := range spec.Mounts {
+		if top, _, _ := strings.Cut(strings.TrimPrefix(m.Target, "/"), "/"); top == "etc" || top == "run" {
+			return ""
+		}
+	}
+	if !sandbox.DanglingLink(o.Root, resolverFile) {
+		return ""
+	}
+	return fmt.Sprintf("%s is a link that leads nowhere: names cannot be looked up; --bind-ro %s shows the host's",
+		filepath.Join(o.Root, resolverFile), resolverFile)
 }
 
 // isResolver tells a line that shows the host's resolv.conf, as every jchroot fstab has one: where the

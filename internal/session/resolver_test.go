@@ -3,6 +3,8 @@ package session
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sirupsen/logrus"
@@ -25,26 +27,33 @@ func TestDanglingResolver(t *testing.T) {
 	hosts, hostErr := os.ReadFile(resolverFile)
 	for _, c := range []struct {
 		name string
+		link string
 		set  func(o *Options)
 		want string
 	}{
-		{"bind", func(o *Options) { o.Mounts = append(o.Mounts, bind) }, "nameserver 192.0.2.7\n"},
-		{"bind over a tree as it is", func(o *Options) {
+		{"bind, a link to itself", "resolv.conf", func(o *Options) {
+			o.Mounts = append(o.Mounts, bind)
+		}, "nameserver 192.0.2.7\n"},
+		{"network of the host, a link to itself", "resolv.conf", func(o *Options) {
+			o.Network = sandbox.NetworkHost
+		}, string(hosts)},
+		{"bind", nowhere, func(o *Options) { o.Mounts = append(o.Mounts, bind) }, "nameserver 192.0.2.7\n"},
+		{"bind over a tree as it is", nowhere, func(o *Options) {
 			o.Overlay, o.Force = false, true
 			o.Mounts = append(o.Mounts, bind)
 		}, "nameserver 192.0.2.7\n"},
-		{"bind over a read-only tree", func(o *Options) {
+		{"bind over a read-only tree", nowhere, func(o *Options) {
 			o.Overlay, o.ReadOnly, o.Force = false, true, true
 			o.Mounts = append(o.Mounts, bind)
 		}, "nameserver 192.0.2.7\n"},
-		{"network of the host", func(o *Options) { o.Network = sandbox.NetworkHost }, string(hosts)},
-		{"read-only", func(o *Options) {
+		{"network of the host", nowhere, func(o *Options) { o.Network = sandbox.NetworkHost }, string(hosts)},
+		{"read-only", nowhere, func(o *Options) {
 			o.Network, o.ReadOnly = sandbox.NetworkHost, true
 		}, string(hosts)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := tree(t)
-			dangling(t, o.Root)
+			dangling(t, o.Root, c.link)
 			c.set(&o)
 			if o.Network == sandbox.NetworkHost && hostErr != nil {
 				t.Skip("this host has no resolv.conf: ", hostErr)
@@ -53,19 +62,47 @@ func TestDanglingResolver(t *testing.T) {
 			if err != nil || !st.Success() || out != c.want {
 				t.Errorf("%q %v %v; want %q", out, st, err, c.want)
 			}
-			if _, err := os.Stat(filepath.Join(o.Root, resolverFile)); !os.IsNotExist(err) {
-				t.Errorf("the link leads somewhere now: %v", err)
+			if _, err := os.Stat(filepath.Join(o.Root, resolverFile)); err == nil {
+				t.Error("the link leads somewhere now")
 			}
 		})
 	}
 }
 
+// nowhere is where systemd-resolved's link leads, which is nowhere when it does not run.
+const nowhere = "../run/systemd/resolve/stub-resolv.conf"
+
 // dangling makes a tree's resolv.conf a link that leads nowhere.
-func dangling(t *testing.T, root string) {
+func dangling(t *testing.T, root, to string) {
 	t.Helper()
 	link := filepath.Join(root, resolverFile)
-	if err := os.Symlink("../run/systemd/resolve/stub-resolv.conf", link); err != nil {
+	if err := os.Symlink(to, link); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestOwnResolver has a directory that is used as it is, with the host's network: it has its own file,
+// and one that leads nowhere is told, unless a mount shows another.
+func TestOwnResolver(t *testing.T) {
+	hosts := fstab.Mount{Type: "bind", Source: resolverFile, Target: resolverFile, ReadOnly: true}
+	for link, told := range map[string]bool{
+		nowhere: true, "/run/resolv.conf": true, "resolv.conf": true, "passwd": false, "/etc/passwd": false,
+	} {
+		o := tree(t)
+		o.Overlay, o.Force, o.Network = false, true, sandbox.NetworkHost
+		dangling(t, o.Root, link)
+		for _, mounts := range [][]fstab.Mount{nil, {hosts}} {
+			log, said := logtest.NewNullLogger()
+			o := o
+			o.Log, o.Mounts = log, append(slices.Clip(o.Mounts), mounts...)
+			if _, st, err := output(t, o, "true"); err != nil || !st.Success() {
+				t.Fatalf("%s: %v %v", link, st, err)
+			}
+			notes := said.AllEntries()
+			if got := len(notes) == 1 && strings.Contains(notes[0].Message, "leads nowhere"); got != (told && mounts == nil) {
+				t.Errorf("a link to %s, %d mounts: %d notes", link, len(mounts), len(notes))
+			}
+		}
 	}
 }
 
@@ -76,14 +113,20 @@ func TestHostWithoutResolver(t *testing.T) {
 	line := fstab.Mount{Type: "bind", Source: resolverFile, Target: resolverFile, ReadOnly: true}
 	for _, c := range []struct {
 		name string
-		link bool // a link that leads nowhere
+		link string // which leads nowhere
 		set  func(o *Options)
 	}{
-		{"network of the host, no file", false, func(o *Options) { o.Network = sandbox.NetworkHost }},
-		{"network of the host, a link", true, func(o *Options) { o.Network = sandbox.NetworkHost }},
-		{"fstab, no file", false, func(o *Options) { o.Mounts = append(o.Mounts, line) }},
-		{"fstab, a link", true, func(o *Options) { o.Mounts = append(o.Mounts, line) }},
-		{"fstab over a tree as it is", true, func(o *Options) {
+		{"network of the host, no file", "", func(o *Options) { o.Network = sandbox.NetworkHost }},
+		{"network of the host, a link", nowhere, func(o *Options) { o.Network = sandbox.NetworkHost }},
+		{"network of the host, a link to itself", "resolv.conf", func(o *Options) {
+			o.Network = sandbox.NetworkHost
+		}},
+		{"fstab, a link to itself", "resolv.conf", func(o *Options) {
+			o.Mounts = append(o.Mounts, line)
+		}},
+		{"fstab, no file", "", func(o *Options) { o.Mounts = append(o.Mounts, line) }},
+		{"fstab, a link", nowhere, func(o *Options) { o.Mounts = append(o.Mounts, line) }},
+		{"fstab over a tree as it is", nowhere, func(o *Options) {
 			o.Overlay, o.Force = false, true
 			o.Mounts = append(o.Mounts, line)
 		}},
@@ -92,8 +135,8 @@ func TestHostWithoutResolver(t *testing.T) {
 			o := tree(t)
 			c.set(&o)
 			etc := ownEtc(t)
-			if c.link {
-				dangling(t, filepath.Dir(etc))
+			if c.link != "" {
+				dangling(t, filepath.Dir(etc), c.link)
 			}
 			log, said := logtest.NewNullLogger()
 			o.Log = log
