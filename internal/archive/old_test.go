@@ -15,6 +15,7 @@ import (
 
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/testenv"
 )
 
 // TestOldSuites: what a suite's quirks allow is accepted, with a line in the log, and for no other suite.
@@ -125,6 +126,9 @@ func TestPartialMirror(t *testing.T) {
 		"reprepro": {fakedebian.None, fakedebian.Gzip}, "aptly": {fakedebian.None, fakedebian.Gzip, fakedebian.Bzip}, "plain": {fakedebian.None}, "gzip": {fakedebian.Gzip},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if slices.Contains(compressions, fakedebian.Bzip) {
+				testenv.RequireTool(t, "bzip2")
+			}
 			m := newMirror(t, func(s *fakedebian.Suite) {
 				s.ByHash, s.Compressions, s.Hashes = false, compressions, []fakedebian.Hash{fakedebian.MD5, fakedebian.SHA1, fakedebian.SHA256}
 				s.Architectures, s.Components = []string{"amd64", "arm64"}, []string{"main", "contrib"}
