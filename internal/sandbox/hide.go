@@ -25,6 +25,10 @@ func (p *pid1) hideFrom(caller *Caller) error {
 		return sysErr("setresuid", "PID 1", err)
 	}
 	p.hidden = &id
-	// A new uid clears it (PR_SET_PDEATHSIG in prctl(2)).
-	return sysErr("prctl", "PDEATHSIG", unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0))
+	// A new uid clears both (prctl(2)). What is not dumpable has files in /proc that belong to the root
+	// of its user namespace, who is jail root where the caller is not (proc(5)).
+	return errors.Join(
+		sysErr("prctl", "PDEATHSIG", unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0)),
+		sysErr("prctl", "DUMPABLE", unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)),
+	)
 }

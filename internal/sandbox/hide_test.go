@@ -15,8 +15,12 @@ import (
 func TestPID1AndCallersIDs(t *testing.T) {
 	testenv.RequireTool(t, "prlimit", "taskset", "renice", "choom", "perl")
 	own := max(os.Getuid(), 1000) // jail root's id is root's in any case
-	for _, caller := range []Caller{{}, {UID: own, GID: own}} {
-		t.Run(fmt.Sprint("as ", caller.UID), func(t *testing.T) {
+	for _, c := range []struct {
+		caller Caller
+		as     int
+	}{{Caller{}, 0}, {Caller{UID: own, GID: own}, own}, {Caller{UID: own, GID: own}, 0}} {
+		caller := c.caller
+		t.Run(fmt.Sprint("as ", c.as, " where the caller is ", caller.UID), func(t *testing.T) {
 			h := startHolder(t)
 			j, err := h.NewJail(context.Background(), Spec{
 				Root: Root{Lowers: []Lower{{Path: testRoot(t, h)}}}, Mounts: programs(), Caller: &caller, KeepNames: true,
@@ -27,7 +31,7 @@ func TestPID1AndCallersIDs(t *testing.T) {
 			as := func(script string) (string, Status) {
 				return run(t, j, Command{
 					Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + defaultPath},
-					UID: caller.UID, GID: caller.GID,
+					UID: c.as, GID: c.as,
 				})
 			}
 			out, st := as(`perl -e 'for my $n (1..64) { print "$n " if kill $n, 1 }'`)
