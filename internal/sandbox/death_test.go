@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nsbuild/internal/testenv"
 )
 
 // ownerMain is a process that holds a jail with many processes in it, for a test to kill.
@@ -43,6 +45,7 @@ const ownerName = "nsbuild-test-owner"
 
 // TestParentKilled kills the caller with SIGKILL: PID 1 and all that is in the jail must be gone at once.
 func TestParentKilled(t *testing.T) {
+	testenv.RequireTool(t, "pgrep")
 	root := testRoot(t, startHolder(t))
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{ownerName, root}

@@ -4,10 +4,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"nsbuild/internal/testenv"
 )
 
 // TestSweep ends what a command left, however it hid, and goes on with the jail.
 func TestSweep(t *testing.T) {
+	testenv.RequireTool(t, "pgrep", "ps")
 	j := hostJail(t, startHolder(t))
 	left := "(setsid sleep 1001 &); unshare -Urpf --mount-proc sleep 1003 & while ! pgrep -x sleep >/dev/null || [ $(pgrep -xc sleep) -lt 2 ]; do :; done"
 	if out, st := sh(t, j, "("+left+") >/dev/null 2>&1"); !st.Success() {

@@ -222,6 +222,7 @@ func TestPID1CannotBeTouched(t *testing.T) {
 }
 
 func TestStrays(t *testing.T) {
+	testenv.RequireTool(t, "pgrep")
 	h := startHolder(t)
 	j := hostJail(t, h)
 	if out, st := sh(t, j, "setsid sleep 1001 >/dev/null 2>&1 & (setsid sh -c 'sleep 1002 & exit' &) ; unshare -Urpf --mount-proc sleep 1003 >/dev/null 2>&1 & sleep 0.3"); !st.Success() {

@@ -63,7 +63,7 @@ func TestTerminal(t *testing.T) {
 		{"size", "stty size", "", "33 77\r\n", 0, 0},
 		{"interrupt", "stty -echo -echoctl; exec sleep 20", "\x03", "", 0, 130},
 		{"status", "exit 7", "", "", 0, 7},
-		{"foreground", "test $(ps -o pgid= $$) = $(ps -o tpgid= $$) && echo yes", "", "yes\r\n", 0, 0},
+		{"foreground", "set -- $(cat /proc/$$/stat); test $5 = $8 && echo yes", "", "yes\r\n", 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, st := onTerminal(t, j, c.uid, c.script, c.keys)
