@@ -500,15 +500,3 @@ func TestGitOfTheSource(t *testing.T) {
 		t.Error("it was run")
 	}
 }
-
-// TestGitIsFast guards the price of asking a repository that nobody has asked for.
-func TestGitIsFast(t *testing.T) {
-	e := gitEnv(t)
-	dir := sourceRepository(t)
-	begin := time.Now()
-	withGit(t, e, dir, func(r *gitsrc.Repository) {
-		_, err := r.Changes(t.Context())
-		check(t, err)
-	})
-	t.Log(time.Since(begin))
-}

@@ -71,7 +71,7 @@ func TestHostStateFindsWhatIsLeft(t *testing.T) {
 			t.Errorf("%q was not reported; reported was: %s", want, all)
 		}
 	}
-	if err := exec.Command("kill", strings.TrimSpace(string(out))).Run(); err != nil {
+	if err := exec.Command("sh", "-c", "kill "+strings.TrimSpace(string(out))).Run(); err != nil {
 		t.Error(err)
 	}
 }
