@@ -53,15 +53,21 @@ func TestMaskedProc(t *testing.T) {
 	testenv.RequireRoot(t) // to mask it
 	testenv.RequireUserns(t)
 	w := newWorld(t)
-	c := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-ec",
-		"mount -t tmpfs -o ro none /proc/fs; exec nsbuild run --root . --overlay -- true")
-	c.Dir, c.Env = w.dir, w.environment()
-	var said bytes.Buffer
-	c.Stderr = &said
-	_ = c.Run() // its status is looked at below
-	refusal{
-		status: 1,
-		says:   []string{"the kernel grants no new /proc here", "masked, /proc/fs"},
-		hint:   "systempaths=unconfined",
-	}.check(t, outcome{status: c.ProcessState.ExitCode(), stderr: said.String()})
+	for _, c := range []struct{ mount, says, hint string }{
+		{"mount -t tmpfs -o ro none /proc/fs", "no new /proc here, for parts of it are masked, /proc/fs",
+			"systempaths=unconfined"},
+		{"mount -t tmpfs none /proc", "/proc is not mounted here", "sudo mount -t proc proc /proc"},
+		{"umount -l /proc", "/proc is not mounted here", "sudo mount -t proc proc /proc"},
+		{"mount --bind /proc /proc; mount -o remount,bind,ro /proc", "/proc is mounted read-only here",
+			"sudo mount -o remount,bind,rw /proc"},
+	} {
+		cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-ec",
+			c.mount+"; exec nsbuild run --root . --overlay -- true")
+		cmd.Dir, cmd.Env = w.dir, w.environment()
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		_ = cmd.Run() // its status is looked at below
+		refusal{status: 1, says: []string{c.says}, hint: c.hint}.
+			check(t, outcome{status: cmd.ProcessState.ExitCode(), stderr: said.String()})
+	}
 }

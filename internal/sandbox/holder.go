@@ -52,6 +52,9 @@ type Beginning struct{ h *Holder }
 
 // Begin makes the namespaces and PID 1, which waits. Either Start or Cancel follows.
 func Begin() (*Beginning, error) {
+	if err := checkProc("/proc"); err != nil {
+		return nil, err
+	}
 	ours, theirs, err := socketpair()
 	if err != nil {
 		return nil, err

@@ -16,6 +16,23 @@ const unmask = "start the container with a whole /proc: --security-opt systempat
 	"--security-opt unmask=ALL (podman), procMount: Unmasked (Kubernetes); " +
 	"in a systemd unit ProtectKernelTunables=no and ProcSubset=all"
 
+// checkProc tells what of the caller's /proc makes a start impossible: the maps of ids are written
+// there, and what the kernel can do is read there.
+func checkProc(dir string) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil && !errors.Is(err, unix.ENOENT) {
+		return sysErr("statfs", dir, err)
+	}
+	switch {
+	case st.Type != unix.PROC_SUPER_MAGIC:
+		return fault.New(fault.Internal, "sudo mount -t proc proc "+dir, "%s is not mounted here", dir)
+	case st.Flags&unix.ST_RDONLY != 0:
+		return fault.New(fault.Internal, "sudo mount -o remount,bind,rw "+dir,
+			"%s is mounted read-only here: the ids of a jail are written there", dir)
+	}
+	return nil
+}
+
 // explainProc says why the kernel grants no new /proc: a user namespace gets one only where all of an
 // old one can be seen (mount_too_revealing in the kernel's fs/namespace.c).
 func explainProc(err error) error {
