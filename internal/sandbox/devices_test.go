@@ -56,12 +56,20 @@ func TestFilesHaveTheDeviceOfTheirMount(t *testing.T) {
 			if out, _ := sh(t, j, "cat /opt/kept; stat -f -c %T /opt; test ! -e /media || echo deleted"); out != want {
 				t.Errorf("%q, want %q", out, want)
 			}
+			if out, st := sh(t, j, setuid); out != "read\n" || !st.Success() {
+				t.Errorf("a setuid program: %q %v", out, st)
+			}
 			if _, err := j.Close(); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
 }
+
+// setuid has another user read root's file with a setuid program, as passwd(1) does.
+const setuid = `cp /usr/bin/cat /opt/cat; chmod 4755 /opt/cat
+echo read >/opt/secret; chmod 600 /opt/secret
+exec setpriv --reuid 33 --regid 33 --clear-groups /opt/cat /opt/secret`
 
 // layerOf makes a layer over a root that adds a file and deletes a directory.
 func layerOf(t *testing.T, h *Holder, root string) Lower {

@@ -271,9 +271,16 @@ func (j *openJail) copyTree(from string, root *Root) error {
 	if err := mountAs(j.upper, j.target, "/", "", unix.MS_BIND, ""); err != nil {
 		return err
 	}
-	attr := uint64(unix.MOUNT_ATTR_NODEV)
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NODEV}
 	if root.ReadOnly {
-		attr |= unix.MOUNT_ATTR_RDONLY
+		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}
-	return setAttr(unix.AT_FDCWD, j.target, attr, false)
+	// The scratch has no setuid programs, but the root has: passwd(1) is one.
+	attr.Attr_clr = unix.MOUNT_ATTR_NOSUID
+	err := unix.MountSetattr(unix.AT_FDCWD, j.target, 0, &attr)
+	if errors.Is(err, unix.EPERM) { // a scratch on the host's disk that is itself mounted nosuid
+		attr.Attr_clr = 0
+		err = unix.MountSetattr(unix.AT_FDCWD, j.target, 0, &attr)
+	}
+	return sysErr("mount_setattr", j.target, err)
 }
