@@ -1,9 +1,12 @@
 package buildlog
 
-import "bytes"
+import (
+	"bytes"
+	"unicode"
+)
 
 // What build services read as commands to themselves in what a job prints: "::error ::" where a
-// line begins, after blanks, and "##[error]", "##vso[…]", "##teamcity[…]" anywhere.
+// line begins, after white space of Unicode's, and "##[error]", "##vso[…]", "##teamcity[…]" anywhere.
 
 // disarm writes the characters that make such a command in \x notation. Text without any is
 // returned as it is. The end of p may be within a line.
@@ -14,7 +17,7 @@ func disarm(p []byte) []byte {
 	}
 	var out bytes.Buffer
 	for line := range bytes.Lines(p) {
-		body := bytes.TrimLeft(line, " \t")
+		body := bytes.TrimLeftFunc(line, blank)
 		if after, ok := bytes.CutPrefix(body, colons); ok && bytes.Contains(after, colons) {
 			out.Write(line[:len(line)-len(body)])
 			out.WriteString(`\x3a`)
@@ -24,6 +27,10 @@ func disarm(p []byte) []byte {
 	}
 	return out.Bytes()
 }
+
+// blank tells what services skip before a command: white space, and characters without a width that
+// count as such for some of them.
+func blank(r rune) bool { return unicode.IsSpace(r) || r == '\u200b' || r == '\ufeff' }
 
 // disarmHashes copies a line; hashes that begin a command are written out.
 func disarmHashes(out *bytes.Buffer, line []byte) {

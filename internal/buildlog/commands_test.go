@@ -11,6 +11,8 @@ func TestCommands(t *testing.T) {
 	for text, want := range map[string]string{
 		"::error file=a,line=1::text\n":   `\x3a:error file=a,line=1::text` + "\n",
 		"ok\n \t::add-mask::x\n":          "ok\n \t" + `\x3a:add-mask::x` + "\n",
+		"\u00a0::error::x\n":              "\u00a0" + `\x3a:error::x` + "\n",
+		"\u3000\ufeff::error::x\n":        "\u3000\ufeff" + `\x3a:error::x` + "\n",
 		"##[error]x\n":                    `\x23\x23[error]x` + "\n",
 		"a ##vso[task.setvariable]x\n":    `a \x23\x23vso[task.setvariable]x` + "\n",
 		"##teamcity[buildStop]\n":         `\x23\x23teamcity[buildStop]` + "\n",
