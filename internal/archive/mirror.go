@@ -218,6 +218,8 @@ func (src *source) unusable() string {
 	case src.options.cannot != "":
 		o := &src.options
 		return fmt.Sprintf("%s: option %s: %s (%s)", publicURI(src.uri), o.cannot, o.why, src.file)
+	case src.unread != nil:
+		return fmt.Sprintf("%s: %v (%s)", src.uri, src.unread, src.file)
 	case !usableScheme(src.uri):
 		return fmt.Sprintf("%s: the method %s is not spoken here (%s)",
 			publicURI(src.uri), scheme, src.file)

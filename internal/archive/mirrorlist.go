@@ -31,6 +31,7 @@ func (h *Host) resolve(src *source) {
 	uri, err := bestMirror(h.path(strings.TrimPrefix(name, "//")), h.arch())
 	if err != nil {
 		h.warn(fmt.Sprintf("%s: %s: %v", src.file, src.uri, err))
+		src.unread = err
 		return
 	}
 	src.uri = uri

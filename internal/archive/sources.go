@@ -17,6 +17,7 @@ type source struct {
 	components []string
 	options    sourceOptions
 	file       string // where it stands
+	unread     error  // why its list of mirrors is of no use
 }
 
 // sourceOptions are the options of sources.list(5) that matter here. A nil pointer is an option

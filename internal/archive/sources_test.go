@@ -212,7 +212,8 @@ func TestHostMethods(t *testing.T) {
 	for _, tt := range []struct{ name, list, uri, note string }{
 		{"a list of mirrors", "deb mirror+file:/etc/apt/mirrors.txt bookworm main\ndeb mirror+file:/etc/apt/mirrors.txt bookworm-updates main\n", "http://first.example/debian", ""},
 		{"as in cloud images", "deb mirror+file:///etc/apt/mirrors.txt bookworm main\n", "http://first.example/debian", ""},
-		{"a list that is not there", "deb mirror+file:/etc/apt/none.txt bookworm main\n", "http://ftp.debian.org/debian", "method mirror+file is not spoken"},
+		{"a list that is not there", "deb mirror+file:/etc/apt/none.txt bookworm main\n", "http://ftp.debian.org/debian", "none.txt: no such file"},
+		{"a list of nothing", "deb mirror+file:/etc/apt/empty.txt bookworm main\n", "http://ftp.debian.org/debian", "it lists no mirror that can be used"},
 		{"by http", "deb mirror+http://m.example/list.txt bookworm main\n", "http://ftp.debian.org/debian", "mirror+http://m.example/list.txt: the method mirror+http"},
 		{"mirror:", "deb mirror://m.example/list.txt bookworm main\n", "http://ftp.debian.org/debian", "the method mirror is"},
 		{"a disc", "deb cdrom:[Debian GNU/Linux 12.0.0 _Bookworm_ - DVD 1]/ bookworm main\n", "http://ftp.debian.org/debian", "the method cdrom is"},
@@ -221,7 +222,7 @@ func TestHostMethods(t *testing.T) {
 		{"a disc and a mirror", "deb cdrom:[D]/ bookworm main\ndeb http://m.debian.org/debian bookworm main\n", "http://m.debian.org/debian", ""},
 		{"a vendor's", "deb tor+https://m.onion/x ./\n", "http://ftp.debian.org/debian", ""},
 	} {
-		h := hostOf(t, nil, map[string]string{"etc/apt/sources.list": tt.list, "etc/apt/mirrors.txt": mirrors, "etc/apt/apt.conf": "APT::Architecture \"amd64\";"})
+		h := hostOf(t, nil, map[string]string{"etc/apt/sources.list": tt.list, "etc/apt/mirrors.txt": mirrors, "etc/apt/empty.txt": "ftp://old.example/debian\n", "etc/apt/apt.conf": "APT::Architecture \"amd64\";"})
 		repos, err := h.Repos(suite, "", "")
 		if err != nil {
 			t.Fatal(err)
@@ -232,7 +233,7 @@ func TestHostMethods(t *testing.T) {
 		if note := repos[0].note; !strings.Contains(note, tt.note) || tt.note == "" && note != "" {
 			t.Errorf("%s: said: %q", tt.name, note)
 		}
-		if absent := tt.name == "a list that is not there"; absent != (len(h.Warnings) > 0) {
+		if absent := strings.Contains(tt.list, "none.txt") || strings.Contains(tt.list, "empty.txt"); absent != (len(h.Warnings) > 0) {
 			t.Errorf("%s: %q", tt.name, h.Warnings)
 		}
 	}
