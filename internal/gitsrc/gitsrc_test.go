@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"nsbuild/internal/testenv"
 )
 
@@ -324,4 +326,18 @@ func FuzzReadConfig(f *testing.F) {
 			_, _ = c.tag("1.0~a") // it may have no name
 		}
 	})
+}
+
+// TestPipes puts pipes where git reads files.
+func TestPipes(t *testing.T) {
+	for _, name := range []string{"HEAD", "config", "index", "refs/heads/other", "objects/ab/cdef", "info/exclude"} {
+		dir := repository(t)
+		pipe := filepath.Join(dir, ".git", name)
+		check(t, os.RemoveAll(pipe))
+		check(t, os.MkdirAll(filepath.Dir(pipe), 0o755))
+		check(t, unix.Mkfifo(pipe, 0o644))
+		if _, err := Locate(dir); err == nil || !strings.Contains(err.Error(), pipe+" is a pipe") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

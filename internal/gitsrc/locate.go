@@ -60,8 +60,29 @@ func Locate(dir string) (*Layout, error) {
 		if rel := strings.TrimPrefix(strings.TrimPrefix(dir, top), "/"); rel != "" {
 			l.Prefix = rel + "/"
 		}
-		return l, l.follow()
+		if err := l.follow(); err != nil {
+			return nil, err
+		}
+		err = noPipes(l.Git)
+		if err == nil && l.Common != l.Git {
+			err = noPipes(l.Common)
+		}
+		return l, err
 	}
+}
+
+// noPipes refuses a git directory with pipes in it: git would wait for whoever writes to one.
+func noPipes(dir string) error {
+	return filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // git says what it cannot read, where it needs that
+		}
+		if e.Type()&fs.ModeNamedPipe != 0 {
+			return fault.New(fault.GivenBack, "remove it, or clone the repository",
+				"%s is a pipe (FIFO), which git would wait for", name)
+		}
+		return nil
+	})
 }
 
 // gitDir is the git directory of a working tree, "" when no working tree begins here. Git goes on upwards
