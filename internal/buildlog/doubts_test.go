@@ -98,6 +98,16 @@ func TestExplainFailedTest(t *testing.T) {
 	if len(causes) == 0 || causes[0].Kind != KindHeader {
 		t.Errorf("the tests could not be compiled: %+v", causes)
 	}
+	causes = explained("   dh_auto_test", "PASS: full (cat: write error: No space left on device)", "Killed",
+		"   dh_install", "make: *** [debian/rules:3: binary] Error 2")
+	if len(causes) != 0 {
+		t.Errorf("a suite that passed: %+v", causes)
+	}
+	causes = explained("   dh_auto_build", "cp: error writing 'a': No space left on device",
+		"   dh_install", "cp: error writing 'b': No space left on device")
+	if len(causes) != 1 || causes[0].Kind != KindDiskFull || causes[0].Line.Number != 4 {
+		t.Errorf("a full disk: %+v", causes)
+	}
 	causes = explained("dh_missing: warning: usr/lib/x.la exists in debian/tmp but is not installed to anywhere",
 		"dh_missing: error: missing files, aborting")
 	if len(causes) != 1 || causes[0].Kind != KindNotInstalled {
