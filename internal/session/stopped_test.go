@@ -117,13 +117,23 @@ func TestStubborn(t *testing.T) {
 			for what, signal := range map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "timeout": nil} {
 				t.Run(where+", "+how+", "+what, func(t *testing.T) {
 					p := o
+					r, w := pair(t, "FIFO")
+					defer r.Close()
+					p.Stdout, p.Argv = w, []string{"/bin/sh", "-c", "echo begun; " + script}
 					if signal == nil {
 						p.Timeout = 300 * time.Millisecond
-					} else {
-						time.AfterFunc(300*time.Millisecond, func() { signals <- signal })
 					}
 					bounded(t, what, soon, func() {
-						_, st, err := outputOf(t, p, script, run)
+						begun := make(chan struct{})
+						go func() {
+							defer close(begun)
+							if _, err := r.Read(make([]byte, len("begun\n"))); err == nil && signal != nil {
+								signals <- signal
+							}
+						}()
+						st, err := run(t.Context(), p)
+						w.Close()
+						<-begun
 						if err != nil || signal == nil && st.Code != TimeoutStatus || signal != nil && st.Signal == 0 {
 							t.Error(st, err)
 						}

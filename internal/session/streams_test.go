@@ -127,10 +127,17 @@ func TestReaderIsSlow(t *testing.T) {
 	defer r.Close()
 	signals := make(chan os.Signal, 1)
 	o.Signals, o.Stdout, o.Argv = signals, w, []string{"/bin/sh", "-c", "exec yes"}
-	time.AfterFunc(300*time.Millisecond, func() { signals <- syscall.SIGTERM })
-	begin := time.Now()
+	var asked time.Time
+	go func() {
+		// That something can be read shows that the command has begun.
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(r.Fd()), Events: unix.POLLIN}}, 60_000); n != 1 || err != nil {
+			t.Errorf("nothing is written: %v", err)
+		}
+		asked = time.Now()
+		signals <- syscall.SIGTERM
+	}()
 	st, err := Run(context.Background(), o)
-	if took := time.Since(begin); err != nil || st.Signal != syscall.SIGTERM || took > 2*time.Second {
+	if took := time.Since(asked); err != nil || st.Signal != syscall.SIGTERM || took > 2*time.Second {
 		t.Errorf("%v %v after %v", st, err, took)
 	}
 }

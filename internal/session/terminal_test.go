@@ -114,6 +114,17 @@ func TestModeOfRedirected(t *testing.T) {
 	}
 }
 
+// waitRaw waits until keys are passed on as they are typed: the command has asked for them.
+func waitRaw(terminal *os.File) {
+	for range 20_000 {
+		mode, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+		if err != nil || mode.Lflag&unix.ICANON == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // TestKeysWhenAskedFor types at commands whose output leads elsewhere.
 func TestKeysWhenAskedFor(t *testing.T) {
 	for streams, shown := range map[string]string{"tff": "", "tft": "ready"} {
@@ -125,7 +136,7 @@ func TestKeysWhenAskedFor(t *testing.T) {
 			_, _ = io.Copy(screen, keyboard)
 		}()
 		go func() {
-			time.Sleep(300 * time.Millisecond)
+			waitRaw(terminal)
 			_, _ = io.WriteString(keyboard, "one\rtwo\r\x04")
 		}()
 		got := redirected(t, tree(t), terminal, streams, "echo ready >&2; read a; stty -echo; read b; echo $a $b; cat; stty -a | grep -o -- '-echo '")
