@@ -25,6 +25,7 @@ ls /proc/self/fd | wc -l; env | sort; pwd; mkdir /tmp/a /tmp/a/b; stat -c %a /tm
 type startedBy struct {
 	name, shell string
 	tools       string  // that it needs
+	plain       bool    // not for a program with the race detector, which needs much memory itself
 	refused     refusal // status 0: it works
 	who         string  // "root" or "user", when it is about one of them
 	files       string  // that a command may open, when it is not the usual number: a hard limit stays
@@ -50,10 +51,11 @@ func callers() []startedBy {
 		{name: "8 files", shell: `ulimit -n 8; exec "$@"`, refused: tooFew(files+"8", "LimitNOFILE=")},
 		{name: "5 files", shell: `ulimit -n 5; exec "$@"`, refused: tooFew(files+"5", "limits.conf(5)")},
 		{name: "few files, soft", shell: `ulimit -S -n 8; exec "$@"`},
-		{name: "address space", shell: `ulimit -v 1048576; exec "$@"`},
-		{name: "little address space", shell: `ulimit -v 1000000; exec "$@"`, refused: tooFew("for address space is too low: ulimit -v is 1000000, nsbuild needs 1048576", "LimitAS=")},
-		{name: "data", shell: `ulimit -d 262144; exec "$@"`},
-		{name: "little data", shell: `ulimit -d 200000; exec "$@"`, refused: tooFew("for data is too low: ulimit -d is 200000, nsbuild needs 262144", "LimitDATA=")},
+		// A program with cgo, as the test may be, has more threads' stacks and arenas than a release.
+		{name: "address space", shell: `ulimit -v 2097152; exec "$@"`, plain: true},
+		{name: "little address space", plain: true, shell: `ulimit -v 1000000; exec "$@"`, refused: tooFew("for address space is too low: ulimit -v is 1000000, nsbuild needs 1048576", "LimitAS=")},
+		{name: "data", shell: `ulimit -d 393216; exec "$@"`, plain: true},
+		{name: "little data", plain: true, shell: `ulimit -d 200000; exec "$@"`, refused: tooFew("for data is too low: ulimit -d is 200000, nsbuild needs 262144", "LimitDATA=")},
 		{name: "file size", shell: `ulimit -f 20000; exec "$@"`},
 		{name: "small files", shell: `ulimit -f 100; exec "$@"`, refused: tooFew("for the size of a file is too low: ulimit -f is 50, nsbuild needs 1024", "LimitFSIZE=")},
 		{name: "small stack", shell: `ulimit -S -s 256; exec "$@"`},
@@ -121,6 +123,9 @@ func TestCallers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			if c.who != "" && c.who != who {
 				t.Skip("is about the other kind of caller")
+			}
+			if c.plain && raceDetector {
+				t.Skip("the race detector needs more memory than this leaves")
 			}
 			if c.tools != "" {
 				testenv.RequireTool(t, strings.Fields(c.tools)...)
