@@ -53,9 +53,9 @@ func callers() []startedBy {
 		{name: "few files, soft", shell: `ulimit -S -n 8; exec "$@"`},
 		// A program with cgo, as the test may be, has more threads' stacks and arenas than a release.
 		{name: "address space", shell: `ulimit -v 2097152; exec "$@"`, plain: true},
-		{name: "little address space", plain: true, shell: `ulimit -v 1000000; exec "$@"`, refused: tooFew("for address space is too low: ulimit -v is 1000000, nsbuild needs 1048576", "LimitAS=")},
+		{name: "little address space", plain: true, shell: `ulimit -v 2097151; exec "$@"`, refused: tooFew("for address space is too low: ulimit -v is 2097151, nsbuild needs 2097152", "LimitAS=")},
 		{name: "data", shell: `ulimit -d 393216; exec "$@"`, plain: true},
-		{name: "little data", plain: true, shell: `ulimit -d 200000; exec "$@"`, refused: tooFew("for data is too low: ulimit -d is 200000, nsbuild needs 262144", "LimitDATA=")},
+		{name: "little data", plain: true, shell: `ulimit -d 393215; exec "$@"`, refused: tooFew("for data is too low: ulimit -d is 393215, nsbuild needs 393216", "LimitDATA=")},
 		{name: "file size", shell: `ulimit -f 20000; exec "$@"`},
 		{name: "small files", shell: `ulimit -f 100; exec "$@"`, refused: tooFew("for the size of a file is too low: ulimit -f is 50, nsbuild needs 1024", "LimitFSIZE=")},
 		{name: "small stack", shell: `ulimit -S -s 256; exec "$@"`},
@@ -115,17 +115,17 @@ func TestCallers(t *testing.T) {
 	if usual.status != 0 || !strings.HasPrefix(usual.stdout, "0022\nSigPnd:\t0000000000000000\n") || !strings.Contains(usual.stdout, "\nexpendable\n") {
 		t.Fatal(usual)
 	}
-	who := "user"
-	if os.Getuid() == 0 {
-		who = "root"
-	}
 	for _, c := range callers() {
 		t.Run(c.name, func(t *testing.T) {
-			if c.who != "" && c.who != who {
-				t.Skip("is about the other kind of caller")
+			switch c.who {
+			case "root":
+				testenv.RequireRoot(t)
+			case "user":
+				testenv.RequireUser(t)
+
 			}
 			if c.plain && raceDetector {
-				t.Skip("the race detector needs more memory than this leaves")
+				testenv.Missing(t, "norace", "the race detector needs more memory than this leaves")
 			}
 			if c.tools != "" {
 				testenv.RequireTool(t, strings.Fields(c.tools)...)

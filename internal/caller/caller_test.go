@@ -1,19 +1,22 @@
 package caller
 
 import (
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/testenv"
 )
 
 // TestEnvironment completes an empty environment, and leaves a full one alone.
 func TestEnvironment(t *testing.T) {
 	me, err := user.Current()
 	if err != nil {
-		t.Skip("needs a user that passwd(5) knows: ", err)
+		testenv.Missing(t, "passwd", fmt.Sprint("needs a user that passwd(5) knows: ", err))
 	}
 	for _, c := range []struct{ path, home, wantPath, wantHome string }{
 		{"", "", defaultPath, me.HomeDir},

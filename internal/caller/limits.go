@@ -28,8 +28,8 @@ type limit struct {
 // middle of something. Each least value has been tried with create and build, with room to spare.
 var needed = []limit{
 	{unix.RLIMIT_NOFILE, "ulimit -n", "LimitNOFILE", "open files", 64, 1},
-	{unix.RLIMIT_AS, "ulimit -v", "LimitAS", "address space", 1 << 30, 1024},
-	{unix.RLIMIT_DATA, "ulimit -d", "LimitDATA", "data", 256 << 20, 1024},
+	{unix.RLIMIT_AS, "ulimit -v", "LimitAS", "address space", 2 << 30, 1024},
+	{unix.RLIMIT_DATA, "ulimit -d", "LimitDATA", "data", 384 << 20, 1024},
 	{unix.RLIMIT_FSIZE, "ulimit -f", "LimitFSIZE", "the size of a file", 1 << 20, 1024},
 	{unix.RLIMIT_SIGPENDING, "ulimit -i", "LimitSIGPENDING", "pending signals", 64, 1},
 }

@@ -2,6 +2,7 @@ package dsc
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -151,7 +152,7 @@ var stricter = map[string]bool{
 func TestOddTrees(t *testing.T) {
 	testenv.RequireTool(t, "dpkg-source", "dpkg-parsechangelog")
 	if out, err := exec.Command("dpkg-source", "--version").Output(); err != nil || !regexp.MustCompile(`version 1\.(2[1-9]|[3-9])`).Match(out) {
-		t.Skipf("needs dpkg 1.21 or later: %s", out)
+		testenv.Missing(t, "tool", fmt.Sprintf("needs dpkg 1.21 or later: %s", out))
 	}
 	for _, c := range oddChangelogs {
 		compareTree(t, c.name, c.text, goodSource+goodPackage)

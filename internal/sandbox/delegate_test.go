@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,7 +25,7 @@ func TestDelegatedTop(t *testing.T) {
 	delegate := func(dir string) {
 		err := unix.Setxattr(dir, "user.delegate", []byte("1"), 0)
 		if errors.Is(err, unix.ENOTSUP) {
-			t.Skip("the file system of the test has no attributes of users")
+			testenv.Missing(t, "xattr", "the file system of the test has no attributes of users")
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -70,7 +71,7 @@ func TestGroupRestored(t *testing.T) {
 		}
 	}()
 	if has, err := available(parent, []string{"pids"}); err != nil || len(has) == 0 {
-		t.Skipf("%s passes no controller on: %v", top, err)
+		testenv.Missing(t, "cgroup", fmt.Sprintf("%s passes no controller on: %v", top, err))
 	}
 	var groups []*cgroup
 	for range 2 {

@@ -2,10 +2,13 @@ package sandbox
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nsbuild/internal/testenv"
 )
 
 // examine tells, of a file of the layer below and of one just made, whether stat(2), mountinfo and
@@ -42,7 +45,7 @@ func TestFilesHaveTheDeviceOfTheirMount(t *testing.T) {
 				if _, err := os.Stat("/sys/module/overlay/parameters/xino_auto"); err == nil || plain {
 					t.Fatal("files do not have the device of their mount")
 				}
-				t.Skip("this kernel cannot hide an overlay: no xino")
+				testenv.Missing(t, "kernel", "this kernel cannot hide an overlay: no xino")
 			}
 			if out, st := sh(t, j, examine); out != "examined\n" || !st.Success() {
 				t.Errorf("%q %v", out, st)
@@ -112,7 +115,7 @@ func TestInodes32(t *testing.T) {
 // TestNumbered refuses what an overlay without xino shows.
 func TestNumbered(t *testing.T) {
 	if _, err := os.Stat("/proc/locks"); err != nil {
-		t.Skip("this kernel does not list locks: ", err)
+		testenv.Missing(t, "kernel", fmt.Sprint("this kernel does not list locks: ", err))
 	}
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "old"), nil, 0o644); err != nil {

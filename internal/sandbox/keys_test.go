@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/testenv"
 )
 
 // keysApplet tells whether a command can ask for keys.
@@ -20,7 +22,7 @@ func keysApplet([]string) int {
 // in no other.
 func TestCallersKeys(t *testing.T) {
 	if _, err := unix.KeyctlInt(unix.KEYCTL_GET_KEYRING_ID, unix.KEY_SPEC_SESSION_KEYRING, 0, 0, 0); errors.Is(err, unix.ENOSYS) {
-		t.Skip("needs a kernel with keys")
+		testenv.Missing(t, "kernel", "needs a kernel with keys")
 	}
 	for want, spec := range map[string]Spec{"false\n": {}, "true\n": {Caller: &Caller{UID: 1000, GID: 1000}}} {
 		h := startHolder(t)

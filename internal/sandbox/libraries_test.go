@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/testenv"
 )
 
 // TestLibrariesOfJail has jail root make the mount of this program's libraries writable, attach it
@@ -16,7 +18,7 @@ import (
 // goes on having its own.
 func TestLibrariesOfJail(t *testing.T) {
 	if name, err := interpreterOf("/proc/self/exe"); err != nil || name == "" {
-		t.Skip("this test is a static program, which needs no libraries (CGO_ENABLED=1 makes another)")
+		testenv.Missing(t, "cgo", "this test is a static program, which needs no libraries (CGO_ENABLED=1 makes another)")
 	}
 	h := startHolder(t)
 	for _, caller := range []*Caller{nil, {UID: 1000, GID: 1000}} {

@@ -30,6 +30,13 @@ import (
 // requireVariable names the conditions whose absence is a failure.
 const requireVariable = "NSBUILD_TEST_REQUIRE"
 
+// Missing skips the test for want of a condition, or fails it where the condition is required. The
+// reason says what is missing. It is for what only the test itself can find out.
+func Missing(t testing.TB, condition, reason string) {
+	t.Helper()
+	missing(t, condition, reason)
+}
+
 // missing skips the test, or fails it where the condition is required.
 func missing(t testing.TB, condition, reason string) {
 	t.Helper()
