@@ -79,7 +79,10 @@ func TestGuestGone(t *testing.T) {
 	h := startHolder(t)
 	j := hostJail(t, h)
 	g := guest(t, j)
-	if _, err := g.Start(Command{Argv: []string{"/bin/sh", "-c", "trap '' HUP TERM; sleep 6002 & setsid sh -c ': >/srv/ready; exec sleep 6003' & wait"}}); err != nil {
+	// In the middle of its execve(2) a process has its new name and no command line yet.
+	const script = `trap '' HUP TERM; sleep 6002 & setsid sleep 6003 &
+		until grep -aq '^sleep' /proc/$!/cmdline; do :; done; : >/srv/ready; wait`
+	if _, err := g.Start(Command{Argv: []string{"/bin/sh", "-c", script}}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the command runs", func() bool {

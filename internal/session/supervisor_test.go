@@ -80,8 +80,9 @@ func TestSession(t *testing.T) {
 		i, err := Find(t.Context(), o.StateDir, id)
 		return err == nil && i.Processes == 0
 	})
-	if _, _, err := in(t, o, id, "sleep 7002 >/dev/null 2>&1 &"); err != nil {
-		t.Error(err)
+	out, st, err = in(t, o, id, "sleep 7002 >/dev/null 2>&1 & until grep -aq '^sleep' /proc/$!/cmdline; do :; done")
+	if err != nil || !st.Success() {
+		t.Error(out, st, err)
 	}
 	strays, _, err := End(t.Context(), o.StateDir, id)
 	if err != nil || len(strays) != 1 || strays[0].Command != "sleep 7002" {
