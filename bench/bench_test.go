@@ -29,9 +29,12 @@ func TestMedian(t *testing.T) {
 // figures are of a race, of what bounds speak of, and of what is not a race.
 func figures() *results {
 	r := &results{}
-	r.put(measured{Name: "memory", What: "memory", Runs: 5, Rows: []row{{"create: all together", unitMiB, []float64{160}}}})
+	r.put(measured{Name: "memory", What: "memory", Runs: 5,
+		Rows: []row{{"create: all together", unitMiB, []float64{160}}}})
 	r.put(measured{Name: "create", What: "a <base>", Race: true, Runs: 2, Took: 100, Rows: []row{
-		{"nsbuild create", unitSeconds, []float64{3, 5}}, {"mmdebstrap, to a directory", unitSeconds, []float64{10, 10}}, {"debootstrap", unitSeconds, []float64{20, 20}}}})
+		{"nsbuild create", unitSeconds, []float64{3, 5}},
+		{"mmdebstrap, to a directory", unitSeconds, []float64{10, 10}},
+		{"debootstrap", unitSeconds, []float64{20, 20}}}})
 	return r
 }
 
@@ -39,9 +42,13 @@ func TestReport(t *testing.T) {
 	r := figures()
 	got := r.report()
 	for _, want := range []string{
-		"| nsbuild create | 4.00 s | 3.00 s | 5.00 s |  |", "| debootstrap | 20.00 s | 20.00 s | 20.00 s | 0.20 × |", "; 2 rounds.", "| create: all together | 160 MiB |",
-		"| create, nothing cached, by mmdebstrap to a directory | ≤ 0.45 × | 0.40 × (4.00 s against 10.00 s) | yes |",
-		"| create, nothing cached, by debootstrap | ≤ 0.15 × | 0.20 × (4.00 s against 20.00 s) | no: by 1.00 s |",
+		"| nsbuild create | 4.00 s | 3.00 s | 5.00 s |  |",
+		"| debootstrap | 20.00 s | 20.00 s | 20.00 s | 0.20 × |", "; 2 rounds.",
+		"| create: all together | 160 MiB |",
+		"| create, nothing cached, by mmdebstrap to a directory | ≤ 0.45 × | 0.40 × (4.00 s " +
+			"against 10.00 s) | yes |",
+		"| create, nothing cached, by debootstrap | ≤ 0.15 × | 0.20 × (4.00 s against 20.00 s) | " +
+			"no: by 1.00 s |",
 		"| memory, create | ≤ 150 MiB | 160 MiB | no: by 10 MiB |",
 	} {
 		if !strings.Contains(got, want) {
@@ -52,7 +59,8 @@ func TestReport(t *testing.T) {
 		t.Errorf("the order is not that of the benchmarks:\n%s", got)
 	}
 	svg := r.plot()
-	if err := xml.Unmarshal([]byte(svg), new(struct{})); err != nil || !strings.Contains(svg, "a &lt;base&gt;") || strings.Contains(svg, "memory") {
+	if err := xml.Unmarshal([]byte(svg), new(struct{})); err != nil ||
+		!strings.Contains(svg, "a &lt;base&gt;") || strings.Contains(svg, "memory") {
 		t.Errorf("%v\n%s", err, svg)
 	}
 	// 68 of the 100 seconds were rounds.
@@ -71,18 +79,22 @@ func TestPieces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.put(measured{Name: "create", What: "again", Race: true, Rows: []row{{"nsbuild create", unitSeconds, []float64{2}}}})
+	r.put(measured{Name: "create", What: "again", Race: true,
+		Rows: []row{{"nsbuild create", unitSeconds, []float64{2}}}})
 	if err := r.write(dir); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "README.md"))
-	if err != nil || !strings.Contains(string(text), "## create: again") || !strings.Contains(string(text), "## memory:") || strings.Contains(string(text), "debootstrap |") {
+	if err != nil || !strings.Contains(string(text), "## create: again") ||
+		!strings.Contains(string(text), "## memory:") ||
+		strings.Contains(string(text), "debootstrap |") {
 		t.Errorf("%v\n%s", err, text)
 	}
 }
 
 func TestKilobytes(t *testing.T) {
-	if got := kilobytes("VmPeak:\t  9999 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n", "VmHWM:"); got != 2<<20 {
+	if got := kilobytes("VmPeak:\t  9999 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n",
+		"VmHWM:"); got != 2<<20 {
 		t.Errorf("got %d", got)
 	}
 	if got := kilobytes("Name:\tkthreadd\n", "VmHWM:"); got != 0 {
@@ -91,7 +103,8 @@ func TestKilobytes(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	s, err := parse([]string{"--short", "--only", "create,start", "--skip", "pbuilder, debootstrap,sbuild"})
+	s, err := parse(
+		[]string{"--short", "--only", "create,start", "--skip", "pbuilder, debootstrap,sbuild"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +140,8 @@ func chosen(s settings) (names, racing []string) {
 	return names, racing
 }
 
-// TestShort holds the form that CI runs to what is quick, and to the packages that CI has installed.
+// TestShort holds the form that CI runs to what is quick, and to the packages that CI has
+// installed.
 func TestShort(t *testing.T) {
 	s, err := parse([]string{"--short"})
 	if err != nil {
@@ -156,7 +170,8 @@ func TestShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(peers(all), " "); got != "bubblewrap debian-archive-keyring debootstrap fakeroot mmdebstrap pbuilder sbuild systemd-container uidmap util-linux" {
+	if got := strings.Join(peers(all), " "); got != "bubblewrap debian-archive-keyring "+
+		"debootstrap fakeroot mmdebstrap pbuilder sbuild systemd-container uidmap util-linux" {
 		t.Errorf("for everything it needs %s", got)
 	}
 }
@@ -170,7 +185,8 @@ func TestMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	origin := httptest.NewServer(mirror{dir: up, upstream: "http://127.0.0.1:1"})
-	near := httptest.NewServer(mirror{dir: filepath.Join(t.TempDir(), "near"), upstream: origin.URL + "/debian"})
+	near := httptest.NewServer(
+		mirror{dir: filepath.Join(t.TempDir(), "near"), upstream: origin.URL + "/debian"})
 	defer near.Close()
 	for range 2 {
 		answer, err := near.Client().Get(near.URL + "/debian/file")

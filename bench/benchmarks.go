@@ -9,33 +9,41 @@ import (
 	"time"
 )
 
-// small are ten packages that are built in a few seconds each, of both kinds: one whose tests sleep for a minute would set the time of all tools alike.
-var small = []string{"tree", "cowsay", "sl", "figlet", "ncompress", "unifdef", "ed", "dos2unix", "xxhash", "hostname"}
+// small are ten packages that are built in a few seconds each, of both kinds: one whose tests sleep
+// for a minute would set the time of all tools alike.
+var small = []string{"tree", "cowsay", "sl", "figlet", "ncompress", "unifdef", "ed", "dos2unix",
+	"xxhash", "hostname"}
 
 // benchmarks is the table of all, in the report's order.
 func benchmarks() []benchmark {
 	return []benchmark{
 		{
-			name: "create", what: "a build base, nothing cached", newDisks: true, contestants: []contestant{
+			name: "create", what: "a build base, nothing cached", newDisks: true,
+			contestants: []contestant{
 				{
 					name: "nsbuild create",
 					run: func(ctx context.Context, l *lab) (time.Duration, error) {
 						return l.create(ctx, disk+"/state", disk+"/cache")
 					},
 				},
-				bootstrapper("mmdebstrap, to a directory", "tree", false, "mmdebstrap", "--quiet", "--variant=buildd"),
-				bootstrapper("mmdebstrap, to a tarball", "tree.tar", false, "mmdebstrap", "--quiet", "--variant=buildd"),
+				bootstrapper("mmdebstrap, to a directory", "tree", false, "mmdebstrap", "--quiet",
+					"--variant=buildd"),
+				bootstrapper("mmdebstrap, to a tarball", "tree.tar", false, "mmdebstrap", "--quiet",
+					"--variant=buildd"),
 				bootstrapper("debootstrap", "tree", false, "debootstrap", "--variant=buildd"),
 				{
-					name: "pbuilder create", needs: []string{"pbuilder"}, long: true, once: needPbuilder,
+					name: "pbuilder create", needs: []string{"pbuilder"}, long: true,
+					once: needPbuilder,
 					run: func(ctx context.Context, l *lab) (time.Duration, error) {
-						return l.timed(ctx, l.pbuilderCreate(disk+"/create.tgz", disk+"/pbuilder-create")...)
+						return l.timed(
+							ctx, l.pbuilderCreate(disk+"/create.tgz", disk+"/pbuilder-create")...)
 					},
 				},
 			},
 		},
 		{
-			name: "create-cached", what: "a build base, the packages' files at hand", long: true, newDisks: true, contestants: []contestant{
+			name: "create-cached", what: "a build base, the packages' files at hand", long: true,
+			newDisks: true, contestants: []contestant{
 				{
 					name: "nsbuild create, lists and debs in its cache",
 					once: func(ctx context.Context, l *lab) error {
@@ -52,24 +60,32 @@ func benchmarks() []benchmark {
 						if err := l.localMirror(ctx); err != nil {
 							return err
 						}
-						_, err := l.create(ctx, disk+"/state-local", disk+"/cache", "--mirror", l.mirror)
+						_, err := l.create(ctx, disk+"/state-local", disk+"/cache", "--mirror",
+							l.mirror)
 						return err
 					},
 					run: func(ctx context.Context, l *lab) (time.Duration, error) {
-						return l.create(ctx, disk+"/state-local", disk+"/cache", "--mirror", l.mirror)
+						return l.create(ctx, disk+"/state-local", disk+"/cache", "--mirror",
+							l.mirror)
 					},
 				},
-				bootstrapper("mmdebstrap, to a directory, local mirror", "tree", true, "mmdebstrap", "--quiet", "--variant=buildd"),
-				bootstrapper("debootstrap, local mirror", "tree", true, "debootstrap", "--variant=buildd"),
+				bootstrapper("mmdebstrap, to a directory, local mirror", "tree", true, "mmdebstrap",
+					"--quiet", "--variant=buildd"),
+				bootstrapper("debootstrap, local mirror", "tree", true, "debootstrap",
+					"--variant=buildd"),
 			},
 		},
-		building("tree", false), building("hello", true), building("zlib", true), building("cowsay", true),
+		building("tree", false), building("hello", true), building("zlib", true),
+		building("cowsay", true),
 		starting(),
 		dying(),
 		many(),
-		{name: "memory", what: "the most memory that nsbuild's own processes had", long: true, instead: memory},
-		{name: "leaks", what: "what is in use before and after many runs", long: true, instead: leaks},
-		{name: "io", what: "what came from the disk, page cache empty, and from the network", long: true, instead: transfers, needs: []string{"sbuild"}},
+		{name: "memory", what: "the most memory that nsbuild's own processes had", long: true,
+			instead: memory},
+		{name: "leaks", what: "what is in use before and after many runs", long: true,
+			instead: leaks},
+		{name: "io", what: "what came from the disk, page cache empty, and from the network",
+			long: true, instead: transfers, needs: []string{"sbuild"}},
 	}
 }
 
@@ -84,7 +100,9 @@ func bootstrapper(name, target string, local bool, argv ...string) contestant {
 	}
 	c := contestant{
 		name: name, needs: argv[:1], long: target != "tree" || argv[0] == "debootstrap",
-		run: func(ctx context.Context, l *lab) (time.Duration, error) { return l.timed(ctx, command(l)...) },
+		run: func(ctx context.Context, l *lab) (time.Duration, error) {
+			return l.timed(ctx, command(l)...)
+		},
 	}
 	if local {
 		c.once = func(ctx context.Context, l *lab) error { // has what it wants in the mirror
@@ -125,7 +143,8 @@ func building(pkg string, long bool) benchmark {
 	}
 	fresh := func(_ context.Context, l *lab) error { return l.fresh("out") }
 	return benchmark{
-		name: "build-" + pkg, what: "a build of " + pkg + ", the base present", long: long, contestants: []contestant{
+		name: "build-" + pkg, what: "a build of " + pkg + ", the base present", long: long,
+		contestants: []contestant{
 			{name: "nsbuild build, warm", once: ready, before: fresh, run: nsbuild},
 			{
 				name: "nsbuild build, cold: dependencies not yet installed, debs cached",
@@ -161,10 +180,12 @@ func building(pkg string, long bool) benchmark {
 				},
 			},
 			{
-				name: "bare dpkg-buildpackage, chroot on a tmpfs ready", once: func(ctx context.Context, l *lab) error { return l.bareChroot(ctx, pkg) },
+				name:   "bare dpkg-buildpackage, chroot on a tmpfs ready",
+				once:   func(ctx context.Context, l *lab) error { return l.bareChroot(ctx, pkg) },
 				before: func(ctx context.Context, l *lab) error { return l.bareSource(ctx, pkg) },
 				run: func(ctx context.Context, l *lab) (time.Duration, error) {
-					return l.timed(ctx, "chroot", "--userspec=builder:builder", l.mounted[pkg], "sh", "-ec", bareBuild(runtime.NumCPU()))
+					return l.timed(ctx, "chroot", "--userspec=builder:builder", l.mounted[pkg],
+						"sh", "-ec", bareBuild(runtime.NumCPU()))
 				},
 			},
 		},
@@ -173,12 +194,15 @@ func building(pkg string, long bool) benchmark {
 
 // bareSource unpacks a package's source in its bare chroot.
 func (l *lab) bareSource(ctx context.Context, pkg string) error {
-	return l.do(ctx, "chroot", "--userspec=builder:builder", l.mounted[pkg], "sh", "-ec", "rm -rf /home/builder/b; mkdir /home/builder/b; cd /home/builder/b; dpkg-source -x /src/*.dsc >/dev/null")
+	return l.do(ctx, "chroot", "--userspec=builder:builder", l.mounted[pkg], "sh", "-ec",
+		"rm -rf /home/builder/b; mkdir /home/builder/b; cd /home/builder/b; dpkg-source -x "+
+			"/src/*.dsc >/dev/null")
 }
 
 // bareBuild is the script that builds what bareSource unpacked, with so many processors.
 func bareBuild(jobs int) string {
-	return fmt.Sprintf("cd /home/builder/b/*/; exec env -i PATH=/usr/bin:/bin HOME=/nonexistent LC_ALL=C.UTF-8 DEB_BUILD_OPTIONS=parallel=%d dpkg-buildpackage -us -uc -b", jobs)
+	return fmt.Sprintf("cd /home/builder/b/*/; exec env -i PATH=/usr/bin:/bin HOME=/nonexistent "+
+		"LC_ALL=C.UTF-8 DEB_BUILD_OPTIONS=parallel=%d dpkg-buildpackage -us -uc -b", jobs)
 }
 
 // sbuild builds with the chroot unpacked where it does so by itself, or on a tmpfs.
@@ -205,23 +229,32 @@ func sbuild(name, pkg string, onTmpfs bool) contestant {
 // starting compares what it takes until a command runs in a sandbox, and until it has ended.
 func starting() benchmark {
 	nsbuild := func(name, state, cache string, once func(context.Context, *lab) error) contestant {
-		return contestant{name: name, once: once, run: func(ctx context.Context, l *lab) (time.Duration, error) {
-			return l.timed(ctx, "env", "NSBUILD_STATE="+l.path(state), "NSBUILD_CACHE="+l.path(cache), l.nsbuild, "run", l.suite, "--", "true")
+		return contestant{name: name, once: once, run: func(ctx context.Context, l *lab) (
+			time.Duration, error) {
+			return l.timed(ctx, "env", "NSBUILD_STATE="+l.path(state),
+				"NSBUILD_CACHE="+l.path(cache), l.nsbuild, "run", l.suite, "--", "true")
 		}}
 	}
 	plain := func(name, pkg string, argv ...string) contestant {
-		return contestant{name: name, needs: []string{pkg}, run: func(ctx context.Context, l *lab) (time.Duration, error) {
+		return contestant{name: name, needs: []string{pkg}, run: func(ctx context.Context, l *lab) (
+			time.Duration, error) {
 			return l.timed(ctx, append([]string{"env", "--"}, argv...)...)
 		}}
 	}
 	return benchmark{
 		name: "start", what: "a sandbox that runs true", times: 10, contestants: []contestant{
-			nsbuild("nsbuild run", "state", "cache", func(ctx context.Context, l *lab) error { return l.base(ctx) }),
-			nsbuild("nsbuild run, 100 bases and layers present", "state-100", "cache-100", func(ctx context.Context, l *lab) error { return l.hundred(ctx) }),
-			plain("bwrap --unshare-all", "bubblewrap", "bwrap", "--unshare-all", "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"),
-			plain("unshare, all namespaces", "util-linux", "unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--mount-proc", "true"),
+			nsbuild("nsbuild run", "state", "cache", func(ctx context.Context, l *lab) error {
+				return l.base(ctx)
+			}),
+			nsbuild("nsbuild run, 100 bases and layers present", "state-100", "cache-100",
+				func(ctx context.Context, l *lab) error { return l.hundred(ctx) }),
+			plain("bwrap --unshare-all", "bubblewrap", "bwrap", "--unshare-all", "--bind", "/", "/",
+				"--proc", "/proc", "--dev", "/dev", "true"),
+			plain("unshare, all namespaces", "util-linux", "unshare", "--user", "--map-root-user",
+				"--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--mount-proc", "true"),
 			{
-				name: "systemd-nspawn", needs: []string{"systemd-container"}, long: true, optional: true,
+				name: "systemd-nspawn", needs: []string{"systemd-container"}, long: true,
+				optional: true,
 				once: func(ctx context.Context, l *lab) error {
 					if err := l.nspawnTree(ctx); err != nil {
 						return err
@@ -275,7 +308,8 @@ func many() benchmark {
 		}
 	}
 	return benchmark{
-		name: "many", what: "ten small packages: " + strings.Join(small, ", "), long: true, contestants: []contestant{
+		name: "many", what: "ten small packages: " + strings.Join(small, ", "), long: true,
+		contestants: []contestant{
 			nsbuild("nsbuild build, two at once, warm", false, "2"),
 			nsbuild("nsbuild build, one after another, warm", false, "1"),
 			nsbuild("nsbuild build, two at once, cold", true, "2"),
@@ -293,7 +327,8 @@ func many() benchmark {
 					for _, pkg := range small {
 						list.WriteString(l.dsc(pkg) + "\n")
 					}
-					argv := append([]string{"sh", "-c", `printf %s "$0" | xargs -n1 -P2 "$@"`, list.String()}, l.sbuild(true, 1)...)
+					argv := append([]string{"sh", "-c", `printf %s "$0" | xargs -n1 -P2 "$@"`,
+						list.String()}, l.sbuild(true, 1)...)
 					took, err := l.timed(ctx, argv...)
 					if err != nil {
 						return 0, err
@@ -336,7 +371,8 @@ func many() benchmark {
 // built checks that a build left its packages.
 func (l *lab) built(dir string, packages ...string) error {
 	for _, pkg := range packages {
-		if found, err := filepath.Glob(l.path(dir, pkg+"_*.changes")); err != nil || len(found) == 0 {
+		if found, err := filepath.Glob(l.path(dir, pkg+"_*.changes")); err != nil ||
+			len(found) == 0 {
 			return fmt.Errorf("the build left no .changes of %s", pkg)
 		}
 	}

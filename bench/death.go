@@ -17,30 +17,40 @@ import (
 // crowd is how many processes are to die.
 const crowd = 1000
 
-// dying compares how long it takes from SIGKILL, which nobody can answer, until the last process of a sandbox is dead. All hold standard output, so its end is theirs.
+// dying compares how long it takes from SIGKILL, which nobody can answer, until the last process of
+// a sandbox is dead. All hold standard output, so its end is theirs.
 func dying() benchmark {
-	script := fmt.Sprintf("i=0; while [ $i -lt %d ]; do sleep 1000 & i=$((i+1)); done; echo ready; wait", crowd)
-	killed := func(name string, once func(context.Context, *lab) error, argv func(*lab) []string, needs ...string) contestant {
-		return contestant{name: name, needs: needs, once: once, run: func(ctx context.Context, l *lab) (time.Duration, error) {
-			return l.die(ctx, argv(l)...)
-		}}
+	script := fmt.Sprintf(
+		"i=0; while [ $i -lt %d ]; do sleep 1000 & i=$((i+1)); done; echo ready; wait", crowd)
+	killed := func(name string, once func(context.Context, *lab) error, argv func(*lab) []string,
+		needs ...string) contestant {
+		return contestant{name: name, needs: needs, once: once,
+			run: func(ctx context.Context, l *lab) (time.Duration, error) {
+				return l.die(ctx, argv(l)...)
+			}}
 	}
 	return benchmark{
-		name: "death", what: fmt.Sprintf("from SIGKILL until all of %d processes that sleep are dead", crowd), contestants: []contestant{
-			killed("nsbuild run", func(ctx context.Context, l *lab) error { return l.base(ctx) }, func(l *lab) []string {
-				return []string{l.nsbuild, "run", l.suite, "--", "sh", "-c", script}
-			}),
+		name: "death",
+		what: fmt.Sprintf("from SIGKILL until all of %d processes that sleep are dead", crowd),
+		contestants: []contestant{
+			killed("nsbuild run", func(ctx context.Context, l *lab) error { return l.base(ctx) },
+				func(l *lab) []string {
+					return []string{l.nsbuild, "run", l.suite, "--", "sh", "-c", script}
+				}),
 			killed("the kernel alone: a PID namespace", nil, func(*lab) []string {
-				return []string{"unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script}
+				return []string{"unshare", "--user", "--map-root-user", "--pid", "--fork",
+					"--kill-child", "--mount-proc", "sh", "-c", script}
 			}),
 			killed("bwrap --die-with-parent", nil, func(*lab) []string {
-				return []string{"bwrap", "--unshare-all", "--die-with-parent", "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "sh", "-c", script}
+				return []string{"bwrap", "--unshare-all", "--die-with-parent", "--bind", "/", "/",
+					"--proc", "/proc", "--dev", "/dev", "sh", "-c", script}
 			}, "bubblewrap"),
 		},
 	}
 }
 
-// die starts a program, kills it once it has said that it is ready, and waits for the last holder of its output.
+// die starts a program, kills it once it has said that it is ready, and waits for the last holder
+// of its output.
 func (l *lab) die(ctx context.Context, argv ...string) (time.Duration, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -56,7 +66,8 @@ func (l *lab) die(ctx context.Context, argv ...string) (time.Duration, error) {
 	out := bufio.NewReader(r)
 	line, err := out.ReadString('\n')
 	if err != nil || line != "ready\n" {
-		return 0, errors.Join(fmt.Errorf("%s: it said %q: %w\n%s", argv[0], line, err, errs.last()), cmd.Process.Kill())
+		return 0, errors.Join(fmt.Errorf("%s: it said %q: %w\n%s", argv[0], line, err, errs.last()),
+			cmd.Process.Kill())
 	}
 	began := time.Now()
 	if err := cmd.Process.Kill(); err != nil {
@@ -72,7 +83,8 @@ func (l *lab) die(ctx context.Context, argv ...string) (time.Duration, error) {
 	return took, nil
 }
 
-// leaks runs a command often and compares what the machine has in use before and after. Other programs use it, too: what counts is what grows with the runs.
+// leaks runs a command often and compares what the machine has in use before and after. Other
+// programs use it, too: what counts is what grows with the runs.
 func leaks(ctx context.Context, l *lab) (*measured, error) {
 	const perRun = 2000 // with five runs, ten thousand
 	if err := l.base(ctx); err != nil {
@@ -105,7 +117,8 @@ func leaks(ctx context.Context, l *lab) (*measured, error) {
 	for i, b := range before {
 		m.Rows = append(m.Rows,
 			row{Name: b.name + ", before", Unit: b.unit, Values: []float64{b.value}},
-			row{Name: fmt.Sprintf("%s, after %d runs", b.name, times), Unit: b.unit, Values: []float64{after[i].value}})
+			row{Name: fmt.Sprintf("%s, after %d runs", b.name, times), Unit: b.unit,
+				Values: []float64{after[i].value}})
 	}
 	return m, nil
 }
@@ -117,7 +130,8 @@ type amount struct {
 
 // inUse counts what a run could leave behind.
 func (l *lab) inUse() ([]amount, error) {
-	nr, err := os.ReadFile("/proc/sys/fs/file-nr") // proc_sys_fs(5): the first number is how many are open
+	// proc_sys_fs(5): the first number is how many are open
+	nr, err := os.ReadFile("/proc/sys/fs/file-nr")
 	if err != nil {
 		return nil, err
 	}

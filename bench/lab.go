@@ -52,22 +52,27 @@ func openLab(ctx context.Context, s settings) (_ *lab, err error) {
 
 func (l *lab) prepare(ctx context.Context) error {
 	missing := slices.DeleteFunc(peers(l.settings), func(name string) bool {
-		out, err := exec.CommandContext(ctx, "dpkg-query", "--showformat=${db:Status-Status}", "--show", name).Output()
+		out, err := exec.CommandContext(ctx, "dpkg-query", "--showformat=${db:Status-Status}",
+			"--show", name).Output()
 		return err == nil && string(out) == "installed"
 	})
 	if len(missing) > 0 {
 		l.say("installing %s", strings.Join(missing, ", "))
-		if err := l.do(ctx, "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "update"); err != nil {
+		if err := l.do(ctx, "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300",
+			"update"); err != nil {
 			return err
 		}
-		if err := l.do(ctx, append([]string{"apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends"}, missing...)...); err != nil {
+		if err := l.do(
+			ctx, append([]string{"apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "install",
+				"--no-install-recommends"}, missing...)...); err != nil {
 			return err
 		}
 	}
 	if l.nsbuild == "" {
 		l.nsbuild = l.path("nsbuild")
 		l.say("building nsbuild")
-		build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-o", l.nsbuild, "./cmd/nsbuild")
+		build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-o",
+			l.nsbuild, "./cmd/nsbuild")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		return l.finish(build)
 	}
@@ -76,14 +81,16 @@ func (l *lab) prepare(ctx context.Context) error {
 	return err
 }
 
-// clean removes what the lab made, but what is to be kept. Trees of shifted ids are root's to remove.
+// clean removes what the lab made, but what is to be kept. Trees of shifted ids are root's to
+// remove.
 func (l *lab) clean() error {
 	var errs []error
 	if l.server != nil {
 		errs = append(errs, l.server.Close())
 	}
 	for _, dir := range l.mounted {
-		// Not all of them are mounted when something failed: what matters is that the removal below finds nothing of the host.
+		// Not all of them are mounted when something failed: what matters is that the removal below
+		// finds nothing of the host.
 		_ = exec.Command("umount", "-R", dir).Run()
 	}
 	if l.user != "" {
@@ -95,13 +102,17 @@ func (l *lab) clean() error {
 	return errors.Join(errs...)
 }
 
-func (l *lab) path(elem ...string) string { return filepath.Join(append([]string{l.dir}, elem...)...) }
+func (l *lab) path(elem ...string) string {
+	return filepath.Join(append([]string{l.dir}, elem...)...)
+}
 
-// command is one that the lab runs in its directory, with an environment that holds nothing of the caller's but what programs need.
+// command is one that the lab runs in its directory, with an environment that holds nothing of the
+// caller's but what programs need.
 func (l *lab) command(ctx context.Context, argv ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = l.dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "NSBUILD_STATE="+l.path("state"), "NSBUILD_CACHE="+l.path("cache"))
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive",
+		"NSBUILD_STATE="+l.path("state"), "NSBUILD_CACHE="+l.path("cache"))
 	if temp, ok := l.mounted[disk]; ok {
 		cmd.Env = append(cmd.Env, "TMPDIR="+temp)
 	}
@@ -112,7 +123,9 @@ func (l *lab) command(ctx context.Context, argv ...string) *exec.Cmd {
 }
 
 // do runs a command; what it printed is shown when it fails.
-func (l *lab) do(ctx context.Context, argv ...string) error { return l.finish(l.command(ctx, argv...)) }
+func (l *lab) do(ctx context.Context, argv ...string) error {
+	return l.finish(l.command(ctx, argv...))
+}
 
 func (l *lab) finish(cmd *exec.Cmd) error {
 	var out tail

@@ -1,9 +1,13 @@
-// Command bench measures nsbuild beside the tools that it wants to replace, on one machine and in one run, and writes the ratios down.
+// Command bench measures nsbuild beside the tools that it wants to replace, on one machine and in
+// one run, and writes the ratios down.
 //
-// It is started by bench/run, which gives it a mount namespace of its own, and needs root. Contestants of one benchmark run in turn, round after round, so that what else the machine
-// does hits all alike; medians are compared. What is only prepared is not timed. What nsbuild is made of is of no interest here: it is a program like the others.
+// It is started by bench/run, which gives it a mount namespace of its own, and needs root.
+// Contestants of one benchmark run in turn, round after round, so that what else the machine does
+// hits all alike; medians are compared. What is only prepared is not timed. What nsbuild is made of
+// is of no interest here: it is a program like the others.
 //
-// What was measured is kept as results.json beside the report, so that it can be measured in pieces: a benchmark that is run again replaces its part.
+// What was measured is kept as results.json beside the report, so that it can be measured in
+// pieces: a benchmark that is run again replaces its part.
 package main
 
 import (
@@ -62,16 +66,24 @@ func parse(args []string) (settings, error) {
 		fmt.Fprintln(os.Stderr, "\nbenchmarks:", strings.Join(names(), ", "))
 	}
 	f.StringVar(&s.suite, "suite", "bookworm", "the `suite` to make and to build for")
-	f.IntVar(&s.runs, "n", 5, "`rounds` of each benchmark; ten times as many for what takes milliseconds")
+	f.IntVar(&s.runs, "n", 5,
+		"`rounds` of each benchmark; ten times as many for what takes milliseconds")
 	f.IntVar(&s.runs, "runs", 5, "the same as -n")
-	f.BoolVar(&s.short, "short", false, "one round of the quicker benchmarks and contestants, written nowhere: whether it works, not how fast")
-	f.BoolVar(&s.list, "list", false, "measure nothing: list the benchmarks, and how long -n rounds of each take by what was measured last")
+	f.BoolVar(&s.short, "short", false, "one round of the quicker benchmarks and contestants, "+
+		"written nowhere: whether it works, not how fast")
+	f.BoolVar(&s.list, "list", false, "measure nothing: list the benchmarks, and how long -n "+
+		"rounds of each take by what was measured last")
 	f.StringVar(&s.only, "only", "", "only benchmarks whose `names` begin so, separated by commas")
-	f.StringVar(&s.skip, "skip", "", "leave out contestants whose name has one of these `words`, separated by commas, such as pbuilder,debootstrap")
-	f.StringVar(&s.out, "output", "docs/performance", "`directory` of results.json, and of the table and the plot that are made of it; - for none")
-	f.StringVar(&s.work, "work", "/var/tmp", "work in a new directory below this `directory`; all tools use its file system")
-	f.StringVar(&s.lab, "lab", "", "work in this `directory` and keep what was prepared there, for the next run")
-	f.StringVar(&s.nsbuild, "nsbuild", "", "measure this `program` instead of one built from the tree")
+	f.StringVar(&s.skip, "skip", "", "leave out contestants whose name has one of these `words`, "+
+		"separated by commas, such as pbuilder,debootstrap")
+	f.StringVar(&s.out, "output", "docs/performance", "`directory` of results.json, and of the "+
+		"table and the plot that are made of it; - for none")
+	f.StringVar(&s.work, "work", "/var/tmp",
+		"work in a new directory below this `directory`; all tools use its file system")
+	f.StringVar(&s.lab, "lab", "",
+		"work in this `directory` and keep what was prepared there, for the next run")
+	f.StringVar(&s.nsbuild, "nsbuild", "",
+		"measure this `program` instead of one built from the tree")
 	f.BoolVar(&s.verbose, "verbose", false, "show what the tools print")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -88,7 +100,8 @@ func parse(args []string) (settings, error) {
 	if s.only != "" {
 		for prefix := range strings.SplitSeq(s.only, ",") {
 			if !strings.Contains(" "+strings.Join(names(), " "), " "+strings.TrimSpace(prefix)) {
-				return s, fmt.Errorf("no benchmark begins with %q; there are %s", prefix, strings.Join(names(), ", "))
+				return s, fmt.Errorf("no benchmark begins with %q; there are %s", prefix,
+					strings.Join(names(), ", "))
 			}
 		}
 	}
@@ -126,7 +139,8 @@ func run(ctx context.Context, args []string) (err error) {
 			return fmt.Errorf("%s: %w", b.name, err)
 		}
 		m.Took = time.Since(began).Seconds()
-		m.Date, m.Suite, m.Runs, m.Machine = time.Now().UTC().Truncate(time.Second), s.suite, s.runs, machine()
+		m.Date, m.Suite, m.Runs, m.Machine = time.Now().UTC().Truncate(time.Second), s.suite,
+			s.runs, machine()
 		fmt.Print(m.markdown())
 		res.put(*m)
 		// After each: a long run that is cut short has not been for nothing.

@@ -22,7 +22,8 @@ type contestant struct {
 	optional bool
 }
 
-// benchmark is work that several tools can do. The first contestant is the one that the others are compared with.
+// benchmark is work that several tools can do. The first contestant is the one that the others are
+// compared with.
 type benchmark struct {
 	name, what  string
 	times       int  // multiplies the rounds
@@ -142,7 +143,8 @@ func (b benchmark) measure(ctx context.Context, l *lab) (m *measured, err error)
 			}
 			m.Rows[i].Values = append(m.Rows[i].Values, took.Seconds())
 			if b.times <= 1 {
-				l.say("%s, round %d of %d: %s: %s", b.name, round+1, rounds, c.name, show(took.Seconds(), unitSeconds))
+				l.say("%s, round %d of %d: %s: %s", b.name, round+1, rounds, c.name,
+					show(took.Seconds(), unitSeconds))
 			}
 		}
 	}

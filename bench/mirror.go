@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// localMirror starts a web server that has on disk what was asked of it before, and fetches the rest: a mirror with just what is needed, for all tools alike.
+// localMirror starts a web server that has on disk what was asked of it before, and fetches the
+// rest: a mirror with just what is needed, for all tools alike.
 func (l *lab) localMirror(ctx context.Context) error {
 	if l.server != nil {
 		return nil
@@ -37,7 +38,8 @@ func (l *lab) localMirror(ctx context.Context) error {
 
 // upstream is the mirror that the host's apt has the suite from.
 func (l *lab) upstream(ctx context.Context) (string, error) {
-	out, err := l.command(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Codename: "+l.suite).Output()
+	out, err := l.command(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI)",
+		"Created-By: Packages", "Codename: "+l.suite).Output()
 	if err != nil {
 		return "", fmt.Errorf("asking apt for its mirror: %w", err)
 	}

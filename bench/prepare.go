@@ -11,8 +11,11 @@ import (
 )
 
 // create makes a base in a state and with a cache that hold nothing else.
-func (l *lab) create(ctx context.Context, state, cache string, options ...string) (time.Duration, error) {
-	argv := append([]string{"env", "NSBUILD_STATE=" + l.path(state), "NSBUILD_CACHE=" + l.path(cache), l.nsbuild, "create"}, options...)
+func (l *lab) create(ctx context.Context, state, cache string, options ...string) (time.Duration,
+	error) {
+	argv := append(
+		[]string{"env", "NSBUILD_STATE=" + l.path(state), "NSBUILD_CACHE=" + l.path(cache),
+			l.nsbuild, "create"}, options...)
 	return l.timed(ctx, append(argv, l.suite)...)
 }
 
@@ -42,14 +45,16 @@ func (l *lab) baseTar(ctx context.Context) (string, error) {
 	name := l.suite + ".tar"
 	return l.path(name), l.makeFile(name, func(temp string) error {
 		l.say("making a base for sbuild and the bare chroot")
-		if err := l.do(ctx, "mmdebstrap", "--variant=buildd", "--include=fakeroot", "--format=tar", l.suite, temp); err != nil {
+		if err := l.do(ctx, "mmdebstrap", "--variant=buildd", "--include=fakeroot", "--format=tar",
+			l.suite, temp); err != nil {
 			return err
 		}
 		return os.Chmod(temp, 0o644)
 	})
 }
 
-// inChroot unpacks the base on a tmpfs and makes it one that can be worked in; $1 of the script is its directory.
+// inChroot unpacks the base on a tmpfs and makes it one that can be worked in; $1 of the script is
+// its directory.
 const inChroot = `
 mkdir -p "$1"
 mount -t tmpfs -o size=4g,mode=755 bench "$1"
@@ -95,7 +100,8 @@ for package; do
 done
 umount -R "$root"
 `
-	return l.do(ctx, append([]string{"sh", "-ec", script, "fetch", root, tar, l.dir}, missing...)...)
+	return l.do(ctx, append([]string{"sh", "-ec", script, "fetch", root, tar, l.dir},
+		missing...)...)
 }
 
 // dsc is the .dsc of a package whose source is in the lab.
@@ -107,7 +113,8 @@ func (l *lab) dsc(pkg string) string {
 	return found[0]
 }
 
-// bareChroot mounts a tmpfs with a chroot that has a package's build dependencies, and its source in /src.
+// bareChroot mounts a tmpfs with a chroot that has a package's build dependencies, and its source
+// in /src.
 func (l *lab) bareChroot(ctx context.Context, pkg string) error {
 	if l.mounted[pkg] != "" {
 		return nil
@@ -139,8 +146,9 @@ mv "$4.new" "$4"
 	return l.do(ctx, "sh", "-ec", script, "bare", root, tar, l.path("src-"+pkg), l.path(ready))
 }
 
-// sbuildReady makes what sbuild needs: its base, a user with subordinate ids (its unshare mode is not for root), and a tmpfs that everybody may write to, with a configuration that
-// has sbuild use it.
+// sbuildReady makes what sbuild needs: its base, a user with subordinate ids (its unshare mode is
+// not for root), and a tmpfs that everybody may write to, with a configuration that has sbuild use
+// it.
 func (l *lab) sbuildReady(ctx context.Context) error {
 	if _, err := l.baseTar(ctx); err != nil || l.user != "" {
 		return err
@@ -149,7 +157,8 @@ func (l *lab) sbuildReady(ctx context.Context) error {
 	if err := l.empty("home"); err != nil {
 		return err
 	}
-	if err := l.do(ctx, "useradd", "--create-home", "--home-dir", l.path("home"), name); err != nil {
+	if err := l.do(ctx, "useradd", "--create-home", "--home-dir", l.path("home"),
+		name); err != nil {
 		return err
 	}
 	l.user = name
@@ -173,11 +182,14 @@ func (l *lab) sbuildReady(ctx context.Context) error {
 
 // sbuild is its command without the .dsc.
 func (l *lab) sbuild(onTmpfs bool, jobs int) []string {
-	argv := []string{"setpriv", "--reuid", l.user, "--regid", l.user, "--init-groups", "env", "HOME=" + l.path("home"), "USER=" + l.user, "LOGNAME=" + l.user}
+	argv := []string{"setpriv", "--reuid", l.user, "--regid", l.user, "--init-groups", "env",
+		"HOME=" + l.path("home"), "USER=" + l.user, "LOGNAME=" + l.user}
 	if onTmpfs {
 		argv = append(argv, "SBUILD_CONFIG="+l.path("sbuild.conf"))
 	}
-	return append(argv, "sbuild", "--quiet", "--chroot-mode=unshare", "--chroot="+l.path(l.suite+".tar"), "--dist="+l.suite, "--arch-all", "--no-run-lintian", "--no-run-piuparts",
+	return append(argv, "sbuild", "--quiet", "--chroot-mode=unshare",
+		"--chroot="+l.path(l.suite+".tar"), "--dist="+l.suite, "--arch-all", "--no-run-lintian",
+		"--no-run-piuparts",
 		"--no-run-autopkgtest", fmt.Sprintf("--jobs=%d", jobs), "--build-dir="+l.path("out-sbuild"))
 }
 
@@ -190,7 +202,8 @@ func (l *lab) pbuilderCreate(tgz, place string) []string {
 	if err := os.MkdirAll(l.path(place), 0o755); err != nil {
 		l.say("%v", err) // pbuilder will say more
 	}
-	return []string{"pbuilder", "create", "--configfile", l.path("pbuilderrc"), "--distribution", l.suite, "--basetgz", l.path(tgz), "--buildplace", l.path(place), "--aptcache", ""}
+	return []string{"pbuilder", "create", "--configfile", l.path("pbuilderrc"), "--distribution",
+		l.suite, "--basetgz", l.path(tgz), "--buildplace", l.path(place), "--aptcache", ""}
 }
 
 // pbuilderBase makes pbuilder its base.
@@ -208,7 +221,8 @@ func (l *lab) pbuilderBuild(pkg string) []string {
 			l.say("%v", err)
 		}
 	}
-	return []string{"pbuilder", "build", "--configfile", l.path("pbuilderrc"), "--distribution", l.suite, "--basetgz", l.path("pbuilder.tgz"), "--buildplace", place, "--aptcache", aptcache,
+	return []string{"pbuilder", "build", "--configfile", l.path("pbuilderrc"), "--distribution",
+		l.suite, "--basetgz", l.path("pbuilder.tgz"), "--buildplace", place, "--aptcache", aptcache,
 		"--buildresult", l.path("out-pbuilder"), l.dsc(pkg)}
 }
 
@@ -253,9 +267,11 @@ func (l *lab) nspawnTree(ctx context.Context) error {
 		return err
 	}
 	l.mounted["nspawn"] = l.path("nspawn")
-	return l.do(ctx, "sh", "-ec", `mkdir -p "$1"; mount -t tmpfs -o size=2g,mode=755 bench "$1"; tar -C "$1" -xf "$2" --numeric-owner`, "nspawn", l.path("nspawn"), tar)
+	return l.do(ctx, "sh", "-ec",
+		`mkdir -p "$1"; mount -t tmpfs -o size=2g,mode=755 bench "$1"; tar -C "$1" -xf "$2" --numeric-owner`, "nspawn", l.path("nspawn"), tar)
 }
 
 func (l *lab) nspawn() []string {
-	return []string{"systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--directory=" + l.path("nspawn"), "true"}
+	return []string{"systemd-nspawn", "--quiet", "--register=no", "--keep-unit",
+		"--directory=" + l.path("nspawn"), "true"}
 }

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// memory makes a base and builds a package once more and watches nsbuild's processes. It is not timed: watching costs.
+// memory makes a base and builds a package once more and watches nsbuild's processes. It is not
+// timed: watching costs.
 func memory(ctx context.Context, l *lab) (*measured, error) {
 	if err := l.empty("state-create", "cache-create"); err != nil {
 		return nil, err
@@ -35,7 +36,10 @@ func memory(ctx context.Context, l *lab) (*measured, error) {
 		name string
 		do   func() error
 	}{
-		{"create", func() error { _, err := l.create(ctx, "state-create", "cache-create"); return err }},
+		{"create", func() error {
+			_, err := l.create(ctx, "state-create", "cache-create")
+			return err
+		}},
 		{"build", func() error { return l.do(ctx, l.nsbuildBuild("tree")...) }},
 	} {
 		watch, stop := context.WithCancel(ctx)
@@ -61,7 +65,8 @@ func memory(ctx context.Context, l *lab) (*measured, error) {
 			return nil, err
 		}
 		for _, name := range slices.Sorted(maps.Keys(r.peaks)) {
-			m.Rows = append(m.Rows, row{Name: work.name + ": " + name, Unit: unitMiB, Values: []float64{float64(r.peaks[name]) / (1 << 20)}})
+			m.Rows = append(m.Rows, row{Name: work.name + ": " + name, Unit: unitMiB,
+				Values: []float64{float64(r.peaks[name]) / (1 << 20)}})
 		}
 	}
 	return m, nil
@@ -70,8 +75,10 @@ func memory(ctx context.Context, l *lab) (*measured, error) {
 // together is the name under which watchMemory gives the most that all processes had at one time.
 const together = "all together"
 
-// watchMemory looks, until ctx ends, at every process that runs a program, and returns the peak of each kind (VmHWM of proc_pid_status(5), which is the process's own and not its
-// children's), by the process's first argument, and the most that all had at a time (Pss of proc_pid_smaps(5), which counts once what they share).
+// watchMemory looks, until ctx ends, at every process that runs a program, and returns the peak of
+// each kind (VmHWM of proc_pid_status(5), which is the process's own and not its children's), by
+// the process's first argument, and the most that all had at a time (Pss of proc_pid_smaps(5),
+// which counts once what they share).
 func watchMemory(ctx context.Context, program string) (map[string]int64, error) {
 	want, err := os.Stat(program)
 	if err != nil {
@@ -133,7 +140,8 @@ func kilobytes(text, field string) int64 {
 	return n << 10
 }
 
-// transfers runs each tool once with an empty page cache and tells what the whole machine read from its disks and received from the network meanwhile.
+// transfers runs each tool once with an empty page cache and tells what the whole machine read from
+// its disks and received from the network meanwhile.
 func transfers(ctx context.Context, l *lab) (*measured, error) {
 	if err := l.sources(ctx, "tree"); err != nil {
 		return nil, err
@@ -161,10 +169,19 @@ func transfers(ctx context.Context, l *lab) (*measured, error) {
 		name string
 		do   func() error
 	}{
-		{"nsbuild create, nothing cached", func() error { _, err := l.create(ctx, "state-create", "cache-create"); return err }},
-		{"mmdebstrap, to a directory", func() error { return l.do(ctx, "mmdebstrap", "--quiet", "--variant=buildd", l.suite, l.path("tree")) }},
-		{"nsbuild build of tree, warm", func() error { return l.do(ctx, l.nsbuildBuild("tree")...) }},
-		{"sbuild of tree, on a tmpfs", func() error { return l.do(ctx, append(l.sbuild(true, 2), l.dsc("tree"))...) }},
+		{"nsbuild create, nothing cached", func() error {
+			_, err := l.create(ctx, "state-create", "cache-create")
+			return err
+		}},
+		{"mmdebstrap, to a directory", func() error {
+			return l.do(ctx, "mmdebstrap", "--quiet", "--variant=buildd", l.suite, l.path("tree"))
+		}},
+		{"nsbuild build of tree, warm", func() error {
+			return l.do(ctx, l.nsbuildBuild("tree")...)
+		}},
+		{"sbuild of tree, on a tmpfs", func() error {
+			return l.do(ctx, append(l.sbuild(true, 2), l.dsc("tree"))...)
+		}},
 	} {
 		syscall.Sync()
 		if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
@@ -182,14 +199,17 @@ func transfers(ctx context.Context, l *lab) (*measured, error) {
 		if err != nil {
 			return nil, err
 		}
-		for i, what := range []string{"read from disk", "written to disk", "received from the network"} {
-			m.Rows = append(m.Rows, row{Name: work.name + ": " + what, Unit: unitMiB, Values: []float64{float64(after[i]-before[i]) / (1 << 20)}})
+		for i, what := range []string{"read from disk", "written to disk",
+			"received from the network"} {
+			m.Rows = append(m.Rows, row{Name: work.name + ": " + what, Unit: unitMiB,
+				Values: []float64{float64(after[i]-before[i]) / (1 << 20)}})
 		}
 	}
 	return m, nil
 }
 
-// moved is what this machine has read from and written to its disks (pgpgin and pgpgout of /proc/vmstat, in KiB) and received from the network (/proc/net/dev), in bytes.
+// moved is what this machine has read from and written to its disks (pgpgin and pgpgout of
+// /proc/vmstat, in KiB) and received from the network (/proc/net/dev), in bytes.
 func moved() (out [3]int64, err error) {
 	vmstat, err := os.ReadFile("/proc/vmstat")
 	if err != nil {

@@ -59,10 +59,14 @@ func readResults(dir string) (*results, error) {
 
 // put replaces a benchmark's figures. The order is that in which the benchmarks are defined.
 func (r *results) put(m measured) {
-	r.Benchmarks = slices.DeleteFunc(r.Benchmarks, func(old measured) bool { return old.Name == m.Name })
+	r.Benchmarks = slices.DeleteFunc(r.Benchmarks, func(old measured) bool {
+		return old.Name == m.Name
+	})
 	r.Benchmarks = append(r.Benchmarks, m)
 	order := names()
-	slices.SortStableFunc(r.Benchmarks, func(a, b measured) int { return slices.Index(order, a.Name) - slices.Index(order, b.Name) })
+	slices.SortStableFunc(r.Benchmarks, func(a, b measured) int {
+		return slices.Index(order, a.Name) - slices.Index(order, b.Name)
+	})
 }
 
 func (r *results) get(name string) *measured {
@@ -100,7 +104,8 @@ func (r *results) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	for name, text := range map[string]string{resultsFile: string(data) + "\n", "README.md": r.report(), "bench.svg": r.plot()} {
+	for name, text := range map[string]string{resultsFile: string(data) + "\n",
+		"README.md": r.report(), "bench.svg": r.plot()} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return err
 		}
@@ -112,7 +117,8 @@ func (r *results) write(dir string) error {
 func (r *results) list(s settings) string {
 	var t strings.Builder
 	var all float64
-	fmt.Fprintf(&t, "%-16s %-14s  %s\n", "benchmark", fmt.Sprintf("-n %d takes", s.runs), "what is measured")
+	fmt.Fprintf(&t, "%-16s %-14s  %s\n", "benchmark", fmt.Sprintf("-n %d takes", s.runs),
+		"what is measured")
 	for _, b := range benchmarks() {
 		takes := "not known"
 		if m := r.get(b.name); m != nil && m.Runs > 0 {

@@ -22,7 +22,8 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// app is what the verbs share: the global flags, and the environment that is opened when a verb needs it.
+// app is what the verbs share: the global flags, and the environment that is opened when a verb
+// needs it.
 type app struct {
 	stdout, stderr *os.File
 	releaseSignals func()   // leaves signals to the verb
@@ -40,7 +41,8 @@ type app struct {
 	configuration configuration
 	env           *build.Env
 
-	// The flags of create and update hold for bases that a build makes or brings up to date by itself, too.
+	// The flags of create and update hold for bases that a build makes or brings up to date by
+	// itself, too.
 	createFlags *createOptions
 	updateFlags *hookOptions
 	buildFlags  *buildOptions
@@ -52,22 +54,29 @@ func (a *app) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&a.debug, "debug", false, "log what is done, for reports of bugs")
 	f.BoolVar(&a.offline, "offline", false, "use what is cached, fetch nothing")
 	f.BoolVar(&a.refresh, "refresh", false, "ask the mirror for new lists now")
-	f.DurationVar(&a.refreshAfter, "refresh-after", 10*time.Minute, "how old lists may be before the mirror is asked")
-	f.DurationVar(&a.mirrorTimeout, "mirror-timeout", 0, "how long a mirror may be silent (default: apt's Acquire::http::Timeout, else 30s)")
-	f.StringVar(&a.stateDir, "state-dir", "", "directory of the bases (NSBUILD_STATE; default ~/.local/share/nsbuild, of root /var/lib/nsbuild)")
-	f.StringVar(&a.cacheDir, "cache-dir", "", "directory of downloads (NSBUILD_CACHE; default ~/.cache/nsbuild, of root /var/cache/nsbuild)")
-	f.StringVar(&a.cacheLimit, "cache-limit", "", "how large downloads and layers may grow (NSBUILD_CACHE_LIMIT; default 20G)")
+	f.DurationVar(&a.refreshAfter, "refresh-after", 10*time.Minute,
+		"how old lists may be before the mirror is asked")
+	f.DurationVar(&a.mirrorTimeout, "mirror-timeout", 0,
+		"how long a mirror may be silent (default: apt's Acquire::http::Timeout, else 30s)")
+	f.StringVar(&a.stateDir, "state-dir", "", "directory of the bases (NSBUILD_STATE; default "+
+		"~/.local/share/nsbuild, of root /var/lib/nsbuild)")
+	f.StringVar(&a.cacheDir, "cache-dir", "", "directory of downloads (NSBUILD_CACHE; default "+
+		"~/.cache/nsbuild, of root /var/cache/nsbuild)")
+	f.StringVar(&a.cacheLimit, "cache-limit", "",
+		"how large downloads and layers may grow (NSBUILD_CACHE_LIMIT; default 20G)")
 }
 
 // checkFlags finds what is wrong with the flags of every verb.
 func (a *app) checkFlags() error {
 	switch {
 	case a.offline && a.refresh:
-		return usage("leave out one of them; --offline=false overrules a configuration", "--offline and --refresh contradict each other")
+		return usage("leave out one of them; --offline=false overrules a configuration",
+			"--offline and --refresh contradict each other")
 	case a.refreshAfter < 0:
 		return usage("0s for always", "--refresh-after %v: it cannot be negative", a.refreshAfter)
 	case a.mirrorTimeout < 0:
-		return usage("leave it out for what is usual", "--mirror-timeout %v: it cannot be negative", a.mirrorTimeout)
+		return usage("leave it out for what is usual", "--mirror-timeout %v: it cannot be negative",
+			a.mirrorTimeout)
 	}
 	_, err := config.FindCacheLimit(a.cacheLimit)
 	return err
@@ -88,7 +97,8 @@ func (a *app) open(ctx context.Context) (*build.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &build.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids, Meter: &build.Meter{}, CacheLimit: limit}
+	e := &build.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids,
+		Meter: &build.Meter{}, CacheLimit: limit}
 	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {
@@ -102,7 +112,8 @@ func (a *app) open(ctx context.Context) (*build.Env, error) {
 		after = -1
 	}
 	if e.Client, err = archive.NewClient(archive.Options{
-		CacheDir: cache, Host: e.Host, Log: e.Log, Offline: a.offline, RefreshAfter: after, Timeout: a.mirrorTimeout, Progress: e.Meter.Progress,
+		CacheDir: cache, Host: e.Host, Log: e.Log, Offline: a.offline, RefreshAfter: after,
+		Timeout: a.mirrorTimeout, Progress: e.Meter.Progress,
 	}); err != nil {
 		return nil, err
 	}
@@ -116,7 +127,8 @@ func (a *app) open(ctx context.Context) (*build.Env, error) {
 	return e, nil
 }
 
-// openLocal makes the environment of a verb that needs no archive: it reads no configuration of apt's and opens no cache.
+// openLocal makes the environment of a verb that needs no archive: it reads no configuration of
+// apt's and opens no cache.
 func (a *app) openLocal(ctx context.Context) (*build.Env, error) {
 	dirs, err := config.FindDirs(a.stateDir, a.cacheDir)
 	if err != nil {
@@ -158,7 +170,9 @@ func (a *app) logger(p *progress.Progress) *logrus.Logger {
 }
 
 // silenced tells whether a log line is not for those who want no more than they must know.
-func silenced(e *logrus.Entry) bool { return e.Level > logrus.ErrorLevel && e.Data[fault.Shown] == nil }
+func silenced(e *logrus.Entry) bool {
+	return e.Level > logrus.ErrorLevel && e.Data[fault.Shown] == nil
+}
 
 // lineFormatter writes log lines for people: "nsbuild: warning: …".
 type lineFormatter struct{ quiet bool }

@@ -26,16 +26,38 @@ func TestBuildRefuses(t *testing.T) {
 		early  bool // before there is a log, so before anything is made
 		want   refusal
 	}{
-		{name: "missing file", early: true, damage: func(t *testing.T, f string) { check(t, os.Remove(f)) }, want: refusal{status: 3, says: []string{"bad_1.0.tar.xz", "is listed, but not there"}, hint: "fetch the source package again"}},
-		{name: "wrong size", early: true, damage: func(t *testing.T, f string) { check(t, os.Truncate(f, 100)) }, want: refusal{status: 3, says: []string{"bad_1.0.tar.xz", "expected", "bytes, found 100"}, hint: "fetch the source package again"}},
-		{name: "wrong hash", damage: flip, want: refusal{status: 3, says: []string{"bad_1.0.tar.xz", "expected MD5"}, hint: "fetch the source package again"}},
-		{name: "path that leads out", mutate: replace("bad_1.0.tar.xz", "../bad_1.0.tar.xz"), want: refusal{status: 3, says: []string{"../bad_1.0.tar.xz"}, hint: "fetch the source package again"}},
-		{name: "two Source fields", mutate: replace("Source: bad\n", "Source: bad\nSource: worse\n"), want: refusal{status: 3, says: []string{"field Source: "}, hint: "fetch the source package again"}},
-		{name: "no Source field", mutate: replace("Source: bad\n", ""), want: refusal{status: 3, says: []string{"field Source: "}, hint: "fetch the source package again"}},
-		{name: "no such package", spec: "nosuchpackage", want: refusal{status: 3, says: []string{"source package nosuchpackage in bookworm", "no such package"}, hint: "did you mean"}},
-		{name: "no such version", spec: "hello=99.9", want: refusal{status: 3, says: []string{"hello=99.9", "no such version"}, hint: "there is 2."}},
-		{name: "unsatisfiable dependencies", source: fakedebian.Source{BuildDepends: "no-such-package (>= 7)"},
-			want: refusal{status: 3, says: []string{"installing the build dependencies", "Depends: no-such-package (>= 7) but it is not installable"}}},
+		{name: "missing file", early: true, damage: func(t *testing.T, f string) {
+			check(t, os.Remove(f))
+		}, want: refusal{status: 3, says: []string{"bad_1.0.tar.xz", "is listed, but not there"},
+			hint: "fetch the source package again"}},
+		{name: "wrong size", early: true, damage: func(t *testing.T, f string) {
+			check(t, os.Truncate(f, 100))
+		}, want: refusal{
+			status: 3, says: []string{"bad_1.0.tar.xz", "expected", "bytes, found 100"},
+			hint: "fetch the source package again"}},
+		{name: "wrong hash", damage: flip,
+			want: refusal{status: 3, says: []string{"bad_1.0.tar.xz", "expected MD5"},
+				hint: "fetch the source package again"}},
+		{name: "path that leads out", mutate: replace("bad_1.0.tar.xz", "../bad_1.0.tar.xz"),
+			want: refusal{status: 3, says: []string{"../bad_1.0.tar.xz"},
+				hint: "fetch the source package again"}},
+		{name: "two Source fields",
+			mutate: replace("Source: bad\n", "Source: bad\nSource: worse\n"),
+			want: refusal{status: 3, says: []string{"field Source: "},
+				hint: "fetch the source package again"}},
+		{name: "no Source field", mutate: replace("Source: bad\n", ""),
+			want: refusal{status: 3, says: []string{"field Source: "},
+				hint: "fetch the source package again"}},
+		{name: "no such package", spec: "nosuchpackage",
+			want: refusal{status: 3, says: []string{"source package nosuchpackage in bookworm",
+				"no such package"}, hint: "did you mean"}},
+		{name: "no such version", spec: "hello=99.9",
+			want: refusal{status: 3, says: []string{"hello=99.9", "no such version"},
+				hint: "there is 2."}},
+		{name: "unsatisfiable dependencies",
+			source: fakedebian.Source{BuildDepends: "no-such-package (>= 7)"},
+			want: refusal{status: 3, says: []string{"installing the build dependencies",
+				"Depends: no-such-package (>= 7) but it is not installable"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			here := *w
@@ -51,7 +73,8 @@ func TestBuildRefuses(t *testing.T) {
 			o := here.run(t, "build", "-d", "bookworm", spec)
 			c.want.check(t, o)
 			for _, name := range here.files(t) {
-				if strings.HasSuffix(name, ".deb") || strings.HasSuffix(name, ".changes") || strings.HasPrefix(name, ".") || c.early && strings.HasSuffix(name, ".build") {
+				if strings.HasSuffix(name, ".deb") || strings.HasSuffix(name, ".changes") ||
+					strings.HasPrefix(name, ".") || c.early && strings.HasSuffix(name, ".build") {
 					t.Errorf("left: %s", name)
 				}
 			}

@@ -10,34 +10,42 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// leaveDaemons is a hook that ends when two processes of its run, one of them in a session of its own.
-const leaveDaemons = "up() { until [ \"$(cat /proc/$!/comm)\" = sleep ]; do :; done; }\nsleep 4444 >/dev/null 2>&1 &\nup\nsetsid sleep 5555 >/dev/null 2>&1 &\nup"
+// leaveDaemons is a hook that ends when two processes of its run, one of them in a session of its
+// own.
+const leaveDaemons = "up() { until [ \"$(cat /proc/$!/comm)\" = sleep ]; do :; done; }\nsleep " +
+	"4444 >/dev/null 2>&1 &\nup\nsetsid sleep 5555 >/dev/null 2>&1 &\nup"
 
-// TestBaseHooks runs hooks of all verbs but build, native ones and pbuilder's, over a small base: what they find, what becomes of it, and what of those that cannot run, fail, hang or
-// leave a daemon.
+// TestBaseHooks runs hooks of all verbs but build, native ones and pbuilder's, over a small base:
+// what they find, what becomes of it, and what of those that cannot run, fail, hang or leave a
+// daemon.
 func TestBaseHooks(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
 	name := "hooked" + strings.ToLower(filepath.Base(t.TempDir()))
 	for _, letter := range []string{"E", "F", "G", "H", "A"} {
-		w.script(t, "pbuilder/"+letter+"10hook", `test "$DISTRIBUTION $BUILD_ARCH $LANG" = "bookworm amd64 C"; . /tmp/hooks/common; echo pbuilder `+letter+` $PBUILDER_OPERATION | tee -a /opt/hooks`)
+		w.script(t, "pbuilder/"+letter+"10hook",
+			`test "$DISTRIBUTION $BUILD_ARCH $LANG" = "bookworm amd64 C"; . /tmp/hooks/common; echo pbuilder `+letter+` $PBUILDER_OPERATION | tee -a /opt/hooks`)
 	}
 	w.script(t, "pbuilder/common", "test $(id -u) = 0")
 	for _, stage := range []string{"start", "created", "updated", "before-run", "before-build"} {
-		w.script(t, "own/"+stage+".d/10-say", `test "$NSBUILD_STAGE $NSBUILD_NETWORK $NSBUILD_DISTRIBUTION" = "`+stage+` none bookworm"; echo $NSBUILD_OPERATION >>$NSBUILD_STATE_DIR/seen
+		w.script(t, "own/"+stage+".d/10-say",
+			`test "$NSBUILD_STAGE $NSBUILD_NETWORK $NSBUILD_DISTRIBUTION" = "`+stage+
+				` none bookworm"; echo $NSBUILD_OPERATION >>$NSBUILD_STATE_DIR/seen
 if [ $NSBUILD_STAGE = updated ]; then test $(wc -l <$NSBUILD_STATE_DIR/seen) = 2; fi
 test $(grep -c : /proc/net/dev) = 1
 echo native $NSBUILD_STAGE $NSBUILD_OPERATION | tee -a /opt/hooks`)
 	}
 	call := func(args ...string) outcome {
-		return w.must(t, append([]string{args[0], "--hook=./own", "--hookdir=pbuilder"}, args[1:]...)...)
+		return w.must(t, append([]string{args[0], "--hook=./own", "--hookdir=pbuilder"},
+			args[1:]...)...)
 	}
 
 	call("create", "--name", name, "--variant=essential", "bookworm")
 	defer func() { w.must(t, "remove", name) }()
 	look := func(want string) {
 		t.Helper()
-		o := w.must(t, "run", name, "--", "sh", "-c", "cat /opt/hooks; find /tmp/hooks /run/nsbuild-hooks -type f 2>/dev/null; true")
+		o := w.must(t, "run", name, "--", "sh", "-c",
+			"cat /opt/hooks; find /tmp/hooks /run/nsbuild-hooks -type f 2>/dev/null; true")
 		if o.stdout != want {
 			t.Errorf("%s\nwant %s", o, want)
 		}
@@ -49,16 +57,21 @@ echo native $NSBUILD_STAGE $NSBUILD_OPERATION | tee -a /opt/hooks`)
 	w.script(t, "more/updated.d/10-daemons", "hello -t; "+leaveDaemons)
 	w.conf(t, "more", "Depends: hello")
 	o := call("update", "--verbose", "--hook=./more", name)
-	for _, want := range []string{"native updated update\n", "hello, world\n", "left a process, which was ended: sleep 4444", "left a process, which was ended: sleep 5555"} {
-		if !strings.Contains(o.stderr, want) || !strings.Contains(o.stdout, "was updated (generation 2)") {
+	for _, want := range []string{"native updated update\n", "hello, world\n",
+		"left a process, which was ended: sleep 4444",
+		"left a process, which was ended: sleep 5555"} {
+		if !strings.Contains(o.stderr, want) ||
+			!strings.Contains(o.stdout, "was updated (generation 2)") {
 			t.Errorf("%q is missing: %s", want, o)
 		}
 	}
-	const updated = created + "pbuilder H update\nnative start update\npbuilder E update\nnative updated update\n"
+	const updated = created +
+		"pbuilder H update\nnative start update\npbuilder E update\nnative updated update\n"
 	look(updated)
 
 	const before = "pbuilder H execute\nnative start run\npbuilder F execute\nnative before-run run\n"
-	if o := call("run", name, "--", "tail", "-n", "4", "/opt/hooks"); o.stdout != before || o.stderr != before {
+	if o := call("run", name, "--", "tail", "-n", "4", "/opt/hooks"); o.stdout != before ||
+		o.stderr != before {
 		t.Error(o)
 	}
 	look(updated) // what hooks do before a command goes with it
@@ -75,10 +88,13 @@ echo native $NSBUILD_STAGE $NSBUILD_OPERATION | tee -a /opt/hooks`)
 	}
 }
 
-// testSessionHooks runs hooks at the beginning of a session, once; one that fails leaves no session.
+// testSessionHooks runs hooks at the beginning of a session, once; one that fails leaves no
+// session.
 func testSessionHooks(t *testing.T, w *world, name string) {
-	w.script(t, "asession/before-run.d/10-say", "echo 3 >/opt/counted; echo before the session >&2; "+leaveDaemons)
-	o := w.must(t, "session", "begin", "--name=hooked", "--hook=./own", "--hook=./asession", "--hookdir=pbuilder", name)
+	w.script(t, "asession/before-run.d/10-say",
+		"echo 3 >/opt/counted; echo before the session >&2; "+leaveDaemons)
+	o := w.must(t, "session", "begin", "--name=hooked", "--hook=./own", "--hook=./asession",
+		"--hookdir=pbuilder", name)
 	defer func() { w.must(t, "session", "end", "hooked") }()
 	const ran = "pbuilder H login\nnative start session\npbuilder F login\nnative before-run session\n"
 	if o.stdout != "hooked\n" || !strings.HasPrefix(o.stderr, ran+"before the session\n") {
@@ -90,28 +106,34 @@ func testSessionHooks(t *testing.T, w *world, name string) {
 		}
 	}
 	for range 2 {
-		if o := w.must(t, "session", "run", "hooked", "--", "sh", "-c", "tail -n 4 /opt/hooks; cat /opt/counted; find /tmp/hooks /run/nsbuild-hooks -type f 2>/dev/null; true"); o.stdout != ran+"3\n/run/nsbuild-hooks/state/own/seen\n" {
+		if o := w.must(t, "session", "run", "hooked", "--", "sh", "-c", "tail -n 4 /opt/hooks; "+
+			"cat /opt/counted; find /tmp/hooks /run/nsbuild-hooks -type f 2>/dev/null; true"); o.stdout != ran+"3\n/run/nsbuild-hooks/state/own/seen\n" {
 			t.Error(o)
 		}
 	}
 	w.script(t, "nosession/before-run.d/10-fail", "echo because >&2; exit 9")
 	o = w.run(t, "session", "begin", "--name=other", "--hook=./nosession", name)
-	refusal{status: 1, says: []string{"hook nosession/before-run.d/10-fail failed: exit status 9"}}.check(t, o)
-	if o := w.must(t, "session", "list"); strings.Contains(o.stdout, "other") || !strings.Contains(o.stdout, "hooked") {
+	refusal{status: 1,
+		says: []string{"hook nosession/before-run.d/10-fail failed: exit status 9"}}.check(t, o)
+	if o := w.must(t, "session", "list"); strings.Contains(o.stdout, "other") ||
+		!strings.Contains(o.stdout, "hooked") {
 		t.Error(o)
 	}
 }
 
-// TestBuildHooksItsBase has a build make its base as create would: with the hooks and options that are configured for that.
+// TestBuildHooksItsBase has a build make its base as create would: with the hooks and options that
+// are configured for that.
 func TestBuildHooksItsBase(t *testing.T) {
 	there := *realWorld(t)
 	w, name := &there, "bookworm"
 	w.state = newWorld(t).state // where there is no base yet
 	testenv.HostState(t)
 	for _, letter := range []string{"E", "G"} {
-		w.script(t, "pbuilder/"+letter+"10hook", "echo pbuilder "+letter+" $PBUILDER_OPERATION >>/opt/hooks")
+		w.script(t, "pbuilder/"+letter+"10hook", "echo pbuilder "+letter+
+			" $PBUILDER_OPERATION >>/opt/hooks")
 	}
-	w.script(t, "own/created.d/10-say", "echo native $NSBUILD_STAGE $NSBUILD_OPERATION $NSBUILD_NETWORK >>/opt/hooks")
+	w.script(t, "own/created.d/10-say",
+		"echo native $NSBUILD_STAGE $NSBUILD_OPERATION $NSBUILD_NETWORK >>/opt/hooks")
 	w.script(t, "fail/updated.d/10-fail", "echo because >&2; exit 9")
 	w.script(t, "plain/updated.d/10-plain", "true")
 	check(t, os.Chmod(filepath.Join(w.dir, "plain", "updated.d", "10-plain"), 0o644))
@@ -122,26 +144,34 @@ func TestBuildHooksItsBase(t *testing.T) {
 		check(t, os.WriteFile(file, []byte(config), 0o644))
 		w.env = []string{"NSBUILD_CONFIG=" + file}
 		defer func() { w.env = nil }()
-		return w.run(t, "build", "-q", "-d", name, "--starting-build-commands=cat /opt/hooks; ed --version", dsc)
+		return w.run(t, "build", "-q", "-d", name,
+			"--starting-build-commands=cat /opt/hooks; ed --version", dsc)
 	}
-	refusal{status: 1, says: []string{"making base " + name, "hook fail/updated.d/10-fail failed: exit status 9", "because"}}.check(t, build("[create]\nvariant = \"essential\"\nhook = [\"./fail\"]\n"))
-	refusal{status: 2, says: []string{"making base " + name, "10-plain is not executable"}, hint: "chmod +x"}.check(t, build("[create]\nhook = [\"./plain\"]\n"))
+	refusal{status: 1,
+		says: []string{"making base " + name, "hook fail/updated.d/10-fail failed: exit status 9",
+			"because"}}.check(t, build("[create]\nvariant = \"essential\"\nhook = [\"./fail\"]\n"))
+	refusal{status: 2, says: []string{"making base " + name, "10-plain is not executable"},
+		hint: "chmod +x"}.check(t, build("[create]\nhook = [\"./plain\"]\n"))
 	w.noScratch(t)
 	if _, err := os.Stat(filepath.Join(w.state, "bases", name)); err == nil {
 		t.Fatal("a hook has failed, and there is a base")
 	}
-	if o := build("[create]\nhook = [\"./own\"]\nhookdir = \"pbuilder\"\ninclude = [\"ed\"]\nvariant = \"minbase\"\n"); o.status != 0 {
+	if o := build("[create]\nhook = [\"./own\"]\nhookdir = \"pbuilder\"\ninclude = " +
+		"[\"ed\"]\nvariant = \"minbase\"\n"); o.status != 0 {
 		t.Fatal(o)
 	}
 	defer func() { w.must(t, "remove", name) }()
-	inOrder(t, w.logOf(t, "hooked"), "Starting Timed Build Commands", "pbuilder G create", "native created create none", "pbuilder E create")
+	inOrder(t, w.logOf(t, "hooked"), "Starting Timed Build Commands", "pbuilder G create",
+		"native created create none", "pbuilder E create")
 	wantIn(t, "log", w.logOf(t, "hooked"), "^GNU ed 1")
-	if o := w.must(t, "info", name); !strings.Contains(o.stdout, "Variant: minbase\nIncluded: ed\n") {
+	if o := w.must(t, "info", name); !strings.Contains(
+		o.stdout, "Variant: minbase\nIncluded: ed\n") {
 		t.Error(o)
 	}
 }
 
-// TestInterruptHooks presses Ctrl-C during a hook of each verb. Nothing of it is left, and no process.
+// TestInterruptHooks presses Ctrl-C during a hook of each verb. Nothing of it is left, and no
+// process.
 func TestInterruptHooks(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
@@ -150,7 +180,8 @@ func TestInterruptHooks(t *testing.T) {
 	defer func() { w.must(t, "remove", name) }()
 	dsc := w.hookSource(t, false)
 	for _, stage := range []string{"start", "updated", "before-run", "before-build"} {
-		w.script(t, "hang/"+stage+".d/10-hang", "setsid sleep 1000 &\necho hangs at $NSBUILD_STAGE of $NSBUILD_OPERATION; sleep 1000")
+		w.script(t, "hang/"+stage+".d/10-hang",
+			"setsid sleep 1000 &\necho hangs at $NSBUILD_STAGE of $NSBUILD_OPERATION; sleep 1000")
 	}
 	check(t, os.RemoveAll(filepath.Join(w.dir, "hang", "start.d")))
 	for _, c := range []struct {
@@ -158,12 +189,18 @@ func TestInterruptHooks(t *testing.T) {
 		env    []string // of a build that makes its base
 		args   []string
 	}{
-		{"hangs at updated of create", nil, []string{"create", "-v", "--name=new", "--variant=essential", "--hook=./hang", "bookworm"}},
-		{"hangs at updated of create", []string{"NSBUILD_CREATE_HOOK=./hang", "NSBUILD_CREATE_VARIANT=essential"}, []string{"build", "-v", "-d", "bookworm", dsc}},
+		{"hangs at updated of create", nil,
+			[]string{"create", "-v", "--name=new", "--variant=essential", "--hook=./hang",
+				"bookworm"}},
+		{"hangs at updated of create",
+			[]string{"NSBUILD_CREATE_HOOK=./hang", "NSBUILD_CREATE_VARIANT=essential"},
+			[]string{"build", "-v", "-d", "bookworm", dsc}},
 		{"hangs at updated of update", nil, []string{"update", "-v", "--hook=./hang", name}},
-		{"hangs at before-build of build", nil, []string{"build", "-v", "-d", "bookworm", "--hook=./hang", dsc}},
+		{"hangs at before-build of build", nil,
+			[]string{"build", "-v", "-d", "bookworm", "--hook=./hang", dsc}},
 		{"hangs at before-run of run", nil, []string{"run", "--hook=./hang", name, "--", "true"}},
-		{"hangs at before-run of session", nil, []string{"session", "begin", "--hook=./hang", "--name=new", name}},
+		{"hangs at before-run of session", nil, []string{"session", "begin", "--hook=./hang",
+			"--name=new", name}},
 	} {
 		t.Run(c.args[0]+strings.Join(c.env, ""), func(t *testing.T) {
 			there := *w
@@ -180,7 +217,8 @@ func TestInterruptHooks(t *testing.T) {
 			check(t, cmd.Start())
 			timer := time.AfterFunc(tooLong, func() { _ = cmd.Process.Kill() }) // it may have ended
 			defer timer.Stop()
-			for end := time.Now().Add(tooLong); !strings.Contains(read(t, said.Name()), c.begins); time.Sleep(20 * time.Millisecond) {
+			for end := time.Now().Add(tooLong); !strings.Contains(read(t, said.Name()),
+				c.begins); time.Sleep(20 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatalf("no hook runs: %s", read(t, said.Name()))
 				}
@@ -189,7 +227,8 @@ func TestInterruptHooks(t *testing.T) {
 			begin := time.Now()
 			o := ended(cmd.Wait())
 			o.stderr = read(t, said.Name())
-			if took := time.Since(begin); took > max(stopTime, begin.Sub(began)) || o.status != 130 || !strings.Contains(o.stderr, "stopped by ") {
+			if took := time.Since(begin); took > max(stopTime, begin.Sub(began)) ||
+				o.status != 130 || !strings.Contains(o.stderr, "stopped by ") {
 				t.Errorf("it ended after %s: %s", took, o)
 			}
 			w.noScratch(t)
@@ -206,10 +245,13 @@ func TestInterruptHooks(t *testing.T) {
 // testHookFaults refuses hooks that cannot run, and ends those that fail, hang or leave a daemon.
 func testHookFaults(t *testing.T, w *world, name string) {
 	for _, stage := range []string{"updated", "before-run"} {
-		for hook, script := range map[string]string{"fail": "echo because >&2; exit 9", "hang": "exec sleep 1000", "daemon": leaveDaemons, "plain": "true", "packages": "true"} {
+		for hook, script := range map[string]string{"fail": "echo because >&2; exit 9",
+			"hang": "exec sleep 1000", "daemon": leaveDaemons, "plain": "true",
+			"packages": "true"} {
 			w.script(t, hook+"/"+stage+".d/10-"+hook, script)
 		}
-		if err := os.Chmod(filepath.Join(w.dir, "plain", stage+".d", "10-plain"), 0o644); err != nil {
+		if err := os.Chmod(filepath.Join(w.dir, "plain", stage+".d", "10-plain"),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -221,13 +263,17 @@ func testHookFaults(t *testing.T, w *world, name string) {
 		status     int
 		says, hint string
 	}{
-		{update, []string{"--hook=./fail"}, 1, "10-fail failed: exit status 9; the last lines of its output:\n  because", ""},
+		{update, []string{"--hook=./fail"}, 1,
+			"10-fail failed: exit status 9; the last lines of its output:\n  because", ""},
 		{update, []string{"--hook=./plain"}, 2, "10-plain is not executable", "chmod +x"},
-		{update, []string{"--hook=./build-only"}, 2, "no hook of a stage that this command comes by", "start.d, updated.d"},
+		{update, []string{"--hook=./build-only"}, 2,
+			"no hook of a stage that this command comes by", "start.d, updated.d"},
 		{run, []string{"--hook=./fail"}, 1, "10-fail failed: exit status 9", ""},
-		{run, []string{"--hook=./hang", "--hook-timeout=1s"}, 1, "it was ended after 1s (--hook-timeout)", ""},
+		{run, []string{"--hook=./hang", "--hook-timeout=1s"}, 1,
+			"it was ended after 1s (--hook-timeout)", ""},
 		{run, []string{"--hook=./plain"}, 2, "10-plain is not executable", "chmod +x"},
-		{run, []string{"--hook=./build-only"}, 2, "no hook of a stage that this command comes by", "start.d, before-run.d"},
+		{run, []string{"--hook=./build-only"}, 2, "no hook of a stage that this command comes by",
+			"start.d, before-run.d"},
 		{run, []string{"--hook=no-such-hook"}, 2, "there is no such hook", "ships with nsbuild"},
 		{run, []string{"--hookdir=nowhere"}, 2, "hook directory nowhere", "--hookdir"},
 		{run, []string{"--hook=./packages"}, 2, "Depends of hook.conf", "--install"},
@@ -243,7 +289,8 @@ func testHookFaults(t *testing.T, w *world, name string) {
 	}
 	o := w.must(t, append([]string{"run", "--hook=./daemon"}, run[1:]...)...)
 	for _, pid := range []string{"4444", "5555"} {
-		if !strings.Contains(o.stderr, "left a process, which was ended: sleep "+pid) || o.stdout != "ran\n" {
+		if !strings.Contains(o.stderr, "left a process, which was ended: sleep "+pid) ||
+			o.stdout != "ran\n" {
 			t.Errorf("sleep %s: %s", pid, o)
 		}
 	}
@@ -252,7 +299,8 @@ func testHookFaults(t *testing.T, w *world, name string) {
 // conf writes the hook.conf of a directory of hooks.
 func (w *world) conf(t *testing.T, hook, text string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(w.dir, hook, "hook.conf"), []byte(text+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(w.dir, hook, "hook.conf"), []byte(text+"\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -45,7 +45,8 @@ func TestSmallGroup(t *testing.T) {
 		if !strings.Contains(log, "\nDEB_BUILD_OPTIONS=parallel=1\n") {
 			t.Errorf("%s: it is built with more processes", name)
 		}
-		if strings.Contains(log, "The build writes to a tmpfs of ") && !strings.Contains(log, "a tmpfs of 5") &&
+		if strings.Contains(log, "The build writes to a tmpfs of ") &&
+			!strings.Contains(log, "a tmpfs of 5") &&
 			!strings.Contains(log, "a tmpfs of 4") {
 			t.Errorf("%s: its tmpfs is larger than half of the group's memory", name)
 		}

@@ -58,27 +58,37 @@ not stop the others. The exit status is the worst: that of an interruption, else
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&o.Suite, "dist", "d", "", "suite to build for (default: a source directory's changelog, else this machine's own suite)")
+	f.StringVarP(&o.Suite, "dist", "d", "", "suite to build for (default: a source directory's "+
+		"changelog, else this machine's own suite)")
 	f.StringVar(&o.Base, "base", "", "base to build over (default: the suite's)")
 	f.StringVarP(&o.Output, "output", "o", "", "directory for the results")
 	f.StringVar(&o.LogDir, "log-dir", "", "directory for the log (default: that of the results)")
 	f.BoolVar(&o.NoLog, "nolog", false, "leave no log behind")
 	f.StringVar(&o.Mirror, "mirror", "", "mirror for a base that is to be made")
-	f.BoolVarP(&o.archAll, "arch-all", "A", false, "build architecture-independent packages (default)")
+	f.BoolVarP(&o.archAll, "arch-all", "A", false,
+		"build architecture-independent packages (default)")
 	f.BoolVar(&o.noArchAll, "no-arch-all", false, "build no architecture-independent packages")
 	f.BoolVar(&o.archAny, "arch-any", false, "build architecture-dependent packages (default)")
 	f.BoolVar(&o.noArchAny, "no-arch-any", false, "build no architecture-dependent packages")
 	f.BoolVarP(&o.Source, "source", "s", false, "build the source package too")
 	f.StringVarP(&o.profiles, "profiles", "P", "", "build profiles, separated by commas")
-	f.IntVarP(&o.jobs, "jobs", "j", 0, "processes that one build may use (default: processors and memory decide)")
-	f.StringVar(&o.jobsAtOnce, "jobs-at-once", "auto", "how many of several sources are built at a time: a number, or auto (processors and memory decide)")
-	f.StringVar(&o.Scratch, "scratch", build.ScratchAuto, "where the build writes: auto, tmpfs, disk, or copy (a plain copy of the tree, no overlay)")
-	f.StringArrayVar(&o.PlainSources, "plain-source", nil, "source that is to be built in such a copy where it would see an overlay, besides those known to")
-	f.StringVar(&o.scratchSize, "scratch-size", "", "how large a tmpfs for what the build writes may grow, as 800M or 4G (default: half of the free memory)")
-	f.StringVar(&o.maxResults, "max-results", "", "how large all results of a build may be together, as 800M or 4G (default: 64G)")
+	f.IntVarP(&o.jobs, "jobs", "j", 0,
+		"processes that one build may use (default: processors and memory decide)")
+	f.StringVar(&o.jobsAtOnce, "jobs-at-once", "auto", "how many of several sources are built at "+
+		"a time: a number, or auto (processors and memory decide)")
+	f.StringVar(&o.Scratch, "scratch", build.ScratchAuto, "where the build writes: auto, tmpfs, "+
+		"disk, or copy (a plain copy of the tree, no overlay)")
+	f.StringArrayVar(&o.PlainSources, "plain-source", nil, "source that is to be built in such a "+
+		"copy where it would see an overlay, besides those known to")
+	f.StringVar(&o.scratchSize, "scratch-size", "", "how large a tmpfs for what the build writes "+
+		"may grow, as 800M or 4G (default: half of the free memory)")
+	f.StringVar(&o.maxResults, "max-results", "",
+		"how large all results of a build may be together, as 800M or 4G (default: 64G)")
 	o.limits.addFlags(f, &o.Limits, "one build")
-	f.StringVar(&o.Strays, "strays", build.StraysKill, "processes that the build leaves running: kill (the log lists them), warn (list them here, too) or fail")
-	f.BoolVar(&o.NoLayers, "no-layers", false, "install the build dependencies anew, and do not keep them for the next build")
+	f.StringVar(&o.Strays, "strays", build.StraysKill, "processes that the build leaves running: "+
+		"kill (the log lists them), warn (list them here, too) or fail")
+	f.BoolVar(&o.NoLayers, "no-layers", false,
+		"install the build dependencies anew, and do not keep them for the next build")
 	o.kind.addFlags(f, &o.Options)
 	o.more.addFlags(f, &o.Options)
 	o.hooks.addBuildFlags(f, &o.ShellOnFailure)
@@ -100,22 +110,26 @@ func (o *buildOptions) completeAll(verbose bool, set *pflag.FlagSet) error {
 		return err
 	}
 	if !o.ArchAll && !o.ArchAny && !o.Source {
-		return fault.New(fault.Usage, "", "--no-arch-any and %s leave nothing to build", o.withoutAll())
+		return fault.New(fault.Usage, "", "--no-arch-any and %s leave nothing to build",
+			o.withoutAll())
 	}
 	return nil
 }
 
 // complete checks the flags against each other and fills in what follows from them.
 func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
-	for _, name := range []string{"dist", "base", "output", "log-dir", "mirror", "arch", "host", "build-dep-resolver", "result"} {
+	for _, name := range []string{"dist", "base", "output", "log-dir", "mirror", "arch", "host",
+		"build-dep-resolver", "result"} {
 		if set.Changed(name) && set.Lookup(name).Value.String() == "" {
-			return fault.New(fault.Usage, "leave it out for what is usual", "--%s: the value is empty", name)
+			return fault.New(fault.Usage, "leave it out for what is usual",
+				"--%s: the value is empty", name)
 		}
 	}
 	g := given{set}
 	o.noArchAll = o.noArchAll || g.denied("arch-all", "no-arch-all")
 	o.noArchAny = o.noArchAny || g.denied("arch-any", "no-arch-any")
-	switch onDisk := o.Scratch == build.ScratchDisk; { // of these the one that is said nearer counts
+	// of these the one that is said nearer counts
+	switch onDisk := o.Scratch == build.ScratchDisk; {
 	case onDisk && g.nearer("scratch-size", "scratch"):
 		o.Scratch = build.ScratchAuto
 	case onDisk && g.nearer("scratch", "scratch-size"):
@@ -131,19 +145,25 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 		return fault.New(fault.Usage, "", "--arch-any and --no-arch-any contradict each other")
 	case !build.KnownScratch(o.Scratch):
 		return fault.New(fault.Usage, "use auto, tmpfs, disk or copy", "--scratch %q", o.Scratch)
-	case o.Strays != build.StraysKill && o.Strays != build.StraysWarn && o.Strays != build.StraysFail:
+	case o.Strays != build.StraysKill && o.Strays != build.StraysWarn &&
+		o.Strays != build.StraysFail:
 		return fault.New(fault.Usage, "kill, warn or fail", "--strays %q is not known", o.Strays)
 	case o.NoLog && o.LogDir != "":
 		return fault.New(fault.Usage, "", "--nolog and --log-dir contradict each other")
 	case o.jobs < 0 || o.jobs > mostJobs:
-		return fault.New(fault.Usage, fmt.Sprintf("give a number from 1 to %d, or leave it out", mostJobs), "--jobs %d is out of range", o.jobs)
+		return fault.New(fault.Usage, fmt.Sprintf("give a number from 1 to %d, or leave it out",
+			mostJobs), "--jobs %d is out of range", o.jobs)
 	case o.Scratch == build.ScratchDisk && o.scratchSize != "":
-		return fault.New(fault.Usage, "leave out one of them", "--scratch-size is for a tmpfs, and contradicts --scratch=disk")
+		return fault.New(fault.Usage, "leave out one of them",
+			"--scratch-size is for a tmpfs, and contradicts --scratch=disk")
 	case o.more.chain && o.jobsAtOnce != "1" && o.jobsAtOnce != "auto":
-		return fault.New(fault.Usage, "leave out one of them", "--chain and --jobs-at-once=%s contradict each other: a chain is built one after the other", o.jobsAtOnce)
+		return fault.New(fault.Usage, "leave out one of them", "--chain and --jobs-at-once=%s "+
+			"contradict each other: a chain is built one after the other", o.jobsAtOnce)
 	}
 	o.ArchAll, o.ArchAny = !o.noArchAll, !o.noArchAny
-	for p := range strings.FieldsFuncSeq(o.profiles, func(r rune) bool { return r == ',' || r == ' ' }) {
+	for p := range strings.FieldsFuncSeq(o.profiles, func(r rune) bool {
+		return r == ',' || r == ' '
+	}) {
 		o.Profiles = append(o.Profiles, p)
 	}
 	if o.jobs > 0 {
@@ -190,8 +210,12 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 	if o.Hooks, err = o.hooks.load(hook.Build); err != nil {
 		return err
 	}
-	o.NewBase = func(asked build.BaseOptions) (build.BaseOptions, error) { return a.createFlags.completeFor(a, asked) }
-	o.UpdateHooks = func() (build.BaseHooks, error) { return a.updateFlags.loadForBase(a, hook.Update) }
+	o.NewBase = func(asked build.BaseOptions) (build.BaseOptions, error) {
+		return a.createFlags.completeFor(a, asked)
+	}
+	o.UpdateHooks = func() (build.BaseHooks, error) {
+		return a.updateFlags.loadForBase(a, hook.Update)
+	}
 	if len(sources) == 1 || o.more.chain || atOnce == 1 { // several would want it at once
 		if o.Terminal = openTerminal(a.stderr); o.Terminal != nil {
 			defer o.Terminal.Close()
@@ -242,7 +266,8 @@ func (a *app) tell(env *build.Env, o *build.Outcome, err error) {
 		}
 	}
 	for _, c := range o.Causes[:min(1, len(o.Causes))] {
-		fmt.Fprintf(out, "likely cause: %s (line %d)\n", buildlog.VisibleString(c.Text), c.Line.Number)
+		fmt.Fprintf(out, "likely cause: %s (line %d)\n", buildlog.VisibleString(c.Text),
+			c.Line.Number)
 	}
 	fmt.Fprintf(out, "stage: %s\n", o.Stage)
 	if o.LogPath != "" {

@@ -20,19 +20,30 @@ type kindOptions struct {
 func (k *kindOptions) addFlags(f *pflag.FlagSet, o *build.Options) {
 	f.StringVar(&o.BinNMU, "make-binNMU", "", "make a binary-only upload for this change")
 	f.IntVar(&o.BinNMUVersion, "binNMU", 1, "number of the binary-only upload: N in the suffix +bN")
-	f.StringVar(&o.BinNMUTimestamp, "binNMU-timestamp", "", "date of its changelog entry: seconds since 1970, or as date -R prints it (default: now)")
-	f.StringVar(&o.BinNMUChangelog, "binNMU-changelog", "", "the whole changelog entry of a binary-only upload")
-	f.StringVar(&o.AppendToVersion, "append-to-version", "", "suffix for the version of the packages, such as ~bpo12+1")
-	f.BoolVar(&o.SourceOnlyChanges, "source-only-changes", false, "write a .changes for an upload of the source alone, too")
+	f.StringVar(&o.BinNMUTimestamp, "binNMU-timestamp", "",
+		"date of its changelog entry: seconds since 1970, or as date -R prints it (default: now)")
+	f.StringVar(&o.BinNMUChangelog, "binNMU-changelog", "",
+		"the whole changelog entry of a binary-only upload")
+	f.StringVar(&o.AppendToVersion, "append-to-version", "",
+		"suffix for the version of the packages, such as ~bpo12+1")
+	f.BoolVar(&o.SourceOnlyChanges, "source-only-changes", false,
+		"write a .changes for an upload of the source alone, too")
 	f.StringArrayVar(&o.BuildOpts, "debbuildopt", nil, "option for dpkg-buildpackage")
-	f.StringArrayVar(&k.buildOpts, "debbuildopts", nil, "options for dpkg-buildpackage, separated by spaces")
-	f.StringArrayVar(&o.SourceOpts, "dpkg-source-opt", nil, "option for dpkg-source, when a source package is made")
-	f.StringArrayVar(&k.sourceOpts, "dpkg-source-opts", nil, "options for dpkg-source, separated by spaces")
-	f.StringVarP(&o.Maintainer, "maintainer", "m", "", "NAME <ADDRESS> for the .changes, and for the changelog entry of a binary-only upload")
-	f.StringVarP(&o.Uploader, "uploader", "e", "", "NAME <ADDRESS> of who uploads, for the .changes")
-	f.BoolVar(&o.Sign, "sign", false, "have debsign sign the results, on this machine, outside the sandbox")
+	f.StringArrayVar(&k.buildOpts, "debbuildopts", nil,
+		"options for dpkg-buildpackage, separated by spaces")
+	f.StringArrayVar(&o.SourceOpts, "dpkg-source-opt", nil,
+		"option for dpkg-source, when a source package is made")
+	f.StringArrayVar(&k.sourceOpts, "dpkg-source-opts", nil,
+		"options for dpkg-source, separated by spaces")
+	f.StringVarP(&o.Maintainer, "maintainer", "m", "",
+		"NAME <ADDRESS> for the .changes, and for the changelog entry of a binary-only upload")
+	f.StringVarP(&o.Uploader, "uploader", "e", "",
+		"NAME <ADDRESS> of who uploads, for the .changes")
+	f.BoolVar(&o.Sign, "sign", false,
+		"have debsign sign the results, on this machine, outside the sandbox")
 	f.StringVarP(&o.KeyID, "keyid", "k", "", "key to sign the results with; implies --sign")
-	f.StringVar(&k.debBuildOptions, "deb-build-options", "", "words of DEB_BUILD_OPTIONS, instead of the environment's")
+	f.StringVar(&k.debBuildOptions, "deb-build-options", "",
+		"words of DEB_BUILD_OPTIONS, instead of the environment's")
 }
 
 // complete checks the flags against each other and fills in what follows from them.
@@ -40,12 +51,15 @@ func (k *kindOptions) complete(o *build.Options, set *pflag.FlagSet) error {
 	g := given{set}
 	for _, n := range []string{"make-binNMU", "binNMU", "binNMU-timestamp", "append-to-version"} {
 		if g.both("binNMU-changelog", n) {
-			return fault.New(fault.Usage, "the entry itself says it", "--%s and --binNMU-changelog contradict each other", n)
+			return fault.New(fault.Usage, "the entry itself says it",
+				"--%s and --binNMU-changelog contradict each other", n)
 		}
 	}
 	for _, n := range []string{"binNMU", "binNMU-timestamp"} { // configured, they wait for it
-		if set.Changed(n) && !g.said("make-binNMU") && !(n == "binNMU-timestamp" && g.said("append-to-version")) {
-			return fault.New(fault.Usage, "say for what, with --make-binNMU TEXT", "--%s without --make-binNMU", n)
+		if set.Changed(n) && !g.said("make-binNMU") &&
+			!(n == "binNMU-timestamp" && g.said("append-to-version")) {
+			return fault.New(fault.Usage, "say for what, with --make-binNMU TEXT",
+				"--%s without --make-binNMU", n)
 		}
 	}
 	for _, n := range []string{"make-binNMU", "binNMU-changelog", "append-to-version"} {
@@ -56,7 +70,8 @@ func (k *kindOptions) complete(o *build.Options, set *pflag.FlagSet) error {
 			return fault.New(fault.Usage, "", "%s: the text is empty", g.place(n))
 		}
 		if set.Lookup("arch-all").Value.String() == "true" && g.rank("arch-all") <= g.rank(n) {
-			return fault.New(fault.Usage, "", "--arch-all and --%s contradict each other: a new version of the architecture-independent packages needs a new source", n)
+			return fault.New(fault.Usage, "", "--arch-all and --%s contradict each other: a new "+
+				"version of the architecture-independent packages needs a new source", n)
 		}
 		o.ArchAll = false
 	}
@@ -79,12 +94,15 @@ func (k *kindOptions) complete(o *build.Options, set *pflag.FlagSet) error {
 	var all []string
 	for _, w := range strings.Fields(words) {
 		if !validBuildOption(w) {
-			return fault.New(fault.Usage, "words are made of small letters, digits, _ and -, some with =VALUE: nocheck parallel=4", "%s: %q", from, w)
+			return fault.New(fault.Usage, "words are made of small letters, digits, _ and -, "+
+				"some with =VALUE: nocheck parallel=4", "%s: %q", from, w)
 		}
 		all = append(all, w)
 	}
 	if len(o.Options) > 0 { // --jobs, which is more particular
-		all = slices.DeleteFunc(all, func(w string) bool { return strings.HasPrefix(w, "parallel=") })
+		all = slices.DeleteFunc(all, func(w string) bool {
+			return strings.HasPrefix(w, "parallel=")
+		})
 	}
 	o.Options = append(all, o.Options...)
 	if p := os.Getenv("DEB_BUILD_PROFILES"); p != "" && !g.said("profiles") {
@@ -109,5 +127,6 @@ func (k *kindOptions) completeSign(o *build.Options, g given) error {
 // validBuildOption holds for a word of DEB_BUILD_OPTIONS (Policy 4.9.1).
 func validBuildOption(w string) bool {
 	name, _, _ := strings.Cut(w, "=")
-	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == "" && name[0] >= 'a' && name[0] <= 'z'
+	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == "" &&
+		name[0] >= 'a' && name[0] <= 'z'
 }

@@ -15,19 +15,22 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// realWorld is the world of all tests with real packages: one base of bookworm from the mirror, made once in a run.
+// realWorld is the world of all tests with real packages: one base of bookworm from the mirror,
+// made once in a run.
 func realWorld(t *testing.T) *world {
 	t.Helper()
 	testenv.RequireUserns(t)
 	testenv.RequireNetwork(t)
-	w := &world{state: filepath.Join(shared, "state"), cache: filepath.Join(shared, "cache"), dir: t.TempDir()}
+	w := &world{state: filepath.Join(shared, "state"), cache: filepath.Join(shared, "cache"),
+		dir: t.TempDir()}
 	realBase.Do(func() { w.must(t, "create", "bookworm") })
 	return w
 }
 
 var realBase sync.Once
 
-// writeSource makes a .dsc with its files in the directory where nsbuild is called, and returns its name.
+// writeSource makes a .dsc with its files in the directory where nsbuild is called, and returns its
+// name.
 func (w *world) writeSource(t *testing.T, s fakedebian.Source) string {
 	t.Helper()
 	members := s.Build(t)
@@ -70,14 +73,16 @@ func contents(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatalf("dpkg-deb -c %s: %v", file, err)
 	}
-	return regexp.MustCompile(`(?m)^(\S+ +\S+) +\d+ \d{4}-\d\d-\d\d \d\d:\d\d `).ReplaceAllString(string(out), "$1 ")
+	return regexp.MustCompile(`(?m)^(\S+ +\S+) +\d+ \d{4}-\d\d-\d\d \d\d:\d\d `).ReplaceAllString(
+		string(out), "$1 ")
 }
 
 // TestHello builds hello by its name, then again from what that has shown to be its files.
 func TestHello(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	if err := os.WriteFile(filepath.Join(w.dir, "bystander_1.0_amd64.deb"), []byte("not ours"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(w.dir, "bystander_1.0_amd64.deb"), []byte("not ours"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	o := w.must(t, "build", "-d", "bookworm", "--result=result.json", "hello")
@@ -97,17 +102,21 @@ func TestHello(t *testing.T) {
 	} else if out, err := exec.Command(tool, "--nosigcheck", changes).CombinedOutput(); err != nil {
 		t.Errorf("dscverify: %v\n%s", err, out)
 	}
-	deb := made[slices.IndexFunc(made, func(s string) bool { return regexp.MustCompile(`/hello_[^/]*\.deb$`).MatchString(s) })]
+	deb := made[slices.IndexFunc(made, func(s string) bool {
+		return regexp.MustCompile(`/hello_[^/]*\.deb$`).MatchString(s)
+	})]
 	official := t.TempDir()
 	fetch := exec.Command("apt-get", "download", "-q", "hello")
 	fetch.Dir = official
 	if out, err := fetch.CombinedOutput(); err != nil {
 		t.Logf("the official package cannot be fetched here, so is not compared: %v\n%s", err, out)
-	} else if found, err := filepath.Glob(official + "/hello_*.deb"); err != nil || len(found) != 1 {
+	} else if found, err := filepath.Glob(official + "/hello_*.deb"); err != nil ||
+		len(found) != 1 {
 		t.Errorf("apt-get download left %q, %v", found, err)
 	} else if filepath.Base(found[0]) == filepath.Base(deb) {
 		if ours, theirs := contents(t, deb), contents(t, found[0]); ours != theirs {
-			t.Errorf("the files are not those of the official package:\n%s\nofficial:\n%s", ours, theirs)
+			t.Errorf("the files are not those of the official package:\n%s\nofficial:\n%s", ours,
+				theirs)
 		}
 	}
 	for _, want := range []string{`"successful"`, `"hello"`} {
@@ -116,7 +125,8 @@ func TestHello(t *testing.T) {
 		}
 	}
 	log := read(t, strings.TrimSuffix(changes, ".changes")+".build")
-	for _, want := range []string{"Status: successful", "dpkg-buildpackage: info: binary-only upload", "Package contents"} {
+	for _, want := range []string{"Status: successful",
+		"dpkg-buildpackage: info: binary-only upload", "Package contents"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log lacks %q", want)
 		}
@@ -147,21 +157,25 @@ func TestHello(t *testing.T) {
 func TestSources(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	source := fakedebian.Source{Name: "small", Version: "1.0", Distribution: "bookworm", Packages: []fakedebian.Package{{Name: "small", Architecture: "any"}, {Name: "small-data", Architecture: "all"}}}
+	source := fakedebian.Source{Name: "small", Version: "1.0", Distribution: "bookworm",
+		Packages: []fakedebian.Package{{Name: "small", Architecture: "any"},
+			{Name: "small-data", Architecture: "all"}}}
 	dsc := w.writeSource(t, source)
 	srcDir := filepath.Join(w.dir, "out", "tree")
 	if err := os.Mkdir(filepath.Dir(srcDir), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	testenv.RequireTool(t, "dpkg-source")
-	if out, err := exec.Command("dpkg-source", "-x", filepath.Join(w.dir, dsc), srcDir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("dpkg-source", "-x", filepath.Join(w.dir, dsc),
+		srcDir).CombinedOutput(); err != nil {
 		t.Fatalf("dpkg-source: %v\n%s", err, out)
 	}
 	a := fakedebian.New(t)
 	a.Suite("bookworm").AddSource(source)
 	tree := a.Tree()
 	srv := fakedebian.Serve(t, fakedebian.Mounts{"debian": tree})
-	all := []string{"small-data_1.0_all.deb", "small_1.0_amd64.deb", "small_1.0_amd64.buildinfo", "small_1.0_amd64.changes"}
+	all := []string{"small-data_1.0_all.deb", "small_1.0_amd64.deb", "small_1.0_amd64.buildinfo",
+		"small_1.0_amd64.changes"}
 	for _, c := range []struct {
 		name, dir string
 		args      []string
@@ -169,17 +183,28 @@ func TestSources(t *testing.T) {
 		log       string
 	}{
 		{"dsc", "", []string{"-d", "bookworm", dsc}, all, "small_1.0_amd64.build"},
-		{"URL", "", []string{"-d", "bookworm", srv.URL("debian") + "/" + tree.Find("small_1.0.dsc")}, all, "small_1.0_amd64.build"},
+		{"URL", "",
+			[]string{"-d", "bookworm", srv.URL("debian") + "/" + tree.Find("small_1.0.dsc")}, all,
+			"small_1.0_amd64.build"},
 		{"directory", "", []string{"-d", "bookworm", "out/tree"}, all, "small_1.0_amd64.build"},
 		{"directory by its changelog", "", []string{"out/tree"}, all, "small_1.0_amd64.build"},
 		{"here", "out/tree", []string{"."}, all, "out/small_1.0_amd64.build"},
 		{"below", "out/tree/debian", []string{".."}, all, "out/small_1.0_amd64.build"},
-		{"any only", "", []string{"-d", "bookworm", "--no-arch-all", dsc}, []string{"small_1.0_amd64.deb", "small_1.0_amd64.buildinfo", "small_1.0_amd64.changes"}, "small_1.0_amd64.build"},
-		{"all only", "", []string{"-d", "bookworm", "-A", "--no-arch-any", dsc}, []string{"small-data_1.0_all.deb", "small_1.0_all.buildinfo", "small_1.0_all.changes"}, "small_1.0_all.build"},
-		{"source too", "", []string{"-d", "bookworm", "-s", dsc}, append([]string{"small_1.0.dsc", "small_1.0.tar.xz"}, all...), "small_1.0_amd64.build"},
-		{"disk", "", []string{"-d", "bookworm", "--scratch=disk", dsc}, all, "small_1.0_amd64.build"},
-		{"all of it, said so", "", []string{"-d", "bookworm", "--arch-any", "--arch-all", dsc}, all, "small_1.0_amd64.build"},
-		{"no to all", "", []string{"-d", "bookworm", "--arch-all=false", dsc}, []string{"small_1.0_amd64.deb", "small_1.0_amd64.buildinfo", "small_1.0_amd64.changes"}, "small_1.0_amd64.build"},
+		{"any only", "", []string{"-d", "bookworm", "--no-arch-all", dsc},
+			[]string{"small_1.0_amd64.deb", "small_1.0_amd64.buildinfo", "small_1.0_amd64.changes"},
+			"small_1.0_amd64.build"},
+		{"all only", "", []string{"-d", "bookworm", "-A", "--no-arch-any", dsc},
+			[]string{"small-data_1.0_all.deb", "small_1.0_all.buildinfo", "small_1.0_all.changes"},
+			"small_1.0_all.build"},
+		{"source too", "", []string{"-d", "bookworm", "-s", dsc},
+			append([]string{"small_1.0.dsc", "small_1.0.tar.xz"}, all...), "small_1.0_amd64.build"},
+		{"disk", "", []string{"-d", "bookworm", "--scratch=disk", dsc}, all,
+			"small_1.0_amd64.build"},
+		{"all of it, said so", "", []string{"-d", "bookworm", "--arch-any", "--arch-all", dsc}, all,
+			"small_1.0_amd64.build"},
+		{"no to all", "", []string{"-d", "bookworm", "--arch-all=false", dsc},
+			[]string{"small_1.0_amd64.deb", "small_1.0_amd64.buildinfo", "small_1.0_amd64.changes"},
+			"small_1.0_amd64.build"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			there := *w
@@ -189,10 +214,12 @@ func TestSources(t *testing.T) {
 			for _, f := range strings.Fields(o.stdout) {
 				got = append(got, filepath.Base(f))
 			}
-			if want := slices.Sorted(slices.Values(c.want)); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+			if want := slices.Sorted(slices.Values(c.want)); !slices.Equal(
+				slices.Sorted(slices.Values(got)), want) {
 				t.Errorf("built %q, want %q", got, want)
 			}
-			if log := read(t, filepath.Join(w.dir, c.log)); !strings.Contains(log, "Status: successful") {
+			if log := read(t, filepath.Join(w.dir, c.log)); !strings.Contains(
+				log, "Status: successful") {
 				t.Errorf("the log does not tell of success:\n%s", log)
 			}
 		})
@@ -203,12 +230,15 @@ func TestSources(t *testing.T) {
 func TestSkipped(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	dsc := w.writeSource(t, fakedebian.Source{Name: "foreign", Version: "1.0", Packages: []fakedebian.Package{{Name: "foreign", Architecture: "s390x"}}})
+	dsc := w.writeSource(
+		t, fakedebian.Source{Name: "foreign", Version: "1.0", Packages: []fakedebian.Package{
+			{Name: "foreign", Architecture: "s390x"}}})
 	o := w.must(t, "build", "-d", "bookworm", dsc)
 	if o.stdout != "" || !strings.Contains(o.stderr, "nsbuild: skipped: foreign") {
 		t.Error(o)
 	}
-	if log := read(t, filepath.Join(w.dir, "foreign_1.0_amd64.build")); !strings.Contains(log, "Status: skipped") {
+	if log := read(t, filepath.Join(w.dir, "foreign_1.0_amd64.build")); !strings.Contains(
+		log, "Status: skipped") {
 		t.Errorf("the log does not say that it was skipped:\n%s", log)
 	}
 }
@@ -222,12 +252,16 @@ func badRules(commands string) string {
 func TestFailingBuild(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	dsc := w.writeSource(t, fakedebian.Source{Name: "failing", Version: "1.0", Rules: badRules("\tseq 1 40\n\techo the compiler is unhappy\n\texit 7\n")})
+	dsc := w.writeSource(
+		t, fakedebian.Source{Name: "failing", Version: "1.0",
+			Rules: badRules("\tseq 1 40\n\techo the compiler is unhappy\n\texit 7\n")})
 	o := w.run(t, "build", "-d", "bookworm", dsc)
 	if o.status != 2 {
 		t.Errorf("exit status %d, want 2", o.status)
 	}
-	for _, want := range []string{"the last lines of the log:", "the compiler is unhappy", "stage: build\n", "log: " + filepath.Join(w.dir, "failing_1.0_amd64"), "nsbuild: Build failure (dpkg-buildpackage died"} {
+	for _, want := range []string{"the last lines of the log:", "the compiler is unhappy",
+		"stage: build\n", "log: " + filepath.Join(w.dir, "failing_1.0_amd64"),
+		"nsbuild: Build failure (dpkg-buildpackage died"} {
 		if !strings.Contains(o.stderr, want) {
 			t.Errorf("standard error lacks %q", want)
 		}
@@ -238,7 +272,8 @@ func TestFailingBuild(t *testing.T) {
 	if o.stdout != "" {
 		t.Error("a build that failed has results")
 	}
-	if log := read(t, filepath.Join(w.dir, "failing_1.0_amd64.build")); !strings.Contains(log, "Status: attempted") || !strings.Contains(log, "Fail-Stage: build") {
+	if log := read(t, filepath.Join(w.dir, "failing_1.0_amd64.build")); !strings.Contains(
+		log, "Status: attempted") || !strings.Contains(log, "Fail-Stage: build") {
 		t.Errorf("the log's summary does not tell of it")
 	}
 	if t.Failed() {
@@ -246,7 +281,8 @@ func TestFailingBuild(t *testing.T) {
 	}
 }
 
-// TestStrays builds a package that leaves processes in every way it can: they are named in the log, and gone.
+// TestStrays builds a package that leaves processes in every way it can: they are named in the log,
+// and gone.
 func TestStrays(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
@@ -254,16 +290,20 @@ func TestStrays(t *testing.T) {
 		"\t(sleep 1111 >/dev/null 2>&1 </dev/null &)\n" +
 		"\tsetsid --fork sleep 2222 >/dev/null 2>&1 </dev/null\n" +
 		"\tunshare -Urpf sleep 3333 >/dev/null 2>&1 </dev/null & sleep 0.2\n" +
-		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pstraying -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
+		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pstraying -Pdebian/made\n\tdpkg-deb " +
+		"--root-owner-group --build debian/made ..\n"
 	dsc := w.writeSource(t, fakedebian.Source{Name: "straying", Version: "1.0", Rules: rules})
 	o := w.run(t, "build", "-d", "bookworm", "--result=r.json", "--strays=fail", dsc)
-	refusal{status: 2, says: []string{"the build left", "processes running"}, hint: "--strays=warn"}.check(t, o)
-	if !strings.Contains(o.stderr, "still running at the end of the build: pid ") || !strings.Contains(o.stderr, ": sleep 2222") {
+	refusal{status: 2, says: []string{"the build left", "processes running"},
+		hint: "--strays=warn"}.check(t, o)
+	if !strings.Contains(o.stderr, "still running at the end of the build: pid ") ||
+		!strings.Contains(o.stderr, ": sleep 2222") {
 		t.Error(o)
 	}
 	w.must(t, "build", "-d", "bookworm", "--result=r.json", dsc)
 	log := read(t, filepath.Join(w.dir, "straying_1.0_amd64.build"))
-	for _, want := range []string{"Processes left behind", "sleep 1111", "sleep 2222", "sleep 3333"} {
+	for _, want := range []string{"Processes left behind", "sleep 1111", "sleep 2222",
+		"sleep 3333"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log lacks %q", want)
 		}

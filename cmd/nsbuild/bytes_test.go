@@ -17,9 +17,12 @@ func bytesSource(t *testing.T, dir string) {
 		"caf\xe9":              "coffee\n",
 		"d\xefr/back\\xe9":     "back\n",
 		"debian/source/format": "3.0 (native)\n",
-		"debian/changelog":     "bytes (1.0) unstable; urgency=medium\n\n  * One.\n\n -- A <a@example.org>  Mon, 01 Jan 2024 00:00:00 +0000\n",
-		"debian/control":       "Source: bytes\nMaintainer: A <a@example.org>\n\nPackage: bytes\nArchitecture: all\nDescription: d\n",
-		"debian/rules":         badRules("\t@case $@ in clean) exit 0; esac; printf 'seen: '; LC_ALL=C ls -dQ * d?r/b* | tr '\\n' ' '; readlink l* | od -An -c; exit 7\n"),
+		"debian/changelog": "bytes (1.0) unstable; urgency=medium\n\n  * One.\n\n -- A " +
+			"<a@example.org>  Mon, 01 Jan 2024 00:00:00 +0000\n",
+		"debian/control": "Source: bytes\nMaintainer: A <a@example.org>\n\nPackage: " +
+			"bytes\nArchitecture: all\nDescription: d\n",
+		"debian/rules": badRules("\t@case $@ in clean) exit 0; esac; printf 'seen: '; LC_ALL=C " +
+			"ls -dQ * d?r/b* | tr '\\n' ' '; readlink l* | od -An -c; exit 7\n"),
 	} {
 		file := filepath.Join(dir, name)
 		check(t, os.MkdirAll(filepath.Dir(file), 0o755))
@@ -46,7 +49,8 @@ func TestBytesOfSource(t *testing.T) {
 		}
 	}
 	for _, more := range [][]string{nil, {"--git"}} {
-		o := w.run(t, append([]string{"build", "-d", "bookworm", "--result", "r.json", "bytes"}, more...)...)
+		o := w.run(t, append([]string{"build", "-d", "bookworm", "--result", "r.json", "bytes"},
+			more...)...)
 		log := read(t, filepath.Join(w.dir, "bytes_1.0_amd64.build"))
 		want := `seen: "caf\351" "debian" "d\357r" "d\357r/back\\xe9" "l\357nk"    d 357   r  \n`
 		if o.status != 2 || !strings.Contains(log, want) {
@@ -54,7 +58,8 @@ func TestBytesOfSource(t *testing.T) {
 		}
 		text := read(t, filepath.Join(w.dir, "r.json"))
 		valid(t, "result.schema.json", text)
-		if !strings.Contains(text, `J\\xf6rg/bytes_1.0_amd64`) || !strings.Contains(text, `"/log"`) {
+		if !strings.Contains(text, `J\\xf6rg/bytes_1.0_amd64`) ||
+			!strings.Contains(text, `"/log"`) {
 			t.Errorf("%q: %s", more, text)
 		}
 	}

@@ -25,10 +25,12 @@ func newCache(a *app) *cobra.Command {
 
 It grows to --cache-limit; what was not used for longest goes first.
 ` + exitHelp,
-		Args: rangeArgs(0, 0, "say what to do with the cache: info, layers, clean, verify or copies"),
+		Args: rangeArgs(
+			0, 0, "say what to do with the cache: info, layers, clean, verify or copies"),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newCacheInfo(a), newCacheLayers(a), newCacheClean(a), newCacheVerify(a), newCacheCopies(a))
+	c.AddCommand(newCacheInfo(a), newCacheLayers(a), newCacheClean(a), newCacheVerify(a),
+		newCacheCopies(a))
 	return c
 }
 
@@ -84,11 +86,13 @@ func (a *app) cacheInfo(ctx context.Context, asJSON bool) error {
 			Directory: env.CacheDir, Limit: env.CacheLimit, Bytes: total.Bytes, Kinds: report,
 		}.legible())
 	}
-	fmt.Fprintf(a.stdout, "Directory: %s\nLimit: %s\n\n", env.CacheDir, config.FormatSize(env.CacheLimit))
+	fmt.Fprintf(a.stdout, "Directory: %s\nLimit: %s\n\n", env.CacheDir,
+		config.FormatSize(env.CacheLimit))
 	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "KIND\tCOUNT\tSIZE\tLAST USED")
 	for _, r := range append(report, total) {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", r.Kind, r.Count, config.FormatSize(r.Bytes), when(r.LastUsed))
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", r.Kind, r.Count, config.FormatSize(r.Bytes),
+			when(r.LastUsed))
 	}
 	return w.Flush()
 }
@@ -136,9 +140,12 @@ func newCacheLayers(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "layers",
 		Short: "List the layers of installed build dependencies",
-		Long:  "layers lists what installing build dependencies has left for later builds, the last used first.\n" + exitHelp,
-		Args:  rangeArgs(0, 0, "it takes no arguments"),
-		RunE:  func(c *cobra.Command, _ []string) error { return a.cacheLayers(c.Context(), asJSON) },
+		Long: "layers lists what installing build dependencies has left for later builds, the " +
+			"last used first.\n" + exitHelp,
+		Args: rangeArgs(0, 0, "it takes no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.cacheLayers(c.Context(), asJSON)
+		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON, with the packages by name and version")
 	return c
@@ -156,7 +163,8 @@ func (a *app) cacheLayers(ctx context.Context, asJSON bool) error {
 	if asJSON {
 		report := make([]layerReport, 0, len(layers))
 		for _, l := range layers {
-			report = append(report, layerReport{l.Key, l.Base, l.Packages, l.Size, l.Created, l.Used})
+			report = append(report, layerReport{l.Key, l.Base, l.Packages, l.Size, l.Created,
+				l.Used})
 		}
 		return a.printJSON(report)
 	}
@@ -167,7 +175,8 @@ func (a *app) cacheLayers(ctx context.Context, asJSON bool) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "KEY\tBASE\tPACKAGES\tSIZE\tLAST USED")
 	for _, l := range layers {
-		fmt.Fprintf(w, "%.12s\t%s\t%d\t%s\t%s\n", l.Key, l.Base, len(l.Packages), config.FormatSize(l.Size), when(l.Used))
+		fmt.Fprintf(w, "%.12s\t%s\t%d\t%s\t%s\n", l.Key, l.Base, len(l.Packages),
+			config.FormatSize(l.Size), when(l.Used))
 	}
 	return w.Flush()
 }
@@ -181,8 +190,9 @@ func newCacheClean(a *app) *cobra.Command {
 		Long: `clean makes the cache no larger than --max-size, deletes what was not used for longer than --older-than, or deletes --all of it.
 What a build is using stays.
 ` + exitHelp,
-		Example: "  nsbuild cache clean --max-size 5G\n  nsbuild cache clean --older-than 30d\n  nsbuild cache clean --all",
-		Args:    rangeArgs(0, 0, "it takes no arguments"),
+		Example: "  nsbuild cache clean --max-size 5G\n  nsbuild cache clean --older-than 30d\n  " +
+			"nsbuild cache clean --all",
+		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			keep := build.Keep{Bytes: 1<<63 - 1}
 			var err error
@@ -192,7 +202,8 @@ What a build is using stays.
 			}
 			switch {
 			case all == (size != "" || age != ""):
-				return usage("nsbuild cache clean --help", "clean: say --max-size, --older-than or both, or --all")
+				return usage("nsbuild cache clean --help",
+					"clean: say --max-size, --older-than or both, or --all")
 			case all:
 				keep.Bytes = -1
 			}
@@ -255,7 +266,8 @@ func (a *app) cacheVerify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	env.Log.Infof("%s as they should be, %s not", fault.Count(good, "file is", "files are"), fault.Count(len(bad), "was", "were"))
+	env.Log.Infof("%s as they should be, %s not", fault.Count(good, "file is", "files are"),
+		fault.Count(len(bad), "was", "were"))
 	return nil
 }
 

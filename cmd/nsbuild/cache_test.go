@@ -16,13 +16,15 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// seen is a source whose build says what it sees of its root: which files there are, and what they hold. Then it fails, as it makes no package.
+// seen is a source whose build says what it sees of its root: which files there are, and what they
+// hold. Then it fails, as it makes no package.
 func (w *world) seen(t *testing.T) string {
 	t.Helper()
 	return w.writeSource(t, fakedebian.Source{
 		Name: "seen", Version: "1.0", BuildDepends: "file, gettext-base",
 		Rules: badRules("\t@dpkg --audit\n\t@dpkg --verify\n" +
-			"\t@echo seen: `find /usr/bin /usr/lib/*-linux-gnu* /var/lib/dpkg -xdev -type f -readable -exec sha256sum {} + | sort -k 2 | sha256sum`\n\texit 7\n"),
+			"\t@echo seen: `find /usr/bin /usr/lib/*-linux-gnu* /var/lib/dpkg -xdev -type f " +
+			"-readable -exec sha256sum {} + | sort -k 2 | sha256sum`\n\texit 7\n"),
 	})
 }
 
@@ -40,8 +42,9 @@ func (w *world) sees(t *testing.T, dsc string) (string, string) {
 	return m[1], log
 }
 
-// TestCacheAfterKill kills nsbuild at moments of chance while it fills its cache: packages, copies, layers, what apt has parsed. Whatever is left, the next build sees what it would
-// have seen, and finds nothing damaged. NSBUILD_TEST_KILLS is how often, NSBUILD_TEST_SEED repeats a run.
+// TestCacheAfterKill kills nsbuild at moments of chance while it fills its cache: packages, copies,
+// layers, what apt has parsed. Whatever is left, the next build sees what it would have seen, and
+// finds nothing damaged. NSBUILD_TEST_KILLS is how often, NSBUILD_TEST_SEED repeats a run.
 func TestCacheAfterKill(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
@@ -72,7 +75,8 @@ func TestCacheAfterKill(t *testing.T) {
 		}
 		wait := time.Duration(chance.Int64N(int64(whole)))
 		t.Logf("round %d: killed after %s", i, wait)
-		if _, o := own.at(t, atStart, wait, syscall.SIGKILL, "build", "-d", "bookworm", dsc); o.status == 2 {
+		if _, o := own.at(t, atStart, wait, syscall.SIGKILL, "build", "-d", "bookworm",
+			dsc); o.status == 2 {
 			t.Log("which was too late")
 		}
 		if got, log := own.sees(t, dsc); got != want {
@@ -80,9 +84,12 @@ func TestCacheAfterKill(t *testing.T) {
 		}
 		got, log := own.sees(t, dsc)
 		if got != want || !strings.Contains(log, "Dependency layer ") {
-			t.Errorf("after a kill at %s the second build sees something else, or has no layer:\n%s", wait, log)
+			t.Errorf(
+				"after a kill at %s the second build sees something else, or has no layer:\n%s",
+				wait, log)
 		}
-		if o := own.must(t, "cache", "verify"); !strings.Contains(o.stderr, " are as they should be, 0 were not") {
+		if o := own.must(t, "cache", "verify"); !strings.Contains(
+			o.stderr, " are as they should be, 0 were not") {
 			t.Errorf("after a kill at %s: %s", wait, o)
 		}
 	}
@@ -127,7 +134,8 @@ func TestFlippedBits(t *testing.T) {
 	if !strings.Contains(o.stderr, "is damaged in the cache") {
 		t.Errorf("it is not said that something was damaged: %s", o.stderr)
 	}
-	if o := own.must(t, "cache", "verify"); !strings.Contains(o.stderr, " are as they should be, 0 were not") {
+	if o := own.must(t, "cache", "verify"); !strings.Contains(
+		o.stderr, " are as they should be, 0 were not") {
 		t.Errorf("of %d damaged files: %s", damaged, o)
 	}
 }

@@ -28,54 +28,78 @@ type startedBy struct {
 	plain       bool    // not for a program with the race detector, which needs much memory itself
 	refused     refusal // status 0: it works
 	who         string  // "root" or "user", when it is about one of them
-	files       string  // that a command may open, when it is not the usual number: a hard limit stays
+	// that a command may open, when it is not the usual number: a hard limit stays
+	files string
 }
 
 // callers are what has been seen in the field, and its kin.
 func callers() []startedBy {
 	const files = "the limit of this process for open files is too low: ulimit -n is "
-	tooFew := func(says, hint string) refusal { return refusal{status: 1, says: []string{says}, hint: hint} }
+	tooFew := func(says, hint string) refusal {
+		return refusal{status: 1, says: []string{says}, hint: hint}
+	}
 	var all []startedBy
 	for _, mask := range []string{"000", "002", "022", "027", "077", "0177", "0777"} {
 		all = append(all, startedBy{name: "umask " + mask, shell: `umask ` + mask + `; exec "$@"`})
 	}
 	for _, sig := range []string{"", "=HUP", "=INT", "=TERM", "=PIPE", "=CHLD", "=CONT", "=ALRM"} {
 		all = append(all,
-			startedBy{name: "ignored signals" + sig, shell: `exec env --ignore-signal` + sig + ` "$@"`, tools: "env"},
-			startedBy{name: "blocked signals" + sig, shell: `exec env --block-signal` + sig + ` "$@"`, tools: "env"})
+			startedBy{name: "ignored signals" + sig, shell: `exec env --ignore-signal` + sig +
+				` "$@"`, tools: "env"},
+			startedBy{name: "blocked signals" + sig, shell: `exec env --block-signal` + sig +
+				` "$@"`, tools: "env"})
 	}
 	return append(all, []startedBy{
 		{name: "no core", shell: `ulimit -c 0; exec "$@"`},
 		{name: "64 files", shell: `ulimit -n 64; exec "$@"`, files: "64"},
-		{name: "63 files", shell: `ulimit -n 63; exec "$@"`, refused: tooFew(files+"63", "ulimit -n 64")},
-		{name: "8 files", shell: `ulimit -n 8; exec "$@"`, refused: tooFew(files+"8", "LimitNOFILE=")},
-		{name: "5 files", shell: `ulimit -n 5; exec "$@"`, refused: tooFew(files+"5", "limits.conf(5)")},
+		{name: "63 files", shell: `ulimit -n 63; exec "$@"`,
+			refused: tooFew(files+"63", "ulimit -n 64")},
+		{name: "8 files", shell: `ulimit -n 8; exec "$@"`,
+			refused: tooFew(files+"8", "LimitNOFILE=")},
+		{name: "5 files", shell: `ulimit -n 5; exec "$@"`,
+			refused: tooFew(files+"5", "limits.conf(5)")},
 		{name: "few files, soft", shell: `ulimit -S -n 8; exec "$@"`},
-		// A program with cgo, as the test may be, has more threads' stacks and arenas than a release.
+		// A program with cgo, as the test may be, has more threads' stacks and arenas than a
+		// release.
 		{name: "address space", shell: `ulimit -v 2097152; exec "$@"`, plain: true},
-		{name: "little address space", plain: true, shell: `ulimit -v 2097151; exec "$@"`, refused: tooFew("for address space is too low: ulimit -v is 2097151, nsbuild needs 2097152", "LimitAS=")},
+		{name: "little address space", plain: true, shell: `ulimit -v 2097151; exec "$@"`,
+			refused: tooFew(
+				"for address space is too low: ulimit -v is 2097151, nsbuild needs 2097152",
+				"LimitAS=")},
 		{name: "data", shell: `ulimit -d 393216; exec "$@"`, plain: true},
-		{name: "little data", plain: true, shell: `ulimit -d 393215; exec "$@"`, refused: tooFew("for data is too low: ulimit -d is 393215, nsbuild needs 393216", "LimitDATA=")},
+		{name: "little data", plain: true, shell: `ulimit -d 393215; exec "$@"`,
+			refused: tooFew("for data is too low: ulimit -d is 393215, nsbuild needs 393216",
+				"LimitDATA=")},
 		{name: "file size", shell: `ulimit -f 20000; exec "$@"`},
-		{name: "small files", shell: `ulimit -f 100; exec "$@"`, refused: tooFew("for the size of a file is too low: ulimit -f is 50, nsbuild needs 1024", "LimitFSIZE=")},
+		{name: "small files", shell: `ulimit -f 100; exec "$@"`,
+			refused: tooFew(
+				"for the size of a file is too low: ulimit -f is 50, nsbuild needs 1024",
+				"LimitFSIZE=")},
 		{name: "small stack", shell: `ulimit -S -s 256; exec "$@"`},
 		{name: "stack without limit", shell: `ulimit -S -s unlimited; exec "$@"`},
 		{name: "no locked memory", shell: `ulimit -l 0; exec "$@"`},
 		{name: "some processor time", shell: `ulimit -S -t 1; exec "$@"`},
-		{name: "no pending signals", shell: `exec prlimit --sigpending=0 -- "$@"`, tools: "prlimit", refused: tooFew("for pending signals is too low: ulimit -i is 0", "LimitSIGPENDING=")},
-		{name: "no message queues", shell: `exec prlimit --msgqueue=0 --locks=0 --nice=0 --rtprio=0 -- "$@"`, tools: "prlimit"},
+		{name: "no pending signals", shell: `exec prlimit --sigpending=0 -- "$@"`, tools: "prlimit",
+			refused: tooFew("for pending signals is too low: ulimit -i is 0", "LimitSIGPENDING=")},
+		{name: "no message queues",
+			shell: `exec prlimit --msgqueue=0 --locks=0 --nice=0 --rtprio=0 -- "$@"`,
+			tools: "prlimit"},
 		// Others of the same user count, and the Go runtime needs some to come to main.
-		{name: "few processes", tools: "prlimit ps", refused: tooFew("the limit of processes is too low: ulimit -u is ", "LimitNPROC="),
-			shell: `n=0; [ "$(id -u)" = 0 ] || n=$(ps -L -U "$(id -u)" -o tid= | wc -l); exec prlimit --nproc=$((n + 24)) -- "$@"`},
+		{name: "few processes", tools: "prlimit ps",
+			refused: tooFew("the limit of processes is too low: ulimit -u is ", "LimitNPROC="),
+			shell:   `n=0; [ "$(id -u)" = 0 ] || n=$(ps -L -U "$(id -u)" -o tid= | wc -l); exec prlimit --nproc=$((n + 24)) -- "$@"`},
 		{name: "nice", shell: `exec nice -n 19 "$@"`, tools: "nice"},
 		{name: "idle", shell: `exec chrt -i 0 "$@"`, tools: "chrt"},
 		{name: "killed first", shell: `exec choom -n 1000 -- "$@"`, tools: "choom"},
-		{name: "one processor", shell: `exec taskset -c "$(taskset -cp $$ | sed 's/.*[ ,-]//')" "$@"`, tools: "taskset"},
+		{name: "one processor",
+			shell: `exec taskset -c "$(taskset -cp $$ | sed 's/.*[ ,-]//')" "$@"`,
+			tools: "taskset"},
 		{name: "32-bit personality", shell: `exec setarch linux32 "$@"`, tools: "setarch"},
 		{name: "fixed addresses", shell: `exec setarch -R "$@"`, tools: "setarch"},
 		{name: "no directory", shell: `mkdir gone; cd gone; rmdir ../gone; exec "$@"`},
 		{name: "unreadable directory", shell: `mkdir -p shut; cd shut; chmod 0 ../shut; exec "$@"`},
-		{name: "empty environment", shell: `exec env -i "NSBUILD_STATE=$NSBUILD_STATE" "NSBUILD_CACHE=$NSBUILD_CACHE" NSBUILD_CONFIG= "$@"`, tools: "env"},
+		{name: "empty environment",
+			shell: `exec env -i "NSBUILD_STATE=$NSBUILD_STATE" "NSBUILD_CACHE=$NSBUILD_CACHE" NSBUILD_CONFIG= "$@"`, tools: "env"},
 		{name: "no PATH", shell: `unset PATH; exec "$@"`},
 		{name: "another PATH", shell: `PATH=/nonexistent:.; exec "$@"`},
 		{name: "unknown locale", shell: `LC_ALL=xx_YY.nope LANG=zz_ZZ LANGUAGE=q exec "$@"`},
@@ -83,15 +107,20 @@ func callers() []startedBy {
 		{name: "no input", shell: `exec <&-; exec "$@"`},
 		{name: "input that is written to", shell: `exec 0>in; exec "$@"`},
 		{name: "more descriptors", shell: `exec 3</ 4</etc 5>&1 6>/dev/null 7<&0 9<.; exec "$@"`},
-		{name: "signal at the parent's death", shell: `exec setpriv --pdeathsig TERM "$@"`, tools: "setpriv"},
+		{name: "signal at the parent's death", shell: `exec setpriv --pdeathsig TERM "$@"`,
+			tools: "setpriv"},
 		{name: "session", shell: `exec setsid -w "$@"`, tools: "setsid"},
-		{name: "no new privileges, root", shell: `exec setpriv --no-new-privs "$@"`, tools: "setpriv", who: "root"},
+		{name: "no new privileges, root", shell: `exec setpriv --no-new-privs "$@"`,
+			tools: "setpriv", who: "root"},
 		{
-			name: "no new privileges", shell: `exec setpriv --no-new-privs "$@"`, tools: "setpriv", who: "user",
+			name: "no new privileges", shell: `exec setpriv --no-new-privs "$@"`, tools: "setpriv",
+			who:     "user",
 			refused: tooFew("write to uid_map failed: Operation not permitted", "no_new_privs"),
 		},
 		{
-			name: "no capabilities", shell: `exec setpriv --bounding-set=-setuid --inh-caps=-all "$@"`, tools: "setpriv", who: "root",
+			name:  "no capabilities",
+			shell: `exec setpriv --bounding-set=-setuid --inh-caps=-all "$@"`, tools: "setpriv",
+			who:     "root",
 			refused: tooFew("mapping ids", "CAP_SETUID"),
 		},
 	}...)
@@ -110,9 +139,11 @@ func TestCallers(t *testing.T) {
 	root := filepath.Join(w.dir, "root")
 	check(t, makeRoot(root))
 	t.Cleanup(func() { _ = os.Chmod(filepath.Join(w.dir, "shut"), 0o700) }) // only if it was made
-	command := []string{program, "run", "--root", root, "--overlay", "-f", root + ".fstab", "--", "/bin/sh", "-c", carried}
+	command := []string{program, "run", "--root", root, "--overlay", "-f", root + ".fstab", "--",
+		"/bin/sh", "-c", carried}
 	usual := w.startedBy(t, `exec "$@"`, command)
-	if usual.status != 0 || !strings.HasPrefix(usual.stdout, "0022\nSigPnd:\t0000000000000000\n") || !strings.Contains(usual.stdout, "\nexpendable\n") {
+	if usual.status != 0 || !strings.HasPrefix(usual.stdout, "0022\nSigPnd:\t0000000000000000\n") ||
+		!strings.Contains(usual.stdout, "\nexpendable\n") {
 		t.Fatal(usual)
 	}
 	for _, c := range callers() {
@@ -145,7 +176,8 @@ func TestCallers(t *testing.T) {
 		})
 	}
 	// Without standard output or standard error there are no words.
-	for _, closed := range []string{`exec >&-; exec "$@"`, `exec 2>&-; exec "$@"`, `exec <&- >&- 2>&-; exec "$@"`, `exec >/dev/full; exec "$@"`} {
+	for _, closed := range []string{`exec >&-; exec "$@"`, `exec 2>&-; exec "$@"`,
+		`exec <&- >&- 2>&-; exec "$@"`, `exec >/dev/full; exec "$@"`} {
 		o := w.startedBy(t, closed, append(command[:len(command)-1:len(command)-1], "exit 7"))
 		if o.status != 7 {
 			t.Errorf("%s: %s", closed, o)
@@ -165,8 +197,10 @@ func TestNoDirectory(t *testing.T) {
 		"build -d bookworm hello":            {status: 1},
 		"run --bind .:/mnt bookworm -- true": {status: 2},
 	} {
-		o := w.startedBy(t, `mkdir gone; cd gone; rmdir ../gone; exec "$@"`, append([]string{program}, strings.Fields(args)...))
-		want.says, want.hint = []string{"the current directory is gone"}, "a directory that is there"
+		o := w.startedBy(t, `mkdir gone; cd gone; rmdir ../gone; exec "$@"`,
+			append([]string{program}, strings.Fields(args)...))
+		want.says, want.hint = []string{"the current directory is gone"},
+			"a directory that is there"
 		want.check(t, o)
 	}
 }
@@ -181,8 +215,10 @@ func TestNohup(t *testing.T) {
 	w := newWorld(t)
 	root := filepath.Join(w.dir, "root")
 	check(t, makeRoot(root))
-	for shell, want := range map[string]int{`trap '' HUP; exec "$@"`: 0, `exec "$@"`: 128 + int(syscall.SIGHUP)} {
-		c := exec.CommandContext(t.Context(), "/bin/sh", "-c", shell, "sh", program, "run", "--root", root, "--overlay",
+	for shell, want := range map[string]int{`trap '' HUP; exec "$@"`: 0,
+		`exec "$@"`: 128 + int(syscall.SIGHUP)} {
+		c := exec.CommandContext(t.Context(), "/bin/sh", "-c", shell, "sh", program, "run",
+			"--root", root, "--overlay",
 			"-f", root+".fstab", "--", "/bin/sh", "-c", "echo begun; sleep 1; echo done")
 		c.Dir, c.Env, c.WaitDelay = w.dir, w.environment(), time.Second
 		out, err := c.StdoutPipe()
@@ -194,13 +230,15 @@ func TestNohup(t *testing.T) {
 		check(t, c.Process.Signal(syscall.SIGHUP))
 		rest, err := io.ReadAll(out)
 		check(t, err)
-		if err := c.Wait(); c.ProcessState.ExitCode() != want || want == 0 && string(rest) != "done\n" {
+		if err := c.Wait(); c.ProcessState.ExitCode() != want || want == 0 &&
+			string(rest) != "done\n" {
 			t.Errorf("%s: %q, %v; want status %d", shell, rest, err, want)
 		}
 	}
 }
 
-// TestSessionAndDescriptors begins a session under a lock of flock(1): the session does not hold it.
+// TestSessionAndDescriptors begins a session under a lock of flock(1): the session does not hold
+// it.
 func TestSessionAndDescriptors(t *testing.T) {
 	testenv.RequireUserns(t)
 	testenv.RequireTool(t, "flock")
@@ -212,7 +250,8 @@ func TestSessionAndDescriptors(t *testing.T) {
 	testenv.HostState(t)
 	root := filepath.Join(w.dir, "root")
 	check(t, makeRoot(root))
-	begin := []string{program, "session", "begin", "--root", root, "--overlay", "-f", root + ".fstab", "--name", "locked"}
+	begin := []string{program, "session", "begin", "--root", root, "--overlay", "-f",
+		root + ".fstab", "--name", "locked"}
 	if o := w.startedBy(t, `exec 9>lock; flock 9; exec "$@"`, begin); o.status != 0 {
 		t.Fatal(o)
 	}
@@ -240,7 +279,8 @@ func (w *world) startedBy(t *testing.T, shell string, command []string) outcome 
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	o := outcome{status: c.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
+	o := outcome{status: c.ProcessState.ExitCode(), stdout: stdout.String(),
+		stderr: stderr.String()}
 	if ws, ok := c.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		o.status = 128 + int(ws.Signal())
 	}

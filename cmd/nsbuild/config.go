@@ -20,13 +20,16 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// Every flag is a key of the configuration files and has a variable of the environment, by its name: --jobs of build is jobs in [build], and NSBUILD_BUILD_JOBS. Whoever adds a flag
-// has nothing more to do than to add it to docs/configuration.md, which a test asks for, or to onCommandLine.
+// Every flag is a key of the configuration files and has a variable of the environment, by its
+// name: --jobs of build is jobs in [build], and NSBUILD_BUILD_JOBS. Whoever adds a flag has nothing
+// more to do than to add it to docs/configuration.md, which a test asks for, or to onCommandLine.
 
-// onCommandLine are the flags that say what a single call is to do, or that accept a danger. They are no keys.
+// onCommandLine are the flags that say what a single call is to do, or that accept a danger. They
+// are no keys.
 func onCommandLine(table, flag string) bool {
 	switch flag {
-	case "help", "version", "force", "root", "all", "replace", "name", "from", "lock", "locked", "save", "as", "json":
+	case "help", "version", "force", "root", "all", "replace", "name", "from", "lock", "locked",
+		"save", "as", "json":
 		return true
 	}
 	verb, _, _ := strings.Cut(table, ".")
@@ -56,7 +59,8 @@ func (k key) variable() string {
 	case "cache-dir":
 		return "NSBUILD_CACHE"
 	}
-	return variablePrefix + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(k.name()))
+	return variablePrefix + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(
+		k.name()))
 }
 
 // keysOf lists the keys by name.
@@ -65,7 +69,8 @@ func keysOf(root *cobra.Command) map[string]key {
 	general := root.PersistentFlags()
 	add := func(table string, set *pflag.FlagSet) {
 		set.VisitAll(func(f *pflag.Flag) {
-			// Parsing adds the general ones to the verb's own. cobra's way to tell them apart copies every set: half a millisecond of each start.
+			// Parsing adds the general ones to the verb's own. cobra's way to tell them apart
+			// copies every set: half a millisecond of each start.
 			if (table == "" || general.Lookup(f.Name) != f) && !onCommandLine(table, f.Name) {
 				k := key{table, f}
 				keys[k.name()] = k
@@ -76,7 +81,8 @@ func keysOf(root *cobra.Command) map[string]key {
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {
-			add(strings.ReplaceAll(strings.TrimPrefix(sub.CommandPath(), root.Name()+" "), " ", "."), sub.Flags())
+			add(strings.ReplaceAll(strings.TrimPrefix(sub.CommandPath(), root.Name()+" "), " ",
+				"."), sub.Flags())
 			walk(sub)
 		}
 	}
@@ -87,7 +93,8 @@ func keysOf(root *cobra.Command) map[string]key {
 // configuration is where the values of flags come from; what is not in it is a default.
 type configuration map[*pflag.Flag]string
 
-// configure gives the flags that were not given what the environment and the files say, in this order: environment, the user's file, the machine's.
+// configure gives the flags that were not given what the environment and the files say, in this
+// order: environment, the user's file, the machine's.
 func configure(root *cobra.Command) (configuration, error) {
 	c := configuration{}
 	keys := keysOf(root)
@@ -96,11 +103,14 @@ func configure(root *cobra.Command) (configuration, error) {
 			c[k.flag] = "flag"
 		}
 	}
-	if slices.ContainsFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, variablePrefix) }) {
+	if slices.ContainsFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, variablePrefix)
+	}) {
 		for _, name := range slices.Sorted(maps.Keys(keys)) {
 			k := keys[name]
 			if value := os.Getenv(k.variable()); value != "" {
-				if err := c.set(keys, k, []string{value}, false, rankVariable, k.variable()); err != nil {
+				if err := c.set(keys, k, []string{value}, false, rankVariable,
+					k.variable()); err != nil {
 					return nil, err
 				}
 			}
@@ -143,7 +153,8 @@ func typedElsewhere(root *cobra.Command, k key) bool {
 // rivals are flags of build of which those that a user says nearer to the command line count alone.
 func rivals(name string) []string {
 	const changelog = "build.binNMU-changelog"
-	versions := []string{"build.make-binNMU", "build.binNMU", "build.binNMU-timestamp", "build.append-to-version"}
+	versions := []string{"build.make-binNMU", "build.binNMU", "build.binNMU-timestamp",
+		"build.append-to-version"}
 	switch {
 	case name == changelog:
 		return versions
@@ -166,13 +177,15 @@ func (c configuration) overruled(keys map[string]key, k key, rank int) bool {
 }
 
 // set gives a flag a value, unless what counts more has given it one, or its opposite.
-func (c configuration) set(keys map[string]key, k key, values []string, list bool, rank int, origin string) error {
+func (c configuration) set(keys map[string]key, k key, values []string, list bool, rank int,
+	origin string) error {
 	opposite := "no-" + k.flag.Name
 	if positive, ok := strings.CutPrefix(k.flag.Name, "no-"); ok {
 		opposite = positive
 	}
 	other, ok := keys[strings.TrimPrefix(k.table+"."+opposite, ".")]
-	if c[k.flag] != "" || ok && c[other.flag] != "" && rankOf(other.flag) != rank || c.overruled(keys, k, rank) {
+	if c[k.flag] != "" || ok && c[other.flag] != "" && rankOf(other.flag) != rank ||
+		c.overruled(keys, k, rank) {
 		return nil
 	}
 	var err error
@@ -189,8 +202,10 @@ func (c configuration) set(keys map[string]key, k key, values []string, list boo
 		err = fmt.Errorf("%s is expected, not %q", want, values[0])
 	}
 	if err != nil {
-		help := strings.Join(strings.Fields("nsbuild "+strings.ReplaceAll(k.table, ".", " ")+" --help"), " ")
-		return fault.New(fault.Usage, help+" tells of --"+k.flag.Name, "%s: %s: %w", origin, k.name(), err)
+		help := strings.Join(
+			strings.Fields("nsbuild "+strings.ReplaceAll(k.table, ".", " ")+" --help"), " ")
+		return fault.New(fault.Usage, help+" tells of --"+k.flag.Name, "%s: %s: %w", origin,
+			k.name(), err)
 	}
 	c[k.flag] = origin
 	noteOrigin(k.flag, rank, origin)
@@ -199,7 +214,8 @@ func (c configuration) set(keys map[string]key, k key, values []string, list boo
 
 // expected says what values a flag takes; "" for any text.
 func expected(f *pflag.Flag) string {
-	return map[string]string{"bool": "true or false", "int": "a number", "float64": "a number", "duration": "a time such as 10m"}[f.Value.Type()]
+	return map[string]string{"bool": "true or false", "int": "a number", "float64": "a number",
+		"duration": "a time such as 10m"}[f.Value.Type()]
 }
 
 func unknownKey(root *cobra.Command, keys map[string]key, s config.Setting) error {
@@ -215,12 +231,16 @@ func unknownKey(root *cobra.Command, keys map[string]key, s config.Setting) erro
 		hint = "did you mean " + (key{s.Table, &pflag.Flag{Name: near[0]}}).name() + "?"
 	} else if near := archive.Nearest(s.Name(), names, 1); len(near) > 0 {
 		hint = "did you mean " + near[0] + "?"
-	} else if others := slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, "."+s.Key) }); len(others) > 0 {
+	} else if others := slices.DeleteFunc(names, func(n string) bool {
+		return !strings.HasSuffix(n, "."+s.Key)
+	}); len(others) > 0 {
 		slices.Sort(others)
 		hint = "there is " + strings.Join(others, ", ")
 	}
-	if c, _, err := root.Find(strings.Split(s.Table, ".")); err == nil && s.Table != "" && c.Flags().Lookup(s.Key) != nil && onCommandLine(s.Table, s.Key) {
-		return fault.New(fault.Usage, "leave it out", "%s: %s is for the command line alone", s.Origin(), s.Name())
+	if c, _, err := root.Find(strings.Split(s.Table, ".")); err == nil && s.Table != "" &&
+		c.Flags().Lookup(s.Key) != nil && onCommandLine(s.Table, s.Key) {
+		return fault.New(fault.Usage, "leave it out", "%s: %s is for the command line alone",
+			s.Origin(), s.Name())
 	}
 	return fault.New(fault.Usage, hint, "%s: the key %s is not known", s.Origin(), s.Name())
 }
@@ -229,9 +249,10 @@ func newConfig(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
 		Short: "Show the configuration",
-		Long:  "config is about the configuration files, /etc/nsbuild/config.toml and ~/.config/nsbuild/config.toml.\n" + exitHelp,
-		Args:  rangeArgs(0, 0, "there is nsbuild config show"),
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Long: "config is about the configuration files, /etc/nsbuild/config.toml and " +
+			"~/.config/nsbuild/config.toml.\n" + exitHelp,
+		Args: rangeArgs(0, 0, "there is nsbuild config show"),
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newConfigShow(a))
 	return c
@@ -275,7 +296,8 @@ func showConfig(w io.Writer, root *cobra.Command, c configuration, changed bool)
 		if err != nil {
 			return fmt.Errorf("writing %s: %w", k.name(), err)
 		}
-		if _, err := fmt.Fprintf(w, "%-40s # %s\n", strings.TrimRight(string(line), "\n"), origin); err != nil {
+		if _, err := fmt.Fprintf(w, "%-40s # %s\n", strings.TrimRight(string(line), "\n"),
+			origin); err != nil {
 			return err
 		}
 	}

@@ -54,9 +54,12 @@ func onlyConfig(t *testing.T, text string) string {
 	return name
 }
 
-// TestConfigPrecedence: flags count more than the environment, that more than the files; of opposites, too.
+// TestConfigPrecedence: flags count more than the environment, that more than the files; of
+// opposites, too.
 func TestConfigPrecedence(t *testing.T) {
-	file := onlyConfig(t, "offline = true\n[build]\nno-arch-all = true\njobs = 3\nscratch = \"disk\"\nprofiles = [\"a\", \"b\"]\nadd-depends = [\"x\", \"y (>= 1)\"]\n[session.begin]\nnetwork = \"host\"\n")
+	file := onlyConfig(t, "offline = true\n[build]\nno-arch-all = true\njobs = 3\nscratch = "+
+		"\"disk\"\nprofiles = [\"a\", \"b\"]\nadd-depends = [\"x\", \"y (>= "+
+		"1)\"]\n[session.begin]\nnetwork = \"host\"\n")
 	t.Setenv("NSBUILD_BUILD_SCRATCH", "tmpfs")
 	t.Setenv("NSBUILD_BUILD_DIST", "trixie")
 	t.Setenv("NSBUILD_STATE", "/somewhere")
@@ -66,9 +69,12 @@ func TestConfigPrecedence(t *testing.T) {
 	}
 	keys := keysOf(root)
 	for name, want := range map[string]struct{ value, origin string }{
-		"build.dist": {"sid", "flag"}, "build.arch-all": {"true", "flag"}, "build.no-arch-all": {"false", ""},
-		"build.scratch": {"tmpfs", "NSBUILD_BUILD_SCRATCH"}, "state-dir": {"/somewhere", "NSBUILD_STATE"},
-		"build.jobs": {"3", file + ":4"}, "offline": {"true", file + ":1"}, "build.profiles": {"a,b", file + ":6"}, "build.add-depends": {`[x,y (>= 1)]`, file + ":7"},
+		"build.dist": {"sid", "flag"}, "build.arch-all": {"true", "flag"},
+		"build.no-arch-all": {"false", ""},
+		"build.scratch":     {"tmpfs", "NSBUILD_BUILD_SCRATCH"},
+		"state-dir":         {"/somewhere", "NSBUILD_STATE"},
+		"build.jobs":        {"3", file + ":4"}, "offline": {"true", file + ":1"},
+		"build.profiles": {"a,b", file + ":6"}, "build.add-depends": {`[x,y (>= 1)]`, file + ":7"},
 		"session.begin.network": {"host", file + ":9"}, "run.network": {"none", ""},
 	} {
 		f := keys[name].flag
@@ -81,7 +87,9 @@ func TestConfigPrecedence(t *testing.T) {
 // TestConfigFiles: the user's file counts more than the machine's.
 func TestConfigFiles(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", "/c")
-	if files, err := config.Files(); os.Getenv(config.FileVariable) == "" && (err != nil || len(files) != 2 || files[0] != "/c/nsbuild/config.toml" || files[1] != "/etc/nsbuild/config.toml") {
+	if files, err := config.Files(); os.Getenv(config.FileVariable) == "" &&
+		(err != nil || len(files) != 2 || files[0] != "/c/nsbuild/config.toml" ||
+			files[1] != "/etc/nsbuild/config.toml") {
 		t.Error(files, err)
 	}
 	t.Setenv(config.FileVariable, "")
@@ -93,36 +101,46 @@ func TestConfigFiles(t *testing.T) {
 // TestConfigErrors: a key that is not known, or a value that is none, is told with its place.
 func TestConfigErrors(t *testing.T) {
 	for text, want := range map[string][2]string{
-		"ofline = true":                     {":1: the key ofline is not known", "did you mean offline"},
-		"\n[build]\ndits = \"sid\"":         {":3: the key build.dits is not known", "did you mean build.dist"},
-		"hookdir = \"/h\"":                  {":1: the key hookdir is not known", "there is build.hookdir"},
-		"[build]\njobs = \"many\"":          {":2: build.jobs: ", "nsbuild build --help tells of --jobs"},
-		"[build]\njobs = [1, 2]":            {":2: build.jobs: one value is expected", "--jobs"},
-		"[run]\nforce = true":               {":2: run.force is for the command line alone", "leave it out"},
+		"ofline = true": {":1: the key ofline is not known",
+			"did you mean offline"},
+		"\n[build]\ndits = \"sid\"": {":3: the key build.dits is not known",
+			"did you mean build.dist"},
+		"hookdir = \"/h\"": {":1: the key hookdir is not known",
+			"there is build.hookdir"},
+		"[build]\njobs = \"many\"": {":2: build.jobs: ",
+			"nsbuild build --help tells of --jobs"},
+		"[build]\njobs = [1, 2]": {":2: build.jobs: one value is expected", "--jobs"},
+		"[run]\nforce = true": {":2: run.force is for the command line alone",
+			"leave it out"},
 		"verbose = 7":                       {":1: verbose: ", "nsbuild --help tells"},
 		"[build]\n\ndist = \"a\"\ndist='b'": {":4: ", ""},
 	} {
 		file := onlyConfig(t, text)
 		_, _, err := configured(t, "list")
-		if err == nil || !strings.HasPrefix(err.Error(), file+want[0]) || !strings.Contains(fault.HintOf(err), want[1]) || fault.KindOf(err) != fault.Usage {
+		if err == nil || !strings.HasPrefix(err.Error(), file+want[0]) ||
+			!strings.Contains(fault.HintOf(err), want[1]) || fault.KindOf(err) != fault.Usage {
 			t.Errorf("%q: %v (%s)", text, err, fault.HintOf(err))
 		}
 	}
 	onlyConfig(t, "")
 	t.Setenv("NSBUILD_BUILD_JOBS", "many")
-	if _, _, err := configured(t, "list"); err == nil || !strings.HasPrefix(err.Error(), "NSBUILD_BUILD_JOBS: build.jobs: a number is expected, not \"many\"") {
+	if _, _, err := configured(t, "list"); err == nil ||
+		!strings.HasPrefix(err.Error(),
+			"NSBUILD_BUILD_JOBS: build.jobs: a number is expected, not \"many\"") {
 		t.Error(err)
 	}
 	t.Setenv("NSBUILD_BUILD_JOBS", "")
 	t.Setenv(config.FileVariable, "/nonexistent/config.toml")
-	if _, _, err := configured(t, "list"); err == nil || !strings.Contains(err.Error(), "/nonexistent/config.toml") {
+	if _, _, err := configured(t, "list"); err == nil ||
+		!strings.Contains(err.Error(), "/nonexistent/config.toml") {
 		t.Error(err)
 	}
 }
 
 // TestConfigShow: what is shown is a configuration file that says the same.
 func TestConfigShow(t *testing.T) {
-	onlyConfig(t, "[build]\nadd-depends = [\"quote\\\"d\", \"b\"]\nmaintainer = 'A \\ B <a@b.example>'\n")
+	onlyConfig(
+		t, "[build]\nadd-depends = [\"quote\\\"d\", \"b\"]\nmaintainer = 'A \\ B <a@b.example>'\n")
 	show := func() string {
 		root, conf, err := configured(t, "config", "show")
 		if err != nil {
@@ -157,7 +175,8 @@ var (
 	ofVerb    = regexp.MustCompile("`nsbuild ([a-z -]+)`")
 )
 
-// TestEveryKeyIsDocumented holds docs/configuration.md to the flags that there are: each stands, as `--flag`, in a table with the heading "flag of `nsbuild VERB`".
+// TestEveryKeyIsDocumented holds docs/configuration.md to the flags that there are: each stands, as
+// `--flag`, in a table with the heading "flag of `nsbuild VERB`".
 func TestEveryKeyIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
@@ -180,13 +199,17 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	}
 	for name, k := range keysOf(newRoot(&app{stdout: os.Stdout, stderr: os.Stderr})) {
 		if !strings.Contains(documented[k.table], "`--"+k.flag.Name+"`") {
-			t.Errorf("every flag is a key of the configuration, and %s is not in docs/configuration.md: write `--%s` into the table with the heading \"flag of `nsbuild %s`\", or name the flag in onCommandLine (config.go) if it is for a single call",
+			t.Errorf("every flag is a key of the configuration, and %s is not in "+
+				"docs/configuration.md: write `--%s` into the table with the heading \"flag of "+
+				"`nsbuild %s`\", or name the flag in onCommandLine (config.go) if it is for a "+
+				"single call",
 				name, k.flag.Name, strings.ReplaceAll(k.table, ".", " "))
 		}
 	}
 }
 
-// TestConfiguredKind: what a file says of signing and processes counts as what the command line says.
+// TestConfiguredKind: what a file says of signing and processes counts as what the command line
+// says.
 func TestConfiguredKind(t *testing.T) {
 	t.Setenv("DEB_BUILD_OPTIONS", "parallel=7 nocheck")
 	for _, c := range []struct {
@@ -197,7 +220,8 @@ func TestConfiguredKind(t *testing.T) {
 		o := build.Options{Options: []string{"parallel=2"}} // of --jobs
 		f := pflag.NewFlagSet("build", pflag.ContinueOnError)
 		k.addFlags(f, &o)
-		if err := errors.Join(f.Parse(c.args), f.Lookup("keyid").Value.Set("0x1"), k.complete(&o, f)); err != nil {
+		if err := errors.Join(f.Parse(c.args), f.Lookup("keyid").Value.Set("0x1"),
+			k.complete(&o, f)); err != nil {
 			t.Fatal(err)
 		}
 		if got := strings.Join(o.Options, " "); o.Sign != c.sign || got != "nocheck parallel=2" {

@@ -37,17 +37,20 @@ SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, deb
 
 Nothing in the base is younger than its suite's Release file, or than SOURCE_DATE_EPOCH where that is set: two bases of one Release file are the same, byte for byte.
 ` + exitHelp,
-		Example: "  nsbuild create trixie\n  nsbuild create --name big --include=debhelper,git sid\n  nsbuild create --lock trixie.lock trixie\n  nsbuild create --locked trixie.lock",
-		Args:    rangeArgs(0, 1, "give one suite"),
+		Example: "  nsbuild create trixie\n  nsbuild create --name big --include=debhelper,git " +
+			"sid\n  nsbuild create --lock trixie.lock trixie\n  nsbuild create --locked trixie.lock",
+		Args: rangeArgs(0, 1, "give one suite"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if o.Mirror, err = absoluteMirrors(o.mirrors); err != nil {
 				return err
 			}
 			if o.from != "" && o.hooks.any() {
-				return usage("import it, and then: nsbuild update --hook … BASE", "--from contradicts hooks: they run when a base is made of packages")
+				return usage("import it, and then: nsbuild update --hook … BASE",
+					"--from contradicts hooks: they run when a base is made of packages")
 			}
 			if (o.locked != "" || o.LockTo != "") && o.hooks.any() {
-				return usage("leave out one of them", "--lock and --locked contradict hooks: a lock names all that is in a base")
+				return usage("leave out one of them",
+					"--lock and --locked contradict hooks: a lock names all that is in a base")
 			}
 			if o.locked != "" {
 				return a.createLocked(c, args, o)
@@ -69,25 +72,35 @@ Nothing in the base is younger than its suite's Release file, or than SOURCE_DAT
 	}
 	f := c.Flags()
 	f.StringVar(&o.Name, "name", "", "name of the base (default: the suite's)")
-	f.StringArrayVar(&o.mirrors, "mirror", nil, "URL or directory of the archive, or a line of a sources.list; may be given several times (default: the host's own, else the distribution's)")
-	f.StringVar(&o.Keyring, "keyring", "", "file with the keys that may sign the archive (default: the suite's own)")
+	f.StringArrayVar(&o.mirrors, "mirror", nil, "URL or directory of the archive, or a line of a "+
+		"sources.list; may be given several times (default: the host's own, else the "+
+		"distribution's)")
+	f.StringVar(&o.Keyring, "keyring", "",
+		"file with the keys that may sign the archive (default: the suite's own)")
 	f.StringVar(&o.Arch, "arch", "", "architecture (default: the machine's own, "+build.Arch()+")")
 	f.BoolVar(&o.Unverified, "no-check-gpg", false, "believe the archive without a signature")
-	f.StringSliceVar(&o.Components, "components", nil, "components, separated by commas (default: the suite's own)")
-	f.StringVar(&o.Variant, "variant", bootstrap.VariantBuildd, "which packages: "+strings.Join(bootstrap.Variants(), ", "))
+	f.StringSliceVar(&o.Components, "components", nil,
+		"components, separated by commas (default: the suite's own)")
+	f.StringVar(&o.Variant, "variant", bootstrap.VariantBuildd,
+		"which packages: "+strings.Join(bootstrap.Variants(), ", "))
 	f.StringSliceVar(&o.Include, "include", nil, "further packages, separated by commas")
 	f.StringSliceVar(&o.Exclude, "exclude", nil, "packages to leave out, separated by commas")
-	f.StringVar(&o.Bootstrapper, "bootstrapper", bootstrap.Native, "what makes it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
-	f.StringVar(&o.from, "from", "", "make it of this tar archive, directory or container image, as nsbuild import does")
-	f.StringVar(&o.LockTo, "lock", "", "write the exact versions and hashes of its packages to this file")
-	f.StringVar(&o.locked, "locked", "", "make it of just the packages that this file names, which --lock wrote")
+	f.StringVar(&o.Bootstrapper, "bootstrapper", bootstrap.Native,
+		"what makes it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
+	f.StringVar(&o.from, "from", "",
+		"make it of this tar archive, directory or container image, as nsbuild import does")
+	f.StringVar(&o.LockTo, "lock", "",
+		"write the exact versions and hashes of its packages to this file")
+	f.StringVar(&o.locked, "locked", "",
+		"make it of just the packages that this file names, which --lock wrote")
 	o.hooks.addFlags(f)
 	a.addJSON(f)
 	f.BoolVar(&o.Replace, "replace", false, "make it anew when it exists")
 	return c
 }
 
-// complete fills in what of the flags is not looked at before a base is made, for create and for a build that makes one.
+// complete fills in what of the flags is not looked at before a base is made, for create and for a
+// build that makes one.
 func (o *createOptions) complete(a *app) (b build.BaseOptions, err error) {
 	b = o.BaseOptions
 	if b.Mirror, err = absoluteMirrors(o.mirrors); err != nil {
@@ -103,7 +116,8 @@ func (o *createOptions) complete(a *app) (b build.BaseOptions, err error) {
 	return b, err
 }
 
-// completeFor is complete for a base that a build makes by itself. What the build says of it counts more than what is configured.
+// completeFor is complete for a base that a build makes by itself. What the build says of it counts
+// more than what is configured.
 func (o *createOptions) completeFor(a *app, asked build.BaseOptions) (build.BaseOptions, error) {
 	b, err := o.complete(a)
 	if err != nil {
@@ -118,13 +132,17 @@ func (o *createOptions) completeFor(a *app, asked build.BaseOptions) (build.Base
 
 // createFrom is import under the name of create.
 func (a *app) createFrom(c *cobra.Command, suite string, o *createOptions) error {
-	for _, name := range []string{"variant", "include", "exclude", "components", "arch", "bootstrapper", "lock"} {
+	for _, name := range []string{"variant", "include", "exclude", "components", "arch",
+		"bootstrapper", "lock"} {
 		if c.Flags().Changed(name) {
-			return usage("leave out one of them", "--from and --%s contradict each other: the packages are those that are there", name)
+			return usage("leave out one of them",
+				"--from and --%s contradict each other: the packages are those that are there",
+				name)
 		}
 	}
 	if o.Unverified && c.Flags().Changed("no-check-gpg") {
-		return usage("leave out one of them", "--from and --no-check-gpg contradict each other: nothing is fetched")
+		return usage("leave out one of them",
+			"--from and --no-check-gpg contradict each other: nothing is fetched")
 	}
 	if o.Name == "" {
 		o.Name = suite
@@ -132,7 +150,9 @@ func (a *app) createFrom(c *cobra.Command, suite string, o *createOptions) error
 			o.Name = s.Name // as create calls it
 		}
 	}
-	return a.importBase(c.Context(), &importOptions{from: o.from, ImportOptions: build.ImportOptions{Name: o.Name, Suite: suite, Mirror: o.Mirror, Keyring: o.Keyring, Replace: o.Replace}})
+	return a.importBase(c.Context(),
+		&importOptions{from: o.from, ImportOptions: build.ImportOptions{Name: o.Name, Suite: suite,
+			Mirror: o.Mirror, Keyring: o.Keyring, Replace: o.Replace}})
 }
 
 // absoluteKeyring is a keyring as a base remembers it.
@@ -161,7 +181,8 @@ func (a *app) create(ctx context.Context, complete func(*app) (build.BaseOptions
 	if name == "" {
 		name = build.BaseName(o.Suite.Name, o.Arch)
 	}
-	env.Log.Infof("base %s (generation %d) is ready after %.1f s", name, number, time.Since(start).Seconds())
+	env.Log.Infof("base %s (generation %d) is ready after %.1f s", name, number,
+		time.Since(start).Seconds())
 	if o.LockTo != "" {
 		env.Log.Infof("its lock is %s", o.LockTo)
 	}
@@ -216,7 +237,8 @@ func (a *app) update(ctx context.Context, names []string, all bool, options *hoo
 			fmt.Fprintf(a.stdout, "%s is fixed by a lock file (generation %d)\n", name, after)
 			continue
 		}
-		if err != nil && all && ctx.Err() == nil { // one base without a mirror does not keep the others old
+		// one base without a mirror does not keep the others old
+		if err != nil && all && ctx.Err() == nil {
 			a.printError(err)
 			failed = commandStatus(exitStatus(err))
 			continue
@@ -246,7 +268,8 @@ func newRemove(a *app) *cobra.Command {
 			return a.remove(c.Context(), names, all)
 		},
 	}
-	c.Flags().BoolVar(&all, "all", false, "delete every base, all dependency layers, and what hooks keep")
+	c.Flags().BoolVar(&all, "all", false,
+		"delete every base, all dependency layers, and what hooks keep")
 	return c
 }
 

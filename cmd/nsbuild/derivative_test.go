@@ -14,8 +14,9 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// TestDerivative makes a suite that no table has: of a mirror with one architecture of those that it promises, behind https with a CA of its own, which asks for a certificate, by
-// what its Release file says; then by three lines of a table; then with its packages in a flat repository beside it.
+// TestDerivative makes a suite that no table has: of a mirror with one architecture of those that
+// it promises, behind https with a CA of its own, which asks for a certificate, by what its Release
+// file says; then by three lines of a table; then with its packages in a flat repository beside it.
 func TestDerivative(t *testing.T) {
 	testenv.RequireUserns(t)
 	testenv.RequireNetwork(t)
@@ -40,8 +41,11 @@ func TestDerivative(t *testing.T) {
 		check(t, os.WriteFile(name, []byte(text), 0o600))
 		return name
 	}
-	ca := file("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})))
-	conf := `Acquire::https { CaInfo "` + ca + `"; SslCert "` + file("cert.pem", string(cert)) + `"; SslKey "` + file("key.pem", string(key)) + `"; };`
+	ca := file(
+		"ca.pem",
+		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})))
+	conf := `Acquire::https { CaInfo "` + ca + `"; SslCert "` + file("cert.pem", string(cert)) +
+		`"; SslKey "` + file("key.pem", string(key)) + `"; };`
 	w.env = []string{"APT_CONFIG=" + file("apt.conf", conf)}
 	keyring := fakedebian.Keyring(t, fakedebian.KeyArchive)
 	clean := func(base, installed string) {
@@ -49,11 +53,16 @@ func TestDerivative(t *testing.T) {
 		w.must(t, "run", base, "--", "sh", "-ec", "dpkg --audit; apt-get check; dpkg -s "+installed)
 	}
 
-	refusal{status: 2, says: []string{`suite "crane" is not known`}, hint: "--mirror and --keyring"}.check(t, w.run(t, "create", "crane"))
-	refusal{status: 1, says: []string{"signed with a key that is not known"}, hint: "--keyring"}.check(t, w.run(t, "create", "--mirror", srv.URL("crane"), "crane"))
-	w.must(t, "create", "--variant=essential", "--mirror", srv.URL("crane"), "--keyring", keyring, "crane")
+	refusal{status: 2, says: []string{`suite "crane" is not known`},
+		hint: "--mirror and --keyring"}.check(t, w.run(t, "create", "crane"))
+	refusal{status: 1, says: []string{"signed with a key that is not known"},
+		hint: "--keyring"}.check(t, w.run(t, "create", "--mirror", srv.URL("crane"), "crane"))
+	w.must(t, "create", "--variant=essential", "--mirror", srv.URL("crane"), "--keyring", keyring,
+		"crane")
 	clean("crane", "dpkg")
-	if o := w.must(t, "info", "crane"); !strings.Contains(o.stdout, "Support: not known: the suite is in no table") || !strings.Contains(o.stdout, "Mirror: "+srv.URL("crane")+"\n") {
+	if o := w.must(t, "info", "crane"); !strings.Contains(
+		o.stdout, "Support: not known: the suite is in no table") ||
+		!strings.Contains(o.stdout, "Mirror: "+srv.URL("crane")+"\n") {
 		t.Error(o)
 	}
 	if o := w.must(t, "update", "crane"); !strings.Contains(o.stdout, "up to date") {
@@ -61,12 +70,16 @@ func TestDerivative(t *testing.T) {
 	}
 	t.Run("arm64", func(t *testing.T) {
 		testenv.RequireTool(t, "qemu-aarch64-static") // asked before the mirror is
-		refusal{status: 1, says: []string{"binary-arm64/Packages", "404"}, hint: "incomplete"}.check(t, w.run(t, "create", "--arch=arm64",
+		refusal{status: 1, says: []string{"binary-arm64/Packages", "404"},
+			hint: "incomplete"}.check(t, w.run(t, "create", "--arch=arm64",
 			"--variant=essential", "--mirror", srv.URL("crane"), "--keyring", keyring, "crane"))
 	})
 
-	w.env = append(w.env, "NSBUILD_SUITES="+file("suites", "Suite: crane\nMirror: "+srv.URL("crane")+"\nKeyrings: "+keyring+"\n"))
-	w.must(t, "create", "--replace", "--variant=essential", "--components=main,toys", "--include=whistle", "crane")
+	w.env = append(
+		w.env, "NSBUILD_SUITES="+file("suites", "Suite: crane\nMirror: "+srv.URL("crane")+
+			"\nKeyrings: "+keyring+"\n"))
+	w.must(t, "create", "--replace", "--variant=essential", "--components=main,toys",
+		"--include=whistle", "crane")
 	clean("crane", "whistle")
 
 	flat := filepath.Join(w.dir, "flat")
@@ -76,19 +89,23 @@ func TestDerivative(t *testing.T) {
 	more.Add(fakedebian.Package{Name: "kite"})
 	tree = other.Tree()
 	index := tree.Read("dists/more/main/binary-amd64/Packages")
-	release := fmt.Sprintf("Date: %s\nSHA256:\n %x %d Packages\n", more.Date.Format(time.RFC1123), sha256.Sum256(index), len(index))
+	release := fmt.Sprintf("Date: %s\nSHA256:\n %x %d Packages\n", more.Date.Format(time.RFC1123),
+		sha256.Sum256(index), len(index))
 	deb := tree.Find("/kite_1.0-1_all.deb")
 	for name, data := range map[string][]byte{
-		deb: tree.Read(deb), "Packages": index, "InRelease": fakedebian.Clearsigned(t, release, more.Date, fakedebian.KeyOf(t, fakedebian.KeyArchive)),
+		deb: tree.Read(deb), "Packages": index, "InRelease": fakedebian.Clearsigned(t, release,
+			more.Date, fakedebian.KeyOf(t, fakedebian.KeyArchive)),
 	} {
 		check(t, os.MkdirAll(filepath.Dir(filepath.Join(flat, name)), 0o755))
 		check(t, os.WriteFile(filepath.Join(flat, name), data, 0o644))
 	}
-	w.must(t, "create", "--name=both", "--variant=essential", "--mirror", srv.URL("crane"), "--mirror", "deb file:"+flat+" ./", "--keyring", keyring, "--include=kite", "crane")
+	w.must(t, "create", "--name=both", "--variant=essential", "--mirror", srv.URL("crane"),
+		"--mirror", "deb file:"+flat+" ./", "--keyring", keyring, "--include=kite", "crane")
 	clean("both", "kite")
 }
 
-// TestUnknownSuiteFails: how a suite of no table is made is a guess, which is said when it was a bad one.
+// TestUnknownSuiteFails: how a suite of no table is made is a guess, which is said when it was a
+// bad one.
 func TestUnknownSuiteFails(t *testing.T) {
 	testenv.RequireUserns(t)
 	a, s := smallSuite(t) // whose packages are none that could be configured
@@ -97,7 +114,9 @@ func TestUnknownSuiteFails(t *testing.T) {
 	srv := fakedebian.Serve(t, fakedebian.Mounts{"crane": a.Tree()})
 	w := newWorld(t)
 	testenv.HostState(t)
-	refused := refusal{status: 1, says: []string{"making base crane"}, hint: "made as the newest ones are"}
-	refused.check(t, w.run(t, "create", "--mirror", srv.URL("crane"), "--keyring", fakedebian.Keyring(t, fakedebian.KeyArchive), "crane"))
+	refused := refusal{status: 1, says: []string{"making base crane"},
+		hint: "made as the newest ones are"}
+	refused.check(t, w.run(t, "create", "--mirror", srv.URL("crane"), "--keyring",
+		fakedebian.Keyring(t, fakedebian.KeyArchive), "crane"))
 	w.nothingLeft(t)
 }

@@ -68,17 +68,21 @@ func testNoWayOut(t *testing.T, w *world) {
 	}
 	run := func(who string) []string { return []string{"--", "perl", "-e", probe, who} }
 	for _, network := range []string{"none", "host"} {
-		must(w.must(t, append([]string{"run", "--network", network, "bookworm"}, run("run")...)...).stdout, "run")
+		must(w.must(t, append([]string{"run", "--network", network, "bookworm"},
+			run("run")...)...).stdout, "run")
 	}
 	dir := filepath.Join(w.dir, "bound")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	must(w.must(t, append([]string{"run", "--bind", dir + ":/srv", "--as-pid1", "--memory=1G", "bookworm"}, run("bind")...)...).stdout, "bind")
+	must(w.must(
+		t, append([]string{"run", "--bind", dir + ":/srv", "--as-pid1", "--memory=1G", "bookworm"},
+			run("bind")...)...).stdout, "bind")
 
 	w.must(t, "session", "begin", "--name=probed", "bookworm")
 	defer w.must(t, "session", "end", "probed")
-	must(w.must(t, append([]string{"session", "run", "probed"}, run("session")...)...).stdout, "session")
+	must(w.must(t, append([]string{"session", "run", "probed"}, run("session")...)...).stdout,
+		"session")
 
 	shell, ended := w.command(t, "shell", "bookworm")
 	shell.Stdin = strings.NewReader("perl - shell <<'END'\n" + probe + "\nEND\n")
@@ -92,14 +96,19 @@ func testNoWayOut(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	dsc := w.writeSource(t, fakedebian.Source{
-		Name: "probed", Version: "1.0", Packages: []fakedebian.Package{{Name: "probed", Architecture: "all"}},
-		Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN\n\tperl debian/probe rules\n" +
-			"\t(echo '#!/usr/bin/perl'; echo '@ARGV = (\"postinst\");'; cat debian/probe) >debian/made/DEBIAN/postinst\n" +
+		Name: "probed", Version: "1.0", Packages: []fakedebian.Package{
+			{Name: "probed", Architecture: "all"}},
+		Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN\n\tperl " +
+			"debian/probe rules\n" +
+			"\t(echo '#!/usr/bin/perl'; echo '@ARGV = (\"postinst\");'; cat debian/probe) " +
+			">debian/made/DEBIAN/postinst\n" +
 			"\tchmod 755 debian/made/DEBIAN/postinst\n" +
-			"\tdpkg-gencontrol -pprobed -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
+			"\tdpkg-gencontrol -pprobed -Pdebian/made\n\tdpkg-deb --root-owner-group --build " +
+			"debian/made ..\n",
 		Debian: []fakedebian.File{
 			{Path: "probe", Body: probe},
-			{Path: "tests/control", Body: "Test-Command: perl debian/probe autopkgtest\nRestrictions: needs-root\n"},
+			{Path: "tests/control",
+				Body: "Test-Command: perl debian/probe autopkgtest\nRestrictions: needs-root\n"},
 		},
 	})
 	log := func(args ...string) string {
@@ -107,7 +116,9 @@ func testNoWayOut(t *testing.T, w *world) {
 		w.must(t, append([]string{"build", "-d", "bookworm", "--hook=./own", dsc}, args...)...)
 		return read(t, filepath.Join(w.dir, "probed_1.0_amd64.build"))
 	}
-	hooks := []string{"hook-before-deps", "hook-before-build", "hook-after-build", "hook-after-collect"}
-	must(log("--check-install", "--run-autopkgtest"), append(hooks, "rules", "postinst", "autopkgtest")...)
+	hooks := []string{"hook-before-deps", "hook-before-build", "hook-after-build",
+		"hook-after-collect"}
+	must(log("--check-install", "--run-autopkgtest"),
+		append(hooks, "rules", "postinst", "autopkgtest")...)
 	must(log("--hook-network"), append(hooks, "rules")...)
 }

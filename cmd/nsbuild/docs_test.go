@@ -13,9 +13,10 @@ import (
 )
 
 var (
-	commandLine = regexp.MustCompile("(?m)(?:^ {4}(?:\\$ )?|`)(?:go run \\./cmd/)?nsbuild ([a-z]+)((?: [^`\n]*)?)")
-	anyFlag     = regexp.MustCompile(`(?:^|[\s/(])(--?[a-zA-Z][a-zA-Z-]*)`)
-	codeFlag    = regexp.MustCompile("`(--[a-z][a-zA-Z0-9-]*)")
+	commandLine = regexp.MustCompile(
+		"(?m)(?:^ {4}(?:\\$ )?|`)(?:go run \\./cmd/)?nsbuild ([a-z]+)((?: [^`\n]*)?)")
+	anyFlag  = regexp.MustCompile(`(?:^|[\s/(])(--?[a-zA-Z][a-zA-Z-]*)`)
+	codeFlag = regexp.MustCompile("`(--[a-z][a-zA-Z0-9-]*)")
 )
 
 // TestDocsNameWhatExists holds the README and docs/ to the commands and flags that there are.
@@ -51,7 +52,9 @@ func TestDocsNameWhatExists(t *testing.T) {
 			continue // other pages name other programs' flags, too
 		}
 		for _, f := range codeFlag.FindAllStringSubmatch(string(text), -1) {
-			if !slices.ContainsFunc(append(everyVerb(root), root), func(c *cobra.Command) bool { return hasFlag(c, f[1]) }) {
+			if !slices.ContainsFunc(append(everyVerb(root), root), func(c *cobra.Command) bool {
+				return hasFlag(c, f[1])
+			}) {
 				t.Errorf("%s: no command has %s", page, f[1])
 			}
 		}
@@ -76,11 +79,13 @@ func hasFlag(c *cobra.Command, flag string) bool {
 	if long == "help" || flag == "-h" || long == "version" && !c.HasParent() {
 		return true
 	}
-	for _, set := range []*pflag.FlagSet{c.Flags(), c.InheritedFlags(), c.Root().PersistentFlags()} {
+	for _, set := range []*pflag.FlagSet{c.Flags(), c.InheritedFlags(),
+		c.Root().PersistentFlags()} {
 		if long != flag && set.Lookup(long) != nil {
 			return true
 		}
-		if short := strings.TrimPrefix(flag, "-"); long == flag && len(short) > 0 && set.ShorthandLookup(short[:1]) != nil {
+		if short := strings.TrimPrefix(flag, "-"); long == flag && len(short) > 0 &&
+			set.ShorthandLookup(short[:1]) != nil {
 			return true
 		}
 	}

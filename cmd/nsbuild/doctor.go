@@ -31,7 +31,8 @@ const (
 	missing verdict = "MISSING"
 )
 
-// finding is one line of the doctor's: what was looked at, what was found, and the command that mends it.
+// finding is one line of the doctor's: what was looked at, what was found, and the command that
+// mends it.
 type finding struct {
 	verdict
 	what, found, mend string
@@ -85,7 +86,8 @@ func printFindings(w io.Writer, found []finding) error {
 		}
 	}
 	if lacks > 0 {
-		return fault.New(fault.Internal, "follow the arrows, then run nsbuild doctor again", "this machine cannot build yet: %d missing", lacks)
+		return fault.New(fault.Internal, "follow the arrows, then run nsbuild doctor again",
+			"this machine cannot build yet: %d missing", lacks)
 	}
 	return nil
 }
@@ -94,7 +96,8 @@ func printFindings(w io.Writer, found []finding) error {
 func examineSandbox(ctx context.Context, state string) []finding {
 	ids, err := sandbox.ResolveIDs()
 	if err != nil {
-		return []finding{{missing, "user ids", err.Error(), fault.HintOf(err)}, {note, "sandbox", "not tried: it needs the user ids", ""}}
+		return []finding{{missing, "user ids", err.Error(), fault.HintOf(err)},
+			{note, "sandbox", "not tried: it needs the user ids", ""}}
 	}
 	out := []finding{{fine, "user ids", ids.String(), ""}}
 	// The directory that disk scratch would use; it exists from the first base on.
@@ -108,16 +111,19 @@ func examineSandbox(ctx context.Context, state string) []finding {
 	}
 	scratch := h.Scratch()
 	if err := h.Close(); err != nil {
-		return append(out, finding{missing, "sandbox", "ending it: " + err.Error(), fault.HintOf(err)})
+		return append(out, finding{missing, "sandbox", "ending it: " + err.Error(),
+			fault.HintOf(err)})
 	}
 	out = append(out, finding{fine, "sandbox", "starts and ends", ""})
 	switch scratch {
 	case sandbox.ScratchTmpfs:
 		return append(out, finding{fine, "overlay", "in memory", ""})
 	case sandbox.ScratchDisk:
-		return append(out, finding{note, "overlay", "on disk only, which is slower", "use Linux 6.6 or later"})
+		return append(out, finding{note, "overlay", "on disk only, which is slower",
+			"use Linux 6.6 or later"})
 	}
-	return append(out, finding{note, "overlay", "none in memory: each build may copy its base", "use Linux 6.6 or later"})
+	return append(out, finding{note, "overlay", "none in memory: each build may copy its base",
+		"use Linux 6.6 or later"})
 }
 
 const (
@@ -148,7 +154,8 @@ func examineMachine(b budget.Budget, err error) []finding {
 
 func gib(bytes uint64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
 
-// examineDisk looks at the file system of a directory that may not exist yet, and whether it can be made and written.
+// examineDisk looks at the file system of a directory that may not exist yet, and whether it can be
+// made and written.
 func examineDisk(what, dir string) finding {
 	at := dir
 	var st os.FileInfo
@@ -167,7 +174,8 @@ func examineDisk(what, dir string) finding {
 	}
 	const writeAndSearch = 3 // W_OK|X_OK of access(2)
 	if err := syscall.Access(at, writeAndSearch); err != nil {
-		return finding{missing, what, at + ": " + err.Error(), "choose other directories with --state-dir and --cache-dir"}
+		return finding{missing, what, at + ": " + err.Error(),
+			"choose other directories with --state-dir and --cache-dir"}
 	}
 	var v syscall.Statfs_t
 	if err := syscall.Statfs(at, &v); err != nil {
@@ -177,7 +185,8 @@ func examineDisk(what, dir string) finding {
 	f := finding{fine, what, fmt.Sprintf("%s free for %s", gib(free), dir), ""}
 	switch {
 	case free < leastDisk:
-		f.verdict, f.mend = missing, "free some space, or choose other directories with --state-dir and --cache-dir"
+		f.verdict, f.mend = missing,
+			"free some space, or choose other directories with --state-dir and --cache-dir"
 	case free < goodDisk:
 		f.verdict, f.mend = note, "a base takes about 0.5 GiB, downloads and layers more"
 	}
@@ -219,10 +228,12 @@ func (a *app) examineMirror(ctx context.Context, cache string) []finding {
 			continue
 		}
 		from := "of the host's apt"
-		if r.URI == strings.TrimRight(suite.Mirror, "/") || r.URI == strings.TrimRight(suite.SecurityMirror, "/") {
+		if r.URI == strings.TrimRight(suite.Mirror, "/") || r.URI == strings.TrimRight(
+			suite.SecurityMirror, "/") {
 			from = "the distribution's own"
 		}
-		out = append(out, finding{fine, "mirror", fmt.Sprintf("%s, %s; its signature is good", r, from), ""})
+		out = append(
+			out, finding{fine, "mirror", fmt.Sprintf("%s, %s; its signature is good", r, from), ""})
 	}
 	if err := client.Close(); err != nil {
 		out = append(out, finding{note, "cache", err.Error(), ""})
@@ -246,7 +257,8 @@ func examineForeign(find func(arch string) (machine.Way, error)) finding {
 	}
 	f := finding{fine, "programs", "of " + strings.Join(names, ", "), ""}
 	if len(emulated) == 0 {
-		return finding{note, f.what, f.found + "; no emulator for others", "sudo apt-get install qemu-user-static"}
+		return finding{note, f.what, f.found + "; no emulator for others",
+			"sudo apt-get install qemu-user-static"}
 	}
 	f.found += "; with an emulator of " + strings.Join(emulated, ", ")
 	return f

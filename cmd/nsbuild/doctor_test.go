@@ -15,13 +15,17 @@ import (
 
 func TestPrintFindings(t *testing.T) {
 	var out strings.Builder
-	if err := printFindings(&out, []finding{{fine, "overlay", "in memory", ""}, {note, "memory", "little", "buy some"}}); err != nil {
+	if err := printFindings(
+		&out, []finding{{fine, "overlay", "in memory", ""},
+			{note, "memory", "little", "buy some"}}); err != nil {
 		t.Error(err)
 	}
-	if want := "ok       overlay      in memory\nnote     memory       little\n                      → buy some\n"; out.String() != want {
+	if want := "ok       overlay      in memory\nnote     memory       little\n                  " +
+		"    → buy some\n"; out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
-	err := printFindings(&out, []finding{{missing, "user ids", "none", "sudo apt-get install uidmap"}})
+	err := printFindings(
+		&out, []finding{{missing, "user ids", "none", "sudo apt-get install uidmap"}})
 	if exitStatus(err) != 1 || fault.HintOf(err) == "" {
 		t.Errorf("something is missing, and the error is %v", err)
 	}
@@ -37,15 +41,18 @@ func TestExamineMachine(t *testing.T) {
 	}{
 		{budget.Budget{Processors: 8, Memory: 8 << 30}, nil, fine, "8.0 GiB available"},
 		{budget.Budget{Processors: 8, Memory: 1 << 29}, nil, note, "0.5 GiB available: large"},
-		{budget.Budget{Processors: 1, Memory: 1 << 29, MemoryBy: limits}, nil, note, "0.5 GiB available, bounded by " + limits},
+		{budget.Budget{Processors: 1, Memory: 1 << 29, MemoryBy: limits}, nil, note,
+			"0.5 GiB available, bounded by " + limits},
 		{budget.Budget{}, errors.New("no MemAvailable"), note, "no MemAvailable"},
 	} {
 		all := examineMachine(c.budget, c.err)
-		if got := all[len(all)-1]; got.verdict != c.want || got.what != "memory" || !strings.HasPrefix(got.found, c.says) {
+		if got := all[len(all)-1]; got.verdict != c.want || got.what != "memory" ||
+			!strings.HasPrefix(got.found, c.says) {
 			t.Errorf("%+v: %+v", c.budget, got)
 		}
 	}
-	one := examineMachine(budget.Budget{Processors: 1, Memory: 8 << 30, ProcessorsBy: "/g/cpu.max"}, nil)[0]
+	one := examineMachine(budget.Budget{Processors: 1, Memory: 8 << 30, ProcessorsBy: "/g/cpu.max"},
+		nil)[0]
 	if one.found != "1 processor, bounded by /g/cpu.max" {
 		t.Errorf("%+v", one)
 	}
@@ -53,7 +60,8 @@ func TestExamineMachine(t *testing.T) {
 
 func TestExamineDisk(t *testing.T) {
 	dir := t.TempDir()
-	if got := examineDisk("bases", filepath.Join(dir, "not", "yet")); got.verdict == missing && !strings.Contains(got.found, "GiB free") {
+	if got := examineDisk("bases", filepath.Join(dir, "not", "yet")); got.verdict == missing &&
+		!strings.Contains(got.found, "GiB free") {
 		t.Errorf("a directory that can be made: %+v", got)
 	}
 	file := filepath.Join(dir, "file")
@@ -81,7 +89,8 @@ func TestExamineForeign(t *testing.T) {
 		}
 		return none(arch)
 	}
-	if got := examineForeign(some); got.verdict != fine || !strings.HasSuffix(got.found, ", i386; with an emulator of s390x") {
+	if got := examineForeign(some); got.verdict != fine ||
+		!strings.HasSuffix(got.found, ", i386; with an emulator of s390x") {
 		t.Errorf("%+v", got)
 	}
 }
@@ -90,7 +99,8 @@ func TestDoctor(t *testing.T) {
 	testenv.RequireUserns(t)
 	w := newWorld(t)
 	o := w.must(t, "doctor", "--offline")
-	for _, want := range []string{"ok       user ids ", "ok       sandbox ", " bases ", " cache ", " mirror "} {
+	for _, want := range []string{"ok       user ids ", "ok       sandbox ", " bases ", " cache ",
+		" mirror "} {
 		if !strings.Contains(o.stdout, want) {
 			t.Errorf("no line with %q\n%s", want, o)
 		}
@@ -99,5 +109,6 @@ func TestDoctor(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(w.dir, "file"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	refusal{status: 1, says: []string{"1 missing"}, hint: "follow the arrows"}.check(t, w.run(t, "doctor", "--offline"))
+	refusal{status: 1, says: []string{"1 missing"}, hint: "follow the arrows"}.check(
+		t, w.run(t, "doctor", "--offline"))
 }

@@ -17,7 +17,8 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// soonTime is how long an end may take: two seconds, and one for a machine that is busy with other tests.
+// soonTime is how long an end may take: two seconds, and one for a machine that is busy with other
+// tests.
 const soonTime = 3 * time.Second
 
 // anEnd is a moment of a verb at which the user wants it to end.
@@ -67,7 +68,8 @@ func silentMirror(t *testing.T) string {
 
 // bulky is a source whose package is small and unpacks to so many MiB.
 func bulky(name string, mib int) fakedebian.Source {
-	return fakedebian.Source{Name: name, Version: "1.0", Architecture: "all", Rules: fmt.Sprintf(`#!/usr/bin/make -f
+	return fakedebian.Source{Name: name, Version: "1.0", Architecture: "all",
+		Rules: fmt.Sprintf(`#!/usr/bin/make -f
 build build-arch build-indep clean:
 binary-arch:
 binary binary-indep:
@@ -94,9 +96,9 @@ func appears(pattern string) func() bool {
 	}
 }
 
-// TestEnds asks every verb to end, in each of its phases, by Ctrl-C, by SIGTERM and, where there is one,
-// by --timeout. It ends within two seconds, whatever it is at, and nothing is left that is in the way.
-// Commands in sessions are internal/session's, in TestStoppedHelper and TestStubborn.
+// TestEnds asks every verb to end, in each of its phases, by Ctrl-C, by SIGTERM and, where there is
+// one, by --timeout. It ends within two seconds, whatever it is at, and nothing is left that is in
+// the way. Commands in sessions are internal/session's, in TestStoppedHelper and TestStubborn.
 func TestEnds(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
@@ -113,8 +115,11 @@ func TestEnds(t *testing.T) {
 
 	asleep := w.sleeper(t)
 	deaf := w.writeSource(t, fakedebian.Source{Name: "deaf", Version: "1.0",
-		Rules: badRules("\t@trap '' INT TERM; echo deaf; sleep 600 & kill -STOP $$!; wait; sleep 600\n")})
-	stopped := w.writeSource(t, fakedebian.Source{Name: "halted", Version: "1.0", Rules: badRules("\t@echo halted; kill -STOP 0; sleep 600\n")})
+		Rules: badRules(
+			"\t@trap '' INT TERM; echo deaf; sleep 600 & kill -STOP $$!; wait; sleep 600\n")})
+	stopped := w.writeSource(
+		t, fakedebian.Source{Name: "halted", Version: "1.0",
+			Rules: badRules("\t@echo halted; kill -STOP 0; sleep 600\n")})
 	bulk := w.writeSource(t, bulky("bulk", 500))
 	build := func(args ...string) []string {
 		return append([]string{"build", "-d", "bookworm", "--scratch=disk"}, args...)
@@ -123,34 +128,56 @@ func TestEnds(t *testing.T) {
 	w.script(t, "updated/E10deaf", "trap '' INT TERM; touch /tmp/deaf; sleep 600")
 	const sh = "/bin/sh"
 	ends := []anEnd{
-		{name: "create, a silent mirror", args: []string{"create", "--name", "ended", "--mirror", mirror, "bookworm"}, later: 500 * time.Millisecond},
-		{name: "create, unpacking", args: []string{"create", "--name", "ended", "bookworm"}, slow: true,
+		{name: "create, a silent mirror", args: []string{"create", "--name", "ended", "--mirror",
+			mirror, "bookworm"}, later: 500 * time.Millisecond},
+		{name: "create, unpacking", args: []string{"create", "--name", "ended", "bookworm"},
+			slow:  true,
 			comes: appears(filepath.Join(w.state, "bases/ended/draft-*/tree/usr/bin/dpkg"))},
-		{name: "build, a silent mirror", args: build("--extra-repository", "deb [trusted=yes] "+mirror+" sid main", asleep), later: 500 * time.Millisecond},
-		{name: "build, copying a hole into the jail", args: build("wide-1.0"), comes: w.logHas("wide", "Source directory"), later: time.Second},
+		{name: "build, a silent mirror",
+			args:  build("--extra-repository", "deb [trusted=yes] "+mirror+" sid main", asleep),
+			later: 500 * time.Millisecond},
+		{name: "build, copying a hole into the jail", args: build("wide-1.0"),
+			comes: w.logHas("wide", "Source directory"), later: time.Second},
 		{name: "build, asleep", args: build(asleep), comes: w.logHas("sleeper", "\nasleep\n")},
 		{name: "build, deaf", args: build(deaf), comes: w.logHas("deaf", "\ndeaf\n")},
 		{name: "build, stopped", args: build(stopped), comes: w.logHas("halted", "\nhalted\n")},
-		{name: "build, listing a package that unpacks to much", args: build(bulk), slow: true, comes: w.logHas("bulk", "new Debian package")},
-		{name: "build, a deaf hook", args: build("--hook", "./deaf", asleep), comes: w.logHas("sleeper", "\ndeaf\n")},
-		{name: "build, a deaf command of the host", args: build("--pre-build-commands", "trap '' INT TERM; touch "+w.dir+"/deaf-on-host; sleep 600", asleep),
+		{name: "build, listing a package that unpacks to much", args: build(bulk), slow: true,
+			comes: w.logHas("bulk", "new Debian package")},
+		{name: "build, a deaf hook", args: build("--hook", "./deaf", asleep),
+			comes: w.logHas("sleeper", "\ndeaf\n")},
+		{name: "build, a deaf command of the host",
+			args: build("--pre-build-commands", "trap '' INT TERM; touch "+w.dir+
+				"/deaf-on-host; sleep 600", asleep),
 			comes: appears(w.dir + "/deaf-on-host")},
-		{name: "build, a deaf postinst", args: build("--extra-package", "./pool", wants), comes: w.logHas("wants", "deaf postinst")},
-		{name: "build, a deaf test", args: build("--run-autopkgtest", tested), slow: true, comes: w.logHas("tested", "\ndeaf test\n")},
-		{name: "build, a deaf package in its check", args: build("--check-install", tested), slow: true,
+		{name: "build, a deaf postinst", args: build("--extra-package", "./pool", wants),
+			comes: w.logHas("wants", "deaf postinst")},
+		{name: "build, a deaf test", args: build("--run-autopkgtest", tested), slow: true,
+			comes: w.logHas("tested", "\ndeaf test\n")},
+		{name: "build, a deaf package in its check", args: build("--check-install", tested),
+			slow:  true,
 			comes: w.logHas("tested", "deaf postinst")},
-		{name: "update, a deaf hook", args: []string{"update", "--hookdir", "./updated", "bookworm"}, slow: true,
+		{name: "update, a deaf hook", args: []string{"update", "--hookdir", "./updated",
+			"bookworm"}, slow: true,
 			comes: appears(filepath.Join(w.state, "bases/bookworm/draft-*/tree/tmp/deaf"))},
-		{name: "export, compressing", args: []string{"export", "-o", "out.tar.xz", "bookworm"}, later: 500 * time.Millisecond},
-		{name: "shell, a deaf hook", args: []string{"shell", "--hook", "./deaf", "bookworm"}, later: time.Second},
-		{name: "import, a FIFO", args: []string{"import", "imported", "fifo.tar"}, later: 500 * time.Millisecond},
+		{name: "export, compressing", args: []string{"export", "-o", "out.tar.xz", "bookworm"},
+			later: 500 * time.Millisecond},
+		{name: "shell, a deaf hook", args: []string{"shell", "--hook", "./deaf", "bookworm"},
+			later: time.Second},
+		{name: "import, a FIFO", args: []string{"import", "imported", "fifo.tar"},
+			later: 500 * time.Millisecond},
 		{name: "import, a hole", args: []string{"import", "imported", "tree"}, later: time.Second},
-		{name: "run", args: []string{"run", "bookworm", "--", sh, "-c", "touch /tmp/here; sleep 600"}, later: time.Second, passed: true},
-		{name: "run, deaf", args: []string{"run", "bookworm", "--", sh, "-c", "trap '' INT TERM; sleep 600; sleep 600"}, later: time.Second, passed: true},
-		{name: "run, stopped", args: []string{"run", "bookworm", "--", sh, "-c", "kill -STOP 0; sleep 600"}, later: time.Second, passed: true},
-		{name: "run, a deaf hook", args: []string{"run", "--hook", "./deaf", "bookworm", "--", "true"}, later: time.Second},
-		{name: "session begin, a deaf hook", args: []string{"session", "begin", "--hook", "./deaf", "bookworm"}, later: time.Second},
-		{name: "cache verify, a hole", args: []string{"cache", "verify"}, later: 500 * time.Millisecond},
+		{name: "run", args: []string{"run", "bookworm", "--", sh, "-c",
+			"touch /tmp/here; sleep 600"}, later: time.Second, passed: true},
+		{name: "run, deaf", args: []string{"run", "bookworm", "--", sh, "-c",
+			"trap '' INT TERM; sleep 600; sleep 600"}, later: time.Second, passed: true},
+		{name: "run, stopped", args: []string{"run", "bookworm", "--", sh, "-c",
+			"kill -STOP 0; sleep 600"}, later: time.Second, passed: true},
+		{name: "run, a deaf hook", args: []string{"run", "--hook", "./deaf", "bookworm", "--",
+			"true"}, later: time.Second},
+		{name: "session begin, a deaf hook", args: []string{"session", "begin", "--hook", "./deaf",
+			"bookworm"}, later: time.Second},
+		{name: "cache verify, a hole", args: []string{"cache", "verify"},
+			later: 500 * time.Millisecond},
 	}
 	for _, e := range ends {
 		for _, signal := range e.signals() {
@@ -163,22 +190,28 @@ func TestEnds(t *testing.T) {
 	w.noScratch(t)
 }
 
-// deafPackages are a source that depends on a package whose postinst does not end, and one whose own
-// package has such a postinst, and such a test.
+// deafPackages are a source that depends on a package whose postinst does not end, and one whose
+// own package has such a postinst, and such a test.
 func (w *world) deafPackages(t *testing.T) (wants, tested string) {
 	t.Helper()
 	const postinst = "#!/bin/sh\ntrap '' INT TERM\necho deaf postinst\nsleep 600\n"
 	writePackage(t, filepath.Join(w.dir, "pool"),
-		fakedebian.Package{Name: "deaf-dev", Version: "1.0", Scripts: map[string]string{"postinst": postinst}})
-	wants = w.writeSource(t, fakedebian.Source{Name: "wants", Version: "1.0", BuildDepends: "deaf-dev", Rules: badRules("\ttrue\n")})
+		fakedebian.Package{Name: "deaf-dev", Version: "1.0",
+			Scripts: map[string]string{"postinst": postinst}})
+	wants = w.writeSource(
+		t, fakedebian.Source{Name: "wants", Version: "1.0", BuildDepends: "deaf-dev",
+			Rules: badRules("\ttrue\n")})
 	tested = w.writeSource(t, fakedebian.Source{
-		Name: "tested", Version: "1.0", Packages: []fakedebian.Package{{Name: "tested", Architecture: "all"}},
+		Name: "tested", Version: "1.0", Packages: []fakedebian.Package{
+			{Name: "tested", Architecture: "all"}},
 		Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN\n" +
 			"\tinstall -m 755 debian/postinst.deaf debian/made/DEBIAN/postinst\n" +
-			"\tdpkg-gencontrol -ptested -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
+			"\tdpkg-gencontrol -ptested -Pdebian/made\n\tdpkg-deb --root-owner-group --build " +
+			"debian/made ..\n",
 		Debian: []fakedebian.File{
 			{Path: "postinst.deaf", Body: postinst},
-			{Path: "tests/control", Body: "Test-Command: trap '' INT TERM; echo deaf test; sleep 600\nDepends:\n"},
+			{Path: "tests/control",
+				Body: "Test-Command: trap '' INT TERM; echo deaf test; sleep 600\nDepends:\n"},
 		},
 	})
 	return wants, tested
@@ -229,9 +262,11 @@ func (w *world) writeTree(t *testing.T, dir string) {
 	t.Helper()
 	name, version, _ := strings.Cut(dir, "-")
 	for file, text := range map[string]string{
-		"control": "Source: " + name + "\nMaintainer: A <a@b.example>\nSection: misc\nPriority: optional\nStandards-Version: 4.6.2\n\n" +
+		"control": "Source: " + name + "\nMaintainer: A <a@b.example>\nSection: misc\nPriority: " +
+			"optional\nStandards-Version: 4.6.2\n\n" +
 			"Package: " + name + "\nArchitecture: all\nDescription: x\n x\n",
-		"changelog":     name + " (" + version + ") unstable; urgency=low\n\n  * x\n\n -- A <a@b.example>  Mon, 01 Jan 2024 00:00:00 +0000\n",
+		"changelog": name + " (" + version + ") unstable; urgency=low\n\n  * x\n\n -- A " +
+			"<a@b.example>  Mon, 01 Jan 2024 00:00:00 +0000\n",
 		"source/format": "3.0 (native)\n",
 		"rules":         badRules("\ttrue\n"),
 	} {

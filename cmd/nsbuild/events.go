@@ -16,7 +16,8 @@ import (
 
 // addJSON adds the flag of verbs that can tell a program what happens.
 func (a *app) addJSON(f *pflag.FlagSet) {
-	f.BoolVar(&a.json, "json", false, "write what happens to standard output, for programs: a JSON object a line (docs/events.schema.json)")
+	f.BoolVar(&a.json, "json", false, "write what happens to standard output, for programs: a "+
+		"JSON object a line (docs/events.schema.json)")
 }
 
 // openEvents begins to write events.
@@ -34,7 +35,8 @@ func (a *app) newProgress() *progress.Progress {
 		return progress.New(a.stderr, progress.Options{Quiet: a.quiet})
 	}
 	return progress.New(io.Discard, progress.Options{Quiet: true, Events: func(e progress.Event) {
-		line := result.Event{Event: e.Kind, Task: e.Task, Phase: e.Phase, Outcome: e.Outcome, Seconds: e.Elapsed.Seconds(), Done: e.Done, Total: e.Total, Note: e.Note}
+		line := result.Event{Event: e.Kind, Task: e.Task, Phase: e.Phase, Outcome: e.Outcome,
+			Seconds: e.Elapsed.Seconds(), Done: e.Done, Total: e.Total, Note: e.Note}
 		if e.Done != 0 || e.Total != 0 {
 			line.Unit = e.Unit
 		}
@@ -57,7 +59,8 @@ func (m messages) Fire(e *logrus.Entry) error {
 	if m.quiet && silenced(e) {
 		return nil
 	}
-	m.events.Write(result.Event{Event: result.EventMessage, Time: e.Time, Level: e.Level.String(), Message: e.Message})
+	m.events.Write(result.Event{Event: result.EventMessage, Time: e.Time, Level: e.Level.String(),
+		Message: e.Message})
 	return nil
 }
 
@@ -71,7 +74,8 @@ func (a *app) tellJSON(o *build.Outcome) {
 
 // errorJSON is printError for programs; task is which of several sources it is about.
 func (a *app) errorJSON(task string, err error) {
-	a.events.Write(result.Event{Event: result.EventMessage, Task: task, Level: "error", Message: strings.TrimRight(err.Error(), "\n"), Hint: fault.HintOf(err)})
+	a.events.Write(result.Event{Event: result.EventMessage, Task: task, Level: "error",
+		Message: strings.TrimRight(err.Error(), "\n"), Hint: fault.HintOf(err)})
 }
 
 // closeEvents tells whether all events were written.

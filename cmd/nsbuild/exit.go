@@ -8,7 +8,8 @@ import (
 	"nsbuild/internal/session"
 )
 
-// exitHelp is the table of exit statuses as every help page shows it. They are sbuild's, with what a shell adds.
+// exitHelp is the table of exit statuses as every help page shows it. They are sbuild's, with what
+// a shell adds.
 const exitHelp = `
 EXIT STATUS
   0        done; of a build: successful, or nothing to build for this architecture

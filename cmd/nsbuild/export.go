@@ -28,9 +28,12 @@ func newExport(a *app) *cobra.Command {
 Without --output the archive goes to standard output, uncompressed. The name of --output says how it is compressed:
 .tar, .tar.gz, .tar.xz or .tar.zst.
 ` + exitHelp,
-		Example: "  nsbuild export -o bookworm.tar.zst bookworm\n  nsbuild export bookworm | podman import - mine:bookworm",
-		Args:    rangeArgs(1, 1, "which base?"),
-		RunE:    func(c *cobra.Command, args []string) error { return a.export(c.Context(), args[0], output) },
+		Example: "  nsbuild export -o bookworm.tar.zst bookworm\n  nsbuild export bookworm | " +
+			"podman import - mine:bookworm",
+		Args: rangeArgs(1, 1, "which base?"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.export(c.Context(), args[0], output)
+		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "-", "file to write; - is standard output")
 	return c
@@ -40,7 +43,8 @@ func (a *app) export(ctx context.Context, name, output string) error {
 	format := image.Tar
 	if output == "-" {
 		if term.IsTerminal(int(a.stdout.Fd())) {
-			return usage("nsbuild export -o "+name+".tar.zst "+name, "export: standard output is a terminal, which is no place for an archive")
+			return usage("nsbuild export -o "+name+".tar.zst "+name,
+				"export: standard output is a terminal, which is no place for an archive")
 		}
 	} else {
 		var err error
@@ -55,17 +59,23 @@ func (a *app) export(ctx context.Context, name, output string) error {
 	if output == "-" {
 		return env.ExportBase(ctx, name, a.stdout, format)
 	}
-	return writeAside(output, func(w io.Writer) error { return env.ExportBase(ctx, name, w, format) })
+	return writeAside(output, func(w io.Writer) error {
+		return env.ExportBase(ctx, name, w, format)
+	})
 }
 
-// writeAside writes a file under another name first: there is the whole file, or what was there before.
+// writeAside writes a file under another name first: there is the whole file, or what was there
+// before.
 func writeAside(name string, write func(io.Writer) error) (err error) {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return usage("nsbuild export BASE >"+name, "%s is not a regular file, and would be replaced by one", name)
+		return usage("nsbuild export BASE >"+name,
+			"%s is not a regular file, and would be replaced by one", name)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%d", filepath.Base(name), os.Getpid())), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := os.OpenFile(
+		filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%d", filepath.Base(name), os.Getpid())),
+		os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return fault.Wrap(fault.Usage, "choose another place", err)
 	}
@@ -101,8 +111,9 @@ archive, or what docker save and podman save write). - is standard input.
 The suite is found in the tree, and the base is kept up to date as one that nsbuild made. What a build needs and the tree
 lacks is added: the user that builds, and the policy that keeps packages from starting daemons. Device nodes are left out.
 ` + exitHelp,
-		Example: "  nsbuild import mine bookworm-amd64-sbuild.tar.zst\n  podman save --format oci-archive debian:bookworm | nsbuild import slim -",
-		Args:    rangeArgs(2, 2, "give a name for the base, and what it is to be made of"),
+		Example: "  nsbuild import mine bookworm-amd64-sbuild.tar.zst\n  podman save --format " +
+			"oci-archive debian:bookworm | nsbuild import slim -",
+		Args: rangeArgs(2, 2, "give a name for the base, and what it is to be made of"),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Name, o.from = args[0], args[1]
 			return a.importBase(c.Context(), &o)
@@ -110,8 +121,10 @@ lacks is added: the user that builds, and the policy that keeps packages from st
 	}
 	f := c.Flags()
 	f.StringVar(&o.Suite, "suite", "", "suite of the tree (default: what the tree says)")
-	f.StringVar(&o.Mirror, "mirror", "", "URL or directory of the archive for updates (default: the suite's)")
-	f.StringVar(&o.Keyring, "keyring", "", "file with the keys that may sign the archive (default: the suite's own)")
+	f.StringVar(&o.Mirror, "mirror", "",
+		"URL or directory of the archive for updates (default: the suite's)")
+	f.StringVar(&o.Keyring, "keyring", "",
+		"file with the keys that may sign the archive (default: the suite's own)")
 	f.BoolVar(&o.Replace, "replace", false, "replace the base when it exists")
 	return c
 }
@@ -121,7 +134,8 @@ func (a *app) importBase(ctx context.Context, o *importOptions) (err error) {
 	switch {
 	case o.from != "-":
 		if o.From, err = os.Open(o.from); err != nil {
-			return fault.Wrap(fault.Usage, "give a tar archive, a directory, or - for standard input", err)
+			return fault.Wrap(fault.Usage,
+				"give a tar archive, a directory, or - for standard input", err)
 		}
 		defer o.From.Close()
 	case term.IsTerminal(int(os.Stdin.Fd())):
@@ -143,6 +157,8 @@ func (a *app) importBase(ctx context.Context, o *importOptions) (err error) {
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", o.from, err)
 	}
-	env.Log.Infof("base %s (generation %d) is ready: %s, %s, %s", g.Name, g.Number, g.Manifest.Suite, g.Manifest.Arch, fault.Count(len(g.Manifest.Packages), "package", "packages"))
+	env.Log.Infof("base %s (generation %d) is ready: %s, %s, %s", g.Name, g.Number,
+		g.Manifest.Suite, g.Manifest.Arch, fault.Count(len(g.Manifest.Packages), "package",
+			"packages"))
 	return g.Close()
 }

@@ -12,7 +12,8 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// TestExportImport takes a base through an archive and back: the same bytes, a base that works, and one of the suite that the tree tells.
+// TestExportImport takes a base through an archive and back: the same bytes, a base that works, and
+// one of the suite that the tree tells.
 func TestExportImport(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
@@ -23,22 +24,30 @@ func TestExportImport(t *testing.T) {
 	w.must(t, "export", "--output=two.tar", name)
 	one, two := read(t, filepath.Join(w.dir, "one.tar")), read(t, filepath.Join(w.dir, "two.tar"))
 	if one != two {
-		t.Errorf("export, import and export again gives another archive (%d and %d bytes)", len(one), len(two))
+		t.Errorf("export, import and export again gives another archive (%d and %d bytes)",
+			len(one), len(two))
 	}
-	if o := w.must(t, "info", name); !strings.Contains(o.stdout, "Suite: bookworm\nArchitecture: amd64\n") || !strings.Contains(o.stdout, "Bootstrapper: import\n") {
+	if o := w.must(t, "info", name); !strings.Contains(
+		o.stdout, "Suite: bookworm\nArchitecture: amd64\n") ||
+		!strings.Contains(o.stdout, "Bootstrapper: import\n") {
 		t.Error(o)
 	}
-	if o := w.must(t, "run", name, "--", "dpkg-query", "-Wf", "${db:Status-Abbrev}", "dpkg"); o.stdout != "ii " {
+	if o := w.must(t, "run", name, "--", "dpkg-query", "-Wf", "${db:Status-Abbrev}",
+		"dpkg"); o.stdout != "ii " {
 		t.Error(o)
 	}
 	w.must(t, "update", name)
-	refusal{status: 2, says: []string{"base " + name + " exists already"}, hint: "--replace"}.check(t, w.run(t, "import", name, "one.tar"))
-	refusal{status: 2, says: []string{"--from and --variant contradict"}, hint: "leave out one"}.check(t, w.run(t, "create", "--from=one.tar", "--variant=minbase", "bookworm"))
+	refusal{status: 2, says: []string{"base " + name + " exists already"}, hint: "--replace"}.check(
+		t, w.run(t, "import", name, "one.tar"))
+	refusal{status: 2, says: []string{"--from and --variant contradict"},
+		hint: "leave out one"}.check(t, w.run(t, "create", "--from=one.tar", "--variant=minbase",
+		"bookworm"))
 
 	t.Run("save", func(t *testing.T) { testSave(t, w, name) })
 }
 
-// TestImportKeyring imports a tree with the archive of its updates, and the keys that may sign that.
+// TestImportKeyring imports a tree with the archive of its updates, and the keys that may sign
+// that.
 func TestImportKeyring(t *testing.T) {
 	testenv.RequireUserns(t)
 	w := newWorld(t)
@@ -47,27 +56,34 @@ func TestImportKeyring(t *testing.T) {
 	check(t, makeRoot(root))
 	a, _ := smallSuite(t)
 	mirror := fakedebian.Serve(t, fakedebian.Mounts{"debian": a.Tree()}).URL("debian")
-	for name, kind := range map[string]fakedebian.KeyKind{"right": fakedebian.KeyArchive, "wrong": fakedebian.KeyWeakRSA} {
-		w.must(t, "import", "--mirror", mirror, "--keyring", fakedebian.Keyring(t, kind), name, root)
+	for name, kind := range map[string]fakedebian.KeyKind{"right": fakedebian.KeyArchive,
+		"wrong": fakedebian.KeyWeakRSA} {
+		w.must(t, "import", "--mirror", mirror, "--keyring", fakedebian.Keyring(t, kind), name,
+			root)
 		// The small tree has no apt to update itself with, which comes after the signature.
 		o := w.run(t, "update", name)
 		unknown := strings.Contains(o.stderr, "signed with a key that is not known")
-		if o.status == 0 || unknown != (name == "wrong") || !unknown && !strings.Contains(o.stderr, "apt") {
+		if o.status == 0 || unknown != (name == "wrong") || !unknown &&
+			!strings.Contains(o.stderr, "apt") {
 			t.Errorf("%s: %s", name, o)
 		}
 	}
 }
 
-// TestCreateFrom makes a base of a tree under the name that create gives to the suite, and refuses what does not go with it.
+// TestCreateFrom makes a base of a tree under the name that create gives to the suite, and refuses
+// what does not go with it.
 func TestCreateFrom(t *testing.T) {
 	testenv.RequireUserns(t)
 	w := newWorld(t)
 	testenv.HostState(t)
 	root := filepath.Join(w.dir, "root")
 	check(t, makeRoot(root))
-	for _, given := range []string{"--variant=minbase", "--include=ed", "--exclude=ed", "--components=main", "--arch=i386", "--bootstrapper=native", "--lock=x.lock", "--no-check-gpg"} {
+	for _, given := range []string{"--variant=minbase", "--include=ed", "--exclude=ed",
+		"--components=main", "--arch=i386", "--bootstrapper=native", "--lock=x.lock",
+		"--no-check-gpg"} {
 		name, _, _ := strings.Cut(given, "=")
-		refusal{status: 2, says: []string{"--from and " + name + " contradict each other"}, hint: "leave out one"}.check(t, w.run(t, "create", "--from", root, given, "stable"))
+		refusal{status: 2, says: []string{"--from and " + name + " contradict each other"},
+			hint: "leave out one"}.check(t, w.run(t, "create", "--from", root, given, "stable"))
 	}
 	w.nothingLeft(t)
 	w.must(t, "create", "--from", root, "stable")
@@ -97,7 +113,8 @@ rm /etc/fstab
 rm -rf /usr/lib/gcc /usr/include /usr/share/locale /usr/share/man /usr/share/i18n /usr/share/perl /usr/lib/x86_64-linux-gnu/*.a # less to copy from here on
 rmdir /srv; ln -s /nowhere /srv
 `
-	if o := shell(t, script, "--save", "--install=hello", name); o.status != 0 || !strings.Contains(o.stderr, "generation 2: 1 package new") {
+	if o := shell(t, script, "--save", "--install=hello", name); o.status != 0 ||
+		!strings.Contains(o.stderr, "generation 2: 1 package new") {
 		t.Fatal(o)
 	}
 	look := `cat /etc/issue; ls /usr/share/doc; test -d /usr/toys && ! test -e /usr/games && ! test -e /etc/fstab
@@ -109,7 +126,8 @@ stat -c "%a %u %g" /opt/odd; stat -c "%h %F" /opt/odd/link /opt/odd/fifo; readli
 	if o := w.must(t, "info", "--packages", name); !strings.Contains(o.stdout, "\n  hello ") {
 		t.Error("the base's list of packages lacks the new one")
 	}
-	if o := shell(t, "touch /mark; exit 3", "--save", name); o.status != 3 || !strings.Contains(o.stderr, "nothing is kept") {
+	if o := shell(t, "touch /mark; exit 3", "--save", name); o.status != 3 ||
+		!strings.Contains(o.stderr, "nothing is kept") {
 		t.Error(o)
 	}
 
@@ -139,8 +157,10 @@ stat -c "%a %u %g" /opt/odd; stat -c "%h %F" /opt/odd/link /opt/odd/fifo; readli
 		if err := in.Close(); err != nil {
 			t.Fatal(err)
 		}
-		refusal{status: 1, says: []string{"was changed by another nsbuild meanwhile", "kept as base " + name + "-saved-1"}, hint: name + "-saved-1"}.check(t, ended(c.Wait()))
-		if o := w.run(t, "run", name+"-saved-1", "--", "ls", "/mine", "/other"); !strings.HasPrefix(o.stdout, "/mine\n") {
+		refusal{status: 1, says: []string{"was changed by another nsbuild meanwhile",
+			"kept as base " + name + "-saved-1"}, hint: name + "-saved-1"}.check(t, ended(c.Wait()))
+		if o := w.run(t, "run", name+"-saved-1", "--", "ls", "/mine", "/other"); !strings.HasPrefix(
+			o.stdout, "/mine\n") {
 			t.Error(o)
 		}
 		w.must(t, "remove", name+"-saved-1")
@@ -153,7 +173,9 @@ stat -c "%a %u %g" /opt/odd; stat -c "%h %F" /opt/odd/link /opt/odd/fifo; readli
 			t.Fatal(err)
 		}
 		for end := time.Now().Add(tooLong); ; time.Sleep(10 * time.Millisecond) {
-			if found, err := filepath.Glob(filepath.Join(w.state, "bases", name, "draft-*", "tree")); err == nil && len(found) > 0 {
+			if found, err := filepath.Glob(
+				filepath.Join(w.state, "bases", name, "draft-*", "tree")); err == nil &&
+				len(found) > 0 {
 				break
 			} else if time.Now().After(end) {
 				t.Fatal("it does not begin to save")
@@ -167,7 +189,8 @@ stat -c "%a %u %g" /opt/odd; stat -c "%h %F" /opt/odd/link /opt/odd/fifo; readli
 			t.Errorf("a save that was killed has changed the base:\n%s\n%s", before, after)
 		}
 		w.must(t, "update", name)
-		if left, err := filepath.Glob(filepath.Join(w.state, "bases", name, "draft-*")); err != nil || len(left) > 0 {
+		if left, err := filepath.Glob(
+			filepath.Join(w.state, "bases", name, "draft-*")); err != nil || len(left) > 0 {
 			t.Errorf("left: %v %v", left, err)
 		}
 	})

@@ -15,7 +15,8 @@ import (
 // talk is what a person at a terminal waits for, and then types.
 type talk struct{ sees, types string }
 
-// atTerminal runs a command of the shell at a terminal, and has a person talk to it. It returns what was shown, and the exit status.
+// atTerminal runs a command of the shell at a terminal, and has a person talk to it. It returns
+// what was shown, and the exit status.
 func (w *world) atTerminal(t *testing.T, command string, lines ...talk) (shown string, status int) {
 	t.Helper()
 	testenv.RequireTool(t, "script")
@@ -65,16 +66,22 @@ func (w *world) atTerminal(t *testing.T, command string, lines ...talk) (shown s
 	return all.String(), c.ProcessState.ExitCode()
 }
 
-// TestFailureShell opens both kinds of shell in the jail of a build that failed: sbuild's, in a command, and --shell-on-failure.
+// TestFailureShell opens both kinds of shell in the jail of a build that failed: sbuild's, in a
+// command, and --shell-on-failure.
 func TestFailureShell(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
 	bad := w.hookSource(t, true)
-	shown, status := w.atTerminal(t, "nsbuild build -d bookworm --build-failed-commands='echo looking into it; %SBUILD_SHELL' --shell-on-failure "+bad,
+	shown, status := w.atTerminal(t, "nsbuild build -d bookworm --build-failed-commands='echo "+
+		"looking into it; %SBUILD_SHELL' --shell-on-failure "+bad,
 		talk{"# ", "echo first $((6 * 7)); pwd\n"}, talk{"first 42", ""}, talk{"# ", "exit\n"},
-		talk{"a shell in its jail", ""}, talk{"# ", "echo second $((7 * 7)) $(hostname) $(ls debian/rules)\n"}, talk{"second 49 nsbuild debian/rules", ""}, talk{"# ", "exit 3\n"})
+		talk{"a shell in its jail", ""},
+		talk{"# ", "echo second $((7 * 7)) $(hostname) $(ls debian/rules)\n"},
+		talk{"second 49 nsbuild debian/rules", ""}, talk{"# ", "exit 3\n"})
 	if status != 2 || !strings.Contains(shown, "Build failure") {
 		t.Errorf("status %d: %s", status, shown)
 	}
-	inOrder(t, w.logOf(t, "unhooked"), "looking into it", "I: A shell was opened in the jail (--shell-on-failure).", "I: The shell ended: exit status 3")
+	inOrder(t, w.logOf(t, "unhooked"), "looking into it",
+		"I: A shell was opened in the jail (--shell-on-failure).",
+		"I: The shell ended: exit status 3")
 }

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// faultTable collects what becomes of faults, for the page that lists it: one of its tables, which begins with head.
+// faultTable collects what becomes of faults, for the page that lists it: one of its tables, which
+// begins with head.
 type faultTable struct {
 	head string
 	rows []string
@@ -43,7 +44,8 @@ var varying = []struct {
 }{
 	{regexp.MustCompile(`127\.0\.0\.1:(\d{4,5})`), "mirror.example"},
 	{regexp.MustCompile(`/[^ ]*/keyring\.gpg`), "/…/keyring.gpg"},
-	{regexp.MustCompile(`net/http: timeout awaiting response headers`), "the mirror stopped sending for 200ms"},
+	{regexp.MustCompile(`net/http: timeout awaiting response headers`),
+		"the mirror stopped sending for 200ms"},
 	{regexp.MustCompile(`bookworm-updates`), "bookworm"}, // they are asked side by side
 	{regexp.MustCompile(`(read|write) tcp [^ ]*->mirror\.example`), "$1 tcp mirror.example"},
 	{regexp.MustCompile(`\b[0-9A-Fa-f]{32,}\b`), "…"},
@@ -61,7 +63,8 @@ func (f *faultTable) add(name string, o outcome) {
 		message = v.is.ReplaceAllString(message, v.name)
 	}
 	cell := strings.NewReplacer("|", "\\|", "\n", " ")
-	f.rows = append(f.rows, fmt.Sprintf("| %s | %s | %s | %d |\n", name, cell.Replace(message), cell.Replace(hint), o.status))
+	f.rows = append(f.rows, fmt.Sprintf("| %s | %s | %s | %d |\n", name, cell.Replace(message),
+		cell.Replace(hint), o.status))
 }
 
 // compare holds the page's table to what was seen. A part of the tests sees a part of the table.
@@ -80,7 +83,9 @@ func (f *faultTable) compare(t *testing.T) {
 		end = start + len(f.head) + i
 	}
 	if *writeFaults {
-		if err := os.WriteFile(faultsPage, []byte(page[:start]+f.head+strings.Join(f.rows, "")+page[end:]), 0o644); err != nil {
+		if err := os.WriteFile(
+			faultsPage, []byte(page[:start]+f.head+strings.Join(f.rows, "")+page[end:]),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

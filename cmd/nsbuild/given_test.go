@@ -26,9 +26,10 @@ const (
 // answer is a value for a flag of a verb, whose table is "" where it is of every verb.
 type answer struct{ table, flag, value string }
 
-// configuredBy reads a command line of a verb, of which the answers are given in one way or another,
-// and completes the flags of build.
-func configuredBy(t *testing.T, verb string, by map[channel][]answer) (*cobra.Command, *app, error) {
+// configuredBy reads a command line of a verb, of which the answers are given in one way or
+// another, and completes the flags of build.
+func configuredBy(t *testing.T, verb string, by map[channel][]answer) (*cobra.Command, *app,
+	error) {
 	t.Helper()
 	args := strings.Split(verb, ".")
 	var text strings.Builder
@@ -157,7 +158,8 @@ func sample(k key) string {
 func companions(k key) []answer {
 	of := map[string][2]string{
 		"binNMU": {"make-binNMU", "x"}, "binNMU-timestamp": {"make-binNMU", "x"},
-		"lintian-opt": {"run-lintian", "true"}, "lintian-opts": {"run-lintian", "true"}, "fail-on": {"run-lintian", "true"},
+		"lintian-opt": {"run-lintian", "true"}, "lintian-opts": {"run-lintian", "true"},
+		"fail-on":      {"run-lintian", "true"},
 		"piuparts-opt": {"run-piuparts", "true"}, "piuparts-opts": {"run-piuparts", "true"},
 	}
 	if c, ok := of[k.flag.Name]; ok && k.table == "build" {
@@ -176,8 +178,8 @@ func asked(c *cobra.Command, a *app) string {
 	return out.String()
 }
 
-// TestEachFlagInEachPlace gives each flag of each verb on the command line, in the environment and in
-// a file: what is configured counts as what is typed.
+// TestEachFlagInEachPlace gives each flag of each verb on the command line, in the environment and
+// in a file: what is configured counts as what is typed.
 func TestEachFlagInEachPlace(t *testing.T) {
 	t.Setenv("DEB_BUILD_OPTIONS", "nocheck")
 	t.Setenv("DEB_BUILD_PROFILES", "stage1")
@@ -201,7 +203,8 @@ func TestEachFlagInEachPlace(t *testing.T) {
 			}
 			for _, by := range []channel{inVariable, inFile} {
 				if results[by] != results[onLine] {
-					t.Errorf("by the %s it is\n%s\non the command line\n%s", by, results[by], results[onLine])
+					t.Errorf("by the %s it is\n%s\non the command line\n%s", by, results[by],
+						results[onLine])
 				}
 			}
 			c, a, err := configuredBy(t, verb, nil)
@@ -215,49 +218,85 @@ func TestEachFlagInEachPlace(t *testing.T) {
 	}
 }
 
-// TestWhatCountsTogether has flags that belong together or contradict each other in different places.
+// TestWhatCountsTogether has flags that belong together or contradict each other in different
+// places.
 func TestWhatCountsTogether(t *testing.T) {
 	b := func(flag, value string) answer { return answer{"build", flag, value} }
 	on := func(c channel, a ...answer) map[channel][]answer { return map[channel][]answer{c: a} }
-	with := func(m map[channel][]answer, c channel, a ...answer) map[channel][]answer { m[c] = a; return m }
+	with := func(m map[channel][]answer, c channel, a ...answer) map[channel][]answer {
+		m[c] = a
+		return m
+	}
 	for _, c := range []struct {
 		name string
 		by   map[channel][]answer
 		says string // of the refusal; "" for none
 		is   func(o *buildOptions) bool
 	}{
-		{"empty text in a file", on(inFile, b("make-binNMU", " ")), "config.toml:2: make-binNMU: the text is empty", nil},
-		{"empty text in the environment", on(inVariable, b("append-to-version", " ")), "NSBUILD_BUILD_APPEND_TO_VERSION: append-to-version: the text is empty", nil},
-		{"no packages for all", on(inFile, b("make-binNMU", "x")), "", func(o *buildOptions) bool { return !o.ArchAll }},
-		{"bad word", on(inFile, b("deb-build-options", "No!")), `config.toml:2: deb-build-options: "No!"`, nil},
-		{"entry and text in one file", on(inFile, b("binNMU-changelog", "x"), b("make-binNMU", "y")), "contradict", nil},
-		{"entry nearer than text", with(on(inFile, b("make-binNMU", "y")), onLine, b("binNMU-changelog", "x")), "",
+		{"empty text in a file", on(inFile, b("make-binNMU", " ")),
+			"config.toml:2: make-binNMU: the text is empty", nil},
+		{"empty text in the environment", on(inVariable, b("append-to-version", " ")),
+			"NSBUILD_BUILD_APPEND_TO_VERSION: append-to-version: the text is empty", nil},
+		{"no packages for all", on(inFile, b("make-binNMU", "x")), "", func(o *buildOptions) bool {
+			return !o.ArchAll
+		}},
+		{"bad word", on(inFile, b("deb-build-options", "No!")),
+			`config.toml:2: deb-build-options: "No!"`, nil},
+		{"entry and text in one file",
+			on(inFile, b("binNMU-changelog", "x"), b("make-binNMU", "y")), "contradict", nil},
+		{"entry nearer than text", with(on(inFile, b("make-binNMU", "y")), onLine,
+			b("binNMU-changelog", "x")), "",
 			func(o *buildOptions) bool { return o.BinNMU == "" && o.BinNMUChangelog == "x" }},
-		{"a number waits in a file", on(inFile, b("binNMU", "4")), "", func(o *buildOptions) bool { return o.ArchAll }},
-		{"a number waits no longer", with(on(inFile, b("binNMU", "4")), onLine, b("make-binNMU", "x")), "",
+		{"a number waits in a file", on(inFile, b("binNMU", "4")), "", func(o *buildOptions) bool {
+			return o.ArchAll
+		}},
+		{"a number waits no longer",
+			with(on(inFile, b("binNMU", "4")), onLine, b("make-binNMU", "x")), "",
 			func(o *buildOptions) bool { return o.BinNMUVersion == 4 && !o.ArchAll }},
-		{"all packages typed", with(on(inFile, b("make-binNMU", "x")), onLine, b("arch-all", "true")), "contradict", nil},
-		{"all packages configured", with(on(inFile, b("arch-all", "true")), onLine, b("make-binNMU", "x")), "",
+		{"all packages typed", with(on(inFile, b("make-binNMU", "x")), onLine,
+			b("arch-all", "true")), "contradict", nil},
+		{"all packages configured", with(on(inFile, b("arch-all", "true")), onLine,
+			b("make-binNMU", "x")), "",
 			func(o *buildOptions) bool { return !o.ArchAll }},
-		{"no to all in a file", on(inFile, b("arch-all", "false")), "", func(o *buildOptions) bool { return !o.ArchAll }},
-		{"no to all in the environment", on(inVariable, b("arch-all", "false")), "", func(o *buildOptions) bool { return !o.ArchAll }},
-		{"both answers, as shown", on(inFile, b("arch-all", "false"), b("no-arch-all", "false")), "", func(o *buildOptions) bool { return o.ArchAll }},
-		{"a key alone", on(inFile, b("keyid", "0x1")), "", func(o *buildOptions) bool { return o.Sign }},
-		{"a key, for when it is asked for", on(inFile, b("sign", "false"), b("keyid", "0x1")), "", func(o *buildOptions) bool { return !o.Sign }},
-		{"no signature this time", with(on(inFile, b("keyid", "0x1")), inVariable, b("sign", "false")), "", func(o *buildOptions) bool { return !o.Sign }},
-		{"a key this time", with(on(inFile, b("sign", "false")), onLine, b("keyid", "0x1")), "", func(o *buildOptions) bool { return o.Sign }},
+		{"no to all in a file", on(inFile, b("arch-all", "false")), "", func(o *buildOptions) bool {
+			return !o.ArchAll
+		}},
+		{"no to all in the environment", on(inVariable, b("arch-all", "false")), "",
+			func(o *buildOptions) bool { return !o.ArchAll }},
+		{"both answers, as shown", on(inFile, b("arch-all", "false"), b("no-arch-all", "false")),
+			"", func(o *buildOptions) bool { return o.ArchAll }},
+		{"a key alone", on(inFile, b("keyid", "0x1")), "", func(o *buildOptions) bool {
+			return o.Sign
+		}},
+		{"a key, for when it is asked for", on(inFile, b("sign", "false"), b("keyid", "0x1")), "",
+			func(o *buildOptions) bool { return !o.Sign }},
+		{"no signature this time", with(on(inFile, b("keyid", "0x1")), inVariable,
+			b("sign", "false")), "", func(o *buildOptions) bool { return !o.Sign }},
+		{"a key this time", with(on(inFile, b("sign", "false")), onLine, b("keyid", "0x1")), "",
+			func(o *buildOptions) bool { return o.Sign }},
 		{"both typed", on(onLine, b("sign", "false"), b("keyid", "0x1")), "contradict", nil},
-		{"disk typed, a size configured", with(on(inFile, b("scratch-size", "1G")), onLine, b("scratch", "disk")), "",
-			func(o *buildOptions) bool { return o.Scratch == build.ScratchDisk && o.ScratchSize == 0 }},
-		{"a size typed, disk configured", with(on(inFile, b("scratch", "disk")), onLine, b("scratch-size", "1G")), "",
-			func(o *buildOptions) bool { return o.Scratch == build.ScratchAuto && o.ScratchSize == 1<<30 }},
-		{"disk and a size configured", on(inFile, b("scratch", "disk"), b("scratch-size", "1G")), "contradicts", nil},
-		{"no log typed, a directory configured", with(on(inFile, b("log-dir", "/l")), onLine, b("nolog", "true")), "",
+		{"disk typed, a size configured", with(on(inFile, b("scratch-size", "1G")), onLine,
+			b("scratch", "disk")), "",
+			func(o *buildOptions) bool {
+				return o.Scratch == build.ScratchDisk && o.ScratchSize == 0
+			}},
+		{"a size typed, disk configured", with(on(inFile, b("scratch", "disk")), onLine,
+			b("scratch-size", "1G")), "",
+			func(o *buildOptions) bool {
+				return o.Scratch == build.ScratchAuto && o.ScratchSize == 1<<30
+			}},
+		{"disk and a size configured", on(inFile, b("scratch", "disk"), b("scratch-size", "1G")),
+			"contradicts", nil},
+		{"no log typed, a directory configured", with(on(inFile, b("log-dir", "/l")), onLine,
+			b("nolog", "true")), "",
 			func(o *buildOptions) bool { return o.NoLog && o.LogDir == "" }},
-		{"a directory typed, no log configured", with(on(inFile, b("nolog", "true")), onLine, b("log-dir", "/l")), "",
+		{"a directory typed, no log configured", with(on(inFile, b("nolog", "true")), onLine,
+			b("log-dir", "/l")), "",
 			func(o *buildOptions) bool { return !o.NoLog && o.LogDir == "/l" }},
-		{"a chain typed", with(on(inFile, b("jobs-at-once", "4")), onLine, b("chain", "true")), "", func(o *buildOptions) bool { return o.more.chain }},
-		{"a chain and a number configured", on(inFile, b("jobs-at-once", "4"), b("chain", "true")), "contradict", nil},
+		{"a chain typed", with(on(inFile, b("jobs-at-once", "4")), onLine, b("chain", "true")), "",
+			func(o *buildOptions) bool { return o.more.chain }},
+		{"a chain and a number configured", on(inFile, b("jobs-at-once", "4"), b("chain", "true")),
+			"contradict", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, a, err := configuredBy(t, "build", c.by)

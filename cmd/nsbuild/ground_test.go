@@ -27,8 +27,9 @@ binary binary-indep:
 func (w *world) asking(t *testing.T, name, depends, conflicts string) string {
 	t.Helper()
 	return w.writeSource(t, fakedebian.Source{
-		Name: name, Version: "1.0", Architecture: "all", BuildDepends: depends, BuildConflicts: conflicts,
-		Rules: strings.ReplaceAll(askingRules, "SOURCE", name),
+		Name: name, Version: "1.0", Architecture: "all", BuildDepends: depends,
+		BuildConflicts: conflicts,
+		Rules:          strings.ReplaceAll(askingRules, "SOURCE", name),
 	})
 }
 
@@ -78,8 +79,8 @@ const (
 	allThere    = "has what is needed"
 )
 
-// TestHooksAndSmallerLayers makes layers over roots that hooks have changed, and over the base as it
-// is, each with a smaller layer of the other kind at hand.
+// TestHooksAndSmallerLayers makes layers over roots that hooks have changed, and over the base as
+// it is, each with a smaller layer of the other kind at hand.
 func TestHooksAndSmallerLayers(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
@@ -92,7 +93,8 @@ func TestHooksAndSmallerLayers(t *testing.T) {
 	w.grounds(t, w.asking(t, "grounda", some, ""), []string{known, there}, nil, hooked)
 	w.grounds(t, w.asking(t, "groundb", more, ""), nil, []string{known, there, uponSmaller})
 	w.grounds(t, w.asking(t, "groundc", some, ""), nil, []string{known, there})
-	w.grounds(t, w.asking(t, "groundd", more, ""), []string{known, there}, []string{uponSmaller}, hooked)
+	w.grounds(t, w.asking(t, "groundd", more, ""), []string{known, there}, []string{uponSmaller},
+		hooked)
 
 	// A hook that is told nothing of the source leaves one ground for all of them.
 	w.grounds(t, w.asking(t, "grounde", some, ""), nil, []string{uponSmaller}, command)
@@ -161,7 +163,8 @@ func TestRightToMakeALayerIsGivenUp(t *testing.T) {
 		{"groundm", "lintian", 3, []string{"--post-build-failed-commands=" + look}},
 	} {
 		args := append([]string{"build", "-q", "-d", "bookworm", "--extra-package=bad"}, c.args...)
-		if o := w.run(t, append(args, w.asking(t, c.name, c.depends, ""))...); o.status != c.status {
+		if o := w.run(
+			t, append(args, w.asking(t, c.name, c.depends, ""))...); o.status != c.status {
 			t.Error(o)
 		}
 		log := w.logOf(t, c.name)
@@ -174,22 +177,26 @@ func TestRightToMakeALayerIsGivenUp(t *testing.T) {
 	}
 }
 
-// TestSourceDirectoryIsNoGround has a package look, while it is installed, for what a source directory
-// has left in the root: another source uses the same layer.
+// TestSourceDirectoryIsNoGround has a package look, while it is installed, for what a source
+// directory has left in the root: another source uses the same layer.
 func TestSourceDirectoryIsNoGround(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
 	curious := fakedebian.Package{
 		Name: "curious", Version: "1.0", Architecture: "all",
-		Scripts: map[string]string{"postinst": "#!/bin/sh\nfind / -xdev -name 'groundn*' >/opt/found\n"},
+		Scripts: map[string]string{
+			"postinst": "#!/bin/sh\nfind / -xdev -name 'groundn*' >/opt/found\n"},
 	}
 	check(t, os.Mkdir(filepath.Join(w.dir, "curious"), 0o755))
 	check(t, os.WriteFile(filepath.Join(w.dir, "curious", "curious.deb"), curious.Deb(t), 0o644))
-	rules := strings.ReplaceAll(askingRules, "SOURCE", "groundn") + "\techo found: $$(cat /opt/found)\n"
+	rules := strings.ReplaceAll(askingRules, "SOURCE", "groundn") +
+		"\techo found: $$(cat /opt/found)\n"
 	w.writeTree(t, "groundn-1.0")
-	check(t, os.WriteFile(filepath.Join(w.dir, "groundn-1.0", "debian", "rules"), []byte(rules), 0o755))
+	check(t, os.WriteFile(filepath.Join(w.dir, "groundn-1.0", "debian", "rules"), []byte(rules),
+		0o755))
 	for _, cached := range []bool{false, true} {
-		w.must(t, "build", "-q", "-d", "bookworm", "--extra-package=curious", "--add-depends=curious", "groundn-1.0")
+		w.must(t, "build", "-q", "-d", "bookworm", "--extra-package=curious",
+			"--add-depends=curious", "groundn-1.0")
 		log := w.logOf(t, "groundn")
 		if !strings.Contains(log, "\nfound:\n") || strings.Contains(log, allThere) != cached {
 			t.Error(log)

@@ -31,7 +31,8 @@ type hookOptions struct {
 
 // addFlags adds what every verb with hooks has.
 func (o *hookOptions) addFlags(f *pflag.FlagSet) {
-	f.StringArrayVar(&o.hooks, "hook", nil, "run the hooks of this directory, or of this name (see docs/hooks.md)")
+	f.StringArrayVar(&o.hooks, "hook", nil,
+		"run the hooks of this directory, or of this name (see docs/hooks.md)")
 	f.StringVar(&o.hookDir, "hookdir", "", "run the hooks of a directory of pbuilder's")
 	f.BoolVar(&o.network, "hook-network", false, "give hooks the host's network, and nothing else")
 	f.DurationVar(&o.timeout, "hook-timeout", time.Hour, "end a hook that takes longer; 0: never")
@@ -40,7 +41,8 @@ func (o *hookOptions) addFlags(f *pflag.FlagSet) {
 // addBuildFlags adds sbuild's commands, too.
 func (o *hookOptions) addBuildFlags(f *pflag.FlagSet, shell *bool) {
 	o.addFlags(f)
-	f.BoolVar(shell, "shell-on-failure", false, "open a shell in the jail of a build that failed, on the terminal")
+	f.BoolVar(shell, "shell-on-failure", false,
+		"open a shell in the jail of a build that failed, on the terminal")
 	o.commands = map[string]*[]string{}
 	for _, k := range hook.Commands() {
 		texts := new([]string)
@@ -50,9 +52,14 @@ func (o *hookOptions) addBuildFlags(f *pflag.FlagSet, shell *bool) {
 			where = "on the host"
 		}
 		when := map[hook.Stage]string{
-			hook.OnHostStart: "before anything else", hook.Start: "before the build dependencies are installed", hook.DepsFailed: "when they cannot be installed",
-			hook.BeforeBuild: "before dpkg-buildpackage", hook.BuildEnded: "after it, whether it failed or not", hook.BuildFailed: "when it failed", hook.Cleanup: "at the end",
-			hook.OnHostSuccess: "after a build that was successful", hook.OnHostFailure: "after one that was not",
+			hook.OnHostStart: "before anything else",
+			hook.Start:       "before the build dependencies are installed",
+			hook.DepsFailed:  "when they cannot be installed",
+			hook.BeforeBuild: "before dpkg-buildpackage",
+			hook.BuildEnded:  "after it, whether it failed or not",
+			hook.BuildFailed: "when it failed", hook.Cleanup: "at the end",
+			hook.OnHostSuccess: "after a build that was successful",
+			hook.OnHostFailure: "after one that was not",
 		}[k.Stages[0]]
 		if len(k.Stages) > 1 {
 			when = "when the build dependencies or the build failed"
@@ -76,22 +83,27 @@ func (o *hookOptions) load(operation hook.Operation) (*hook.Set, error) {
 // named are the hooks of an operation by their names.
 func (o *hookOptions) named(operation hook.Operation) (h hook.Options, err error) {
 	if o.timeout < 0 {
-		return h, fault.New(fault.Usage, "0 for none", "--hook-timeout %v: it cannot be negative", o.timeout)
+		return h, fault.New(fault.Usage, "0 for none", "--hook-timeout %v: it cannot be negative",
+			o.timeout)
 	}
 	config, err := os.UserConfigDir()
 	search := []string{"/etc/nsbuild/hooks"}
 	if err == nil { // without a home there are none of the caller's
 		search = append([]string{filepath.Join(config, "nsbuild", "hooks")}, search...)
 	}
-	h = hook.Options{Operation: operation, Hooks: o.hooks, HookDir: o.hookDir, Network: o.network, Timeout: o.timeout, Search: search, Shipped: hooks.Shipped(), Commands: map[string][]string{}}
+	h = hook.Options{Operation: operation, Hooks: o.hooks, HookDir: o.hookDir, Network: o.network,
+		Timeout: o.timeout, Search: search, Shipped: hooks.Shipped(),
+		Commands: map[string][]string{}}
 	for name, texts := range o.commands {
 		h.Commands[name] = *texts
 	}
 	return h, nil
 }
 
-// loadForBase finds the hooks of a base that is to be made or brought up to date. What is skipped is said: there is no log to look into.
-func (o *hookOptions) loadForBase(a *app, operation hook.Operation) (hooks build.BaseHooks, err error) {
+// loadForBase finds the hooks of a base that is to be made or brought up to date. What is skipped
+// is said: there is no log to look into.
+func (o *hookOptions) loadForBase(a *app, operation hook.Operation) (hooks build.BaseHooks,
+	err error) {
 	hooks.Show = a.verbose
 	if hooks.Set, err = o.load(operation); err == nil {
 		skipped(a.env.Log, hooks.Set)
@@ -112,14 +124,16 @@ func (o *runOptions) loadHooks() error {
 		return nil
 	}
 	if o.ReadOnly {
-		return usage("leave out one of them", "--read-only contradicts hooks: they are copied into the jail, and write there")
+		return usage("leave out one of them",
+			"--read-only contradicts hooks: they are copied into the jail, and write there")
 	}
 	set, err := o.hook.load(o.operation)
 	if err != nil {
 		return err
 	}
 	if set.Installs(o.operation.Stages()...) {
-		return usage("nsbuild shell --install, or nsbuild create --hook for a base that has them", "the Depends of hook.conf cannot be installed before a command")
+		return usage("nsbuild shell --install, or nsbuild create --hook for a base that has them",
+			"the Depends of hook.conf cannot be installed before a command")
 	}
 	o.Hooks.Set = set
 	return nil
@@ -151,7 +165,8 @@ func hooksBefore(set *hook.Set, operation hook.Operation, cacheDir string) sessi
 	}
 }
 
-// nameHooks has the supervisor of a session find its hooks. They have been found here first, to be refused where they cannot run.
+// nameHooks has the supervisor of a session find its hooks. They have been found here first, to be
+// refused where they cannot run.
 func (o *runOptions) nameHooks(cacheDir string) error {
 	if o.Hooks.Set == nil {
 		return nil
@@ -172,7 +187,8 @@ func findHooks(named session.Named) (session.Hooks, error) {
 	return hooksBefore(set, named.Operation, named.CacheDir), nil
 }
 
-// openTerminal is the caller's terminal, for shells: where a person sees what we say. Standard output may be a pipe all the same.
+// openTerminal is the caller's terminal, for shells: where a person sees what we say. Standard
+// output may be a pipe all the same.
 func openTerminal(stderr *os.File) *os.File {
 	if !console.IsTerminal(stderr) {
 		return nil
@@ -189,7 +205,8 @@ func newInJail(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "in-jail SOCKET COMMAND...", Hidden: true, Args: rangeArgs(2, -1, "which command?"),
 		RunE: func(c *cobra.Command, args []string) error {
-			status, err := hook.RunInJail(c.Context(), args[0], args[1:], os.Stdin, a.stdout, a.stderr)
+			status, err := hook.RunInJail(c.Context(), args[0], args[1:], os.Stdin, a.stdout,
+				a.stderr)
 			if err != nil {
 				return err
 			}

@@ -28,7 +28,8 @@ func (w *world) script(t *testing.T, name, body string) {
 // hookSource is a package that builds fast, or not at all.
 func (w *world) hookSource(t *testing.T, fails bool) string {
 	t.Helper()
-	s := fakedebian.Source{Name: "hooked", Version: "1.0", Packages: []fakedebian.Package{{Name: "hooked", Architecture: "any"}}}
+	s := fakedebian.Source{Name: "hooked", Version: "1.0", Packages: []fakedebian.Package{
+		{Name: "hooked", Architecture: "any"}}}
 	if fails {
 		s.Name, s.Rules = "unhooked", badRules("\texit 7\n")
 	}
@@ -58,14 +59,17 @@ func inOrder(t *testing.T, text string, lines ...string) {
 	}
 }
 
-// TestHooks has hooks of all three kinds at every stage of a build, and the order in which they ran.
+// TestHooks has hooks of all three kinds at every stage of a build, and the order in which they
+// ran.
 func TestHooks(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
 	dsc := w.hookSource(t, false)
 	for letter, check := range map[string]string{
-		"H": "test ! -e $BUILDDIR/hooked-1.0", "D": "test -e $BUILDDIR/hooked-1.0/debian/rules && echo changed >$BUILDDIR/hooked-1.0/by-d && echo below >/opt/below",
-		"A": "test $(cat $BUILDDIR/hooked-1.0/by-d) = changed && test $(cat /opt/below) = below", "B": "test -e $BUILDDIR/hooked_1.0_amd64.changes", "C": "false",
+		"H": "test ! -e $BUILDDIR/hooked-1.0", "D": "test -e $BUILDDIR/hooked-1.0/debian/rules " +
+			"&& echo changed >$BUILDDIR/hooked-1.0/by-d && echo below >/opt/below",
+		"A": "test $(cat $BUILDDIR/hooked-1.0/by-d) = changed && test $(cat /opt/below) = below",
+		"B": "test -e $BUILDDIR/hooked_1.0_amd64.changes", "C": "false",
 		"I": "test -e $BUILDDIR/hooked_1.0_amd64.changes", "E": "false", "F": "false", "G": "false",
 	} {
 		w.script(t, "pbuilder/"+letter+"10hook", check+`
@@ -74,25 +78,38 @@ test "$PWD $DISTRIBUTION $BUILD_ARCH $HOST_ARCH $LANG $LC_ALL $PBUILDER_OPERATIO
 echo pbuilder `+letter)
 	}
 	w.script(t, "pbuilder/common", "test $(id -u) = 0")
-	for _, stage := range []string{"start", "before-deps", "before-build", "build-ended", "after-build", "after-collect", "cleanup", "build-failed", "deps-failed"} {
-		w.script(t, "own/"+stage+".d/10-say", `test "$NSBUILD_SOURCE $NSBUILD_VERSION $NSBUILD_STAGE $NSBUILD_OPERATION $NSBUILD_BUILD_TYPE $NSBUILD_NETWORK" = "hooked 1.0 `+stage+` build binary none"
+	for _, stage := range []string{"start", "before-deps", "before-build", "build-ended",
+		"after-build", "after-collect", "cleanup", "build-failed", "deps-failed"} {
+		w.script(t, "own/"+stage+".d/10-say",
+			`test "$NSBUILD_SOURCE $NSBUILD_VERSION $NSBUILD_STAGE $NSBUILD_OPERATION $NSBUILD_BUILD_TYPE $NSBUILD_NETWORK" = "hooked 1.0 `+stage+` build binary none"
 test "$(cat $NSBUILD_HOOK_DIR/data)" = data
 test $(grep -c : /proc/net/dev) = 1
 if [ -n "$NSBUILD_ENV" ]; then echo FROM_HOOK=1 >>$NSBUILD_ENV; fi
 if [ $NSBUILD_STAGE = after-build ]; then test -e $NSBUILD_CHANGES; fi
 echo native $NSBUILD_STAGE`)
 	}
-	if err := os.WriteFile(filepath.Join(w.dir, "own", "data"), []byte("data\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(w.dir, "own", "data"), []byte("data\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
-	w.must(t, "build", "-q", "-d", "bookworm", "--result=r.json", "--hookdir=pbuilder", "--hook=./own",
-		"--pre-build-commands=echo host %a && echo by-host | %e sh -c 'cat >/opt/by-host'", "--chroot-setup-commands=cat /opt/by-host; echo setup %b",
-		"--starting-build-commands=echo start %p", "--finished-build-commands=echo finished", "--chroot-cleanup-commands=echo cleanup",
-		"--post-build-commands=echo post $(basename %c) $(%SBUILD_CHROOT_EXEC cat /opt/by-host)", "--post-build-failed-commands=echo never", "--anything-failed-commands=echo never", dsc)
+	w.must(t, "build", "-q", "-d", "bookworm", "--result=r.json", "--hookdir=pbuilder",
+		"--hook=./own",
+		"--pre-build-commands=echo host %a && echo by-host | %e sh -c 'cat >/opt/by-host'",
+		"--chroot-setup-commands=cat /opt/by-host; echo setup %b",
+		"--starting-build-commands=echo start %p", "--finished-build-commands=echo finished",
+		"--chroot-cleanup-commands=echo cleanup",
+		"--post-build-commands=echo post $(basename %c) $(%SBUILD_CHROOT_EXEC cat /opt/by-host)",
+		"--post-build-failed-commands=echo never", "--anything-failed-commands=echo never", dsc)
 	log := w.logOf(t, "hooked")
-	inOrder(t, log, "Pre Build Commands", "host amd64", "Chroot Setup Commands", "pbuilder H", "native start", "by-host", "setup /build/reproducible-path", "Hooks: before-deps", "pbuilder D",
-		"native before-deps", "Starting Timed Build Commands", "pbuilder A", "native before-build", "start /build/reproducible-path/hooked-1.0", "FROM_HOOK=1", "native build-ended", "finished",
-		"Hooks: after-build", "pbuilder B", "native after-build", "Hooks: after-collect", "pbuilder I", "native after-collect", "Chroot Cleanup Commands", "native cleanup", "cleanup",
+	inOrder(t, log, "Pre Build Commands", "host amd64", "Chroot Setup Commands", "pbuilder H",
+		"native start", "by-host", "setup /build/reproducible-path", "Hooks: before-deps",
+		"pbuilder D",
+		"native before-deps", "Starting Timed Build Commands", "pbuilder A", "native before-build",
+		"start /build/reproducible-path/hooked-1.0", "FROM_HOOK=1", "native build-ended",
+		"finished",
+		"Hooks: after-build", "pbuilder B", "native after-build", "Hooks: after-collect",
+		"pbuilder I", "native after-collect", "Chroot Cleanup Commands", "native cleanup",
+		"cleanup",
 		"Post Build Commands", "post hooked_1.0_amd64.changes by-host")
 	for _, never := range []string{"\nnever\n", "pbuilder C", "native build-failed"} {
 		if strings.Contains(log, never) {
@@ -103,7 +120,8 @@ echo native $NSBUILD_STAGE`)
 	if err := json.Unmarshal([]byte(read(t, filepath.Join(w.dir, "r.json"))), &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Hooks) != 18 || r.Hooks[1].Name != "H10hook" || r.Hooks[1].Stage != "start" || r.Hooks[1].Outcome != "success" {
+	if len(r.Hooks) != 18 || r.Hooks[1].Name != "H10hook" || r.Hooks[1].Stage != "start" ||
+		r.Hooks[1].Outcome != "success" {
 		t.Errorf("the result has other hooks: %+v", r.Hooks)
 	}
 }
@@ -115,7 +133,8 @@ func TestHooksAndLayers(t *testing.T) {
 	dsc := w.hookSource(t, false)
 	key := func(args ...string) (string, bool) {
 		t.Helper()
-		w.must(t, append([]string{"build", "-q", "-d", "bookworm", "--result=r.json", dsc}, args...)...)
+		w.must(t, append([]string{"build", "-q", "-d", "bookworm", "--result=r.json", dsc},
+			args...)...)
 		r, err := result.Read(filepath.Join(w.dir, "r.json"))
 		if err != nil {
 			t.Fatal(err)
@@ -129,14 +148,16 @@ func TestHooksAndLayers(t *testing.T) {
 		t.Errorf("layers %s, %s, %s (cached: %t)", plain, changed, again, cached)
 	}
 	if after, cached := key("--starting-build-commands=true"); after != plain || !cached {
-		t.Errorf("a hook that comes after the dependencies has another layer: %s, %t", after, cached)
+		t.Errorf("a hook that comes after the dependencies has another layer: %s, %t", after,
+			cached)
 	}
 	if none, cached := key("--hook-network", "--chroot-setup-commands=true"); none != "" || cached {
 		t.Errorf("over a root that the network has changed a layer is kept: %s", none)
 	}
 }
 
-// TestFailingHooks shows that a hook which fails, hangs, cannot be run or leaves a daemon has an outcome.
+// TestFailingHooks shows that a hook which fails, hangs, cannot be run or leaves a daemon has an
+// outcome.
 func TestFailingHooks(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
@@ -144,7 +165,8 @@ func TestFailingHooks(t *testing.T) {
 	w.script(t, "hang/before-build.d/10-hang", "exec sleep 1000")
 	w.script(t, "fail/after-build.d/10-fail", "exit 9")
 	w.script(t, "lost/before-build.d/10-lost", "true")
-	if err := os.WriteFile(filepath.Join(w.dir, "lost/before-build.d/10-lost"), []byte("#!/no/such/program\n"), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(w.dir, "lost/before-build.d/10-lost"),
+		[]byte("#!/no/such/program\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	w.script(t, "daemon/before-build.d/10-daemon", leaveDaemons)
@@ -156,27 +178,39 @@ func TestFailingHooks(t *testing.T) {
 		stage  string
 		says   string
 	}{
-		{"fails", []string{"--hook=./fail", good}, 1, "run-hooks-after-build", "hook fail/after-build.d/10-fail failed: exit status 9"},
-		{"hangs", []string{"--hook=./hang", "--hook-timeout=1s", good}, 1, "run-starting-build-commands", "it was ended after 1s (--hook-timeout)"},
-		{"no interpreter", []string{"--hook=./lost", good}, 1, "run-starting-build-commands", "its interpreter is not in the jail"},
-		{"bad environment", []string{"--hook=./env", good}, 1, "run-starting-build-commands", `"nonsense" is not NAME=VALUE`},
-		{"on the host", []string{"--pre-build-commands=exit 5", good}, 1, "run-pre-build-commands", `command "exit 5" failed: exit status 5`},
-		{"hangs on the host", []string{"--hook-timeout=1s", "--pre-build-commands=sleep 1000", good}, 1, "run-pre-build-commands", "it was ended after 1s"},
-		{"of a failed build", []string{"--build-failed-commands=echo looking; exit 3", bad}, 2, "build", "Build failure"},
-		{"of a successful build", []string{"--post-build-commands=exit 4", good}, 1, "run-post-build-commands", `command "exit 4" failed`},
+		{"fails", []string{"--hook=./fail", good}, 1, "run-hooks-after-build",
+			"hook fail/after-build.d/10-fail failed: exit status 9"},
+		{"hangs", []string{"--hook=./hang", "--hook-timeout=1s", good}, 1,
+			"run-starting-build-commands", "it was ended after 1s (--hook-timeout)"},
+		{"no interpreter", []string{"--hook=./lost", good}, 1, "run-starting-build-commands",
+			"its interpreter is not in the jail"},
+		{"bad environment", []string{"--hook=./env", good}, 1, "run-starting-build-commands",
+			`"nonsense" is not NAME=VALUE`},
+		{"on the host", []string{"--pre-build-commands=exit 5", good}, 1, "run-pre-build-commands",
+			`command "exit 5" failed: exit status 5`},
+		{"hangs on the host", []string{"--hook-timeout=1s", "--pre-build-commands=sleep 1000",
+			good}, 1, "run-pre-build-commands", "it was ended after 1s"},
+		{"of a failed build", []string{"--build-failed-commands=echo looking; exit 3", bad}, 2,
+			"build", "Build failure"},
+		{"of a successful build", []string{"--post-build-commands=exit 4", good}, 1,
+			"run-post-build-commands", `command "exit 4" failed`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := w.run(t, append([]string{"build", "-q", "-d", "bookworm"}, c.args...)...)
 			refusal{status: c.status, says: []string{c.says}}.check(t, o)
-			if !strings.Contains(o.stderr, "\nstage: "+c.stage+"\n") && !strings.HasPrefix(o.stderr, "stage: "+c.stage+"\n") {
+			if !strings.Contains(o.stderr, "\nstage: "+c.stage+"\n") &&
+				!strings.HasPrefix(o.stderr, "stage: "+c.stage+"\n") {
 				t.Errorf("it did not fail at stage %s: %s", c.stage, o.stderr)
 			}
 		})
 	}
 	t.Run("daemon", func(t *testing.T) {
-		w.must(t, "build", "-q", "-d", "bookworm", "--hook=./daemon", "--post-build-commands=sleep 6666 >/dev/null 2>&1 &", good)
+		w.must(t, "build", "-q", "-d", "bookworm", "--hook=./daemon",
+			"--post-build-commands=sleep 6666 >/dev/null 2>&1 &", good)
 		log := w.logOf(t, "hooked")
-		for _, want := range []string{"W: hook daemon/before-build.d/10-daemon left a process, which was ended: sleep 4444", "left a process, which was ended: sleep 5555", "left processes, which were ended"} {
+		for _, want := range []string{
+			"W: hook daemon/before-build.d/10-daemon left a process, which was ended: sleep 4444",
+			"left a process, which was ended: sleep 5555", "left processes, which were ended"} {
 			if !strings.Contains(log, want) {
 				t.Errorf("the log lacks %q", want)
 			}
@@ -190,34 +224,50 @@ func TestFailureHooks(t *testing.T) {
 	testenv.HostState(t)
 	bad := w.hookSource(t, true)
 	w.script(t, "hooks/C10look", "ls $BUILDDIR/unhooked-1.0/debian/rules")
-	o := w.run(t, "build", "-d", "bookworm", "--hookdir=hooks", "--build-failed-commands=echo failed %p", "--anything-failed-commands=echo anything", "--build-deps-failed-commands=echo never",
+	o := w.run(t, "build", "-d", "bookworm", "--hookdir=hooks",
+		"--build-failed-commands=echo failed %p", "--anything-failed-commands=echo anything",
+		"--build-deps-failed-commands=echo never",
 		"--post-build-failed-commands=echo on the host", "--shell-on-failure", bad)
 	if o.status != 2 || !strings.Contains(o.stderr, "there is no terminal") {
 		t.Error(o)
 	}
-	inOrder(t, w.logOf(t, "unhooked"), "Generic Build Failed Commands", "/<<PKGBUILDDIR>>/debian/rules", "failed /<<PKGBUILDDIR>>", "anything", "Post Build Failed Commands", "on the host")
-	dsc := w.writeSource(t, fakedebian.Source{Name: "wanting", Version: "1.0", BuildDepends: "no-such-package", Packages: []fakedebian.Package{{Name: "wanting"}}})
-	if o := w.run(t, "build", "-q", "-d", "bookworm", "--build-deps-failed-commands=echo deps failed in $(hostname)", "--anything-failed-commands=echo anything", "--build-failed-commands=echo never", dsc); o.status != 3 {
+	inOrder(t, w.logOf(t, "unhooked"), "Generic Build Failed Commands",
+		"/<<PKGBUILDDIR>>/debian/rules", "failed /<<PKGBUILDDIR>>", "anything",
+		"Post Build Failed Commands", "on the host")
+	dsc := w.writeSource(
+		t, fakedebian.Source{Name: "wanting", Version: "1.0", BuildDepends: "no-such-package",
+			Packages: []fakedebian.Package{{Name: "wanting"}}})
+	if o := w.run(t, "build", "-q", "-d", "bookworm",
+		"--build-deps-failed-commands=echo deps failed in $(hostname)",
+		"--anything-failed-commands=echo anything", "--build-failed-commands=echo never",
+		dsc); o.status != 3 {
 		t.Error(o)
 	}
-	inOrder(t, w.logOf(t, "wanting"), "Build-Deps Install Failed Commands", "deps failed in nsbuild", "anything")
+	inOrder(t, w.logOf(t, "wanting"), "Build-Deps Install Failed Commands",
+		"deps failed in nsbuild", "anything")
 }
 
 // TestHookNetwork gives hooks the network, and the build none.
 func TestHookNetwork(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n\techo build sees $$(grep -c : /proc/self/net/dev)\n" +
-		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pnetted -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
-	dsc := w.writeSource(t, fakedebian.Source{Name: "netted", Version: "1.0", Rules: rules, Packages: []fakedebian.Package{{Name: "netted", Architecture: "any"}}})
-	w.must(t, "build", "-q", "-d", "bookworm", "--hook-network", "--starting-build-commands=echo hook sees $(grep -o '[^ ]*:' /proc/self/net/dev | sort | tr -d '\\n')", dsc)
+	rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n\techo build sees $$(grep -c : " +
+		"/proc/self/net/dev)\n" +
+		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pnetted -Pdebian/made\n\tdpkg-deb " +
+		"--root-owner-group --build debian/made ..\n"
+	dsc := w.writeSource(t, fakedebian.Source{Name: "netted", Version: "1.0", Rules: rules,
+		Packages: []fakedebian.Package{{Name: "netted", Architecture: "any"}}})
+	w.must(t, "build", "-q", "-d", "bookworm", "--hook-network", "--starting-build-commands=echo "+
+		"hook sees $(grep -o '[^ ]*:' /proc/self/net/dev | sort | tr -d '\\n')", dsc)
 	log := w.logOf(t, "netted")
 	host := regexp.MustCompile(`(?m)^ *(\S+:)`).FindAllString(read(t, "/proc/self/net/dev"), -1)
-	if !strings.Contains(log, "\nbuild sees 1\n") || !strings.Contains(log, "Hooks have the host's network") {
+	if !strings.Contains(log, "\nbuild sees 1\n") ||
+		!strings.Contains(log, "Hooks have the host's network") {
 		t.Error("the build has a network, or the log does not tell of the hooks'")
 	}
 	for _, name := range host {
-		if !regexp.MustCompile(`(?m)^hook sees .*` + regexp.QuoteMeta(strings.TrimSpace(name))).MatchString(log) {
+		if !regexp.MustCompile(
+			`(?m)^hook sees .*` + regexp.QuoteMeta(strings.TrimSpace(name))).MatchString(log) {
 			t.Errorf("the hook does not see %s", name)
 		}
 	}
@@ -227,14 +277,19 @@ func TestHookNetwork(t *testing.T) {
 func TestShippedHooks(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n\techo 'int main(void){return 0;}' >x.c\n\tgcc -c x.c -o x.o\n\techo preload $$LD_PRELOAD\n\ttouch /var/tmp/outside\n" +
-		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pcompiled -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"
-	dsc := w.writeSource(t, fakedebian.Source{Name: "compiled", Version: "1.0", Rules: rules, Packages: []fakedebian.Package{{Name: "compiled", Architecture: "any"}}})
-	args := []string{"build", "-q", "-d", "bookworm", "--hook=ccache", "--hook=eatmydata", "--hook=changed-files", "--hook=blhc", "--hook=shell-on-failure", dsc}
+	rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n\techo 'int main(void){return 0;}' " +
+		">x.c\n\tgcc -c x.c -o x.o\n\techo preload $$LD_PRELOAD\n\ttouch /var/tmp/outside\n" +
+		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pcompiled -Pdebian/made\n\tdpkg-deb " +
+		"--root-owner-group --build debian/made ..\n"
+	dsc := w.writeSource(t, fakedebian.Source{Name: "compiled", Version: "1.0", Rules: rules,
+		Packages: []fakedebian.Package{{Name: "compiled", Architecture: "any"}}})
+	args := []string{"build", "-q", "-d", "bookworm", "--hook=ccache", "--hook=eatmydata",
+		"--hook=changed-files", "--hook=blhc", "--hook=shell-on-failure", dsc}
 	w.must(t, args...)
 	w.must(t, args...)
 	log := w.logOf(t, "compiled")
-	for _, want := range []string{`preload .*libeatmydata\.so`, `made: /var/tmp/outside`, `(?i)direct|hits: +1 `, `CFLAGS missing|blhc: (status|nothing)`} {
+	for _, want := range []string{`preload .*libeatmydata\.so`, `made: /var/tmp/outside`,
+		`(?i)direct|hits: +1 `, `CFLAGS missing|blhc: (status|nothing)`} {
 		if !regexp.MustCompile(`(?m)` + want).MatchString(log) {
 			t.Errorf("the log has nothing like %s", want)
 		}
@@ -244,29 +299,40 @@ func TestShippedHooks(t *testing.T) {
 	}
 }
 
-// TestShippedChecks runs those of the hooks that come with nsbuild that look at what was built: lintian, whose errors fail the build, and those that need the network.
+// TestShippedChecks runs those of the hooks that come with nsbuild that look at what was built:
+// lintian, whose errors fail the build, and those that need the network.
 func TestShippedChecks(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
 	dsc := w.writeSource(t, fakedebian.Source{
-		Name: "examined", Version: "1.0", Rules: checkRules, Packages: []fakedebian.Package{{Name: "examined", Architecture: "all"}},
-		Debian: []fakedebian.File{{Path: "tests/control", Body: "Tests: good\n"}, {Path: "tests/good", Body: "#!/bin/sh\ntest \"$(examined)\" = works && echo it works\n"}},
+		Name: "examined", Version: "1.0", Rules: checkRules, Packages: []fakedebian.Package{
+			{Name: "examined", Architecture: "all"}},
+		Debian: []fakedebian.File{{Path: "tests/control", Body: "Tests: good\n"},
+			{Path: "tests/good",
+				Body: "#!/bin/sh\ntest \"$(examined)\" = works && echo it works\n"}},
 	})
 	o := w.run(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook=autopkgtest", dsc)
-	refusal{status: 2, says: []string{"hook install-test: it needs the network"}, hint: "--hook-network"}.check(t, o)
-	w.must(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook=autopkgtest", "--hook-network", dsc)
+	refusal{status: 2, says: []string{"hook install-test: it needs the network"},
+		hint: "--hook-network"}.check(t, o)
+	w.must(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook=autopkgtest",
+		"--hook-network", dsc)
 	log := read(t, filepath.Join(w.dir, "examined_1.0_amd64.build"))
-	wantIn(t, "log", log, "^left after purging: /srv/left/behind$", "^it works$", `^good +PASS$`, "^I: Finished running 'autopkgtest/after-build.d/95-autopkgtest'")
-	// A package that the base has itself, in a later version at that, with debugging symbols, which nobody asks apt for.
+	wantIn(t, "log", log, "^left after purging: /srv/left/behind$", "^it works$", `^good +PASS$`,
+		"^I: Finished running 'autopkgtest/after-build.d/95-autopkgtest'")
+	// A package that the base has itself, in a later version at that, with debugging symbols, which
+	// nobody asks apt for.
 	w.must(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook-network", "hostname")
 	logs, err := filepath.Glob(filepath.Join(w.dir, "hostname_*_amd64.build"))
 	if check(t, err); len(logs) == 0 {
 		t.Fatal("there is no log")
 	}
-	wantIn(t, "log", read(t, logs[0]), "^not purged, since the base has it: hostname$", "^Status: successful$")
+	wantIn(t, "log", read(t, logs[0]), "^not purged, since the base has it: hostname$",
+		"^Status: successful$")
 	o = w.run(t, "build", "-q", "-d", "bookworm", "--hook=lintian", dsc)
-	if o.status != 1 || !strings.Contains(o.stderr, "hook lintian/after-build.d/90-lintian failed: exit status 2") {
+	if o.status != 1 ||
+		!strings.Contains(o.stderr, "hook lintian/after-build.d/90-lintian failed: exit status 2") {
 		t.Error(o)
 	}
-	wantIn(t, "log", read(t, filepath.Join(w.dir, "examined_1.0_amd64.build")), "^E: examined: no-copyright-file$")
+	wantIn(t, "log", read(t, filepath.Join(w.dir, "examined_1.0_amd64.build")),
+		"^E: examined: no-copyright-file$")
 }

@@ -27,15 +27,19 @@ func TestForbiddenNamespaces(t *testing.T) {
 	testenv.RequireUserns(t)
 	w := newWorld(t)
 	testenv.HostState(t)
-	c := exec.Command("sh", "-c", `echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" create bookworm`, program(t))
+	c := exec.Command(
+		"sh", "-c", `echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" create bookworm`,
+		program(t))
 	c.Dir, c.Env = w.dir, w.environment()
 	uid, gid, count := os.Getuid(), os.Getgid(), 1
 	if uid == 0 {
 		count = 1<<31 - 1 // with all that nsbuild takes any of, as on a host
 	}
 	const capSysResource = 24 // to write the sysctl of the new namespace
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, AmbientCaps: []uintptr{capSysResource},
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: count}}, GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: count}}}
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER,
+		AmbientCaps: []uintptr{capSysResource},
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: count}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: count}}}
 	out := finish(t, c)
 	refusal{status: 1, says: []string{"user namespace"}, hint: "sysctl"}.check(t, out)
 	w.nothingLeft(t)
@@ -67,7 +71,8 @@ func asNobody(t *testing.T, path string) outcome {
 	check(t, os.Chmod(dir, 0o755))
 	c := exec.Command(file, "create", "bookworm")
 	c.Dir, c.Env = dir, []string{"PATH=" + path, "HOME=" + dir}
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobodysID, Gid: nobodysID}}
+	c.SysProcAttr = &syscall.SysProcAttr{
+		Credential: &syscall.Credential{Uid: nobodysID, Gid: nobodysID}}
 	return finish(t, c)
 }
 
@@ -76,7 +81,8 @@ func TestNoSubordinateIDs(t *testing.T) {
 	testenv.RequireRoot(t)
 	testenv.RequireTool(t, "newuidmap")
 	testenv.HostState(t)
-	refusal{status: 1, says: []string{"54321 has no 65536 subordinate ids in /etc/sub"}, hint: "usermod --add-subuids"}.check(t, asNobody(t, os.Getenv("PATH")))
+	refusal{status: 1, says: []string{"54321 has no 65536 subordinate ids in /etc/sub"},
+		hint: "usermod --add-subuids"}.check(t, asNobody(t, os.Getenv("PATH")))
 }
 
 // TestNoNewuidmap runs where the tools that map ids are not installed: they are found in the usual
@@ -90,7 +96,8 @@ func TestNoNewuidmap(t *testing.T) {
 			t.Cleanup(func() { check(t, syscall.Unmount(file, 0)) })
 		}
 	}
-	want := refusal{status: 1, says: []string{"newuidmap is not installed"}, hint: "apt-get install uidmap"}
+	want := refusal{status: 1, says: []string{"newuidmap is not installed"},
+		hint: "apt-get install uidmap"}
 	want.check(t, asNobody(t, os.Getenv("PATH")))
 }
 
@@ -125,21 +132,26 @@ func TestFullDisk(t *testing.T) {
 	t.Run("state", func(t *testing.T) {
 		full := *w
 		full.state = tinyDisk(t, "20m")
-		refusal{status: 1, says: []string{"no space left on device"}, hint: "free"}.check(t, full.run(t, "create", "bookworm"))
+		refusal{status: 1, says: []string{"no space left on device"}, hint: "free"}.check(
+			t, full.run(t, "create", "bookworm"))
 		full.nothingLeft(t)
 	})
 	t.Run("cache", func(t *testing.T) {
 		full := *newWorld(t)
 		full.cache = tinyDisk(t, "5m")
-		refusal{status: 1, says: []string{"no space left"}, hint: "free some space"}.check(t, full.run(t, "create", "bookworm"))
+		refusal{status: 1, says: []string{"no space left"}, hint: "free some space"}.check(
+			t, full.run(t, "create", "bookworm"))
 		full.nothingLeft(t)
 		// With room again, what was written before is of use or gone.
 		resize(t, full.cache, "4g")
 		full.must(t, "create", "bookworm")
 		fill(t, full.cache, 2<<20) // for the packages, not for the layer
 		o := full.run(t, "build", "-d", "bookworm", full.seen(t))
-		want := seenLine.FindStringSubmatch(read(t, filepath.Join(full.dir, "seen_1.0_amd64.build")))
-		if o.status != 2 || want == nil || !strings.Contains(o.stderr, "the build dependencies cannot be kept for the next build: ") {
+		want := seenLine.FindStringSubmatch(
+			read(t, filepath.Join(full.dir, "seen_1.0_amd64.build")))
+		if o.status != 2 || want == nil ||
+			!strings.Contains(
+				o.stderr, "the build dependencies cannot be kept for the next build: ") {
 			t.Fatalf("over a full cache: %s", o)
 		}
 		resize(t, full.cache, "4g")
@@ -152,7 +164,9 @@ func TestFullDisk(t *testing.T) {
 	t.Run("run directory", func(t *testing.T) {
 		full := *w
 		full.state = tinyDisk(t, "64k,nr_inodes=3")
-		refusal{status: 1, says: []string{"no space left on device"}, hint: "free some space"}.check(t, full.run(t, "session", "begin", "--root", t.TempDir()))
+		refusal{status: 1, says: []string{"no space left on device"},
+			hint: "free some space"}.check(
+			t, full.run(t, "session", "begin", "--root", t.TempDir()))
 		full.nothingLeft(t)
 	})
 	t.Run("output", func(t *testing.T) {
@@ -160,10 +174,14 @@ func TestFullDisk(t *testing.T) {
 		full.dir = t.TempDir()
 		out := tinyDisk(t, "100k")
 		dsc := full.writeSource(t, fakedebian.Source{Name: "large", Version: "1.0",
-			Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN debian/made/usr/share/large\n\thead -c 2000000 /dev/urandom >debian/made/usr/share/large/data\n" +
-				"\tdpkg-gencontrol -plarge -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"})
+			Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN " +
+				"debian/made/usr/share/large\n\thead -c 2000000 /dev/urandom " +
+				">debian/made/usr/share/large/data\n" +
+				"\tdpkg-gencontrol -plarge -Pdebian/made\n\tdpkg-deb --root-owner-group --build " +
+				"debian/made ..\n"})
 		o := full.run(t, "build", "-d", "bookworm", "-o", out, dsc)
-		if o.status != 3 || !strings.Contains(o.stderr, "cannot be stored in "+out) || !strings.Contains(o.stderr, "hint: free some space there") {
+		if o.status != 3 || !strings.Contains(o.stderr, "cannot be stored in "+out) ||
+			!strings.Contains(o.stderr, "hint: free some space there") {
 			t.Error(o)
 		}
 		entries, err := os.ReadDir(out)

@@ -23,7 +23,9 @@ packages.
 ` + exitHelp,
 		Example: "  nsbuild info trixie\n  nsbuild info --packages trixie",
 		Args:    rangeArgs(1, 1, "which base?"),
-		RunE:    func(c *cobra.Command, args []string) error { return a.info(c.Context(), args[0], packages) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.info(c.Context(), args[0], packages)
+		},
 	}
 	c.Flags().BoolVar(&packages, "packages", false, "list every package with its version")
 	return c
@@ -52,11 +54,15 @@ func (a *app) info(ctx context.Context, name string, packages bool) error {
 func describe(out io.Writer, g *base.Generation, now time.Time) {
 	m := g.Manifest
 	fields := [][2]string{
-		{"Base", g.Name}, {"Suite", m.Suite}, {"Architecture", m.Arch}, {"Variant", m.Variant}, {"Included", strings.Join(m.Include, " ")},
-		{"Excluded", strings.Join(m.Exclude, " ")}, {"Components", strings.Join(m.Components, " ")}, {"Generation", fmt.Sprint(g.Number)}, {"Created", m.Created.Format(time.RFC3339)},
-		{"Bootstrapper", m.Bootstrapper}, {"Lock", lockOf(m)}, {"Ids", fmt.Sprint(m.IDs)}, {"Tree", g.Tree()}, {"Support", support(m.Suite, now)}, {"Keyring", m.Keyring},
+		{"Base", g.Name}, {"Suite", m.Suite}, {"Architecture", m.Arch}, {"Variant", m.Variant},
+		{"Included", strings.Join(m.Include, " ")},
+		{"Excluded", strings.Join(m.Exclude, " ")}, {"Components", strings.Join(m.Components, " ")},
+		{"Generation", fmt.Sprint(g.Number)}, {"Created", m.Created.Format(time.RFC3339)},
+		{"Bootstrapper", m.Bootstrapper}, {"Lock", lockOf(m)}, {"Ids", fmt.Sprint(m.IDs)},
+		{"Tree", g.Tree()}, {"Support", support(m.Suite, now)}, {"Keyring", m.Keyring},
 	}
-	for line := range strings.Lines(m.Mirror) { // as it was asked for; what it came to is said below
+	// as it was asked for; what it came to is said below
+	for line := range strings.Lines(m.Mirror) {
 		fields = append(fields, [2]string{"Mirror", strings.TrimSpace(line)})
 	}
 	for _, f := range fields {
@@ -65,7 +71,8 @@ func describe(out io.Writer, g *base.Generation, now time.Time) {
 		}
 	}
 	for _, r := range m.Releases {
-		fmt.Fprintf(out, "Release: %s %s of %s\n  sha256 %s\n", r.URI, r.Suite, r.Date.UTC().Format(time.RFC3339), r.SHA256)
+		fmt.Fprintf(out, "Release: %s %s of %s\n  sha256 %s\n", r.URI, r.Suite,
+			r.Date.UTC().Format(time.RFC3339), r.SHA256)
 		for _, k := range r.Keys {
 			fmt.Fprintf(out, "  signed by %s\n", k)
 		}

@@ -18,10 +18,13 @@ import (
 // sleeper is a source whose build goes on until it is stopped.
 func (w *world) sleeper(t *testing.T) string {
 	t.Helper()
-	return w.writeSource(t, fakedebian.Source{Name: "sleeper", Version: "1.0", Rules: badRules("\t@echo asleep; sleep 600\n")})
+	return w.writeSource(
+		t, fakedebian.Source{Name: "sleeper", Version: "1.0",
+			Rules: badRules("\t@echo asleep; sleep 600\n")})
 }
 
-// moment is when something can be seen of a run from outside. A time after its start would mean another moment on each machine.
+// moment is when something can be seen of a run from outside. A time after its start would mean
+// another moment on each machine.
 type moment struct {
 	name string
 	come func() bool
@@ -40,7 +43,8 @@ func (m moment) until(t *testing.T) {
 	}
 }
 
-// creating are the moments of the next create of a base, in their order. What earlier ones have left does not count.
+// creating are the moments of the next create of a base, in their order. What earlier ones have
+// left does not count.
 func (w *world) creating(t *testing.T, base string) []moment {
 	t.Helper()
 	drafts := func() []string {
@@ -60,7 +64,8 @@ func (w *world) creating(t *testing.T, base string) []moment {
 			})
 		}
 	}
-	return []moment{{"its draft", has("lock", "")}, {"unpacking", has("tree/usr/bin/dpkg", "")}, {"configuring", has("tree/var/log/dpkg.log", " configure ")}}
+	return []moment{{"its draft", has("lock", "")}, {"unpacking", has("tree/usr/bin/dpkg", "")},
+		{"configuring", has("tree/var/log/dpkg.log", " configure ")}}
 }
 
 // sleeping are the moments of the next build of the sleeper, in their order.
@@ -79,8 +84,10 @@ func (w *world) sleeping(t *testing.T) []moment {
 	return []moment{{"its log", has("")}, {"the package's own commands", has("\nasleep\n")}}
 }
 
-// at runs nsbuild and sends it a signal at a moment, or some time later. It returns how long the end took, and how it was: a run that ends before gets no signal.
-func (w *world) at(t *testing.T, m moment, later time.Duration, signal syscall.Signal, args ...string) (time.Duration, outcome) {
+// at runs nsbuild and sends it a signal at a moment, or some time later. It returns how long the
+// end took, and how it was: a run that ends before gets no signal.
+func (w *world) at(t *testing.T, m moment, later time.Duration, signal syscall.Signal,
+	args ...string) (time.Duration, outcome) {
 	t.Helper()
 	c, ended := w.command(t, args...)
 	check(t, c.Start())
@@ -109,8 +116,9 @@ func (w *world) at(t *testing.T, m moment, later time.Duration, signal syscall.S
 	return time.Since(begin), ended(err)
 }
 
-// stopTime is how long an end that was asked for may take: a second, with as much again for a machine that is busy with other tests; or as long as what is to be ended has taken so far,
-// since its files are deleted.
+// stopTime is how long an end that was asked for may take: a second, with as much again for a
+// machine that is busy with other tests; or as long as what is to be ended has taken so far, since
+// its files are deleted.
 const stopTime = 2 * time.Second
 
 // noScratch checks that no directory of a run is left, and no draft of a base or layer.
@@ -158,12 +166,14 @@ func TestInterrupt(t *testing.T) {
 	}
 	moments := w.sleeping(t)
 	interrupt(moments[len(moments)-1], "build", "-d", "bookworm", dsc)
-	if log := read(t, filepath.Join(w.dir, "sleeper_1.0_amd64.build")); !strings.Contains(log, "Fail-Stage: abort") {
+	if log := read(t, filepath.Join(w.dir, "sleeper_1.0_amd64.build")); !strings.Contains(
+		log, "Fail-Stage: abort") {
 		t.Errorf("the log does not say that it was stopped")
 	}
 }
 
-// TestKill kills nsbuild at moments of chance. The jail ends with it, and the next run finds nothing in its way.
+// TestKill kills nsbuild at moments of chance. The jail ends with it, and the next run finds
+// nothing in its way.
 func TestKill(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
@@ -188,12 +198,14 @@ func TestKill(t *testing.T) {
 		t.Errorf("%s could not be killed", args[0])
 	}
 	for range 3 {
-		kill(func(t *testing.T) []moment { return w.creating(t, "killed") }, "create", "--name", "killed", "--lock", lock, "bookworm")
+		kill(func(t *testing.T) []moment { return w.creating(t, "killed") }, "create", "--name",
+			"killed", "--lock", lock, "bookworm")
 		kill(w.sleeping, "build", "-d", "bookworm", dsc)
 	}
 	// Nobody is left who would hold a lock: the next run works, and sweeps.
 	w.must(t, "create", "--name", "killed", "--lock", lock, "bookworm")
-	if left, err := filepath.Glob(filepath.Join(w.dir, ".killed.lock*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(w.dir, ".killed.lock*")); err != nil ||
+		len(left) > 0 {
 		t.Errorf("beside the lock: %q, %v", left, err)
 	}
 	small := w.writeSource(t, fakedebian.Source{Name: "small", Version: "1.0"})
@@ -221,10 +233,12 @@ func TestTwoCreate(t *testing.T) {
 	began.until(t)
 	check(t, first.Process.Signal(syscall.SIGSTOP))
 	check(t, second.Start())
-	timer := time.AfterFunc(tooLong, func() { _, _ = first.Process.Kill(), second.Process.Kill() }) // they may have ended
+	// they may have ended
+	timer := time.AfterFunc(tooLong, func() { _, _ = first.Process.Kill(), second.Process.Kill() })
 	defer timer.Stop()
 	moment{"waiting", func() bool {
-		return strings.Contains(read(t, said.Name()), "another nsbuild is making base twice; waiting for it")
+		return strings.Contains(read(t, said.Name()),
+			"another nsbuild is making base twice; waiting for it")
 	}}.until(t)
 	check(t, first.Process.Signal(syscall.SIGCONT))
 	a, b := firstEnded(first.Wait()), secondEnded(second.Wait())

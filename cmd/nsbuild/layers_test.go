@@ -10,9 +10,11 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// inventory is a build that lists its root: every file with its type, mode, owner, link and content. dpkg's and apt's lists of packages are compared with their entries sorted: their
-// order is that of installing. Left out is what tells of the installing itself, or is a cache in an order of its own: logs, the copies that dpkg and debconf keep of what was before, debconf's
-// databases, ldconfig's note of what it has seen, man-db's index.
+// inventory is a build that lists its root: every file with its type, mode, owner, link and
+// content. dpkg's and apt's lists of packages are compared with their entries sorted: their order
+// is that of installing. Left out is what tells of the installing itself, or is a cache in an order
+// of its own: logs, the copies that dpkg and debconf keep of what was before, debconf's databases,
+// ldconfig's note of what it has seen, man-db's index.
 const inventory = `#!/usr/bin/make -f
 build build-arch build-indep:
 	echo BEGIN INVENTORY
@@ -32,26 +34,33 @@ clean:
 
 // listed are the inventory's lines: other commands may speak between them.
 func listed(text string) []string {
-	return slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool { return !strings.HasPrefix(line, "| ") })
+	return slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool {
+		return !strings.HasPrefix(line, "| ")
+	})
 }
 
-// TestLayerUponLayer installs build dependencies over a smaller layer, and all at once: every file must be the same.
+// TestLayerUponLayer installs build dependencies over a smaller layer, and all at once: every file
+// must be the same.
 func TestLayerUponLayer(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
 	source := func(name, depends string) string {
-		return w.writeSource(t, fakedebian.Source{Name: name, Version: "1.0", Architecture: "all", BuildDepends: depends, Rules: strings.ReplaceAll(inventory, "inventory", name)})
+		return w.writeSource(t, fakedebian.Source{Name: name, Version: "1.0", Architecture: "all",
+			BuildDepends: depends, Rules: strings.ReplaceAll(inventory, "inventory", name)})
 	}
-	built := map[string]string{} // the packages of each source must be the same, however its dependencies were installed
+	// the packages of each source must be the same, however its dependencies were installed
+	built := map[string]string{}
 	list := func(args ...string) (inventory, log string) {
 		t.Helper()
 		w.must(t, append([]string{"build", "-q", "-d", "bookworm"}, args...)...)
-		deb := read(t, filepath.Join(w.dir, strings.TrimSuffix(args[len(args)-1], ".dsc")+"_all.deb"))
+		deb := read(
+			t, filepath.Join(w.dir, strings.TrimSuffix(args[len(args)-1], ".dsc")+"_all.deb"))
 		if before, ok := built[args[len(args)-1]]; ok && before != deb {
 			t.Errorf("nsbuild build %s: the package is another", strings.Join(args, " "))
 		}
 		built[args[len(args)-1]] = deb
-		log = read(t, filepath.Join(w.dir, strings.TrimSuffix(args[len(args)-1], ".dsc")+"_amd64.build"))
+		log = read(
+			t, filepath.Join(w.dir, strings.TrimSuffix(args[len(args)-1], ".dsc")+"_amd64.build"))
 		_, rest, _ := strings.Cut(log, "\nBEGIN INVENTORY\n")
 		inventory, _, ok := strings.Cut(rest, "\nEND INVENTORY\n")
 		if !ok {

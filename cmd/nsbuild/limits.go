@@ -11,7 +11,8 @@ type limitOptions struct{ memory string }
 
 // addFlags adds them; it names what is limited.
 func (o *limitOptions) addFlags(f *pflag.FlagSet, l *sandbox.Limits, it string) {
-	f.StringVar(&o.memory, "memory", "", "limit the memory that "+it+" may use, as 512M or 2G; a throwaway layer in memory counts")
+	f.StringVar(&o.memory, "memory", "", "limit the memory that "+it+
+		" may use, as 512M or 2G; a throwaway layer in memory counts")
 	f.Float64Var(&l.CPUs, "cpus", 0, "limit the processors that "+it+" may keep busy, as 2 or 0.5")
 	f.IntVar(&l.PIDs, "pids", 0, "limit the number of processes and threads of "+it)
 }

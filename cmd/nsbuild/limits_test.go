@@ -16,11 +16,15 @@ func grows(mib string) string {
 	return `my $x = "a" x (` + mib + `<<20); $x .= $x; print "had ", length $x`
 }
 
-// limitMet tells how a limit of memory was met, in a control group or for each process, and checks that it was said and held. Where the machine gives us groups they are to be used.
+// limitMet tells how a limit of memory was met, in a control group or for each process, and checks
+// that it was said and held. Where the machine gives us groups they are to be used.
 func limitMet(t *testing.T, o outcome, said string, size string) (grouped bool) {
 	t.Helper()
-	spare := strings.Contains(said, "memory is limited to "+size+" MiB for each process, not for all together: ")
-	killed := regexp.MustCompile(`memory ran out, with a limit of ` + size + ` MiB: the kernel killed (perl \(pid \d+\)|the command|a process|\d+ processes)`).MatchString(o.stderr)
+	spare := strings.Contains(said, "memory is limited to "+size+
+		" MiB for each process, not for all together: ")
+	killed := regexp.MustCompile(`memory ran out, with a limit of ` + size +
+		` MiB: the kernel killed (perl \(pid \d+\)|the command|a process|\d+ processes)`).
+		MatchString(o.stderr)
 	if spare == killed || spare && testenv.HasControllers(t, "memory") {
 		t.Errorf("limited for each process: %v; a kill named: %v; %s", spare, killed, o)
 	}
@@ -39,7 +43,9 @@ func TestLimitFlags(t *testing.T) {
 	root := filepath.Join(w.dir, "root")
 	check(t, makeRoot(root))
 	in := func(limit string, command ...string) outcome {
-		return w.run(t, append([]string{"run", "--root", root, "--overlay", "-f", root + ".fstab", limit, "--"}, command...)...)
+		return w.run(
+			t, append([]string{"run", "--root", root, "--overlay", "-f", root + ".fstab", limit,
+				"--"}, command...)...)
 	}
 	t.Run("memory", func(t *testing.T) {
 		o := in("--memory=64M", "perl", "-e", grows("100"))
@@ -48,22 +54,29 @@ func TestLimitFlags(t *testing.T) {
 		}
 	})
 	t.Run("quiet", func(t *testing.T) {
-		said := strings.Contains(in("--memory=64M", "true").stderr, "memory is limited to 64 MiB for each process")
-		o := w.must(t, "run", "-q", "--root", root, "--overlay", "-f", root+".fstab", "--memory=64M", "--", "true")
+		said := strings.Contains(in("--memory=64M", "true").stderr,
+			"memory is limited to 64 MiB for each process")
+		o := w.must(t, "run", "-q", "--root", root, "--overlay", "-f", root+".fstab",
+			"--memory=64M", "--", "true")
 		if strings.Contains(o.stderr, "memory is limited to 64 MiB for each process") != said {
-			t.Errorf("that the limit does not hold for all together is said: %v; with -q: %s", said, o)
+			t.Errorf("that the limit does not hold for all together is said: %v; with -q: %s", said,
+				o)
 		}
 	})
 	t.Run("processors", func(t *testing.T) {
 		o := in("--cpus=1", "nproc")
-		spare := strings.Contains(o.stderr, "processors are limited to 1 by what processes begin with, which they can change: ")
+		spare := strings.Contains(
+			o.stderr, "processors are limited to 1 by what processes begin with, which they can "+
+				"change: ")
 		if o.status != 0 || spare && (o.stdout != "1\n" || testenv.HasControllers(t, "cpu")) {
 			t.Error(o)
 		}
 	})
 	t.Run("processes", func(t *testing.T) {
-		o := in("--pids=40", "perl", "-e", `for my $n (0..500) { my $p = fork; if (!defined $p) { print $n; last } if (!$p) { $< = $> = 1 + $n % 3; sleep 100 } } kill 9, -1`)
-		if strings.Contains(o.stderr, "this kernel does not count those of a user namespace") && !testenv.HasControllers(t, "pids") {
+		o := in("--pids=40", "perl", "-e",
+			`for my $n (0..500) { my $p = fork; if (!defined $p) { print $n; last } if (!$p) { $< = $> = 1 + $n % 3; sleep 100 } } kill 9, -1`)
+		if strings.Contains(o.stderr, "this kernel does not count those of a user namespace") &&
+			!testenv.HasControllers(t, "pids") {
 			return // before Linux 5.14, and it says so
 		}
 		// There is room for threads of ours.
@@ -72,7 +85,8 @@ func TestLimitFlags(t *testing.T) {
 		}
 	})
 	t.Run("session", func(t *testing.T) {
-		begun := w.must(t, "session", "begin", "--root", root, "--overlay", "-f", root+".fstab", "--memory=64M", "--name", "limited")
+		begun := w.must(t, "session", "begin", "--root", root, "--overlay", "-f", root+".fstab",
+			"--memory=64M", "--name", "limited")
 		ended := false
 		defer func() {
 			if !ended {
@@ -82,12 +96,14 @@ func TestLimitFlags(t *testing.T) {
 		o := w.run(t, "session", "run", "limited", "--", "perl", "-e", grows("100"))
 		grouped := limitMet(t, o, begun.stderr, "64")
 		// What one command ran into is not told to the next, but at the end.
-		if o := w.must(t, "session", "run", "limited", "--", "true"); strings.Contains(o.stderr, "memory ran out") {
+		if o := w.must(t, "session", "run", "limited", "--", "true"); strings.Contains(
+			o.stderr, "memory ran out") {
 			t.Error(o)
 		}
 		o = w.must(t, "session", "end", "limited")
 		ended = true
-		if strings.Contains(o.stderr, "limited: memory ran out, with a limit of 64 MiB: ") != grouped {
+		if strings.Contains(
+			o.stderr, "limited: memory ran out, with a limit of 64 MiB: ") != grouped {
 			t.Error(o)
 		}
 	})
@@ -97,21 +113,31 @@ func TestLimitFlags(t *testing.T) {
 func TestBuildLimits(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	dsc := w.writeSource(t, fakedebian.Source{Name: "hungry", Version: "1.0", Rules: badRules("\t@echo options=$(DEB_BUILD_OPTIONS)\n\t@perl -e '" + strings.ReplaceAll(grows("300"), "$", "$$") + "' >&2\n")})
-	o := w.run(t, "build", "-d", "bookworm", "--result=r.json", "--memory=256M", "--cpus=1", "--pids=2000", dsc)
+	dsc := w.writeSource(
+		t, fakedebian.Source{Name: "hungry", Version: "1.0",
+			Rules: badRules("\t@echo options=$(DEB_BUILD_OPTIONS)\n\t@perl -e '" +
+				strings.ReplaceAll(grows("300"), "$", "$$") + "' >&2\n")})
+	o := w.run(t, "build", "-d", "bookworm", "--result=r.json", "--memory=256M", "--cpus=1",
+		"--pids=2000", dsc)
 	log := read(t, filepath.Join(w.dir, "hungry_1.0_amd64.build"))
-	wantIn(t, "log", log, `^Limits: memory 256 MiB, processors 1, processes 2000$`, `^options=parallel=1$`)
+	wantIn(t, "log", log, `^Limits: memory 256 MiB, processors 1, processes 2000$`,
+		`^options=parallel=1$`)
 	if strings.Contains(log, "had ") {
 		t.Error("the limit does not hold")
 	}
 	if limitMet(t, o, o.stderr, "256") {
-		refusal{status: 3, says: []string{"memory ran out, with a limit of 256 MiB: the kernel killed "}, hint: "use a larger --memory, or fewer processes (-j)"}.check(t, o)
-		wantIn(t, "log", log, `^E: memory ran out, with a limit of 256 MiB: `, `^Status: given-back$`, `^Fail-Stage: check-memory$`)
+		refusal{status: 3,
+			says: []string{"memory ran out, with a limit of 256 MiB: the kernel killed "},
+			hint: "use a larger --memory, or fewer processes (-j)"}.check(t, o)
+		wantIn(t, "log", log, `^E: memory ran out, with a limit of 256 MiB: `,
+			`^Status: given-back$`, `^Fail-Stage: check-memory$`)
 		wantIn(t, "result", read(t, filepath.Join(w.dir, "r.json")), `"oom_kills": 1`)
 		return
 	}
 	if o.status != 2 {
 		t.Error(o)
 	}
-	wantIn(t, "log", log, `^I: memory is limited to 256 MiB for each process, not for all together: `, `^Status: attempted$`)
+	wantIn(t, "log", log,
+		`^I: memory is limited to 256 MiB for each process, not for all together: `,
+		`^Status: attempted$`)
 }

@@ -22,9 +22,10 @@ func newList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the bases",
-		Long:  "list shows each base with its suite, its architecture, its generation and the date of that.\n" + exitHelp,
-		Args:  rangeArgs(0, 0, "it takes no arguments"),
-		RunE:  func(c *cobra.Command, _ []string) error { return a.list(c.Context()) },
+		Long: "list shows each base with its suite, its architecture, its generation and the " +
+			"date of that.\n" + exitHelp,
+		Args: rangeArgs(0, 0, "it takes no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error { return a.list(c.Context()) },
 	}
 }
 
@@ -57,7 +58,8 @@ func listBases(out io.Writer, store *base.Store, names []string) error {
 			return err
 		}
 		m := g.Manifest
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", name, m.Suite, m.Arch, m.Variant, g.Number, m.Created.Format(time.DateTime))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", name, m.Suite, m.Arch, m.Variant, g.Number,
+			m.Created.Format(time.DateTime))
 		if err := g.Close(); err != nil {
 			return err
 		}

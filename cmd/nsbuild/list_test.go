@@ -15,7 +15,8 @@ func TestListRemovedMeanwhile(t *testing.T) {
 	store, err := base.Open(t.TempDir())
 	check(t, err)
 	var out strings.Builder
-	if err := listBases(&out, store, []string{"removed"}); err != nil || strings.Contains(out.String(), "removed") {
+	if err := listBases(&out, store, []string{"removed"}); err != nil ||
+		strings.Contains(out.String(), "removed") {
 		t.Errorf("%v\n%s", err, &out)
 	}
 }
@@ -30,7 +31,8 @@ func TestListNeedsNoArchive(t *testing.T) {
 	if o := w.run(t, "list"); o.status != 0 || strings.Contains(o.stderr, "apt") {
 		t.Error(o)
 	}
-	refusal{status: 1, says: []string{"base bookworm: no such base"}, hint: "nsbuild create bookworm"}.check(t, w.run(t, "info", "bookworm"))
+	refusal{status: 1, says: []string{"base bookworm: no such base"},
+		hint: "nsbuild create bookworm"}.check(t, w.run(t, "info", "bookworm"))
 	if _, err := os.Stat(w.cache); !os.IsNotExist(err) {
 		t.Errorf("the cache was made: %v", err)
 	}

@@ -20,7 +20,8 @@ import (
 func (a *app) createLocked(c *cobra.Command, args []string, o *createOptions) error {
 	for _, name := range []string{"lock", "from"} {
 		if c.Flags().Changed(name) {
-			return usage("leave out one of them", "--locked and --%s contradict each other: the packages are those that the lock names", name)
+			return usage("leave out one of them", "--locked and --%s contradict each other: the "+
+				"packages are those that the lock names", name)
 		}
 	}
 	f, err := lock.Read(o.locked)
@@ -34,7 +35,8 @@ func (a *app) createLocked(c *cobra.Command, args []string, o *createOptions) er
 	if err := contradictions(c, args, o.BaseOptions, f); err != nil {
 		return err
 	}
-	locked.Name, locked.Replace, locked.Mirror, locked.Bootstrapper = o.Name, o.Replace, o.Mirror, o.Bootstrapper
+	locked.Name, locked.Replace, locked.Mirror, locked.Bootstrapper = o.Name, o.Replace, o.Mirror,
+		o.Bootstrapper
 	if o.Keyring != "" {
 		locked.Keyring = o.Keyring
 	}
@@ -53,12 +55,16 @@ func contradictions(c *cobra.Command, args []string, o build.BaseOptions, f *loc
 			asked = s.Name
 		}
 		if asked != f.Suite {
-			return usage("leave the suite out, or name the lock of that suite", "%s and %s contradict each other: the lock is of suite %s", args[0], f.Name, f.Suite)
+			return usage("leave the suite out, or name the lock of that suite",
+				"%s and %s contradict each other: the lock is of suite %s", args[0], f.Name,
+				f.Suite)
 		}
 	}
 	list := func(words []string) string { return strings.Join(words, ",") }
 	for _, p := range []struct{ flag, asked, locked string }{
-		{"arch", o.Arch, f.Arch}, {"variant", o.Variant, f.Variant}, {"include", list(o.Include), list(f.Include)}, {"exclude", list(o.Exclude), list(f.Exclude)},
+		{"arch", o.Arch, f.Arch}, {"variant", o.Variant, f.Variant},
+		{"include", list(o.Include), list(f.Include)},
+		{"exclude", list(o.Exclude), list(f.Exclude)},
 		{"components", list(o.Components), list(f.Components)},
 	} {
 		if !c.Flags().Changed(p.flag) || p.asked == p.locked {
@@ -68,7 +74,8 @@ func contradictions(c *cobra.Command, args []string, o build.BaseOptions, f *loc
 		if said == "" {
 			said = "none"
 		}
-		return usage("leave --"+p.flag+" out, or make another lock with --lock", "--%s %s and %s contradict each other: the lock says %s", p.flag, p.asked, f.Name, said)
+		return usage("leave --"+p.flag+" out, or make another lock with --lock",
+			"--%s %s and %s contradict each other: the lock says %s", p.flag, p.asked, f.Name, said)
 	}
 	return nil
 }
@@ -84,12 +91,14 @@ func sourceDateEpoch() (time.Time, error) {
 		err = fmt.Errorf("%d is not after 1970", seconds)
 	}
 	if err != nil {
-		return time.Time{}, fault.Wrap(fault.Usage, "seconds since 1970, or nothing", fmt.Errorf("SOURCE_DATE_EPOCH: %w", err))
+		return time.Time{}, fault.Wrap(fault.Usage, "seconds since 1970, or nothing",
+			fmt.Errorf("SOURCE_DATE_EPOCH: %w", err))
 	}
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// absoluteMirrors are the mirrors as a base remembers them, a line for each: directories mean the same wherever they are read again.
+// absoluteMirrors are the mirrors as a base remembers them, a line for each: directories mean the
+// same wherever they are read again.
 func absoluteMirrors(mirrors []string) (string, error) {
 	out := make([]string, len(mirrors))
 	for i, m := range mirrors {

@@ -21,11 +21,15 @@ func lockOfLibc(tree *fakedebian.Tree, mirror string) *lock.File {
 	date := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	file := tree.Find("libc6_1.0-1_all.deb")
 	data := tree.Read(file)
-	return &lock.File{Suite: "bookworm", Arch: "amd64", Variant: "essential", Epoch: date, Repositories: []lock.Repository{{
-		URI: mirror, Suite: "bookworm", Components: []string{"main"}, Date: date, Packages: []lock.Package{
-			{Name: "libc6", Version: "1.0-1", Arch: "all", Required: true, Size: int64(len(data)), SHA256: fmt.Sprintf("%x", sha256.Sum256(data)), File: file},
-		},
-	}}}
+	return &lock.File{Suite: "bookworm", Arch: "amd64", Variant: "essential", Epoch: date,
+		Repositories: []lock.Repository{{
+			URI: mirror, Suite: "bookworm", Components: []string{"main"}, Date: date,
+			Packages: []lock.Package{
+				{Name: "libc6", Version: "1.0-1", Arch: "all", Required: true,
+					Size: int64(len(data)), SHA256: fmt.Sprintf("%x", sha256.Sum256(data)),
+					File: file},
+			},
+		}}}
 }
 
 // writeLock writes a lock into the directory where nsbuild is called.
@@ -43,9 +47,11 @@ func TestLock(t *testing.T) {
 	w := newWorld(t)
 	testenv.HostState(t)
 	w.cache = shared.cache
-	epoch := time.Date(2024, 2, 3, 4, 5, 6, 0, time.UTC) // older than the suite's Release file, and than many of its packages' files
+	// older than the suite's Release file, and than many of its packages' files
+	epoch := time.Date(2024, 2, 3, 4, 5, 6, 0, time.UTC)
 	w.env = []string{fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch.Unix())}
-	w.must(t, "create", "--variant=essential", "--include=ed", "--lock=one.lock", "--name=one", "bookworm")
+	w.must(t, "create", "--variant=essential", "--include=ed", "--lock=one.lock", "--name=one",
+		"bookworm")
 	w.env = nil
 	if got := w.files(t); len(got) != 1 {
 		t.Errorf("beside the lock there is something: %q", got)
@@ -71,22 +77,28 @@ func TestLock(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
 		w.must(t, "export", "-o", name+".tar", name)
 	}
-	if sumOf(t, filepath.Join(w.dir, "one.tar"), epoch) != sumOf(t, filepath.Join(w.dir, "two.tar"), epoch) {
+	if sumOf(t, filepath.Join(w.dir, "one.tar"), epoch) != sumOf(t, filepath.Join(w.dir, "two.tar"),
+		epoch) {
 		t.Error("the base that was made of the lock is another")
 	}
-	if o := w.must(t, "info", "two"); !strings.Contains(o.stdout, "Lock: sha256 "+f.Digest+"\n") || !strings.Contains(o.stdout, "Variant: essential\nIncluded: ed\n") || !strings.Contains(o.stdout, "signed by ") {
+	if o := w.must(t, "info", "two"); !strings.Contains(o.stdout, "Lock: sha256 "+f.Digest+"\n") ||
+		!strings.Contains(o.stdout, "Variant: essential\nIncluded: ed\n") ||
+		!strings.Contains(o.stdout, "signed by ") {
 		t.Error(o)
 	}
 	if o := w.must(t, "info", "one"); strings.Contains(o.stdout, "Lock:") {
 		t.Error(o)
 	}
-	refusal{status: 1, says: []string{"base two: a lock file fixes its packages"}, hint: "create --replace"}.check(t, w.run(t, "update", "two"))
+	refusal{status: 1, says: []string{"base two: a lock file fixes its packages"},
+		hint: "create --replace"}.check(t, w.run(t, "update", "two"))
 	w.must(t, "remove", "one")
-	if o := w.must(t, "update", "--all"); o.stdout != "two is fixed by a lock file (generation 1)\n" {
+	if o := w.must(t, "update",
+		"--all"); o.stdout != "two is fixed by a lock file (generation 1)\n" {
 		t.Error(o)
 	}
 	// A base that is there already stays, and so does the lock.
-	refusal{status: 2, says: []string{"base two exists already"}, hint: "--replace"}.check(t, w.run(t, "create", "--lock=one.lock", "--name=two", "bookworm"))
+	refusal{status: 2, says: []string{"base two exists already"}, hint: "--replace"}.check(
+		t, w.run(t, "create", "--lock=one.lock", "--name=two", "bookworm"))
 	again, err := lock.Read(filepath.Join(w.dir, "one.lock"))
 	check(t, err)
 	if again.Digest != f.Digest || len(w.files(t)) != 3 {

@@ -18,7 +18,8 @@ import (
 // sbuildsLogs are what sbuild wrote about greet, which TestLogReaders builds, too.
 var sbuildsLogs = []string{"sbuild-0.85.build", "sbuild-0.89.build"}
 
-// TestLogReaders shows a log of ours and those that sbuild has written about a like package to the same readers: what they find has to be the same, wherever the build lets it.
+// TestLogReaders shows a log of ours and those that sbuild has written about a like package to the
+// same readers: what they find has to be the same, wherever the build lets it.
 func TestLogReaders(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
@@ -26,13 +27,19 @@ func TestLogReaders(t *testing.T) {
 		testenv.RequireTool(t, tool)
 	}
 	makefile := "greet: greet.o\n\tcc -Wl,-z,relro -o greet greet.o\ngreet.o: greet.c\n" +
-		"\tcc -Wdate-time -D_FORTIFY_SOURCE=2 -g -O2 -ffile-prefix-map=$(CURDIR)=. -fstack-protector-strong -Wformat -Werror=format-security -c -o greet.o greet.c\n" +
-		"all: greet\nclean:\n\trm -f greet greet.o\ninstall:\n\tinstall -D greet $(DESTDIR)/usr/bin/greet\n"
+		"\tcc -Wdate-time -D_FORTIFY_SOURCE=2 -g -O2 -ffile-prefix-map=$(CURDIR)=. " +
+		"-fstack-protector-strong -Wformat -Werror=format-security -c -o greet.o greet.c\n" +
+		"all: greet\nclean:\n\trm -f greet greet.o\ninstall:\n\tinstall -D greet " +
+		"$(DESTDIR)/usr/bin/greet\n"
 	source := w.writeSource(t, fakedebian.Source{
-		Name: "greet", Version: "1.0", BuildDepends: "debhelper-compat (= 13)", Fields: []fakedebian.Field{{Name: "Rules-Requires-Root", Value: "binary-targets"}},
-		Files:  []fakedebian.File{{Path: "Makefile", Body: makefile}, {Path: "greet.c", Body: "int main(void) { return 0; }\n"}},
-		Rules:  "#!/usr/bin/make -f\n%:\n\tdh $@\noverride_dh_fixperms:\n\tdh_fixperms\n\tchgrp staff debian/greet/usr/bin/greet\n",
-		Debian: []fakedebian.File{{Path: "greet.postinst", Body: "#!/bin/sh -e\ntrue\n#DEBHELPER#\n"}},
+		Name: "greet", Version: "1.0", BuildDepends: "debhelper-compat (= 13)",
+		Fields: []fakedebian.Field{{Name: "Rules-Requires-Root", Value: "binary-targets"}},
+		Files: []fakedebian.File{{Path: "Makefile", Body: makefile},
+			{Path: "greet.c", Body: "int main(void) { return 0; }\n"}},
+		Rules: "#!/usr/bin/make -f\n%:\n\tdh $@\noverride_dh_fixperms:\n\tdh_fixperms\n\tchgrp " +
+			"staff debian/greet/usr/bin/greet\n",
+		Debian: []fakedebian.File{
+			{Path: "greet.postinst", Body: "#!/bin/sh -e\ntrue\n#DEBHELPER#\n"}},
 	})
 	w.must(t, "build", "-q", "-d", "bookworm", source)
 	name := filepath.Join(w.dir, "greet_1.0_amd64.build")
@@ -44,7 +51,8 @@ func TestLogReaders(t *testing.T) {
 		// blhc as Debian's build daemons run it, and as people do.
 		for _, args := range [][]string{{"--buildd"}, {"--debian", "--all"}} {
 			if got, want := blhc(t, name, args...), blhc(t, file, args...); got != want {
-				t.Errorf("blhc %s finds in our log\n%s\nand in %s\n%s", strings.Join(args, " "), got, file, want)
+				t.Errorf("blhc %s finds in our log\n%s\nand in %s\n%s", strings.Join(args, " "),
+					got, file, want)
 			}
 		}
 	}
@@ -89,8 +97,10 @@ func sameLog(t *testing.T, file string, ours, sbuilds *buildlog.Parsed) {
 				continue
 			}
 			for _, part := range s.Subsections {
-				// sbuild 0.89 installs fakeroot within the build where it cannot ask dpkg, 0.85 with the dependencies, and we with these where it is wanted.
-				if strings.Contains(part, "fakeroot") || title == "Build" && part == "Setup apt archive" {
+				// sbuild 0.89 installs fakeroot within the build where it cannot ask dpkg, 0.85
+				// with the dependencies, and we with these where it is wanted.
+				if strings.Contains(part, "fakeroot") || title == "Build" &&
+					part == "Setup apt archive" {
 					continue
 				}
 				all = append(all, part)
@@ -98,7 +108,8 @@ func sameLog(t *testing.T, file string, ours, sbuilds *buildlog.Parsed) {
 		}
 		return all
 	}
-	for _, title := range []string{"Install package build dependencies", "Build", "Changes", "Package contents"} {
+	for _, title := range []string{"Install package build dependencies", "Build", "Changes",
+		"Package contents"} {
 		got, want := parts(ours, title), parts(sbuilds, title)
 		slices.Sort(got) // of packages: dpkg-genchanges decides
 		slices.Sort(want)
@@ -114,15 +125,21 @@ func sameLog(t *testing.T, file string, ours, sbuilds *buildlog.Parsed) {
 		}
 		return names
 	}
-	if got, want := fields(ours.Header, "Isolation", "Scratch", "Base"), fields(sbuilds.Header); !slices.Equal(got, want) {
+	if got, want := fields(ours.Header, "Isolation", "Scratch", "Base"),
+		fields(sbuilds.Header); !slices.Equal(got, want) {
 		t.Errorf("header: %q, in %s %q", got, file, want)
 	}
-	if got, want := fields(ours.Summary, "Isolation", "Scratch", "Base"), fields(sbuilds.Summary); !slices.Equal(got, want) {
+	if got, want := fields(ours.Summary, "Isolation", "Scratch", "Base"),
+		fields(sbuilds.Summary); !slices.Equal(got, want) {
 		t.Errorf("summary: %q, in %s %q", got, file, want)
 	}
-	for _, name := range []string{"Package", "Version", "Distribution", "Machine Architecture", "Host Architecture", "Build Architecture", "Build Type", "Status"} {
-		for _, of := range []func(*buildlog.Parsed) []buildlog.Field{func(p *buildlog.Parsed) []buildlog.Field { return p.Header }, func(p *buildlog.Parsed) []buildlog.Field { return p.Summary }} {
-			if got, want := buildlog.Get(of(ours), name), buildlog.Get(of(sbuilds), name); got != want {
+	for _, name := range []string{"Package", "Version", "Distribution", "Machine Architecture",
+		"Host Architecture", "Build Architecture", "Build Type", "Status"} {
+		for _, of := range []func(*buildlog.Parsed) []buildlog.Field{
+			func(p *buildlog.Parsed) []buildlog.Field { return p.Header },
+			func(p *buildlog.Parsed) []buildlog.Field { return p.Summary }} {
+			if got, want := buildlog.Get(of(ours), name),
+				buildlog.Get(of(sbuilds), name); got != want {
 				t.Errorf("%s: %q, in %s %q", name, got, file, want)
 			}
 		}
@@ -172,7 +189,8 @@ func sameChanges(t *testing.T, log, file string) {
 	}
 }
 
-// sameContents compares what the log says of a package with what dpkg-deb says, character by character.
+// sameContents compares what the log says of a package with what dpkg-deb says, character by
+// character.
 func sameContents(t *testing.T, log, file string) {
 	t.Helper()
 	var want string
@@ -186,7 +204,8 @@ func sameContents(t *testing.T, log, file string) {
 		want += string(out) + "\n"
 	}
 	if got := part(t, log, filepath.Base(file)); !strings.HasPrefix(got, want) {
-		t.Errorf("%s is described as\n%s\nwhere dpkg-deb says\n%s", filepath.Base(file), got[:min(len(got), len(want)+200)], want)
+		t.Errorf("%s is described as\n%s\nwhere dpkg-deb says\n%s", filepath.Base(file),
+			got[:min(len(got), len(want)+200)], want)
 	}
 }
 

@@ -22,7 +22,8 @@ func TestLongStatePath(t *testing.T) {
 	dsc := w.hookSource(t, false)
 	w.must(t, "create", "bookworm")
 	w.must(t, "build", "-q", "-d", "bookworm", "--pre-build-commands=echo by-host | %e tee /opt/x",
-		"--chroot-setup-commands=cat /opt/x", "--post-build-commands=%SBUILD_CHROOT_EXEC cat /opt/x", dsc)
+		"--chroot-setup-commands=cat /opt/x",
+		"--post-build-commands=%SBUILD_CHROOT_EXEC cat /opt/x", dsc)
 	if log := w.logOf(t, "hooked"); strings.Count(log, "\nby-host\n") != 3 {
 		t.Error(log)
 	}

@@ -1,6 +1,7 @@
 // Command nsbuild builds Debian packages in throwaway sandboxes.
 //
-// Each verb has a file of its own. What the verbs do is internal/build's; here are the command line, the signals, the exit statuses and what the user is told.
+// Each verb has a file of its own. What the verbs do is internal/build's; here are the command
+// line, the signals, the exit statuses and what the user is told.
 package main
 
 import (
@@ -47,9 +48,11 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// ownParts does the work of a re-executed process, in which it does not return: argv[0] says what that is.
+// ownParts does the work of a re-executed process, in which it does not return: argv[0] says what
+// that is.
 func ownParts() {
-	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main, build.CopyApplet: build.CopyMain})
+	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main,
+		build.CopyApplet: build.CopyMain})
 	if os.Args[0] == session.SupervisorName {
 		os.Exit(session.Supervise(findHooks))
 	}
@@ -77,8 +80,8 @@ func run(args []string, stdin io.Reader, stdout, stderr *os.File) int {
 	return status
 }
 
-// explainDirectory says what getwd(3) does not: that the directory which nsbuild was called in has been
-// deleted. Verbs that need none work there.
+// explainDirectory says what getwd(3) does not: that the directory which nsbuild was called in has
+// been deleted. Verbs that need none work there.
 func explainDirectory(err error) error {
 	var call *os.SyscallError
 	if !errors.As(err, &call) || call.Syscall != "getwd" {
@@ -94,27 +97,32 @@ type stopped struct{ signal syscall.Signal }
 func (s stopped) Error() string { return "stopped by " + signalName(s.signal) }
 
 func signalName(s syscall.Signal) string {
-	names := map[syscall.Signal]string{syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM", syscall.SIGHUP: "SIGHUP"}
+	names := map[syscall.Signal]string{syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM",
+		syscall.SIGHUP: "SIGHUP"}
 	return names[s]
 }
 
-// heeded leaves out SIGHUP where the caller has it ignored: that is what nohup(1) is for. Signals that
-// are sent to end a program are heeded all the same: runners and scripts start jobs with SIGINT ignored,
-// and send it later.
+// heeded leaves out SIGHUP where the caller has it ignored: that is what nohup(1) is for. Signals
+// that are sent to end a program are heeded all the same: runners and scripts start jobs with
+// SIGINT ignored, and send it later.
 func heeded(signals ...os.Signal) []os.Signal {
-	return slices.DeleteFunc(signals, func(s os.Signal) bool { return s == syscall.SIGHUP && signal.Ignored(s) })
+	return slices.DeleteFunc(signals, func(s os.Signal) bool {
+		return s == syscall.SIGHUP && signal.Ignored(s)
+	})
 }
 
 // endTime is how long everything may take to end in order, once a signal has asked for that.
 const endTime = 1900 * time.Millisecond
 
-// withSignals ends the context at the first signal that asks for it. A second one is left to end the process at once; the kernel then ends the sandbox. release is for verbs that
-// deal with signals themselves.
+// withSignals ends the context at the first signal that asks for it. A second one is left to end
+// the process at once; the kernel then ends the sandbox. release is for verbs that deal with
+// signals themselves.
 //
-// What does not heed the context in time (a read that hangs, a file of gigabytes) is not waited for: the
-// process ends with the status that end gives. That is as if it had been killed: the next command
-// deletes what is left.
-func withSignals(ctx context.Context, end func(error) int) (_ context.Context, release, stop func()) {
+// What does not heed the context in time (a read that hangs, a file of gigabytes) is not waited
+// for: the process ends with the status that end gives. That is as if it had been killed: the next
+// command deletes what is left.
+func withSignals(ctx context.Context, end func(error) int) (_ context.Context, release,
+	stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, heeded(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)...)
@@ -157,7 +165,8 @@ that ends with everything in it.
 		Version: version,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) (err error) {
 			switch c.Name() {
-			case "man", "help", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+			case "man", "help", "completion", cobra.ShellCompRequestCmd,
+				cobra.ShellCompNoDescRequestCmd:
 				return nil // they work, whatever the configuration says
 			}
 			if a.configuration, err = configure(c.Root()); err != nil {
@@ -181,13 +190,16 @@ that ends with everything in it.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		if bad := (*pflag.InvalidValueError)(nil); errors.As(err, &bad) {
 			if want := expected(bad.GetFlag()); want != "" {
-				err = fmt.Errorf("--%s %q: %s is expected", bad.GetFlag().Name, bad.GetValue(), want)
+				err = fmt.Errorf("--%s %q: %s is expected", bad.GetFlag().Name, bad.GetValue(),
+					want)
 			}
 		}
 		return fault.Wrap(fault.Usage, c.CommandPath()+" --help", err)
 	})
 	a.addFlags(root.PersistentFlags())
-	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a), newExport(a), newImport(a), newRun(a), newShell(a), newSession(a), newCache(a), newDoctor(a), newConfig(a), newMan(a), newInJail(a))
+	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a),
+		newExport(a), newImport(a), newRun(a), newShell(a), newSession(a), newCache(a),
+		newDoctor(a), newConfig(a), newMan(a), newInJail(a))
 	return root
 }
 

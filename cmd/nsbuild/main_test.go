@@ -19,13 +19,15 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// shared is the directory of what all tests of a run use: the cache, and the bases that are expensive to make. Only its owner may enter it, as with a home directory.
+// shared is the directory of what all tests of a run use: the cache, and the bases that are
+// expensive to make. Only its owner may enter it, as with a home directory.
 var shared string
 
 func TestMain(m *testing.M) {
 	ownParts()
 	testenv.OwnMounts()
-	testscript.Main(withShared{m}, map[string]func(){"nsbuild": main, "schroot": main, "sbuild": main})
+	testscript.Main(withShared{m}, map[string]func(){"nsbuild": main, "schroot": main,
+		"sbuild": main})
 }
 
 // withShared makes the shared directory before the tests and deletes it after them.
@@ -89,7 +91,8 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{state: filepath.Join(top, "state"), cache: filepath.Join(top, "cache"), dir: filepath.Join(top, "work")}
+	w := &world{state: filepath.Join(top, "state"), cache: filepath.Join(top, "cache"),
+		dir: filepath.Join(top, "work")}
 	if err := os.Mkdir(w.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +100,8 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) environment() []string {
-	env := append(os.Environ(), "NSBUILD_STATE="+w.state, "NSBUILD_CACHE="+w.cache, "NSBUILD_CONFIG=")
+	env := append(os.Environ(), "NSBUILD_STATE="+w.state, "NSBUILD_CACHE="+w.cache,
+		"NSBUILD_CONFIG=")
 	return append(env, w.env...)
 }
 
@@ -128,7 +132,8 @@ func (w *world) command(t *testing.T, args ...string) (*exec.Cmd, func(error) ou
 		if err != nil && !errors.As(err, &exit) {
 			t.Fatalf("nsbuild %s: %v", strings.Join(args, " "), err)
 		}
-		o := outcome{status: c.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
+		o := outcome{status: c.ProcessState.ExitCode(), stdout: stdout.String(),
+			stderr: stderr.String()}
 		if ws, ok := c.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 			o.status = 128 + int(ws.Signal())
 		}
@@ -193,10 +198,12 @@ func told(stderr string) (message, hint string) {
 	return message, strings.TrimSpace(hint)
 }
 
-// nothingLeft checks that a run which failed left no base, no draft, no scratch directory and no part of a download.
+// nothingLeft checks that a run which failed left no base, no draft, no scratch directory and no
+// part of a download.
 func (w *world) nothingLeft(t *testing.T) {
 	t.Helper()
-	for _, dir := range []string{filepath.Join(w.state, "bases"), filepath.Join(w.state, "run"), filepath.Join(w.cache, "layers", "draft-*")} {
+	for _, dir := range []string{filepath.Join(w.state, "bases"), filepath.Join(w.state, "run"),
+		filepath.Join(w.cache, "layers", "draft-*")} {
 		found, err := filepath.Glob(filepath.Join(dir, "*"))
 		if err != nil {
 			t.Fatal(err)

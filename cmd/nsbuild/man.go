@@ -13,18 +13,21 @@ import (
 
 func newMan(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "man DIR",
-		Short:   "Write the manual pages",
-		Long:    "man writes a manual page for each command into DIR, which is made when it is missing. It is for those who package nsbuild.\n" + exitHelp,
+		Use:   "man DIR",
+		Short: "Write the manual pages",
+		Long: "man writes a manual page for each command into DIR, which is made when it is " +
+			"missing. It is for those who package nsbuild.\n" + exitHelp,
 		Example: "  nsbuild man ~/.local/share/man/man1",
 		Args:    rangeArgs(1, 1, "into which directory?"),
 		RunE:    func(_ *cobra.Command, args []string) error { return a.man(args[0]) },
 	}
 }
 
-// man writes the pages. SOURCE_DATE_EPOCH dates them, so that packages that ship them are reproducible.
+// man writes the pages. SOURCE_DATE_EPOCH dates them, so that packages that ship them are
+// reproducible.
 //
-// They are made here, not with cobra's package for it: that one brings a Markdown and a YAML parser, whose tables every start of the program would pay for.
+// They are made here, not with cobra's package for it: that one brings a Markdown and a YAML
+// parser, whose tables every start of the program would pay for.
 func (a *app) man(dir string) error {
 	date, err := sourceDateEpoch()
 	if err != nil {
@@ -45,7 +48,8 @@ func (a *app) man(dir string) error {
 func writePages(c *cobra.Command, dir, date string) error {
 	c.InitDefaultHelpFlag()
 	name := strings.ReplaceAll(c.CommandPath(), " ", "-")
-	if err := os.WriteFile(filepath.Join(dir, name+".1"), []byte(manPage(c, name, date)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name+".1"), []byte(manPage(c, name, date)),
+		0o644); err != nil {
 		return fmt.Errorf("writing a manual page: %w", err)
 	}
 	for _, sub := range c.Commands() {
@@ -62,8 +66,10 @@ func writePages(c *cobra.Command, dir, date string) error {
 // manPage is a page in the macros of man(7).
 func manPage(c *cobra.Command, name, date string) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, ".nh\n.TH \"%s\" \"1\" \"%s\" \"nsbuild %s\" \"nsbuild\"\n", roff(strings.ToUpper(name)), date, version)
-	fmt.Fprintf(&out, ".SH NAME\n%s \\- %s\n.SH SYNOPSIS\n\\fB%s\\fP\n", roff(name), roff(c.Short), roff(c.UseLine()))
+	fmt.Fprintf(&out, ".nh\n.TH \"%s\" \"1\" \"%s\" \"nsbuild %s\" \"nsbuild\"\n",
+		roff(strings.ToUpper(name)), date, version)
+	fmt.Fprintf(&out, ".SH NAME\n%s \\- %s\n.SH SYNOPSIS\n\\fB%s\\fP\n", roff(name), roff(c.Short),
+		roff(c.UseLine()))
 	help := c.Long
 	if help == "" {
 		help = c.Short + "\n"
@@ -147,14 +153,16 @@ func manFlags(out *strings.Builder, heading string, flags *pflag.FlagSet) {
 		if value != "" {
 			names += ` \fI` + roff(value) + `\fP`
 		}
-		if value != "" && f.DefValue != "" && f.DefValue != "0" && f.DefValue != "0s" && f.DefValue != "[]" {
+		if value != "" && f.DefValue != "" && f.DefValue != "0" && f.DefValue != "0s" &&
+			f.DefValue != "[]" {
 			usage += " (default " + f.DefValue + ")"
 		}
 		out.WriteString(".TP\n" + names + "\n" + roff(usage) + "\n")
 	})
 }
 
-// roff escapes what is special in a line of man(7): backslashes, the dash that is to stay one, and a control character at its beginning.
+// roff escapes what is special in a line of man(7): backslashes, the dash that is to stay one, and
+// a control character at its beginning.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(text)
 	if strings.HasPrefix(text, ".") || strings.HasPrefix(text, "'") {

@@ -35,8 +35,10 @@ func TestManPages(t *testing.T) {
 }
 
 func TestManText(t *testing.T) {
-	const help = "do does it.\nAll of it.\n\n.profile is read.\n\n    do \\ x\n\n    do -y\nEXIT STATUS\n  0  done\n"
-	const want = "do does it.\nAll of it.\n.PP\n\\&.profile is read.\n.PP\n.RS 4\n.EX\n  do \\e x\n\n  do \\-y\n.EE\n.RE\n.SH EXIT STATUS\n.PP\n.RS 4\n.EX\n0  done\n.EE\n.RE\n"
+	const help = "do does it.\nAll of it.\n\n.profile is read.\n\n    do \\ x\n\n    do -y\nEXIT " +
+		"STATUS\n  0  done\n"
+	const want = "do does it.\nAll of it.\n.PP\n\\&.profile is read.\n.PP\n.RS 4\n.EX\n  do \\e " +
+		"x\n\n  do \\-y\n.EE\n.RE\n.SH EXIT STATUS\n.PP\n.RS 4\n.EX\n0  done\n.EE\n.RE\n"
 	if got := manText(help); got != want {
 		t.Errorf("got %q\nwant %q", got, want)
 	}

@@ -20,13 +20,16 @@ func (o *buildOptions) atOnce() (int, error) {
 	}
 	n, err := strconv.Atoi(o.jobsAtOnce)
 	if err != nil || n < 1 {
-		return 0, fault.New(fault.Usage, "give a number from 1 on, or auto", "--jobs-at-once %q", o.jobsAtOnce)
+		return 0, fault.New(fault.Usage, "give a number from 1 on, or auto", "--jobs-at-once %q",
+			o.jobsAtOnce)
 	}
 	return n, nil
 }
 
-// buildMany builds several sources and shows at the end what has become of each. Its error has been told already.
-func (a *app) buildMany(ctx context.Context, env *build.Env, sources []string, o *buildOptions, atOnce int) error {
+// buildMany builds several sources and shows at the end what has become of each. Its error has been
+// told already.
+func (a *app) buildMany(ctx context.Context, env *build.Env, sources []string, o *buildOptions,
+	atOnce int) error {
 	all := env.BuildMany(ctx, sources, o.Options, atOnce, func(view *build.Env, d *build.Ended) {
 		if d.Outcome != nil {
 			a.tell(view, d.Outcome, d.Err)
@@ -66,10 +69,12 @@ func table(all []*build.Ended) string {
 		switch {
 		case d.Err != nil && fault.KindOf(d.Err) == fault.Interrupted:
 			status = "stopped"
-		case d.Err != nil && d.Outcome != nil && d.Outcome.Status != buildlog.Successful && d.Outcome.Stage != "":
+		case d.Err != nil && d.Outcome != nil && d.Outcome.Status != buildlog.Successful &&
+			d.Outcome.Stage != "":
 			status += " (" + d.Outcome.Stage + ")"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", buildlog.VisibleString(name), buildlog.VisibleString(version), status, d.Time.Round(100*time.Millisecond))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", buildlog.VisibleString(name),
+			buildlog.VisibleString(version), status, d.Time.Round(100*time.Millisecond))
 	}
 	_ = w.Flush() // into memory
 	return text.String()

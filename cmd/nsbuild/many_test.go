@@ -27,20 +27,27 @@ func TestMany(t *testing.T) {
 	}
 	for _, c := range []struct{ atOnce, parallel string }{{"1", ""}, {"3", "parallel=1"}} {
 		t.Run(c.atOnce, func(t *testing.T) {
-			o := w.run(t, append([]string{"build", "-d", "bookworm", "--jobs-at-once", c.atOnce, "absent.dsc"}, sources...)...)
+			o := w.run(
+				t, append([]string{"build", "-d", "bookworm", "--jobs-at-once", c.atOnce,
+					"absent.dsc"}, sources...)...)
 			if o.status != 2 {
 				t.Errorf("status %d, want the worst", o.status)
 			}
 			if got := strings.Count(o.stdout, ".changes\n"); got != 2 {
 				t.Errorf("%d .changes on standard output", got)
 			}
-			table := regexp.MustCompile(`(?s)\nsource +version +status +time\nabsent +- +given-back +\S+\nfirst +1\.0 +successful +\S+\nsecond +1\.0 +attempted \(build\) +\S+\nthird +1\.0 +successful +\S+\n$`)
-			for _, want := range []*regexp.Regexp{table, regexp.MustCompile(`(?m)^third_1.0: unpack `), regexp.MustCompile(`(?m)^second_1.0: likely cause|^second_1.0: the last lines`), regexp.MustCompile(`(?m)^nsbuild: absent: .*no such file`)} {
+			table := regexp.MustCompile(
+				`(?s)\nsource +version +status +time\nabsent +- +given-back +\S+\nfirst +1\.0 +successful +\S+\nsecond +1\.0 +attempted \(build\) +\S+\nthird +1\.0 +successful +\S+\n$`)
+			for _, want := range []*regexp.Regexp{
+				table, regexp.MustCompile(`(?m)^third_1.0: unpack `),
+				regexp.MustCompile(`(?m)^second_1.0: likely cause|^second_1.0: the last lines`),
+				regexp.MustCompile(`(?m)^nsbuild: absent: .*no such file`)} {
 				if !want.MatchString(o.stderr) {
 					t.Errorf("nothing matches %s", want)
 				}
 			}
-			if log := read(t, filepath.Join(w.dir, "first_1.0_amd64.build")); !strings.Contains(log, c.parallel) {
+			if log := read(t, filepath.Join(w.dir, "first_1.0_amd64.build")); !strings.Contains(
+				log, c.parallel) {
 				t.Errorf("no %s in the log", c.parallel)
 			}
 			if t.Failed() {
@@ -54,17 +61,23 @@ func TestMany(t *testing.T) {
 	})
 }
 
-// TestManySameLayer builds two sources with the same build dependency at once: only one of them installs it.
+// TestManySameLayer builds two sources with the same build dependency at once: only one of them
+// installs it.
 func TestManySameLayer(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
 	var sources []string
 	for _, name := range []string{"left", "right"} {
-		sources = append(sources, w.writeSource(t, fakedebian.Source{Name: name, Version: "1.0", Architecture: "all", BuildDepends: "sharutils"}))
+		sources = append(
+			sources, w.writeSource(
+				t, fakedebian.Source{Name: name, Version: "1.0", Architecture: "all",
+					BuildDepends: "sharutils"}))
 	}
 	w.must(t, append([]string{"build", "-q", "-d", "bookworm", "--jobs-at-once=2"}, sources...)...)
-	logs := read(t, filepath.Join(w.dir, "left_1.0_amd64.build")) + read(t, filepath.Join(w.dir, "right_1.0_amd64.build"))
-	if made, used := strings.Count(logs, "Setting up sharutils"), strings.Count(logs, "\nDependency layer "); made != 1 || used != 1 {
+	logs := read(t, filepath.Join(w.dir, "left_1.0_amd64.build")) +
+		read(t, filepath.Join(w.dir, "right_1.0_amd64.build"))
+	if made, used := strings.Count(logs, "Setting up sharutils"),
+		strings.Count(logs, "\nDependency layer "); made != 1 || used != 1 {
 		t.Errorf("installed %d times, taken from the layer %d times:\n%s", made, used, logs)
 	}
 }
@@ -75,15 +88,21 @@ func TestManyStopped(t *testing.T) {
 	testenv.HostState(t)
 	var sources []string
 	for _, name := range []string{"one", "two", "three"} {
-		sources = append(sources, w.writeSource(t, fakedebian.Source{Name: name, Version: "1.0", Rules: "#!/usr/bin/make -f\n%:\n\techo waiting; sleep 1000\n"}))
+		sources = append(
+			sources, w.writeSource(
+				t, fakedebian.Source{Name: name, Version: "1.0",
+					Rules: "#!/usr/bin/make -f\n%:\n\techo waiting; sleep 1000\n"}))
 	}
-	c, ended := w.command(t, append([]string{"build", "-d", "bookworm", "--jobs-at-once=2"}, sources...)...)
+	c, ended := w.command(t, append([]string{"build", "-d", "bookworm", "--jobs-at-once=2"},
+		sources...)...)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	deadline := time.Now().Add(tooLong)
 	for _, name := range []string{"one", "two"} {
-		for log := []byte(nil); !strings.Contains(string(log), "\nwaiting"); log, _ = os.ReadFile(filepath.Join(w.dir, name+"_1.0_amd64.build")) { // it is not there at first
+		// it is not there at first
+		for log := []byte(nil); !strings.Contains(string(log), "\nwaiting"); log, _ = os.ReadFile(
+			filepath.Join(w.dir, name+"_1.0_amd64.build")) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s does not begin", name)
 			}

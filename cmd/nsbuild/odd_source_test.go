@@ -22,10 +22,12 @@ func (w *world) oddSource(t *testing.T, dir, name string) {
 			" -- A B <a@mirror.example> Wed, 05 Apr 2023 06:07:08 +0200\n\n" +
 			name + " (0.9) bookworm; urgency=low\n\n  * B.\n",
 		"debian/control": "Source : " + name + "\nMaintainer: A B <a@mirror.example>\n" +
-			"Build-Depends: libc6-dev ,\fmake |,, libc6 (>= ${never}) [hurd-any],\nXS-Odd: a\x01b\n\f\nPackage: " + name + "\nArchitecture: all\nDescription: x\n y\n",
+			"Build-Depends: libc6-dev ,\fmake |,, libc6 (>= ${never}) [hurd-any],\nXS-Odd: " +
+			"a\x01b\n\f\nPackage: " + name + "\nArchitecture: all\nDescription: x\n y\n",
 		"debian/source/format": "3.0 (native)\n",
 		"debian/rules": "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN\n" +
-			"\tdpkg-gencontrol -p" + name + " -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
+			"\tdpkg-gencontrol -p" + name +
+			" -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
 		"README": "old\n",
 	} {
 		file = filepath.Join(w.dir, dir, file)
@@ -50,19 +52,23 @@ func TestOddSource(t *testing.T) {
 		touch -h -d '2001-01-01 12:00 UTC' link pipe; touch -d '2002-02-02 12:00 UTC' closed
 		cd ..; ln -s real linked`)
 	o := w.must(t, "build", "-d", "bookworm", "-s", "linked")
-	if !strings.Contains(o.stderr, "/real/talk is a socket, which no source package has: it is left out") {
+	if !strings.Contains(
+		o.stderr, "/real/talk is a socket, which no source package has: it is left out") {
 		t.Error(o)
 	}
 	log := read(t, filepath.Join(w.dir, "oddone_1.0_amd64.build"))
-	wantIn(t, "log", log, `^dpkg-source: warning: .*badly formatted heading line`, "^Status: successful$")
+	wantIn(t, "log", log, `^dpkg-source: warning: .*badly formatted heading line`,
+		"^Status: successful$")
 	list := func(dir string) string {
-		out, err := exec.Command("tar", "-tvf", filepath.Join(dir, "oddone_1.0.tar.xz"), "--full-time").CombinedOutput()
+		out, err := exec.Command("tar", "-tvf", filepath.Join(dir, "oddone_1.0.tar.xz"),
+			"--full-time").CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		// dpkg-source takes the directory's own name; the package was packed after dpkg-source -x, which
-		// gives modes that everybody can read.
-		text := regexp.MustCompile(`(?m) (oddone-1\.0|real)/`).ReplaceAllString(string(out), " TOP/")
+		// dpkg-source takes the directory's own name; the package was packed after dpkg-source -x,
+		// which gives modes that everybody can read.
+		text := regexp.MustCompile(`(?m) (oddone-1\.0|real)/`).ReplaceAllString(string(out),
+			" TOP/")
 		return regexp.MustCompile(`(?m)^(.)\S{9}`).ReplaceAllString(text, "$1")
 	}
 	host := t.TempDir()
@@ -71,9 +77,11 @@ func TestOddSource(t *testing.T) {
 		t.Errorf("nsbuild packs\n%s\ndpkg-source packs\n%s", ours, theirs)
 	}
 	w.must(t, "build", "-q", "-d", "bookworm", "oddone_1.0.dsc")
-	const control = "Source: oddone\nMaintainer: A B <a@mirror.example>\nBuild-Depends: libc6 (>= ${never})\n\n" +
+	const control = "Source: oddone\nMaintainer: A B <a@mirror.example>\nBuild-Depends: libc6 " +
+		"(>= ${never})\n\n" +
 		"Package: oddone\nArchitecture: all\nDescription: x\n"
 	check(t, os.WriteFile(filepath.Join(w.dir, "real/debian/control"), []byte(control), 0o644))
-	said := refusal{3, []string{"the build dependencies: libc6 (>= ${never}): version"}, "correct debian/control"}
+	said := refusal{3, []string{"the build dependencies: libc6 (>= ${never}): version"},
+		"correct debian/control"}
 	said.check(t, w.run(t, "build", "-d", "bookworm", "real"))
 }

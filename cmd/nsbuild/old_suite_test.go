@@ -15,7 +15,8 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// oldPackages fetches bullseye's essential packages and apt, with what they depend on: the oldest that the mirrors still have.
+// oldPackages fetches bullseye's essential packages and apt, with what they depend on: the oldest
+// that the mirrors still have.
 func oldPackages(t *testing.T, cache string) map[string]string {
 	t.Helper()
 	host, err := archive.ReadHost("/")
@@ -96,7 +97,8 @@ type oldFormat struct {
 	warns     string
 }
 
-// TestOldSuites makes squeeze and wheezy, by their entries of the table, of archives in just their formats. Their packages are bullseye's, packed as theirs were.
+// TestOldSuites makes squeeze and wheezy, by their entries of the table, of archives in just their
+// formats. Their packages are bullseye's, packed as theirs were.
 func TestOldSuites(t *testing.T) {
 	testenv.RequireUserns(t)
 	testenv.RequireNetwork(t)
@@ -109,14 +111,20 @@ func TestOldSuites(t *testing.T) {
 	slices.Sort(names)
 	for _, f := range []oldFormat{
 		{
-			suite: "squeeze", date: time.Date(2012, 3, 1, 0, 0, 0, 0, time.UTC), keys: []fakedebian.KeyKind{fakedebian.KeyExpired, fakedebian.KeyWeakDSA},
-			hashes: []fakedebian.Hash{fakedebian.MD5, fakedebian.SHA1}, indices: []fakedebian.Compression{fakedebian.Bzip, fakedebian.Gzip},
-			data: []fakedebian.Compression{fakedebian.Fast, fakedebian.Fast, fakedebian.Bzip, fakedebian.Fast, fakedebian.None}, warns: "accepted because the suite is that old",
+			suite: "squeeze", date: time.Date(2012, 3, 1, 0, 0, 0, 0, time.UTC),
+			keys:    []fakedebian.KeyKind{fakedebian.KeyExpired, fakedebian.KeyWeakDSA},
+			hashes:  []fakedebian.Hash{fakedebian.MD5, fakedebian.SHA1},
+			indices: []fakedebian.Compression{fakedebian.Bzip, fakedebian.Gzip},
+			data: []fakedebian.Compression{fakedebian.Fast, fakedebian.Fast, fakedebian.Bzip,
+				fakedebian.Fast, fakedebian.None}, warns: "accepted because the suite is that old",
 		},
 		{
-			suite: "wheezy", date: time.Date(2013, 5, 4, 0, 0, 0, 0, time.UTC), inRelease: true, keys: []fakedebian.KeyKind{fakedebian.KeyExpired},
-			hashes: []fakedebian.Hash{fakedebian.MD5, fakedebian.SHA1, fakedebian.SHA256}, indices: []fakedebian.Compression{fakedebian.Bzip, fakedebian.Gzip},
-			data: []fakedebian.Compression{fakedebian.Fast}, multiarch: true, warns: "accepted because the suite is that old",
+			suite: "wheezy", date: time.Date(2013, 5, 4, 0, 0, 0, 0, time.UTC), inRelease: true,
+			keys:    []fakedebian.KeyKind{fakedebian.KeyExpired},
+			hashes:  []fakedebian.Hash{fakedebian.MD5, fakedebian.SHA1, fakedebian.SHA256},
+			indices: []fakedebian.Compression{fakedebian.Bzip, fakedebian.Gzip},
+			data:    []fakedebian.Compression{fakedebian.Fast}, multiarch: true,
+			warns: "accepted because the suite is that old",
 		},
 	} {
 		t.Run(f.suite, func(t *testing.T) {
@@ -126,12 +134,14 @@ func TestOldSuites(t *testing.T) {
 			a := fakedebian.New(t)
 			s := a.Suite(f.suite)
 			s.Suite, s.Date, s.ValidUntil = f.suite, f.date, f.date.AddDate(0, 0, 7)
-			s.InRelease, s.ByHash, s.Hashes, s.Compressions, s.Keys = f.inRelease, false, f.hashes, f.indices, nil
+			s.InRelease, s.ByHash, s.Hashes, s.Compressions, s.Keys = f.inRelease, false, f.hashes,
+				f.indices, nil
 			for _, kind := range f.keys {
 				s.Keys = append(s.Keys, fakedebian.KeyOf(t, kind))
 			}
 			for i, name := range names {
-				r := fakedebian.Repack{ControlCompression: fakedebian.Gzip, DataCompression: f.data[i%len(f.data)], SlashNames: i%3 == 0}
+				r := fakedebian.Repack{ControlCompression: fakedebian.Gzip,
+					DataCompression: f.data[i%len(f.data)], SlashNames: i%3 == 0}
 				if !f.multiarch {
 					r.Change = withoutMultiarch
 				}
@@ -139,12 +149,16 @@ func TestOldSuites(t *testing.T) {
 			}
 			// As squeeze's does, it makes device nodes unless there is a devfs.
 			s.Add(fakedebian.Package{
-				Name: "makedev", Priority: "required", Essential: true, ControlCompression: fakedebian.Gzip, DataCompression: fakedebian.Gzip,
-				Scripts: map[string]string{"postinst": "#!/bin/sh -e\ncd /dev\nif [ -c .devfsd ]; then exit 0; fi\nmknod mem c 1 1\n"},
+				Name: "makedev", Priority: "required", Essential: true,
+				ControlCompression: fakedebian.Gzip, DataCompression: fakedebian.Gzip,
+				Scripts: map[string]string{
+					"postinst": "#!/bin/sh -e\ncd /dev\nif [ -c .devfsd ]; then exit 0; " +
+						"fi\nmknod mem c 1 1\n"},
 			})
 			a.Tree().CopyTo(mirror)
 			keyring := fakedebian.Keyring(t, fakedebian.KeyExpired, fakedebian.KeyWeakDSA)
-			o := w.must(t, "create", "--mirror", mirror, "--keyring", keyring, "--variant=essential", "--lock=old.lock", f.suite)
+			o := w.must(t, "create", "--mirror", mirror, "--keyring", keyring,
+				"--variant=essential", "--lock=old.lock", f.suite)
 			for _, want := range []string{f.warns, "support ended", "vsyscall page"} {
 				if strings.Count(o.stderr, want) != 1 {
 					t.Errorf("%q is not said just once:\n%s", want, o)
@@ -155,22 +169,27 @@ func TestOldSuites(t *testing.T) {
 			if lines := strings.Fields(o.stdout); len(lines) == 0 || lines[len(lines)-1] < "60" {
 				t.Errorf("%s", o)
 			}
-			if locked, err := lock.Read(filepath.Join(w.dir, "old.lock")); err != nil || len(locked.Repositories) == 0 || len(locked.Repositories[0].Packages) < len(names) {
-				t.Errorf("its lock: %+v, %v", locked, err) // with SHA-256, which squeeze's index has not
+			if locked, err := lock.Read(filepath.Join(w.dir, "old.lock")); err != nil ||
+				len(locked.Repositories) == 0 || len(locked.Repositories[0].Packages) < len(names) {
+				// with SHA-256, which squeeze's index has not
+				t.Errorf("its lock: %+v, %v", locked, err)
 			}
 			if o := w.must(t, "info", f.suite); !strings.Contains(o.stdout, "no longer supported") {
 				t.Error(o)
 			}
 			// Without the entry's concessions the same archive is refused.
 			strict := "Suite: modern\nMirror: file:" + mirror + "\nKeyrings: " + keyring + "\n"
-			if err := os.WriteFile(filepath.Join(w.dir, "suites"), []byte(strict), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(w.dir, "suites"), []byte(strict),
+				0o644); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Rename(filepath.Join(mirror, "dists", f.suite), filepath.Join(mirror, "dists", "modern")); err != nil {
+			if err := os.Rename(filepath.Join(mirror, "dists", f.suite),
+				filepath.Join(mirror, "dists", "modern")); err != nil {
 				t.Fatal(err)
 			}
 			w.env = []string{"NSBUILD_SUITES=" + filepath.Join(w.dir, "suites")}
-			if o := w.run(t, "create", "modern"); o.status != 1 || !strings.Contains(o.stderr, "key") {
+			if o := w.run(t, "create", "modern"); o.status != 1 ||
+				!strings.Contains(o.stderr, "key") {
 				t.Error(o)
 			}
 		})

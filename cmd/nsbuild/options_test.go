@@ -33,7 +33,8 @@ func optionsInScripts(t *testing.T, root *cobra.Command) map[string]map[string]b
 			if i < 1 || i > 2 || !slices.Contains([]string{"exec", "status", "!"}, words[0]) {
 				continue
 			}
-			ours, _, _ := strings.Cut(strings.Join(words[i+1:], " "), " -- ") // what follows is the command's
+			// what follows is the command's
+			ours, _, _ := strings.Cut(strings.Join(words[i+1:], " "), " -- ")
 			c, _, err := root.Find(strings.Fields(ours))
 			if err != nil {
 				continue // a wrong command line
@@ -54,11 +55,13 @@ func optionsInScripts(t *testing.T, root *cobra.Command) map[string]map[string]b
 	return used
 }
 
-// TestScriptsUseEachOption holds the scripts to the options of the verbs that run commands and move bases: one of them uses each.
+// TestScriptsUseEachOption holds the scripts to the options of the verbs that run commands and move
+// bases: one of them uses each.
 func TestScriptsUseEachOption(t *testing.T) {
 	root := newRoot(&app{stdout: os.Stdout, stderr: os.Stderr})
 	used := optionsInScripts(t, root)
-	for _, path := range []string{"run", "shell", "session begin", "session run", "session list", "session end", "import", "export"} {
+	for _, path := range []string{"run", "shell", "session begin", "session run", "session list",
+		"session end", "import", "export"} {
 		c, _, err := root.Find(strings.Fields(path))
 		if err != nil {
 			t.Fatal(err)
@@ -73,8 +76,10 @@ func TestScriptsUseEachOption(t *testing.T) {
 	}
 }
 
-// optionsInTests are the options that the tests of a command use: those in the strings of test functions, and of the functions and tables beside them, that are about it.
-func optionsInTests(t *testing.T, about func(name string, texts []string) bool, shorthand func(letter string) *pflag.Flag) map[string]bool {
+// optionsInTests are the options that the tests of a command use: those in the strings of test
+// functions, and of the functions and tables beside them, that are about it.
+func optionsInTests(t *testing.T, about func(name string, texts []string) bool,
+	shorthand func(letter string) *pflag.Flag) map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob("*_test.go")
 	if err != nil {
@@ -109,7 +114,8 @@ func optionsInTests(t *testing.T, about func(name string, texts []string) bool, 
 						used[long] = true
 						continue
 					}
-					for _, letter := range m[1][1:] { // several may be in one word; what follows one with a value is none
+					// several may be in one word; what follows one with a value is none
+					for _, letter := range m[1][1:] {
 						if f := shorthand(string(letter)); f != nil {
 							used[f.Name] = true
 							if f.NoOptDefVal == "" {
@@ -124,7 +130,8 @@ func optionsInTests(t *testing.T, about func(name string, texts []string) bool, 
 	return used
 }
 
-// TestEachBuildOptionIsTested holds the tests to the options of build: one of them builds with each, or is refused.
+// TestEachBuildOptionIsTested holds the tests to the options of build: one of them builds with
+// each, or is refused.
 func TestEachBuildOptionIsTested(t *testing.T) {
 	root := newRoot(&app{stdout: os.Stdout, stderr: os.Stderr})
 	c, _, err := root.Find([]string{"build"})
@@ -132,7 +139,8 @@ func TestEachBuildOptionIsTested(t *testing.T) {
 		t.Fatal(err)
 	}
 	builds := func(_ string, texts []string) bool { return slices.Contains(texts, "build") }
-	used, inScripts := optionsInTests(t, builds, c.Flags().ShorthandLookup), optionsInScripts(t, root)["nsbuild build"]
+	used, inScripts := optionsInTests(t, builds, c.Flags().ShorthandLookup),
+		optionsInScripts(t, root)["nsbuild build"]
 	c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 		if f.Name != "help" && !used[f.Name] && !inScripts[f.Name] {
 			t.Errorf("no test uses nsbuild build --%s", f.Name)
@@ -140,12 +148,16 @@ func TestEachBuildOptionIsTested(t *testing.T) {
 	})
 }
 
-// TestEachSbuildOptionIsTested does the same for sbuild's options. Those without a meaning here and those that are refused have tests of their own.
+// TestEachSbuildOptionIsTested does the same for sbuild's options. Those without a meaning here and
+// those that are refused have tests of their own.
 func TestEachSbuildOptionIsTested(t *testing.T) {
 	flags := newSbuild(&app{}, nil, "/").flags()
-	used := optionsInTests(t, func(name string, _ []string) bool { return strings.HasPrefix(name, "TestSbuild") }, flags.ShorthandLookup)
+	used := optionsInTests(t, func(name string, _ []string) bool {
+		return strings.HasPrefix(name, "TestSbuild")
+	}, flags.ShorthandLookup)
 	flags.VisitAll(func(f *pflag.Flag) {
-		if strings.HasSuffix(f.Usage, "(no meaning here)") || strings.HasSuffix(f.Usage, "(refused)") || f.Name == "help" {
+		if strings.HasSuffix(f.Usage, "(no meaning here)") ||
+			strings.HasSuffix(f.Usage, "(refused)") || f.Name == "help" {
 			return
 		}
 		if !used[f.Name] {

@@ -13,7 +13,8 @@ import (
 
 // particular is a source that builds in a plain tree only: over an overlay it fails with this line.
 func particular(line string) fakedebian.Source {
-	return fakedebian.Source{Name: "particular", Version: "1.0", Architecture: "all", Rules: fmt.Sprintf(`#!/usr/bin/make -f
+	return fakedebian.Source{Name: "particular", Version: "1.0", Architecture: "all",
+		Rules: fmt.Sprintf(`#!/usr/bin/make -f
 build build-arch build-indep:
 	stat -f -c 'built on %%T' .
 	@test $$(stat -f -c %%T .) != overlayfs || { echo '%s'; exit 1; }
@@ -28,8 +29,8 @@ clean:
 `, line)}
 }
 
-// TestPlainTree builds what fails over an overlay in a plain copy of its tree: when that is asked for,
-// after a failure that looks like it, and at once where the source is on a list.
+// TestPlainTree builds what fails over an overlay in a plain copy of its tree: when that is asked
+// for, after a failure that looks like it, and at once where the source is on a list.
 func TestPlainTree(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
@@ -42,7 +43,8 @@ func TestPlainTree(t *testing.T) {
 
 	t.Run("asked for", func(t *testing.T) {
 		o := build("--scratch=copy")
-		if o.status != 0 || !strings.Contains(log(), "\nScratch: copy\n") || !strings.Contains(log(), "built on tmpfs") {
+		if o.status != 0 || !strings.Contains(log(), "\nScratch: copy\n") ||
+			!strings.Contains(log(), "built on tmpfs") {
 			t.Errorf("%s\n%s", o, log())
 		}
 	})
@@ -54,7 +56,8 @@ func TestPlainTree(t *testing.T) {
 	})
 	t.Run("after a failure", func(t *testing.T) {
 		o := build()
-		told := `the build failed as over an overlay ("` + line + `"); it is built again, in a plain copy`
+		told := `the build failed as over an overlay ("` + line +
+			`"); it is built again, in a plain copy`
 		if o.status != 0 || strings.Count(o.stderr, told) != 1 || !strings.Contains(log(), told) ||
 			!strings.Contains(log(), "Status: successful") {
 			t.Errorf("%s\n%s", o, log())
@@ -65,12 +68,14 @@ func TestPlainTree(t *testing.T) {
 		defer hide(t, w, true)
 		o := build("--plain-source=other", "--plain-source=particular")
 		const told = "particular is known to see overlays"
-		if o.status != 0 || strings.Count(o.stderr, told) != 1 || strings.Contains(log(), "overlayfs") {
+		if o.status != 0 || strings.Count(o.stderr, told) != 1 ||
+			strings.Contains(log(), "overlayfs") {
 			t.Errorf("%s\n%s", o, log())
 		}
 	})
 	t.Run("no name", func(t *testing.T) {
-		refusal{2, []string{`--plain-source "A b" is no name of a source package`}, "as in debian/control"}.
+		refusal{2, []string{`--plain-source "A b" is no name of a source package`},
+			"as in debian/control"}.
 			check(t, build("--plain-source=A b"))
 	})
 }

@@ -39,7 +39,8 @@ func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	o.addJailFlags(f)
 	o.addCommandFlags(f)
 	o.hook.addFlags(f)
-	f.StringVar(&o.strays, "strays", "kill", "processes that it leaves running: kill, warn (list them first) or fail")
+	f.StringVar(&o.strays, "strays", "kill",
+		"processes that it leaves running: kill, warn (list them first) or fail")
 }
 
 // addJailFlags are those that say what the jail is.
@@ -49,24 +50,32 @@ func (o *runOptions) addJailFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.ReadOnly, "read-only", false, "make the root read-only")
 	f.BoolVar(&o.Force, "force", false, "use a --root that is refused as dangerous")
 	f.StringVarP(&o.Fstab, "fstab", "f", "", "mount what this file says, in the format of fstab(5)")
-	f.StringVarP(&o.Hostname, "hostname", "n", "", "host name (default: the name of the base or directory)")
+	f.StringVarP(&o.Hostname, "hostname", "n", "",
+		"host name (default: the name of the base or directory)")
 	f.StringArrayVar(&o.binds, "bind", nil, "show a host file or directory, SRC[:DST][:OPTIONS]")
 	f.StringArrayVar(&o.bindsRO, "bind-ro", nil, "the same, read-only")
 	f.StringArrayVar(&o.tmps, "tmpfs", nil, "mount a tmpfs, DST[:OPTIONS]")
-	f.StringVar(&o.network, "network", "none", "network of the jail: none, the host's (host), or one of its own with a way out (private)")
+	f.StringVar(&o.network, "network", "none",
+		"network of the jail: none, the host's (host), or one of its own with a way out (private)")
 	o.limits.addFlags(f, &o.Limits, "the jail")
 }
 
 // addCommandFlags are those that say how a command is run in it.
 func (o *runOptions) addCommandFlags(f *pflag.FlagSet) {
-	f.StringVarP(&o.User, "user", "u", "", "run it as this user of the jail, a name or a number (default root)")
+	f.StringVarP(&o.User, "user", "u", "",
+		"run it as this user of the jail, a name or a number (default root)")
 	f.StringVarP(&o.Group, "group", "g", "", "main group in the jail (default: the user's)")
-	f.StringVarP(&o.groups, "groups", "p", "", "further groups, separated by commas (default: the user's)")
-	f.StringVar(&o.Dir, "chdir", "", "directory in the jail to run it in (default /, of a login shell the home)")
-	f.StringArrayVar(&o.env, "setenv", nil, "set a variable, NAME=VALUE; NAME alone takes the caller's value")
+	f.StringVarP(&o.groups, "groups", "p", "",
+		"further groups, separated by commas (default: the user's)")
+	f.StringVar(&o.Dir, "chdir", "",
+		"directory in the jail to run it in (default /, of a login shell the home)")
+	f.StringArrayVar(&o.env, "setenv", nil,
+		"set a variable, NAME=VALUE; NAME alone takes the caller's value")
 	f.BoolVar(&o.PID1, "as-pid1", false, "make it PID 1 of a PID namespace of its own")
-	f.DurationVar(&o.Timeout, "timeout", 0, "end it with SIGTERM after this time; the exit status is 124")
-	f.DurationVar(&o.KillAfter, "kill-after", session.KillAfter, "kill it this long after the first signal that asked it to end; 0: never")
+	f.DurationVar(&o.Timeout, "timeout", 0,
+		"end it with SIGTERM after this time; the exit status is 124")
+	f.DurationVar(&o.KillAfter, "kill-after", session.KillAfter,
+		"kill it this long after the first signal that asked it to end; 0: never")
 }
 
 // resolve turns what was typed into options.
@@ -118,7 +127,8 @@ func (o *runOptions) resolve() error {
 	}
 	switch {
 	case o.Root == "" && o.Overlay:
-		return usage("nsbuild run --overlay --root DIR", "--overlay is for --root: what is written over a base is thrown away in any case")
+		return usage("nsbuild run --overlay --root DIR",
+			"--overlay is for --root: what is written over a base is thrown away in any case")
 	case o.Hostname != "" && (len(o.Hostname) > 64 || strings.ContainsAny(o.Hostname, " \t\n/")):
 		return usage("letters, digits, '-' and '.'; at most 64", "%q is no host name", o.Hostname)
 	case o.Timeout < 0 || o.KillAfter < 0:
@@ -161,7 +171,8 @@ EXIT STATUS
 	return c
 }
 
-// takeBase takes the name of the base from the arguments, unless there is a --root. What is left is the command.
+// takeBase takes the name of the base from the arguments, unless there is a --root. What is left is
+// the command.
 func (o *runOptions) takeBase(c *cobra.Command, args []string) ([]string, error) {
 	if o.Root == "" {
 		if len(args) == 0 || c.ArgsLenAtDash() == 0 {
@@ -171,7 +182,10 @@ func (o *runOptions) takeBase(c *cobra.Command, args []string) ([]string, error)
 		return args[1:], nil
 	}
 	if n := c.ArgsLenAtDash(); n > 0 {
-		return nil, usage("either BASE or --root DIR", "%s: %q before the command is one argument too many beside --root", c.Name(), args[0])
+		return nil,
+			usage("either BASE or --root DIR",
+				"%s: %q before the command is one argument too many beside --root", c.Name(),
+				args[0])
 	}
 	return args, nil
 }
@@ -202,7 +216,8 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 		}
 	}
 	o.prepareHooks(a, env)
-	o.Store, o.StateDir, o.Fallback, o.Log, o.Verbose = env.Store, env.StateDir, env.ScratchDir(), env.Log, a.verbose
+	o.Store, o.StateDir, o.Fallback, o.Log, o.Verbose = env.Store, env.StateDir, env.ScratchDir(),
+		env.Log, a.verbose
 	o.IDs = func() (sandbox.IDMap, error) { return env.IDs, nil }
 	return a.runAs(o, func() (sandbox.Status, error) { return session.Run(ctx, o.Options) })
 }
@@ -211,7 +226,8 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 func (a *app) streams(o *runOptions, run func() (sandbox.Status, error)) (sandbox.Status, error) {
 	o.Stdin, o.Stdout, o.Stderr = os.Stdin, a.stdout, a.stderr
 	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, heeded(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1,
+	signal.Notify(signals, heeded(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT,
+		syscall.SIGUSR1,
 		syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGTSTP)...)
 	defer signal.Stop(signals)
 	a.releaseSignals()

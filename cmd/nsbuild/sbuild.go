@@ -19,12 +19,15 @@ import (
 	"nsbuild/internal/sbuildrc"
 )
 
-// sbuildName is the name, as that of a link to this program, under which it takes sbuild's command line: sbuild(1).
+// sbuildName is the name, as that of a link to this program, under which it takes sbuild's command
+// line: sbuild(1).
 //
-// sbuild's options and configuration become flags of “nsbuild build”, which then runs as ever: there is one way to build.
+// sbuild's options and configuration become flags of “nsbuild build”, which then runs as ever:
+// there is one way to build.
 const sbuildName = "sbuild"
 
-// sbuild is one call. Options and configuration files fill the same variables, named as in those files; options come later, and count more.
+// sbuild is one call. Options and configuration files fill the same variables, named as in those
+// files; options come later, and count more.
 type sbuild struct {
 	a       *app
 	environ []string
@@ -55,13 +58,14 @@ type sbuildCommand struct{ option, text string }
 func newSbuild(a *app, environ []string, home string) *sbuild {
 	return &sbuild{
 		a: a, environ: environ, home: home, keys: sbuildKeys(),
-		text: map[string]string{}, bits: map[string]bool{}, list: map[string][]string{}, origin: map[string]string{}, option: map[string]string{}, unread: map[string]error{},
+		text: map[string]string{}, bits: map[string]bool{}, list: map[string][]string{},
+		origin: map[string]string{}, option: map[string]string{}, unread: map[string]error{},
 		aliases: map[string]string{},
 	}
 }
 
-// runSbuild is run for sbuild's command line. Exit statuses are sbuild's: 1 for a wrong command line or configuration, and when a signal ends it. On standard output is the log
-// alone.
+// runSbuild is run for sbuild's command line. Exit statuses are sbuild's: 1 for a wrong command
+// line or configuration, and when a signal ends it. On standard output is the log alone.
 func runSbuild(args []string, stdin io.Reader, stdout, stderr *os.File) int {
 	ctx, release, stop := withSignals(context.Background(), func(err error) int {
 		fmt.Fprintf(stderr, "E: %v\n", err)
@@ -115,7 +119,8 @@ func (a *app) sbuild(ctx context.Context, args []string, stdin io.Reader, stdout
 	}
 	switch {
 	case s.help:
-		fmt.Fprintf(stdout, "Usage:\n  sbuild [OPTION…] [PACKAGE[.dsc]] — build a package with nsbuild\n\n%s", f.FlagUsages())
+		fmt.Fprintf(
+			stdout, "Usage:\n  sbuild [OPTION…] [PACKAGE[.dsc]] — build a package with nsbuild\n\n%s", f.FlagUsages())
 		return nil
 	case s.version:
 		fmt.Fprintf(stdout, "sbuild (nsbuild %s)\n", version)
@@ -127,14 +132,16 @@ func (a *app) sbuild(ctx context.Context, args []string, stdin io.Reader, stdout
 	case 1:
 		source = sources[0]
 	default:
-		return fault.New(fault.Usage, "“nsbuild build” takes several", "Only one build is permitted")
+		return fault.New(fault.Usage, "“nsbuild build” takes several",
+			"Only one build is permitted")
 	}
 	command, err := s.translate(source, console.IsTerminal(os.Stdin) && console.IsTerminal(stdout))
 	if err != nil {
 		return err
 	}
 	s.tell(command)
-	if !console.IsTerminal(stdout) || !console.IsTerminal(a.stderr) { // else progress and log share the terminal
+	// else progress and log share the terminal
+	if !console.IsTerminal(stdout) || !console.IsTerminal(a.stderr) {
 		a.logTo = stdout
 	}
 	root := newRoot(a)
@@ -148,7 +155,8 @@ func (a *app) sbuild(ctx context.Context, args []string, stdin io.Reader, stdout
 	return root.ExecuteContext(ctx)
 }
 
-// needsDistribution holds builds back that sbuild would not begin either. A source directory's changelog names one.
+// needsDistribution holds builds back that sbuild would not begin either. A source directory's
+// changelog names one.
 func needsDistribution(c *cobra.Command, args []string) error {
 	if c.Flags().Lookup("dist").Value.String() != "" {
 		return nil
@@ -156,7 +164,8 @@ func needsDistribution(c *cobra.Command, args []string) error {
 	if isDir(args[0]) {
 		return nil
 	}
-	return fault.New(fault.Usage, "give --dist, or set $distribution in ~/.sbuildrc", "No distribution defined")
+	return fault.New(fault.Usage, "give --dist, or set $distribution in ~/.sbuildrc",
+		"No distribution defined")
 }
 
 // tell says what has no meaning here, in one line, and for those who want to know what runs.
@@ -208,7 +217,8 @@ func (s *sbuild) addCommand(moment, text, shown, origin string) error {
 		shown += " (" + origin + ")"
 	}
 	switch {
-	case moment == "chroot-update-failed-commands": // a base is brought up to date before a build begins
+	case moment == "chroot-update-failed-commands":
+		// a base is brought up to date before a build begins
 		s.idle = append(s.idle, shown)
 		return nil
 	case !known(moment):

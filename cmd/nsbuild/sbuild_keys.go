@@ -56,23 +56,33 @@ func refused(name, usual, way string) []sbuildKey {
 
 const noEnvironment = "a hook of before-build can give the build variables (NSBUILD_ENV, docs/hooks.md)"
 
-// sbuildKeys are all keys of sbuild 0.85, and those that came later up to 0.91. Each is used, has no meaning here, or is refused since packages would come out differently.
+// sbuildKeys are all keys of sbuild 0.85, and those that came later up to 0.91. Each is used, has
+// no meaning here, or is refused since packages would come out differently.
 func sbuildKeys() map[string]sbuildKey {
 	keys := map[string]sbuildKey{}
 	for _, some := range [][]sbuildKey{
-		used(textShape, "distribution", "host_arch", "build_arch", "chroot", "build_profiles", "log_dir", "build_dir", "maintainer_name", "uploader_name", "key_id", "bin_nmu", "bin_nmu_version",
-			"bin_nmu_timestamp", "append_to_version", "bin_nmu_changelog", "build_dep_resolver", "verbose", "debug", "build_path"),
-		used(flagShape, "build_arch_all", "build_arch_any", "build_source", "nolog", "force_orig_source", "run_lintian", "lintian_require_success", "run_piuparts", "piuparts_require_success",
-			"run_autopkgtest", "autopkgtest_require_success", "resolve_alternatives", "source_only_changes"),
-		used(listShape, "dpkg_buildpackage_user_options", "dpkg_source_opts", "manual_depends", "manual_depends_arch", "manual_depends_indep", "manual_conflicts",
-			"manual_conflicts_arch", "manual_conflicts_indep", "lintian_opts", "piuparts_opts", "extra_packages", "extra_repositories", "extra_repository_keys"),
+		used(textShape, "distribution", "host_arch", "build_arch", "chroot", "build_profiles",
+			"log_dir", "build_dir", "maintainer_name", "uploader_name", "key_id", "bin_nmu",
+			"bin_nmu_version",
+			"bin_nmu_timestamp", "append_to_version", "bin_nmu_changelog", "build_dep_resolver",
+			"verbose", "debug", "build_path"),
+		used(flagShape, "build_arch_all", "build_arch_any", "build_source", "nolog",
+			"force_orig_source", "run_lintian", "lintian_require_success", "run_piuparts",
+			"piuparts_require_success",
+			"run_autopkgtest", "autopkgtest_require_success", "resolve_alternatives",
+			"source_only_changes"),
+		used(listShape, "dpkg_buildpackage_user_options", "dpkg_source_opts", "manual_depends",
+			"manual_depends_arch", "manual_depends_indep", "manual_conflicts",
+			"manual_conflicts_arch", "manual_conflicts_indep", "lintian_opts", "piuparts_opts",
+			"extra_packages", "extra_repositories", "extra_repository_keys"),
 		used(wordShape, "pgp_options"),
 		used(commandShape, "external_commands"),
 		used(tableShape, "build_environment"),
 		used(aliasShape, "chroot_aliases"),
 		used(matchShape, "unshare_mmdebstrap_extra_args"),
 
-		refused("path", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games", noEnvironment),
+		refused("path", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games",
+			noEnvironment),
 		refused("ld_library_path", "", noEnvironment),
 		refused("gcc_snapshot", "0", "choose the compiler in debian/rules, or in a hook"),
 		refused("build_env_cmnd", "", noEnvironment),
@@ -80,23 +90,44 @@ func sbuildKeys() map[string]sbuildKey {
 		refused("dsc_dir", "", "leave it out"),
 		refused("sbuild_mode", "user", "user is the only mode"),
 		refused("chroot_setup_script", "", `$external_commands->{"chroot-setup-commands"}`),
-		refused("apt_allow_unauthenticated", "0", "[trusted=yes] in the line of a further repository"),
-		refused("core_depends", "build-essential:native fakeroot:native", "$manual_depends adds to what is installed"),
+		refused("apt_allow_unauthenticated", "0",
+			"[trusted=yes] in the line of a further repository"),
+		refused("core_depends", "build-essential:native fakeroot:native",
+			"$manual_depends adds to what is installed"),
 		refused("crossbuild_core_depends", "", "$manual_depends adds to what is installed"),
-		refused("unshare_bind_mounts", "", "a hook can have a directory that outlives builds (Cache: yes, docs/hooks.md)"),
-		refused("build_as_root_when_needed", "0", "fakeroot stands in for root, where the source asks for that"),
-		refused("enable_network", "0", "a build has no network here; hooks get it from “nsbuild build --hook-network”"),
+		refused("unshare_bind_mounts", "",
+			"a hook can have a directory that outlives builds (Cache: yes, docs/hooks.md)"),
+		refused("build_as_root_when_needed", "0",
+			"fakeroot stands in for root, where the source asks for that"),
+		refused("enable_network", "0",
+			"a build has no network here; hooks get it from “nsbuild build --hook-network”"),
 
-		idle("chroot_mode", "chroot_split=0", "build_user", "sudo=sudo", "su=su", "schroot_options=-q", "autopkgtest_virt_server=autopkgtest-virt-schroot", "autopkgtest_virt_server_options", "fakeroot=fakeroot", "apt_get=apt-get",
-			"apt_cache=apt-cache", "aptitude=aptitude", "xapt=xapt", "dpkg_source=dpkg-source", "md5sum=md5sum", "lintian=lintian", "piuparts=piuparts", "autopkgtest=autopkgtest",
-			"unshare_tmpdir_template", "unshare_mmdebstrap_auto_create", "unshare_mmdebstrap_keep_tarball", "unshare_mmdebstrap_max_age", "unshare_mmdebstrap_distro_mangle",
+		idle("chroot_mode", "chroot_split=0", "build_user", "sudo=sudo", "su=su",
+			"schroot_options=-q", "autopkgtest_virt_server=autopkgtest-virt-schroot",
+			"autopkgtest_virt_server_options", "fakeroot=fakeroot", "apt_get=apt-get",
+			"apt_cache=apt-cache", "aptitude=aptitude", "xapt=xapt", "dpkg_source=dpkg-source",
+			"md5sum=md5sum", "lintian=lintian", "piuparts=piuparts", "autopkgtest=autopkgtest",
+			"unshare_tmpdir_template", "unshare_mmdebstrap_auto_create",
+			"unshare_mmdebstrap_keep_tarball", "unshare_mmdebstrap_max_age",
+			"unshare_mmdebstrap_distro_mangle",
 			"unshare_mmdebstrap_env_cmd", "unshare_mmdebstrap_env_cmnd", // as 0.91 and 0.89 call it
-			"mmdebstrap=mmdebstrap", "schroot=schroot", "clean_apt_cache=1", "log_filename_timestamp_format=%FT%TZ", "log_hidden_sections",
-			"stats_dir", "package_checklist", "log_colour=1", "log_filter=1", "hide_log_sections", "mailprog=/usr/sbin/sendmail", "mailto", "mailto_hash", "mailfrom=Source Builder <sbuild>", "compress_build_log_mails=1", "mime_build_log_mails=1",
-			"purge_build_deps=always", "purge_build_directory=always", "purge_session=always", "purge_extra_packages=0", "toolchain_regex", "stalled_pkg_timeout=150", "individual_stalled_pkg_timeout",
-			"max_lock_trys=120", "lock_interval=5", "check_space=1", "environment_filter", "apt_clean=0", "apt_keep_downloaded_packages=0", "apt_update=1", "apt_update_archive_only=1", "apt_upgrade=0",
-			"apt_distupgrade=1", "batch_mode=0", "job_file=build-progress", "archive", "clean_source=1", "aspcud_criteria=-removed,-changed,-new", "piuparts_root_args", "autopkgtest_opts", "autopkgtest_root_args",
-			"log_external_command_output=1", "log_external_command_error=1", "bd_uninstallable_explainer=dose3"),
+			"mmdebstrap=mmdebstrap", "schroot=schroot", "clean_apt_cache=1",
+			"log_filename_timestamp_format=%FT%TZ", "log_hidden_sections",
+			"stats_dir", "package_checklist", "log_colour=1", "log_filter=1", "hide_log_sections",
+			"mailprog=/usr/sbin/sendmail", "mailto", "mailto_hash",
+			"mailfrom=Source Builder <sbuild>", "compress_build_log_mails=1",
+			"mime_build_log_mails=1",
+			"purge_build_deps=always", "purge_build_directory=always", "purge_session=always",
+			"purge_extra_packages=0", "toolchain_regex", "stalled_pkg_timeout=150",
+			"individual_stalled_pkg_timeout",
+			"max_lock_trys=120", "lock_interval=5", "check_space=1", "environment_filter",
+			"apt_clean=0", "apt_keep_downloaded_packages=0", "apt_update=1",
+			"apt_update_archive_only=1", "apt_upgrade=0",
+			"apt_distupgrade=1", "batch_mode=0", "job_file=build-progress", "archive",
+			"clean_source=1", "aspcud_criteria=-removed,-changed,-new", "piuparts_root_args",
+			"autopkgtest_opts", "autopkgtest_root_args",
+			"log_external_command_output=1", "log_external_command_error=1",
+			"bd_uninstallable_explainer=dose3"),
 	} {
 		for _, k := range some {
 			keys[k.name] = k
@@ -181,17 +212,21 @@ func (s *sbuild) takeSetting(set sbuildrc.Setting) error {
 		s.idle = append(s.idle, shown)
 		return nil
 	case set.Kind == sbuildrc.Unreadable && k.shape == matchShape:
-		s.warn("%s: %s is not read, and is taken not to be about this build: %s", set.Origin(), set.Name, set.Text)
+		s.warn("%s: %s is not read, and is taken not to be about this build: %s", set.Origin(),
+			set.Name, set.Text)
 		return nil
 	case set.Kind == sbuildrc.Unreadable:
-		s.unread[name] = fault.New(fault.Usage, "write it as a string, a number, a list or a hash, or give it on the command line", "%s: %s is not read: %s", set.Origin(), set.Name, set.Text)
+		s.unread[name] = fault.New(fault.Usage,
+			"write it as a string, a number, a list or a hash, or give it on the command line",
+			"%s: %s is not read: %s", set.Origin(), set.Name, set.Text)
 		return nil
 	case !k.used && plain(set.Value) == k.usual:
 		return nil
 	case k.refuse && k.usual == "0" && !set.True():
 		return nil
 	case k.refuse:
-		return fault.New(fault.Usage, k.way, "%s: %s cannot be had here, and would change the result", set.Origin(), set.Name)
+		return fault.New(fault.Usage, k.way,
+			"%s: %s cannot be had here, and would change the result", set.Origin(), set.Name)
 	case !k.used:
 		s.idle = append(s.idle, shown)
 		return nil
@@ -236,11 +271,15 @@ func (s *sbuild) takeUsed(k sbuildKey, set sbuildrc.Setting) error {
 					return bad("a list of commands for " + stage)
 				}
 				shown := set.Name + "->{" + stage + "}"
-				if !known(stage) && !slices.Contains(formerMoments, stage) { // sbuild passes over it, too
-					s.idle = append(s.idle, fmt.Sprintf("%s (%s): there is no such moment in a build", shown, set.Origin()))
+				// sbuild passes over it, too
+				if !known(stage) && !slices.Contains(formerMoments, stage) {
+					s.idle = append(
+						s.idle, fmt.Sprintf("%s (%s): there is no such moment in a build", shown,
+							set.Origin()))
 					continue
 				}
-				if err := s.addCommand(stage, commandLineOf(words), shown, set.Origin()); err != nil {
+				if err := s.addCommand(stage, commandLineOf(words), shown,
+					set.Origin()); err != nil {
 					return err
 				}
 			}
@@ -262,7 +301,8 @@ func (s *sbuild) takeUsed(k sbuildKey, set sbuildrc.Setting) error {
 			return bad("a hash")
 		}
 		for _, name := range set.Keys() {
-			if err := s.takeVariable(name, set.Fields[name], set.Name+"->{"+name+"}", set.Origin()); err != nil {
+			if err := s.takeVariable(name, set.Fields[name], set.Name+"->{"+name+"}",
+				set.Origin()); err != nil {
 				return err
 			}
 		}
@@ -274,15 +314,18 @@ func (s *sbuild) takeUsed(k sbuildKey, set sbuildrc.Setting) error {
 // run.
 var formerMoments = []string{"chroot-user-setup-commands", "chroot-system-setup-commands"}
 
-// takeVariable takes a variable of the build's environment: dpkg's own options are the only ones that reach it.
+// takeVariable takes a variable of the build's environment: dpkg's own options are the only ones
+// that reach it.
 func (s *sbuild) takeVariable(name string, v *sbuildrc.Value, shown, origin string) error {
-	key := map[string]string{"DEB_BUILD_OPTIONS": "deb_build_options", "DEB_BUILD_PROFILES": "deb_build_profiles"}[name]
+	key := map[string]string{"DEB_BUILD_OPTIONS": "deb_build_options",
+		"DEB_BUILD_PROFILES": "deb_build_profiles"}[name]
 	switch {
 	case key == "" && strings.HasPrefix(shown, "$ENV"):
 		s.idle = append(s.idle, fmt.Sprintf("%s (%s)", shown, origin))
 		return nil
 	case key == "":
-		return fault.New(fault.Usage, noEnvironment, "%s: %s cannot be had here, and would change the result", origin, shown)
+		return fault.New(fault.Usage, noEnvironment,
+			"%s: %s cannot be had here, and would change the result", origin, shown)
 	case v.Kind != sbuildrc.Scalar:
 		return fault.New(fault.Usage, "", "%s: %s: a string is expected", origin, shown)
 	}
@@ -290,7 +333,8 @@ func (s *sbuild) takeVariable(name string, v *sbuildrc.Value, shown, origin stri
 	return nil
 }
 
-// commandLineOf makes a line for the shell of a command that sbuild runs without one. A single word is the shell's, there as here.
+// commandLineOf makes a line for the shell of a command that sbuild runs without one. A single word
+// is the shell's, there as here.
 func commandLineOf(words []string) string {
 	if len(words) == 1 {
 		return words[0]
@@ -298,7 +342,9 @@ func commandLineOf(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
 		quoted[i] = w
-		if w == "" || strings.Trim(w, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") != "" {
+		if w == "" ||
+			strings.Trim(
+				w, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") != "" {
 			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 		}
 	}

@@ -11,7 +11,8 @@ import (
 	"nsbuild/internal/hook"
 )
 
-// sbuildValue is the value of an option of sbuild's: it does its work as soon as it is met, so that what comes later on the command line counts.
+// sbuildValue is the value of an option of sbuild's: it does its work as soon as it is met, so that
+// what comes later on the command line counts.
 type sbuildValue struct {
 	s    *sbuild
 	set  func(string) error
@@ -67,7 +68,10 @@ func (s *sbuild) flags() *pflag.FlagSet {
 		})
 	}
 	nothing := func(name, short, usage string, bare bool) {
-		add(name, short, usage+" (no meaning here)", bare, func(string) error { s.idle = append(s.idle, "--"+name); return nil })
+		add(name, short, usage+" (no meaning here)", bare, func(string) error {
+			s.idle = append(s.idle, "--"+name)
+			return nil
+		})
 	}
 	never := func(name, usage, way string, bare bool, usual ...string) {
 		add(name, "", usage+" (refused)", bare, func(v string) error {
@@ -76,18 +80,30 @@ func (s *sbuild) flags() *pflag.FlagSet {
 					return nil
 				}
 			}
-			return fault.New(fault.Usage, way, "--%s cannot be had here, and would change the result", name)
+			return fault.New(fault.Usage, way,
+				"--%s cannot be had here, and would change the result", name)
 		})
 	}
 
 	f.BoolVarP(&s.help, "help", "h", false, "show this")
 	f.BoolVarP(&s.version, "version", "V", false, "show the version")
-	add("verbose", "v", "show the log on standard output", true, func(string) error { s.verbose++; return nil })
-	add("quiet", "q", "show less", true, func(string) error { s.verbose--; s.a.quiet = true; return nil })
-	add("debug", "D", "show the nsbuild command, and what is done", true, func(string) error { s.setText("debug", "1", "debug"); return nil })
+	add("verbose", "v", "show the log on standard output", true, func(string) error {
+		s.verbose++
+		return nil
+	})
+	add("quiet", "q", "show less", true, func(string) error {
+		s.verbose--
+		s.a.quiet = true
+		return nil
+	})
+	add("debug", "D", "show the nsbuild command, and what is done", true, func(string) error {
+		s.setText("debug", "1", "debug")
+		return nil
+	})
 
 	add("dist", "d", "suite to build for", false, func(v string) error {
-		if long, ok := map[string]string{"o": "oldstable", "s": "stable", "t": "testing", "u": "unstable", "e": "experimental"}[v]; ok {
+		if long, ok := map[string]string{"o": "oldstable", "s": "stable", "t": "testing",
+			"u": "unstable", "e": "experimental"}[v]; ok {
 			v = long
 		}
 		s.setText("distribution", v, "dist")
@@ -107,8 +123,10 @@ func (s *sbuild) flags() *pflag.FlagSet {
 	bit("no-arch-any", "", "build_arch_any", false, "do not")
 	bit("source", "s", "build_source", true, "build the source package too")
 	bit("no-source", "", "build_source", false, "do not")
-	bit("force-orig-source", "", "force_orig_source", true, "with --source: the .orig tarball always")
-	bit("source-only-changes", "", "source_only_changes", true, "a .changes for an upload of the source alone, too")
+	bit("force-orig-source", "", "force_orig_source", true,
+		"with --source: the .orig tarball always")
+	bit("source-only-changes", "", "source_only_changes", true,
+		"a .changes for an upload of the source alone, too")
 	bit("no-source-only-changes", "", "source_only_changes", false, "not that")
 	add("profiles", "", "build profiles, separated by commas", false, func(v string) error {
 		s.setText("build_profiles", strings.ReplaceAll(v, ",", " "), "profiles")
@@ -135,7 +153,8 @@ func (s *sbuild) flags() *pflag.FlagSet {
 	list("dpkg-source-opts", "", "dpkg_source_opts", "options for it", true)
 	for _, kind := range []string{"depends", "conflicts"} {
 		for _, part := range []string{"", "-arch", "-indep"} {
-			list("add-"+kind+part, "", "manual_"+kind+strings.ReplaceAll(part, "-", "_"), "further build relation", false)
+			list("add-"+kind+part, "", "manual_"+kind+strings.ReplaceAll(part, "-", "_"),
+				"further build relation", false)
 		}
 	}
 	text("build-dep-resolver", "", "build_dep_resolver", "apt or aptitude")
@@ -157,27 +176,45 @@ func (s *sbuild) flags() *pflag.FlagSet {
 	bit("run-autopkgtest", "", "run_autopkgtest", true, "run the package's tests")
 	bit("no-run-autopkgtest", "", "run_autopkgtest", false, "do not")
 	for _, k := range hook.Commands() {
-		add(k.Option, "", "command to run at that moment", false, func(v string) error { return s.addCommand(k.Option, v, "--"+k.Option, "") })
+		add(k.Option, "", "command to run at that moment", false, func(v string) error {
+			return s.addCommand(k.Option, v, "--"+k.Option, "")
+		})
 	}
-	add("setup-hook", "", "the same as --chroot-setup-commands", false, func(v string) error { return s.addCommand("chroot-setup-commands", v, "--setup-hook", "") })
-	never("build-path", "where the package is built in the jail", "it is always "+build.Dir, false, "", build.Dir)
+	add("setup-hook", "", "the same as --chroot-setup-commands", false, func(v string) error {
+		return s.addCommand("chroot-setup-commands", v, "--setup-hook", "")
+	})
+	never("build-path", "where the package is built in the jail", "it is always "+build.Dir, false,
+		"", build.Dir)
 	never("dsc-dir", "name of the unpacked source", "leave it out", false, "")
-	never("dpkg-file-suffix", "suffix for the results", "name the results apart with --build-dir", false, "")
-	never("use-snapshot", "use gcc-snapshot", "choose the compiler in debian/rules, or in a hook", true)
-	never("enable-network", "let the build use the network", "hooks get it from “nsbuild build --hook-network”, the build never", true)
+	never("dpkg-file-suffix", "suffix for the results", "name the results apart with --build-dir",
+		false, "")
+	never("use-snapshot", "use gcc-snapshot", "choose the compiler in debian/rules, or in a hook",
+		true)
+	never("enable-network", "let the build use the network",
+		"hooks get it from “nsbuild build --hook-network”, the build never", true)
 	never("sbuild-mode", "user or buildd", "user is the only mode", false, "user")
 	for _, o := range []struct {
 		name, short string
 		bare        bool
 	}{
-		{"no-enable-network", "", true}, {"archive", "", false}, {"chroot-mode", "", false}, {"autopkgtest-virt-server", "", false}, {"autopkgtest-virt-server-opt", "", false},
-		{"autopkgtest-virt-server-opts", "", false}, {"batch", "b", true}, {"apt-clean", "", true}, {"no-apt-clean", "", true}, {"apt-update", "", true}, {"no-apt-update", "", true},
-		{"apt-upgrade", "", true}, {"no-apt-upgrade", "", true}, {"apt-distupgrade", "", true}, {"no-apt-distupgrade", "", true}, {"clean-source", "", true}, {"no-clean-source", "", true},
-		{"purge", "p", false}, {"purge-build", "", false}, {"purge-deps", "", false}, {"purge-session", "", false}, {"purge-extra-packages", "", true}, {"aspcud-criteria", "", false},
-		{"mail-log-to", "", false}, {"mailfrom", "", false}, {"stats-dir", "", false}, {"hide-log-sections", "", false},
-		{"piuparts-root-arg", "", false}, {"piuparts-root-args", "", false}, {"autopkgtest-opt", "", false}, {"autopkgtest-opts", "", false}, {"autopkgtest-root-arg", "", false},
-		{"autopkgtest-root-args", "", false}, {"chroot-update-failed-commands", "", false}, {"log-external-command-output", "", true}, {"log-external-command-error", "", true},
-		{"bd-uninstallable-explainer", "", false}, {"log-filename-ts-format", "", false}, {"apt-distclean", "", true}, {"no-apt-distclean", "", true},
+		{"no-enable-network", "", true}, {"archive", "", false}, {"chroot-mode", "", false},
+		{"autopkgtest-virt-server", "", false}, {"autopkgtest-virt-server-opt", "", false},
+		{"autopkgtest-virt-server-opts", "", false}, {"batch", "b", true}, {"apt-clean", "", true},
+		{"no-apt-clean", "", true}, {"apt-update", "", true}, {"no-apt-update", "", true},
+		{"apt-upgrade", "", true}, {"no-apt-upgrade", "", true}, {"apt-distupgrade", "", true},
+		{"no-apt-distupgrade", "", true}, {"clean-source", "", true}, {"no-clean-source", "", true},
+		{"purge", "p", false}, {"purge-build", "", false}, {"purge-deps", "", false},
+		{"purge-session", "", false}, {"purge-extra-packages", "", true},
+		{"aspcud-criteria", "", false},
+		{"mail-log-to", "", false}, {"mailfrom", "", false}, {"stats-dir", "", false},
+		{"hide-log-sections", "", false},
+		{"piuparts-root-arg", "", false}, {"piuparts-root-args", "", false},
+		{"autopkgtest-opt", "", false}, {"autopkgtest-opts", "", false},
+		{"autopkgtest-root-arg", "", false},
+		{"autopkgtest-root-args", "", false}, {"chroot-update-failed-commands", "", false},
+		{"log-external-command-output", "", true}, {"log-external-command-error", "", true},
+		{"bd-uninstallable-explainer", "", false}, {"log-filename-ts-format", "", false},
+		{"apt-distclean", "", true}, {"no-apt-distclean", "", true},
 	} {
 		nothing(o.name, o.short, "accepted", o.bare)
 	}
@@ -193,7 +230,8 @@ func contradiction(f *pflag.FlagSet) (err error) {
 			return
 		}
 		if other := f.Lookup(positive); other != nil && other.Changed {
-			err = fault.New(fault.Usage, "", "--%s cannot be used together with --%s", flag.Name, positive)
+			err = fault.New(fault.Usage, "", "--%s cannot be used together with --%s", flag.Name,
+				positive)
 		}
 	})
 	return err

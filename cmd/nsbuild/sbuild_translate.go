@@ -24,7 +24,8 @@ func (s *sbuild) translate(source string, terminal bool) ([]string, error) {
 		return nil, fault.Wrap(fault.Usage, "", err)
 	}
 	out := []string{"build"}
-	for _, part := range []func() ([]string, error){s.target, s.contents, s.binNMU, s.tools, s.signing, s.packages, s.checks, s.places} {
+	for _, part := range []func() ([]string, error){s.target, s.contents, s.binNMU, s.tools,
+		s.signing, s.packages, s.checks, s.places} {
 		args, err := part()
 		if err != nil {
 			return nil, err
@@ -43,7 +44,8 @@ func (s *sbuild) translate(source string, terminal bool) ([]string, error) {
 
 // nsbuildSource is how nsbuild calls a source: NAME_VERSION is NAME=VERSION.
 func nsbuildSource(source string) string {
-	if _, err := os.Lstat(source); err == nil || strings.ContainsAny(source, "/:") || strings.HasSuffix(source, ".dsc") {
+	if _, err := os.Lstat(source); err == nil || strings.ContainsAny(source, "/:") ||
+		strings.HasSuffix(source, ".dsc") {
 		return source
 	}
 	return strings.Replace(source, "_", "=", 1)
@@ -99,7 +101,9 @@ func (s *sbuild) target() ([]string, error) {
 		return nil, err
 	}
 	if strings.Contains(chroot, "/") {
-		return nil, fault.New(fault.Usage, "“nsbuild import NAME FILE” makes a base of it, “nsbuild list” lists those that there are", "%s: %s is a path; a build is over a base", s.shown("chroot"), chroot)
+		return nil, fault.New(fault.Usage, "“nsbuild import NAME FILE” makes a base of it, "+
+			"“nsbuild list” lists those that there are", "%s: %s is a path; a build is over a base",
+			s.shown("chroot"), chroot)
 	}
 	if base := baseOfChroot(chroot, on); base != "" && base != s.text["distribution"] {
 		out = append(out, "--base="+base)
@@ -121,7 +125,8 @@ func (s *sbuild) checkExtraArgs(on, host string) error {
 			key = sbuildrc.Glob(strings.NewReplacer("%a", host, "%r", dist).Replace(key.Text))
 		}
 		if slices.ContainsFunc(names, func(n string) bool { return n != "" && key.Matches(n) }) {
-			return fault.New(fault.Usage, "make the base with “nsbuild create --components … --include …” and leave it out",
+			return fault.New(fault.Usage,
+				"make the base with “nsbuild create --components … --include …” and leave it out",
 				"%s: %s cannot be had here, and would change the result", set.Origin(), set.Name)
 		}
 	}
@@ -140,7 +145,8 @@ func baseOfChroot(chroot, arch string) string {
 
 // ownVersion tells whether the packages get a version that the source does not have.
 func (s *sbuild) ownVersion() bool {
-	return s.text["bin_nmu"] != "" || s.text["bin_nmu_changelog"] != "" || s.text["append_to_version"] != ""
+	return s.text["bin_nmu"] != "" || s.text["bin_nmu_changelog"] != "" ||
+		s.text["append_to_version"] != ""
 }
 
 // contents is what is built.
@@ -188,9 +194,12 @@ func (s *sbuild) contents() (out []string, err error) {
 
 // binNMU is the packages' own version.
 func (s *sbuild) binNMU() ([]string, error) {
-	out := s.texts([2]string{"bin_nmu", "make-binNMU"}, [2]string{"bin_nmu_changelog", "binNMU-changelog"}, [2]string{"append_to_version", "append-to-version"},
+	out := s.texts([2]string{"bin_nmu", "make-binNMU"},
+		[2]string{"bin_nmu_changelog", "binNMU-changelog"},
+		[2]string{"append_to_version", "append-to-version"},
 		[2]string{"maintainer_name", "maintainer"}, [2]string{"uploader_name", "uploader"})
-	for _, f := range [][2]string{{"bin_nmu_version", "binNMU"}, {"bin_nmu_timestamp", "binNMU-timestamp"}} {
+	for _, f := range [][2]string{{"bin_nmu_version", "binNMU"},
+		{"bin_nmu_timestamp", "binNMU-timestamp"}} {
 		if s.option[f[0]] != "" || s.text["bin_nmu"] != "" { // alone in a file they say nothing
 			out = append(out, s.texts(f)...)
 		}
@@ -215,7 +224,8 @@ func (s *sbuild) tools() (out []string, err error) {
 	return append(out, s.lists([2]string{"dpkg_source_opts", "dpkg-source-opt"})...), nil
 }
 
-// jobsOption tells whether an option of dpkg-buildpackage says how many processes there may be, and how many: "" for as many as nsbuild thinks fit.
+// jobsOption tells whether an option of dpkg-buildpackage says how many processes there may be, and
+// how many: "" for as many as nsbuild thinks fit.
 func jobsOption(opt string) (n string, ok bool) {
 	for _, name := range []string{"--jobs-try", "--jobs", "-j", "-J"} {
 		rest, found := strings.CutPrefix(opt, name)
@@ -253,7 +263,8 @@ func (s *sbuild) signing() ([]string, error) {
 		case long && (name == "--sign-key" || name == "--sign-keyid"):
 			key = value
 		default:
-			return nil, fault.New(fault.Usage, "-us, -uc and -kKEY are understood", "%s: the option %s cannot be had here", s.shown("pgp_options"), o)
+			return nil, fault.New(fault.Usage, "-us, -uc and -kKEY are understood",
+				"%s: the option %s cannot be had here", s.shown("pgp_options"), o)
 		}
 	}
 	if key == "" {
@@ -280,9 +291,15 @@ func (s *sbuild) packages() ([]string, error) {
 		out = append(out, "--resolve-alternatives="+value)
 	}
 	return append(out, s.lists(
-		[2]string{"manual_depends", "add-depends"}, [2]string{"manual_depends_arch", "add-depends-arch"}, [2]string{"manual_depends_indep", "add-depends-indep"},
-		[2]string{"manual_conflicts", "add-conflicts"}, [2]string{"manual_conflicts_arch", "add-conflicts-arch"}, [2]string{"manual_conflicts_indep", "add-conflicts-indep"},
-		[2]string{"extra_packages", "extra-package"}, [2]string{"extra_repositories", "extra-repository"}, [2]string{"extra_repository_keys", "extra-repository-key"})...), nil
+		[2]string{"manual_depends", "add-depends"},
+		[2]string{"manual_depends_arch", "add-depends-arch"},
+		[2]string{"manual_depends_indep", "add-depends-indep"},
+		[2]string{"manual_conflicts", "add-conflicts"},
+		[2]string{"manual_conflicts_arch", "add-conflicts-arch"},
+		[2]string{"manual_conflicts_indep", "add-conflicts-indep"},
+		[2]string{"extra_packages", "extra-package"},
+		[2]string{"extra_repositories", "extra-repository"},
+		[2]string{"extra_repository_keys", "extra-repository-key"})...), nil
 }
 
 // checks are those of the results. As with sbuild, lintian is run unless it is forbidden.
@@ -294,7 +311,8 @@ func (s *sbuild) checks() (out []string, err error) {
 		run        bool
 		flag, need string
 	}{
-		{lintian, "run-lintian", "lintian_require_success"}, {s.bits["run_piuparts"], "run-piuparts", "piuparts_require_success"},
+		{lintian, "run-lintian", "lintian_require_success"},
+		{s.bits["run_piuparts"], "run-piuparts", "piuparts_require_success"},
 		{s.bits["run_autopkgtest"], "run-autopkgtest", "autopkgtest_require_success"},
 	} {
 		if !c.run {
@@ -308,7 +326,9 @@ func (s *sbuild) checks() (out []string, err error) {
 		}
 	}
 	if required != "" && free != "" {
-		return nil, fault.New(fault.Usage, "set "+free+", too, or neither", "%s: here the checks that are made all let a build fail, or none does", s.shown(required))
+		return nil, fault.New(fault.Usage, "set "+free+", too, or neither",
+			"%s: here the checks that are made all let a build fail, or none does",
+			s.shown(required))
 	}
 	if required != "" {
 		out = append(out, "--fail-on=error")
@@ -331,11 +351,13 @@ func (s *sbuild) checks() (out []string, err error) {
 // places are directories.
 func (s *sbuild) places() ([]string, error) {
 	if path := s.text["build_path"]; path != "" && path != build.Dir {
-		return nil, fault.New(fault.Usage, "it is always "+build.Dir, "%s cannot be had here, and would change the result", s.shown("build_path"))
+		return nil, fault.New(fault.Usage, "it is always "+build.Dir,
+			"%s cannot be had here, and would change the result", s.shown("build_path"))
 	}
 	out := s.texts([2]string{"build_dir", "output"})
 	if dir := s.text["build_dir"]; dir != "" && !isDir(dir) {
-		return nil, fault.New(fault.Usage, "", "%s: there is no directory %s", s.shown("build_dir"), dir)
+		return nil, fault.New(fault.Usage, "", "%s: there is no directory %s", s.shown("build_dir"),
+			dir)
 	}
 	dir := s.text["log_dir"]
 	nolog := s.bits["nolog"]
@@ -358,7 +380,8 @@ func isDir(name string) bool {
 	return err == nil && st.IsDir()
 }
 
-// shows says how much is shown: the log on a terminal, without one only where it is asked for, or not written.
+// shows says how much is shown: the log on a terminal, without one only where it is asked for, or
+// not written.
 func (s *sbuild) shows(terminal bool) (out []string, err error) {
 	level := 0
 	if terminal {
@@ -366,7 +389,8 @@ func (s *sbuild) shows(terminal bool) (out []string, err error) {
 	}
 	if v, set := s.text["verbose"]; set {
 		if level, err = strconv.Atoi(v); err != nil {
-			return nil, fault.New(fault.Usage, "", "%s: a number is expected, not %q", s.shown("verbose"), v)
+			return nil, fault.New(fault.Usage, "", "%s: a number is expected, not %q",
+				s.shown("verbose"), v)
 		}
 	}
 	if level+s.verbose > 0 || s.bits["nolog"] {

@@ -35,7 +35,8 @@ func valid(t *testing.T, schema string, texts ...string) {
 	}
 }
 
-// TestJSON compares what is written for programs with its schemas: of a build that succeeds, of one that fails, and of one that cannot begin.
+// TestJSON compares what is written for programs with its schemas: of a build that succeeds, of one
+// that fails, and of one that cannot begin.
 func TestJSON(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
@@ -46,12 +47,15 @@ func TestJSON(t *testing.T) {
 		status int
 		kinds  []string // of the last events
 	}{
-		{"good", []string{good, "--check-install", "--starting-build-commands=sleep 4444 >/dev/null 2>&1 &"}, 0, []string{"artefact", "artefact", "artefact", "result"}},
+		{"good", []string{good, "--check-install",
+			"--starting-build-commands=sleep 4444 >/dev/null 2>&1 &"}, 0,
+			[]string{"artefact", "artefact", "artefact", "result"}},
 		{"bad", []string{bad}, 2, []string{"phase-ended", "result", "message"}},
 		{"none", []string{"nowhere.dsc"}, 3, []string{"message"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := w.run(t, append([]string{"build", "-d", "bookworm", "--json", "--result=r.json"}, c.args...)...)
+			o := w.run(t, append([]string{"build", "-d", "bookworm", "--json", "--result=r.json"},
+				c.args...)...)
 			if o.status != c.status {
 				t.Fatal(o)
 			}
@@ -78,7 +82,8 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// sameFiles checks that the artefacts of a result are what lies there, by their sizes and hashes, the .changes too.
+// sameFiles checks that the artefacts of a result are what lies there, by their sizes and hashes,
+// the .changes too.
 func sameFiles(t *testing.T, file string) {
 	t.Helper()
 	r, err := result.Read(file)
@@ -88,8 +93,10 @@ func sameFiles(t *testing.T, file string) {
 	kinds := map[string]int{}
 	for _, a := range r.Artefacts {
 		text := read(t, a.Path)
-		if sum := fmt.Sprintf("%x", sha256.Sum256([]byte(text))); a.SHA256 != sum || a.Size != int64(len(text)) {
-			t.Errorf("%s: %d bytes with SHA-256 %s in the result, %d with %s on disk", a.Name, a.Size, a.SHA256, len(text), sum)
+		if sum := fmt.Sprintf("%x", sha256.Sum256([]byte(text))); a.SHA256 != sum ||
+			a.Size != int64(len(text)) {
+			t.Errorf("%s: %d bytes with SHA-256 %s in the result, %d with %s on disk", a.Name,
+				a.Size, a.SHA256, len(text), sum)
 		}
 		kinds[a.Kind]++
 	}

@@ -22,7 +22,8 @@ import (
 	"nsbuild/internal/session"
 )
 
-// schrootName is the name, as that of a link to this program, under which it takes schroot's command line: schroot(1). The chroots are the bases; sessions are sessions.
+// schrootName is the name, as that of a link to this program, under which it takes schroot's
+// command line: schroot(1). The chroots are the bases; sessions are sessions.
 const schrootName = "schroot"
 
 // schroot is one call.
@@ -68,7 +69,8 @@ func (s *schroot) flags() *pflag.FlagSet {
 	}
 	f.BoolVarP(&s.a.quiet, "quiet", "q", false, "show less output")
 	f.BoolVarP(&s.a.verbose, "verbose", "v", false, "show more output")
-	f.StringArrayVarP(&s.chroots, "chroot", "c", nil, "use this base or session, with or without chroot:, source: or session:")
+	f.StringArrayVarP(&s.chroots, "chroot", "c", nil,
+		"use this base or session, with or without chroot:, source: or session:")
 	f.BoolVarP(&s.all.everything, "all", "a", false, "select all chroots and active sessions")
 	f.BoolVar(&s.all.chroots, "all-chroots", false, "select all chroots")
 	f.BoolVar(&s.all.sessions, "all-sessions", false, "select all active sessions")
@@ -85,7 +87,8 @@ func (s *schroot) flags() *pflag.FlagSet {
 	return f
 }
 
-// allowAbbreviations has the beginning of a flag's name stand for it when it is not ambiguous, as with schroot and sbuild.
+// allowAbbreviations has the beginning of a flag's name stand for it when it is not ambiguous, as
+// with schroot and sbuild.
 func allowAbbreviations(f *pflag.FlagSet) {
 	var names []string
 	f.VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
@@ -106,17 +109,20 @@ func allowAbbreviations(f *pflag.FlagSet) {
 	})
 }
 
-// runSchroot is run for schroot's command line. Whatever fails has status 1, as there; what is said begins with "E: ".
+// runSchroot is run for schroot's command line. Whatever fails has status 1, as there; what is said
+// begins with "E: ".
 func runSchroot(args []string, stdout, stderr *os.File) int {
 	ctx, release, stop := withSignals(context.Background(), func(err error) int {
 		fmt.Fprintf(stderr, "E: %v\n", err)
 		return 1
 	})
 	defer stop()
-	s := &schroot{environ: os.Environ(), a: &app{stdout: stdout, stderr: stderr, releaseSignals: release}}
+	s := &schroot{environ: os.Environ(),
+		a: &app{stdout: stdout, stderr: stderr, releaseSignals: release}}
 	err := ownEnvironment()
 	if err == nil {
-		_, err = configure(newRoot(s.a)) // the directories of the state and the cache, as for every verb
+		// the directories of the state and the cache, as for every verb
+		_, err = configure(newRoot(s.a))
 	}
 	if err == nil {
 		err = s.run(ctx, args)
@@ -135,11 +141,13 @@ func runSchroot(args []string, stdout, stderr *os.File) int {
 	return 1
 }
 
-// ownEnvironment gives us what we need of the environment and a setuid program such as schroot does without: sbuild asks it for its chroots with no environment at all, and runs it
-// with a HOME that does not exist.
+// ownEnvironment gives us what we need of the environment and a setuid program such as schroot does
+// without: sbuild asks it for its chroots with no environment at all, and runs it with a HOME that
+// does not exist.
 func ownEnvironment() error {
 	if os.Getenv("PATH") == "" {
-		if err := os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"); err != nil {
+		if err := os.Setenv(
+			"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"); err != nil {
 			return err
 		}
 	}
@@ -171,7 +179,8 @@ func (s *schroot) run(ctx context.Context, args []string) error {
 	}
 	switch action {
 	case "help":
-		fmt.Fprintf(s.a.stdout, "Usage:\n  schroot  [OPTION…] [COMMAND] — run command or shell in a base of nsbuild\n\n%s", f.FlagUsages())
+		fmt.Fprintf(s.a.stdout, "Usage:\n  schroot  [OPTION…] [COMMAND] — run command or shell "+
+			"in a base of nsbuild\n\n%s", f.FlagUsages())
 		return nil
 	case "version":
 		fmt.Fprintf(s.a.stdout, "schroot (nsbuild %s)\n", version)
@@ -181,8 +190,10 @@ func (s *schroot) run(ctx context.Context, args []string) error {
 	if s.env, err = s.a.openLocal(ctx); err != nil {
 		return err
 	}
-	sessionsOnly := action == "run-session" || action == "end-session" || action == "recover-session"
-	chosen, err := s.choose(ctx, sessionsOnly, action == "list" || action == "info" || action == "config" || action == "location")
+	sessionsOnly := action == "run-session" || action == "end-session" ||
+		action == "recover-session"
+	chosen, err := s.choose(ctx, sessionsOnly, action == "list" || action == "info" ||
+		action == "config" || action == "location")
 	if err != nil {
 		return err
 	}
@@ -196,7 +207,8 @@ func (s *schroot) run(ctx context.Context, args []string) error {
 		return s.describe(action, chosen)
 	case "begin-session":
 		if len(chosen) != 1 {
-			return fault.New(fault.Usage, schrootHelpHint, "Exactly one chroot must be specified when beginning a session")
+			return fault.New(fault.Usage, schrootHelpHint,
+				"Exactly one chroot must be specified when beginning a session")
 		}
 		return s.begin(ctx, chosen[0])
 	case "recover-session": // a session that is there is in order
@@ -232,7 +244,8 @@ type chroot struct {
 
 func (c chroot) String() string { return c.namespace + ":" + c.name }
 
-// known are the bases under their names and aliases, once to be thrown away and once as sources, and the sessions.
+// known are the bases under their names and aliases, once to be thrown away and once as sources,
+// and the sessions.
 func (s *schroot) known(ctx context.Context) ([]chroot, error) {
 	names, err := s.env.Store.Names()
 	if err != nil {
@@ -283,10 +296,12 @@ func (s *schroot) choose(ctx context.Context, sessionsOnly, shows bool) ([]chroo
 	some := s.all.everything || s.all.chroots || s.all.sessions || s.all.sources
 	if some || shows && len(s.chroots) == 0 {
 		wanted := map[string]bool{
-			"chroot": s.all.everything || s.all.chroots || !some, "source": s.all.everything || s.all.sources || !some, "session": s.all.everything || s.all.sessions,
+			"chroot": s.all.everything || s.all.chroots || !some, "source": s.all.everything ||
+				s.all.sources || !some, "session": s.all.everything || s.all.sessions,
 		}
 		return slices.DeleteFunc(known, func(c chroot) bool {
-			return !wanted[c.namespace] || sessionsOnly && c.namespace != "session" || c.alias && (s.noAlias || !*s.actions["list"])
+			return !wanted[c.namespace] || sessionsOnly && c.namespace != "session" || c.alias &&
+				(s.noAlias || !*s.actions["list"])
 		}), nil
 	}
 	names := s.chroots
@@ -302,9 +317,13 @@ func (s *schroot) choose(ctx context.Context, sessionsOnly, shows bool) ([]chroo
 				namespace = "session"
 			}
 		}
-		i := slices.IndexFunc(known, func(c chroot) bool { return c.namespace == namespace && c.name == name })
+		i := slices.IndexFunc(known, func(c chroot) bool {
+			return c.namespace == namespace && c.name == name
+		})
 		if i < 0 || sessionsOnly && namespace != "session" {
-			return nil, fault.New(fault.Internal, "“nsbuild create SUITE” makes a base, “schroot --list --all” lists what there is", "%s: Chroot not found", full)
+			return nil,
+				fault.New(fault.Internal, "“nsbuild create SUITE” makes a base, “schroot --list "+
+					"--all” lists what there is", "%s: Chroot not found", full)
 		}
 		chosen = append(chosen, known[i])
 	}
@@ -322,11 +341,13 @@ func (s *schroot) quietly() *session.Options {
 	return o
 }
 
-// jail are the options of a jail over a base: the host's network and users, as programs that call schroot expect them; the homes but for a build.
+// jail are the options of a jail over a base: the host's network and users, as programs that call
+// schroot expect them; the homes but for a build.
 func (s *schroot) jail(c chroot) (session.Options, error) {
 	o := session.Options{
 		Base: c.base, Network: sandbox.NetworkHost, HostUsers: c.namespace != "source",
-		StateDir: s.env.StateDir, Log: s.env.Log, Strays: session.StraysKill, KillAfter: session.KillAfter,
+		StateDir: s.env.StateDir, Log: s.env.Log, Strays: session.StraysKill,
+		KillAfter: session.KillAfter,
 	}
 	if strings.HasSuffix(c.name, "-sbuild") || c.namespace == "source" {
 		return o, nil
@@ -344,7 +365,8 @@ func (s *schroot) begin(ctx context.Context, c chroot) error {
 	case "session":
 		return fault.New(fault.Usage, "", "%s: a session is begun already", c.name)
 	case "source":
-		return fault.New(fault.Usage, "“nsbuild shell --save "+c.base+"”, or “nsbuild update”", "%s: a session would throw away what is done in a source chroot", c)
+		return fault.New(fault.Usage, "“nsbuild shell --save "+c.base+"”, or “nsbuild update”",
+			"%s: a session would throw away what is done in a source chroot", c)
 	}
 	o, err := s.jail(c)
 	if err != nil {
@@ -361,7 +383,8 @@ func (s *schroot) begin(ctx context.Context, c chroot) error {
 // runOne runs the command, or a shell, in a base or in a session.
 func (s *schroot) runOne(ctx context.Context, c chroot, inSession bool) error {
 	if c.namespace == "session" && !inSession {
-		return fault.New(fault.Internal, "--run-session runs a command in a session", "%s: Chroot not found", c)
+		return fault.New(fault.Internal, "--run-session runs a command in a session",
+			"%s: Chroot not found", c)
 	}
 	var o runOptions
 	if !inSession {
@@ -370,7 +393,8 @@ func (s *schroot) runOne(ctx context.Context, c chroot, inSession bool) error {
 			return err
 		}
 	}
-	o.StateDir, o.Log, o.Store, o.Fallback, o.Strays = s.env.StateDir, s.env.Log, s.env.Store, s.env.ScratchDir(), session.StraysKill
+	o.StateDir, o.Log, o.Store, o.Fallback, o.Strays = s.env.StateDir, s.env.Log, s.env.Store,
+		s.env.ScratchDir(), session.StraysKill
 	if err := s.fillCommand(&o.Options, c); err != nil {
 		return err
 	}
@@ -378,7 +402,9 @@ func (s *schroot) runOne(ctx context.Context, c chroot, inSession bool) error {
 		o.Keep = func(ctx context.Context, left session.Left) error {
 			saved, err := s.env.SaveGeneration(ctx, left.Holder, left.Base, left.Lowers)
 			if err == nil && saved.Conflict {
-				err = fault.New(fault.Internal, "nsbuild info "+saved.Name, "%s was changed by another process meanwhile; what was done is kept as %s", c, saved.Name)
+				err = fault.New(fault.Internal, "nsbuild info "+saved.Name,
+					"%s was changed by another process meanwhile; what was done is kept as %s", c,
+					saved.Name)
 			}
 			return err
 		}
@@ -392,14 +418,17 @@ func (s *schroot) runOne(ctx context.Context, c chroot, inSession bool) error {
 	var failed *sandbox.Error
 	switch {
 	case errors.As(err, &failed) && failed.Op == "exec":
-		return fmt.Errorf("Failed to execute “%s”: %s", failed.Path, capital(failed.Errno.Error())) //nolint:staticcheck // schroot's words
+		return fmt.Errorf("Failed to execute “%s”: %s", failed.Path,
+			capital(failed.Errno.Error())) //nolint:staticcheck // schroot's words
 	case errors.As(err, &failed) && failed.Op == "chdir":
-		return fault.New(fault.Internal, "The directory does not exist inside the chroot.  Use the --directory option to run the command in a different directory.",
+		return fault.New(fault.Internal, "The directory does not exist inside the chroot.  Use "+
+			"the --directory option to run the command in a different directory.",
 			"Failed to change to directory ‘%s’: %s", failed.Path, capital(failed.Errno.Error()))
 	case err != nil:
 		return err
 	case status.Signal != 0:
-		return fmt.Errorf("Child terminated by signal ‘%s’", capital(status.Signal.String())) //nolint:staticcheck // schroot's words
+		return fmt.Errorf("Child terminated by signal ‘%s’",
+			capital(status.Signal.String())) //nolint:staticcheck // schroot's words
 	case status.Code != 0:
 		return commandStatus(status.Code)
 	}
@@ -413,7 +442,8 @@ func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 func hidden(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	return strings.HasPrefix(name, "LD_") || slices.Contains([]string{
-		"BASH_ENV", "CDPATH", "ENV", "HOSTALIASES", "IFS", "KRB5_CONFIG", "KRBCONFDIR", "KRBTKFILE", "KRB_CONF", "LOCALDOMAIN", "NLSPATH", "PATH_LOCALE", "RES_OPTIONS",
+		"BASH_ENV", "CDPATH", "ENV", "HOSTALIASES", "IFS", "KRB5_CONFIG", "KRBCONFDIR", "KRBTKFILE",
+		"KRB_CONF", "LOCALDOMAIN", "NLSPATH", "PATH_LOCALE", "RES_OPTIONS",
 		"TERMINFO", "TERMINFO_DIRS", "TERMPATH",
 	}, name)
 }
@@ -449,8 +479,10 @@ func (s *schroot) fillCommand(o *session.Options, c chroot) error {
 	if c.namespace != "session" {
 		id = name
 	}
-	o.Env = append(o.Env, "SCHROOT_CHROOT_NAME="+name, "SCHROOT_ALIAS_NAME="+c.name, "SCHROOT_SESSION_ID="+id, "SCHROOT_COMMAND="+strings.Join(s.command, " "),
-		"SCHROOT_USER="+o.User, "SCHROOT_UID="+strconv.Itoa(os.Getuid()), "SCHROOT_GID="+strconv.Itoa(os.Getgid()))
+	o.Env = append(o.Env, "SCHROOT_CHROOT_NAME="+name, "SCHROOT_ALIAS_NAME="+c.name,
+		"SCHROOT_SESSION_ID="+id, "SCHROOT_COMMAND="+strings.Join(s.command, " "),
+		"SCHROOT_USER="+o.User, "SCHROOT_UID="+strconv.Itoa(os.Getuid()),
+		"SCHROOT_GID="+strconv.Itoa(os.Getgid()))
 	return nil
 }
 
@@ -469,7 +501,8 @@ func (s *schroot) describe(action string, chosen []chroot) error {
 				fmt.Fprintln(s.a.stdout)
 			}
 			for _, l := range c.info() {
-				fmt.Fprintln(s.a.stdout, strings.TrimRight(fmt.Sprintf("  %-22s %s", l[0], l[1]), " "))
+				fmt.Fprintln(s.a.stdout, strings.TrimRight(fmt.Sprintf("  %-22s %s", l[0], l[1]),
+					" "))
 			}
 		}
 	}
@@ -486,7 +519,9 @@ func (s *schroot) config(c chroot) error {
 	if c.namespace == "session" {
 		name, other = c.name, nil
 	}
-	_, err = fmt.Fprintf(s.a.stdout, "[%s]\naliases=%s\ndescription=%s\nroot-groups=\nroot-users=%s\nsource-clone=true\ntype=custom\nusers=%[4]s\n\n",
+	_, err = fmt.Fprintf(
+		s.a.stdout,
+		"[%s]\naliases=%s\ndescription=%s\nroot-groups=\nroot-users=%s\nsource-clone=true\ntype=custom\nusers=%[4]s\n\n",
 		name, strings.Join(other, ","), c.description(), me.Username)
 	return err
 }
@@ -495,15 +530,20 @@ func (s *schroot) config(c chroot) error {
 func (c chroot) info() [][2]string {
 	if c.namespace == "session" {
 		return [][2]string{
-			{"─── Session ───"}, {"Name", c.name}, {"Description", c.description()}, {"Type", "nsbuild"},
+			{"─── Session ───"}, {"Name", c.name}, {"Description", c.description()},
+			{"Type", "nsbuild"},
 			{"Session Managed", "false"}, {"Session Cloned", "false"}, {"Session Purged", "true"},
-			{"Mount Location", c.session.Path}, {"Path", c.session.Path}, {"Original Chroot Name", c.base}, {"Session ID", c.name},
+			{"Mount Location", c.session.Path}, {"Path", c.session.Path},
+			{"Original Chroot Name", c.base}, {"Session ID", c.name},
 		}
 	}
 	title := map[string]string{"chroot": "─── Chroot ───", "source": "─── Source ───"}[c.namespace]
 	return [][2]string{
-		{title}, {"Name", c.base}, {"Description", c.description()}, {"Type", "nsbuild"}, {"Aliases", strings.Join(aliases(c.base, c.manifest.Arch), " ")},
-		{"Session Managed", "true"}, {"Session Cloned", strconv.FormatBool(c.namespace == "chroot")}, {"Session Purged", "false"},
+		{title}, {"Name", c.base}, {"Description", c.description()}, {"Type", "nsbuild"},
+		{"Aliases", strings.Join(aliases(c.base, c.manifest.Arch), " ")},
+		{"Session Managed", "true"},
+		{"Session Cloned", strconv.FormatBool(c.namespace == "chroot")},
+		{"Session Purged", "false"},
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 // schroot runs it and returns what it says on both streams, and its status.
 func (w *world) schroot(t *testing.T, args ...string) (string, int) {
 	t.Helper()
-	c := exec.CommandContext(context.WithoutCancel(t.Context()), "schroot", args...) // for cleaning up, too
+	// for cleaning up, too
+	c := exec.CommandContext(context.WithoutCancel(t.Context()), "schroot", args...)
 	c.Dir, c.Env = "/", w.environment()
 	out, err := c.CombinedOutput()
 	if c.ProcessState == nil {
@@ -29,7 +30,8 @@ func TestSchroot(t *testing.T) {
 			t.Error(out)
 		}
 	})
-	if out, status := w.schroot(t, "-b", "-c", "bookworm", "-n", "one"); out != "one\n" || status != 0 {
+	if out, status := w.schroot(t, "-b", "-c", "bookworm", "-n", "one"); out != "one\n" ||
+		status != 0 {
 		t.Fatal(out, status)
 	}
 	const help = "I: Run “schroot --help” to list usage example and all available options\n"
@@ -45,18 +47,23 @@ func TestSchroot(t *testing.T) {
 		{"-r -c one -- sh -c kill\t-9\t$$", "E: Child terminated by signal ‘Killed’\n", 1},
 		{"-r -c one -- nosuch", "E: Failed to execute “nosuch”: No such file or directory\n", 1},
 		{"-r -c one -- /etc/passwd", "E: Failed to execute “/etc/passwd”: Permission denied\n", 1},
-		{"-r -c one -d /nosuch -- true", "E: Failed to change to directory ‘/nosuch’: No such file or directory\n" +
-			"I: The directory does not exist inside the chroot.  Use the --directory option to run the command in a different directory.\n", 1},
+		{"-r -c one -d /nosuch -- true",
+			"E: Failed to change to directory ‘/nosuch’: No such file or directory\n" +
+				"I: The directory does not exist inside the chroot.  Use the --directory option " +
+				"to run the command in a different directory.\n", 1},
 		{"-q -r -c nosuch -- true", "E: nosuch: Chroot not found\n", 1},
 		{"-q -c nosuch -- true", "E: nosuch: Chroot not found\n", 1},
 		{"-q -r -c bookworm -- true", "E: bookworm: Chroot not found\n", 1},
 		{"-q -c session:one -- true", "E: session:one: Chroot not found\n", 1},
 		{"-q -e -c bookworm", "E: bookworm: Chroot not found\n", 1},
 		{"-b -r -c one", "E: Only one action may be specified\n" + help, 1},
-		{"-b -c bookworm -c chroot:bookworm", "E: Exactly one chroot must be specified when beginning a session\n" + help, 1},
-		{"-q -b -c source:bookworm", "E: source:bookworm: a session would throw away what is done in a source chroot\n", 1},
+		{"-b -c bookworm -c chroot:bookworm",
+			"E: Exactly one chroot must be specified when beginning a session\n" + help, 1},
+		{"-q -b -c source:bookworm",
+			"E: source:bookworm: a session would throw away what is done in a source chroot\n", 1},
 		{"-c chroot:bookworm-amd64-sbuild -u nobody -- id -un", "nobody\n", 0},
-		{"-c bookworm -u root -- sh -c echo\t$SCHROOT_CHROOT_NAME\t$SCHROOT_SESSION_ID\t$HOME", "bookworm bookworm /root\n", 0},
+		{"-c bookworm -u root -- sh -c echo\t$SCHROOT_CHROOT_NAME\t$SCHROOT_SESSION_ID\t$HOME",
+			"bookworm bookworm /root\n", 0},
 		{"--automatic-session -c bookworm -d /usr/share -- pwd", "/usr/share\n", 0},
 		{"-c bookworm -- sh -c echo\t$GIVEN.$HOSTALIASES", ".\n", 0},
 		{"-c bookworm -p -- sh -c echo\t$GIVEN.$HOSTALIASES", "handed-in.\n", 0},
@@ -72,10 +79,12 @@ func TestSchroot(t *testing.T) {
 	} {
 		args := strings.Fields(c.args)
 		if i := strings.Index(c.args, "sh -c "); i >= 0 { // tabs stand for the blanks of a script
-			args = append(strings.Fields(c.args[:i]), "sh", "-c", strings.ReplaceAll(c.args[i+len("sh -c "):], "\t", " "))
+			args = append(strings.Fields(c.args[:i]), "sh", "-c",
+				strings.ReplaceAll(c.args[i+len("sh -c "):], "\t", " "))
 		}
 		if out, status := w.schroot(t, args...); out != c.want || status != c.status {
-			t.Errorf("schroot %s: %q, status %d; want %q, %d", c.args, out, status, c.want, c.status)
+			t.Errorf("schroot %s: %q, status %d; want %q, %d", c.args, out, status, c.want,
+				c.status)
 		}
 	}
 }
@@ -94,24 +103,30 @@ func TestSchrootInfo(t *testing.T) {
 		}
 	})
 	out, _ = w.schroot(t, "--info", "--chroot", "session:"+id)
-	if !strings.HasPrefix(out, "  ─── Session ───\n  Name                   "+id+"\n") || !strings.Contains(out, "\n  Session Purged         true\n") {
+	if !strings.HasPrefix(out, "  ─── Session ───\n  Name                   "+id+"\n") ||
+		!strings.Contains(out, "\n  Session Purged         true\n") {
 		t.Error(out)
 	}
 	location, _ := w.schroot(t, "--location", "-c", "session:"+id)
 	if !strings.Contains(out, "\n  Path                   "+location) {
 		t.Error(out, location)
 	}
-	if got, err := exec.Command("cat", strings.TrimSpace(location)+"/etc/debian_version").CombinedOutput(); err != nil || !strings.HasPrefix(string(got), "12") {
+	if got, err := exec.Command("cat", strings.TrimSpace(location)+
+		"/etc/debian_version").CombinedOutput(); err != nil ||
+		!strings.HasPrefix(string(got), "12") {
 		t.Errorf("the root of a session: %s %v", got, err)
 	}
 	// Programs resolve it: piuparts has lsof(8) find what runs below it, and kills that.
 	if resolved, err := filepath.EvalSymlinks(strings.TrimSpace(location)); err == nil {
 		t.Errorf("the location is another name of the host's %s", resolved)
 	}
-	if out, _ = w.schroot(t, "-i"); !strings.Contains(out, "  ─── Chroot ───\n") || !strings.Contains(out, "\n  Aliases                bookworm-amd64 bookworm-amd64-sbuild\n") {
+	if out, _ = w.schroot(t, "-i"); !strings.Contains(out, "  ─── Chroot ───\n") ||
+		!strings.Contains(
+			out, "\n  Aliases                bookworm-amd64 bookworm-amd64-sbuild\n") {
 		t.Error(out)
 	}
-	if out, _ = w.schroot(t, "--config", "-c", "bookworm"); !strings.HasPrefix(out, "[bookworm]\n") || !strings.Contains(out, "\ntype=custom\n") {
+	if out, _ = w.schroot(t, "--config", "-c", "bookworm"); !strings.HasPrefix(
+		out, "[bookworm]\n") || !strings.Contains(out, "\ntype=custom\n") {
 		t.Error(out)
 	}
 }

@@ -10,9 +10,11 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// greedy is a source whose build writes so many MiB, and whose compiler, as compilers do, deletes what it could not complete.
+// greedy is a source whose build writes so many MiB, and whose compiler, as compilers do, deletes
+// what it could not complete.
 func greedy(version string, mib int) fakedebian.Source {
-	return fakedebian.Source{Name: "greedy", Version: version, Architecture: "all", Rules: fmt.Sprintf(`#!/usr/bin/make -f
+	return fakedebian.Source{Name: "greedy", Version: version, Architecture: "all",
+		Rules: fmt.Sprintf(`#!/usr/bin/make -f
 build build-arch build-indep:
 	dd if=/dev/zero of=blob bs=1M count=%d status=none || { rm -f blob; exit 1; }
 	rm -f blob
@@ -31,13 +33,16 @@ clean:
 func TestScratchFull(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	w.must(t, "build", "-q", "-d", "bookworm", "--scratch=tmpfs", w.writeSource(t, greedy("1.0", 1)))
+	w.must(t, "build", "-q", "-d", "bookworm", "--scratch=tmpfs",
+		w.writeSource(t, greedy("1.0", 1)))
 	larger := w.writeSource(t, greedy("2.0", 400))
 	log := func() string { return read(t, filepath.Join(w.dir, "greedy_2.0_amd64.build")) }
 
 	t.Run("tmpfs asked for", func(t *testing.T) {
-		o := w.run(t, "build", "-q", "-d", "bookworm", "--scratch=tmpfs", "--scratch-size=300M", larger)
-		refusal{3, []string{"the scratch is full: the tmpfs of 300 MiB"}, "use --scratch auto or --scratch disk, or a larger --scratch-size"}.check(t, o)
+		o := w.run(t, "build", "-q", "-d", "bookworm", "--scratch=tmpfs", "--scratch-size=300M",
+			larger)
+		refusal{3, []string{"the scratch is full: the tmpfs of 300 MiB"},
+			"use --scratch auto or --scratch disk, or a larger --scratch-size"}.check(t, o)
 		if !strings.Contains(log(), "Status: given-back") {
 			t.Errorf("the log blames the package:\n%s", log())
 		}
@@ -46,7 +51,8 @@ func TestScratchFull(t *testing.T) {
 		// What 1.0 has needed lets expect that it fits.
 		o := w.must(t, "build", "-d", "bookworm", "--scratch-size=300M", larger)
 		const told = "the tmpfs of 300 MiB that the build wrote to is full; it is built again, on disk"
-		if !strings.Contains(o.stderr, told) || !strings.Contains(log(), told) || !strings.Contains(log(), "Status: successful") {
+		if !strings.Contains(o.stderr, told) || !strings.Contains(log(), told) ||
+			!strings.Contains(log(), "Status: successful") {
 			t.Errorf("%s\n%s", o, log())
 		}
 	})
@@ -59,7 +65,8 @@ func TestScratchFull(t *testing.T) {
 }
 
 func TestParseSize(t *testing.T) {
-	for text, want := range map[string]int64{"": 0, "1": 1, "800M": 800 << 20, "4g": 4 << 30, "2T": 2 << 40, "3k": 3 << 10} {
+	for text, want := range map[string]int64{"": 0, "1": 1, "800M": 800 << 20, "4g": 4 << 30,
+		"2T": 2 << 40, "3k": 3 << 10} {
 		if got, err := parseSize("--size", text); got != want || err != nil {
 			t.Errorf("%q: %d, %v", text, got, err)
 		}

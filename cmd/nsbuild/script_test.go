@@ -25,7 +25,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("NSBUILD_STATE", e.WorkDir+"/state")
 			e.Setenv("NSBUILD_CACHE", e.WorkDir+"/cache")
 			e.Setenv("NSBUILD_CONFIG", "") // not that of who runs the tests
-			// Whose files a jail can write to in a bind, and who that is in a jail over a root of the caller's: as root it is people at their own numbers, else the caller as jail root.
+			// Whose files a jail can write to in a bind, and who that is in a jail over a root of
+			// the caller's: as root it is people at their own numbers, else the caller as jail
+			// root.
 			uid, gid, inside := os.Getuid(), os.Getgid(), 0
 			if uid == 0 {
 				uid, gid, inside = 1000, 1000, 1000
@@ -35,13 +37,15 @@ func TestScripts(t *testing.T) {
 			e.Setenv("SOMEGROUP", strconv.Itoa(gid))
 			return nil
 		},
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": wantStatus, "jailroot": jailRoot},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": wantStatus, "jailroot": jailRoot},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
 }
 
-// wantStatus is the script command "status N COMMAND...": it runs a command that must end with just that exit status.
+// wantStatus is the script command "status N COMMAND...": it runs a command that must end with just
+// that exit status.
 func wantStatus(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: status N COMMAND...")
@@ -59,7 +63,8 @@ func wantStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// jailRoot is the script command "jailroot DIR": it makes a root for jails, and DIR.fstab, with the mounts that show the host's programs in it.
+// jailRoot is the script command "jailroot DIR": it makes a root for jails, and DIR.fstab, with the
+// mounts that show the host's programs in it.
 func jailRoot(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: jailroot DIR")
@@ -70,7 +75,8 @@ func jailRoot(ts *testscript.TestScript, neg bool, args []string) {
 // makeRoot makes a small root, which can also be imported as a base, and beside it DIR.fstab.
 func makeRoot(dir string) error {
 	programs, links := testenv.Programs()
-	for _, name := range append([]string{"etc/apt", "tmp", "root", "proc", "sys", "dev", "srv", "mnt", "home", "var/lib/dpkg"}, programs...) {
+	for _, name := range append([]string{"etc/apt", "tmp", "root", "proc", "sys", "dev", "srv",
+		"mnt", "home", "var/lib/dpkg"}, programs...) {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			return err
 		}

@@ -48,25 +48,29 @@ func newSessionBegin(a *app) *cobra.Command {
 		Long: `begin opens a jail as nsbuild run does, prints the session's name and returns. The session goes on when the terminal
 is closed. What is written over a base is thrown away at the end. Hooks run once, before the session can be joined.
 ` + exitHelp,
-		Example: "  id=$(nsbuild session begin bookworm)\n  nsbuild session run $id -- apt-get --version\n  nsbuild session end $id",
+		Example: "  id=$(nsbuild session begin bookworm)\n  nsbuild session run $id -- apt-get " +
+			"--version\n  nsbuild session end $id",
 		RunE: func(c *cobra.Command, args []string) error {
 			rest, err := o.takeBase(c, args)
 			if err != nil {
 				return err
 			}
 			if len(rest) > 0 {
-				return usage("nsbuild session run NAME -- COMMAND", "begin: %q is one argument too many", rest[0])
+				return usage("nsbuild session run NAME -- COMMAND",
+					"begin: %q is one argument too many", rest[0])
 			}
 			return a.sessionBegin(c.Context(), &o, name)
 		},
 	}
-	c.Flags().StringVar(&name, "name", "", "name of the session (default: the base's, with random digits)")
+	c.Flags().StringVar(&name, "name", "",
+		"name of the session (default: the base's, with random digits)")
 	o.addJailFlags(c.Flags())
 	o.hook.addFlags(c.Flags())
 	return c
 }
 
-// openSessions is what the verbs of sessions need of the environment: they must begin at once, and make nothing in the state directory.
+// openSessions is what the verbs of sessions need of the environment: they must begin at once, and
+// make nothing in the state directory.
 func (a *app) openSessions(o *session.Options) (err error) {
 	_, err = a.openSessionDirs(o)
 	return err
@@ -125,7 +129,9 @@ EXIT STATUS
 			if err := errors.Join(o.resolve(), a.openSessions(&o.Options)); err != nil {
 				return err
 			}
-			return a.runAs(&o, func() (sandbox.Status, error) { return session.RunIn(c.Context(), o.Options, args[0]) })
+			return a.runAs(&o, func() (sandbox.Status, error) {
+				return session.RunIn(c.Context(), o.Options, args[0])
+			})
 		},
 	}
 	o.addCommandFlags(c.Flags())
@@ -141,7 +147,9 @@ func newSessionList(a *app) *cobra.Command {
 and what has been written to the throwaway layer. Sessions whose supervisor is dead are not listed; what they left is deleted.
 ` + exitHelp,
 		Args: rangeArgs(0, 0, "it takes no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error { return a.sessionList(c.Context(), asJSON) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.sessionList(c.Context(), asJSON)
+		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "write an array of objects, for programs")
 	return c
@@ -185,7 +193,8 @@ func (a *app) sessionList(ctx context.Context, asJSON bool) error {
 			if s.DiskMore {
 				disk = "> " + disk
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", s.ID, of, age(s.Began), s.Processes, size(s.Memory), disk)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", s.ID, of, age(s.Began), s.Processes,
+				size(s.Memory), disk)
 		}
 	}
 	return w.Flush()
@@ -211,7 +220,8 @@ func newSessionEnd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "end {NAME... | --all}",
 		Short: "End sessions, and everything in them",
-		Long:  "end lists what still runs in a session and ends it. What was written over a base is gone then.\n" + exitHelp,
+		Long: "end lists what still runs in a session and ends it. What was written over a base " +
+			"is gone then.\n" + exitHelp,
 		RunE: func(c *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
 				return usage("nsbuild session list", "end: which session? or --all")

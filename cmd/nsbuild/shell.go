@@ -42,8 +42,10 @@ was changed by somebody else meanwhile, a base of another name is made.
 EXIT STATUS
   as of nsbuild run
 `,
-		Example: "  nsbuild shell trixie\n  nsbuild shell --install=strace,vim trixie\n  nsbuild shell --save trixie",
-		Args:    rangeArgs(0, 1, "one base is enough, and it takes no command: nsbuild run BASE -- COMMAND"),
+		Example: "  nsbuild shell trixie\n  nsbuild shell --install=strace,vim trixie\n  nsbuild " +
+			"shell --save trixie",
+		Args: rangeArgs(
+			0, 1, "one base is enough, and it takes no command: nsbuild run BASE -- COMMAND"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				o.Base = args[0]
@@ -54,8 +56,10 @@ EXIT STATUS
 	f := c.Flags()
 	o.addFlags(f)
 	f.StringVar(&o.User, "as", "", "the same as --user")
-	f.StringSliceVar(&o.install, "install", nil, "install these packages first, separated by commas")
-	f.StringVar(&o.save, "save", "", "keep what was done as a new generation of the base; yes: without a question")
+	f.StringSliceVar(&o.install, "install", nil,
+		"install these packages first, separated by commas")
+	f.StringVar(&o.save, "save", "",
+		"keep what was done as a new generation of the base; yes: without a question")
 	f.Lookup("save").NoOptDefVal = "ask"
 	return c
 }
@@ -63,11 +67,14 @@ EXIT STATUS
 func (a *app) shell(ctx context.Context, o *shellOptions) error {
 	switch {
 	case o.Root != "" && o.Base != "":
-		return usage("either BASE or --root DIR", "shell: %q is one argument too many beside --root", o.Base)
+		return usage("either BASE or --root DIR",
+			"shell: %q is one argument too many beside --root", o.Base)
 	case o.Root != "" && (len(o.install) > 0 || o.save != ""):
-		return usage("nsbuild import makes a base of a directory", "shell: --install and --save are for bases, not for --root")
+		return usage("nsbuild import makes a base of a directory",
+			"shell: --install and --save are for bases, not for --root")
 	case o.save != "" && o.save != "ask" && o.save != "yes":
-		return usage("--save or --save=yes; the base comes as an argument of its own", "--save=%s is not known", o.save)
+		return usage("--save or --save=yes; the base comes as an argument of its own",
+			"--save=%s is not known", o.save)
 	case o.save != "" && o.ReadOnly:
 		return usage("leave out one of them", "--save and --read-only contradict each other")
 	}
@@ -76,7 +83,8 @@ func (a *app) shell(ctx context.Context, o *shellOptions) error {
 	}
 	o.archive = len(o.install) > 0
 	if o.archive {
-		o.Under = func(ctx context.Context, h *sandbox.Holder, g *base.Generation) ([]sandbox.Lower, error) {
+		o.Under = func(ctx context.Context, h *sandbox.Holder, g *base.Generation) ([]sandbox.Lower,
+			error) {
 			layer, err := o.env.InstallLayer(ctx, h, g, o.install)
 			return []sandbox.Lower{layer}, err
 		}
@@ -124,9 +132,12 @@ func (a *app) save(ctx context.Context, o *shellOptions, left session.Left) erro
 		return fmt.Errorf("keeping what was done: %w", err)
 	}
 	if saved.Conflict {
-		return fault.New(fault.Internal, fmt.Sprintf("nsbuild shell %s", saved.Name), "base %s was changed by another nsbuild meanwhile, so what was done is kept as base %s", name, saved.Name)
+		return fault.New(fault.Internal, fmt.Sprintf("nsbuild shell %s", saved.Name),
+			"base %s was changed by another nsbuild meanwhile, so what was done is kept as base %s",
+			name, saved.Name)
 	}
-	o.Log.Infof("base %s has generation %d: %s new or in another version", saved.Name, saved.Number, fault.Count(saved.Installed, "package", "packages"))
+	o.Log.Infof("base %s has generation %d: %s new or in another version", saved.Name, saved.Number,
+		fault.Count(saved.Installed, "package", "packages"))
 	return nil
 }
 

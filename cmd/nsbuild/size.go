@@ -19,7 +19,8 @@ func parseSize(flag, text string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n <= 0 || n > math.MaxInt64>>shift {
-		return 0, fault.New(fault.Usage, "give a number with K, M, G or T behind it, such as 800M", "%s %q is no size", flag, text)
+		return 0, fault.New(fault.Usage, "give a number with K, M, G or T behind it, such as 800M",
+			"%s %q is no size", flag, text)
 	}
 	return n << shift, nil
 }

@@ -17,21 +17,27 @@ func TestFormats(t *testing.T) {
 	testenv.HostState(t)
 	testenv.RequireTool(t, "dpkg-source")
 	for _, c := range []struct{ name, format, version string }{
-		{"quilted", fakedebian.FormatQuilt, "1.0-1"}, {"native", fakedebian.FormatNative, "1.0"}, {"old", fakedebian.Format1, "1:1.0-1"},
+		{"quilted", fakedebian.FormatQuilt, "1.0-1"}, {"native", fakedebian.FormatNative, "1.0"},
+		{"old", fakedebian.Format1, "1:1.0-1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			here := *w
 			here.dir = t.TempDir()
-			dsc := here.writeSource(t, fakedebian.Source{Name: c.name, Version: c.version, Format: c.format, Files: []fakedebian.File{{Path: "README", Body: "x\n"}}})
+			dsc := here.writeSource(
+				t, fakedebian.Source{Name: c.name, Version: c.version, Format: c.format,
+					Files: []fakedebian.File{{Path: "README", Body: "x\n"}}})
 			_, file, _ := strings.Cut(":"+c.version, ":")
 			deb := c.name + "_" + strings.TrimPrefix(file, "1:") + "_amd64.deb"
-			if o := here.must(t, "build", "-q", "-d", "bookworm", dsc); !strings.Contains(o.stdout, deb) {
+			if o := here.must(t, "build", "-q", "-d", "bookworm", dsc); !strings.Contains(
+				o.stdout, deb) {
 				t.Error(o)
 			}
-			if out, err := exec.Command("dpkg-source", "-x", filepath.Join(here.dir, dsc), filepath.Join(here.dir, "tree")).CombinedOutput(); err != nil {
+			if out, err := exec.Command("dpkg-source", "-x", filepath.Join(here.dir, dsc),
+				filepath.Join(here.dir, "tree")).CombinedOutput(); err != nil {
 				t.Fatalf("dpkg-source: %v\n%s", err, out)
 			}
-			if o := here.must(t, "build", "-q", "-d", "bookworm", "tree"); !strings.Contains(o.stdout, deb) {
+			if o := here.must(t, "build", "-q", "-d", "bookworm", "tree"); !strings.Contains(
+				o.stdout, deb) {
 				t.Error(o)
 			}
 		})
@@ -42,10 +48,16 @@ func TestFormats(t *testing.T) {
 func TestComponents(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	dsc := w.writeSource(t, fakedebian.Source{Name: "parts", Version: "1.0-1", Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tcat extra/part\n" +
-		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pparts -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"})
-	for _, c := range [][]string{{"dpkg-source", "-x", dsc, "tree"}, {"mkdir", "-p", "c/part", "tree/extra"}, {"sh", "-c", "echo the second part >c/part/part; cp c/part/part tree/extra/"},
-		{"tar", "-C", "c", "-czf", "parts_1.0.orig-extra.tar.gz", "part"}, {"sh", "-c", "echo sig >parts_1.0.orig-extra.tar.gz.asc; echo other >parts_1.0.original"}} {
+	dsc := w.writeSource(
+		t, fakedebian.Source{Name: "parts", Version: "1.0-1",
+			Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tcat extra/part\n" +
+				"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pparts " +
+				"-Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"})
+	for _, c := range [][]string{{"dpkg-source", "-x", dsc, "tree"},
+		{"mkdir", "-p", "c/part", "tree/extra"},
+		{"sh", "-c", "echo the second part >c/part/part; cp c/part/part tree/extra/"},
+		{"tar", "-C", "c", "-czf", "parts_1.0.orig-extra.tar.gz", "part"},
+		{"sh", "-c", "echo sig >parts_1.0.orig-extra.tar.gz.asc; echo other >parts_1.0.original"}} {
 		cmd := exec.Command(c[0], c[1:]...)
 		cmd.Dir = w.dir
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -54,7 +66,8 @@ func TestComponents(t *testing.T) {
 	}
 	o := w.must(t, "build", "-q", "-d", "bookworm", "-s", "tree")
 	wantIn(t, "log", read(t, filepath.Join(w.dir, "parts_1.0-1_amd64.build")), "^the second part$")
-	if !strings.Contains(o.stdout, "parts_1.0.orig-extra.tar.gz\n") || !strings.Contains(o.stdout, "parts_1.0.orig-extra.tar.gz.asc\n") {
+	if !strings.Contains(o.stdout, "parts_1.0.orig-extra.tar.gz\n") ||
+		!strings.Contains(o.stdout, "parts_1.0.orig-extra.tar.gz.asc\n") {
 		t.Error(o)
 	}
 }
@@ -64,19 +77,26 @@ func TestGit(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
 	testenv.RequireTool(t, "git", "dpkg-source")
-	dsc := w.writeSource(t, fakedebian.Source{Name: "gitted", Version: "1.0-1", Files: []fakedebian.File{{Path: "README", Body: "upstream\n"}},
-		Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tcat debian/NOTE\n" +
-			"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pgitted -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
-		Debian: []fakedebian.File{{Path: "NOTE", Body: "committed\n"}}})
+	dsc := w.writeSource(
+		t, fakedebian.Source{Name: "gitted", Version: "1.0-1",
+			Files: []fakedebian.File{{Path: "README", Body: "upstream\n"}},
+			Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tcat debian/NOTE\n" +
+				"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pgitted " +
+				"-Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
+			Debian: []fakedebian.File{{Path: "NOTE", Body: "committed\n"}}})
 	tree := filepath.Join(w.dir, "tree")
 	git := func(args ...string) {
 		t.Helper()
-		c := exec.Command("git", append([]string{"-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"}, args...)...)
+		c := exec.Command(
+			"git", append(
+				[]string{"-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"},
+				args...)...)
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
-	if out, err := exec.Command("dpkg-source", "-x", filepath.Join(w.dir, dsc), tree).CombinedOutput(); err != nil {
+	if out, err := exec.Command("dpkg-source", "-x", filepath.Join(w.dir, dsc),
+		tree).CombinedOutput(); err != nil {
 		t.Fatalf("dpkg-source: %v\n%s", err, out)
 	}
 	check(t, os.Remove(filepath.Join(w.dir, "gitted_1.0.orig.tar.xz"))) // which git has
@@ -84,7 +104,8 @@ func TestGit(t *testing.T) {
 	git("add", "README")
 	git("commit", "-q", "-m", "upstream")
 	git("tag", "v1.0")
-	check(t, os.WriteFile(filepath.Join(tree, "debian/gbp.conf"), []byte("[DEFAULT]\nupstream-tag = v%(version)s\n"), 0o644))
+	check(t, os.WriteFile(filepath.Join(tree, "debian/gbp.conf"),
+		[]byte("[DEFAULT]\nupstream-tag = v%(version)s\n"), 0o644))
 	git("add", "debian")
 	git("commit", "-q", "-m", "debian")
 	note := func(text string) {
@@ -96,24 +117,33 @@ func TestGit(t *testing.T) {
 	fell := filepath.Join(w.dir, "canary")
 	git("config", "core.fsmonitor", "touch "+fell)
 	git("config", "filter.x.clean", "touch "+fell+"; cat")
-	check(t, os.WriteFile(filepath.Join(tree, ".git/info/attributes"), []byte("debian export-ignore\nNOTE filter=x\n"), 0o644))
+	check(t, os.WriteFile(filepath.Join(tree, ".git/info/attributes"),
+		[]byte("debian export-ignore\nNOTE filter=x\n"), 0o644))
 	log := filepath.Join(w.dir, "gitted_1.0-1_amd64.build")
 	o := w.must(t, "build", "-q", "-d", "bookworm", "--git", "tree")
-	wantIn(t, "log", read(t, log), "^committed$", "^Exported the source of commit [0-9a-f]{12} \\(head\\)$", "^Upstream tarball: git archive v1.0$", `uncommitted changes \(MM debian/NOTE.*\) are not built: HEAD is$`)
+	wantIn(t, "log", read(t, log), "^committed$",
+		"^Exported the source of commit [0-9a-f]{12} \\(head\\)$",
+		"^Upstream tarball: git archive v1.0$",
+		`uncommitted changes \(MM debian/NOTE.*\) are not built: HEAD is$`)
 	if !strings.Contains(o.stdout, filepath.Join(w.dir, "gitted_1.0-1_amd64.changes")) {
 		t.Error(o)
 	}
 	w.must(t, "build", "-q", "-d", "bookworm", "--git=index", "tree")
 	wantIn(t, "log of the index", read(t, log), "^indexed$")
 	git("tag", "-d", "v1.0")
-	refusal{status: 3, says: []string{"no upstream tarball for version 1.0", "no v1.0"}, hint: "git fetch --tags"}.check(t, w.run(t, "build", "-q", "-d", "bookworm", "--git", "tree"))
-	check(t, exec.Command("tar", "-C", w.dir, "-caf", filepath.Join(w.dir, "gitted_1.0.orig.tar.xz"), "tree/README").Run())
+	refusal{status: 3, says: []string{"no upstream tarball for version 1.0", "no v1.0"},
+		hint: "git fetch --tags"}.check(
+		t, w.run(t, "build", "-q", "-d", "bookworm", "--git", "tree"))
+	check(t, exec.Command("tar", "-C", w.dir, "-caf",
+		filepath.Join(w.dir, "gitted_1.0.orig.tar.xz"), "tree/README").Run())
 	w.must(t, "build", "-q", "-d", "bookworm", "tree")
-	wantIn(t, "log of the directory", read(t, log), "^changed$", `uncommitted changes \(MM debian/NOTE.*\) are built as they lie there`)
+	wantIn(t, "log of the directory", read(t, log), "^changed$",
+		`uncommitted changes \(MM debian/NOTE.*\) are built as they lie there`)
 	if _, err := os.Lstat(fell); err == nil {
 		t.Error("what the repository configures was run on the host")
 	}
-	refusal{status: 2, says: []string{"--git: hello is none"}, hint: "give a source directory"}.check(t, w.run(t, "build", "-q", "--git", "hello"))
+	refusal{status: 2, says: []string{"--git: hello is none"},
+		hint: "give a source directory"}.check(t, w.run(t, "build", "-q", "--git", "hello"))
 }
 
 // TestGitWithoutPackage names the directory that the user gave where a commit is no source package.
@@ -123,9 +153,11 @@ func TestGitWithoutPackage(t *testing.T) {
 	testenv.RequireTool(t, "git")
 	tree := filepath.Join(w.dir, "tree")
 	for name, text := range map[string]string{
-		"README":           "x\n",
-		"debian/control":   "Source: foo\nMaintainer: A B <a@mirror.example>\n\nPackage: foo\nArchitecture: all\nDescription: x\n y\n",
-		"debian/changelog": "foo (1.0) bookworm; urgency=low\n\n  * x\n\n -- A B <a@mirror.example>  Mon, 01 Jan 2024 00:00:00 +0000\n",
+		"README": "x\n",
+		"debian/control": "Source: foo\nMaintainer: A B <a@mirror.example>\n\nPackage: " +
+			"foo\nArchitecture: all\nDescription: x\n y\n",
+		"debian/changelog": "foo (1.0) bookworm; urgency=low\n\n  * x\n\n -- A B " +
+			"<a@mirror.example>  Mon, 01 Jan 2024 00:00:00 +0000\n",
 	} {
 		file := filepath.Join(tree, name)
 		check(t, os.MkdirAll(filepath.Dir(file), 0o755))
@@ -133,16 +165,21 @@ func TestGitWithoutPackage(t *testing.T) {
 	}
 	git := func(args ...string) {
 		t.Helper()
-		c := exec.Command("git", append([]string{"-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"}, args...)...)
+		c := exec.Command(
+			"git", append(
+				[]string{"-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"},
+				args...)...)
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
 	git("init", "-q")
-	refusal{status: 3, says: []string{"has no commit yet"}, hint: "--git=index"}.check(t, w.run(t, "build", "-q", "--git", "tree"))
+	refusal{status: 3, says: []string{"has no commit yet"}, hint: "--git=index"}.check(
+		t, w.run(t, "build", "-q", "--git", "tree"))
 	git("add", "README")
 	git("commit", "-q", "-m", "x")
-	refusal{status: 3, says: []string{"what git has of it", "tree is not a source package"}, hint: "git add"}.check(t, w.run(t, "build", "-q", "--git", "tree"))
+	refusal{status: 3, says: []string{"what git has of it", "tree is not a source package"},
+		hint: "git add"}.check(t, w.run(t, "build", "-q", "--git", "tree"))
 }
 
 // TestGitOverlay puts a repository that has debian/ only over its upstream tarballs.
@@ -152,15 +189,22 @@ func TestGitOverlay(t *testing.T) {
 	testenv.RequireTool(t, "git", "xz")
 	tree := filepath.Join(w.dir, "tree")
 	for name, text := range map[string]string{
-		"tree/debian/control":        "Source: laid\nMaintainer: A B <a@mirror.example>\nRules-Requires-Root: no\n\nPackage: laid\nArchitecture: all\nDescription: x\n y\n",
-		"tree/debian/changelog":      "laid (1.0-1) bookworm; urgency=low\n\n  * x\n\n -- A B <a@mirror.example>  Mon, 01 Jan 2024 00:00:00 +0000\n",
+		"tree/debian/control": "Source: laid\nMaintainer: A B " +
+			"<a@mirror.example>\nRules-Requires-Root: no\n\nPackage: laid\nArchitecture: " +
+			"all\nDescription: x\n y\n",
+		"tree/debian/changelog": "laid (1.0-1) bookworm; urgency=low\n\n  * x\n\n -- A B " +
+			"<a@mirror.example>  Mon, 01 Jan 2024 00:00:00 +0000\n",
 		"tree/debian/source/format":  "3.0 (quilt)\n",
 		"tree/debian/patches/p":      "--- a/README\n+++ b/README\n@@ -1 +1 @@\n-upstream\n+patched\n",
 		"tree/debian/patches/series": "p\n",
-		"tree/debian/gbp.conf":       "[DEFAULT]\noverlay = True\nexport-dir = ../build-area\ntarball-dir = ../tarballs/%(version)s\ncomponent = ['data']\n",
-		"laid-1.0/README":            "upstream\n", "laid-1.0/debian/upstreams": "", "parts/table": "of data\n",
-		"tree/debian/rules": "#!/usr/bin/make -f\nclean build:\nbinary:\n\tcat README data/table\n\ttest ! -e debian/upstreams\n" +
-			"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -plaid -Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
+		"tree/debian/gbp.conf": "[DEFAULT]\noverlay = True\nexport-dir = " +
+			"../build-area\ntarball-dir = ../tarballs/%(version)s\ncomponent = ['data']\n",
+		"laid-1.0/README": "upstream\n", "laid-1.0/debian/upstreams": "",
+		"parts/table": "of data\n",
+		"tree/debian/rules": "#!/usr/bin/make -f\nclean build:\nbinary:\n\tcat README " +
+			"data/table\n\ttest ! -e debian/upstreams\n" +
+			"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -plaid -Pdebian/made\n\tdpkg-deb " +
+			"--root-owner-group --build debian/made ..\n",
 	} {
 		file := filepath.Join(w.dir, name)
 		check(t, os.MkdirAll(filepath.Dir(file), 0o755))
@@ -168,9 +212,11 @@ func TestGitOverlay(t *testing.T) {
 	}
 	check(t, os.MkdirAll(filepath.Join(w.dir, "tarballs/1.0"), 0o755))
 	for _, c := range [][]string{
-		{"tar", "-caf", "tarballs/1.0/laid_1.0.orig.tar.xz", "laid-1.0"}, {"tar", "-caf", "tarballs/1.0/laid_1.0.orig-data.tar.gz", "parts"},
+		{"tar", "-caf", "tarballs/1.0/laid_1.0.orig.tar.xz", "laid-1.0"},
+		{"tar", "-caf", "tarballs/1.0/laid_1.0.orig-data.tar.gz", "parts"},
 		{"git", "init", "-q", tree}, {"git", "-C", tree, "add", "."},
-		{"git", "-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example", "commit", "-q", "-m", "debian"},
+		{"git", "-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example", "commit",
+			"-q", "-m", "debian"},
 	} {
 		cmd := exec.Command(c[0], c[1:]...)
 		cmd.Dir = w.dir
@@ -180,9 +226,12 @@ func TestGitOverlay(t *testing.T) {
 	}
 	w.must(t, "build", "-q", "-d", "bookworm", "--git", "tree")
 	log := filepath.Join(w.dir, "laid_1.0-1_amd64.build")
-	wantIn(t, "log", read(t, log), "^patched$", "^of data$", "^Upstream tarball: .*/laid_1.0.orig-data.tar.gz, .*/laid_1.0.orig.tar.xz$")
+	wantIn(t, "log", read(t, log), "^patched$", "^of data$",
+		"^Upstream tarball: .*/laid_1.0.orig-data.tar.gz, .*/laid_1.0.orig.tar.xz$")
 	check(t, os.Remove(filepath.Join(w.dir, "tarballs/1.0/laid_1.0.orig.tar.xz")))
-	refusal{status: 3, says: []string{"no upstream tarball for version 1.0"}, hint: "git fetch --tags"}.check(t, w.run(t, "build", "-q", "-d", "bookworm", "--git", "tree"))
+	refusal{status: 3, says: []string{"no upstream tarball for version 1.0"},
+		hint: "git fetch --tags"}.check(
+		t, w.run(t, "build", "-q", "-d", "bookworm", "--git", "tree"))
 }
 
 // TestPristineTar builds with the upstream tarball that pristine-tar has kept, byte for byte.
@@ -190,18 +239,24 @@ func TestPristineTar(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
 	testenv.RequireTool(t, "git", "dpkg-source", "pristine-tar")
-	dsc := w.writeSource(t, fakedebian.Source{Name: "kept", Version: "1.0-1", Files: []fakedebian.File{{Path: "README", Body: "upstream\n"}}})
+	dsc := w.writeSource(
+		t, fakedebian.Source{Name: "kept", Version: "1.0-1",
+			Files: []fakedebian.File{{Path: "README", Body: "upstream\n"}}})
 	const tarball = "kept_1.0.orig.tar.gz" // of gzip's own, which pristine-tar can make again
 	tree := filepath.Join(w.dir, "tree")
 	for _, c := range [][]string{
-		{"dpkg-source", "-x", dsc, tree}, {"mkdir", "kept-1.0"}, {"cp", "tree/README", "kept-1.0/"}, {"tar", "-czf", tarball, "kept-1.0"}, {"rm", "kept_1.0.orig.tar.xz"},
-		{"git", "init", "-q", tree}, {"git", "-C", tree, "add", "README"}, {"git", "-C", tree, "commit", "-q", "-m", "upstream"},
-		{"git", "-C", tree, "tag", "upstream/1.0"}, {"sh", "-c", "cd tree && pristine-tar commit ../" + tarball + " upstream/1.0"},
+		{"dpkg-source", "-x", dsc, tree}, {"mkdir", "kept-1.0"}, {"cp", "tree/README", "kept-1.0/"},
+		{"tar", "-czf", tarball, "kept-1.0"}, {"rm", "kept_1.0.orig.tar.xz"},
+		{"git", "init", "-q", tree}, {"git", "-C", tree, "add", "README"},
+		{"git", "-C", tree, "commit", "-q", "-m", "upstream"},
+		{"git", "-C", tree, "tag", "upstream/1.0"},
+		{"sh", "-c", "cd tree && pristine-tar commit ../" + tarball + " upstream/1.0"},
 		{"git", "-C", tree, "add", "debian"}, {"git", "-C", tree, "commit", "-q", "-m", "debian"},
 	} {
 		cmd := exec.Command(c[0], c[1:]...)
 		cmd.Dir = w.dir
-		cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=A B", "GIT_AUTHOR_EMAIL=a@mirror.example", "GIT_COMMITTER_NAME=A B", "GIT_COMMITTER_EMAIL=a@mirror.example")
+		cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=A B", "GIT_AUTHOR_EMAIL=a@mirror.example",
+			"GIT_COMMITTER_NAME=A B", "GIT_COMMITTER_EMAIL=a@mirror.example")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%q: %v\n%s", c, err, out)
 		}
@@ -209,7 +264,8 @@ func TestPristineTar(t *testing.T) {
 	before := read(t, filepath.Join(w.dir, tarball))
 	check(t, os.Remove(filepath.Join(w.dir, tarball)))
 	w.must(t, "build", "-q", "-d", "bookworm", "-s", "--git", "tree")
-	wantIn(t, "log", read(t, filepath.Join(w.dir, "kept_1.0-1_amd64.build")), "^Upstream tarball: pristine-tar$")
+	wantIn(t, "log", read(t, filepath.Join(w.dir, "kept_1.0-1_amd64.build")),
+		"^Upstream tarball: pristine-tar$")
 	if after := read(t, filepath.Join(w.dir, tarball)); after != before {
 		t.Errorf("the tarball has %d bytes instead of %d, or other ones", len(after), len(before))
 	}

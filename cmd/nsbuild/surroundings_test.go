@@ -34,7 +34,8 @@ func TestNoExecState(t *testing.T) {
 	refusal{
 		status: 1,
 		says:   []string{"making base bookworm", point + " is mounted noexec"},
-		hint:   "sudo mount -o remount,exec " + point + ", or choose another place with --state-dir",
+		hint: "sudo mount -o remount,exec " + point +
+			", or choose another place with --state-dir",
 	}.check(t, w.run(t, "create", "bookworm"))
 
 	root := filepath.Join(point, "root")
@@ -54,11 +55,13 @@ func TestMaskedProc(t *testing.T) {
 	testenv.RequireUserns(t)
 	w := newWorld(t)
 	for _, c := range []struct{ mount, says, hint string }{
-		{"mount -t tmpfs -o ro none /proc/fs", "no new /proc here, for parts of it are masked, /proc/fs",
+		{"mount -t tmpfs -o ro none /proc/fs",
+			"no new /proc here, for parts of it are masked, /proc/fs",
 			"systempaths=unconfined"},
 		{"mount -t tmpfs none /proc", "/proc is not mounted here", "sudo mount -t proc proc /proc"},
 		{"umount -l /proc", "/proc is not mounted here", "sudo mount -t proc proc /proc"},
-		{"mount --bind /proc /proc; mount -o remount,bind,ro /proc", "/proc is mounted read-only here",
+		{"mount --bind /proc /proc; mount -o remount,bind,ro /proc",
+			"/proc is mounted read-only here",
 			"sudo mount -o remount,bind,rw /proc"},
 	} {
 		cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-ec",

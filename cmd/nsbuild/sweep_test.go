@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestSweepFails has something left by a killed process that cannot be deleted: commands that come by
-// say so, and go on.
+// TestSweepFails has something left by a killed process that cannot be deleted: commands that come
+// by say so, and go on.
 func TestSweepFails(t *testing.T) {
 	w := newWorld(t)
 	left := filepath.Join(w.state, "run", "run-left")

@@ -1,8 +1,10 @@
 // Package apt has the apt of a jail resolve and install without network.
 //
-// The suite's own apt knows best what its packages need; what it may not do is fetch. So the verified lists and packages of the cache are shown to it read-only: first it says
-// which packages it wants (Wanted), then the caller fetches and verifies those, then it installs them (Run). Everything of ours lies on a tmpfs at /run/nsbuild, and nothing of
-// it stays in the layer below. Fetching and verifying is left to internal/archive, what is to be installed to the caller.
+// The suite's own apt knows best what its packages need; what it may not do is fetch. So the
+// verified lists and packages of the cache are shown to it read-only: first it says which packages
+// it wants (Wanted), then the caller fetches and verifies those, then it installs them (Run).
+// Everything of ours lies on a tmpfs at /run/nsbuild, and nothing of it stays in the layer below.
+// Fetching and verifying is left to internal/archive, what is to be installed to the caller.
 package apt
 
 import (
@@ -26,7 +28,8 @@ import (
 )
 
 const (
-	// MountPoint is the directory that a jail opened with Mounts has for us, and that stays behind, empty.
+	// MountPoint is the directory that a jail opened with Mounts has for us, and that stays behind,
+	// empty.
 	MountPoint = "/run/nsbuild"
 
 	ownDir     = MountPoint
@@ -48,10 +51,13 @@ var cached = []string{"lists", "debs", "copies"}
 
 // Mounts are what a jail needs for New, given the archive client's cache directory.
 func Mounts(cacheDir string) []sandbox.Mount {
-	mounts := []sandbox.Mount{{Type: "tmpfs", Target: ownDir, Mkdir: true, NoSuid: true, NoDev: true, Data: "mode=0755"}}
+	mounts := []sandbox.Mount{
+		{Type: "tmpfs", Target: ownDir, Mkdir: true, NoSuid: true, NoDev: true, Data: "mode=0755"}}
 	for _, part := range cached {
 		mounts = append(mounts, sandbox.Mount{
-			Type: "bind", Source: filepath.Join(cacheDir, part), Target: path.Join(cacheMount, part), Mkdir: true, ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true,
+			Type: "bind", Source: filepath.Join(cacheDir, part),
+			Target: path.Join(cacheMount, part), Mkdir: true, ReadOnly: true, NoSuid: true,
+			NoDev: true, NoExec: true,
 		})
 	}
 	return mounts
@@ -75,10 +81,12 @@ type Source struct {
 	Packages []*archive.Package // all there are; of a repository without a Release file
 }
 
-// Extra is where a repository of the caller's own packages seems to be in the jail; see archive.Client.Local.
+// Extra is where a repository of the caller's own packages seems to be in the jail; see
+// archive.Client.Local.
 const Extra = "copy:" + ownDir + "/extra"
 
-// Config overrides what the base may say. Its own lists directory and caches keep ours out of the layer; the lock would be on a directory that nobody else sees.
+// Config overrides what the base may say. Its own lists directory and caches keep ours out of the
+// layer; the lock would be on a directory that nobody else sees.
 const Config = `Dir::State::Lists "` + listsDir + `";
 Dir::Cache "` + stateDir + `";
 Dir::Cache::srcpkgcache "";
@@ -97,17 +105,20 @@ Dir::Bin::dpkg "` + dpkgScript + `";
 DPkg::Options { "--force-confold"; "--refuse-remove-essential"; "--force-unsafe-io"; };
 `
 
-// New prepares apt in a jail that was opened with Mounts. env is the environment of apt and of the maintainer scripts.
+// New prepares apt in a jail that was opened with Mounts. env is the environment of apt and of the
+// maintainer scripts.
 func New(jail *sandbox.Jail, cacheDir string, env []string, sources []Source) (*Apt, error) {
 	a := &Apt{jail: jail, cacheDir: cacheDir, env: env}
-	for _, dir := range []string{listsDir + "/partial", archives + "/partial", copiesDir, filesDir, stateDir} {
+	for _, dir := range []string{listsDir + "/partial", archives + "/partial", copiesDir, filesDir,
+		stateDir} {
 		if err := jail.Mkdir(dir, 0o755, 0, 0); err != nil {
 			return nil, fmt.Errorf("preparing apt: %w", err)
 		}
 	}
 	var list strings.Builder
 	for _, s := range sources {
-		// trusted: the signature was verified outside, whose keyring is newer than the jail's may be.
+		// trusted: the signature was verified outside, whose keyring is newer than the jail's may
+		// be.
 		kind, rest, _ := strings.Cut(s.Repo.SourcesLine(), " ")
 		fmt.Fprintf(&list, "%s [trusted=yes] %s\n", kind, rest)
 		for _, l := range s.Lists {
@@ -121,7 +132,8 @@ func New(jail *sandbox.Jail, cacheDir string, env []string, sources []Source) (*
 			return nil, fmt.Errorf("preparing apt: %w", err)
 		}
 	}
-	if err := a.write(dpkgScript, 0o755, strings.NewReader(script(archives, copiesDir))); err != nil {
+	if err := a.write(dpkgScript, 0o755,
+		strings.NewReader(script(archives, copiesDir))); err != nil {
 		return nil, fmt.Errorf("preparing apt: %w", err)
 	}
 	return a, nil
@@ -145,7 +157,8 @@ func (a *Apt) write(name string, mode os.FileMode, r io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
-// Add puts a package of the caller's own into the jail and returns its path there, to be given to Wanted and Run. name must end in .deb.
+// Add puts a package of the caller's own into the jail and returns its path there, to be given to
+// Wanted and Run. name must end in .deb.
 func (a *Apt) Add(name string, deb io.Reader) (string, error) {
 	file := path.Join(filesDir, name)
 	if err := a.write(file, 0o644, deb); err != nil {
@@ -163,12 +176,15 @@ func (a *Apt) Prefer(text string) error {
 		return fmt.Errorf("preparing apt: %w", err)
 	}
 	// What a priority above 1000 is for, apt does without a question only where it may.
-	a.options = append(a.options, "-o", "Dir::Etc::Preferences="+pinFile, "-o", "APT::Get::allow-downgrades=true")
+	a.options = append(a.options, "-o", "Dir::Etc::Preferences="+pinFile, "-o",
+		"APT::Get::allow-downgrades=true")
 	return nil
 }
 
-// SetParsed gives apt what an earlier apt over the same base, with the same lists, has left of parsing them (Parsed). apt itself judges whether it is still true, by the names,
-// sizes and times of all that went into it, and by its own time, which must be later than that of the list of sources.
+// SetParsed gives apt what an earlier apt over the same base, with the same lists, has left of
+// parsing them (Parsed). apt itself judges whether it is still true, by the names, sizes and times
+// of all that went into it, and by its own time, which must be later than that of the list of
+// sources.
 func (a *Apt) SetParsed(from io.Reader) error {
 	err := a.write(parsed, 0o644, from)
 	if err == nil {
@@ -189,7 +205,8 @@ func (a *Apt) statParsed() (os.FileInfo, error) {
 	return f.Stat()
 }
 
-// Parsed opens what apt has left of parsing its lists: nil when it has used what it was given, or left nothing.
+// Parsed opens what apt has left of parsing its lists: nil when it has used what it was given, or
+// left nothing.
 func (a *Apt) Parsed() (*os.File, error) {
 	f, err := a.jail.Open(parsed)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -209,16 +226,19 @@ type Wanted struct {
 	URL  string
 	Name string // the file's name in apt's archives directory
 	Size int64
-	Hash string // the strongest that the lists have, as "SHA256:HEX"; "" when the suite's apt says none
+	// the strongest that the lists have, as "SHA256:HEX"; "" when the suite's apt says none
+	Hash string
 }
 
 // ErrUnresolved means that apt found no way to do what it was asked; its explanation is in the log.
 var ErrUnresolved = errors.New("apt found no solution")
 
-// Wanted asks apt what it would fetch for a command such as "install", "/run/nsbuild/files/x.deb". What apt says goes to log when it fails.
+// Wanted asks apt what it would fetch for a command such as "install", "/run/nsbuild/files/x.deb".
+// What apt says goes to log when it fails.
 func (a *Apt) Wanted(ctx context.Context, log io.Writer, args ...string) ([]Wanted, error) {
 	var out bytes.Buffer
-	status, err := a.jail.RunTo(ctx, a.command(append([]string{"-q", "--print-uris"}, args...)), &out, &out)
+	status, err := a.jail.RunTo(ctx, a.command(append([]string{"-q", "--print-uris"}, args...)),
+		&out, &out)
 	if err != nil {
 		return nil, fmt.Errorf("asking apt: %w", err)
 	}
@@ -253,7 +273,8 @@ func parseURIs(r io.Reader) ([]Wanted, error) {
 		if uri, err = url.PathUnescape(uri); err != nil {
 			return nil, fmt.Errorf("apt printed a URL that cannot be read: %q", lines.Text())
 		}
-		if strings.HasPrefix(uri, "file:") && strings.HasPrefix(strings.TrimPrefix(uri, "file:"), ownDir) {
+		if strings.HasPrefix(uri, "file:") && strings.HasPrefix(strings.TrimPrefix(uri, "file:"),
+			ownDir) {
 			continue // a package of the caller's own
 		}
 		w := Wanted{URL: strings.ReplaceAll(uri, "/./", "/"), Name: fields[0], Size: size}
@@ -265,7 +286,8 @@ func parseURIs(r io.Reader) ([]Wanted, error) {
 	return wanted, lines.Err()
 }
 
-// Provide shows apt a verified package of the cache as what it wanted. dpkg is given the copy of it instead, unless that is "".
+// Provide shows apt a verified package of the cache as what it wanted. dpkg is given the copy of it
+// instead, unless that is "".
 func (a *Apt) Provide(w Wanted, file, copied string) error {
 	err := a.show(file, path.Join(archives, w.Name))
 	if err == nil && copied != "" {
@@ -287,5 +309,6 @@ func (a *Apt) Run(ctx context.Context, log io.Writer, args ...string) (sandbox.S
 }
 
 func (a *Apt) command(args []string) sandbox.Command {
-	return sandbox.Command{Argv: slices.Concat([]string{"apt-get", "-c", configFile}, a.options, args), Env: a.env}
+	return sandbox.Command{Argv: slices.Concat([]string{"apt-get", "-c", configFile}, a.options,
+		args), Env: a.env}
 }

@@ -15,13 +15,16 @@ NOTE: something
 `
 	got, err := parseURIs(strings.NewReader(text))
 	want := []Wanted{
-		{"http://mirror.example/debian/pool/main/d/debhelper/debhelper_13.11.4_all.deb", "debhelper_13.11.4_all.deb", 942100, "SHA256:ABCD"},
-		{"http://mirror.example/debian/pool/main/x/x/x_1%3a2_amd64.deb", "x_1%3a2_amd64.deb", 12, "MD5Sum:00"},
+		{"http://mirror.example/debian/pool/main/d/debhelper/debhelper_13.11.4_all.deb",
+			"debhelper_13.11.4_all.deb", 942100, "SHA256:ABCD"},
+		{"http://mirror.example/debian/pool/main/x/x/x_1%3a2_amd64.deb", "x_1%3a2_amd64.deb", 12,
+			"MD5Sum:00"},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
-	for _, bad := range []string{"'http://mirror.example/x", "'u' ../../x 1", "'u' x one", "'%zz' x 1"} {
+	for _, bad := range []string{"'http://mirror.example/x", "'u' ../../x 1", "'u' x one",
+		"'%zz' x 1"} {
 		if _, err := parseURIs(strings.NewReader(bad)); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}

@@ -16,8 +16,9 @@ import (
 // Dummy is where the repository of the package that aptitude is to install seems to be in the jail.
 const Dummy = "copy:" + ownDir + "/dummy"
 
-// aptitudeOptions are those that sbuild's resolver of that name gives: never solve the problem by leaving out what was asked for, touch nothing essential, and take a package that is
-// not its suite's default only where that is needed.
+// aptitudeOptions are those that sbuild's resolver of that name gives: never solve the problem by
+// leaving out what was asked for, touch nothing essential, and take a package that is not its
+// suite's default only where that is needed.
 func aptitudeOptions(pkg string) []string {
 	return []string{
 		"-y", "--without-recommends",
@@ -29,10 +30,13 @@ func aptitudeOptions(pkg string) []string {
 	}
 }
 
-// AptitudeWanted asks the jail's aptitude what it would install for a package. Only Name is known of each. What aptitude says goes to log when it fails.
+// AptitudeWanted asks the jail's aptitude what it would install for a package. Only Name is known
+// of each. What aptitude says goes to log when it fails.
 func (a *Apt) AptitudeWanted(ctx context.Context, log io.Writer, pkg string) ([]Wanted, error) {
 	var out bytes.Buffer
-	status, err := a.jail.RunTo(ctx, a.aptitude(slices.Concat([]string{"-s", "-v"}, aptitudeOptions(pkg), []string{"install", pkg})), &out, &out)
+	status, err := a.jail.RunTo(
+		ctx, a.aptitude(slices.Concat([]string{"-s", "-v"}, aptitudeOptions(pkg),
+			[]string{"install", pkg})), &out, &out)
 	if err != nil {
 		return nil, fmt.Errorf("asking aptitude: %w", err)
 	}
@@ -46,7 +50,8 @@ func (a *Apt) AptitudeWanted(ctx context.Context, log io.Writer, pkg string) ([]
 	return wanted, nil
 }
 
-// instLine is what a simulation prints for a package to be installed: Inst NAME [OLD] (VERSION SUITES… [ARCH]) ….
+// instLine is what a simulation prints for a package to be installed: Inst NAME [OLD] (VERSION
+// SUITES… [ARCH]) ….
 var instLine = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?m)^Inst (\S+) (?:\[\S*\] )?\((\S+) (?:.* )?\[(\S+)\]\)`)
 })
@@ -78,7 +83,8 @@ func FileName(name, version, arch string) string {
 
 // Aptitude has the jail's aptitude install a package for real.
 func (a *Apt) Aptitude(ctx context.Context, log io.Writer, pkg string) (sandbox.Status, error) {
-	status, err := a.jail.RunTo(ctx, a.aptitude(slices.Concat(aptitudeOptions(pkg), []string{"install", pkg})), log, log)
+	status, err := a.jail.RunTo(
+		ctx, a.aptitude(slices.Concat(aptitudeOptions(pkg), []string{"install", pkg})), log, log)
 	if err != nil {
 		return status, fmt.Errorf("running aptitude: %w", err)
 	}
@@ -87,5 +93,6 @@ func (a *Apt) Aptitude(ctx context.Context, log io.Writer, pkg string) (sandbox.
 
 // aptitude is told of our configuration by the environment; it knows no option for that.
 func (a *Apt) aptitude(args []string) sandbox.Command {
-	return sandbox.Command{Argv: slices.Concat([]string{"aptitude"}, a.options, args), Env: append(slices.Clone(a.env), "APT_CONFIG="+configFile)}
+	return sandbox.Command{Argv: slices.Concat([]string{"aptitude"}, a.options, args),
+		Env: append(slices.Clone(a.env), "APT_CONFIG="+configFile)}
 }

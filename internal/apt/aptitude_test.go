@@ -19,7 +19,8 @@ Conf debhelper (13.23~bpo12+1 Debian Backports:stable-backports [all])
 	for _, w := range parseInst(text) {
 		got = append(got, w.Name)
 	}
-	want := []string{"debhelper_13.23~bpo12+1_all.deb", "libc6_1%3a2.36-10_amd64.deb", "libfoo_1.0%5f1_i386.deb"}
+	want := []string{"debhelper_13.23~bpo12+1_all.deb", "libc6_1%3a2.36-10_amd64.deb",
+		"libfoo_1.0%5f1_i386.deb"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -2,9 +2,11 @@ package apt
 
 import "strings"
 
-// script stands before the jail's dpkg as Dir::Bin::dpkg. apt goes by the sizes of what lies in its archives directory, so the originals are there; dpkg is given what the directory
-// of copies has by the same name instead. Many packages at once apt hands over as a directory of links, NN-NAME.deb each, in which dpkg is to look for them in the order of their
-// numbers: such a directory becomes a list of files. A copy is taken only when the link leads to the very file that it is a copy of.
+// script stands before the jail's dpkg as Dir::Bin::dpkg. apt goes by the sizes of what lies in its
+// archives directory, so the originals are there; dpkg is given what the directory of copies has by
+// the same name instead. Many packages at once apt hands over as a directory of links, NN-NAME.deb
+// each, in which dpkg is to look for them in the order of their numbers: such a directory becomes a
+// list of files. A copy is taken only when the link leads to the very file that it is a copy of.
 //
 // It is written for sh alone: a process for each package would cost what the copies save.
 func script(archives, copies string) string {

@@ -8,10 +8,12 @@ import (
 	"testing"
 )
 
-// TestScript: dpkg gets the copies of those packages that have one, in their order, and everything else as apt said it.
+// TestScript: dpkg gets the copies of those packages that have one, in their order, and everything
+// else as apt said it.
 func TestScript(t *testing.T) {
 	dir := t.TempDir()
-	archives, copies, links, bin := filepath.Join(dir, "archives"), filepath.Join(dir, "copies"), filepath.Join(dir, "links"), filepath.Join(dir, "bin")
+	archives, copies, links, bin := filepath.Join(dir, "archives"), filepath.Join(dir, "copies"),
+		filepath.Join(dir, "links"), filepath.Join(dir, "bin")
 	for _, d := range []string{archives, copies, links, bin} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
@@ -42,8 +44,10 @@ func TestScript(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"", "<>"}, // printf with no argument
 		{"--configure|--pending|a b|*", "<--configure><--pending><a b><*>"},
-		{"--unpack|D/archives/a-x_1%3a1_all.deb|D/archives/b_1_all.deb", "<--unpack><D/copies/a-x_1%3a1_all.deb><D/archives/b_1_all.deb>"},
-		{"--status-fd|3|--unpack|--recursive|D/links", "<--status-fd><3><--unpack><D/copies/a-x_1%3a1_all.deb><D/links/01-b_1_all.deb><D/links/7-x_1_all.deb>"},
+		{"--unpack|D/archives/a-x_1%3a1_all.deb|D/archives/b_1_all.deb",
+			"<--unpack><D/copies/a-x_1%3a1_all.deb><D/archives/b_1_all.deb>"},
+		{"--status-fd|3|--unpack|--recursive|D/links",
+			"<--status-fd><3><--unpack><D/copies/a-x_1%3a1_all.deb><D/links/01-b_1_all.deb><D/links/7-x_1_all.deb>"},
 		{"--recursive", "<--recursive>"},
 	} {
 		var args []string

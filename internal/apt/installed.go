@@ -21,7 +21,8 @@ func Installed(jail *sandbox.Jail) ([]Package, error) {
 	defer f.Close()
 	st, err := f.Stat()
 	if err == nil && st.Size() > maxStatus {
-		err = fmt.Errorf("dpkg's status has %d bytes, no more than %d are read", st.Size(), maxStatus)
+		err = fmt.Errorf("dpkg's status has %d bytes, no more than %d are read", st.Size(),
+			maxStatus)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listing what is installed: %w", err)
@@ -29,8 +30,8 @@ func Installed(jail *sandbox.Jail) ([]Package, error) {
 	return readStatus(f)
 }
 
-// maxStatus bounds dpkg's status file, in bytes: root of the jail can write anything there. That of a
-// system with all of a release has some 80 MiB.
+// maxStatus bounds dpkg's status file, in bytes: root of the jail can write anything there. That of
+// a system with all of a release has some 80 MiB.
 const maxStatus = 256 << 20
 
 // readStatus lists the installed packages of a dpkg status file.

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// aptConf is a tree of apt.conf(5) settings, flattened: the key is the whole path in lower case ("acquire::http::proxy"), since apt's keys are case-insensitive.
+// aptConf is a tree of apt.conf(5) settings, flattened: the key is the whole path in lower case
+// ("acquire::http::proxy"), since apt's keys are case-insensitive.
 type aptConf struct {
 	values map[string]string
 	lists  map[string][]string // items without a name of their own
@@ -20,7 +21,8 @@ func newAptConf() *aptConf {
 // get is the value of a setting or "".
 func (c *aptConf) get(key string) string { return c.values[strings.ToLower(key)] }
 
-// flag is a setting as apt reads booleans: yes, true, with, on, enable, and their opposites; anything else is the default.
+// flag is a setting as apt reads booleans: yes, true, with, on, enable, and their opposites;
+// anything else is the default.
 func (c *aptConf) flag(key string, def bool) bool { return aptBool(c.get(key), def) }
 
 func aptBool(v string, def bool) bool {
@@ -53,7 +55,8 @@ func (c *aptConf) set(scope, name, value string) {
 	if scope != "" {
 		key = scope + "::" + key
 	}
-	if list, ok := strings.CutSuffix(key, "::"); ok { // "Acquire::Languages:: "de";" adds to the list
+	// "Acquire::Languages:: "de";" adds to the list
+	if list, ok := strings.CutSuffix(key, "::"); ok {
 		c.lists[list] = append(c.lists[list], value)
 		return
 	}
@@ -85,7 +88,8 @@ func (c *aptConf) parse(text string) error {
 	return p.block(c, "", 0)
 }
 
-// confParser is a recursive reader of apt.conf(5): statements `name "value";`, scopes `name { … };`, lists of bare values, comments //, #, /* */, the directive #clear;
+// confParser is a recursive reader of apt.conf(5): statements `name "value";`, scopes `name { …
+// };`, lists of bare values, comments //, #, /* */, the directive #clear;
 // #include is passed over (apt itself has it only in its own files).
 type confParser struct {
 	text string
@@ -117,7 +121,8 @@ func (p *confParser) block(c *aptConf, scope string, depth int) error {
 		case '#':
 			name, rest, _ := strings.Cut(t.text, " ")
 			if name == "#clear" {
-				for _, key := range strings.Fields(strings.TrimSuffix(strings.TrimSpace(rest), ";")) {
+				for _, key := range strings.Fields(
+					strings.TrimSuffix(strings.TrimSpace(rest), ";")) {
 					c.clear(key)
 				}
 			}
@@ -158,7 +163,8 @@ func statement(c *aptConf, scope string, words []confToken, line int) error {
 	switch {
 	case len(words) == 0:
 		return nil
-	case len(words) == 1 && scope != "" && (words[0].quote || !strings.Contains(words[0].text, "::")):
+	case len(words) == 1 && scope != "" &&
+		(words[0].quote || !strings.Contains(words[0].text, "::")):
 		c.lists[scope] = append(c.lists[scope], words[0].text)
 		return nil
 	case len(words) == 1:
@@ -227,14 +233,15 @@ func (p *confParser) skipLine() string {
 	return rest
 }
 
-// partName reports whether apt reads a file of this name in one of its .d directories: letters, digits, - _ . only, no leading dot, and one of the extensions ("" for
-// none).
+// partName reports whether apt reads a file of this name in one of its .d directories: letters,
+// digits, - _ . only, no leading dot, and one of the extensions ("" for none).
 func partName(name string, extensions ...string) bool {
 	if name == "" || name[0] == '.' {
 		return false
 	}
 	for _, ch := range []byte(name) {
-		if !('a' <= ch && ch <= 'z' || 'A' <= ch && ch <= 'Z' || '0' <= ch && ch <= '9' || ch == '-' || ch == '_' || ch == '.') {
+		if !('a' <= ch && ch <= 'z' || 'A' <= ch && ch <= 'Z' || '0' <= ch && ch <= '9' ||
+			ch == '-' || ch == '_' || ch == '.') {
 			return false
 		}
 	}

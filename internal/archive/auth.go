@@ -16,8 +16,9 @@ type authEntry struct {
 	login, password string
 }
 
-// readAuth reads a file of auth.conf's format, netrc-like: machine NAME login NAME password WORD.
-// A file that only root may read is no concern of an ordinary user's, until a mirror asks for a login: the hint then names the place.
+// readAuth reads a file of auth.conf's format, netrc-like: machine NAME login NAME password WORD. A
+// file that only root may read is no concern of an ordinary user's, until a mirror asks for a
+// login: the hint then names the place.
 func (h *Host) readAuth(file string) []authEntry {
 	data, err := regular.ReadFile(file, maxConfiguration)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
@@ -60,8 +61,9 @@ func parseAuth(text string) []authEntry {
 	return out
 }
 
-// credentials finds the login for a URL: the one in the URL itself, else the first machine that fits. Without an explicit scheme a machine counts for https only, so that no
-// password goes over the wire in the clear unasked.
+// credentials finds the login for a URL: the one in the URL itself, else the first machine that
+// fits. Without an explicit scheme a machine counts for https only, so that no password goes over
+// the wire in the clear unasked.
 func (h *Host) credentials(u *url.URL) (login, password string, ok bool) {
 	if u.User != nil {
 		password, _ = u.User.Password()
@@ -75,7 +77,8 @@ func (h *Host) credentials(u *url.URL) (login, password string, ok bool) {
 		if scheme == "" {
 			scheme = "https"
 		}
-		if scheme == u.Scheme && (e.host == u.Host || e.host == u.Hostname()) && strings.HasPrefix(u.EscapedPath(), e.path) {
+		if scheme == u.Scheme && (e.host == u.Host || e.host == u.Hostname()) &&
+			strings.HasPrefix(u.EscapedPath(), e.path) {
 			return e.login, e.password, true
 		}
 	}

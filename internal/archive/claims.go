@@ -13,14 +13,14 @@ import (
 	"nsbuild/internal/flock"
 )
 
-// What a process uses of the cache it claims beforehand, in a file of its own that it keeps locked: who
-// cleans the cache leaves it there. Claims end with their process, however that ends.
+// What a process uses of the cache it claims beforehand, in a file of its own that it keeps locked:
+// who cleans the cache leaves it there. Claims end with their process, however that ends.
 //
 //	CACHE/claims/…    names of files, one a line; locked by the claimant
 //	CACHE/clean.lock  held shared for each claim, and alone while files are deleted
 //
-// A claim comes before the look whether the file is there. So either the file is seen to be gone, and is
-// fetched again, or whoever deletes sees the claim.
+// A claim comes before the look whether the file is there. So either the file is seen to be gone,
+// and is fetched again, or whoever deletes sees the claim.
 const (
 	dirClaims = "claims"
 	cleanLock = "clean.lock"
@@ -46,7 +46,9 @@ func (c *Client) claim(path string) {
 	if err := c.writeClaim(path); err != nil {
 		k.off = true
 		if !errors.Is(err, syscall.EROFS) && !errors.Is(err, fs.ErrPermission) {
-			c.log.Warnf("cache: what is in use cannot be noted, so nobody should clean the cache now: %v", err)
+			c.log.Warnf(
+				"cache: what is in use cannot be noted, so nobody should clean the cache now: %v",
+				err)
 		}
 		return
 	}
@@ -73,7 +75,8 @@ func (c *Client) writeClaim(path string) error {
 func (c *Client) openClaims() error {
 	k := &c.claims
 	var err error
-	if k.clean, err = os.OpenFile(filepath.Join(c.opt.CacheDir, cleanLock), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+	if k.clean, err = os.OpenFile(filepath.Join(c.opt.CacheDir, cleanLock), os.O_RDWR|os.O_CREATE,
+		0o600); err != nil {
 		return err
 	}
 	for {
@@ -119,8 +122,8 @@ func ignoreMissing(err error) error {
 // trimBatch is how many files are deleted while nobody can claim one.
 const trimBatch = 100
 
-// Trim deletes files of the cache, but those that are in use. It returns how many bytes that freed, and
-// how many files are in use.
+// Trim deletes files of the cache, but those that are in use. It returns how many bytes that freed,
+// and how many files are in use.
 func (c *Client) Trim(entries []Entry) (freed int64, used int, err error) {
 	lock, err := os.OpenFile(filepath.Join(c.opt.CacheDir, cleanLock), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

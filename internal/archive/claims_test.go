@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// TestTrimBesideUse has processes, each with a client of its own, take packages and lists into use, while
-// the whole cache is deleted again and again: what they were given is there as long as they use it.
+// TestTrimBesideUse has processes, each with a client of its own, take packages and lists into use,
+// while the whole cache is deleted again and again: what they were given is there as long as they
+// use it.
 func TestTrimBesideUse(t *testing.T) {
 	m := newMirror(t, nil)
 	stop := make(chan struct{})

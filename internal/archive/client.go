@@ -24,22 +24,27 @@ import (
 
 // Options configure a Client. Only CacheDir is necessary.
 type Options struct {
-	CacheDir     string             // made if absent; several processes may share it
-	Host         *Host              // nil: a host without apt
-	Log          logrus.FieldLogger // nil: silence
-	Offline      bool               // use what is cached, name what is missing
-	RefreshAfter time.Duration      // how old an answer about a Release may be before the mirror is asked again; 0 is ten minutes, below 0 is at once
-	Timeout      time.Duration      // 0: apt's Acquire::http::Timeout, else 30 s
-	Retries      int                // 0: apt's Acquire::Retries, else 3; below 0: none
-	Parallel     int                // transfers per host; 0 is 4
-	Progress     func(Progress)     // called from several goroutines
-	Now          func() time.Time   // nil: time.Now
+	CacheDir string             // made if absent; several processes may share it
+	Host     *Host              // nil: a host without apt
+	Log      logrus.FieldLogger // nil: silence
+	Offline  bool               // use what is cached, name what is missing
+	// how old an answer about a Release may be before the mirror is asked again; 0 is ten minutes,
+	// below 0 is at once
+	RefreshAfter time.Duration
+	Timeout      time.Duration    // 0: apt's Acquire::http::Timeout, else 30 s
+	Retries      int              // 0: apt's Acquire::Retries, else 3; below 0: none
+	Parallel     int              // transfers per host; 0 is 4
+	Progress     func(Progress)   // called from several goroutines
+	Now          func() time.Time // nil: time.Now
 }
 
-// Client fetches from archives into a cache. It may be used by several goroutines, and its cache by several processes.
+// Client fetches from archives into a cache. It may be used by several goroutines, and its cache by
+// several processes.
 //
-// Files in the cache are named after their digest and appear under that name only when complete and verified. They are hashed again when they are first used by a Client,
-// which notices whatever a crash, a full disk or a failing one did to them; so nothing needs to be fsynced, and a bad file is fetched again.
+// Files in the cache are named after their digest and appear under that name only when complete and
+// verified. They are hashed again when they are first used by a Client, which notices whatever a
+// crash, a full disk or a failing one did to them; so nothing needs to be fsynced, and a bad file
+// is fetched again.
 type Client struct {
 	opt      Options
 	log      logrus.FieldLogger
@@ -110,12 +115,15 @@ func NewClient(o Options) (*Client, error) {
 	}
 	for _, d := range []string{dirLists, dirDebs, dirCopies, dirSources, dirPartial, dirClaims} {
 		if err := makeDir(filepath.Join(o.CacheDir, d)); err != nil {
-			return nil, fault.Wrap(fault.Internal, "choose another cache directory", diskError(o.CacheDir, fmt.Errorf("cache: %w", err)))
+			return nil, fault.Wrap(fault.Internal, "choose another cache directory",
+				diskError(o.CacheDir, fmt.Errorf("cache: %w", err)))
 		}
 	}
 	c := &Client{
-		opt: o, log: o.Log, verified: map[string]fileID{}, keys: map[string]*keyring{}, warned: map[string]bool{},
-		net: &transport{host: o.Host, timeout: o.Timeout, retries: max(0, o.Retries), parallel: o.Parallel},
+		opt: o, log: o.Log, verified: map[string]fileID{}, keys: map[string]*keyring{},
+		warned: map[string]bool{},
+		net: &transport{host: o.Host, timeout: o.Timeout, retries: max(0, o.Retries),
+			parallel: o.Parallel},
 	}
 	for _, w := range o.Host.Warnings {
 		c.log.Warn("apt configuration: " + w)
@@ -126,7 +134,8 @@ func NewClient(o Options) (*Client, error) {
 	return c, nil
 }
 
-// warn says something once in the life of the client: a Release file is judged each time that it is read.
+// warn says something once in the life of the client: a Release file is judged each time that it is
+// read.
 func (c *Client) warn(format string, args ...any) { c.once(c.log, fmt.Sprintf(format, args...)) }
 
 // insist is warn for those, too, who want to know no more than they must.
@@ -171,7 +180,8 @@ func (c *Client) place(kind, digest, ext string) string {
 	return filepath.Join(c.opt.CacheDir, kind, digest[:2], digest+ext)
 }
 
-// obtain returns the path of a verified blob, from the cache or else from the first of its URLs that has it.
+// obtain returns the path of a verified blob, from the cache or else from the first of its URLs
+// that has it.
 func (c *Client) obtain(ctx context.Context, b blob) (string, error) {
 	digest, _ := b.hashes.strongest(b.weak)
 	if digest == "" {
@@ -184,12 +194,16 @@ func (c *Client) obtain(ctx context.Context, b blob) (string, error) {
 		}
 		return "", nil
 	}
-	return c.obtainWith(ctx, b, digest, have, func(part *os.File) (string, error) { return path, c.publish(part, path) })
+	return c.obtainWith(ctx, b, digest, have, func(part *os.File) (string, error) {
+		return path, c.publish(part, path)
+	})
 }
 
-// obtainWith downloads a blob unless have finds that there is already what finish would make of it. Only one process at a time does so for one digest. The errors of
-// reading the cache are not among those of the mirror.
-func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have func() (string, error), finish func(part *os.File) (string, error)) (string, error) {
+// obtainWith downloads a blob unless have finds that there is already what finish would make of it.
+// Only one process at a time does so for one digest. The errors of reading the cache are not among
+// those of the mirror.
+func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have func() (string, error),
+	finish func(part *os.File) (string, error)) (string, error) {
 	if path, err := have(); path != "" || err != nil {
 		return path, err
 	}
@@ -202,13 +216,16 @@ func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have fun
 	}
 	defer part.Close() // which gives up the lock
 	if path, err := have(); path != "" || err != nil {
-		_ = os.Remove(part.Name()) // another process was quicker; what it left us is empty, and sweep would find it
+		// another process was quicker; what it left us is empty, and sweep would find it
+		_ = os.Remove(part.Name())
 		return path, err
 	}
 	if err := c.download(ctx, part, b); err != nil {
 		err = diskError(c.opt.CacheDir, err)
-		if fi, statErr := part.Stat(); errors.Is(err, ErrNoSpace) || statErr == nil && fi.Size() == 0 {
-			_ = os.Remove(part.Name()) // nothing in it to resume, or nothing to be gained by keeping the disk full
+		if fi, statErr := part.Stat(); errors.Is(err, ErrNoSpace) || statErr == nil &&
+			fi.Size() == 0 {
+			// nothing in it to resume, or nothing to be gained by keeping the disk full
+			_ = os.Remove(part.Name())
 		}
 		return "", err
 	}
@@ -250,7 +267,8 @@ func openDir(dir string) error {
 	return os.Chmod(dir, openMode)
 }
 
-// intact reports whether a file of the cache is there and is what it should be. The error is one of reading the disk.
+// intact reports whether a file of the cache is there and is what it should be. The error is one of
+// reading the disk.
 func (c *Client) intact(path string, b blob) (bool, error) {
 	c.claim(path)
 	id, err := identify(path)
@@ -269,7 +287,8 @@ func (c *Client) intact(path string, b blob) (bool, error) {
 	if known == id {
 		return true, nil
 	}
-	// Nothing that was read is left to chance: hashing takes 30 ms for the 50 MB of a Packages file.
+	// Nothing that was read is left to chance: hashing takes 30 ms for the 50 MB of a Packages
+	// file.
 	want, sum := b.hashes.strongest(b.weak)
 	f, err := os.Open(path)
 	if err != nil {
@@ -286,19 +305,22 @@ func (c *Client) intact(path string, b blob) (bool, error) {
 	return true, c.used(path)
 }
 
-// used marks a file as in use, by its time of access, and as verified. It is marked once an hour at most: each time makes other Clients verify it again. Its time of modification
-// stays, which apt's binary cache goes by.
+// used marks a file as in use, by its time of access, and as verified. It is marked once an hour at
+// most: each time makes other Clients verify it again. Its time of modification stays, which apt's
+// binary cache goes by.
 func (c *Client) used(path string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
 	if now := time.Now(); now.Sub(time.Unix(st.Atim.Unix())) > time.Hour {
-		if err := os.Chtimes(path, now, time.Time{}); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EROFS) {
+		if err := os.Chtimes(path, now, time.Time{}); err != nil && !errors.Is(err, unix.EPERM) &&
+			!errors.Is(err, unix.EROFS) {
 			return fmt.Errorf("cache: %w", err)
 		}
 	}
-	if err := openDir(filepath.Dir(path)); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EROFS) {
+	if err := openDir(filepath.Dir(path)); err != nil && !errors.Is(err, unix.EPERM) &&
+		!errors.Is(err, unix.EROFS) {
 		return fmt.Errorf("cache: %w", err)
 	}
 	return c.remember(path)
@@ -326,7 +348,8 @@ func identify(path string) (fileID, error) {
 	return fileID{st.Ino, st.Size, st.Mtim, st.Ctim}, nil
 }
 
-// lockPart opens the file that a download grows in and locks it, waiting while another process is at it. What an earlier, interrupted download left in it is resumed.
+// lockPart opens the file that a download grows in and locks it, waiting while another process is
+// at it. What an earlier, interrupted download left in it is resumed.
 func (c *Client) lockPart(ctx context.Context, digest string) (*os.File, error) {
 	name := filepath.Join(c.opt.CacheDir, dirPartial, digest)
 	for waited := false; ; {
@@ -334,7 +357,8 @@ func (c *Client) lockPart(ctx context.Context, digest string) (*os.File, error) 
 		switch {
 		case err == nil:
 			return f, nil
-		case errors.Is(err, fs.ErrNotExist): // the one who held the lock has moved the file to its place
+		case errors.Is(err, fs.ErrNotExist):
+			// the one who held the lock has moved the file to its place
 			continue
 		case !errors.Is(err, flock.ErrHeld):
 			return nil, diskError(c.opt.CacheDir, fmt.Errorf("cache: %w", err))
@@ -351,7 +375,8 @@ func (c *Client) lockPart(ctx context.Context, digest string) (*os.File, error) 
 	}
 }
 
-// download fills part with the blob's content. A mismatch of the digest is tried once more from the start, in case it came from an earlier run's remains or a proxy.
+// download fills part with the blob's content. A mismatch of the digest is tried once more from the
+// start, in case it came from an earlier run's remains or a proxy.
 func (c *Client) download(ctx context.Context, part *os.File, b blob) error {
 	var err error
 	for range 2 {
@@ -380,7 +405,8 @@ func (c *Client) downloadFrom(ctx context.Context, part *os.File, b blob, url st
 		if err := t.restart(); err != nil {
 			return err
 		}
-		return fmt.Errorf("fetching %s: %w: it is %s, %s says %s", publicURI(url), ErrHash, got, firstWord(b.by, signedIndex), want)
+		return fmt.Errorf("fetching %s: %w: it is %s, %s says %s", publicURI(url), ErrHash, got,
+			firstWord(b.by, signedIndex), want)
 	}
 	return nil
 }
@@ -460,7 +486,8 @@ func (t *transfer) once(ctx context.Context) error {
 		}
 	}
 	if t.b.size >= 0 && a.size >= 0 && a.size != t.b.size {
-		return fmt.Errorf("%w: it has %d bytes, %s says %d", ErrSize, a.size, firstWord(t.b.by, signedIndex), t.b.size)
+		return fmt.Errorf("%w: it has %d bytes, %s says %d", ErrSize, a.size,
+			firstWord(t.b.by, signedIndex), t.b.size)
 	}
 	return t.copy(a.body)
 }
@@ -478,7 +505,8 @@ func (t *transfer) copy(from io.Reader) error {
 			if err := t.restart(); err != nil {
 				return err
 			}
-			return fmt.Errorf("%w: it is longer than the %d bytes that %s says", ErrSize, limit, firstWord(t.b.by, signedIndex))
+			return fmt.Errorf("%w: it is longer than the %d bytes that %s says", ErrSize, limit,
+				firstWord(t.b.by, signedIndex))
 		}
 		if n > 0 {
 			if _, err := t.part.Write(buf[:n]); err != nil {
@@ -502,7 +530,8 @@ func (t *transfer) copy(from io.Reader) error {
 	return nil
 }
 
-// measure remembers how fast the fastest of the larger transfers was: others share the line with their neighbours.
+// measure remembers how fast the fastest of the larger transfers was: others share the line with
+// their neighbours.
 func (c *Client) measure(n int64, took time.Duration) {
 	if n < 64<<10 || took <= 0 {
 		return

@@ -29,7 +29,8 @@ type mirror struct {
 	log  *bytes.Buffer
 }
 
-// newMirror makes an archive of four small packages and a source; prepare may change the suite before it is signed.
+// newMirror makes an archive of four small packages and a source; prepare may change the suite
+// before it is signed.
 func newMirror(t *testing.T, prepare func(*fakedebian.Suite)) *mirror {
 	t.Helper()
 	m := &mirror{t: t, a: fakedebian.New(t), log: &bytes.Buffer{}}
@@ -37,18 +38,24 @@ func newMirror(t *testing.T, prepare func(*fakedebian.Suite)) *mirror {
 	m.s.Suite = "oldstable"
 	body := strings.Repeat("all work and no play makes jack a dull boy\n", 3)
 	for _, name := range []string{"alpha", "beta", "gamma"} {
-		m.s.Add(fakedebian.Package{Name: name, Architecture: "amd64", Depends: "libc6,\nbeta (>= 1)", Files: []fakedebian.File{{Path: "usr/share/" + name, Body: body}}})
+		m.s.Add(fakedebian.Package{Name: name, Architecture: "amd64",
+			Depends: "libc6,\nbeta (>= 1)",
+			Files:   []fakedebian.File{{Path: "usr/share/" + name, Body: body}}})
 	}
-	m.s.Add(fakedebian.Package{Name: "delta", Essential: true, Files: []fakedebian.File{{Path: "usr/share/big", Body: noise(200 << 10)}}})
-	m.s.AddSource(fakedebian.Source{Name: "alpha", Version: "1.0-1"}, fakedebian.Source{Name: "alpha", Version: "1.0-2~rc1"}, fakedebian.Source{Name: "alpine"})
+	m.s.Add(fakedebian.Package{Name: "delta", Essential: true,
+		Files: []fakedebian.File{{Path: "usr/share/big", Body: noise(200 << 10)}}})
+	m.s.AddSource(fakedebian.Source{Name: "alpha", Version: "1.0-1"},
+		fakedebian.Source{Name: "alpha", Version: "1.0-2~rc1"}, fakedebian.Source{Name: "alpine"})
 	if prepare != nil {
 		prepare(m.s)
 	}
 	m.srv = fakedebian.Serve(t, fakedebian.Mounts{"debian": m.a.Tree()})
 	logger := logrus.New()
 	logger.SetOutput(&syncWriter{w: m.log})
-	m.opt = Options{CacheDir: t.TempDir(), Log: logger, RefreshAfter: -1, Timeout: 5 * time.Second, Retries: -1}
-	m.repo = Repo{URI: m.srv.URL("debian"), Suite: "bookworm", Components: []string{"main"}, Keyrings: []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}
+	m.opt = Options{CacheDir: t.TempDir(), Log: logger, RefreshAfter: -1, Timeout: 5 * time.Second,
+		Retries: -1}
+	m.repo = Repo{URI: m.srv.URL("debian"), Suite: "bookworm", Components: []string{"main"},
+		Keyrings: []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}
 	return m
 }
 
@@ -113,26 +120,42 @@ func (m *mirror) all(c *Client) (*Release, map[*Package]string, error) {
 
 func TestEverything(t *testing.T) {
 	forms := map[string]func(*fakedebian.Suite){
-		"InRelease only":    func(s *fakedebian.Suite) { s.Detached = false },
-		"Release.gpg only":  func(s *fakedebian.Suite) { s.InRelease = false },
-		"gz only, no hash":  func(s *fakedebian.Suite) { s.Compressions, s.ByHash = []fakedebian.Compression{fakedebian.Gzip}, false },
-		"plain":             func(s *fakedebian.Suite) { s.Compressions = []fakedebian.Compression{fakedebian.None} },
-		"zst":               func(s *fakedebian.Suite) { s.Compressions = []fakedebian.Compression{fakedebian.Zstd} },
-		"SHA512":            func(s *fakedebian.Suite) { s.Hashes = []fakedebian.Hash{fakedebian.SHA512} },
-		"RSA":               func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyRSA) },
-		"one key is enough": func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyOther, fakedebian.KeyArchive) },
-		"the other too":     func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyArchive, fakedebian.KeyExpired) },
+		"InRelease only":   func(s *fakedebian.Suite) { s.Detached = false },
+		"Release.gpg only": func(s *fakedebian.Suite) { s.InRelease = false },
+		"gz only, no hash": func(s *fakedebian.Suite) {
+			s.Compressions, s.ByHash = []fakedebian.Compression{fakedebian.Gzip}, false
+		},
+		"plain": func(s *fakedebian.Suite) {
+			s.Compressions = []fakedebian.Compression{fakedebian.None}
+		},
+		"zst": func(s *fakedebian.Suite) {
+			s.Compressions = []fakedebian.Compression{fakedebian.Zstd}
+		},
+		"SHA512": func(s *fakedebian.Suite) {
+			s.Hashes = []fakedebian.Hash{fakedebian.SHA512}
+		},
+		"RSA": func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyRSA) },
+		"one key is enough": func(s *fakedebian.Suite) {
+			s.Keys = keys(t, fakedebian.KeyOther, fakedebian.KeyArchive)
+		},
+		"the other too": func(s *fakedebian.Suite) {
+			s.Keys = keys(t, fakedebian.KeyArchive, fakedebian.KeyExpired)
+		},
 	}
 	for name, prepare := range forms {
 		t.Run(name, func(t *testing.T) {
 			m := newMirror(t, prepare)
-			m.repo.Keyrings = []string{fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyRSA, fakedebian.KeyExpired)}
+			m.repo.Keyrings = []string{
+				fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyRSA,
+					fakedebian.KeyExpired)}
 			r, debs, err := m.all(m.client())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Codename() != "bookworm" || r.Suite() != "oldstable" || len(r.SignedBy()) != 1 || r.Date().IsZero() || len(r.Digest()) != 64 {
-				t.Errorf("Release: %q %q %q %v %q", r.Codename(), r.Suite(), r.SignedBy(), r.Date(), r.Digest())
+			if r.Codename() != "bookworm" || r.Suite() != "oldstable" || len(r.SignedBy()) != 1 ||
+				r.Date().IsZero() || len(r.Digest()) != 64 {
+				t.Errorf("Release: %q %q %q %v %q", r.Codename(), r.Suite(), r.SignedBy(), r.Date(),
+					r.Digest())
 			}
 			m.checkDebs(debs)
 		})
@@ -158,11 +181,13 @@ func (m *mirror) checkDebs(debs map[*Package]string) {
 		if !bytes.Equal(got, tree.Read(p.Filename)) {
 			m.t.Errorf("%s differs", p)
 		}
-		if p.Package == "alpha" && (p.Depends != "libc6, beta (>= 1)" || p.Essential) || p.Package == "delta" && !p.Essential {
+		if p.Package == "alpha" && (p.Depends != "libc6, beta (>= 1)" || p.Essential) ||
+			p.Package == "delta" && !p.Essential {
 			m.t.Errorf("%s: Depends %q, essential %v", p, p.Depends, p.Essential)
 		}
 	}
-	if left, err := os.ReadDir(filepath.Join(m.opt.CacheDir, dirPartial)); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(filepath.Join(m.opt.CacheDir, dirPartial)); err != nil ||
+		len(left) > 0 {
 		m.t.Errorf("left over: %v %v", left, err)
 	}
 }
@@ -177,7 +202,9 @@ func keys(t *testing.T, kinds ...fakedebian.KeyKind) []*fakedebian.Key {
 
 // TestDirectoryURI: apt in a jail calls a directory file:/srv, however its user has written it.
 func TestDirectoryURI(t *testing.T) {
-	for given, want := range map[string]string{"file:///srv/m%20x/": "file:/srv/m%20x", "file:/srv": "file:/srv", "copy:/srv": "copy:/srv", "http://mirror.example/debian/": "http://mirror.example/debian"} {
+	for given, want := range map[string]string{"file:///srv/m%20x/": "file:/srv/m%20x",
+		"file:/srv": "file:/srv", "copy:/srv": "copy:/srv",
+		"http://mirror.example/debian/": "http://mirror.example/debian"} {
 		if got, err := mirrorURI(given); err != nil || got != want {
 			t.Errorf("%s: %q, %v; want %q", given, got, err, want)
 		}
@@ -192,7 +219,8 @@ func TestDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m.repo.URI = range []string{uri, "copy:" + strings.TrimPrefix(uri, "file:"), "file://" + strings.TrimPrefix(uri, "file:")} {
+	for _, m.repo.URI = range []string{uri, "copy:" + strings.TrimPrefix(uri, "file:"),
+		"file://" + strings.TrimPrefix(uri, "file:")} {
 		m.opt.CacheDir = t.TempDir()
 		_, debs, err := m.all(m.client())
 		if err != nil {
@@ -215,7 +243,8 @@ func TestMends(t *testing.T) {
 		{"404, then there", deb, fakedebian.Fault{Status: 404, Times: 1}},
 		{"cut and resumed", deb, fakedebian.Fault{CutAfter: 60000, Times: 2}},
 		{"cut, no ranges", deb, fakedebian.Fault{CutAfter: 60000, NoRanges: true, Times: 1}},
-		{"cut, then a wrong range", deb, fakedebian.Fault{CutAfter: 60000, WrongRange: true, Times: 2}},
+		{"cut, then a wrong range", deb, fakedebian.Fault{CutAfter: 60000, WrongRange: true,
+			Times: 2}},
 		{"stalled", deb, fakedebian.Fault{StallAfter: 60000, Times: 1}},
 		{"hanging", deb, fakedebian.Fault{Hang: true, Times: 1}},
 		{"promised too much", deb, fakedebian.Fault{CutAfter: 5000, NoLength: true, Times: 1}},
@@ -284,7 +313,8 @@ func TestChangesMidway(t *testing.T) {
 	if err != nil || !slices.Contains(names, "epsilon") || r.Digest() == before {
 		t.Errorf("%v %q, changed: %v", err, names, r.Digest() != before)
 	}
-	lists, err := c.AptLists(t.Context(), r, []string{"main"}, []string{"amd64"}, "http://mirror.example/debian/")
+	lists, err := c.AptLists(t.Context(), r, []string{"main"}, []string{"amd64"},
+		"http://mirror.example/debian/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +326,8 @@ func TestChangesMidway(t *testing.T) {
 	for _, l := range lists {
 		got = append(got, l.Name)
 	}
-	want := []string{"mirror.example_debian_dists_bookworm_InRelease", "mirror.example_debian_dists_bookworm_main_binary-amd64_Packages"}
+	want := []string{"mirror.example_debian_dists_bookworm_InRelease",
+		"mirror.example_debian_dists_bookworm_main_binary-amd64_Packages"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
@@ -330,12 +361,14 @@ func TestConditionalAndOffline(t *testing.T) {
 		t.Error(err)
 	}
 	m.opt.CacheDir = t.TempDir()
-	if _, _, err := m.all(m.client()); !errors.Is(err, ErrOffline) || !strings.Contains(fault.HintOf(err), "--offline") {
+	if _, _, err := m.all(m.client()); !errors.Is(err, ErrOffline) ||
+		!strings.Contains(fault.HintOf(err), "--offline") {
 		t.Error(err)
 	}
 }
 
-// TestAbsent: that a mirror lacks an optional suite is remembered as long as what it has is, and longer without the network.
+// TestAbsent: that a mirror lacks an optional suite is remembered as long as what it has is, and
+// longer without the network.
 func TestAbsent(t *testing.T) {
 	m := newMirror(t, nil)
 	m.opt.RefreshAfter = time.Minute
@@ -346,7 +379,8 @@ func TestAbsent(t *testing.T) {
 	get := func(wantRequests int) {
 		t.Helper()
 		m.srv.ResetCounts()
-		if all, err := m.client().Releases(t.Context(), []Repo{m.repo, updates}); err != nil || len(all) != 1 {
+		if all, err := m.client().Releases(t.Context(), []Repo{m.repo, updates}); err != nil ||
+			len(all) != 1 {
 			t.Fatal(all, err)
 		}
 		if n := m.srv.Count("bookworm-updates"); n != wantRequests {
@@ -362,7 +396,8 @@ func TestAbsent(t *testing.T) {
 	get(0)
 	m.opt.Offline = false
 	updates.Optional = false
-	if _, err := m.client().Releases(t.Context(), []Repo{updates}); !errors.Is(err, ErrNoSuite) || m.srv.Count("bookworm-updates") != 2 {
+	if _, err := m.client().Releases(t.Context(), []Repo{updates}); !errors.Is(err, ErrNoSuite) ||
+		m.srv.Count("bookworm-updates") != 2 {
 		t.Errorf("a suite that must be there was not asked for: %v", err)
 	}
 }
@@ -442,11 +477,16 @@ func TestEachDebStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	var list []*Package
-	if err := c.Packages(t.Context(), r, "main", "amd64", func(p *Package) error { list = append(list, p); return nil }); err != nil {
+	if err := c.Packages(t.Context(), r, "main", "amd64", func(p *Package) error {
+		list = append(list, p)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	enough := errors.New("enough")
-	if err := c.EachDeb(t.Context(), list, func(*Package, string) error { return enough }); !errors.Is(err, enough) {
+	if err := c.EachDeb(t.Context(), list, func(*Package, string) error {
+		return enough
+	}); !errors.Is(err, enough) {
 		t.Error(err)
 	}
 	m.opt.CacheDir = t.TempDir()

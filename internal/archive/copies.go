@@ -19,7 +19,8 @@ import (
 	"nsbuild/internal/deb"
 )
 
-// CopyForm is how a recompressed copy of a package is packed: as quickly to unpack as a suite's dpkg can read. The zero value is no copy, but the original. It is a number, so that none of the
+// CopyForm is how a recompressed copy of a package is packed: as quickly to unpack as a suite's
+// dpkg can read. The zero value is no copy, but the original. It is a number, so that none of the
 // many strings which go where it goes can take its place.
 type CopyForm int
 
@@ -28,7 +29,8 @@ const (
 	CopyZstd CopyForm = iota + 1
 	// CopyPlain is uncompressed.
 	CopyPlain
-	// CopyOld is uncompressed but for the control member, which dpkg before 1.17.6 expects compressed.
+	// CopyOld is uncompressed but for the control member, which dpkg before 1.17.6 expects
+	// compressed.
 	CopyOld
 )
 
@@ -79,10 +81,11 @@ func CopyFormFor(dpkg string) (CopyForm, error) {
 	return CopyOld, nil
 }
 
-// A copy's name is all that is recorded about it: ORIGINAL.FORM.COPY.deb, with the digests of the original and of the copy itself. So one rename publishes it, and nothing can
-// get apart.
+// A copy's name is all that is recorded about it: ORIGINAL.FORM.COPY.deb, with the digests of the
+// original and of the copy itself. So one rename publishes it, and nothing can get apart.
 
-// copies lists the copies of an original in one form: none or one, save for what two makers of different versions left.
+// copies lists the copies of an original in one form: none or one, save for what two makers of
+// different versions left.
 func (c *Client) copies(digest string, form CopyForm) ([]string, error) {
 	if digest == "" {
 		return nil, nil
@@ -101,7 +104,8 @@ func (c *Client) copies(digest string, form CopyForm) ([]string, error) {
 	return out, nil
 }
 
-// Copy returns a copy of a package that is intact, or "" when there is none. A damaged one is deleted, so that it is made again.
+// Copy returns a copy of a package that is intact, or "" when there is none. A damaged one is
+// deleted, so that it is made again.
 func (c *Client) Copy(p *Package, form CopyForm) string {
 	found, err := c.copies(p.Hashes.SHA256, form)
 	if err != nil {
@@ -112,7 +116,9 @@ func (c *Client) Copy(p *Package, form CopyForm) string {
 		digest := copyDigest(path)
 		ok := len(digest) == 2*sha256.Size && isHex(digest)
 		if ok {
-			ok, err = c.intact(path, blob{name: "the copy of " + p.String(), size: -1, hashes: Hashes{SHA256: digest}})
+			ok, err = c.intact(
+				path, blob{name: "the copy of " + p.String(), size: -1,
+					hashes: Hashes{SHA256: digest}})
 		}
 		if ok && err == nil {
 			return path
@@ -133,12 +139,15 @@ func copyDigest(path string) string {
 	return digest[strings.LastIndexByte(digest, '.')+1:]
 }
 
-// EachCopy is EachDeb, but hands out a package's copy where there is one; the original then need not be there.
-func (c *Client) EachCopy(ctx context.Context, packages []*Package, form CopyForm, fn func(p *Package, path string) error) error {
+// EachCopy is EachDeb, but hands out a package's copy where there is one; the original then need
+// not be there.
+func (c *Client) EachCopy(ctx context.Context, packages []*Package, form CopyForm,
+	fn func(p *Package, path string) error) error {
 	return c.eachDeb(ctx, packages, form, fn)
 }
 
-// Uncopied returns the digests of those packages that are in the cache without a copy and would gain by one, in their order.
+// Uncopied returns the digests of those packages that are in the cache without a copy and would
+// gain by one, in their order.
 func (c *Client) Uncopied(packages []*Package, form CopyForm) []string {
 	var out []string
 	for _, p := range packages {
@@ -168,18 +177,20 @@ func (c *Client) hasCopy(digest string, form CopyForm) bool {
 	return err == nil && len(found) > 0
 }
 
-// AllUncopied returns the digests of all packages in the cache that have no copy and would gain by one, the last used first.
+// AllUncopied returns the digests of all packages in the cache that have no copy and would gain by
+// one, the last used first.
 func (c *Client) AllUncopied(form CopyForm) ([]string, error) {
 	var files []string
-	err := filepath.WalkDir(filepath.Join(c.opt.CacheDir, dirDebs), func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err == nil && !d.IsDir() {
-			files = append(files, path)
-		}
-		return err
-	})
+	err := filepath.WalkDir(filepath.Join(c.opt.CacheDir, dirDebs),
+		func(path string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err == nil && !d.IsDir() {
+				files = append(files, path)
+			}
+			return err
+		})
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
@@ -206,7 +217,8 @@ func (c *Client) AllUncopied(form CopyForm) ([]string, error) {
 	return out, nil
 }
 
-// MakeCopy makes the copy of the package of that digest. It binds the copy to what it has read: an original that is not what its name says makes none.
+// MakeCopy makes the copy of the package of that digest. It binds the copy to what it has read: an
+// original that is not what its name says makes none.
 func (c *Client) MakeCopy(ctx context.Context, digest string, form CopyForm) error {
 	members, ok := form.members()
 	if !ok || len(digest) != 2*sha256.Size || !isHex(digest) {

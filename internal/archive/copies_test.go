@@ -14,7 +14,8 @@ import (
 )
 
 func TestCopyFormFor(t *testing.T) {
-	for dpkg, want := range map[string]CopyForm{"1.21.22": CopyZstd, "1.21.18": CopyZstd, "1.20.13": CopyPlain, "1.21.18~x": CopyPlain, "1.17.5": CopyOld, "1.15.11": CopyOld} {
+	for dpkg, want := range map[string]CopyForm{"1.21.22": CopyZstd, "1.21.18": CopyZstd,
+		"1.20.13": CopyPlain, "1.21.18~x": CopyPlain, "1.17.5": CopyOld, "1.15.11": CopyOld} {
 		if got, err := CopyFormFor(dpkg); got != want || err != nil {
 			t.Errorf("%s: %q, %v", dpkg, got, err)
 		}
@@ -35,7 +36,8 @@ func flip(t *testing.T, path string) {
 	write(t, path, data)
 }
 
-// TestCopies: a copy is handed out while it is what it was made as, also without its original; a damaged one is made again from the original, a damaged original fetched again.
+// TestCopies: a copy is handed out while it is what it was made as, also without its original; a
+// damaged one is made again from the original, a damaged original fetched again.
 func TestCopies(t *testing.T) {
 	m := newMirror(t, func(s *fakedebian.Suite) {
 		s.Add(fakedebian.Package{Name: "quick", DataCompression: fakedebian.Zstd})
@@ -55,7 +57,8 @@ func TestCopies(t *testing.T) {
 	}
 	missing := c.Uncopied(packages, CopyZstd)
 	all, err := c.AllUncopied(CopyZstd)
-	if err != nil || len(missing) != len(packages)-1 || len(all) != len(missing) { // nothing is gained by one of "quick"
+	// nothing is gained by one of "quick"
+	if err != nil || len(missing) != len(packages)-1 || len(all) != len(missing) {
 		t.Fatalf("%q %q %v", missing, all, err)
 	}
 	for _, digest := range missing {
@@ -67,10 +70,11 @@ func TestCopies(t *testing.T) {
 	used := func() map[string]string {
 		t.Helper()
 		out := map[string]string{}
-		err := m.client().EachCopy(t.Context(), packages, CopyZstd, func(p *Package, path string) error {
-			out[p.Package] = path
-			return nil
-		})
+		err := m.client().EachCopy(t.Context(), packages, CopyZstd,
+			func(p *Package, path string) error {
+				out[p.Package] = path
+				return nil
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +107,8 @@ func TestCopies(t *testing.T) {
 			beta = p
 		}
 	}
-	if err := c.MakeCopy(t.Context(), alpha.Hashes.SHA256, CopyZstd); err != nil || used()["alpha"] != first["alpha"] {
+	if err := c.MakeCopy(t.Context(), alpha.Hashes.SHA256, CopyZstd); err != nil ||
+		used()["alpha"] != first["alpha"] {
 		t.Errorf("%v", err)
 	}
 

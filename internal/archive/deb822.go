@@ -7,22 +7,26 @@ import (
 	"slices"
 )
 
-// Limits of what we read from an archive. The largest paragraph of Debian's Sources is about 300 KiB; a Release file of a large archive a few hundred.
+// Limits of what we read from an archive. The largest paragraph of Debian's Sources is about 300
+// KiB; a Release file of a large archive a few hundred.
 const (
 	maxParagraph = 4 << 20
 	maxRelease   = 32 << 20
 )
 
-// field is one field of a paragraph. Both slices lie in the scanner's buffer and hold until the next call of next. The value is without the blanks around it; continuation
-// lines keep their newline and their leading blank.
+// field is one field of a paragraph. Both slices lie in the scanner's buffer and hold until the
+// next call of next. The value is without the blanks around it; continuation lines keep their
+// newline and their leading blank.
 type field struct{ name, value []byte }
 
 // is compares a field name, which is case-insensitive (Policy 5.1).
 func (f field) is(name string) bool {
-	return string(f.name) == name || (len(f.name) == len(name) && bytes.EqualFold(f.name, []byte(name)))
+	return string(f.name) == name ||
+		(len(f.name) == len(name) && bytes.EqualFold(f.name, []byte(name)))
 }
 
-// scanner reads deb822 paragraphs (deb822(5)) one at a time from a stream, holding no more than one of them.
+// scanner reads deb822 paragraphs (deb822(5)) one at a time from a stream, holding no more than one
+// of them.
 type scanner struct {
 	r        io.Reader
 	buf      []byte
@@ -38,7 +42,8 @@ type scanner struct {
 	want     func(raw []byte) bool // nil: all
 }
 
-// newScanner reads paragraphs of at most limit bytes. With comments, lines that begin with # are left out, as sources(5) and control files have them; an index has none.
+// newScanner reads paragraphs of at most limit bytes. With comments, lines that begin with # are
+// left out, as sources(5) and control files have them; an index has none.
 func newScanner(r io.Reader, limit int, comments bool) *scanner {
 	return &scanner{r: r, buf: make([]byte, 64<<10), limit: limit, comments: comments}
 }

@@ -15,10 +15,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// workers is how many files are fetched or verified at a time, whatever the number of mirrors; each mirror has its own, lower bound (Options.Parallel).
+// workers is how many files are fetched or verified at a time, whatever the number of mirrors; each
+// mirror has its own, lower bound (Options.Parallel).
 const workers = 8
 
-// Debs has the packages' files in the cache and returns their paths. The files are the cache's: they must not be written to.
+// Debs has the packages' files in the cache and returns their paths. The files are the cache's:
+// they must not be written to.
 func (c *Client) Debs(ctx context.Context, packages []*Package) (map[*Package]string, error) {
 	out := make(map[*Package]string, len(packages))
 	err := c.EachDeb(ctx, packages, func(p *Package, path string) error {
@@ -31,14 +33,17 @@ func (c *Client) Debs(ctx context.Context, packages []*Package) (map[*Package]st
 	return out, nil
 }
 
-// EachDeb has the packages' files in the cache and calls fn for each as soon as it is there and verified: one call at a time, in no particular order, while others are
-// still being fetched. Fetching begins in the order of packages. An error of fn ends it and is returned as it is.
-func (c *Client) EachDeb(ctx context.Context, packages []*Package, fn func(p *Package, path string) error) error {
+// EachDeb has the packages' files in the cache and calls fn for each as soon as it is there and
+// verified: one call at a time, in no particular order, while others are still being fetched.
+// Fetching begins in the order of packages. An error of fn ends it and is returned as it is.
+func (c *Client) EachDeb(ctx context.Context, packages []*Package,
+	fn func(p *Package, path string) error) error {
 	return c.eachDeb(ctx, packages, 0, fn)
 }
 
 // eachDeb is EachDeb, with copies of the form for those that have one; 0 is for originals only.
-func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm, fn func(p *Package, path string) error) error {
+func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm,
+	fn func(p *Package, path string) error) error {
 	seen := map[string]bool{}
 	for _, p := range packages {
 		path := c.debPath(p)
@@ -102,7 +107,8 @@ func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm
 	return firstError(context.Cause(ctx), failure)
 }
 
-// debPath is where a package's file belongs in the cache; "" when its index gives no digest that counts.
+// debPath is where a package's file belongs in the cache; "" when its index gives no digest that
+// counts.
 func (c *Client) debPath(p *Package) string {
 	digest, _ := p.Hashes.strongest(p.Repo.Quirks.WeakHashes)
 	if digest == "" {
@@ -129,7 +135,8 @@ func (c *Client) deb(ctx context.Context, p *Package) (string, error) {
 	return path, nil
 }
 
-// DebSHA256 is the SHA-256 of a package's file, in hex: what its index says, or else that of the file, which is then fetched and verified by what the index does say.
+// DebSHA256 is the SHA-256 of a package's file, in hex: what its index says, or else that of the
+// file, which is then fetched and verified by what the index does say.
 func (c *Client) DebSHA256(ctx context.Context, p *Package) (string, error) {
 	if p.Hashes.SHA256 != "" {
 		return p.Hashes.SHA256, nil
@@ -150,7 +157,8 @@ func (c *Client) DebSHA256(ctx context.Context, p *Package) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// obtainAgain is obtain with a second try for a file that the index promises but the mirror does not have: mirrors of several machines are not always of one mind.
+// obtainAgain is obtain with a second try for a file that the index promises but the mirror does
+// not have: mirrors of several machines are not always of one mind.
 func (c *Client) obtainAgain(ctx context.Context, b blob) (string, error) {
 	path, err := c.obtain(ctx, b)
 	if !errors.Is(err, ErrNotFound) {
@@ -164,7 +172,8 @@ func (c *Client) obtainAgain(ctx context.Context, b blob) (string, error) {
 	return c.obtain(ctx, b)
 }
 
-// escapePath quotes what may not stand in a URL's path as it is. The tilde and the plus sign, which Debian's file names are full of, may.
+// escapePath quotes what may not stand in a URL's path as it is. The tilde and the plus sign, which
+// Debian's file names are full of, may.
 func escapePath(name string) string {
 	return strings.ReplaceAll((&url.URL{Path: "/" + name}).EscapedPath()[1:], "%2B", "+")
 }

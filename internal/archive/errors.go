@@ -8,7 +8,8 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// What can go wrong between a mirror and the cache. Every error of this package that a user can act on wraps one of these and carries a hint (fault.HintOf).
+// What can go wrong between a mirror and the cache. Every error of this package that a user can act
+// on wraps one of these and carries a hint (fault.HintOf).
 var (
 	// ErrUnreachable: no answer, or none that is HTTP, after all retries.
 	ErrUnreachable = errors.New("the mirror cannot be reached")
@@ -22,7 +23,8 @@ var (
 	ErrNoSignature = errors.New("there is no signature")
 	// ErrUnknownKey: signed, but by no key of the keyring.
 	ErrUnknownKey = errors.New("signed with a key that is not known")
-	// ErrBadSignature: a known key, but the text is not what it signed, or the signature is too weak to count.
+	// ErrBadSignature: a known key, but the text is not what it signed, or the signature is too
+	// weak to count.
 	ErrBadSignature = errors.New("the signature is not valid")
 	// ErrKeyExpired: a good signature by a key that has expired or was revoked.
 	ErrKeyExpired = errors.New("the signing key is no longer valid")
@@ -54,7 +56,8 @@ var (
 	ErrUnsupported = errors.New("not supported")
 )
 
-// failf makes an error of kind Internal with a hint. What the failure means for a command's exit status (Internal, GivenBack) is the caller's to say with fault.Wrap.
+// failf makes an error of kind Internal with a hint. What the failure means for a command's exit
+// status (Internal, GivenBack) is the caller's to say with fault.Wrap.
 func failf(hint, format string, args ...any) error {
 	return fault.New(fault.Internal, hint, format, args...)
 }
@@ -65,7 +68,8 @@ func diskError(dir string, err error) error {
 		return err
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return failf("free some space under "+dir+", or put the cache elsewhere", "writing under %s: %w: %w", dir, ErrNoSpace, err)
+		return failf("free some space under "+dir+", or put the cache elsewhere",
+			"writing under %s: %w: %w", dir, ErrNoSpace, err)
 	}
 	return err
 }
@@ -83,16 +87,23 @@ var hints = []struct {
 	{ErrOffline, "run it once without --offline"},
 	{ErrNoSpace, "free some space, or put the cache elsewhere"},
 	{ErrNoSuite, "check the suite's name, or name a mirror that has it with --mirror"},
-	{ErrNoSignature, "use a mirror that signs its archive; or, if you trust it all the same, nsbuild create --no-check-gpg, or [trusted=yes] in this host's apt sources"},
+	{ErrNoSignature, "use a mirror that signs its archive; or, if you trust it all the same, " +
+		"nsbuild create --no-check-gpg, or [trusted=yes] in this host's apt sources"},
 	{ErrUnknownKey, "install the keyring that holds this key, or name it with --keyring"},
-	{ErrKeyExpired, "update the archive's keyring package on this host, or name a newer keyring with --keyring"},
-	{ErrBadSignature, "the mirror, or something on the way, altered the file: try again, or name another mirror with --mirror"},
+	{ErrKeyExpired, "update the archive's keyring package on this host, or name a newer keyring " +
+		"with --keyring"},
+	{ErrBadSignature, "the mirror, or something on the way, altered the file: try again, or name " +
+		"another mirror with --mirror"},
 	{ErrWrongSuite, "name a mirror that has the suite with --mirror"},
 	{ErrWeakHash, "use a mirror whose indices have SHA256"},
-	{ErrHash, "the mirror is broken or was just being changed: try again in a few minutes, or name another with --mirror"},
-	{ErrSize, "the mirror is broken or was just being changed: try again in a few minutes, or name another with --mirror"},
-	{ErrNotFound, "the mirror is incomplete or was just being changed: try again in a few minutes, or name another with --mirror"},
-	{ErrRefused, "check the login in /etc/apt/auth.conf.d and the proxy, or name another mirror with --mirror"},
+	{ErrHash, "the mirror is broken or was just being changed: try again in a few minutes, or " +
+		"name another with --mirror"},
+	{ErrSize, "the mirror is broken or was just being changed: try again in a few minutes, or " +
+		"name another with --mirror"},
+	{ErrNotFound, "the mirror is incomplete or was just being changed: try again in a few " +
+		"minutes, or name another with --mirror"},
+	{ErrRefused, "check the login in /etc/apt/auth.conf.d and the proxy, or name another mirror " +
+		"with --mirror"},
 	{ErrUnreachable, "check the network and the proxy, or name another mirror with --mirror"},
 	{ErrSyntax, "the mirror's file is not what it should be: name another mirror with --mirror"},
 }

@@ -20,14 +20,17 @@ type ExtraRepo struct {
 }
 
 // extraHint shows what a repository looks like.
-const extraHint = "a line is: deb [options] URI SUITE COMPONENT…; a paragraph has Types, URIs, Suites and Components"
+const extraHint = "a line is: deb [options] URI SUITE COMPONENT…; a paragraph has Types, URIs, " +
+	"Suites and Components"
 
-// ExtraRepos reads what a user gives as a further repository: lines of sources.list(5), paragraphs in its deb822 style, or the name of a file with either, ending in .list or .sources.
-// What names no key of its own may be signed by the keyrings, as in a system that has them in trusted.gpg.d: base names among the host's and the embedded keyrings, or files.
-// arch is what $(ARCH) stands for.
+// ExtraRepos reads what a user gives as a further repository: lines of sources.list(5), paragraphs
+// in its deb822 style, or the name of a file with either, ending in .list or .sources. What names
+// no key of its own may be signed by the keyrings, as in a system that has them in trusted.gpg.d:
+// base names among the host's and the embedded keyrings, or files. arch is what $(ARCH) stands for.
 func ExtraRepos(text, arch string, keyrings []string) ([]ExtraRepo, error) {
 	origin := "--extra-repository"
-	if ext := filepath.Ext(text); (ext == ".list" || ext == ".sources") && !strings.ContainsAny(text, " \t\n") {
+	if ext := filepath.Ext(text); (ext == ".list" || ext == ".sources") &&
+		!strings.ContainsAny(text, " \t\n") {
 		data, err := regular.ReadFile(text, maxConfiguration)
 		if err != nil {
 			return nil, fault.Wrap(fault.Usage, extraHint, err)
@@ -56,7 +59,9 @@ func ExtraRepos(text, arch string, keyrings []string) ([]ExtraRepo, error) {
 		if err := src.options.had(src.uri + " " + src.suite); err != nil {
 			return nil, err
 		}
-		r := ExtraRepo{Repo: Repo{Suite: src.suite, Components: src.components, Keyrings: slices.Clone(keyrings)}}
+		r := ExtraRepo{
+			Repo: Repo{Suite: src.suite, Components: src.components,
+				Keyrings: slices.Clone(keyrings)}}
 		r.Distribution, r.Security, _ = distributionOf(src.suite)
 		r.apply(&Host{}, src, true) // what the user writes is not below the host's root
 		r.hostKeys = false
@@ -91,7 +96,8 @@ func withoutComments(text string) string {
 func (r *Repo) readableKeys() error {
 	for _, k := range r.Keyrings {
 		if _, err := os.Stat(k); filepath.IsAbs(k) && errors.Is(err, fs.ErrNotExist) {
-			return fault.New(fault.Usage, "give a file with the key, binary or armored", "repository %s: the keyring %s does not exist", r, k)
+			return fault.New(fault.Usage, "give a file with the key, binary or armored",
+				"repository %s: the keyring %s does not exist", r, k)
 		}
 	}
 	return nil
@@ -116,7 +122,8 @@ func (o *sourceOptions) had(repo string) error {
 		"repository %s: option %s: %w: %s", repo, o.cannot, ErrUnsupported, o.why)
 }
 
-// IndexComponents are the components to ask Packages and Sources for: "" stands for a flat repository, which has none.
+// IndexComponents are the components to ask Packages and Sources for: "" stands for a flat
+// repository, which has none.
 func (r Repo) IndexComponents() []string {
 	if r.flat() {
 		return []string{""}

@@ -30,14 +30,17 @@ func FuzzSuites(f *testing.F) {
 				t.Errorf("%+v", s)
 			}
 			again := s
-			if err := again.SetLayout(s.Layout()); err != nil || again.MergedUsr != s.MergedUsr || again.SplitUsr != s.SplitUsr || again.IncludeRequired != s.IncludeRequired || again.UsrIsMerged != s.UsrIsMerged {
+			if err := again.SetLayout(s.Layout()); err != nil || again.MergedUsr != s.MergedUsr ||
+				again.SplitUsr != s.SplitUsr || again.IncludeRequired != s.IncludeRequired ||
+				again.UsrIsMerged != s.UsrIsMerged {
 				t.Errorf("%+v\n%+v, %v", s, again, err)
 			}
 		}
 	})
 }
 
-// FuzzDetached: no Release.gpg but a true one makes a text count, in armor or without, and nothing else comes out of it.
+// FuzzDetached: no Release.gpg but a true one makes a text count, in armor or without, and nothing
+// else comes out of it.
 func FuzzDetached(f *testing.F) {
 	text, when := []byte("Suite: sid\n"), time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	good := fakedebian.Detached(f, text, when, fakedebian.KeyOf(f, fakedebian.KeyArchive))
@@ -59,13 +62,15 @@ func FuzzDetached(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if signers, err := ring.verify(message, sig, time.Time{}, 0, Quirks{}); err == nil && !bytes.Equal(message, text) {
+		if signers, err := ring.verify(message, sig, time.Time{}, 0, Quirks{}); err == nil &&
+			!bytes.Equal(message, text) {
 			t.Errorf("%q counts as signed by %v", message, signers)
 		}
 	})
 }
 
-// FuzzUnpack: whatever an index is packed as, no more than the limit is written, and only what the Release file promises gets a name.
+// FuzzUnpack: whatever an index is packed as, no more than the limit is written, and only what the
+// Release file promises gets a name.
 func FuzzUnpack(f *testing.F) {
 	a := fakedebian.New(f)
 	s := a.Suite("sid")
@@ -103,10 +108,14 @@ func FuzzUnpack(f *testing.F) {
 		if err != nil || fi.Size() > limit {
 			t.Fatalf("limit %d: %v, %v", limit, fi, err)
 		}
-		if _, err := c.unpack(in, "Packages", ext, limit, indexFile{size: fi.Size(), hashes: Hashes{SHA256: strings.Repeat("0", 64)}}, false); !errors.Is(err, ErrHash) {
+		if _, err := c.unpack(in, "Packages", ext, limit,
+			indexFile{size: fi.Size(), hashes: Hashes{SHA256: strings.Repeat("0", 64)}},
+			false); !errors.Is(err, ErrHash) {
 			t.Errorf("another digest: %v", err)
 		}
-		if err := eachParagraph(context.Background(), p, "x", nil, func(*scanner) error { return nil }); err != nil && !errors.Is(err, ErrSyntax) {
+		if err := eachParagraph(context.Background(), p, "x", nil, func(*scanner) error {
+			return nil
+		}); err != nil && !errors.Is(err, ErrSyntax) {
 			t.Error(err)
 		}
 		if err := os.Remove(p); err != nil {
@@ -117,7 +126,8 @@ func FuzzUnpack(f *testing.F) {
 
 // FuzzOffers: what a list offers of a package is what it says of it.
 func FuzzOffers(f *testing.F) {
-	paragraph := "Package: x\nVersion: 1\nArchitecture: all\nDepends: a,\n b\nPre-Depends: c\nPriority: required\nFilename: pool/x.deb\nSize: 1\nSHA256: " + sum64 + "\n"
+	paragraph := "Package: x\nVersion: 1\nArchitecture: all\nDepends: a,\n b\nPre-Depends: " +
+		"c\nPriority: required\nFilename: pool/x.deb\nSize: 1\nSHA256: " + sum64 + "\n"
 	f.Add([]byte(paragraph + "\n" + paragraph))
 	f.Add([]byte(strings.Replace(paragraph, "Depends: a,", "Depends:\n a,", 1)))
 	file := filepath.Join(f.TempDir(), "Packages")
@@ -128,7 +138,9 @@ func FuzzOffers(f *testing.F) {
 		l := &list{path: file, label: "x", arch: "amd64"}
 		err := l.offers(t.Context(), func(o *Offer) error {
 			p, err := o.Read()
-			if err == nil && (p.Package != o.Package || p.Version != o.Version || p.Priority != o.Priority || p.Depends != o.Depends || p.PreDepends != o.PreDepends) {
+			if err == nil && (p.Package != o.Package || p.Version != o.Version ||
+				p.Priority != o.Priority || p.Depends != o.Depends ||
+				p.PreDepends != o.PreDepends) {
 				t.Errorf("offered %+v, listed %+v", o, p)
 			}
 			return nil

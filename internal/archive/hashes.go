@@ -10,13 +10,16 @@ import (
 	"strings"
 )
 
-// Hashes are the digests that an index gives for a file, in lower-case hex; "" for one it does not give.
+// Hashes are the digests that an index gives for a file, in lower-case hex; "" for one it does not
+// give.
 type Hashes struct{ MD5, SHA1, SHA256, SHA512 string }
 
-// strongest returns the digest to go by and a new hash of its kind. MD5 and SHA-1 count only with weak; nil means that there is none.
+// strongest returns the digest to go by and a new hash of its kind. MD5 and SHA-1 count only with
+// weak; nil means that there is none.
 func (h Hashes) strongest(weak bool) (want string, sum hash.Hash) {
 	switch {
-	case h.SHA256 != "": // first, because it names the files in the cache, and every archive gives it
+	case h.SHA256 != "":
+		// first, because it names the files in the cache, and every archive gives it
 		return h.SHA256, sha256.New()
 	case h.SHA512 != "":
 		return h.SHA512, sha512.New()
@@ -28,7 +31,8 @@ func (h Hashes) strongest(weak bool) (want string, sum hash.Hash) {
 	return "", nil
 }
 
-// set takes over a digest by the name of its field or section: "MD5sum", "SHA256", "Checksums-Sha256". It reports whether both name and digest are well-formed.
+// set takes over a digest by the name of its field or section: "MD5sum", "SHA256",
+// "Checksums-Sha256". It reports whether both name and digest are well-formed.
 func (h *Hashes) set(name, digest string) bool {
 	digest = strings.ToLower(digest)
 	name = strings.TrimPrefix(strings.ToLower(name), "checksums-")
@@ -72,7 +76,8 @@ func (h Hashes) wellFormed() bool {
 		digest string
 		size   int
 	}{{h.MD5, md5.Size}, {h.SHA1, sha1.Size}, {h.SHA256, sha256.Size}, {h.SHA512, sha512.Size}} {
-		if d.digest != "" && (len(d.digest) != hex.EncodedLen(d.size) || !isHex(d.digest) || strings.ToLower(d.digest) != d.digest) {
+		if d.digest != "" && (len(d.digest) != hex.EncodedLen(d.size) || !isHex(d.digest) ||
+			strings.ToLower(d.digest) != d.digest) {
 			return false
 		}
 	}

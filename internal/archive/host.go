@@ -13,10 +13,13 @@ import (
 	"nsbuild/internal/regular"
 )
 
-// Host is what the host's apt configuration says about fetching: where its packages come from, through which proxy, with which names and passwords, trusting which keys, and
-// how strict it is about dates. The zero Host is a host without apt: everything is then the suite table's and the embedded keyrings'.
+// Host is what the host's apt configuration says about fetching: where its packages come from,
+// through which proxy, with which names and passwords, trusting which keys, and how strict it is
+// about dates. The zero Host is a host without apt: everything is then the suite table's and the
+// embedded keyrings'.
 type Host struct {
-	// Warnings are things found in the configuration that could not be read or are not supported; one line each.
+	// Warnings are things found in the configuration that could not be read or are not supported;
+	// one line each.
 	Warnings []string
 
 	root    string
@@ -26,9 +29,11 @@ type Host struct {
 	getenv  func(string) string
 }
 
-// ReadHost reads the apt configuration below root ("/" in the product): apt.conf and apt.conf.d, sources.list and sources.list.d, auth.conf and auth.conf.d, as
-// apt.conf(5), sources.list(5) and apt_auth.conf(5) describe them. It runs no program. A file that is malformed or may not be read becomes a warning: the rest still counts.
-// The environment (http_proxy, https_proxy, no_proxy, APT_CONFIG) counts only for the root "/".
+// ReadHost reads the apt configuration below root ("/" in the product): apt.conf and apt.conf.d,
+// sources.list and sources.list.d, auth.conf and auth.conf.d, as apt.conf(5), sources.list(5) and
+// apt_auth.conf(5) describe them. It runs no program. A file that is malformed or may not be read
+// becomes a warning: the rest still counts. The environment (http_proxy, https_proxy, no_proxy,
+// APT_CONFIG) counts only for the root "/".
 func ReadHost(root string) (*Host, error) {
 	getenv := os.Getenv
 	if filepath.Clean(root) != "/" {
@@ -51,9 +56,11 @@ func readHost(root string, getenv func(string) string) (*Host, error) {
 	for _, file := range h.parts("etc/apt/auth.conf.d", "", "conf") {
 		h.auth = append(h.auth, h.readAuth(file)...)
 	}
-	for _, name := range []string{"Acquire::http::Proxy-Auto-Detect", "Acquire::http::ProxyAutoDetect"} {
+	for _, name := range []string{"Acquire::http::Proxy-Auto-Detect",
+		"Acquire::http::ProxyAutoDetect"} {
 		if prog := h.conf.get(name); prog != "" && h.conf.get("Acquire::http::Proxy") == "" {
-			h.warn("apt's " + name + " (" + prog + ") is not run: set Acquire::http::Proxy or http_proxy if a proxy is needed")
+			h.warn("apt's " + name + " (" + prog +
+				") is not run: set Acquire::http::Proxy or http_proxy if a proxy is needed")
 		}
 	}
 	return h, nil
@@ -142,7 +149,8 @@ func etcPath(v string) string {
 	return filepath.Join("etc/apt", v)
 }
 
-// setting is an option of a download method: Acquire::METHOD::NAME, where https falls back on what is said for http.
+// setting is an option of a download method: Acquire::METHOD::NAME, where https falls back on what
+// is said for http.
 func (h *Host) setting(scheme, name string) string {
 	if h.conf == nil {
 		return ""
@@ -155,7 +163,8 @@ func (h *Host) setting(scheme, name string) string {
 	return h.conf.get("Acquire::http::" + name)
 }
 
-// proxy is the proxy for a URL, nil for none: the one for its host, else the general one, else the environment's, unless no_proxy names the host.
+// proxy is the proxy for a URL, nil for none: the one for its host, else the general one, else the
+// environment's, unless no_proxy names the host.
 func (h *Host) proxy(u *url.URL) (*url.URL, error) {
 	if h.conf == nil {
 		return nil, nil
@@ -167,7 +176,8 @@ func (h *Host) proxy(u *url.URL) (*url.URL, error) {
 	if proxy == "" {
 		proxy = h.getenv(u.Scheme + "_proxy")
 	}
-	if proxy == "" || strings.EqualFold(proxy, "DIRECT") || inDomains(u.Hostname(), h.getenv("no_proxy")) {
+	if proxy == "" || strings.EqualFold(proxy, "DIRECT") ||
+		inDomains(u.Hostname(), h.getenv("no_proxy")) {
 		return nil, nil
 	}
 	if !strings.Contains(proxy, "://") {
@@ -175,23 +185,27 @@ func (h *Host) proxy(u *url.URL) (*url.URL, error) {
 	}
 	p, err := url.Parse(proxy)
 	if err != nil || p.Host == "" {
-		return nil, failf("set it as http://HOST:PORT in apt's configuration or in the environment", "proxy %q for %s: %w", proxy, u.Host, ErrSyntax)
+		return nil, failf("set it as http://HOST:PORT in apt's configuration or in the environment",
+			"proxy %q for %s: %w", proxy, u.Host, ErrSyntax)
 	}
 	return p, nil
 }
 
-// inDomains tells whether host is one of a comma-separated list of hosts and domains, as no_proxy has it.
+// inDomains tells whether host is one of a comma-separated list of hosts and domains, as no_proxy
+// has it.
 func inDomains(host, list string) bool {
 	for d := range strings.SplitSeq(list, ",") {
 		d = strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(d), "*"), ".")
-		if d != "" && (strings.EqualFold(host, d) || len(host) > len(d) && strings.EqualFold(host[len(host)-len(d)-1:], "."+d)) {
+		if d != "" && (strings.EqualFold(host, d) || len(host) > len(d) &&
+			strings.EqualFold(host[len(host)-len(d)-1:], "."+d)) {
 			return true
 		}
 	}
 	return list == "*"
 }
 
-// validity is what decides whether a Release file is too old or too new: the options of the source, else the host's Acquire settings, for which a Label's own come first.
+// validity is what decides whether a Release file is too old or too new: the options of the source,
+// else the host's Acquire settings, for which a Label's own come first.
 type validity struct {
 	checkDate, checkUntil bool
 	min, max              time.Duration // bounds of the time it is valid; 0 for none
@@ -207,7 +221,8 @@ func (h *Host) validity(o sourceOptions, label string) validity {
 			name string
 			into *time.Duration
 		}{{"Min-ValidTime", &v.min}, {"Max-ValidTime", &v.max}, {"Max-FutureTime", &v.future}} {
-			for _, key := range []string{"Acquire::" + s.name, "Acquire::" + s.name + "::" + label} {
+			for _, key := range []string{"Acquire::" + s.name, "Acquire::" + s.name + "::" +
+				label} {
 				if d, ok := h.conf.seconds(key); ok {
 					*s.into = d
 				}
@@ -220,11 +235,13 @@ func (h *Host) validity(o sourceOptions, label string) validity {
 	if o.checkValidUntil != nil {
 		v.checkUntil = *o.checkValidUntil
 	}
-	for _, s := range []struct{ from, into *time.Duration }{{o.validMin, &v.min}, {o.validMax, &v.max}, {o.maxFuture, &v.future}} {
+	for _, s := range []struct{ from, into *time.Duration }{{o.validMin, &v.min},
+		{o.validMax, &v.max}, {o.maxFuture, &v.future}} {
 		if s.from != nil {
 			*s.into = *s.from
 		}
 	}
-	v.checkUntil = v.checkUntil && v.checkDate // a clock that is not trusted cannot tell that something expired
+	// a clock that is not trusted cannot tell that something expired
+	v.checkUntil = v.checkUntil && v.checkDate
 	return v
 }

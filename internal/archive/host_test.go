@@ -67,15 +67,18 @@ Gone::Again "2";
 		t.Fatal(err)
 	}
 	for key, want := range map[string]string{
-		"Acquire::HTTP::proxy": "http://proxy.example:3128", "Acquire::Retries": "5", "Acquire::Check-Valid-Until": "no", "Acquire::http::Timeout": "7",
-		"Acquire::http::Proxy::local.example": "DIRECT", "Gone::Away": "", "Gone::Again": "2", "Acquire::Max-ValidTime": "86400",
+		"Acquire::HTTP::proxy": "http://proxy.example:3128", "Acquire::Retries": "5",
+		"Acquire::Check-Valid-Until": "no", "Acquire::http::Timeout": "7",
+		"Acquire::http::Proxy::local.example": "DIRECT", "Gone::Away": "", "Gone::Again": "2",
+		"Acquire::Max-ValidTime": "86400",
 	} {
 		if got := c.get(key); got != want {
 			t.Errorf("%s: %q, want %q", key, got, want)
 		}
 	}
 	for key, want := range map[string]string{
-		"acquire::languages": "de en fr", "apt::neverautoremove": "^linux-.*$", "dpkg::post-invoke": "rm -f /x || true; # not a comment", "gone::list": "",
+		"acquire::languages": "de en fr", "apt::neverautoremove": "^linux-.*$",
+		"dpkg::post-invoke": "rm -f /x || true; # not a comment", "gone::list": "",
 	} {
 		if got := strings.Join(c.lists[key], " "); got != want {
 			t.Errorf("list %s: %q, want %q", key, got, want)
@@ -84,7 +87,8 @@ Gone::Again "2";
 	if c.flag("Acquire::Check-Valid-Until", true) || !c.flag("Acquire::Check-Date", true) {
 		t.Error("flags")
 	}
-	for _, bad := range []string{"A {", "A::B \"x", "A }", "/* no end", "A \"b\" \"c\";", strings.Repeat("a{", 1000)} {
+	for _, bad := range []string{"A {", "A::B \"x", "A }", "/* no end", "A \"b\" \"c\";",
+		strings.Repeat("a{", 1000)} {
 		if err := newAptConf().parse(bad); !errors.Is(err, ErrSyntax) {
 			t.Errorf("%.20q: %v", bad, err)
 		}
@@ -93,13 +97,16 @@ Gone::Again "2";
 
 func TestPartName(t *testing.T) {
 	for name, want := range map[string]bool{
-		"debian.sources": true, "a.list": true, "a.list.save": false, "a.list~": false, ".a.list": false, "README": false, "a b.list": false, "google.list.disabled": false, "A-1_x.list": true,
+		"debian.sources": true, "a.list": true, "a.list.save": false, "a.list~": false,
+		".a.list": false, "README": false, "a b.list": false, "google.list.disabled": false,
+		"A-1_x.list": true,
 	} {
 		if got := partName(name, "list", "sources"); got != want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if !partName("70debconf", "", "conf") || !partName("x.conf", "", "conf") || partName("x.conf.dpkg-old", "", "conf") {
+	if !partName("70debconf", "", "conf") || !partName("x.conf", "", "conf") ||
+		partName("x.conf.dpkg-old", "", "conf") {
 		t.Error("apt.conf.d")
 	}
 }
@@ -116,15 +123,19 @@ deb [lang=none] file:/srv/m stable main
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 5 || got[0].uri != "http://mirror.example/debian" || !slices.Equal(got[0].components, []string{"main", "contrib"}) || got[2].binary ||
-		!strings.HasPrefix(got[3].uri, "cdrom:") || got[3].suite != "bookworm" || got[4].uri != "file:/srv/m" {
+	if len(got) != 5 || got[0].uri != "http://mirror.example/debian" ||
+		!slices.Equal(got[0].components, []string{"main", "contrib"}) || got[2].binary ||
+		!strings.HasPrefix(got[3].uri, "cdrom:") || got[3].suite != "bookworm" ||
+		got[4].uri != "file:/srv/m" {
 		t.Errorf("%+v", got)
 	}
 	o := got[1].options
-	if !slices.Equal(o.signedBy, []string{"/k.gpg"}) || !*o.trusted || *o.checkValidUntil || *o.validMax != time.Minute || !slices.Equal(o.architectures, []string{"amd64", "i386"}) {
+	if !slices.Equal(o.signedBy, []string{"/k.gpg"}) || !*o.trusted || *o.checkValidUntil ||
+		*o.validMax != time.Minute || !slices.Equal(o.architectures, []string{"amd64", "i386"}) {
 		t.Errorf("%+v", o)
 	}
-	kept, err := parseOneLine("deb http://mirror.example/debian\nrpm x y z\ndeb [arch=x http://a b c\ndeb http://mirror.example/debian sid main\n", "f", "amd64")
+	kept, err := parseOneLine("deb http://mirror.example/debian\nrpm x y z\ndeb [arch=x http://a "+
+		"b c\ndeb http://mirror.example/debian sid main\n", "f", "amd64")
 	if !errors.Is(err, ErrSyntax) || len(kept) != 1 {
 		t.Errorf("%v %+v", err, kept)
 	}
@@ -158,13 +169,15 @@ Signed-By:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 9 || got[0].uri != "http://mirror.example/debian" || got[8].suite != "./" || !slices.Equal(got[0].components, []string{"main", "contrib"}) || *got[0].options.checkDate {
+	if len(got) != 9 || got[0].uri != "http://mirror.example/debian" || got[8].suite != "./" ||
+		!slices.Equal(got[0].components, []string{"main", "contrib"}) || *got[0].options.checkDate {
 		t.Errorf("%d %+v", len(got), got)
 	}
 	if key := got[8].options.keyData; key != "\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabcd\n-----END PGP PUBLIC KEY BLOCK-----\n" && !strings.HasPrefix(key, "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabcd\n") {
 		t.Errorf("%q", key)
 	}
-	if _, err := parseSources("Types: deb\nURIs: http://x\n", "f", "amd64"); !errors.Is(err, ErrSyntax) {
+	if _, err := parseSources("Types: deb\nURIs: http://x\n", "f", "amd64"); !errors.Is(
+		err, ErrSyntax) {
 		t.Error(err)
 	}
 }
@@ -177,15 +190,19 @@ func TestProxy(t *testing.T) {
 		{conf, "", "http://direct.example/debian", ""},
 		{conf, "", "https://s.example/debian", "socks5h://s:1"},
 		{conf, "no_proxy=.example", "http://mirror.example/debian", ""},
-		{conf, "no_proxy=rror.example", "http://mirror.example/debian", "http://proxy.example:3128"},
+		{conf, "no_proxy=rror.example", "http://mirror.example/debian",
+			"http://proxy.example:3128"},
 		{"", "http_proxy=env.example:80", "http://mirror.example/debian", "http://env.example:80"},
 		{"", "http_proxy=http://env.example:80", "https://mirror.example/debian", ""},
-		{"", "https_proxy=http://env.example:80", "https://mirror.example/debian", "http://env.example:80"},
-		{conf, "http_proxy=http://env.example:80", "http://mirror.example/", "http://proxy.example:3128"},
+		{"", "https_proxy=http://env.example:80", "https://mirror.example/debian",
+			"http://env.example:80"},
+		{conf, "http_proxy=http://env.example:80", "http://mirror.example/",
+			"http://proxy.example:3128"},
 		{"", "", "http://mirror.example/debian", ""},
 	} {
 		name, value, _ := strings.Cut(test.env, "=")
-		h := hostOf(t, map[string]string{name: value}, map[string]string{"etc/apt/apt.conf.d/70proxy": test.conf})
+		h := hostOf(t, map[string]string{name: value},
+			map[string]string{"etc/apt/apt.conf.d/70proxy": test.conf})
 		u, err := url.Parse(test.url)
 		if err != nil {
 			t.Fatal(err)
@@ -199,13 +216,16 @@ func TestProxy(t *testing.T) {
 
 func TestAuth(t *testing.T) {
 	h := hostOf(t, nil, map[string]string{
-		"etc/apt/auth.conf":             "machine secure.example login joe password s3cret\n# machine x login y\nmachine http://plain.example:8080/deb login jane\n password word\n",
+		"etc/apt/auth.conf": "machine secure.example login joe password s3cret\n# " +
+			"machine x login y\nmachine http://plain.example:8080/deb login jane\n password word\n",
 		"etc/apt/auth.conf.d/x.conf":    "machine late.example/private login l password p",
 		"etc/apt/auth.conf.d/x.dpkgold": "machine never.example login l password p",
 	})
 	for uri, want := range map[string]string{
-		"https://secure.example/debian": "joe:s3cret", "http://secure.example/debian": "", "http://plain.example:8080/deb/dists": "jane:word", "http://plain.example:8080/other": "",
-		"https://late.example/private/x": "l:p", "https://late.example/": "", "http://u:v@any.example/": "u:v", "https://never.example/": "",
+		"https://secure.example/debian": "joe:s3cret", "http://secure.example/debian": "",
+		"http://plain.example:8080/deb/dists": "jane:word", "http://plain.example:8080/other": "",
+		"https://late.example/private/x": "l:p", "https://late.example/": "",
+		"http://u:v@any.example/": "u:v", "https://never.example/": "",
 	} {
 		u, err := url.Parse(uri)
 		if err != nil {
@@ -224,10 +244,13 @@ func TestHostAltogether(t *testing.T) {
 	m.srv.RequireAuth("joe", "secret")
 	proxy := m.srv.Server.URL
 	root := hostRoot(t, map[string]string{
-		"etc/apt/apt.conf":                      `Acquire::http { Proxy "` + proxy + `"; }; Acquire::Retries "0";`,
-		"etc/apt/sources.list.d/debian.sources": "Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie\nComponents: main\nSigned-By: /etc/apt/keyrings/own.gpg\n",
-		"etc/apt/auth.conf":                     "machine http://mirror.example login joe password secret",
-		"etc/apt/keyrings/own.gpg":              string(fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t)),
+		"etc/apt/apt.conf": `Acquire::http { Proxy "` + proxy +
+			`"; }; Acquire::Retries "0";`,
+		"etc/apt/sources.list.d/debian.sources": "Types: deb\nURIs: " +
+			"http://mirror.example/debian\nSuites: trixie\nComponents: main\nSigned-By: " +
+			"/etc/apt/keyrings/own.gpg\n",
+		"etc/apt/auth.conf":        "machine http://mirror.example login joe password secret",
+		"etc/apt/keyrings/own.gpg": string(fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t)),
 	})
 	h, err := ReadHost(root)
 	if err != nil {
@@ -253,37 +276,69 @@ func TestHostAltogether(t *testing.T) {
 }
 
 func TestRepos(t *testing.T) {
-	const debian = "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n" +
-		"Types: deb\nURIs: http://sec.example/debian-security/\nSuites: bookworm-security\nComponents: main\n"
+	const debian = "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm " +
+		"bookworm-updates\nComponents: main\nSigned-By: " +
+		"/usr/share/keyrings/debian-archive-keyring.gpg\n\n" +
+		"Types: deb\nURIs: http://sec.example/debian-security/\nSuites: " +
+		"bookworm-security\nComponents: main\n"
 	for _, test := range []struct {
 		name, sources, suite, mirror string
 		want                         []string
 	}{
 		{"the host's", debian, "bookworm", "", []string{
-			"deb http://mirror.example/debian bookworm main", "deb http://mirror.example/debian bookworm-updates main", "deb http://sec.example/debian-security bookworm-security main"}},
-		{"the host's for another suite", debian, "sid", "", []string{"deb http://mirror.example/debian sid main"}},
-		{"over a base", debian, "experimental", "", []string{"deb http://mirror.example/debian sid main", "deb http://mirror.example/debian experimental main"}},
-		{"an old suite", debian, "squeeze", "", []string{"deb http://archive.debian.org/debian squeeze main", "deb http://archive.debian.org/debian-security squeeze/updates main"}},
-		{"vendors", "Types: deb\nURIs: https://vendor.example/linux/chrome/deb\nSuites: stable\nComponents: main\n\n" +
-			"Types: deb\nURIs: https://docker.example/linux/debian\nSuites: bookworm\nComponents: stable\nSigned-By: /k.asc\n\n" +
-			"Types: deb\nURIs: https://ci.example/runner/debian\nSuites: bookworm\nComponents: main\nSigned-By: /k.asc\n\n" +
-			"Types: deb\nURIs: https://plain.example/x/debian\nSuites: bookworm\nComponents: main\n\n" + debian, "bookworm", "", []string{
-			"deb http://mirror.example/debian bookworm main", "deb http://mirror.example/debian bookworm-updates main", "deb http://sec.example/debian-security bookworm-security main"}},
-		{"only a vendor", "Types: deb\nURIs: https://ci.example/runner/debian\nSuites: bookworm\nComponents: main\nSigned-By: /k.asc\n", "sid", "", []string{"deb http://ftp.debian.org/debian sid main"}},
-		{"signed again by its owner", "Types: deb\nURIs: https://corp.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\nSigned-By: /k.asc\n", "sid", "", []string{
+			"deb http://mirror.example/debian bookworm main",
+			"deb http://mirror.example/debian bookworm-updates main",
+			"deb http://sec.example/debian-security bookworm-security main"}},
+		{"the host's for another suite", debian, "sid", "",
+			[]string{"deb http://mirror.example/debian sid main"}},
+		{"over a base", debian, "experimental", "",
+			[]string{"deb http://mirror.example/debian sid main",
+				"deb http://mirror.example/debian experimental main"}},
+		{"an old suite", debian, "squeeze", "",
+			[]string{"deb http://archive.debian.org/debian squeeze main",
+				"deb http://archive.debian.org/debian-security squeeze/updates main"}},
+		{"vendors", "Types: deb\nURIs: https://vendor.example/linux/chrome/deb\nSuites: " +
+			"stable\nComponents: main\n\n" +
+			"Types: deb\nURIs: https://docker.example/linux/debian\nSuites: " +
+			"bookworm\nComponents: stable\nSigned-By: /k.asc\n\n" +
+			"Types: deb\nURIs: https://ci.example/runner/debian\nSuites: bookworm\nComponents: " +
+			"main\nSigned-By: /k.asc\n\n" +
+			"Types: deb\nURIs: https://plain.example/x/debian\nSuites: bookworm\nComponents: " +
+			"main\n\n" + debian, "bookworm", "", []string{
+			"deb http://mirror.example/debian bookworm main",
+			"deb http://mirror.example/debian bookworm-updates main",
+			"deb http://sec.example/debian-security bookworm-security main"}},
+		{"only a vendor", "Types: deb\nURIs: https://ci.example/runner/debian\nSuites: " +
+			"bookworm\nComponents: main\nSigned-By: /k.asc\n", "sid", "",
+			[]string{"deb http://ftp.debian.org/debian sid main"}},
+		{"signed again by its owner", "Types: deb\nURIs: https://corp.example/debian\nSuites: " +
+			"bookworm bookworm-updates\nComponents: main\nSigned-By: /k.asc\n", "sid", "", []string{
 			"deb https://corp.example/debian sid main"}},
 		{"no apt", "", "sid", "", []string{"deb http://ftp.debian.org/debian sid main"}},
 		{"another distribution", debian, "noble", "", []string{
-			"deb http://archive.ubuntu.com/ubuntu noble main universe", "deb http://archive.ubuntu.com/ubuntu noble-updates main universe",
+			"deb http://archive.ubuntu.com/ubuntu noble main universe",
+			"deb http://archive.ubuntu.com/ubuntu noble-updates main universe",
 			"deb http://security.ubuntu.com/ubuntu noble-security main universe"}},
-		{"Ubuntu's host", "Types: deb\nURIs: http://ub.example/ubuntu\nSuites: noble noble-security\nComponents: main\n", "bookworm", "", []string{
-			"deb http://ftp.debian.org/debian bookworm main", "deb http://ftp.debian.org/debian bookworm-updates main",
+		{"Ubuntu's host", "Types: deb\nURIs: http://ub.example/ubuntu\nSuites: noble " +
+			"noble-security\nComponents: main\n", "bookworm", "", []string{
+			"deb http://ftp.debian.org/debian bookworm main",
+			"deb http://ftp.debian.org/debian bookworm-updates main",
 			"deb http://security.debian.org/debian-security bookworm-security main"}},
-		{"given", debian, "trixie", "http://given.example/debian/", []string{"deb http://given.example/debian trixie main", "deb http://given.example/debian trixie-updates main"}},
-		{"lines", debian, "trixie", "deb http://a.example/d trixie main\ndeb [trusted=yes] file:/srv/x ./\n", []string{"deb http://a.example/d trixie main", "deb file:/srv/x ./"}},
-		{"only sources", "Types: deb-src\nURIs: http://src.example/debian\nSuites: sid\nComponents: main\n", "sid", "", []string{"deb http://ftp.debian.org/debian sid main"}},
-		{"a scheme we do not speak", "Types: deb\nURIs: tor+http://x.onion/debian\nSuites: sid\nComponents: main\n", "sid", "", []string{"deb http://ftp.debian.org/debian sid main"}},
-		{"a login stays out", "Types: deb\nURIs: http://joe:pw@m.example/debian\nSuites: sid\nComponents: main\n", "sid", "", []string{"deb http://m.example/debian sid main"}},
+		{"given", debian, "trixie", "http://given.example/debian/",
+			[]string{"deb http://given.example/debian trixie main",
+				"deb http://given.example/debian trixie-updates main"}},
+		{"lines", debian, "trixie",
+			"deb http://a.example/d trixie main\ndeb [trusted=yes] file:/srv/x ./\n",
+			[]string{"deb http://a.example/d trixie main", "deb file:/srv/x ./"}},
+		{"only sources",
+			"Types: deb-src\nURIs: http://src.example/debian\nSuites: sid\nComponents: main\n",
+			"sid", "", []string{"deb http://ftp.debian.org/debian sid main"}},
+		{"a scheme we do not speak",
+			"Types: deb\nURIs: tor+http://x.onion/debian\nSuites: sid\nComponents: main\n", "sid",
+			"", []string{"deb http://ftp.debian.org/debian sid main"}},
+		{"a login stays out",
+			"Types: deb\nURIs: http://joe:pw@m.example/debian\nSuites: sid\nComponents: main\n",
+			"sid", "", []string{"deb http://m.example/debian sid main"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := hostOf(t, nil, map[string]string{"etc/apt/sources.list.d/x.sources": test.sources})
@@ -305,7 +360,8 @@ func TestRepos(t *testing.T) {
 		})
 	}
 	for _, bad := range []string{"ftp://x/debian", "/nonexistent", "deb x", "tor+http://x/y"} {
-		if _, err := (&Host{}).Repos(CustomSuite("x"), bad, ""); fault.KindOf(err) != fault.Usage || fault.HintOf(err) == "" {
+		if _, err := (&Host{}).Repos(CustomSuite("x"), bad, ""); fault.KindOf(err) != fault.Usage ||
+			fault.HintOf(err) == "" {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
@@ -330,19 +386,35 @@ func TestKeyring(t *testing.T) {
 		want  string // where from
 		keys  int
 	}{
-		{"nothing on the host", nil, Repo{Keyrings: []string{"debian-archive-keyring.gpg"}, hostKeys: true}, "debian-archive-keyring.gpg (embedded)", 9},
-		{"the host's is not older", map[string]string{"usr/share/keyrings/debian-archive-keyring.gpg": string(embedded) + string(fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t))},
-			Repo{Keyrings: []string{"debian-archive-keyring.gpg"}}, "ROOT/usr/share/keyrings/debian-archive-keyring.gpg", 10},
-		{"the host's is older", map[string]string{"usr/share/keyrings/debian-archive-keyring.gpg": own},
-			Repo{Keyrings: []string{"debian-archive-keyring.gpg"}}, "debian-archive-keyring.gpg (embedded)", 9},
-		{"another keyring", map[string]string{"etc/apt/keyrings/own.gpg": own, "etc/apt/trusted.gpg.d/v.asc": vendor},
-			Repo{Keyrings: []string{"ROOT/etc/apt/keyrings/own.gpg"}, hostKeys: true}, "ROOT/etc/apt/keyrings/own.gpg", 1},
-		{"trusted.gpg.d too", map[string]string{"etc/apt/trusted.gpg.d/v.asc": vendor, "etc/apt/trusted.gpg.d/broken.gpg": "x"},
-			Repo{Keyrings: []string{"debian-archive-keyring.gpg"}, hostKeys: true}, "debian-archive-keyring.gpg (embedded), ROOT/etc/apt/trusted.gpg.d/v.asc", 10},
-		{"not for the primary", map[string]string{"etc/apt/trusted.gpg.d/v.asc": vendor}, Repo{Keyrings: []string{"debian-archive-keyring.gpg"}}, "debian-archive-keyring.gpg (embedded)", 9},
-		{"a fingerprint", map[string]string{"etc/apt/trusted.gpg.d/v.asc": vendor, "etc/apt/trusted.gpg.d/o.gpg": own},
-			Repo{Keyrings: []string{fingerprint}}, "ROOT/etc/apt/trusted.gpg.d/o.gpg, ROOT/etc/apt/trusted.gpg.d/v.asc", 1},
-		{"in the source itself", nil, Repo{options: sourceOptions{keyData: vendor + vendor}, origin: "x.sources", Keyrings: []string{"debian-archive-keyring.gpg"}}, "the key in x.sources", 1},
+		{"nothing on the host", nil, Repo{Keyrings: []string{"debian-archive-keyring.gpg"},
+			hostKeys: true}, "debian-archive-keyring.gpg (embedded)", 9},
+		{"the host's is not older",
+			map[string]string{"usr/share/keyrings/debian-archive-keyring.gpg": string(embedded) +
+				string(fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t))},
+			Repo{Keyrings: []string{"debian-archive-keyring.gpg"}},
+			"ROOT/usr/share/keyrings/debian-archive-keyring.gpg", 10},
+		{"the host's is older",
+			map[string]string{"usr/share/keyrings/debian-archive-keyring.gpg": own},
+			Repo{Keyrings: []string{"debian-archive-keyring.gpg"}},
+			"debian-archive-keyring.gpg (embedded)", 9},
+		{"another keyring", map[string]string{"etc/apt/keyrings/own.gpg": own,
+			"etc/apt/trusted.gpg.d/v.asc": vendor},
+			Repo{Keyrings: []string{"ROOT/etc/apt/keyrings/own.gpg"}, hostKeys: true},
+			"ROOT/etc/apt/keyrings/own.gpg", 1},
+		{"trusted.gpg.d too", map[string]string{"etc/apt/trusted.gpg.d/v.asc": vendor,
+			"etc/apt/trusted.gpg.d/broken.gpg": "x"},
+			Repo{Keyrings: []string{"debian-archive-keyring.gpg"}, hostKeys: true},
+			"debian-archive-keyring.gpg (embedded), ROOT/etc/apt/trusted.gpg.d/v.asc", 10},
+		{"not for the primary", map[string]string{"etc/apt/trusted.gpg.d/v.asc": vendor},
+			Repo{Keyrings: []string{"debian-archive-keyring.gpg"}},
+			"debian-archive-keyring.gpg (embedded)", 9},
+		{"a fingerprint", map[string]string{"etc/apt/trusted.gpg.d/v.asc": vendor,
+			"etc/apt/trusted.gpg.d/o.gpg": own},
+			Repo{Keyrings: []string{fingerprint}},
+			"ROOT/etc/apt/trusted.gpg.d/o.gpg, ROOT/etc/apt/trusted.gpg.d/v.asc", 1},
+		{"in the source itself", nil, Repo{options: sourceOptions{keyData: vendor + vendor},
+			origin: "x.sources", Keyrings: []string{"debian-archive-keyring.gpg"}},
+			"the key in x.sources", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := hostOf(t, nil, test.files)
@@ -353,14 +425,16 @@ func TestKeyring(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := strings.ReplaceAll(k.String(), h.root, "ROOT"); got != test.want || len(k.EntityList) != test.keys {
+			if got := strings.ReplaceAll(k.String(), h.root, "ROOT"); got != test.want ||
+				len(k.EntityList) != test.keys {
 				t.Errorf("%d keys from %s", len(k.EntityList), got)
 			}
 		})
 	}
 }
 
-// TestEmbeddedKeyrings: all of them can be read, and hold the keys that the suites of the table need.
+// TestEmbeddedKeyrings: all of them can be read, and hold the keys that the suites of the table
+// need.
 func TestEmbeddedKeyrings(t *testing.T) {
 	suites, err := readSuites(nil)
 	if err != nil {
@@ -376,7 +450,9 @@ func TestEmbeddedKeyrings(t *testing.T) {
 
 // TestValidity: the options of the source, of the label, of the host, in this order.
 func TestValidity(t *testing.T) {
-	h := hostOf(t, nil, map[string]string{"etc/apt/apt.conf": `Acquire { Max-ValidTime 100; Max-ValidTime::Own "50"; Min-ValidTime 10; };`})
+	h := hostOf(
+		t, nil, map[string]string{
+			"etc/apt/apt.conf": `Acquire { Max-ValidTime 100; Max-ValidTime::Own "50"; Min-ValidTime 10; };`})
 	date := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	no, yes, sec := false, true, 20*time.Second
 	for _, test := range []struct {
@@ -394,7 +470,8 @@ func TestValidity(t *testing.T) {
 		{"at least", sourceOptions{}, "", time.Second, 9 * time.Second, nil},
 		{"past", sourceOptions{}, "", 30 * time.Second, 31 * time.Second, ErrExpired},
 		{"not checked", sourceOptions{checkValidUntil: &no}, "", time.Second, time.Hour, nil},
-		{"no clock", sourceOptions{checkDate: &no, checkValidUntil: &yes}, "", time.Second, time.Hour, nil},
+		{"no clock", sourceOptions{checkDate: &no, checkValidUntil: &yes}, "", time.Second,
+			time.Hour, nil},
 		{"the future", sourceOptions{}, "", 0, -11 * time.Second, ErrFuture},
 		{"nearly", sourceOptions{}, "", 0, -9 * time.Second, nil},
 		{"the future, no clock", sourceOptions{checkDate: &no}, "", 0, -time.Hour, nil},
@@ -403,7 +480,8 @@ func TestValidity(t *testing.T) {
 		if test.until > 0 {
 			st.until = date.Add(test.until)
 		}
-		if err := st.checkDates(h.validity(test.options, test.label), date.Add(test.age)); !errors.Is(err, test.want) {
+		if err := st.checkDates(h.validity(test.options, test.label),
+			date.Add(test.age)); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}

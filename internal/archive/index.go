@@ -19,17 +19,20 @@ import (
 	"nsbuild/internal/xz"
 )
 
-// fastLink is the speed in bytes per second from which the larger, but five times more quickly unpacked gz is preferred to xz: 50 MB of Packages are 8.8 MB as xz and take
-// 0.69 s to unpack, 12.1 MB and 0.14 s as gz; the two are even at 6 MB/s.
+// fastLink is the speed in bytes per second from which the larger, but five times more quickly
+// unpacked gz is preferred to xz: 50 MB of Packages are 8.8 MB as xz and take 0.69 s to unpack,
+// 12.1 MB and 0.14 s as gz; the two are even at 6 MB/s.
 const fastLink = 8 << 20
 
-// Index returns the path of an index file, such as "main/binary-amd64/Packages", in the cache: uncompressed and verified. It is fetched in whichever compression the mirror
-// has, by its hash where the suite offers that. When the file is not what the Release file says, the mirror may just have been changed: then the Release file is fetched
-// again, once.
+// Index returns the path of an index file, such as "main/binary-amd64/Packages", in the cache:
+// uncompressed and verified. It is fetched in whichever compression the mirror has, by its hash
+// where the suite offers that. When the file is not what the Release file says, the mirror may just
+// have been changed: then the Release file is fetched again, once.
 func (c *Client) Index(ctx context.Context, r *Release, name string) (string, error) {
 	st := r.state()
 	p, err := c.index(ctx, r.repo, st, name)
-	if (!c.opt.Offline || onDisk(r.repo.URI)) && (errors.Is(err, ErrHash) || errors.Is(err, ErrSize) || errors.Is(err, ErrNotFound)) {
+	if (!c.opt.Offline || onDisk(r.repo.URI)) &&
+		(errors.Is(err, ErrHash) || errors.Is(err, ErrSize) || errors.Is(err, ErrNotFound)) {
 		c.log.Debugf("%s: %v: asking for the Release file again", r.repo, err)
 		fresh, err2 := c.release(ctx, r.repo, true)
 		if err2 != nil {
@@ -46,8 +49,8 @@ func (c *Client) Index(ctx context.Context, r *Release, name string) (string, er
 	return p, nil
 }
 
-// Prefetch has the Packages files of several suites, in their components, in the cache, all at once: what Packages and AptLists then read. Those that a suite does not list
-// are left out.
+// Prefetch has the Packages files of several suites, in their components, in the cache, all at
+// once: what Packages and AptLists then read. Those that a suite does not list are left out.
 func (c *Client) Prefetch(ctx context.Context, releases []*Release, archs ...string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, r := range releases {
@@ -66,7 +69,8 @@ func (c *Client) Prefetch(ctx context.Context, releases []*Release, archs ...str
 // variants are the compressions we read, in the order of preference on a slow line.
 var variants = []string{".xz", ".zst", ".gz", ".bz2", ""}
 
-func (c *Client) index(ctx context.Context, repo Repo, st *releaseState, name string) (string, error) {
+func (c *Client) index(ctx context.Context, repo Repo, st *releaseState, name string) (
+	string, error) {
 	plain, hasPlain := st.files[name]
 	order := variants
 	if c.rate.Load() >= fastLink || onDisk(repo.URI) {
@@ -85,7 +89,9 @@ func (c *Client) index(ctx context.Context, repo Repo, st *releaseState, name st
 		}
 	}
 	if st.weakOnly {
-		return "", withHint(fmt.Errorf("%s: %w: the Release file has MD5 and SHA-1 only", name, ErrWeakHash))
+		return "",
+			withHint(fmt.Errorf("%s: %w: the Release file has MD5 and SHA-1 only", name,
+				ErrWeakHash))
 	}
 	missing := fmt.Errorf("%s: %w", name, ErrNoIndex)
 	for _, ext := range order {
@@ -100,15 +106,18 @@ func (c *Client) index(ctx context.Context, repo Repo, st *releaseState, name st
 		missing = err // a mirror need not have all that the Release file lists
 	}
 	if errors.Is(missing, ErrNoIndex) {
-		missing = failf(fmt.Sprintf("it has the components %s for the architectures %s", st.fields["components"], st.fields["architectures"]), "%w", missing)
+		missing = failf(fmt.Sprintf("it has the components %s for the architectures %s",
+			st.fields["components"], st.fields["architectures"]), "%w", missing)
 	}
 	return "", missing
 }
 
 // variant fetches one compression of an index and unpacks it.
-func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name, ext string, f indexFile) (string, error) {
+func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name, ext string,
+	f indexFile) (string, error) {
 	b := blob{
-		kind: dirLists, what: dirLists, name: name + ext, size: f.size, hashes: f.hashes, weak: repo.Quirks.WeakHashes,
+		kind: dirLists, what: dirLists, name: name + ext, size: f.size, hashes: f.hashes,
+		weak: repo.Quirks.WeakHashes,
 		urls: []string{repo.dist() + name + ext},
 	}
 	byHash := repo.options.byHash
@@ -116,7 +125,8 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 		byHash = strings.ToLower(c.opt.Host.conf.get("Acquire::By-Hash"))
 	}
 	if st.byHash && aptBool(byHash, true) || byHash == "force" {
-		b.urls = slices.Insert(b.urls, 0, repo.dist()+path.Join(path.Dir(name), "by-hash", f.hashes.byHash()))
+		b.urls = slices.Insert(b.urls, 0, repo.dist()+path.Join(path.Dir(name), "by-hash",
+			f.hashes.byHash()))
 	}
 	digest, _ := f.hashes.strongest(b.weak)
 	if digest == "" {
@@ -126,7 +136,8 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 		return c.obtainList(ctx, b)
 	}
 	plain, hasPlain := st.files[name]
-	note := c.place(dirLists, digest, ".plain") // where the Release file vouches for the packed form only, what it unpacked to is noted
+	// where the Release file vouches for the packed form only, what it unpacked to is noted
+	note := c.place(dirLists, digest, ".plain")
 	have := func() (string, error) {
 		h, size := plain.hashes, plain.size
 		if !hasPlain {
@@ -141,7 +152,8 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 		}
 		want, _ := h.strongest(b.weak)
 		p := c.place(dirLists, want, "")
-		if ok, err := c.intact(p, blob{name: name, hashes: h, size: size, weak: b.weak}); !ok || err != nil {
+		if ok, err := c.intact(p, blob{name: name, hashes: h, size: size, weak: b.weak}); !ok ||
+			err != nil {
 			return "", err
 		}
 		return p, nil
@@ -175,8 +187,10 @@ func (c *Client) obtainList(ctx context.Context, b blob) (string, error) {
 	return p, err
 }
 
-// unpack decompresses a file into the cache, at most limit bytes, and verifies it where it is known what it must be.
-func (c *Client) unpack(in *os.File, name, ext string, limit int64, want indexFile, weak bool) (string, error) {
+// unpack decompresses a file into the cache, at most limit bytes, and verifies it where it is known
+// what it must be.
+func (c *Client) unpack(in *os.File, name, ext string, limit int64, want indexFile, weak bool) (
+	string, error) {
 	if _, err := in.Seek(0, io.SeekStart); err != nil {
 		return "", err
 	}
@@ -203,15 +217,18 @@ func (c *Client) unpack(in *os.File, name, ext string, limit int64, want indexFi
 	case w.err != nil:
 		return "", diskError(c.opt.CacheDir, fmt.Errorf("%s: %w", name, w.err))
 	case n > limit:
-		return "", fmt.Errorf("%s%s: %w: it unpacks to more than %d bytes", name, ext, ErrSize, limit)
+		return "", fmt.Errorf("%s%s: %w: it unpacks to more than %d bytes", name, ext, ErrSize,
+			limit)
 	case err != nil:
 		return "", fmt.Errorf("%s%s: %w: %w", name, ext, ErrSyntax, err)
 	case want.size >= 0 && n != want.size:
-		return "", fmt.Errorf("%s%s: %w: it unpacks to %d bytes, the signed index says %d", name, ext, ErrSize, n, want.size)
+		return "", fmt.Errorf("%s%s: %w: it unpacks to %d bytes, the signed index says %d", name,
+			ext, ErrSize, n, want.size)
 	}
 	got := fmt.Sprintf("%x", sum.Sum(nil))
 	if digest != "" && got != digest {
-		return "", fmt.Errorf("%s%s: %w: it unpacks to %s, the signed index says %s", name, ext, ErrHash, got, digest)
+		return "", fmt.Errorf("%s%s: %w: it unpacks to %s, the signed index says %s", name, ext,
+			ErrHash, got, digest)
 	}
 	p := c.place(dirLists, got, "")
 	return p, diskError(c.opt.CacheDir, c.publish(out, p))
@@ -248,7 +265,8 @@ func decompress(r io.Reader, ext string) (io.Reader, func(), error) {
 		}
 		return z, func() { _ = z.Close() }, nil // an error of its stream has come with Read
 	case ".zst":
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return nil, nothing, err
 		}

@@ -28,7 +28,8 @@ type keyring struct {
 	from []string
 }
 
-// add joins keys in. Of two copies of one key the one that changed later stays: it may be the one that is revoked, or that lives longer.
+// add joins keys in. Of two copies of one key the one that changed later stays: it may be the one
+// that is revoked, or that lives longer.
 func (k *keyring) add(entities openpgp.EntityList, from string) {
 	for _, e := range entities {
 		i := slices.IndexFunc(k.EntityList, func(o *openpgp.Entity) bool {
@@ -37,7 +38,8 @@ func (k *keyring) add(entities openpgp.EntityList, from string) {
 		switch {
 		case i < 0:
 			k.EntityList = append(k.EntityList, e)
-		case lastChange(openpgp.EntityList{e}).After(lastChange(openpgp.EntityList{k.EntityList[i]})):
+		case lastChange(openpgp.EntityList{e}).After(
+			lastChange(openpgp.EntityList{k.EntityList[i]})):
 			k.EntityList[i] = e
 		}
 	}
@@ -53,10 +55,13 @@ func (k *keyring) String() string {
 
 // keyring collects the keys that may sign a repository.
 //
-// A source with Signed-By is bound to what that names, as in apt, with one exception: where it names a distribution's own keyring (debian-archive-keyring.gpg), whichever
-// of the host's copy and the embedded one is newer is taken, so that an old host can make a newer suite. Newer is the copy with the later signature by any of its keys over
-// itself, for every change of a keyring (a key, a longer life, a revocation) makes one. The two are not joined: a key that the newer one dropped stays dropped.
-// A repository without Signed-By has its distribution's keyring and, when it is one of the host's own sources or a mirror given by hand, trusted.gpg(.d), as in apt.
+// A source with Signed-By is bound to what that names, as in apt, with one exception: where it
+// names a distribution's own keyring (debian-archive-keyring.gpg), whichever of the host's copy and
+// the embedded one is newer is taken, so that an old host can make a newer suite. Newer is the copy
+// with the later signature by any of its keys over itself, for every change of a keyring (a key, a
+// longer life, a revocation) makes one. The two are not joined: a key that the newer one dropped
+// stays dropped. A repository without Signed-By has its distribution's keyring and, when it is one
+// of the host's own sources or a mirror given by hand, trusted.gpg(.d), as in apt.
 func (h *Host) keyring(r Repo) (*keyring, error) {
 	k := &keyring{}
 	if r.options.keyData != "" {
@@ -70,7 +75,8 @@ func (h *Host) keyring(r Repo) (*keyring, error) {
 	var fingerprints []string
 	bound := false
 	for _, name := range r.Keyrings {
-		if fp := strings.TrimSuffix(name, "!"); !strings.Contains(name, "/") && len(fp) >= 40 && isHex(fp) {
+		if fp := strings.TrimSuffix(name, "!"); !strings.Contains(name, "/") && len(fp) >= 40 &&
+			isHex(fp) {
 			fingerprints = append(fingerprints, strings.ToLower(fp))
 			continue
 		}
@@ -88,7 +94,8 @@ func (h *Host) keyring(r Repo) (*keyring, error) {
 	return k, nil
 }
 
-// addKeyring adds the keyring of an absolute file name, as it is, or of a name among the host's and the embedded keyrings.
+// addKeyring adds the keyring of an absolute file name, as it is, or of a name among the host's and
+// the embedded keyrings.
 func (h *Host) addKeyring(k *keyring, name string) error {
 	file, isOwn := name, false
 	var own []byte
@@ -128,10 +135,11 @@ func (h *Host) addKeyring(k *keyring, name string) error {
 	return nil
 }
 
-// addTrusted adds the keys that apt trusts for every source. A file there that cannot be read or parsed is passed over, as apt does: a vendor's broken key must not keep
-// Debian's from counting.
+// addTrusted adds the keys that apt trusts for every source. A file there that cannot be read or
+// parsed is passed over, as apt does: a vendor's broken key must not keep Debian's from counting.
 func (h *Host) addTrusted(k *keyring) {
-	files := append([]string{h.path("etc/apt/trusted.gpg")}, h.parts("etc/apt/trusted.gpg.d", "gpg", "asc")...)
+	files := append([]string{h.path("etc/apt/trusted.gpg")},
+		h.parts("etc/apt/trusted.gpg.d", "gpg", "asc")...)
 	for _, file := range files {
 		data, err := regular.ReadFile(file, maxKeyring)
 		if err != nil {
@@ -143,8 +151,8 @@ func (h *Host) addTrusted(k *keyring) {
 	}
 }
 
-// maxKeyring bounds a keyring: the largest of a distribution has some hundred KiB, a developers' one
-// tens of MiB.
+// maxKeyring bounds a keyring: the largest of a distribution has some hundred KiB, a developers'
+// one tens of MiB.
 const maxKeyring = 256 << 20
 
 // restrict leaves only the keys that have, or one of whose subkeys has, one of the fingerprints.
@@ -170,7 +178,8 @@ func readKeys(data []byte) (openpgp.EntityList, error) {
 	if len(data) > 32<<20 {
 		return nil, syntaxf("larger than 32 MiB")
 	}
-	if bytes.HasPrefix(data, []byte("\x00\x00\x00\x20")) && bytes.Contains(data[:min(len(data), 16)], []byte("KBXf")) {
+	if bytes.HasPrefix(data, []byte("\x00\x00\x00\x20")) &&
+		bytes.Contains(data[:min(len(data), 16)], []byte("KBXf")) {
 		return nil, syntaxf("a GnuPG keybox; export its keys with gpg --export")
 	}
 	data, err := dearmor(data, openpgp.PublicKeyType)
@@ -184,7 +193,8 @@ func readKeys(data []byte) (openpgp.EntityList, error) {
 	return keys, nil
 }
 
-// dearmor returns binary OpenPGP data: what it was given if that is binary, else all armored blocks one after the other. All must be of the one type.
+// dearmor returns binary OpenPGP data: what it was given if that is binary, else all armored blocks
+// one after the other. All must be of the one type.
 func dearmor(data []byte, blockType string) ([]byte, error) {
 	const begin = "-----BEGIN PGP "
 	rest := bytes.TrimLeft(data, " \t\r\n")

@@ -9,19 +9,24 @@ import (
 	"time"
 )
 
-// ListFile is a verified file of the cache, and the name apt wants it under in its lists directory (/var/lib/apt/lists).
+// ListFile is a verified file of the cache, and the name apt wants it under in its lists directory
+// (/var/lib/apt/lists).
 type ListFile struct {
 	Name    string
 	Path    string    // never to be written to: it is the cache's
 	ModTime time.Time // part of what apt's binary cache goes by
 }
 
-// AptLists names the lists of a suite as the apt in a jail has to find them: its InRelease, or Release and Release.gpg, and the Packages files of the components and
-// architectures ("all" is added where it has an index of its own). uri is the archive's URI as it stands in the jail's sources.list, "" for the one it was fetched from.
-// Components or architectures that the suite does not list are left out, as apt does.
+// AptLists names the lists of a suite as the apt in a jail has to find them: its InRelease, or
+// Release and Release.gpg, and the Packages files of the components and architectures ("all" is
+// added where it has an index of its own). uri is the archive's URI as it stands in the jail's
+// sources.list, "" for the one it was fetched from. Components or architectures that the suite does
+// not list are left out, as apt does.
 //
-// apt sets a list's time to the server's Last-Modified. A mirror that gives none gets the Release file's Date instead, so that equal lists have equal times.
-func (c *Client) AptLists(ctx context.Context, r *Release, components, archs []string, uri string) ([]ListFile, error) {
+// apt sets a list's time to the server's Last-Modified. A mirror that gives none gets the Release
+// file's Date instead, so that equal lists have equal times.
+func (c *Client) AptLists(ctx context.Context, r *Release, components, archs []string, uri string) (
+	[]ListFile, error) {
 	for {
 		st := r.state()
 		out, err := c.aptLists(ctx, r, st, components, archs, uri)
@@ -34,7 +39,8 @@ func (c *Client) AptLists(ctx context.Context, r *Release, components, archs []s
 	}
 }
 
-func (c *Client) aptLists(ctx context.Context, r *Release, st *releaseState, components, archs []string, uri string) ([]ListFile, error) {
+func (c *Client) aptLists(ctx context.Context, r *Release, st *releaseState, components,
+	archs []string, uri string) ([]ListFile, error) {
 	repo := r.repo
 	if uri != "" {
 		repo.URI = strings.TrimRight(uri, "/")
@@ -45,7 +51,8 @@ func (c *Client) aptLists(ctx context.Context, r *Release, st *releaseState, com
 	}
 	var out []ListFile
 	for _, p := range st.paths {
-		out = append(out, ListFile{Name: listName(repo.aptDist() + p.name), Path: p.path, ModTime: when})
+		out = append(out, ListFile{Name: listName(repo.aptDist() + p.name), Path: p.path,
+			ModTime: when})
 	}
 	for _, name := range packagesNames(repo, st, components, archs) {
 		path, err := c.Index(ctx, r, name)
@@ -55,7 +62,8 @@ func (c *Client) aptLists(ctx context.Context, r *Release, st *releaseState, com
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, ListFile{Name: listName(repo.aptDist() + name), Path: path, ModTime: st.date})
+		out = append(out, ListFile{Name: listName(repo.aptDist() + name), Path: path,
+			ModTime: st.date})
 	}
 	return out, nil
 }
@@ -68,8 +76,9 @@ func (r Repo) aptDist() string {
 	return r.dist()
 }
 
-// listName turns a URL into the name apt gives to what it downloaded from there: without scheme, login and the brackets of an IPv6 address, percent signs resolved, then what
-// is special quoted as %xx and slashes made underscores.
+// listName turns a URL into the name apt gives to what it downloaded from there: without scheme,
+// login and the brackets of an IPv6 address, percent signs resolved, then what is special quoted as
+// %xx and slashes made underscores.
 func listName(url string) string {
 	_, rest, ok := strings.Cut(url, ":")
 	if !ok {
@@ -77,7 +86,8 @@ func listName(url string) string {
 	}
 	if r, ok := strings.CutPrefix(rest, "//"); ok {
 		host, path, _ := strings.Cut(r, "/")
-		host = strings.NewReplacer("[", "", "]", "").Replace(host[strings.LastIndexByte(host, '@')+1:])
+		host = strings.NewReplacer("[", "", "]", "").Replace(
+			host[strings.LastIndexByte(host, '@')+1:])
 		rest = host + "/" + path
 	}
 	if plain, err := neturl.PathUnescape(rest); err == nil {

@@ -17,8 +17,8 @@ import (
 	"nsbuild/internal/regular"
 )
 
-// Local is a flat repository of packages that are the caller's own. Its files are in the cache like all others, named by their digests; it needs no signature, since it comes from
-// no other place.
+// Local is a flat repository of packages that are the caller's own. Its files are in the cache like
+// all others, named by their digests; it needs no signature, since it comes from no other place.
 type Local struct {
 	Repo     Repo
 	Packages []*Package
@@ -26,7 +26,8 @@ type Local struct {
 	Digest   string   // of the list: it changes when a package does
 }
 
-// Local makes a repository of .deb files and directories of them. uri is what stands in the jail's sources.list: nothing is fetched from there.
+// Local makes a repository of .deb files and directories of them. uri is what stands in the jail's
+// sources.list: nothing is fetched from there.
 func (c *Client) Local(ctx context.Context, uri string, files []string) (*Local, error) {
 	all, err := debFiles(files)
 	if err != nil {
@@ -44,14 +45,18 @@ func (c *Client) Local(ctx context.Context, uri string, files []string) (*Local,
 		}
 		s := newScanner(bytes.NewReader(paragraph), maxParagraph, false)
 		if !s.next() {
-			return nil, fmt.Errorf("package %s: %w", file, firstError(s.err, syntaxf("its control file is empty")))
+			return nil,
+				fmt.Errorf("package %s: %w", file,
+					firstError(s.err, syntaxf("its control file is empty")))
 		}
 		p, err := parsePackage(s)
 		if err != nil {
 			return nil, fmt.Errorf("package %s: %w", file, err)
 		}
 		if s.next() {
-			return nil, fmt.Errorf("package %s: %w", file, syntaxf("its control file has more than one paragraph"))
+			return nil,
+				fmt.Errorf("package %s: %w", file,
+					syntaxf("its control file has more than one paragraph"))
 		}
 		p.Repo = &l.Repo
 		l.Packages = append(l.Packages, p)
@@ -70,11 +75,13 @@ func debFiles(names []string) ([]string, error) {
 	for _, name := range names {
 		fi, err := os.Stat(name)
 		if err != nil {
-			return nil, fault.Wrap(fault.Usage, "give a .deb file, or a directory with such", fmt.Errorf("extra package: %w", err))
+			return nil, fault.Wrap(fault.Usage, "give a .deb file, or a directory with such",
+				fmt.Errorf("extra package: %w", err))
 		}
 		if !fi.IsDir() {
 			if filepath.Ext(name) != ".deb" {
-				return nil, fault.New(fault.Usage, "give a .deb file, or a directory with such", "extra package %s: it is no .deb", name)
+				return nil, fault.New(fault.Usage, "give a .deb file, or a directory with such",
+					"extra package %s: it is no .deb", name)
 			}
 			out = append(out, name)
 			continue
@@ -84,7 +91,8 @@ func debFiles(names []string) ([]string, error) {
 			return nil, err
 		}
 		if len(found) == 0 {
-			return nil, fault.New(fault.Usage, "give a .deb file, or a directory with such", "extra package: directory %s has no .deb", name)
+			return nil, fault.New(fault.Usage, "give a .deb file, or a directory with such",
+				"extra package: directory %s has no .deb", name)
 		}
 		out = append(out, found...)
 	}
@@ -117,7 +125,8 @@ func (c *Client) adopt(file string) ([]byte, error) {
 	defer in.Close()
 	st, err := in.Stat()
 	if err == nil && st.Size() > maxDeb {
-		err = fault.New(fault.Usage, "give a Debian package", "it has %d bytes, no package can have more than %d", st.Size(), int64(maxDeb))
+		err = fault.New(fault.Usage, "give a Debian package",
+			"it has %d bytes, no package can have more than %d", st.Size(), int64(maxDeb))
 	}
 	if err != nil {
 		return nil, err
@@ -142,7 +151,8 @@ func (c *Client) adopt(file string) ([]byte, error) {
 		return nil, diskError(c.opt.CacheDir, err)
 	}
 	// The digest in the name makes a changed package another file for apt, too.
-	return fmt.Appendf(nil, "%s\nFilename: ./%s/%s\nSize: %d\nSHA256: %s\n", control, digest[:16], safeName(filepath.Base(file)), size, digest), nil
+	return fmt.Appendf(nil, "%s\nFilename: ./%s/%s\nSize: %d\nSHA256: %s\n", control, digest[:16],
+		safeName(filepath.Base(file)), size, digest), nil
 }
 
 // controlOf is a package's control file, without anything that could end its paragraph.
@@ -168,15 +178,19 @@ func controlOf(file string) ([]byte, error) {
 		switch {
 		case len(line) == 0:
 			continue
-		case line[0] != ' ' && line[0] != '\t' && slices.Contains([]string{"filename", "size", "sha256", "sha512", "sha1", "md5sum"}, strings.ToLower(string(name))):
-			return nil, syntaxf("its control file has a field %s, which only an index may have", name)
+		case line[0] != ' ' && line[0] != '\t' &&
+			slices.Contains([]string{"filename", "size", "sha256", "sha512", "sha1", "md5sum"},
+				strings.ToLower(string(name))):
+			return nil, syntaxf("its control file has a field %s, which only an index may have",
+				name)
 		}
 		out = append(append(out, line...), '\n')
 	}
 	return bytes.TrimRight(out, "\n"), nil
 }
 
-// safeName is a file's name as an index may have it: what a package in an archive is never called by is replaced.
+// safeName is a file's name as an index may have it: what a package in an archive is never called
+// by is replaced.
 func safeName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x80 && (goodWord(string(r)) || r == '-' || r == '.') && r != ':' {

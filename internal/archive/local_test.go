@@ -10,8 +10,8 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// TestLocalRefuses takes nothing for a package of the caller's own that can be none: neither a pipe nor a
-// hole of any length is copied into the cache.
+// TestLocalRefuses takes nothing for a package of the caller's own that can be none: neither a pipe
+// nor a hole of any length is copied into the cache.
 func TestLocalRefuses(t *testing.T) {
 	dir := t.TempDir()
 	huge, pipe := filepath.Join(dir, "huge.deb"), filepath.Join(dir, "pipe.deb")
@@ -25,7 +25,8 @@ func TestLocalRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newMirror(t, nil).client()
-	for file, want := range map[string]string{huge: "it has 1099511627776 bytes, no package can have more", pipe: "it is a pipe"} {
+	for file, want := range map[string]string{
+		huge: "it has 1099511627776 bytes, no package can have more", pipe: "it is a pipe"} {
 		_, err := c.Local(t.Context(), "copy:/own", []string{file})
 		if err == nil || !strings.Contains(err.Error(), want) || fault.KindOf(err) != fault.Usage {
 			t.Errorf("%s: %v", file, err)

@@ -14,15 +14,19 @@ import (
 
 // Repo is one suite on one mirror, with what may sign it: what a line of sources.list says.
 type Repo struct {
-	URI          string   // without a slash at its end: "http://ftp.debian.org/debian"; file:/… for a directory
+	// without a slash at its end: "http://ftp.debian.org/debian"; file:/… for a directory
+	URI          string
 	Suite        string   // "bookworm"; with a slash at its end ("./") a flat repository
 	Components   []string // none for a flat repository
 	Distribution string   // of the suite table, "" when it is not in it
-	Keyrings     []string // absolute file names, base names of keyrings in /usr/share/keyrings or embedded, or fingerprints of keys in trusted.gpg.d
-	Trusted      bool     // whether it counts without a signature ([trusted=yes])
-	Optional     bool     // whether the mirror may lack it: -updates and -security of a mirror given by hand
-	Security     bool     // whether it is a security suite
-	Quirks       Quirks
+	// absolute file names, base names of keyrings in /usr/share/keyrings or embedded, or
+	// fingerprints of keys in trusted.gpg.d
+	Keyrings []string
+	Trusted  bool // whether it counts without a signature ([trusted=yes])
+	// whether the mirror may lack it: -updates and -security of a mirror given by hand
+	Optional bool
+	Security bool // whether it is a security suite
+	Quirks   Quirks
 
 	hostKeys bool // whether trusted.gpg(.d) counts too
 	options  sourceOptions
@@ -61,21 +65,25 @@ func publicURI(uri string) string {
 	return u.String()
 }
 
-// WithoutVerification is the repository to be believed without a signature, at whose request: the log says so each time.
+// WithoutVerification is the repository to be believed without a signature, at whose request: the
+// log says so each time.
 func (r Repo) WithoutVerification(request string) Repo {
 	r.Trusted, r.origin = true, request
 	return r
 }
 
-// Repos chooses where a suite is fetched from: the suite itself first, then its -updates, then its -security, where it has them; before all of these the suite it adds to,
-// for backports and experimental.
+// Repos chooses where a suite is fetched from: the suite itself first, then its -updates, then its
+// -security, where it has them; before all of these the suite it adds to, for backports and
+// experimental.
 //
-// Each line of mirrors is a mirror: a URI, a directory, or a line of a sources.list, which begins with "deb ". Lines of the latter kind alone are taken as they are, beside
-// others they add to them. With none, it is the host's own apt source which serves this distribution (whatever suite of it the source is for; its security source for -security), else the
-// suite's primary mirror. A mirror of the form URI or DIRECTORY serves the suite and -updates, and -security only where the distribution keeps it in the same place: no other
-// place is contacted than the one that was asked for.
-// arch is the architecture that it is for, "" when that does not matter: of the host's sources, one that
-// is for it ([arch=…]) comes first.
+// Each line of mirrors is a mirror: a URI, a directory, or a line of a sources.list, which begins
+// with "deb ". Lines of the latter kind alone are taken as they are, beside others they add to
+// them. With none, it is the host's own apt source which serves this distribution (whatever suite
+// of it the source is for; its security source for -security), else the suite's primary mirror. A
+// mirror of the form URI or DIRECTORY serves the suite and -updates, and -security only where the
+// distribution keeps it in the same place: no other place is contacted than the one that was asked
+// for. arch is the architecture that it is for, "" when that does not matter: of the host's
+// sources, one that is for it ([arch=…]) comes first.
 func (h *Host) Repos(s Suite, mirrors, arch string) ([]Repo, error) {
 	var out []Repo
 	var lines strings.Builder
@@ -118,7 +126,8 @@ func (h *Host) reposAt(s Suite, mirror, arch string) ([]Repo, error) {
 			return nil, err
 		}
 	}
-	main := Repo{Suite: s.Name, Components: s.Components, Distribution: s.Distribution, Keyrings: s.Keyrings, Quirks: s.Quirks}
+	main := Repo{Suite: s.Name, Components: s.Components, Distribution: s.Distribution,
+		Keyrings: s.Keyrings, Quirks: s.Quirks}
 	security := main
 	security.Security = true
 	if mirror != "" {
@@ -135,10 +144,14 @@ func (h *Host) reposAt(s Suite, mirror, arch string) ([]Repo, error) {
 		}
 	} else {
 		if s.Mirror == "" && s.Distribution == "" {
-			return nil, fault.New(fault.Usage, "give its mirror with --mirror and its keyring with --keyring", "suite %s is not in the table, so its mirror is not known", s.Name)
+			return nil,
+				fault.New(fault.Usage,
+					"give its mirror with --mirror and its keyring with --keyring",
+					"suite %s is not in the table, so its mirror is not known", s.Name)
 		}
 		if s.OwnMirror {
-			main.URI, main.hostKeys, main.origin = strings.TrimRight(s.Mirror, "/"), true, "the suite table"
+			main.URI, main.hostKeys, main.origin = strings.TrimRight(s.Mirror, "/"), true,
+				"the suite table"
 		} else {
 			h.choose(&main, s.Mirror, []string{s.Name}, arch)
 		}
@@ -161,7 +174,8 @@ func (h *Host) updates(s Suite, main Repo, given bool) Repo {
 	r := main
 	r.Suite, r.Optional, r.Trusted, r.note = s.Updates, given, false, ""
 	for _, src := range h.sources {
-		if !given && src.binary && src.suite == s.Updates && strings.TrimRight(src.uri, "/") == main.URI {
+		if !given && src.binary && src.suite == s.Updates &&
+			strings.TrimRight(src.uri, "/") == main.URI {
 			r.Keyrings = slices.Clone(s.Keyrings)
 			r.apply(h, src, true)
 			break
@@ -170,7 +184,8 @@ func (h *Host) updates(s Suite, main Repo, given bool) Repo {
 	return r
 }
 
-// choose fills in a repository from the host's source that most surely serves its distribution, or from the primary.
+// choose fills in a repository from the host's source that most surely serves its distribution, or
+// from the primary.
 func (h *Host) choose(r *Repo, primary string, names []string, arch string) {
 	r.URI, r.origin = strings.TrimRight(primary, "/"), "the suite table"
 	var found *source
@@ -227,8 +242,9 @@ func (src *source) unusable() string {
 	return ""
 }
 
-// evidence weighs how surely a source is a mirror of the distribution itself, or of its security suites; 0 is not at all. The suite's name alone says little: vendors call
-// theirs stable and bookworm too, with a component main.
+// evidence weighs how surely a source is a mirror of the distribution itself, or of its security
+// suites; 0 is not at all. The suite's name alone says little: vendors call theirs stable and
+// bookworm too, with a component main.
 func (h *Host) evidence(src *source, distribution string) int {
 	score := 0
 	for _, name := range src.options.signedBy {
@@ -246,18 +262,21 @@ func (h *Host) evidence(src *source, distribution string) int {
 		return 0
 	}
 	host := strings.ToLower(u.Hostname())
-	if strings.HasSuffix(host, "."+distribution+".org") || strings.HasSuffix(host, "."+distribution+".com") {
+	if strings.HasSuffix(host, "."+distribution+".org") ||
+		strings.HasSuffix(host, "."+distribution+".com") {
 		score += 3
 	}
 	if last := path.Base(u.Path); last == distribution || last == distribution+"-security" {
 		score++
 		switch filepath.Base(src.file) {
-		case "sources.list", distribution + ".sources", distribution + ".list": // where the installer puts it
+		case "sources.list", distribution + ".sources", distribution + ".list":
+			// where the installer puts it
 			score++
 		}
 	}
 	for _, other := range h.sources { // vendors have no -updates
-		if other.binary && other.uri == src.uri && other.suite != src.suite && strings.HasPrefix(other.suite, strings.TrimSuffix(src.suite, "-security")+"-") {
+		if other.binary && other.uri == src.uri && other.suite != src.suite &&
+			strings.HasPrefix(other.suite, strings.TrimSuffix(src.suite, "-security")+"-") {
 			if d, _, ok := distributionOf(other.suite); ok && d == distribution {
 				score += 2
 				break
@@ -267,9 +286,11 @@ func (h *Host) evidence(src *source, distribution string) int {
 	return max(0, score)
 }
 
-// ownKeyring reports whether a keyring file is the distribution's own, as its packages install it: the whole keyring, or one of the single keys beside it.
+// ownKeyring reports whether a keyring file is the distribution's own, as its packages install it:
+// the whole keyring, or one of the single keys beside it.
 func ownKeyring(name, distribution string) bool {
-	return filepath.Dir(name) == "/usr/share/keyrings" && strings.HasPrefix(filepath.Base(name), distribution+"-archive-")
+	return filepath.Dir(name) == "/usr/share/keyrings" && strings.HasPrefix(filepath.Base(name),
+		distribution+"-archive-")
 }
 
 // apply takes over a host's source. Trust without a signature holds for the very suite it was given
@@ -283,7 +304,8 @@ func (r *Repo) apply(h *Host, src source, exact bool) {
 	}
 }
 
-// narrow replaces a suite's own keyrings by those a source names, unless that is the distribution's own keyring file: an old suite needs the removed keys beside it.
+// narrow replaces a suite's own keyrings by those a source names, unless that is the distribution's
+// own keyring file: an old suite needs the removed keys beside it.
 func (r *Repo) narrow(h *Host, signedBy []string) []string {
 	r.hostKeys = false
 	var out []string
@@ -319,13 +341,15 @@ func (h *Host) reposFromLines(s Suite, lines string) ([]Repo, error) {
 		if err := src.options.had(src.uri + " " + src.suite); err != nil {
 			return nil, err
 		}
-		r := Repo{Suite: src.suite, Components: src.components, Quirks: s.Quirks, Keyrings: s.Keyrings}
+		r := Repo{Suite: src.suite, Components: src.components, Quirks: s.Quirks,
+			Keyrings: s.Keyrings}
 		r.Distribution, r.Security, _ = distributionOf(src.suite)
 		r.apply(&Host{}, src, true) // what the user writes is not below the host's root
 		out = append(out, r)
 	}
 	if len(out) == 0 {
-		return nil, fault.New(fault.Usage, "a line is: deb [options] URI SUITE COMPONENT…", "--mirror: no line of type deb")
+		return nil, fault.New(fault.Usage, "a line is: deb [options] URI SUITE COMPONENT…",
+			"--mirror: no line of type deb")
 	}
 	return out, nil
 }
@@ -340,20 +364,23 @@ func mirrorURI(mirror string) (string, error) {
 		return uri, nil
 	}
 	if usableScheme(mirror) {
-		if path, ok := strings.CutPrefix(mirror, "file:///"); ok { // as apt writes it, when it says which packages it wants
+		// as apt writes it, when it says which packages it wants
+		if path, ok := strings.CutPrefix(mirror, "file:///"); ok {
 			mirror = "file:/" + path
 		}
 		return strings.TrimRight(mirror, "/"), nil
 	}
 	if scheme, _, ok := strings.Cut(mirror, ":"); ok && !strings.Contains(scheme, "/") {
-		return "", fault.New(fault.Usage, "use http, https, file or copy, or a directory", "mirror %s: scheme %s: %w", mirror, scheme, ErrUnsupported)
+		return "", fault.New(fault.Usage, "use http, https, file or copy, or a directory",
+			"mirror %s: scheme %s: %w", mirror, scheme, ErrUnsupported)
 	}
 	dir, err := filepath.Abs(mirror)
 	if err != nil {
 		return "", err
 	}
 	if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
-		return "", fault.New(fault.Usage, "give a URI (http://…) or an existing directory", "mirror %s is neither a URI nor a directory", mirror)
+		return "", fault.New(fault.Usage, "give a URI (http://…) or an existing directory",
+			"mirror %s is neither a URI nor a directory", mirror)
 	}
 	return (&url.URL{Scheme: "file", Path: dir, OmitHost: true}).String(), nil
 }

@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// Nearest returns up to n of the names that a slip of the fingers could have turned into want, nearest first: those within a third of its length in edits, and those that
-// it is the beginning of.
+// Nearest returns up to n of the names that a slip of the fingers could have turned into want,
+// nearest first: those within a third of its length in edits, and those that it is the beginning
+// of.
 func Nearest(want string, names []string, n int) []string {
 	type candidate struct {
 		name string
@@ -19,11 +20,15 @@ func Nearest(want string, names []string, n int) []string {
 		if d > limit && len(want) >= 3 && len(name) > len(want) && name[:len(want)] == want {
 			d = limit
 		}
-		if d <= limit && !slices.ContainsFunc(found, func(c candidate) bool { return c.name == name }) {
+		if d <= limit && !slices.ContainsFunc(found, func(c candidate) bool {
+			return c.name == name
+		}) {
 			found = append(found, candidate{name, d})
 		}
 	}
-	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.dist, b.dist), cmp.Compare(a.name, b.name)) })
+	slices.SortStableFunc(found, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.dist, b.dist), cmp.Compare(a.name, b.name))
+	})
 	var out []string
 	for _, c := range found[:min(n, len(found))] {
 		out = append(out, c.name)
@@ -31,7 +36,8 @@ func Nearest(want string, names []string, n int) []string {
 	return out
 }
 
-// editDistance counts insertions, deletions, substitutions and swaps of neighbours between a and b (optimal string alignment); anything above limit comes back as limit+1.
+// editDistance counts insertions, deletions, substitutions and swaps of neighbours between a and b
+// (optimal string alignment); anything above limit comes back as limit+1.
 func editDistance(a, b string, limit int) int {
 	if d := len(a) - len(b); d > limit || -d > limit {
 		return limit + 1

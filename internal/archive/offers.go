@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Offer is what choosing among packages needs to know of one. A suite has some 60,000, so nothing else is kept, nor even looked at.
+// Offer is what choosing among packages needs to know of one. A suite has some 60,000, so nothing
+// else is kept, nor even looked at.
 type Offer struct {
 	Package, Version, Priority string
 	PreDepends, Depends        string // on one line
@@ -21,7 +22,8 @@ type Offer struct {
 }
 
 // Offers is Packages for whoever wants few of many: Offer.Read has the rest of one.
-func (c *Client) Offers(ctx context.Context, r *Release, component, arch string, fn func(*Offer) error) error {
+func (c *Client) Offers(ctx context.Context, r *Release, component, arch string,
+	fn func(*Offer) error) error {
 	return c.eachList(ctx, r, component, arch, func(l *list) error { return l.offers(ctx, fn) })
 }
 
@@ -68,9 +70,12 @@ func readOffer(raw []byte, text *textFields) (o *Offer, arch string) {
 			name string
 			into *string
 		}{
-			{"Package:", &o.Package}, {"Version:", &o.Version}, {"Architecture:", &arch}, {"Depends:", &o.Depends}, {"Pre-Depends:", &o.PreDepends}, {"Priority:", &o.Priority}, {"Essential:", &essential},
+			{"Package:", &o.Package}, {"Version:", &o.Version}, {"Architecture:", &arch},
+			{"Depends:", &o.Depends}, {"Pre-Depends:", &o.PreDepends}, {"Priority:", &o.Priority},
+			{"Essential:", &essential},
 		} {
-			if line[0] == f.name[0] && len(line) >= len(f.name) && string(line[:len(f.name)]) == f.name {
+			if line[0] == f.name[0] && len(line) >= len(f.name) &&
+				string(line[:len(f.name)]) == f.name {
 				line, into = line[len(f.name):], f.into
 				break
 			}
@@ -99,7 +104,9 @@ func (o *Offer) Read() (*Package, error) {
 	defer f.Close()
 	s := newScanner(io.NewSectionReader(f, o.at, int64(o.size)), maxParagraph, false)
 	if !s.next() {
-		return nil, withHint(fmt.Errorf("%s: package %s: %w", o.list.label, o.Package, firstError(s.err, io.ErrUnexpectedEOF)))
+		return nil,
+			withHint(fmt.Errorf("%s: package %s: %w", o.list.label, o.Package,
+				firstError(s.err, io.ErrUnexpectedEOF)))
 	}
 	return o.list.parse(s)
 }

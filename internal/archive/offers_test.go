@@ -8,11 +8,14 @@ import (
 	"nsbuild/internal/fakedebian"
 )
 
-// TestOffers compares what is offered with the packages themselves, in an index that is larger than what is read of it at once.
+// TestOffers compares what is offered with the packages themselves, in an index that is larger than
+// what is read of it at once.
 func TestOffers(t *testing.T) {
 	m := newMirror(t, func(s *fakedebian.Suite) {
 		for i := range 60 {
-			s.Add(fakedebian.Package{Name: fmt.Sprintf("many%d", i), Version: fmt.Sprintf("%d-1", i), Essential: i%7 == 0, Priority: "important", Depends: "alpha,\nbeta (>= 1)", PreDepends: "gamma", Description: noise(4000)})
+			s.Add(fakedebian.Package{Name: fmt.Sprintf("many%d", i),
+				Version: fmt.Sprintf("%d-1", i), Essential: i%7 == 0, Priority: "important",
+				Depends: "alpha,\nbeta (>= 1)", PreDepends: "gamma", Description: noise(4000)})
 		}
 	})
 	c := m.client()
@@ -27,7 +30,8 @@ func TestOffers(t *testing.T) {
 	err = c.Offers(t.Context(), release, "main", "amd64", func(o *Offer) error {
 		p := want[o.Package]
 		delete(want, o.Package)
-		if p == nil || o.Version != p.Version || o.Priority != p.Priority || o.Depends != p.Depends || o.PreDepends != p.PreDepends || o.Essential != p.Essential {
+		if p == nil || o.Version != p.Version || o.Priority != p.Priority ||
+			o.Depends != p.Depends || o.PreDepends != p.PreDepends || o.Essential != p.Essential {
 			t.Errorf("offered %+v, listed %+v", o, p)
 			return nil
 		}

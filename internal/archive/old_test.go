@@ -18,7 +18,8 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// TestOldSuites: what a suite's quirks allow is accepted, with a line in the log, and for no other suite.
+// TestOldSuites: what a suite's quirks allow is accepted, with a line in the log, and for no other
+// suite.
 func TestOldSuites(t *testing.T) {
 	old := time.Date(2012, 3, 1, 0, 0, 0, 0, time.UTC)
 	for _, test := range []struct {
@@ -27,21 +28,29 @@ func TestOldSuites(t *testing.T) {
 		quirks  Quirks
 		warns   bool
 	}{
-		{"expired Release", func(s *fakedebian.Suite) { s.ValidUntil = old.AddDate(0, 0, 7) }, Quirks{ExpiredRelease: true}, false},
-		{"no InRelease", func(s *fakedebian.Suite) { s.InRelease = false }, Quirks{NoInRelease: true}, false},
-		{"expired key, SHA-1", func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyExpired) }, Quirks{ExpiredKeys: true, WeakKeys: true}, true},
-		{"DSA", func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyWeakDSA) }, Quirks{WeakKeys: true}, true},
+		{"expired Release", func(s *fakedebian.Suite) { s.ValidUntil = old.AddDate(0, 0, 7) },
+			Quirks{ExpiredRelease: true}, false},
+		{"no InRelease", func(s *fakedebian.Suite) { s.InRelease = false },
+			Quirks{NoInRelease: true}, false},
+		{"expired key, SHA-1", func(s *fakedebian.Suite) {
+			s.Keys = keys(t, fakedebian.KeyExpired)
+		}, Quirks{ExpiredKeys: true, WeakKeys: true}, true},
+		{"DSA", func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyWeakDSA) },
+			Quirks{WeakKeys: true}, true},
 		{"RSA of 1024 bits", func(s *fakedebian.Suite) {
 			s.Date = time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)
 			s.Keys = keys(t, fakedebian.KeyWeakRSA)
 		}, Quirks{WeakKeys: true}, true},
 		{"MD5 and gz only", func(s *fakedebian.Suite) {
-			s.Hashes, s.Compressions, s.ByHash = []fakedebian.Hash{fakedebian.MD5}, []fakedebian.Compression{fakedebian.Gzip}, false
+			s.Hashes, s.Compressions, s.ByHash = []fakedebian.Hash{fakedebian.MD5},
+				[]fakedebian.Compression{fakedebian.Gzip}, false
 		}, Quirks{WeakHashes: true}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMirror(t, func(s *fakedebian.Suite) { s.Date = old; test.prepare(s) })
-			m.repo.Keyrings = []string{fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyExpired, fakedebian.KeyWeakDSA, fakedebian.KeyWeakRSA)}
+			m.repo.Keyrings = []string{
+				fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyExpired,
+					fakedebian.KeyWeakDSA, fakedebian.KeyWeakRSA)}
 			if _, _, err := m.all(m.client()); err == nil && !test.quirks.NoInRelease {
 				t.Error("accepted for a modern suite")
 			}
@@ -59,7 +68,8 @@ func TestOldSuites(t *testing.T) {
 	}
 }
 
-// TestTrusted: without verification there is a warning, and everything below the Release file is still checked.
+// TestTrusted: without verification there is a warning, and everything below the Release file is
+// still checked.
 func TestTrusted(t *testing.T) {
 	m := newMirror(t, func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{} })
 	m.repo.Trusted = true
@@ -90,7 +100,9 @@ func TestFlat(t *testing.T) {
 		}
 	}
 	write(t, filepath.Join(dir, "Packages.gz"), packages)
-	write(t, filepath.Join(dir, "Release"), []byte("Date: Sat, 21 Nov 2020 09:15:44 UTC\nSHA256:\n "+hexDigest(packages)+" "+itoa(len(packages))+" Packages.gz\n"))
+	write(t, filepath.Join(dir, "Release"),
+		[]byte("Date: Sat, 21 Nov 2020 09:15:44 UTC\nSHA256:\n "+hexDigest(packages)+" "+
+			itoa(len(packages))+" Packages.gz\n"))
 	m.repo = Repo{URI: "file:" + dir, Suite: "./", Trusted: true}
 	flat := func() (n int, err error) {
 		c := m.client()
@@ -105,7 +117,8 @@ func TestFlat(t *testing.T) {
 			t.Errorf("%d packages, %v", n, err)
 		}
 	}
-	m.repo.Trusted, m.repo.Keyrings, m.opt.CacheDir = false, []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}, t.TempDir()
+	m.repo.Trusted, m.repo.Keyrings, m.opt.CacheDir = false,
+		[]string{fakedebian.Keyring(t, fakedebian.KeyArchive)}, t.TempDir()
 	if _, err := flat(); !errors.Is(err, ErrNoSignature) {
 		t.Errorf("unsigned: %v", err)
 	}
@@ -113,30 +126,38 @@ func TestFlat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "InRelease"), fakedebian.Clearsigned(t, string(release), m.s.Date, fakedebian.KeyOf(t, fakedebian.KeyArchive)))
+	write(t, filepath.Join(dir, "InRelease"), fakedebian.Clearsigned(t, string(release), m.s.Date,
+		fakedebian.KeyOf(t, fakedebian.KeyArchive)))
 	if n, err := flat(); err != nil || n != 4 {
 		t.Errorf("signed: %d packages, %v", n, err)
 	}
 }
 
-// TestPartialMirror: what is promised and not there is missed only when it is asked for, as with mirrors that were made by reprepro (some architectures, indices that are not
-// compressed or by gzip alone, nothing by its hash) and aptly (no index for all architectures, though they are said to be separate).
+// TestPartialMirror: what is promised and not there is missed only when it is asked for, as with
+// mirrors that were made by reprepro (some architectures, indices that are not compressed or by
+// gzip alone, nothing by its hash) and aptly (no index for all architectures, though they are said
+// to be separate).
 func TestPartialMirror(t *testing.T) {
 	for name, compressions := range map[string][]fakedebian.Compression{
-		"reprepro": {fakedebian.None, fakedebian.Gzip}, "aptly": {fakedebian.None, fakedebian.Gzip, fakedebian.Bzip}, "plain": {fakedebian.None}, "gzip": {fakedebian.Gzip},
+		"reprepro": {fakedebian.None, fakedebian.Gzip},
+		"aptly":    {fakedebian.None, fakedebian.Gzip, fakedebian.Bzip}, "plain": {fakedebian.None},
+		"gzip": {fakedebian.Gzip},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if slices.Contains(compressions, fakedebian.Bzip) {
 				testenv.RequireTool(t, "bzip2")
 			}
 			m := newMirror(t, func(s *fakedebian.Suite) {
-				s.ByHash, s.Compressions, s.Hashes = false, compressions, []fakedebian.Hash{fakedebian.MD5, fakedebian.SHA1, fakedebian.SHA256}
-				s.Architectures, s.Components = []string{"amd64", "arm64"}, []string{"main", "contrib"}
+				s.ByHash, s.Compressions, s.Hashes = false, compressions,
+					[]fakedebian.Hash{fakedebian.MD5, fakedebian.SHA1, fakedebian.SHA256}
+				s.Architectures, s.Components = []string{"amd64", "arm64"},
+					[]string{"main", "contrib"}
 				s.MutateRelease = func(text string) string {
 					if name == "reprepro" {
 						text = strings.Replace(text, "Architectures: all ", "Architectures: ", 1)
 					}
-					text = strings.Replace(text, "No-Support-for-Architecture-all: Packages\n", "", 1)
+					text = strings.Replace(text, "No-Support-for-Architecture-all: Packages\n", "",
+						1)
 					return strings.Replace(text, "Suite: oldstable\n", "", 1)
 				}
 			})
@@ -155,7 +176,9 @@ func TestPartialMirror(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.Packages(t.Context(), r, "main", "arm64", func(*Package) error { return nil }); !errors.Is(err, ErrNotFound) || !strings.Contains(fault.HintOf(err), "incomplete") {
+			if err := c.Packages(t.Context(), r, "main", "arm64", func(*Package) error {
+				return nil
+			}); !errors.Is(err, ErrNotFound) || !strings.Contains(fault.HintOf(err), "incomplete") {
 				t.Errorf("%v, hint %q", err, fault.HintOf(err))
 			}
 		})
@@ -183,11 +206,13 @@ func itoa(n int) string {
 // TestSeparateAll: an archive with an index of its own for Architecture: all.
 func TestSeparateAll(t *testing.T) {
 	st := &releaseState{fields: map[string]string{"architectures": "all amd64"}}
-	if got := packagesNames(Repo{Suite: "x"}, st, []string{"main"}, []string{"amd64"}); len(got) != 2 || got[1] != "main/binary-all/Packages" {
+	if got := packagesNames(Repo{Suite: "x"}, st, []string{"main"}, []string{"amd64"}); len(
+		got) != 2 || got[1] != "main/binary-all/Packages" {
 		t.Errorf("%q", got)
 	}
 	st.fields["no-support-for-architecture-all"] = "Packages"
-	if got := packagesNames(Repo{Suite: "x"}, st, []string{"main"}, []string{"amd64"}); len(got) != 1 {
+	if got := packagesNames(Repo{Suite: "x"}, st, []string{"main"}, []string{"amd64"}); len(
+		got) != 1 {
 		t.Errorf("%q", got)
 	}
 }
@@ -209,7 +234,8 @@ func TestTLS(t *testing.T) {
 		{`Acquire::https::CaInfo "/none.pem";`, os.ErrNotExist},
 		{`Acquire::https::CaInfo "/empty.pem";`, ErrSyntax},
 	} {
-		m.opt.Host = hostOf(t, nil, map[string]string{"etc/apt/apt.conf": test.conf, "ca.pem": ca, "empty.pem": "x"})
+		m.opt.Host = hostOf(t, nil, map[string]string{"etc/apt/apt.conf": test.conf, "ca.pem": ca,
+			"empty.pem": "x"})
 		m.opt.CacheDir = t.TempDir()
 		if _, _, err := m.all(m.client()); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", test.conf, err)
@@ -217,7 +243,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestClientCertificate: the certificate that apt is told to show is shown, to the host for which it is.
+// TestClientCertificate: the certificate that apt is told to show is shown, to the host for which
+// it is.
 func TestClientCertificate(t *testing.T) {
 	m := newMirror(t, nil)
 	client, cert, key := fakedebian.Certificate(t)
@@ -239,11 +266,14 @@ func TestClientCertificate(t *testing.T) {
 		{`SslCert "/cert.pem"; SslKey "/none.pem";`, os.ErrNotExist, "SslCert and SslKey"},
 	} {
 		m.opt.Host = hostOf(t, nil, map[string]string{
-			"etc/apt/apt.conf": `Acquire::https { CaInfo "/ca.pem"; ` + test.conf + ` };`, "ca.pem": ca, "cert.pem": string(cert), "key.pem": string(key), "both.pem": string(cert) + string(key),
+			"etc/apt/apt.conf": `Acquire::https { CaInfo "/ca.pem"; ` + test.conf + ` };`,
+			"ca.pem":           ca, "cert.pem": string(cert), "key.pem": string(key),
+			"both.pem":  string(cert) + string(key),
 			"other.pem": string(otherCert), "otherkey.pem": string(otherKey),
 		})
 		m.opt.CacheDir = t.TempDir()
-		if _, _, err := m.all(m.client()); !errors.Is(err, test.want) || !strings.Contains(fault.HintOf(err), test.hint) {
+		if _, _, err := m.all(m.client()); !errors.Is(err, test.want) ||
+			!strings.Contains(fault.HintOf(err), test.hint) {
 			t.Errorf("%s: %v, hint %q", test.conf, err, fault.HintOf(err))
 		}
 	}
@@ -262,8 +292,11 @@ func TestRedirectKeepsSecrets(t *testing.T) {
 	defer other.Close()
 	m.srv.RequireAuth("joe", "secret")
 	host := strings.TrimPrefix(m.srv.Server.URL, "http://")
-	m.opt.Host = hostOf(t, nil, map[string]string{"etc/apt/auth.conf": "machine http://" + host + " login joe password secret"})
-	m.srv.Fault("^debian/pool/.*delta", fakedebian.Fault{Redirect: other.URL + "/debian/pool/x", Times: 1})
+	m.opt.Host = hostOf(
+		t, nil, map[string]string{"etc/apt/auth.conf": "machine http://" + host +
+			" login joe password secret"})
+	m.srv.Fault("^debian/pool/.*delta", fakedebian.Fault{Redirect: other.URL + "/debian/pool/x",
+		Times: 1})
 	_, _, err := m.all(m.client())
 	if len(leaked) > 0 {
 		t.Errorf("the password went to another host for %q", leaked)
@@ -271,24 +304,29 @@ func TestRedirectKeepsSecrets(t *testing.T) {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
-	m.opt.Host = hostOf(t, nil, map[string]string{"etc/apt/apt.conf": `Acquire::http::AllowRedirect "false";`})
+	m.opt.Host = hostOf(
+		t, nil, map[string]string{"etc/apt/apt.conf": `Acquire::http::AllowRedirect "false";`})
 	m.repo.URI, m.opt.CacheDir = other.URL+"/debian", t.TempDir()
-	if _, _, err := m.all(m.client()); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "AllowRedirect") {
+	if _, _, err := m.all(m.client()); !errors.Is(err, ErrRefused) ||
+		!strings.Contains(err.Error(), "AllowRedirect") {
 		t.Error(err)
 	}
 }
 
 func TestDiskFull(t *testing.T) {
-	err := withHint(diskError("/cache", &os.PathError{Op: "write", Path: "/cache/x", Err: syscall.ENOSPC}))
+	err := withHint(
+		diskError("/cache", &os.PathError{Op: "write", Path: "/cache/x", Err: syscall.ENOSPC}))
 	if !errors.Is(err, ErrNoSpace) || !strings.Contains(fault.HintOf(err), "/cache") {
 		t.Errorf("%v, %s", err, fault.HintOf(err))
 	}
-	if other := errors.New("x"); diskError("/cache", other) != other { //nolint:errorlint // it must come back as it is
+	if other := errors.New("x"); diskError(
+		"/cache", other) != other { //nolint:errorlint // it must come back as it is
 		t.Error("another error")
 	}
 }
 
-// TestRemove: the longest unused is known by its time; what is in use, and what can be resumed, stays.
+// TestRemove: the longest unused is known by its time; what is in use, and what can be resumed,
+// stays.
 func TestRemove(t *testing.T) {
 	m := newMirror(t, nil)
 	c := m.client()
@@ -310,7 +348,9 @@ func TestRemove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Kind != dirDebs || now.Sub(e.Used) < time.Minute })
+	entries = slices.DeleteFunc(entries, func(e Entry) bool {
+		return e.Kind != dirDebs || now.Sub(e.Used) < time.Minute
+	})
 	if n, err := c.Remove(entries); n < 100000 || err != nil || len(entries) != 1 {
 		t.Errorf("%d bytes, %v", n, err)
 	}
@@ -354,7 +394,8 @@ func TestRemove(t *testing.T) {
 	if err := c.sweep(); err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string]bool{scratch.Name(): true, dead: false, part: true, lists[0]: false, lists[1]: true} {
+	for file, want := range map[string]bool{scratch.Name(): true, dead: false, part: true,
+		lists[0]: false, lists[1]: true} {
 		if _, err := os.Stat(file); (err == nil) != want {
 			t.Errorf("%s: %v", file, err)
 		}

@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// Package is a binary package as an index describes it. The relation fields are the index's text on one line, not parsed.
+// Package is a binary package as an index describes it. The relation fields are the index's text on
+// one line, not parsed.
 type Package struct {
 	Package, Version, Architecture, MultiArch string
 	Priority, Section, Source                 string
@@ -23,8 +24,9 @@ type Package struct {
 	Size                                      int64 // bytes
 	Hashes                                    Hashes
 	Repo                                      *Repo
-	Locked                                    bool    // whether a lock file says all this, and no index
-	Also                                      []*Repo // where its file may be if Repo lacks it
+	// whether a lock file says all this, and no index
+	Locked bool
+	Also   []*Repo // where its file may be if Repo lacks it
 }
 
 // URL is where the package's file is.
@@ -34,14 +36,18 @@ func (p *Package) urlIn(r *Repo) string { return r.URI + "/" + escapePath(p.File
 
 func (p *Package) String() string { return p.Package + "_" + p.Version + "_" + p.Architecture }
 
-// Packages reads the index of binary packages of a component and an architecture, one package at a time; those of Architecture: all are among them. A component of "" is
-// that of a flat repository. Each Package is fresh and may be kept; an error of fn ends the reading and is returned as it is.
-func (c *Client) Packages(ctx context.Context, r *Release, component, arch string, fn func(*Package) error) error {
+// Packages reads the index of binary packages of a component and an architecture, one package at a
+// time; those of Architecture: all are among them. A component of "" is that of a flat repository.
+// Each Package is fresh and may be kept; an error of fn ends the reading and is returned as it is.
+func (c *Client) Packages(ctx context.Context, r *Release, component, arch string,
+	fn func(*Package) error) error {
 	return c.packages(ctx, r, component, arch, nil, fn)
 }
 
-// PackagesCalled is Packages for the packages of some names alone; of the others no more is read than their names.
-func (c *Client) PackagesCalled(ctx context.Context, r *Release, component, arch string, called map[string]bool, fn func(*Package) error) error {
+// PackagesCalled is Packages for the packages of some names alone; of the others no more is read
+// than their names.
+func (c *Client) PackagesCalled(ctx context.Context, r *Release, component, arch string,
+	called map[string]bool, fn func(*Package) error) error {
 	return c.packages(ctx, r, component, arch, func(raw []byte) bool {
 		name, ok := bytes.CutPrefix(raw, []byte("Package: "))
 		name, _ = cutLine(name)
@@ -49,7 +55,8 @@ func (c *Client) PackagesCalled(ctx context.Context, r *Release, component, arch
 	}, fn)
 }
 
-func (c *Client) packages(ctx context.Context, r *Release, component, arch string, want func(raw []byte) bool, fn func(*Package) error) error {
+func (c *Client) packages(ctx context.Context, r *Release, component, arch string,
+	want func(raw []byte) bool, fn func(*Package) error) error {
 	return c.eachList(ctx, r, component, arch, func(l *list) error {
 		return eachParagraph(ctx, l.path, l.label, want, func(s *scanner) error {
 			p, err := l.parse(s)
@@ -69,7 +76,8 @@ type list struct {
 	arch  string // of the packages that are wanted
 }
 
-// takes tells whether packages of an architecture are wanted: a flat repository has all in one list.
+// takes tells whether packages of an architecture are wanted: a flat repository has all in one
+// list.
 func (l *list) takes(arch string) bool { return !l.repo.flat() || arch == l.arch || arch == "all" }
 
 func (l *list) parse(s *scanner) (*Package, error) {
@@ -82,14 +90,16 @@ func (l *list) parse(s *scanner) (*Package, error) {
 }
 
 // eachList has the lists of a component and an architecture in the cache and calls fn for each.
-func (c *Client) eachList(ctx context.Context, r *Release, component, arch string, fn func(*list) error) error {
+func (c *Client) eachList(ctx context.Context, r *Release, component, arch string,
+	fn func(*list) error) error {
 	for i, name := range packagesNames(r.repo, r.state(), []string{component}, []string{arch}) {
 		path, err := c.Index(ctx, r, name)
 		if i > 0 && errors.Is(err, ErrNoIndex) { // no binary-all
 			continue
 		}
 		if err == nil {
-			err = fn(&list{path: path, label: r.repo.String() + ": " + name, repo: r.repo, arch: arch})
+			err = fn(&list{path: path, label: r.repo.String() + ": " + name, repo: r.repo,
+				arch: arch})
 		}
 		if err != nil {
 			return err
@@ -116,7 +126,8 @@ func packagesNames(repo Repo, st *releaseState, components, archs []string) []st
 }
 
 // eachParagraph calls fn for each paragraph of a file that is wanted; label is what errors call it.
-func eachParagraph(ctx context.Context, path, label string, want func(raw []byte) bool, fn func(*scanner) error) error {
+func eachParagraph(ctx context.Context, path, label string, want func(raw []byte) bool,
+	fn func(*scanner) error) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("cache: %w", err)
@@ -138,7 +149,8 @@ func eachParagraph(ctx context.Context, path, label string, want func(raw []byte
 	return nil
 }
 
-// parsePackage makes a Package of the current paragraph. All its text goes into one string of its own, so that a package that is kept holds on to nothing else.
+// parsePackage makes a Package of the current paragraph. All its text goes into one string of its
+// own, so that a package that is kept holds on to nothing else.
 func parsePackage(s *scanner) (*Package, error) {
 	p := &Package{Size: -1}
 	var text textFields
@@ -157,8 +169,10 @@ func parsePackage(s *scanner) (*Package, error) {
 	}
 	text.settle()
 	switch {
-	case !goodWord(p.Package), !goodWord(p.Version), !goodWord(p.Architecture), strings.Contains(p.Package, ":"):
-		return nil, syntaxf("paragraph %d: Package %q, Version %q, Architecture %q", s.count, p.Package, p.Version, p.Architecture)
+	case !goodWord(p.Package), !goodWord(p.Version), !goodWord(p.Architecture),
+		strings.Contains(p.Package, ":"):
+		return nil, syntaxf("paragraph %d: Package %q, Version %q, Architecture %q", s.count,
+			p.Package, p.Version, p.Architecture)
 	case !localName(strings.TrimPrefix(p.Filename, "./")):
 		return nil, syntaxf("paragraph %d: package %s: Filename %q", s.count, p.Package, p.Filename)
 	case !p.Hashes.wellFormed():
@@ -241,13 +255,15 @@ func otherField(p *Package, name, value string) error {
 	return nil
 }
 
-// goodWord reports whether a name, version or architecture is made of the characters that Policy 5.6 allows in any of them, so that it may stand in file names and logs.
+// goodWord reports whether a name, version or architecture is made of the characters that Policy
+// 5.6 allows in any of them, so that it may stand in file names and logs.
 func goodWord(s string) bool {
 	if s == "" || s[0] == '-' || s[0] == '.' {
 		return false
 	}
 	for _, c := range []byte(s) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("+-.~:_", c) >= 0) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+			strings.IndexByte("+-.~:_", c) >= 0) {
 			return false
 		}
 	}

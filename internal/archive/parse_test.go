@@ -37,10 +37,13 @@ func TestScanner(t *testing.T) {
 		err        error
 	}{
 		{"two", "A: 1\nB:2\n\nA: 3\n", false, []string{"A=1|B=2", "A=3"}, nil},
-		{"blank lines, no last newline", "\n\nA: 1\n\n\n\nB: 2", false, []string{"A=1", "B=2"}, nil},
-		{"folded", "A: 1,\n 2,\n\t3 \nB:\n x\n .\n y\n", false, []string{"A=1,\n 2,\n\t3|B=x\n .\n y"}, nil},
+		{"blank lines, no last newline", "\n\nA: 1\n\n\n\nB: 2", false, []string{"A=1", "B=2"},
+			nil},
+		{"folded", "A: 1,\n 2,\n\t3 \nB:\n x\n .\n y\n", false,
+			[]string{"A=1,\n 2,\n\t3|B=x\n .\n y"}, nil},
 		{"a blank continuation", "A: 1\n \nB: 2\n", false, []string{"A=1|B=2"}, nil},
-		{"comments", "# x\nA: 1\n# y\n 2\n# z\n\n# only\n\nB: 3\n", true, []string{"A=1\n 2", "B=3"}, nil},
+		{"comments", "# x\nA: 1\n# y\n 2\n# z\n\n# only\n\nB: 3\n", true,
+			[]string{"A=1\n 2", "B=3"}, nil},
 		{"empty", "", false, nil, nil},
 		{"no colon", "A: 1\n\nB\n", false, []string{"A=1"}, ErrSyntax},
 		{"continuation first", " A: 1\n", false, nil, ErrSyntax},
@@ -49,14 +52,18 @@ func TestScanner(t *testing.T) {
 		{"too long", "A: " + strings.Repeat("x", 200) + "\n\nB: 1\n", false, nil, ErrSyntax},
 		{"too long, no end", "A: " + strings.Repeat("x", 1<<20), false, nil, ErrSyntax},
 	} {
-		for _, r := range []io.Reader{strings.NewReader(test.text), iotest.OneByteReader(strings.NewReader(test.text)), iotest.DataErrReader(strings.NewReader(test.text))} {
+		for _, r := range []io.Reader{strings.NewReader(test.text),
+			iotest.OneByteReader(strings.NewReader(test.text)),
+			iotest.DataErrReader(strings.NewReader(test.text))} {
 			got, err := paragraphs(r, 100, test.comments)
 			if !errors.Is(err, test.err) || !slices.Equal(got, test.want) {
 				t.Errorf("%s: %q %v", test.name, got, err)
 			}
 		}
 	}
-	if _, err := paragraphs(iotest.TimeoutReader(strings.NewReader(strings.Repeat("A: 1\n\n", 50000))), 100, false); !errors.Is(err, iotest.ErrTimeout) {
+	if _, err := paragraphs(
+		iotest.TimeoutReader(strings.NewReader(strings.Repeat("A: 1\n\n", 50000))), 100,
+		false); !errors.Is(err, iotest.ErrTimeout) {
 		t.Errorf("a read error: %v", err)
 	}
 }
@@ -78,7 +85,9 @@ func TestScannerLong(t *testing.T) {
 }
 
 func TestParsePackage(t *testing.T) {
-	const good = "Package: x\nVersion: 1:2~3-4+b1\nArchitecture: all\nFilename: ./pool/x/x.deb\nSize: 10\nSHA256: " + sum64 + "\nDepends: a (>= 1),\n b\nDescription: y\n z\nInstalled-Size: 7\nEssential: yes\n"
+	const good = "Package: x\nVersion: 1:2~3-4+b1\nArchitecture: all\nFilename: " +
+		"./pool/x/x.deb\nSize: 10\nSHA256: " + sum64 +
+		"\nDepends: a (>= 1),\n b\nDescription: y\n z\nInstalled-Size: 7\nEssential: yes\n"
 	parse := func(text string) (*Package, error) {
 		s := newScanner(strings.NewReader(text), maxParagraph, false)
 		if !s.next() {
@@ -90,13 +99,18 @@ func TestParsePackage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Filename != "pool/x/x.deb" || p.Size != 10 || p.InstalledSize != 7 || !p.Essential || p.Depends != "a (>= 1), b" || p.Hashes.SHA256 != sum64 || p.String() != "x_1:2~3-4+b1_all" {
+	if p.Filename != "pool/x/x.deb" || p.Size != 10 || p.InstalledSize != 7 || !p.Essential ||
+		p.Depends != "a (>= 1), b" || p.Hashes.SHA256 != sum64 || p.String() != "x_1:2~3-4+b1_all" {
 		t.Errorf("%+v", *p)
 	}
 	for _, bad := range [][2]string{
-		{"Package: x", "Package: ../x"}, {"Package: x", "Package: x:y"}, {"Package: x", "Package:"}, {"Package: x\n", ""}, {"Version: 1", "Version: 1/"}, {"Size: 10", "Size: -1"},
-		{"Size: 10", "Size: 1\nSize: 2"}, {"Size: 10\n", ""}, {"Size: 10", "Size: 99999999999999999999"}, {"pool/x", "../x"}, {"./pool", "/pool"}, {"Filename: ./pool/x/x.deb\n", ""},
-		{sum64, sum64[1:]}, {sum64, strings.Repeat("g", 64)}, {sum64, strings.ToUpper(sum64)}, {"Installed-Size: 7", "Installed-Size: x"}, {"Depends: a", "Depends: z\nDepends: a"},
+		{"Package: x", "Package: ../x"}, {"Package: x", "Package: x:y"}, {"Package: x", "Package:"},
+		{"Package: x\n", ""}, {"Version: 1", "Version: 1/"}, {"Size: 10", "Size: -1"},
+		{"Size: 10", "Size: 1\nSize: 2"}, {"Size: 10\n", ""},
+		{"Size: 10", "Size: 99999999999999999999"}, {"pool/x", "../x"}, {"./pool", "/pool"},
+		{"Filename: ./pool/x/x.deb\n", ""},
+		{sum64, sum64[1:]}, {sum64, strings.Repeat("g", 64)}, {sum64, strings.ToUpper(sum64)},
+		{"Installed-Size: 7", "Installed-Size: x"}, {"Depends: a", "Depends: z\nDepends: a"},
 		{"x.deb", "x y.deb"}, {"x.deb", "x?y.deb"}, {"Architecture: all", "Architecture: a b"},
 	} {
 		if p, err := parse(strings.Replace(good, bad[0], bad[1], 1)); !errors.Is(err, ErrSyntax) {
@@ -108,7 +122,9 @@ func TestParsePackage(t *testing.T) {
 const sum64 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 func TestParseSource(t *testing.T) {
-	const good = "Package: x\nVersion: 1-2\nDirectory: pool/x\nFiles:\n " + "0123456789abcdef0123456789abcdef 5 x_1-2.dsc\nChecksums-Sha256:\n " + sum64 + " 5 x_1-2.dsc\n " + sum64 + " 6 x_1.orig.tar.gz\n"
+	const good = "Package: x\nVersion: 1-2\nDirectory: pool/x\nFiles:\n " +
+		"0123456789abcdef0123456789abcdef 5 x_1-2.dsc\nChecksums-Sha256:\n " + sum64 +
+		" 5 x_1-2.dsc\n " + sum64 + " 6 x_1.orig.tar.gz\n"
 	parse := func(text string) (*SourcePackage, error) {
 		s := newScanner(strings.NewReader(text), maxParagraph, false)
 		if !s.next() {
@@ -117,7 +133,8 @@ func TestParseSource(t *testing.T) {
 		return parseSource(s)
 	}
 	src, err := parse(good)
-	if err != nil || len(src.Files) != 2 || src.Files[0].Hashes.MD5 == "" || src.Files[0].Hashes.SHA256 != sum64 {
+	if err != nil || len(src.Files) != 2 || src.Files[0].Hashes.MD5 == "" ||
+		src.Files[0].Hashes.SHA256 != sum64 {
 		t.Fatalf("%+v %v", src, err)
 	}
 	src.Repo = &Repo{URI: "http://mirror.example/debian"}
@@ -125,8 +142,11 @@ func TestParseSource(t *testing.T) {
 		t.Error(u)
 	}
 	for _, bad := range [][2]string{
-		{"5 x_1-2.dsc", "5 ../x_1-2.dsc"}, {"5 x_1-2.dsc", "5 a/x_1-2.dsc"}, {"5 x_1-2.dsc", "-5 x_1-2.dsc"}, {"5 x_1-2.dsc", "7 x_1-2.dsc"}, {"5 x_1-2.dsc", "x_1-2.dsc"},
-		{"Directory: pool/x", "Directory: ../x"}, {"Package: x", "Package: x\nPackage: y"}, {sum64 + " 5", "zz 5"}, {"Version: 1-2", "Version: 1 2"},
+		{"5 x_1-2.dsc", "5 ../x_1-2.dsc"}, {"5 x_1-2.dsc", "5 a/x_1-2.dsc"},
+		{"5 x_1-2.dsc", "-5 x_1-2.dsc"}, {"5 x_1-2.dsc", "7 x_1-2.dsc"},
+		{"5 x_1-2.dsc", "x_1-2.dsc"},
+		{"Directory: pool/x", "Directory: ../x"}, {"Package: x", "Package: x\nPackage: y"},
+		{sum64 + " 5", "zz 5"}, {"Version: 1-2", "Version: 1 2"},
 	} {
 		if src, err := parse(strings.Replace(good, bad[0], bad[1], 1)); !errors.Is(err, ErrSyntax) {
 			t.Errorf("%q: %+v, %v", bad[1], src, err)
@@ -135,21 +155,31 @@ func TestParseSource(t *testing.T) {
 }
 
 func TestParseRelease(t *testing.T) {
-	const good = "Suite: stable\nCodename: trixie\nDate: Sat, 21 Nov 2026 09:15:44 UTC\nMD5Sum:\n 0123456789abcdef0123456789abcdef 3 main/x\nSHA256:\n " + sum64 + "   3 main/x\n"
+	const good = "Suite: stable\nCodename: trixie\nDate: Sat, 21 Nov 2026 09:15:44 " +
+		"UTC\nMD5Sum:\n 0123456789abcdef0123456789abcdef 3 main/x\nSHA256:\n " + sum64 +
+		"   3 main/x\n"
 	st, err := parseRelease([]byte(good), false)
 	if err != nil || st.files["main/x"].size != 3 || st.files["main/x"].hashes != (Hashes{SHA256: sum64}) {
 		t.Fatalf("%+v %v", st, err)
 	}
-	if st, err = parseRelease([]byte(good), true); err != nil || st.files["main/x"].hashes.MD5 == "" {
+	if st, err = parseRelease([]byte(good), true); err != nil ||
+		st.files["main/x"].hashes.MD5 == "" {
 		t.Errorf("%+v %v", st, err)
 	}
 	other := strings.Repeat("f", 64)
 	for _, bad := range [][2]string{
-		{"   3 main/x\n", " 3 main/../x\n"}, {"   3 main/x", " 3 main/x 4"}, {"   3 main/x\n", " -3 main/x\n"}, {"   3 main/x\n", " 3 main/x\n " + sum64 + " 4 main/x\n"},
-		{"   3 main/x\n", " 3 main/x\n " + other + " 3 main/x\n"}, {"Suite: stable", "Suite: a\nSuite: b"}, {"09:15:44 UTC", "09:15:44 CET"}, {"Date: Sat, 21 Nov", "Date: yesterday"},
-		{"Codename: trixie", "Codename: trixie\n\nSuite: x"}, {sum64, "00"}, {"Date: Sat, 21 Nov 2026 09:15:44 UTC\n", ""}, {good, ""}, {"Codename: trixie", "Valid-Until: x"},
+		{"   3 main/x\n", " 3 main/../x\n"}, {"   3 main/x", " 3 main/x 4"},
+		{"   3 main/x\n", " -3 main/x\n"},
+		{"   3 main/x\n", " 3 main/x\n " + sum64 + " 4 main/x\n"},
+		{"   3 main/x\n", " 3 main/x\n " + other + " 3 main/x\n"},
+		{"Suite: stable", "Suite: a\nSuite: b"}, {"09:15:44 UTC", "09:15:44 CET"},
+		{"Date: Sat, 21 Nov", "Date: yesterday"},
+		{"Codename: trixie", "Codename: trixie\n\nSuite: x"}, {sum64, "00"},
+		{"Date: Sat, 21 Nov 2026 09:15:44 UTC\n", ""}, {good, ""},
+		{"Codename: trixie", "Valid-Until: x"},
 	} {
-		if st, err := parseRelease([]byte(strings.Replace(good, bad[0], bad[1], 1)), false); !errors.Is(err, ErrSyntax) {
+		if st, err := parseRelease([]byte(strings.Replace(good, bad[0], bad[1], 1)),
+			false); !errors.Is(err, ErrSyntax) {
 			t.Errorf("%q: %+v, %v", bad[1], st, err)
 		}
 	}
@@ -157,7 +187,9 @@ func TestParseRelease(t *testing.T) {
 
 func TestParseDate(t *testing.T) {
 	want := time.Date(2025, 10, 9, 9, 25, 38, 0, time.UTC)
-	for _, s := range []string{"Thu, 09 Oct 2025  9:25:38 UTC", "Thu, 09 Oct 2025 09:25:38 UTC", "Thu, 9 Oct 2025 09:25:38 +0000", "Thu, 09 Oct 2025 09:25:38 GMT", "Thu, 09 Oct 2025 11:25:38 +0200"} {
+	for _, s := range []string{"Thu, 09 Oct 2025  9:25:38 UTC", "Thu, 09 Oct 2025 09:25:38 UTC",
+		"Thu, 9 Oct 2025 09:25:38 +0000", "Thu, 09 Oct 2025 09:25:38 GMT",
+		"Thu, 09 Oct 2025 11:25:38 +0200"} {
 		if got, err := parseDate(s); err != nil || !got.Equal(want) {
 			t.Errorf("%s: %v %v", s, got, err)
 		}
@@ -169,11 +201,18 @@ func TestCheckName(t *testing.T) {
 		repo, suite, codename string
 		ok                    bool
 	}{
-		{"bookworm", "oldstable", "bookworm", true}, {"stable", "stable", "trixie", true}, {"trixie", "oldstable", "bookworm", false}, {"bookworm-security", "oldstable-security", "bookworm-security", true},
-		{"bookworm", "oldstable-security", "bookworm-security", false}, {"buster/updates", "oldoldstable", "buster", true}, {"noble", "noble", "noble", true},
-		{"noble", "noble-updates", "noble", false}, {"noble-updates", "noble-updates", "noble", true}, {"experimental", "experimental", "rc-buggy", true}, {"x", "", "", true}, {"./", "any", "thing", true},
+		{"bookworm", "oldstable", "bookworm", true}, {"stable", "stable", "trixie", true},
+		{"trixie", "oldstable", "bookworm", false},
+		{"bookworm-security", "oldstable-security", "bookworm-security", true},
+		{"bookworm", "oldstable-security", "bookworm-security", false},
+		{"buster/updates", "oldoldstable", "buster", true}, {"noble", "noble", "noble", true},
+		{"noble", "noble-updates", "noble", false},
+		{"noble-updates", "noble-updates", "noble", true},
+		{"experimental", "experimental", "rc-buggy", true}, {"x", "", "", true},
+		{"./", "any", "thing", true},
 	} {
-		st := &releaseState{fields: map[string]string{"suite": test.suite, "codename": test.codename}}
+		st := &releaseState{
+			fields: map[string]string{"suite": test.suite, "codename": test.codename}}
 		if err := st.checkName(Repo{Suite: test.repo}); (err == nil) != test.ok {
 			t.Errorf("%+v: %v", test, err)
 		}
@@ -188,9 +227,11 @@ func TestListName(t *testing.T) {
 		{"copy:/srv/q", "sub/dir/", "_srv_q_sub_dir_InRelease"},
 		{"file:/srv/m%20x/y", "bookworm/updates", "_srv_m%20x_y_dists_bookworm_updates_InRelease"},
 		{"file:///srv/q", "./", "_srv_q_._InRelease"},
-		{"http://joe:pw@mirror.example:8080/deb~ian+x_y=z/%7Ea/b@c", "bookworm", "mirror.example:8080_deb%7eian+x%5fy%3dz_%7ea_b%40c_dists_bookworm_InRelease"},
+		{"http://joe:pw@mirror.example:8080/deb~ian+x_y=z/%7Ea/b@c", "bookworm",
+			"mirror.example:8080_deb%7eian+x%5fy%3dz_%7ea_b%40c_dists_bookworm_InRelease"},
 	} {
-		if got := listName(Repo{URI: test.uri, Suite: test.suite}.aptDist() + "InRelease"); got != test.want {
+		if got := listName(Repo{URI: test.uri, Suite: test.suite}.aptDist() +
+			"InRelease"); got != test.want {
 			t.Errorf("%s %s: %s, want %s", test.uri, test.suite, got, test.want)
 		}
 	}
@@ -227,19 +268,24 @@ func (c *chunks) Read(p []byte) (int, error) {
 }
 
 func FuzzIndices(f *testing.F) {
-	f.Add([]byte("Package: x\nVersion: 1\nArchitecture: all\nFilename: pool/x.deb\nSize: 1\nSHA256: " + sum64 + "\n"))
-	f.Add([]byte("Package: x\nVersion: 1\nDirectory: pool/x\nChecksums-Sha256:\n " + sum64 + " 1 x.dsc\n"))
+	f.Add([]byte(
+		"Package: x\nVersion: 1\nArchitecture: all\nFilename: pool/x.deb\nSize: 1\nSHA256: " +
+			sum64 + "\n"))
+	f.Add([]byte("Package: x\nVersion: 1\nDirectory: pool/x\nChecksums-Sha256:\n " + sum64 +
+		" 1 x.dsc\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := newScanner(bytes.NewReader(data), 1<<16, false)
 		for s.next() {
 			if p, err := parsePackage(s); err == nil {
-				if !localName(p.Filename) || p.Size < 0 || strings.ContainsAny(p.String(), "/ \n\x00") {
+				if !localName(p.Filename) || p.Size < 0 ||
+					strings.ContainsAny(p.String(), "/ \n\x00") {
 					t.Errorf("%+v", *p)
 				}
 			}
 			if src, err := parseSource(s); err == nil {
 				for _, file := range src.Files {
-					if strings.ContainsAny(file.Name, "/\x00\n") || file.Size < 0 || !file.Hashes.wellFormed() {
+					if strings.ContainsAny(file.Name, "/\x00\n") || file.Size < 0 ||
+						!file.Hashes.wellFormed() {
 						t.Errorf("%+v", file)
 					}
 				}
@@ -249,7 +295,8 @@ func FuzzIndices(f *testing.F) {
 }
 
 func FuzzRelease(f *testing.F) {
-	f.Add([]byte("Suite: stable\nDate: Sat, 21 Nov 2026 09:15:44 UTC\nSHA256:\n " + sum64 + " 3 main/x\n"))
+	f.Add([]byte("Suite: stable\nDate: Sat, 21 Nov 2026 09:15:44 UTC\nSHA256:\n " + sum64 +
+		" 3 main/x\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		st, err := parseRelease(data, true)
 		if err != nil {
@@ -274,7 +321,8 @@ func FuzzSources(f *testing.F) {
 	f.Add("deb [arch=amd64 signed-by=/x] http://mirror.example/debian sid main # c\n")
 	f.Add("Types: deb\nURIs: http://mirror.example\nSuites: ./\nSigned-By:\n -----BEGIN PGP\n .\n x\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, parse := range []func(string, string, string) ([]source, error){parseOneLine, parseSources} {
+		for _, parse := range []func(string, string, string) ([]source, error){
+			parseOneLine, parseSources} {
 			found, _ := parse(text, "f", "amd64") // what is understood of a broken file counts
 			for _, s := range found {
 				if s.suite == "" || s.uri == "" {
@@ -306,13 +354,15 @@ func FuzzClearsigned(f *testing.F) {
 	ring.add(keys, "test")
 	f.Add(good)
 	f.Add(bytes.ReplaceAll(good, []byte("\n"), []byte("\r\n")))
-	f.Add([]byte("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nx\n-----BEGIN PGP SIGNATURE-----\n\n=aaaa\n-----END PGP SIGNATURE-----\n"))
+	f.Add([]byte("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nx\n-----BEGIN PGP " +
+		"SIGNATURE-----\n\n=aaaa\n-----END PGP SIGNATURE-----\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, signed, sig, err := splitClearsigned(data)
 		if err != nil {
 			return
 		}
-		if _, err := ring.verify(signed, sig, time.Now(), 0, Quirks{}); err == nil && !bytes.Equal(got, text) {
+		if _, err := ring.verify(signed, sig, time.Now(), 0, Quirks{}); err == nil &&
+			!bytes.Equal(got, text) {
 			t.Errorf("verified: %q", got)
 		}
 	})
@@ -351,13 +401,19 @@ func FuzzDecompress(f *testing.F) {
 	})
 }
 
-// BenchmarkPackages reads an index of about 10 MB. 50 MB, the size of bookworm's, are to take less than a second.
+// BenchmarkPackages reads an index of about 10 MB. 50 MB, the size of bookworm's, are to take less
+// than a second.
 func BenchmarkPackages(b *testing.B) {
 	var text bytes.Buffer
 	for i := range 13000 {
-		fmt.Fprintf(&text, "Package: lib%d\nVersion: 1.%d-1\nInstalled-Size: 100\nMaintainer: Somebody <somebody@mirror.example>\nArchitecture: amd64\nDepends: libc6 (>= 2.34), libgcc-s1 (>= 3.0), lib%d\n"+
-			"Description: %s\nDescription-md5: 0123456789abcdef0123456789abcdef\nHomepage: https://mirror.example/\nTag: %s\nSection: libs\nPriority: optional\n"+
-			"Filename: pool/main/l/lib%d/lib%d_1.0-1_amd64.deb\nSize: 12345\nMD5sum: 0123456789abcdef0123456789abcdef\nSHA256: %s\n\n", i, i, i+1, strings.Repeat("word ", 10), strings.Repeat("a::b, ", 30), i, i, sum64)
+		fmt.Fprintf(&text, "Package: lib%d\nVersion: 1.%d-1\nInstalled-Size: 100\nMaintainer: "+
+			"Somebody <somebody@mirror.example>\nArchitecture: amd64\nDepends: libc6 (>= 2.34), "+
+			"libgcc-s1 (>= 3.0), lib%d\n"+
+			"Description: %s\nDescription-md5: 0123456789abcdef0123456789abcdef\nHomepage: "+
+			"https://mirror.example/\nTag: %s\nSection: libs\nPriority: optional\n"+
+			"Filename: pool/main/l/lib%d/lib%d_1.0-1_amd64.deb\nSize: 12345\nMD5sum: "+
+			"0123456789abcdef0123456789abcdef\nSHA256: %s\n\n", i, i, i+1,
+			strings.Repeat("word ", 10), strings.Repeat("a::b, ", 30), i, i, sum64)
 	}
 	b.SetBytes(int64(text.Len()))
 	b.ReportAllocs()

@@ -10,10 +10,12 @@ import (
 	"strings"
 )
 
-// An apt's own cache of its parsed lists lies beside them, as KEY.DIGEST.parsed: the key is its user's, the digest is that of the file.
+// An apt's own cache of its parsed lists lies beside them, as KEY.DIGEST.parsed: the key is its
+// user's, the digest is that of the file.
 const parsedExt = ".parsed"
 
-// Parsed is the path of what was kept under a key; "" when there is nothing. What is damaged is deleted.
+// Parsed is the path of what was kept under a key; "" when there is nothing. What is damaged is
+// deleted.
 func (c *Client) Parsed(key string) (string, error) {
 	name, err := c.parsed(key)
 	if name == "" || err != nil {
@@ -21,7 +23,8 @@ func (c *Client) Parsed(key string) (string, error) {
 	}
 	digest := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(name), parsedExt), key+".")
 	if len(digest) == 2*sha256.Size && isHex(digest) {
-		ok, err := c.intact(name, blob{name: "apt's cache", size: -1, hashes: Hashes{SHA256: digest}})
+		ok, err := c.intact(
+			name, blob{name: "apt's cache", size: -1, hashes: Hashes{SHA256: digest}})
 		if ok || err != nil {
 			return name, err
 		}

@@ -2,7 +2,8 @@ package archive
 
 import "context"
 
-// Progress tells of a transfer. Total and Done are bytes to add to what was told before; Done is negative when a transfer starts over.
+// Progress tells of a transfer. Total and Done are bytes to add to what was told before; Done is
+// negative when a transfer starts over.
 type Progress struct {
 	What  string // "lists", "debs" or "sources"
 	Name  string // the file's
@@ -12,7 +13,8 @@ type Progress struct {
 
 type progressKey struct{}
 
-// WithProgress has transfers that are made with this context tell f instead of Options.Progress: for one of several users of a Client. f is called from several goroutines.
+// WithProgress has transfers that are made with this context tell f instead of Options.Progress:
+// for one of several users of a Client. f is called from several goroutines.
 func WithProgress(ctx context.Context, f func(Progress)) context.Context {
 	return context.WithValue(ctx, progressKey{}, f)
 }

@@ -27,7 +27,8 @@ const (
 	keepScratch = time.Minute        // a file being written: its owner has it locked by then
 )
 
-// sweep removes what crashes and time left behind: unfinished files that no process holds, and lists that nobody used for days.
+// sweep removes what crashes and time left behind: unfinished files that no process holds, and
+// lists that nobody used for days.
 func (c *Client) sweep() error {
 	dir := filepath.Join(c.opt.CacheDir, dirPartial)
 	entries, err := os.ReadDir(dir)
@@ -98,35 +99,37 @@ func (c *Client) Entries(ctx context.Context) ([]Entry, error) {
 
 func (c *Client) entries(ctx context.Context, kind string) ([]Entry, error) {
 	var out []Entry
-	err := filepath.WalkDir(filepath.Join(c.opt.CacheDir, kind), func(path string, d fs.DirEntry, err error) error {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if errors.Is(err, fs.ErrNotExist) {
+	err := filepath.WalkDir(filepath.Join(c.opt.CacheDir, kind),
+		func(path string, d fs.DirEntry, err error) error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err != nil || d.IsDir() || strings.HasSuffix(path, ".json") {
+				return err
+			}
+			var st unix.Stat_t
+			err = unix.Lstat(path, &st)
+			if errors.Is(err, unix.ENOENT) {
+				return nil
+			}
+			if err != nil {
+				return &fs.PathError{Op: "lstat", Path: path, Err: err}
+			}
+			used := time.Unix(st.Mtim.Unix())
+			if read := time.Unix(st.Atim.Unix()); read.After(used) {
+				used = read
+			}
+			out = append(out, Entry{kind, path, st.Size, used})
 			return nil
-		}
-		if err != nil || d.IsDir() || strings.HasSuffix(path, ".json") {
-			return err
-		}
-		var st unix.Stat_t
-		err = unix.Lstat(path, &st)
-		if errors.Is(err, unix.ENOENT) {
-			return nil
-		}
-		if err != nil {
-			return &fs.PathError{Op: "lstat", Path: path, Err: err}
-		}
-		used := time.Unix(st.Mtim.Unix())
-		if read := time.Unix(st.Atim.Unix()); read.After(used) {
-			used = read
-		}
-		out = append(out, Entry{kind, path, st.Size, used})
-		return nil
-	})
+		})
 	return out, err
 }
 
-// Remove deletes files of the cache, also those that are in use, and returns how many bytes that freed.
+// Remove deletes files of the cache, also those that are in use, and returns how many bytes that
+// freed.
 func (c *Client) Remove(entries []Entry) (freed int64, err error) {
 	for _, e := range entries {
 		if err := os.Remove(e.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -137,7 +140,8 @@ func (c *Client) Remove(entries []Entry) (freed int64, err error) {
 	return freed, nil
 }
 
-// Verify reads the whole cache and deletes what is not what its name says. It returns how many files were good, and those that were not.
+// Verify reads the whole cache and deletes what is not what its name says. It returns how many
+// files were good, and those that were not.
 func (c *Client) Verify(ctx context.Context) (good int, bad []Entry, err error) {
 	entries, err := c.Entries(ctx)
 	if err != nil {
@@ -156,7 +160,9 @@ func (c *Client) Verify(ctx context.Context) (good int, bad []Entry, err error) 
 			digest = copyDigest(e.Path)
 		}
 		digest, _, _ = strings.Cut(digest, ".")
-		if len(digest) != 2*sha256.Size || strings.HasSuffix(e.Path, ".plain") || strings.HasSuffix(e.Path, parsedExt) { // named after an older kind of digest; a note; named after a key
+		// named after an older kind of digest; a note; named after a key
+		if len(digest) != 2*sha256.Size || strings.HasSuffix(e.Path, ".plain") ||
+			strings.HasSuffix(e.Path, parsedExt) {
 			continue
 		}
 		group.Go(func() error {

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Release is a verified Release file: the root from which every other file of a suite is verified. When the mirror changes under our hands, the methods of Client that are
-// given it bring it up to date in place; its accessors are safe for concurrent use.
+// Release is a verified Release file: the root from which every other file of a suite is verified.
+// When the mirror changes under our hands, the methods of Client that are given it bring it up to
+// date in place; its accessors are safe for concurrent use.
 type Release struct {
 	repo Repo
 	mu   sync.Mutex
@@ -78,13 +79,16 @@ func (r *Release) Date() time.Time { return r.state().date }
 // ValidUntil is the field Valid-Until; zero when absent.
 func (r *Release) ValidUntil() time.Time { return r.state().until }
 
-// NotAutomatic is the field of that name: packages of backports and of experimental are installed only where something asks for them (apt_preferences(5)).
+// NotAutomatic is the field of that name: packages of backports and of experimental are installed
+// only where something asks for them (apt_preferences(5)).
 func (r *Release) NotAutomatic() bool { return aptBool(r.state().fields["notautomatic"], false) }
 
-// Digest is the SHA-256 of the signed text, in hex: it changes exactly when anything in the suite does.
+// Digest is the SHA-256 of the signed text, in hex: it changes exactly when anything in the suite
+// does.
 func (r *Release) Digest() string { return r.state().digest }
 
-// SignedBy lists the fingerprints of the keys whose good signatures it bears; none for a repository trusted without.
+// SignedBy lists the fingerprints of the keys whose good signatures it bears; none for a repository
+// trusted without.
 func (r *Release) SignedBy() []string { return slices.Clone(r.state().signers) }
 
 // Components lists the suite's components; security suites' "updates/main" is "main".
@@ -101,14 +105,15 @@ func (r *Release) Architectures() []string {
 	return strings.Fields(r.state().fields["architectures"])
 }
 
-// separateAll reports whether packages of Architecture: all have an index of their own instead of being in every architecture's.
+// separateAll reports whether packages of Architecture: all have an index of their own instead of
+// being in every architecture's.
 func (st *releaseState) separateAll() bool {
 	return slices.Contains(strings.Fields(st.fields["architectures"]), "all") &&
 		!slices.Contains(strings.Fields(st.fields["no-support-for-architecture-all"]), "Packages")
 }
 
-// parseRelease reads the text of a Release file. Only digests that count are taken: with weak also MD5 and SHA-1. Names of files that would leave the suite's directory
-// are refused.
+// parseRelease reads the text of a Release file. Only digests that count are taken: with weak also
+// MD5 and SHA-1. Names of files that would leave the suite's directory are refused.
 func parseRelease(text []byte, weak bool) (*releaseState, error) {
 	s := newScanner(bytes.NewReader(text), maxRelease, false)
 	if !s.next() {
@@ -192,10 +197,12 @@ func (st *releaseState) addFiles(section string, value []byte) error {
 
 // overwritten reports whether a digest that was there is now another one.
 func overwritten(a, b Hashes) bool {
-	return a.MD5 != "" && a.MD5 != b.MD5 || a.SHA1 != "" && a.SHA1 != b.SHA1 || a.SHA256 != "" && a.SHA256 != b.SHA256 || a.SHA512 != "" && a.SHA512 != b.SHA512
+	return a.MD5 != "" && a.MD5 != b.MD5 || a.SHA1 != "" && a.SHA1 != b.SHA1 || a.SHA256 != "" &&
+		a.SHA256 != b.SHA256 || a.SHA512 != "" && a.SHA512 != b.SHA512
 }
 
-// localName reports whether a file name from an index stays below the directory it is relative to, and is fit for a URL and a log line.
+// localName reports whether a file name from an index stays below the directory it is relative to,
+// and is fit for a URL and a log line.
 func localName(name string) bool {
 	if name == "" || name[0] == '/' || len(name) > 4096 {
 		return false
@@ -213,16 +220,19 @@ func localName(name string) bool {
 	return true
 }
 
-// parseDate reads a date as Release files have it: RFC 5322 with the zone UTC, as written by date -R -u, dak, reprepro and aptly.
+// parseDate reads a date as Release files have it: RFC 5322 with the zone UTC, as written by date
+// -R -u, dak, reprepro and aptly.
 func parseDate(s string) (time.Time, error) {
 	s = strings.Join(strings.Fields(s), " ") // Ubuntu pads the hour with a blank
-	for _, layout := range []string{"Mon, 2 Jan 2006 15:04:05 MST", "Mon, 2 Jan 2006 15:04:05 -0700", "2 Jan 2006 15:04:05 MST"} {
+	for _, layout := range []string{"Mon, 2 Jan 2006 15:04:05 MST",
+		"Mon, 2 Jan 2006 15:04:05 -0700", "2 Jan 2006 15:04:05 MST"} {
 		t, err := time.Parse(layout, s)
 		if err != nil {
 			continue
 		}
 		// time.Parse takes any three letters for a zone, and knows no offset for them.
-		if name, offset := t.Zone(); offset == 0 && !slices.Contains([]string{"UTC", "GMT", ""}, name) {
+		if name, offset := t.Zone(); offset == 0 && !slices.Contains([]string{"UTC", "GMT", ""},
+			name) {
 			continue
 		}
 		return t.UTC(), nil
@@ -230,7 +240,8 @@ func parseDate(s string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is not a date with a time in UTC", s)
 }
 
-// checkName refuses a Release file that is validly signed but another suite's: a mirror could otherwise pass off an old suite for a new one.
+// checkName refuses a Release file that is validly signed but another suite's: a mirror could
+// otherwise pass off an old suite for a new one.
 func (st *releaseState) checkName(r Repo) error {
 	if r.flat() {
 		return nil
@@ -244,7 +255,8 @@ func (st *releaseState) checkName(r Repo) error {
 		names = append(names, old, old+"-security")
 	}
 	for _, n := range names {
-		// Ubuntu's -updates has the Codename of the release: it must not pass for the release itself.
+		// Ubuntu's -updates has the Codename of the release: it must not pass for the release
+		// itself.
 		if suite == n || codename == n && !strings.HasPrefix(suite, n+"-") {
 			return nil
 		}
@@ -275,13 +287,16 @@ func (st *releaseState) checkDates(v validity, now time.Time) error {
 		}
 	}
 	if now.After(until) {
-		return failf("use a mirror that is kept up to date; or, if this one is old on purpose, Acquire::Check-Valid-Until \"false\"; in /etc/apt/apt.conf.d",
+		return failf("use a mirror that is kept up to date; or, if this one is old on purpose, "+
+			"Acquire::Check-Valid-Until \"false\"; in /etc/apt/apt.conf.d",
 			"%w: it was valid until %s", ErrExpired, until.Format(time.RFC1123))
 	}
 	return nil
 }
 
 func futureError(date, now time.Time) error {
-	return failf("set this machine's clock; or, if its time cannot be trusted, Acquire::Check-Date \"false\"; in /etc/apt/apt.conf.d",
-		"%w: %s, and the clock here says %s", ErrFuture, date.UTC().Format(time.RFC1123), now.UTC().Format(time.RFC1123))
+	return failf("set this machine's clock; or, if its time cannot be trusted, "+
+		"Acquire::Check-Date \"false\"; in /etc/apt/apt.conf.d",
+		"%w: %s, and the clock here says %s", ErrFuture, date.UTC().Format(time.RFC1123),
+		now.UTC().Format(time.RFC1123))
 }

@@ -19,7 +19,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// cachedRelease is what the cache remembers about a suite on a mirror: which files it has of it, and what to ask the mirror for news with. It lies beside the lists as JSON.
+// cachedRelease is what the cache remembers about a suite on a mirror: which files it has of it,
+// and what to ask the mirror for news with. It lies beside the lists as JSON.
 type cachedRelease struct {
 	Names    []string  // "InRelease", or "Release" and "Release.gpg"
 	Digests  []string  // of these files; their contents are blobs of the cache
@@ -36,8 +37,9 @@ type rawRelease struct {
 	data [][]byte
 }
 
-// Release fetches and verifies a suite's Release file: InRelease, or Release with Release.gpg. It asks the mirror, with a conditional request, when it has not done so for
-// Options.RefreshAfter. The signature is verified every time, also that of a cached file, for keys and clocks change.
+// Release fetches and verifies a suite's Release file: InRelease, or Release with Release.gpg. It
+// asks the mirror, with a conditional request, when it has not done so for Options.RefreshAfter.
+// The signature is verified every time, also that of a cached file, for keys and clocks change.
 func (c *Client) Release(ctx context.Context, repo Repo) (*Release, error) {
 	st, err := c.release(ctx, repo, false)
 	if err != nil {
@@ -53,7 +55,8 @@ func (c *Client) Release(ctx context.Context, repo Repo) (*Release, error) {
 	return r, nil
 }
 
-// Releases fetches several at once, in the order of the repositories. Those that are optional and that the mirror does not have are left out, with a line in the log.
+// Releases fetches several at once, in the order of the repositories. Those that are optional and
+// that the mirror does not have are left out, with a line in the log.
 func (c *Client) Releases(ctx context.Context, repos []Repo) ([]*Release, error) {
 	all := make([]*Release, len(repos))
 	group, ctx := errgroup.WithContext(ctx)
@@ -114,7 +117,11 @@ func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseSt
 		return st, nil // a disk that is not there now
 	}
 	if repo.Optional && st == nil && errors.Is(err, ErrNoSuite) {
-		return nil, errors.Join(err, c.saveRelease(repo, &rawRelease{cachedRelease: cachedRelease{Checked: c.opt.Now(), Absent: true}}))
+		return nil,
+			errors.Join(
+				err, c.saveRelease(
+					repo, &rawRelease{
+						cachedRelease: cachedRelease{Checked: c.opt.Now(), Absent: true}}))
 	}
 	if err != nil {
 		return nil, err
@@ -128,7 +135,9 @@ func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseSt
 		return nil, err
 	}
 	if st != nil && fresh.date.Before(st.date) && !repo.Trusted {
-		c.log.Warnf("%s: the mirror now offers an older Release file (%s) than it did (%s): keeping the newer", repo, fresh.date.Format(time.RFC3339), st.date.Format(time.RFC3339))
+		c.log.Warnf("%s: the mirror now offers an older Release file (%s) than it did (%s): "+
+			"keeping the newer", repo, fresh.date.Format(time.RFC3339),
+			st.date.Format(time.RFC3339))
 		return st, nil
 	}
 	for i, name := range raw.Names {
@@ -141,7 +150,8 @@ func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseSt
 	return fresh, c.saveRelease(repo, raw)
 }
 
-// cachedRelease reads and verifies what the cache has. Without anything there it returns nothing; what is damaged, expired or no longer trusted comes as an error.
+// cachedRelease reads and verifies what the cache has. Without anything there it returns nothing;
+// what is damaged, expired or no longer trusted comes as an error.
 func (c *Client) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error) {
 	data, err := os.ReadFile(c.releaseFile(repo))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -233,8 +243,10 @@ func (c *Client) writeAside(path string, data []byte) error {
 
 func hexDigest(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
 
-// fetchRelease asks the mirror. With cached it asks for news only; the data are then nil if there are none.
-func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRelease) (*rawRelease, error) {
+// fetchRelease asks the mirror. With cached it asks for news only; the data are then nil if there
+// are none.
+func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRelease) (*rawRelease,
+	error) {
 	names := [][]string{{"InRelease"}, {"Release", "Release.gpg"}}
 	if repo.Quirks.NoInRelease {
 		names = names[1:]
@@ -252,7 +264,8 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 		}
 		data, a, err := c.get(ctx, r, maxRelease)
 		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrRefused) {
-			if last == nil || errors.Is(err, ErrNotFound) { // some mirrors refuse what they do not have
+			// some mirrors refuse what they do not have
+			if last == nil || errors.Is(err, ErrNotFound) {
 				last = err
 			}
 			continue
@@ -276,7 +289,8 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 				if repo.options.allowInsecure {
 					return nil, insecure(fmt.Errorf("%w: it has Release alone", ErrNoSignature))
 				}
-				return nil, fmt.Errorf("%w: it has Release, but neither InRelease nor Release.gpg", ErrNoSignature)
+				return nil, fmt.Errorf("%w: it has Release, but neither InRelease nor Release.gpg",
+					ErrNoSignature)
 			}
 			if err != nil {
 				return nil, err
@@ -291,8 +305,9 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 	case repo.options.allowInsecure && !repo.Trusted:
 		return nil, insecure(fmt.Errorf("%w: %w", ErrNoSuite, last))
 	case repo.flat() && !repo.Trusted:
-		return nil, failf("a repository without a Release file is read where its line has [trusted=yes]",
-			"%w: it has no Release file: %w", ErrNoSuite, last)
+		return nil,
+			failf("a repository without a Release file is read where its line has [trusted=yes]",
+				"%w: it has no Release file: %w", ErrNoSuite, last)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrNoSuite, last)
 }
@@ -300,7 +315,8 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 // insecure says what allow-insecure is worth where nobody can be asked.
 func insecure(err error) error {
 	return failf("[trusted=yes] in its line has packages installed without a question",
-		"%w: [allow-insecure=yes] has apt read the repository, but install from it only when asked, and here nobody is", err)
+		"%w: [allow-insecure=yes] has apt read the repository, but install from it only when "+
+			"asked, and here nobody is", err)
 }
 
 func (r *rawRelease) add(data []byte) {
@@ -332,7 +348,8 @@ func (c *Client) judge(repo Repo, raw *rawRelease) (*releaseState, error) {
 }
 
 // authenticate returns the text that is signed, and by whom.
-func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers []string, err error) {
+func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers []string,
+	err error) {
 	var signed, sig []byte
 	if raw.Names[0] == "InRelease" {
 		text, signed, sig, err = splitClearsigned(raw.data[0])
@@ -351,7 +368,8 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 		}
 	}
 	if repo.Trusted {
-		c.warn("%s: NOT VERIFIED, because it is trusted without a signature (%s)", repo, firstWord(repo.origin, "by request"))
+		c.warn("%s: NOT VERIFIED, because it is trusted without a signature (%s)", repo,
+			firstWord(repo.origin, "by request"))
 		return text, nil, nil
 	}
 	ring, err := c.keyring(repo)
@@ -366,7 +384,8 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 	if err != nil && (repo.Quirks.WeakKeys || repo.Quirks.ExpiredKeys) {
 		strict := err
 		if signers, err = ring.verify(signed, sig, now, v.future, repo.Quirks); err == nil {
-			c.warn("%s: its signature is accepted because the suite is that old, though it would not be for a newer one (%v): whoever can forge such signatures can alter what you get", repo, strict)
+			c.warn("%s: its signature is accepted because the suite is that old, though it would "+
+				"not be for a newer one (%v): whoever can forge such signatures can alter what you get", repo, strict)
 		}
 	}
 	return text, signers, err
@@ -387,7 +406,8 @@ func (c *Client) keyring(repo Repo) (*keyring, error) {
 	return k, err
 }
 
-// Keyring is the keys that may sign a repository, in the binary form of /usr/share/keyrings, for a program that verifies by itself.
+// Keyring is the keys that may sign a repository, in the binary form of /usr/share/keyrings, for a
+// program that verifies by itself.
 func (c *Client) Keyring(repo Repo) ([]byte, error) {
 	k, err := c.keyring(repo)
 	if err != nil {

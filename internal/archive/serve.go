@@ -19,8 +19,10 @@ import (
 	"time"
 )
 
-// Server is an archive over HTTP for an apt that has no network: suites of a Client, as they were when it was made. It hands out nothing but their lists and the packages that these
-// list, each fetched and verified when it is first asked for. Its Release files are not signed: who asks trusts it, and not what is behind it; who asks is not trusted.
+// Server is an archive over HTTP for an apt that has no network: suites of a Client, as they were
+// when it was made. It hands out nothing but their lists and the packages that these list, each
+// fetched and verified when it is first asked for. Its Release files are not signed: who asks
+// trusts it, and not what is behind it; who asks is not trusted.
 type Server struct {
 	c      *Client
 	suites []*servedSuite
@@ -61,19 +63,23 @@ type servedList struct {
 	size int64
 }
 
-// What may be asked of a Server: apt opens a connection or two and asks at once, and no package needs all of an archive.
+// What may be asked of a Server: apt opens a connection or two and asks at once, and no package
+// needs all of an archive.
 const (
 	maxClients     = 8
 	clientPatience = 30 * time.Second
 	maxHandedOut   = 16 << 30 // bytes of packages
 )
 
-// NewServer makes a Server of repositories of the caller's own packages and of suites, for one architecture.
-func (c *Client) NewServer(ctx context.Context, arch string, own []*Local, releases []*Release) (*Server, error) {
+// NewServer makes a Server of repositories of the caller's own packages and of suites, for one
+// architecture.
+func (c *Client) NewServer(ctx context.Context, arch string, own []*Local, releases []*Release) (
+	*Server, error) {
 	s := &Server{c: c, left: maxHandedOut, given: map[*servedAt]bool{}}
 	for _, l := range own {
 		lists := map[string][]list{"": {{path: l.List.Path, label: l.Repo.String(), repo: l.Repo}}}
-		if err := s.add(arch, "own", "Origin: nsbuild\nCodename: own\nDate: "+time.Unix(0, 0).UTC().Format(time.RFC1123)+"\n", []string{""}, lists); err != nil {
+		if err := s.add(arch, "own", "Origin: nsbuild\nCodename: own\nDate: "+
+			time.Unix(0, 0).UTC().Format(time.RFC1123)+"\n", []string{""}, lists); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
@@ -84,7 +90,8 @@ func (c *Client) NewServer(ctx context.Context, arch string, own []*Local, relea
 				lists[component] = append(lists[component], *l)
 				return nil
 			})
-			if err != nil && !errors.Is(err, ErrNoIndex) { // apt leaves out what a suite does not list
+			// apt leaves out what a suite does not list
+			if err != nil && !errors.Is(err, ErrNoIndex) {
 				return nil, errors.Join(err, s.Close())
 			}
 		}
@@ -96,18 +103,21 @@ func (c *Client) NewServer(ctx context.Context, arch string, own []*Local, relea
 	return s, nil
 }
 
-// releaseFields are those by which apt knows a suite (apt_preferences(5)), and what it is called in a sources.list.
+// releaseFields are those by which apt knows a suite (apt_preferences(5)), and what it is called in
+// a sources.list.
 func releaseFields(r *Release) (dist, text string) {
 	var out strings.Builder
 	fields := r.state().fields
-	for _, name := range []string{"Origin", "Label", "Suite", "Codename", "Version", "NotAutomatic", "ButAutomaticUpgrades"} {
+	for _, name := range []string{"Origin", "Label", "Suite", "Codename", "Version", "NotAutomatic",
+		"ButAutomaticUpgrades"} {
 		if v := fields[strings.ToLower(name)]; v != "" {
 			fmt.Fprintf(&out, "%s: %s\n", name, v)
 		}
 	}
 	dist = r.repo.Suite
 	if r.repo.flat() {
-		if dist = cmp.Or(fields["codename"], fields["suite"]); dist == "" || strings.ContainsAny(dist, " \t\n/") {
+		if dist = cmp.Or(fields["codename"], fields["suite"]); dist == "" ||
+			strings.ContainsAny(dist, " \t\n/") {
 			dist = "flat"
 		}
 		if fields["codename"] == "" {
@@ -118,7 +128,8 @@ func releaseFields(r *Release) (dist, text string) {
 }
 
 // add reads the lists of a suite and makes its Release file.
-func (s *Server) add(arch, dist, fields string, components []string, lists map[string][]list) error {
+func (s *Server) add(arch, dist, fields string, components []string,
+	lists map[string][]list) error {
 	suite := &servedSuite{dist: dist, packages: map[string]*servedAt{}}
 	s.suites = append(s.suites, suite)
 	var names []string
@@ -145,7 +156,8 @@ func (s *Server) add(arch, dist, fields string, components []string, lists map[s
 		names = append(names, name)
 		fmt.Fprintf(&sums, " %x %d %s\n", sum.Sum(nil), c.size, c.index)
 	}
-	suite.release = fmt.Appendf(nil, "%sArchitectures: %s\nComponents: %s\nSHA256:\n%s", fields, arch, strings.Join(names, " "), sums.String())
+	suite.release = fmt.Appendf(nil, "%sArchitectures: %s\nComponents: %s\nSHA256:\n%s", fields,
+		arch, strings.Join(names, " "), sums.String())
 	return nil
 }
 
@@ -178,7 +190,8 @@ func (s *servedSuite) read(l list) (*servedList, error) {
 	return served, nil
 }
 
-// reader reads the lists one after the other. A list's last paragraph may end without an empty line; in front of all, and in a list that is empty, apt wants none.
+// reader reads the lists one after the other. A list's last paragraph may end without an empty
+// line; in front of all, and in a list that is empty, apt wants none.
 func (c *servedComponent) reader() io.Reader {
 	var parts []io.Reader
 	for _, l := range c.lists {
@@ -214,7 +227,8 @@ func (s *Server) SourcesList(at string) string {
 			names = append(names, c.name)
 		}
 		if len(names) > 0 {
-			fmt.Fprintf(&out, "deb [trusted=yes] %s/%d %s %s\n", at, i, suite.dist, strings.Join(names, " "))
+			fmt.Fprintf(&out, "deb [trusted=yes] %s/%d %s %s\n", at, i, suite.dist,
+				strings.Join(names, " "))
 		}
 	}
 	return out.String()
@@ -233,13 +247,17 @@ func (s *Server) fail(err error) {
 	s.failed = cmp.Or(s.failed, err)
 }
 
-// Run answers on a listener until ctx ends, and closes it. When it returns nothing is answered any more.
+// Run answers on a listener until ctx ends, and closes it. When it returns nothing is answered any
+// more.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.answer(ctx, w, r) }),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.answer(ctx, w, r)
+		}),
 		ReadHeaderTimeout: clientPatience, IdleTimeout: clientPatience, MaxHeaderBytes: 16 << 10,
 	}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // of a listener that nobody needs any more
+	// of a listener that nobody needs any more
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	err := server.Serve(&fewClients{l, make(chan struct{}, maxClients)})
 	_ = server.Close() // of whatever is still connected
 	s.answering.Lock() // for good
@@ -292,14 +310,16 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return
 	}
 	suite := s.suites[i]
-	if in, ok := strings.CutPrefix(name, "dists/"+suite.dist+"/"); ok && s.answerIndex(w, r, suite, in) {
+	if in, ok := strings.CutPrefix(name, "dists/"+suite.dist+"/"); ok &&
+		s.answerIndex(w, r, suite, in) {
 		return
 	}
 	s.answerPackage(ctx, w, r, suite.packages[name])
 }
 
 // answerIndex answers with the Release file or a Packages file; false when it is neither.
-func (s *Server) answerIndex(w http.ResponseWriter, r *http.Request, suite *servedSuite, name string) bool {
+func (s *Server) answerIndex(w http.ResponseWriter, r *http.Request, suite *servedSuite,
+	name string) bool {
 	if name == "Release" {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(suite.release))
 		return true
@@ -311,7 +331,8 @@ func (s *Server) answerIndex(w http.ResponseWriter, r *http.Request, suite *serv
 		w.Header().Set("Content-Length", strconv.FormatInt(c.size, 10))
 		if r.Method == http.MethodGet {
 			_, err := io.Copy(w, c.reader())
-			if broken := (*fs.PathError)(nil); errors.As(err, &broken) { // the list; a client may leave when it likes
+			// the list; a client may leave when it likes
+			if broken := (*fs.PathError)(nil); errors.As(err, &broken) {
 				s.fail(fmt.Errorf("cache: %w", err))
 			}
 		}
@@ -320,8 +341,10 @@ func (s *Server) answerIndex(w http.ResponseWriter, r *http.Request, suite *serv
 	return false
 }
 
-// answerPackage answers with a package. It is fetched to its end even if the client leaves before: apt loses patience with a mirror that is slower than ours, asks again, and finds it here.
-func (s *Server) answerPackage(ctx context.Context, w http.ResponseWriter, r *http.Request, at *servedAt) {
+// answerPackage answers with a package. It is fetched to its end even if the client leaves before:
+// apt loses patience with a mirror that is slower than ours, asks again, and finds it here.
+func (s *Server) answerPackage(ctx context.Context, w http.ResponseWriter, r *http.Request,
+	at *servedAt) {
 	if at == nil {
 		w.WriteHeader(http.StatusNotFound)
 		return

@@ -20,7 +20,8 @@ import (
 	"nsbuild/internal/fakedebian"
 )
 
-// serving starts a Server of the mirror's suite, or of others, and of a package of the caller's own, and returns where it answers.
+// serving starts a Server of the mirror's suite, or of others, and of a package of the caller's
+// own, and returns where it answers.
 func (m *mirror) serving(c *Client, releases ...*Release) (s *Server, at string) {
 	m.t.Helper()
 	if releases == nil {
@@ -32,7 +33,8 @@ func (m *mirror) serving(c *Client, releases ...*Release) (s *Server, at string)
 	}
 	own := filepath.Join(m.t.TempDir(), "own.deb")
 	var body bytes.Buffer
-	if err := deb.Write(&body, deb.Package{Control: "Package: own\nVersion: 1\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\nDescription: ours\n"}); err != nil {
+	if err := deb.Write(&body, deb.Package{Control: "Package: own\nVersion: 1\nArchitecture: " +
+		"all\nMaintainer: Nobody <nobody@example.org>\nDescription: ours\n"}); err != nil {
 		m.t.Fatal(err)
 	}
 	if err := os.WriteFile(own, body.Bytes(), 0o644); err != nil {
@@ -66,10 +68,12 @@ func TestServer(t *testing.T) {
 	m := newMirror(t, nil)
 	first := m.client()
 	s, at := m.serving(first)
-	if want := "deb [trusted=yes] " + at + "/0 own main\ndeb [trusted=yes] " + at + "/1 bookworm main\n"; s.SourcesList(at) != want {
+	if want := "deb [trusted=yes] " + at + "/0 own main\ndeb [trusted=yes] " + at +
+		"/1 bookworm main\n"; s.SourcesList(at) != want {
 		t.Errorf("sources.list: %q, want %q", s.SourcesList(at), want)
 	}
-	own := &mirror{t: t, repo: Repo{URI: at + "/0", Suite: "own", Components: []string{"main"}, Trusted: true}}
+	own := &mirror{t: t, repo: Repo{URI: at + "/0", Suite: "own", Components: []string{"main"},
+		Trusted: true}}
 	m.opt.CacheDir = t.TempDir()
 	second := m.client()
 	_, debs, err := own.all(second)
@@ -81,7 +85,8 @@ func TestServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Codename() != "bookworm" || r.Suite() != "oldstable" || !slices.Equal(r.Architectures(), []string{"amd64"}) || r.Date().IsZero() {
+	if r.Codename() != "bookworm" || r.Suite() != "oldstable" ||
+		!slices.Equal(r.Architectures(), []string{"amd64"}) || r.Date().IsZero() {
 		t.Errorf("Release: %q %q %q %v", r.Codename(), r.Suite(), r.Architectures(), r.Date())
 	}
 	m.checkDebs(debs)
@@ -98,10 +103,18 @@ func TestServerRefuses(t *testing.T) {
 		method, path string
 		status       int
 	}{
-		{"GET", "/1/dists/bookworm/Release", 200}, {"HEAD", "/1/dists/bookworm/Release", 200}, {"HEAD", "/1/dists/bookworm/main/binary-amd64/Packages", 200}, {"POST", "/1/dists/bookworm/Release", 405},
-		{"GET", "/", 404}, {"GET", "/2/dists/bookworm/Release", 404}, {"GET", "/-1/x", 404}, {"GET", "/1/dists/bookworm/InRelease", 404}, {"GET", "/1/dists/trixie/Release", 404},
-		{"GET", "/1/dists/bookworm/main/source/Sources", 404}, {"GET", "/1/pool/main/z/zeta/zeta_1.0_amd64.deb", 404}, {"GET", "/1/" + m.a.Tree().Find("/alpha_1.0-1.dsc"), 404}, {"GET", "/0/" + m.a.Tree().Find("/alpha_1.0-1_amd64.deb"), 404}, {"GET", "/1/../../../../etc/passwd", 404}, {"GET", "/1/%2e%2e/etc/passwd", 404},
-		{"GET", "http://mirror.example/debian/dists/bookworm/Release", 404}, {"CONNECT", "/1/dists/bookworm/Release", 405},
+		{"GET", "/1/dists/bookworm/Release", 200}, {"HEAD", "/1/dists/bookworm/Release", 200},
+		{"HEAD", "/1/dists/bookworm/main/binary-amd64/Packages", 200},
+		{"POST", "/1/dists/bookworm/Release", 405},
+		{"GET", "/", 404}, {"GET", "/2/dists/bookworm/Release", 404}, {"GET", "/-1/x", 404},
+		{"GET", "/1/dists/bookworm/InRelease", 404}, {"GET", "/1/dists/trixie/Release", 404},
+		{"GET", "/1/dists/bookworm/main/source/Sources", 404},
+		{"GET", "/1/pool/main/z/zeta/zeta_1.0_amd64.deb", 404},
+		{"GET", "/1/" + m.a.Tree().Find("/alpha_1.0-1.dsc"), 404},
+		{"GET", "/0/" + m.a.Tree().Find("/alpha_1.0-1_amd64.deb"), 404},
+		{"GET", "/1/../../../../etc/passwd", 404}, {"GET", "/1/%2e%2e/etc/passwd", 404},
+		{"GET", "http://mirror.example/debian/dists/bookworm/Release", 404},
+		{"CONNECT", "/1/dists/bookworm/Release", 405},
 	} {
 		conn, err := net.Dial("tcp4", strings.TrimPrefix(at, "http://"))
 		if err != nil {
@@ -114,7 +127,8 @@ func TestServerRefuses(t *testing.T) {
 		if err = errors.Join(err, conn.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if got, _, _ := strings.Cut(string(answer), "\r\n"); !strings.Contains(got, http.StatusText(c.status)) {
+		if got, _, _ := strings.Cut(string(answer), "\r\n"); !strings.Contains(
+			got, http.StatusText(c.status)) {
 			t.Errorf("%s %s: %q, want %d", c.method, c.path, got, c.status)
 		}
 	}
@@ -156,7 +170,8 @@ func get(t *testing.T, method, url string) string {
 	return answer.Status
 }
 
-// TestServerImpatient has a client leave before the mirror has answered: what it asked for is there when it asks again, and nothing has failed.
+// TestServerImpatient has a client leave before the mirror has answered: what it asked for is there
+// when it asks again, and nothing has failed.
 func TestServerImpatient(t *testing.T) {
 	m := newMirror(t, nil)
 	s, at := m.serving(m.client())
@@ -179,19 +194,23 @@ func TestServerImpatient(t *testing.T) {
 		t.Error("answered before there was anything")
 	}
 	close(until)
-	if got := get(t, "GET", at+"/1/"+name); got != "200 OK" || m.srv.Count(path.Base(name)) != 1 || s.Failed() != nil {
+	if got := get(t, "GET", at+"/1/"+name); got != "200 OK" || m.srv.Count(path.Base(name)) != 1 ||
+		s.Failed() != nil {
 		t.Errorf("%s, asked for %d times, %v", got, m.srv.Count(path.Base(name)), s.Failed())
 	}
 }
 
-// TestServerBounds keeps a client from having all of an archive fetched, and from asking by many connections.
+// TestServerBounds keeps a client from having all of an archive fetched, and from asking by many
+// connections.
 func TestServerBounds(t *testing.T) {
 	m := newMirror(t, nil)
 	s, at := m.serving(m.client())
-	small, large := at+"/1/"+m.a.Tree().Find("/alpha_1.0-1_amd64.deb"), at+"/1/"+m.a.Tree().Find("/delta_1.0-1_all.deb")
+	small, large := at+"/1/"+m.a.Tree().Find("/alpha_1.0-1_amd64.deb"),
+		at+"/1/"+m.a.Tree().Find("/delta_1.0-1_all.deb")
 	s.left = 100 << 10
 	for _, c := range []struct{ method, url, want string }{
-		{"HEAD", small, "200 OK"}, {"GET", small, "200 OK"}, {"HEAD", large, "502 Bad Gateway"}, {"GET", large, "502 Bad Gateway"}, {"GET", small, "200 OK"},
+		{"HEAD", small, "200 OK"}, {"GET", small, "200 OK"}, {"HEAD", large, "502 Bad Gateway"},
+		{"GET", large, "502 Bad Gateway"}, {"GET", small, "200 OK"},
 	} {
 		if got := get(t, c.method, c.url); got != c.want {
 			t.Errorf("%s %s: %s, want %s", c.method, c.url, got, c.want)
@@ -228,22 +247,31 @@ func TestServerBounds(t *testing.T) {
 	}
 }
 
-// TestServerSuites serves what not all archives have: an index of its own for packages of all architectures, packages below dists, priorities of its own, and a flat repository.
+// TestServerSuites serves what not all archives have: an index of its own for packages of all
+// architectures, packages below dists, priorities of its own, and a flat repository.
 func TestServerSuites(t *testing.T) {
 	m := newMirror(t, nil)
 	dir := t.TempDir()
 	index := func(name, arch, file string) string { // without an empty line at its end
-		return "Package: " + name + "\nVersion: 1\nArchitecture: " + arch + "\nFilename: " + file + "\nSize: 3\nSHA256: " + hexDigest([]byte(name)) + "\n"
+		return "Package: " + name + "\nVersion: 1\nArchitecture: " + arch + "\nFilename: " + file +
+			"\nSize: 3\nSHA256: " + hexDigest([]byte(name)) + "\n"
 	}
-	one, two, six := index("one", "amd64", "dists/mine/one_1_amd64.deb"), index("two", "all", "two_1_all.deb"), index("six", "all", "./other.name.deb")
+	one, two, six := index("one", "amd64", "dists/mine/one_1_amd64.deb"),
+		index("two", "all", "two_1_all.deb"), index("six", "all", "./other.name.deb")
 	sum := func(text, name string) string {
 		return fmt.Sprintf(" %s %d %s\n", hexDigest([]byte(text)), len(text), name)
 	}
 	for name, text := range map[string]string{
-		"dists/mine/Release": "Origin: Us\nSuite: mine\nNotAutomatic: yes\nButAutomaticUpgrades: yes\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nArchitectures: amd64 all\nComponents: main contrib\nSHA256:\n" +
-			sum(one, "main/binary-amd64/Packages") + sum(two, "main/binary-all/Packages") + sum("", "contrib/binary-amd64/Packages"),
-		"dists/mine/main/binary-amd64/Packages": one, "dists/mine/main/binary-all/Packages": two, "dists/mine/contrib/binary-amd64/Packages": "", "dists/mine/one_1_amd64.deb": "one", "two_1_all.deb": "two",
-		"Release": "Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n" + sum(six, "Packages"), "Packages": six, "other.name.deb": "six",
+		"dists/mine/Release": "Origin: Us\nSuite: mine\nNotAutomatic: yes\nButAutomaticUpgrades: " +
+			"yes\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nArchitectures: amd64 all\nComponents: " +
+			"main contrib\nSHA256:\n" +
+			sum(one, "main/binary-amd64/Packages") + sum(two, "main/binary-all/Packages") +
+			sum("", "contrib/binary-amd64/Packages"),
+		"dists/mine/main/binary-amd64/Packages": one, "dists/mine/main/binary-all/Packages": two,
+		"dists/mine/contrib/binary-amd64/Packages": "", "dists/mine/one_1_amd64.deb": "one",
+		"two_1_all.deb": "two",
+		"Release":       "Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n" + sum(six, "Packages"),
+		"Packages":      six, "other.name.deb": "six",
 	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
 			t.Fatal(err)
@@ -252,7 +280,8 @@ func TestServerSuites(t *testing.T) {
 	}
 	c := m.client()
 	var releases []*Release
-	for _, repo := range []Repo{{Suite: "mine", Components: []string{"main", "contrib", "non-free"}}, {Suite: "./"}} {
+	for _, repo := range []Repo{
+		{Suite: "mine", Components: []string{"main", "contrib", "non-free"}}, {Suite: "./"}} {
 		repo.URI, repo.Trusted = "file:"+dir, true
 		r, err := c.Release(t.Context(), repo)
 		if err != nil {
@@ -261,18 +290,22 @@ func TestServerSuites(t *testing.T) {
 		releases = append(releases, r)
 	}
 	s, at := m.serving(c, releases...)
-	if want := at + "/1 mine main contrib\ndeb [trusted=yes] " + at + "/2 flat main\n"; !strings.HasSuffix(s.SourcesList(at), want) {
+	if want := at + "/1 mine main contrib\ndeb [trusted=yes] " + at +
+		"/2 flat main\n"; !strings.HasSuffix(s.SourcesList(at), want) {
 		t.Errorf("sources.list: %q, want %q", s.SourcesList(at), want)
 	}
-	if want := "Origin: Us\nSuite: mine\nNotAutomatic: yes\nButAutomaticUpgrades: yes\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nArchitectures: amd64\nComponents: main contrib\nSHA256:\n"; !strings.HasPrefix(string(s.suites[1].release), want) {
+	if want := "Origin: Us\nSuite: mine\nNotAutomatic: yes\nButAutomaticUpgrades: yes\nDate: " +
+		"Thu, 01 Jan 2026 00:00:00 UTC\nArchitectures: amd64\nComponents: main contrib\nSHA256:\n"; !strings.HasPrefix(string(s.suites[1].release), want) {
 		t.Errorf("Release: %q, want %q", s.suites[1].release, want)
 	}
 	m.opt.CacheDir = t.TempDir()
 	second := m.client()
-	for _, repo := range []Repo{{URI: at + "/1", Suite: "mine", Components: []string{"main"}}, {URI: at + "/2", Suite: "flat", Components: []string{"main"}}} {
+	for _, repo := range []Repo{{URI: at + "/1", Suite: "mine", Components: []string{"main"}},
+		{URI: at + "/2", Suite: "flat", Components: []string{"main"}}} {
 		m.repo, m.repo.Trusted = repo, true
 		_, debs, err := m.all(second)
-		if want := map[string]int{"mine": 2, "flat": 1}[repo.Suite]; err != nil || len(debs) != want {
+		if want := map[string]int{"mine": 2, "flat": 1}[repo.Suite]; err != nil ||
+			len(debs) != want {
 			t.Errorf("%s: %v, %v", repo.Suite, debs, err)
 		}
 	}

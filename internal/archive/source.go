@@ -47,8 +47,10 @@ func (s *SourcePackage) DSC() (SourceFile, bool) {
 	return SourceFile{}, false
 }
 
-// Sources reads the index of source packages of a component, one at a time; each SourcePackage may be kept. An error of fn ends the reading and is returned as it is.
-func (c *Client) Sources(ctx context.Context, r *Release, component string, fn func(*SourcePackage) error) error {
+// Sources reads the index of source packages of a component, one at a time; each SourcePackage may
+// be kept. An error of fn ends the reading and is returned as it is.
+func (c *Client) Sources(ctx context.Context, r *Release, component string,
+	fn func(*SourcePackage) error) error {
 	return c.sources(ctx, r, component, func(s *scanner) error {
 		src, err := parseSource(s)
 		if err != nil {
@@ -59,7 +61,8 @@ func (c *Client) Sources(ctx context.Context, r *Release, component string, fn f
 	})
 }
 
-func (c *Client) sources(ctx context.Context, r *Release, component string, fn func(*scanner) error) error {
+func (c *Client) sources(ctx context.Context, r *Release, component string,
+	fn func(*scanner) error) error {
 	name := component + "/source/Sources"
 	if r.repo.flat() {
 		name = "Sources"
@@ -109,10 +112,13 @@ func parseSource(s *scanner) (*SourcePackage, error) {
 		*into = string(bytes.ReplaceAll(f.value, []byte("\n"), nil))
 	}
 	if !goodWord(src.Package) || !goodWord(src.Version) {
-		return nil, syntaxf("paragraph %d: Package %q, Version %q", s.count, src.Package, src.Version)
+		return nil, syntaxf("paragraph %d: Package %q, Version %q", s.count, src.Package,
+			src.Version)
 	}
-	if src.Directory != "" && src.Directory != "." && !localName(strings.TrimPrefix(src.Directory, "./")) {
-		return nil, syntaxf("paragraph %d: source %s: Directory %q", s.count, src.Package, src.Directory)
+	if src.Directory != "" && src.Directory != "." &&
+		!localName(strings.TrimPrefix(src.Directory, "./")) {
+		return nil, syntaxf("paragraph %d: source %s: Directory %q", s.count, src.Package,
+			src.Directory)
 	}
 	for _, name := range order {
 		src.Files = append(src.Files, *files[name])
@@ -120,7 +126,8 @@ func parseSource(s *scanner) (*SourcePackage, error) {
 	return src, nil
 }
 
-func addSourceFiles(files map[string]*SourceFile, order *[]string, section string, value []byte) error {
+func addSourceFiles(files map[string]*SourceFile, order *[]string, section string,
+	value []byte) error {
 	for len(value) > 0 {
 		var line []byte
 		line, value = cutLine(value)
@@ -152,8 +159,10 @@ func addSourceFiles(files map[string]*SourceFile, order *[]string, section strin
 	return nil
 }
 
-// FindSource finds a source package by its name, in its newest version among the given suites, or by name and version ("hello=2.10-3"), in their components.
-func (c *Client) FindSource(ctx context.Context, releases []*Release, spec string) (*SourcePackage, error) {
+// FindSource finds a source package by its name, in its newest version among the given suites, or
+// by name and version ("hello=2.10-3"), in their components.
+func (c *Client) FindSource(ctx context.Context, releases []*Release, spec string) (*SourcePackage,
+	error) {
 	name, wanted, exact := strings.Cut(spec, "=")
 	if !goodWord(name) || exact && !goodWord(wanted) {
 		return nil, failf("give NAME or NAME=VERSION", "source package %q: %w", spec, ErrNoPackage)
@@ -190,7 +199,8 @@ func (c *Client) FindSource(ctx context.Context, releases []*Release, spec strin
 	return pickSource(found, releases, name, wanted, near)
 }
 
-func pickSource(found []*SourcePackage, releases []*Release, name, wanted string, near map[string]bool) (*SourcePackage, error) {
+func pickSource(found []*SourcePackage, releases []*Release, name, wanted string,
+	near map[string]bool) (*SourcePackage, error) {
 	var suites []string
 	for _, r := range releases {
 		suites = append(suites, r.repo.Suite)
@@ -201,7 +211,8 @@ func pickSource(found []*SourcePackage, releases []*Release, name, wanted string
 		for n := range near {
 			names = append(names, n)
 		}
-		hint := "it must be the name of a source package, which may differ from that of its binary packages"
+		hint := "it must be the name of a source package, which may differ from that of its " +
+			"binary packages"
 		if like := Nearest(name, names, 3); len(like) > 0 {
 			hint = "did you mean " + strings.Join(like, " or ") + "?"
 		}
@@ -226,12 +237,14 @@ func pickSource(found []*SourcePackage, releases []*Release, name, wanted string
 		}
 	}
 	if best == nil {
-		return nil, failf("there is "+strings.Join(versions, ", "), "source package %s=%s in %s: %w", name, wanted, where, ErrNoVersion)
+		return nil, failf("there is "+strings.Join(versions, ", "),
+			"source package %s=%s in %s: %w", name, wanted, where, ErrNoVersion)
 	}
 	return best, nil
 }
 
-// Get fetches a small file of which nothing is known beforehand, such as a .dsc named by its URL: at most limit bytes.
+// Get fetches a small file of which nothing is known beforehand, such as a .dsc named by its URL:
+// at most limit bytes.
 func (c *Client) Get(ctx context.Context, url string, limit int64) ([]byte, error) {
 	if c.opt.Offline && !strings.HasPrefix(url, "file:") {
 		return nil, withHint(fmt.Errorf("%s: %w", publicURI(url), ErrOffline))
@@ -248,9 +261,11 @@ type File struct {
 	Weak   bool // whether MD5 and SHA-1 count, as for a .dsc from before 2009
 }
 
-// Fetch has a file in the cache, verified, and at dst, too, which is only to be read: it is the same file where the file system lets it be, else a copy. What was at dst is replaced.
+// Fetch has a file in the cache, verified, and at dst, too, which is only to be read: it is the
+// same file where the file system lets it be, else a copy. What was at dst is replaced.
 func (c *Client) Fetch(ctx context.Context, f File, dst string) error {
-	b := blob{kind: dirSources, what: dirSources, name: filepath.Base(dst), urls: []string{f.URL}, size: f.Size, hashes: f.Hashes, weak: f.Weak}
+	b := blob{kind: dirSources, what: dirSources, name: filepath.Base(dst), urls: []string{f.URL},
+		size: f.Size, hashes: f.Hashes, weak: f.Weak}
 	if !f.Hashes.wellFormed() {
 		return withHint(syntaxf("%s: bad digest", publicURI(f.URL)))
 	}
@@ -266,10 +281,13 @@ func (c *Client) Fetch(ctx context.Context, f File, dst string) error {
 func (c *Client) FetchSource(ctx context.Context, s *SourcePackage, dir string) (string, error) {
 	dsc, ok := s.DSC()
 	if !ok {
-		return "", withHint(syntaxf("source package %s %s in %s lists no .dsc", s.Package, s.Version, s.Repo))
+		return "",
+			withHint(syntaxf("source package %s %s in %s lists no .dsc", s.Package, s.Version,
+				s.Repo))
 	}
 	for _, f := range s.Files {
-		file := File{URL: s.URL(f.Name), Size: f.Size, Hashes: f.Hashes, Weak: s.Repo.Quirks.WeakHashes}
+		file := File{URL: s.URL(f.Name), Size: f.Size, Hashes: f.Hashes,
+			Weak: s.Repo.Quirks.WeakHashes}
 		if err := c.Fetch(ctx, file, filepath.Join(dir, f.Name)); err != nil {
 			return "", fmt.Errorf("source package %s %s: %w", s.Package, s.Version, err)
 		}

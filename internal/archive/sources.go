@@ -133,7 +133,8 @@ func paragraphSources(s *scanner, file, arch string) (out []source, why string) 
 
 func isSeparator(r rune) bool { return r == ',' || unicode.IsSpace(r) }
 
-// foldedText undoes the folding of a multi-line field: one leading blank goes, a lone dot stands for an empty line.
+// foldedText undoes the folding of a multi-line field: one leading blank goes, a lone dot stands
+// for an empty line.
 func foldedText(value string) string {
 	var out strings.Builder
 	for line := range strings.Lines(value) {
@@ -229,8 +230,9 @@ func optionSeconds(text string) *time.Duration {
 	return nil
 }
 
-// DistributionSuites lists the suites of a sources.list(5) file, deb822 or not, that the table knows as a distribution's own, in the order in which they stand there. Lines that
-// are not understood count for nothing.
+// DistributionSuites lists the suites of a sources.list(5) file, deb822 or not, that the table
+// knows as a distribution's own, in the order in which they stand there. Lines that are not
+// understood count for nothing.
 func DistributionSuites(text string, deb822 bool) []string {
 	parse := parseOneLine
 	if deb822 {
@@ -239,7 +241,8 @@ func DistributionSuites(text string, deb822 bool) []string {
 	found, _ := parse(text, "", "") // the rest is read all the same
 	var out []string
 	for _, s := range found {
-		if _, security, ok := distributionOf(s.suite); ok && s.binary && !security && !slices.Contains(out, s.suite) {
+		if _, security, ok := distributionOf(s.suite); ok && s.binary && !security &&
+			!slices.Contains(out, s.suite) {
 			out = append(out, s.suite)
 		}
 	}

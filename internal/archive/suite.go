@@ -8,7 +8,8 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// Suite is what nsbuild knows about one suite before it has asked a mirror: one paragraph of suites.deb822, with its distribution's defaults filled in.
+// Suite is what nsbuild knows about one suite before it has asked a mirror: one paragraph of
+// suites.deb822, with its distribution's defaults filled in.
 type Suite struct {
 	Name           string // codename and directory below dists/: "bookworm"
 	Version        string // "12"; "" for sid and for what only adds to another suite
@@ -22,19 +23,23 @@ type Suite struct {
 	Security       string
 	Base           string    // for backports and experimental: the suite it adds to
 	EOL            time.Time // zero when not known
-	OwnMirror      bool      // whether the mirror is the user's choice, which comes before the host's apt sources
+	// whether the mirror is the user's choice, which comes before the host's apt sources
+	OwnMirror bool
 
-	MergedUsr       bool // whether the buildd variant has merged directories
-	IncludeRequired bool // whether the buildd variant has the packages of Priority: required (from trixie on it has not)
+	MergedUsr bool // whether the buildd variant has merged directories
+	// whether the buildd variant has the packages of Priority: required (from trixie on it has not)
+	IncludeRequired bool
 	SplitUsr        bool // whether no variant has them
-	UsrIsMerged     bool // whether usr-is-merged is added and the dependency on usrmerge not followed (bookworm)
+	// whether usr-is-merged is added and the dependency on usrmerge not followed (bookworm)
+	UsrIsMerged bool
 
 	Quirks Quirks
 }
 
 // Quirks are the concessions that old suites need. All are false for a suite that is still made.
 type Quirks struct {
-	Archived       bool // it lives on the archive mirror, the host's ordinary mirror does not have it
+	// it lives on the archive mirror, the host's ordinary mirror does not have it
+	Archived       bool
 	NoInRelease    bool // there is Release and Release.gpg only
 	ExpiredRelease bool // its Valid-Until has passed for good
 	ExpiredKeys    bool // the keys that signed it have expired since
@@ -43,13 +48,15 @@ type Quirks struct {
 	Vsyscall       bool // its programs call into the vsyscall page
 }
 
-// CustomSuite describes a suite that the table does not have: what there is to know of it, its Release file will tell (As, Client.Release). Its mirror must be given.
+// CustomSuite describes a suite that the table does not have: what there is to know of it, its
+// Release file will tell (As, Client.Release). Its mirror must be given.
 func CustomSuite(name string) Suite {
 	return Suite{Name: name, MergedUsr: true}
 }
 
-// As completes a suite that the table does not have by what its Release file says: one that has the codename of a known suite is made as that one, any other as the newest
-// ones are. A suite of the table stays as it is.
+// As completes a suite that the table does not have by what its Release file says: one that has the
+// codename of a known suite is made as that one, any other as the newest ones are. A suite of the
+// table stays as it is.
 func (s Suite) As(r *Release) Suite {
 	if s.Distribution != "" {
 		return s
@@ -57,28 +64,33 @@ func (s Suite) As(r *Release) Suite {
 	s.Components = r.Repo().Components
 	for _, name := range []string{r.Codename(), r.Suite()} {
 		if known, err := LookupSuite(name); err == nil {
-			s.MergedUsr, s.SplitUsr, s.IncludeRequired, s.UsrIsMerged = known.MergedUsr, known.SplitUsr, known.IncludeRequired, known.UsrIsMerged
+			s.MergedUsr, s.SplitUsr, s.IncludeRequired, s.UsrIsMerged = known.MergedUsr,
+				known.SplitUsr, known.IncludeRequired, known.UsrIsMerged
 			break
 		}
 	}
 	return s
 }
 
-// Suites returns the whole table, oldest first, distribution by distribution, then what the machine and the user added. The caller may change what it gets. With an error, which
-// is about a file of theirs, it is the table as it was before that file.
+// Suites returns the whole table, oldest first, distribution by distribution, then what the machine
+// and the user added. The caller may change what it gets. With an error, which is about a file of
+// theirs, it is the table as it was before that file.
 func Suites() ([]Suite, error) {
 	suites, err := loadTable()
 	out := make([]Suite, len(suites))
 	for i, s := range suites {
-		s.Aliases, s.Components, s.Keyrings = slices.Clone(s.Aliases), slices.Clone(s.Components), slices.Clone(s.Keyrings)
+		s.Aliases, s.Components, s.Keyrings = slices.Clone(s.Aliases), slices.Clone(s.Components),
+			slices.Clone(s.Keyrings)
 		out[i] = s
 	}
 	return out, err
 }
 
-// LookupSuite finds a suite by its codename, an alias (stable, unstable), its version (12), or either behind its distribution ("debian:12", "ubuntu:24.04"). Names of a suite's
-// parts, as changelogs have them, are understood too: bookworm-security means bookworm, bookworm-proposed-updates adds to it. The error for
-// an unknown name is of kind fault.Usage and names the nearest ones.
+// LookupSuite finds a suite by its codename, an alias (stable, unstable), its version (12), or
+// either behind its distribution ("debian:12", "ubuntu:24.04"). Names of a suite's parts, as
+// changelogs have them, are understood too: bookworm-security means bookworm,
+// bookworm-proposed-updates adds to it. The error for an unknown name is of kind fault.Usage and
+// names the nearest ones.
 func LookupSuite(name string) (Suite, error) {
 	want, distribution := strings.ToLower(strings.TrimSpace(name)), ""
 	if d, rest, ok := strings.Cut(want, ":"); ok {
@@ -88,9 +100,11 @@ func LookupSuite(name string) (Suite, error) {
 	if err != nil {
 		return Suite{}, err
 	}
-	for _, suffix := range []string{"-security", "/updates", "-updates", "-proposed-updates", "-proposed", "-backports-sloppy", "-backports"} {
+	for _, suffix := range []string{"-security", "/updates", "-updates", "-proposed-updates",
+		"-proposed", "-backports-sloppy", "-backports"} {
 		base, ok := strings.CutSuffix(want, suffix)
-		if i := slices.IndexFunc(suites, func(s Suite) bool { return s.named(base) }); ok && i >= 0 && !slices.ContainsFunc(suites, func(s Suite) bool { return s.named(want) }) {
+		if i := slices.IndexFunc(suites, func(s Suite) bool { return s.named(base) }); ok &&
+			i >= 0 && !slices.ContainsFunc(suites, func(s Suite) bool { return s.named(want) }) {
 			return suites[i].part(suffix), nil
 		}
 	}
@@ -105,7 +119,8 @@ func LookupSuite(name string) (Suite, error) {
 		names = append(append(names, s.Name), s.Aliases...)
 	}
 	if len(names) == 0 {
-		return Suite{}, fault.New(fault.Usage, "known are debian and ubuntu", "suite %q: no distribution %q is known", name, distribution)
+		return Suite{}, fault.New(fault.Usage, "known are debian and ubuntu",
+			"suite %q: no distribution %q is known", name, distribution)
 	}
 	hint := "give --mirror and --keyring for a suite that is not in the table"
 	if near := Nearest(want, names, 3); len(near) > 0 {
@@ -114,14 +129,16 @@ func LookupSuite(name string) (Suite, error) {
 	return Suite{}, fault.New(fault.Usage, hint, "suite %q is not known", name)
 }
 
-// part is the suite that a name such as bookworm-security means. -updates and -security are already among the suite's own repositories; the others only add to it.
+// part is the suite that a name such as bookworm-security means. -updates and -security are already
+// among the suite's own repositories; the others only add to it.
 func (s Suite) part(suffix string) Suite {
 	switch suffix {
 	case "-security", "/updates", "-updates":
 		return s
 	}
 	over := s
-	over.Name, over.Base, over.Version, over.Aliases, over.Updates, over.Security = s.Name+suffix, s.Name, "", nil, "", ""
+	over.Name, over.Base, over.Version, over.Aliases, over.Updates, over.Security = s.Name+suffix,
+		s.Name, "", nil, "", ""
 	return over
 }
 
@@ -130,15 +147,17 @@ func (s Suite) named(name string) bool {
 	return name != "" && (s.Name == name || s.Version == name || slices.Contains(s.Aliases, name))
 }
 
-// distributionOf finds the distribution that a host's source is of, from a suite name in it; security tells its security archive. ok is false for anything the table does
-// not know, such as a vendor's own repository.
+// distributionOf finds the distribution that a host's source is of, from a suite name in it;
+// security tells its security archive. ok is false for anything the table does not know, such as a
+// vendor's own repository.
 func distributionOf(suite string) (distribution string, security, ok bool) {
 	suite = strings.TrimSuffix(suite, "/")
 	suites, _ := Suites() // an error in the user's table is LookupSuite's to report
 	for _, s := range suites {
 		for _, n := range append([]string{s.Name}, s.Aliases...) {
 			switch suite {
-			case n, n + "-updates", n + "-proposed-updates", n + "-proposed", n + "-backports", n + "-backports-sloppy":
+			case n, n + "-updates", n + "-proposed-updates", n + "-proposed", n + "-backports",
+				n + "-backports-sloppy":
 				return s.Distribution, false, true
 			case n + "-security", n + "/updates":
 				return s.Distribution, true, true

@@ -17,12 +17,14 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range suites {
-		if s.Mirror == "" || len(s.Components) == 0 || len(s.Keyrings) == 0 || s.Security != "" && s.SecurityMirror == "" {
+		if s.Mirror == "" || len(s.Components) == 0 || len(s.Keyrings) == 0 || s.Security != "" &&
+			s.SecurityMirror == "" {
 			t.Errorf("incomplete: %+v", s)
 		}
 		if s.Base != "" {
 			base, err := LookupSuite(s.Base)
-			if err != nil || base.MergedUsr != s.MergedUsr || base.IncludeRequired != s.IncludeRequired || base.UsrIsMerged != s.UsrIsMerged {
+			if err != nil || base.MergedUsr != s.MergedUsr ||
+				base.IncludeRequired != s.IncludeRequired || base.UsrIsMerged != s.UsrIsMerged {
 				t.Errorf("%s is not made as %s, to which it only adds: %v", s.Name, s.Base, err)
 			}
 		}
@@ -31,17 +33,23 @@ func TestTable(t *testing.T) {
 
 func TestLookupSuite(t *testing.T) {
 	for name, want := range map[string]string{
-		"bookworm": "bookworm", "Bookworm": "bookworm", "12": "bookworm", "debian:12": "bookworm", "oldstable": "bookworm", "stable": "trixie", "testing": "forky", "unstable": "sid",
-		"ubuntu:24.04": "noble", "24.04": "noble", "debian:stable": "trixie", "rc-buggy": "experimental", "stable-backports": "trixie-backports",
-		"bookworm-security": "bookworm", "buster/updates": "buster", "stable-updates": "trixie", "trixie-proposed-updates": "trixie-proposed-updates", "noble-proposed": "noble-proposed",
-		"bookworm-backports": "bookworm-backports", "bookworm-backports-sloppy": "bookworm-backports-sloppy",
+		"bookworm": "bookworm", "Bookworm": "bookworm", "12": "bookworm", "debian:12": "bookworm",
+		"oldstable": "bookworm", "stable": "trixie", "testing": "forky", "unstable": "sid",
+		"ubuntu:24.04": "noble", "24.04": "noble", "debian:stable": "trixie",
+		"rc-buggy": "experimental", "stable-backports": "trixie-backports",
+		"bookworm-security": "bookworm", "buster/updates": "buster", "stable-updates": "trixie",
+		"trixie-proposed-updates": "trixie-proposed-updates", "noble-proposed": "noble-proposed",
+		"bookworm-backports":        "bookworm-backports",
+		"bookworm-backports-sloppy": "bookworm-backports-sloppy",
 	} {
 		if s, err := LookupSuite(name); err != nil || s.Name != want {
 			t.Errorf("%s: %s %v", name, s.Name, err)
 		}
 	}
 	for name, hint := range map[string]string{
-		"bokworm": "bookworm", "tirxie": "trixie", "trix": "trixie", "unstabel": "unstable", "plan9": "--mirror", "": "--mirror", "debian:noble": "--mirror", "arch:rolling": "debian and ubuntu",
+		"bokworm": "bookworm", "tirxie": "trixie", "trix": "trixie", "unstabel": "unstable",
+		"plan9": "--mirror", "": "--mirror", "debian:noble": "--mirror",
+		"arch:rolling": "debian and ubuntu",
 	} {
 		_, err := LookupSuite(name)
 		if fault.KindOf(err) != fault.Usage || !strings.Contains(fault.HintOf(err), hint) {
@@ -49,10 +57,12 @@ func TestLookupSuite(t *testing.T) {
 		}
 	}
 	s, err := LookupSuite("squeeze")
-	if err != nil || !s.Quirks.Archived || !s.Quirks.NoInRelease || s.MergedUsr || !s.SplitUsr || !s.IncludeRequired || s.Mirror != "http://archive.debian.org/debian" {
+	if err != nil || !s.Quirks.Archived || !s.Quirks.NoInRelease || s.MergedUsr || !s.SplitUsr ||
+		!s.IncludeRequired || s.Mirror != "http://archive.debian.org/debian" {
 		t.Errorf("%+v %v", s, err)
 	}
-	if s, err = LookupSuite("trixie"); err != nil || s.Quirks != (Quirks{}) || !s.MergedUsr || s.IncludeRequired || s.EOL.Year() != 2030 {
+	if s, err = LookupSuite("trixie"); err != nil || s.Quirks != (Quirks{}) || !s.MergedUsr ||
+		s.IncludeRequired || s.EOL.Year() != 2030 {
 		t.Errorf("%+v %v", s, err)
 	}
 }
@@ -67,7 +77,9 @@ func TestOwnSuites(t *testing.T) {
 		}
 		return file
 	}
-	machine := write("machine", "# ours\nSuite: bookworm\nMirror: http://mirror.example/debian\n\nSuite: crane\nLike: bullseye\nMirror: http://mirror.example/birds\nKeyrings: /etc/birds.gpg\n")
+	machine := write("machine", "# ours\nSuite: bookworm\nMirror: "+
+		"http://mirror.example/debian\n\nSuite: crane\nLike: bullseye\nMirror: "+
+		"http://mirror.example/birds\nKeyrings: /etc/birds.gpg\n")
 	user := write("user", "Suite: crane\nAliases: birds\nEOL: 2030-01-01\n")
 	suites, err := readSuites([]string{filepath.Join(dir, "none"), machine, user})
 	if err != nil {
@@ -80,11 +92,14 @@ func TestOwnSuites(t *testing.T) {
 		}
 		return suites[i]
 	}
-	if s := find("crane"); s.Mirror != "http://mirror.example/birds" || !s.IncludeRequired || s.MergedUsr || s.Distribution != "crane" || !slices.Equal(s.Aliases, []string{"birds"}) ||
-		!slices.Equal(s.Keyrings, []string{"/etc/birds.gpg"}) || !slices.Equal(s.Components, []string{"main"}) || s.EOL.Year() != 2030 {
+	if s := find("crane"); s.Mirror != "http://mirror.example/birds" || !s.IncludeRequired ||
+		s.MergedUsr || s.Distribution != "crane" || !slices.Equal(s.Aliases, []string{"birds"}) ||
+		!slices.Equal(s.Keyrings, []string{"/etc/birds.gpg"}) ||
+		!slices.Equal(s.Components, []string{"main"}) || s.EOL.Year() != 2030 {
 		t.Errorf("%+v", s)
 	}
-	if s := find("bookworm"); s.Mirror != "http://mirror.example/debian" || !s.OwnMirror || !s.UsrIsMerged || s.Security != "bookworm-security" || s.SecurityMirror == "" {
+	if s := find("bookworm"); s.Mirror != "http://mirror.example/debian" || !s.OwnMirror ||
+		!s.UsrIsMerged || s.Security != "bookworm-security" || s.SecurityMirror == "" {
 		t.Errorf("%+v", s)
 	}
 	if s := find("trixie"); s.OwnMirror {
@@ -95,12 +110,15 @@ func TestOwnSuites(t *testing.T) {
 		t.Errorf("%v %v", repos, err)
 	}
 	for _, bad := range []string{
-		"Mirror: x\n", "Suite: a\nMirror: x\nQuirks: nonsense\n", "Suite: a\nMirror: x\nBuildd: nonsense\n", "Suite: a\nMirror: x\nEOL: soon\n", "Suite\n", "Suite: a\n",
+		"Mirror: x\n", "Suite: a\nMirror: x\nQuirks: nonsense\n",
+		"Suite: a\nMirror: x\nBuildd: nonsense\n", "Suite: a\nMirror: x\nEOL: soon\n", "Suite\n",
+		"Suite: a\n",
 		"Suite: a\nDistribution: d\nMirror: x\n\nSuite: b\nDistribution: d\nMirror: x\nAliases: a\n", "Suite: a\nMirror: x\nLike: nothing\n", "Suite: a\nMirror: x\nMiror: y\n",
 	} {
 		file := write("bad", bad)
 		before, err := readSuites([]string{file})
-		if fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), file) || len(before) < 20 {
+		if fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), file) ||
+			len(before) < 20 {
 			t.Errorf("%q: %d suites, %v", bad, len(before), err)
 		}
 	}
@@ -114,7 +132,8 @@ func TestAs(t *testing.T) {
 	}{
 		{"bullseye", "roost", "bullseye", []string{"main", "contrib"}, []string{"main"}},
 		{"crane", "bookworm", "bookworm", []string{"main", "toys"}, []string{"main"}},
-		{"crane", "crane", "trixie", []string{"birds", "toys"}, []string{"birds", "toys"}}, // as the newest
+		// as the newest
+		{"crane", "crane", "trixie", []string{"birds", "toys"}, []string{"birds", "toys"}},
 	} {
 		m := newMirror(t, func(s *fakedebian.Suite) {
 			s.Codename, s.Suite, s.Components = test.codename, test.suite, test.components
@@ -129,23 +148,28 @@ func TestAs(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := CustomSuite(test.codename).As(r)
-		if s.Name != test.codename || !slices.Equal(s.Layout(), like.Layout()) || !slices.Equal(s.Components, test.want) {
-			t.Errorf("%s (%s): %+v, as %s %q", test.codename, test.suite, s, test.like, like.Layout())
+		if s.Name != test.codename || !slices.Equal(s.Layout(), like.Layout()) ||
+			!slices.Equal(s.Components, test.want) {
+			t.Errorf("%s (%s): %+v, as %s %q", test.codename, test.suite, s, test.like,
+				like.Layout())
 		}
-		if got := like.As(r); !slices.Equal(got.Layout(), like.Layout()) || !slices.Equal(got.Components, like.Components) {
+		if got := like.As(r); !slices.Equal(got.Layout(), like.Layout()) ||
+			!slices.Equal(got.Components, like.Components) {
 			t.Errorf("%s of the table became %+v", like.Name, got)
 		}
 	}
 }
 
 func TestNearest(t *testing.T) {
-	if got := Nearest("helo", []string{"world", "hello", "help", "helo2", "hello"}, 3); !slices.Equal(got, []string{"hello", "helo2", "help"}) {
+	if got := Nearest("helo", []string{"world", "hello", "help", "helo2", "hello"},
+		3); !slices.Equal(got, []string{"hello", "helo2", "help"}) {
 		t.Errorf("%q", got)
 	}
 	for _, test := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"abc", "acb", 1}, {"abc", "abd", 1}, {"abc", "xyz", 3}, {"abc", "abcde", 2}, {"kitten", "sitting", 3}} {
+	}{{"", "", 0}, {"abc", "acb", 1}, {"abc", "abd", 1}, {"abc", "xyz", 3}, {"abc", "abcde", 2},
+		{"kitten", "sitting", 3}} {
 		if got := editDistance(test.a, test.b, 3); got != test.want {
 			t.Errorf("%s %s: %d", test.a, test.b, got)
 		}

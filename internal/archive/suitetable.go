@@ -21,8 +21,9 @@ import (
 //go:embed suites.deb822
 var suiteTable []byte
 
-// SuiteFiles are the files in which the machine's administrator and the user add suites or change those of the table, in the same format: the last word counts. NSBUILD_SUITES
-// names one file instead of them.
+// SuiteFiles are the files in which the machine's administrator and the user add suites or change
+// those of the table, in the same format: the last word counts. NSBUILD_SUITES names one file
+// instead of them.
 func SuiteFiles() []string {
 	if file := os.Getenv("NSBUILD_SUITES"); file != "" {
 		return []string{file}
@@ -61,13 +62,16 @@ func readSuites(files []string) ([]Suite, error) {
 			}
 		}
 		if err != nil {
-			return suites, fault.New(fault.Usage, "man nsbuild, or docs/suites.md, describe the format", "suites: %s: %w", file, err)
+			return suites,
+				fault.New(fault.Usage, "man nsbuild, or docs/suites.md, describe the format",
+					"suites: %s: %w", file, err)
 		}
 	}
 	return suites, nil
 }
 
-// paragraph is one of a table: the fields of a suite, or of a distribution whose suites take what they do not say themselves.
+// paragraph is one of a table: the fields of a suite, or of a distribution whose suites take what
+// they do not say themselves.
 type paragraph map[string]string
 
 // table is paragraphs in the order in which their suites were first named.
@@ -77,7 +81,8 @@ type table struct {
 	distributions map[string]paragraph
 }
 
-// ownMirror marks a paragraph whose mirror comes from a file of the user's. No field of deb822 has such a name.
+// ownMirror marks a paragraph whose mirror comes from a file of the user's. No field of deb822 has
+// such a name.
 const ownMirror = ":own-mirror"
 
 // add reads a table. What own says of a suite that is there already replaces field by field.
@@ -90,7 +95,8 @@ func (t *table) add(data []byte, own bool) error {
 		p := paragraph{}
 		for _, f := range s.fields {
 			if !slices.Contains(suiteFields, string(f.name)) {
-				return syntaxf("paragraph %d: there is no field %s; there are %s", s.count, f.name, strings.Join(suiteFields, ", "))
+				return syntaxf("paragraph %d: there is no field %s; there are %s", s.count, f.name,
+					strings.Join(suiteFields, ", "))
 			}
 			p[string(f.name)] = string(f.value)
 		}
@@ -124,7 +130,8 @@ func merged(old, p paragraph) paragraph {
 
 // suiteFields are the fields that suites.deb822 explains.
 var suiteFields = []string{
-	"Suite", "Distribution", "Version", "Aliases", "Like", "Mirror", "Security-Mirror", "Archive-Mirror", "Archive-Security-Mirror", "Components", "Keyrings", "Updates", "Security",
+	"Suite", "Distribution", "Version", "Aliases", "Like", "Mirror", "Security-Mirror",
+	"Archive-Mirror", "Archive-Security-Mirror", "Components", "Keyrings", "Updates", "Security",
 	"Base", "Buildd", "EOL", "Quirks",
 }
 
@@ -178,7 +185,8 @@ func (t *table) suites() ([]Suite, error) {
 	return suites, nil
 }
 
-// SetLayout says what is special about how the suite's bases are made, in the words of the table's field Buildd.
+// SetLayout says what is special about how the suite's bases are made, in the words of the table's
+// field Buildd.
 func (s *Suite) SetLayout(words []string) error {
 	s.MergedUsr, s.SplitUsr, s.IncludeRequired, s.UsrIsMerged = true, false, false, false
 	for _, w := range words {
@@ -219,8 +227,10 @@ func (s Suite) Layout() []string {
 func suiteFrom(name string, get func(string) string) (Suite, error) {
 	s := Suite{
 		Name: name, Version: get("Version"), Distribution: get("Distribution"), Base: get("Base"),
-		Aliases: strings.Fields(get("Aliases")), Components: strings.Fields(get("Components")), Keyrings: strings.Fields(get("Keyrings")),
-		Mirror: get("Mirror"), OwnMirror: get(ownMirror) != "", SecurityMirror: get("Security-Mirror"), Updates: get("Updates"), Security: get("Security"),
+		Aliases: strings.Fields(get("Aliases")), Components: strings.Fields(get("Components")),
+		Keyrings: strings.Fields(get("Keyrings")),
+		Mirror:   get("Mirror"), OwnMirror: get(ownMirror) != "",
+		SecurityMirror: get("Security-Mirror"), Updates: get("Updates"), Security: get("Security"),
 	}
 	if len(s.Components) == 0 {
 		s.Components = []string{"main"}
@@ -230,8 +240,10 @@ func suiteFrom(name string, get func(string) string) (Suite, error) {
 	}
 	for _, w := range strings.Fields(get("Quirks")) {
 		flag, ok := map[string]*bool{
-			"archived": &s.Quirks.Archived, "no-inrelease": &s.Quirks.NoInRelease, "expired-release": &s.Quirks.ExpiredRelease, "expired-keys": &s.Quirks.ExpiredKeys,
-			"weak-hashes": &s.Quirks.WeakHashes, "weak-keys": &s.Quirks.WeakKeys, "vsyscall": &s.Quirks.Vsyscall,
+			"archived": &s.Quirks.Archived, "no-inrelease": &s.Quirks.NoInRelease,
+			"expired-release": &s.Quirks.ExpiredRelease, "expired-keys": &s.Quirks.ExpiredKeys,
+			"weak-hashes": &s.Quirks.WeakHashes, "weak-keys": &s.Quirks.WeakKeys,
+			"vsyscall": &s.Quirks.Vsyscall,
 		}[w]
 		if !ok {
 			return s, syntaxf("unknown quirk %q", w)

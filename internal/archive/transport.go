@@ -20,12 +20,14 @@ import (
 	"nsbuild/internal/regular"
 )
 
-// transport opens URLs: http and https with the host's proxies, logins and certificates, file and copy from the disk. It knows retries and time limits, and nothing of hashes.
+// transport opens URLs: http and https with the host's proxies, logins and certificates, file and
+// copy from the disk. It knows retries and time limits, and nothing of hashes.
 type transport struct {
-	host     *Host
-	timeout  time.Duration // to connect, to the first byte of an answer, and between two portions of it
-	retries  int           // after the first attempt
-	parallel int           // transfers from one host at a time
+	host *Host
+	// to connect, to the first byte of an answer, and between two portions of it
+	timeout  time.Duration
+	retries  int // after the first attempt
+	parallel int // transfers from one host at a time
 
 	mu      sync.Mutex
 	clients map[string]*http.Client  // by scheme and host: TLS settings may differ
@@ -34,8 +36,10 @@ type transport struct {
 
 const (
 	maxRedirects = 10
-	minPortion   = 4 << 10 // bytes that must arrive within a timeout, so that a mirror that drips does not hold us for ever
-	userAgent    = "nsbuild"
+	// bytes that must arrive within a timeout, so that a mirror that drips does not hold us for
+	// ever
+	minPortion = 4 << 10
+	userAgent  = "nsbuild"
 )
 
 // answer is an opened URL.
@@ -70,7 +74,8 @@ func (e *statusError) Error() string {
 }
 func (e *statusError) Unwrap() error { return e.err }
 
-// attempts calls once until it succeeds, fails for good, or the retries are used up. Between attempts it waits a little longer each time.
+// attempts calls once until it succeeds, fails for good, or the retries are used up. Between
+// attempts it waits a little longer each time.
 func (t *transport) attempts(ctx context.Context, what string, once func() error) error {
 	for n := 0; ; n++ {
 		err := once()
@@ -82,7 +87,8 @@ func (t *transport) attempts(ctx context.Context, what string, once func() error
 		var status *statusError
 		if errors.As(err, &status) {
 			switch {
-			case status.status == http.StatusRequestTimeout, status.status == http.StatusTooManyRequests, status.status >= 500:
+			case status.status == http.StatusRequestTimeout,
+				status.status == http.StatusTooManyRequests, status.status >= 500:
 				wait = max(wait, min(status.after, 30*time.Second))
 			default:
 				return err
@@ -110,8 +116,9 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// temporary reports whether an error may be gone the next time: all that the network does, save a name that does not exist and a certificate that is not to be trusted; and
-// nothing that we or the disk found.
+// temporary reports whether an error may be gone the next time: all that the network does, save a
+// name that does not exist and a certificate that is not to be trusted; and nothing that we or the
+// disk found.
 func temporary(err error) bool {
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
@@ -121,7 +128,8 @@ func temporary(err error) bool {
 	return errors.Is(err, ErrUnreachable)
 }
 
-// open opens a URL once. Its errors wrap ErrUnreachable, ErrNotFound, ErrRefused or ErrUnsupported. The transfer holds one of its host's slots until the body is closed.
+// open opens a URL once. Its errors wrap ErrUnreachable, ErrNotFound, ErrRefused or ErrUnsupported.
+// The transfer holds one of its host's slots until the body is closed.
 func (t *transport) open(ctx context.Context, r request) (*answer, error) {
 	u, err := url.Parse(r.url)
 	if err != nil {
@@ -133,7 +141,8 @@ func (t *transport) open(ctx context.Context, r request) (*answer, error) {
 	case "http", "https":
 		return t.openHTTP(ctx, u, r)
 	}
-	return nil, failf("use http, https, file or copy", "%s: scheme %q: %w", r.url, u.Scheme, ErrUnsupported)
+	return nil, failf("use http, https, file or copy", "%s: scheme %q: %w", r.url, u.Scheme,
+		ErrUnsupported)
 }
 
 func openFile(u *url.URL) (*answer, error) {
@@ -142,7 +151,8 @@ func openFile(u *url.URL) (*answer, error) {
 		return nil, syntaxf("URL %s: not an absolute file name", u)
 	}
 	if u.Host != "" && u.Host != "localhost" {
-		return nil, failf("write file:///DIRECTORY", "%s: a file on another host: %w", u, ErrUnsupported)
+		return nil, failf("write file:///DIRECTORY", "%s: a file on another host: %w", u,
+			ErrUnsupported)
 	}
 	f, err := regular.Open(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrNotRegular) {
@@ -214,7 +224,8 @@ func (t *transport) openHTTP(ctx context.Context, u *url.URL, r request) (*answe
 	a, err := t.accept(res, r)
 	if err != nil || a.notModified {
 		watch.stop()
-		_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection can be used again, if it can
+		// so that the connection can be used again, if it can
+		_, _ = io.CopyN(io.Discard, res.Body, 64<<10)
 		_ = res.Body.Close()
 		release()
 		return a, err
@@ -225,7 +236,8 @@ func (t *transport) openHTTP(ctx context.Context, u *url.URL, r request) (*answe
 
 // accept judges an answer's status and headers.
 func (t *transport) accept(res *http.Response, r request) (*answer, error) {
-	a := &answer{url: publicURI(res.Request.URL.String()), size: res.ContentLength, etag: res.Header.Get("ETag")}
+	a := &answer{url: publicURI(res.Request.URL.String()), size: res.ContentLength,
+		etag: res.Header.Get("ETag")}
 	if when, err := http.ParseTime(res.Header.Get("Last-Modified")); err == nil {
 		a.lastModified = when
 	}
@@ -235,8 +247,10 @@ func (t *transport) accept(res *http.Response, r request) (*answer, error) {
 	case status == http.StatusPartialContent && r.offset > 0:
 		var total string
 		var first, last int64
-		if n, _ := fmt.Sscanf(res.Header.Get("Content-Range"), "bytes %d-%d/%s", &first, &last, &total); n < 2 || first != r.offset {
-			return nil, &statusError{status: http.StatusRequestedRangeNotSatisfiable, err: fmt.Errorf("%w: it answered with another range", ErrRefused)}
+		if n, _ := fmt.Sscanf(res.Header.Get("Content-Range"), "bytes %d-%d/%s", &first, &last,
+			&total); n < 2 || first != r.offset {
+			return nil, &statusError{status: http.StatusRequestedRangeNotSatisfiable,
+				err: fmt.Errorf("%w: it answered with another range", ErrRefused)}
 		}
 		a.offset, a.size = first, -1
 		if n, err := strconv.ParseInt(total, 10, 64); err == nil {
@@ -250,14 +264,17 @@ func (t *transport) accept(res *http.Response, r request) (*answer, error) {
 		return nil, &statusError{status: status, err: ErrNotFound}
 	case status >= 500:
 		after, _ := strconv.Atoi(res.Header.Get("Retry-After"))
-		return nil, &statusError{status: status, after: time.Duration(max(0, after)) * time.Second, err: ErrUnreachable}
+		return nil, &statusError{status: status, after: time.Duration(max(0, after)) * time.Second,
+			err: ErrUnreachable}
 	default:
 		after, _ := strconv.Atoi(res.Header.Get("Retry-After"))
-		return nil, &statusError{status: status, after: time.Duration(max(0, after)) * time.Second, err: ErrRefused}
+		return nil, &statusError{status: status, after: time.Duration(max(0, after)) * time.Second,
+			err: ErrRefused}
 	}
 }
 
-// trimURLError drops the method and URL that net/http puts in front: callers name the URL themselves, without credentials.
+// trimURLError drops the method and URL that net/http puts in front: callers name the URL
+// themselves, without credentials.
 func trimURLError(err error) error {
 	var ue *url.Error
 	if errors.As(err, &ue) {
@@ -288,7 +305,9 @@ func (t *transport) client(u *url.URL) (*http.Client, chan struct{}, error) {
 	}
 	c := &http.Client{
 		Transport: &http.Transport{
-			Proxy:                 func(r *http.Request) (*url.URL, error) { return t.host.proxy(r.URL) },
+			Proxy: func(r *http.Request) (*url.URL, error) {
+				return t.host.proxy(r.URL)
+			},
 			DialContext:           (&net.Dialer{Timeout: t.timeout, KeepAlive: 30 * time.Second}).DialContext,
 			TLSClientConfig:       tlsConfig,
 			TLSHandshakeTimeout:   t.timeout,
@@ -313,15 +332,19 @@ func (t *transport) close() {
 	}
 }
 
-// redirect follows a bounded number of redirects, never from https to anything less, and takes no password along to another place.
+// redirect follows a bounded number of redirects, never from https to anything less, and takes no
+// password along to another place.
 func (t *transport) redirect(req *http.Request, via []*http.Request) error {
 	from := via[len(via)-1].URL
 	switch {
 	case !aptBool(t.host.setting(from.Scheme, "AllowRedirect"), true):
-		return fmt.Errorf("%w: it redirects to %s, and apt's Acquire::http::AllowRedirect forbids to follow", ErrRefused, publicURI(req.URL.String()))
+		return fmt.Errorf(
+			"%w: it redirects to %s, and apt's Acquire::http::AllowRedirect forbids to follow",
+			ErrRefused, publicURI(req.URL.String()))
 	case len(via) > maxRedirects:
 		return fmt.Errorf("%w: more than %d redirects", ErrRefused, maxRedirects)
-	case req.URL.Scheme != "http" && req.URL.Scheme != "https", from.Scheme == "https" && req.URL.Scheme != "https":
+	case req.URL.Scheme != "http" && req.URL.Scheme != "https", from.Scheme == "https" &&
+		req.URL.Scheme != "https":
 		return fmt.Errorf("%w: it redirects from %s to %s", ErrRefused, from.Scheme, req.URL.Scheme)
 	}
 	req.Header.Del("Authorization")
@@ -330,7 +353,8 @@ func (t *transport) redirect(req *http.Request, via []*http.Request) error {
 	req.URL.User = nil
 	if ok {
 		req.SetBasicAuth(login, password)
-	} else if original := via[0]; original.URL.Host == req.URL.Host && original.URL.Scheme == req.URL.Scheme {
+	} else if original := via[0]; original.URL.Host == req.URL.Host &&
+		original.URL.Scheme == req.URL.Scheme {
 		if a := original.Header.Get("Authorization"); a != "" {
 			req.Header.Set("Authorization", a)
 		}
@@ -338,8 +362,10 @@ func (t *transport) redirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// tls reads what apt is told about certificates: Acquire::https::{Verify-Peer,CaInfo,SslCert,SslKey}, for one host or for all (apt-transport-https(1)). Host verification
-// cannot be switched off apart from that of the certificate; Verify-Host=false therefore switches off both, as it would be worth no more.
+// tls reads what apt is told about certificates:
+// Acquire::https::{Verify-Peer,CaInfo,SslCert,SslKey}, for one host or for all
+// (apt-transport-https(1)). Host verification cannot be switched off apart from that of the
+// certificate; Verify-Host=false therefore switches off both, as it would be worth no more.
 func (h *Host) tls(host string) (*tls.Config, error) {
 	get := func(name string) string {
 		if h.conf == nil {
@@ -352,23 +378,27 @@ func (h *Host) tls(host string) (*tls.Config, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if !aptBool(get("Verify-Peer"), true) || !aptBool(get("Verify-Host"), true) {
-		config.InsecureSkipVerify = true // the administrator's word; what is fetched is verified by its signature in any case
+		// the administrator's word; what is fetched is verified by its signature in any case
+		config.InsecureSkipVerify = true
 	}
 	if file := get("CaInfo"); file != "" {
 		pem, err := regular.ReadFile(h.path(file), maxConfiguration)
 		if err != nil {
-			return nil, failf("mend Acquire::https::CaInfo in apt's configuration", "certificates for %s: %w", host, err)
+			return nil, failf("mend Acquire::https::CaInfo in apt's configuration",
+				"certificates for %s: %w", host, err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, failf("mend Acquire::https::CaInfo in apt's configuration", "certificates for %s: %s holds none: %w", host, file, ErrSyntax)
+			return nil, failf("mend Acquire::https::CaInfo in apt's configuration",
+				"certificates for %s: %s holds none: %w", host, file, ErrSyntax)
 		}
 	}
 	if cert := get("SslCert"); cert != "" {
 		key := firstWord(get("SslKey"), cert)
 		pair, err := tls.LoadX509KeyPair(h.path(cert), h.path(key))
 		if err != nil {
-			return nil, failf("mend Acquire::https::SslCert and SslKey in apt's configuration", "client certificate for %s: %w", host, err)
+			return nil, failf("mend Acquire::https::SslCert and SslKey in apt's configuration",
+				"client certificate for %s: %w", host, err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
@@ -384,7 +414,8 @@ func firstWord(words ...string) string {
 	return ""
 }
 
-// errStalled is the cause of a transfer's end when the mirror sends nothing, or next to nothing, for the length of the timeout.
+// errStalled is the cause of a transfer's end when the mirror sends nothing, or next to nothing,
+// for the length of the timeout.
 var errStalled = errors.New("the mirror stopped sending")
 
 // watchdog cancels a transfer that makes no progress.
@@ -395,7 +426,10 @@ type watchdog struct {
 }
 
 func newWatchdog(timeout time.Duration, cancel context.CancelCauseFunc) *watchdog {
-	return &watchdog{timeout: timeout, timer: time.AfterFunc(timeout, func() { cancel(fmt.Errorf("%w for %s", errStalled, timeout)) })}
+	return &watchdog{timeout: timeout,
+		timer: time.AfterFunc(timeout, func() {
+			cancel(fmt.Errorf("%w for %s", errStalled, timeout))
+		})}
 }
 
 func (w *watchdog) alive() { w.timer.Reset(w.timeout) }
@@ -420,7 +454,8 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.rc.Read(p)
 	b.watch.progress(n)
-	if err != nil && err != io.EOF { //nolint:errorlint // an io.EOF inside another error is not the end of the file
+	if err != nil &&
+		err != io.EOF { //nolint:errorlint // an io.EOF inside another error is not the end of the file
 		if cause := context.Cause(b.ctx); errors.Is(cause, errStalled) {
 			err = cause
 		}

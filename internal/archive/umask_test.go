@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestUmask makes directories of the cache that the ids of a jail can enter, and mends those which an
-// earlier umask has closed.
+// TestUmask makes directories of the cache that the ids of a jail can enter, and mends those which
+// an earlier umask has closed.
 func TestUmask(t *testing.T) {
 	defer unix.Umask(unix.Umask(0o077))
 	cache := t.TempDir()

@@ -123,7 +123,8 @@ func (r Repo) unlistedNames() []string {
 // architectures are those that a repository without a Release file is asked for.
 func architectures() []string {
 	return []string{
-		"all", "amd64", "arm64", "armel", "armhf", "i386", "loong64", "mips64el", "ppc64el", "riscv64",
+		"all", "amd64", "arm64", "armel", "armhf", "i386", "loong64", "mips64el", "ppc64el",
+		"riscv64",
 		"s390x",
 	}
 }
@@ -198,7 +199,8 @@ func (c *Client) unlistedVariant(
 	if err != nil {
 		return "", at, diskError(c.opt.CacheDir, fmt.Errorf("fetching %s: %w", publicURI(url), err))
 	}
-	file, err = c.unpack(part, name, ext, min(size*200+1<<20, maxUnlisted), indexFile{size: -1}, false)
+	file, err = c.unpack(part, name, ext, min(size*200+1<<20, maxUnlisted), indexFile{size: -1},
+		false)
 	return file, at, err
 }
 

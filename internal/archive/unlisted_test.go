@@ -29,7 +29,8 @@ func bare(t *testing.T) (m *mirror, dir string, packages []byte) {
 			write(t, filepath.Join(dir, name), tree.Read(name))
 		}
 	}
-	r, done, err := decompress(bytes.NewReader(tree.Read("dists/bookworm/main/binary-amd64/Packages.gz")), ".gz")
+	r, done, err := decompress(
+		bytes.NewReader(tree.Read("dists/bookworm/main/binary-amd64/Packages.gz")), ".gz")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,10 @@ func (m *mirror) count(component string) (n int, err error) {
 	c := m.client()
 	r, err := c.Release(m.t.Context(), m.repo)
 	if err == nil {
-		err = c.Packages(m.t.Context(), r, component, "amd64", func(*Package) error { n++; return nil })
+		err = c.Packages(m.t.Context(), r, component, "amd64", func(*Package) error {
+			n++
+			return nil
+		})
 	}
 	return n, err
 }
@@ -54,7 +58,9 @@ func (m *mirror) count(component string) (n int, err error) {
 func TestUnlisted(t *testing.T) {
 	m, _, packages := bare(t)
 	weak := func(data []byte) string { return fmt.Sprintf("%x %d", md5.Sum(data), len(data)) }
-	strong := func(data []byte) string { return fmt.Sprintf("%x %d", sha256.Sum256(data), len(data)) }
+	strong := func(data []byte) string {
+		return fmt.Sprintf("%x %d", sha256.Sum256(data), len(data))
+	}
 	date := "Date: Sat, 21 Nov 2020 09:15:44 UTC\n"
 	for name, tt := range map[string]struct {
 		suite   string
@@ -62,19 +68,23 @@ func TestUnlisted(t *testing.T) {
 		file    string
 		want    error
 	}{
-		"nothing":             {"./", "", "Packages", nil},
-		"suite /":             {"/", "", "Packages", nil},
-		"a directory":         {"sub/", "", "sub/Packages", nil},
-		"gz":                  {"./", "", "Packages.gz", nil},
-		"xz":                  {"./", "", "Packages.xz", nil},
-		"a tree":              {"x", "", "dists/x/main/binary-amd64/Packages", nil},
-		"no date":             {"./", "Origin: x\nSHA256:\n " + strong(packages) + " Packages\n", "Packages", nil},
-		"no list":             {"./", date + "Origin: y\n\n", "Packages", nil},
-		"an empty file":       {"./", "\n", "Packages", nil},
-		"MD5 alone":           {"./", date + "MD5Sum:\n " + weak(packages) + " Packages\n", "Packages", nil},
-		"MD5 of another file": {"./", date + "MD5Sum:\n " + weak(packages[1:]) + " Packages\n", "Packages", ErrHash},
-		"other files alone":   {"./", date + "SHA256:\n " + strong(nil) + " Sources\n", "Packages", ErrNoIndex},
-		"no Packages":         {"./", "", "README", ErrNoSuite},
+		"nothing":     {"./", "", "Packages", nil},
+		"suite /":     {"/", "", "Packages", nil},
+		"a directory": {"sub/", "", "sub/Packages", nil},
+		"gz":          {"./", "", "Packages.gz", nil},
+		"xz":          {"./", "", "Packages.xz", nil},
+		"a tree":      {"x", "", "dists/x/main/binary-amd64/Packages", nil},
+		"no date": {"./", "Origin: x\nSHA256:\n " + strong(packages) + " Packages\n",
+			"Packages", nil},
+		"no list":       {"./", date + "Origin: y\n\n", "Packages", nil},
+		"an empty file": {"./", "\n", "Packages", nil},
+		"MD5 alone": {"./", date + "MD5Sum:\n " + weak(packages) + " Packages\n",
+			"Packages", nil},
+		"MD5 of another file": {"./", date + "MD5Sum:\n " + weak(packages[1:]) + " Packages\n",
+			"Packages", ErrHash},
+		"other files alone": {"./", date + "SHA256:\n " + strong(nil) + " Sources\n", "Packages",
+			ErrNoIndex},
+		"no Packages": {"./", "", "README", ErrNoSuite},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, by := range []string{"file", "http"} {
@@ -102,7 +112,8 @@ func TestUnlisted(t *testing.T) {
 					m.repo.Components = []string{component}
 				}
 				for range 2 {
-					if n, err := m.count(component); !errors.Is(err, tt.want) || err == nil && n != 4 {
+					if n, err := m.count(component); !errors.Is(err, tt.want) || err == nil &&
+						n != 4 {
 						t.Errorf("by %s: %d packages, %v, want %v", by, n, err, tt.want)
 					}
 				}
@@ -113,7 +124,8 @@ func TestUnlisted(t *testing.T) {
 					t.Errorf("by %s: no hint: %v", by, err)
 				}
 				m.repo.options.allowInsecure = true
-				if _, err := m.count(component); tt.release == "" && (err == nil || !strings.Contains(err.Error(), "allow-insecure=yes")) {
+				if _, err := m.count(component); tt.release == "" &&
+					(err == nil || !strings.Contains(err.Error(), "allow-insecure=yes")) {
 					t.Errorf("by %s: [allow-insecure=yes]: %v", by, err)
 				}
 			}
@@ -121,8 +133,8 @@ func TestUnlisted(t *testing.T) {
 	}
 }
 
-// TestUnlistedChanges: what is new in a directory counts at once, also when it is older, and offline;
-// its packages are fetched and verified.
+// TestUnlistedChanges: what is new in a directory counts at once, also when it is older, and
+// offline; its packages are fetched and verified.
 func TestUnlistedChanges(t *testing.T) {
 	m, dir, packages := bare(t)
 	m.repo = Repo{URI: "file:" + dir, Suite: "./", Trusted: true}
@@ -147,7 +159,8 @@ func TestUnlistedChanges(t *testing.T) {
 	}
 	one, _, _ := strings.Cut(string(packages), "\n\n")
 	write(t, filepath.Join(dir, "Packages"), []byte(one+"\n\n"))
-	if err := os.Chtimes(filepath.Join(dir, "Packages"), time.Time{}, time.Unix(1e9, 0)); err != nil {
+	if err := os.Chtimes(filepath.Join(dir, "Packages"), time.Time{},
+		time.Unix(1e9, 0)); err != nil {
 		t.Fatal(err)
 	}
 	if n := read(); n != 1 || len(digests) != 2 {
@@ -163,7 +176,8 @@ func TestUnlistedChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	lists, err := c.AptLists(t.Context(), r, nil, []string{"amd64"}, "")
-	if err != nil || len(lists) != 2 || !strings.HasSuffix(lists[0].Name, "_._Release") || !strings.HasSuffix(lists[1].Name, "_._Packages") {
+	if err != nil || len(lists) != 2 || !strings.HasSuffix(lists[0].Name, "_._Release") ||
+		!strings.HasSuffix(lists[1].Name, "_._Packages") {
 		t.Errorf("%+v, %v", lists, err)
 	}
 	if err := os.Rename(dir, dir+".gone"); err != nil {

@@ -17,24 +17,29 @@ import (
 
 const clearsignBegin = "-----BEGIN PGP SIGNED MESSAGE-----"
 
-// splitClearsigned takes an InRelease file apart: the text as it is read, the text as it was signed (canonical line ends), and the binary signature packets. Anything before
-// or after the signed message is refused, as apt refuses it: such text is not covered by the signature.
+// splitClearsigned takes an InRelease file apart: the text as it is read, the text as it was signed
+// (canonical line ends), and the binary signature packets. Anything before or after the signed
+// message is refused, as apt refuses it: such text is not covered by the signature.
 func splitClearsigned(data []byte) (text, signed, sig []byte, err error) {
 	if !bytes.HasPrefix(data, []byte(clearsignBegin)) {
 		if bytes.Contains(data, []byte("\n"+clearsignBegin)) {
-			return nil, nil, nil, fmt.Errorf("%w: there is text before the signed message", ErrBadSignature)
+			return nil, nil, nil, fmt.Errorf("%w: there is text before the signed message",
+				ErrBadSignature)
 		}
 		return nil, nil, nil, fmt.Errorf("%w: it is not a clear-signed message", ErrNoSignature)
 	}
 	block, rest := clearsign.Decode(data)
 	if block == nil {
-		return nil, nil, nil, fmt.Errorf("%w: the signed message is cut or malformed", ErrBadSignature)
+		return nil, nil, nil, fmt.Errorf("%w: the signed message is cut or malformed",
+			ErrBadSignature)
 	}
 	if len(bytes.TrimSpace(rest)) > 0 {
-		return nil, nil, nil, fmt.Errorf("%w: there is text after the signed message", ErrBadSignature)
+		return nil, nil, nil, fmt.Errorf("%w: there is text after the signed message",
+			ErrBadSignature)
 	}
 	if block.ArmoredSignature.Type != openpgp.SignatureType {
-		return nil, nil, nil, fmt.Errorf("%w: %s where the signature should be", ErrBadSignature, block.ArmoredSignature.Type)
+		return nil, nil, nil, fmt.Errorf("%w: %s where the signature should be", ErrBadSignature,
+			block.ArmoredSignature.Type)
 	}
 	if sig, err = io.ReadAll(block.ArmoredSignature.Body); err != nil {
 		return nil, nil, nil, fmt.Errorf("%w: armor: %w", ErrBadSignature, err)
@@ -42,16 +47,21 @@ func splitClearsigned(data []byte) (text, signed, sig []byte, err error) {
 	return append(block.Plaintext, '\n'), block.Bytes, sig, nil
 }
 
-// verify checks that one of the signatures in sig (binary packets) over signed is good and by a key of the ring that is valid now. It returns the fingerprints of the keys
-// whose signatures are. A signature may be dated ahead of now by as much as skew. The zero time leaves out every comparison with the clock.
-func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, quirks Quirks) ([]string, error) {
+// verify checks that one of the signatures in sig (binary packets) over signed is good and by a key
+// of the ring that is valid now. It returns the fingerprints of the keys whose signatures are. A
+// signature may be dated ahead of now by as much as skew. The zero time leaves out every comparison
+// with the clock.
+func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, quirks Quirks) (
+	[]string, error) {
 	latest := now
 	if !now.IsZero() {
 		latest = now.Add(skew)
 	}
 	config := packetConfig(latest, quirks)
-	md, err := openpgp.VerifyDetachedSignatureReader(k.EntityList, bytes.NewReader(signed), bytes.NewReader(sig), config)
-	if errors.Is(err, pgperrors.ErrUnknownIssuer) { // what the library says when there is no signature packet at all
+	md, err := openpgp.VerifyDetachedSignatureReader(k.EntityList, bytes.NewReader(signed),
+		bytes.NewReader(sig), config)
+	// what the library says when there is no signature packet at all
+	if errors.Is(err, pgperrors.ErrUnknownIssuer) {
 		return nil, fmt.Errorf("%w: no signature packet", ErrBadSignature)
 	}
 	if err != nil {
@@ -69,7 +79,8 @@ func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, 
 		case c.SignedByEntity == nil:
 			unknown = append(unknown, id)
 		case c.SignatureError != nil || c.SignedBy == nil:
-			failures = append(failures, fmt.Errorf("key %s: %w", id, signatureError(c, latest, config)))
+			failures = append(
+				failures, fmt.Errorf("key %s: %w", id, signatureError(c, latest, config)))
 		default:
 			if err := keyValid(c.SignedBy, now, config, quirks); err != nil {
 				failures = append(failures, fmt.Errorf("key %s: %w", id, err))
@@ -87,25 +98,30 @@ func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, 
 	return nil, fmt.Errorf("%w: %s, searched in %s", ErrUnknownKey, strings.Join(unknown, ", "), k)
 }
 
-// packetConfig narrows what the library accepts: no MD5, SHA-1 or RIPEMD-160 over the text, no MD5 within keys, RSA of 2048 bits, no DSA; a suite's quirks widen it again.
+// packetConfig narrows what the library accepts: no MD5, SHA-1 or RIPEMD-160 over the text, no MD5
+// within keys, RSA of 2048 bits, no DSA; a suite's quirks widen it again.
 func packetConfig(now time.Time, quirks Quirks) *packet.Config {
 	config := &packet.Config{
-		Time:                        func() time.Time { return now },
-		MinRSABits:                  2047, // a 2048-bit modulus may have a leading zero bit
-		RejectPublicKeyAlgorithms:   map[packet.PublicKeyAlgorithm]bool{packet.PubKeyAlgoElGamal: true, packet.PubKeyAlgoDSA: true},
-		RejectHashAlgorithms:        map[crypto.Hash]bool{crypto.MD5: true, crypto.RIPEMD160: true},
-		RejectMessageHashAlgorithms: map[crypto.Hash]bool{crypto.MD5: true, crypto.RIPEMD160: true, crypto.SHA1: true},
+		Time:       func() time.Time { return now },
+		MinRSABits: 2047, // a 2048-bit modulus may have a leading zero bit
+		RejectPublicKeyAlgorithms: map[packet.PublicKeyAlgorithm]bool{
+			packet.PubKeyAlgoElGamal: true, packet.PubKeyAlgoDSA: true},
+		RejectHashAlgorithms: map[crypto.Hash]bool{crypto.MD5: true, crypto.RIPEMD160: true},
+		RejectMessageHashAlgorithms: map[crypto.Hash]bool{crypto.MD5: true, crypto.RIPEMD160: true,
+			crypto.SHA1: true},
 	}
 	if quirks.WeakKeys {
 		config.MinRSABits = 1023
-		config.RejectPublicKeyAlgorithms = map[packet.PublicKeyAlgorithm]bool{packet.PubKeyAlgoElGamal: true}
+		config.RejectPublicKeyAlgorithms = map[packet.PublicKeyAlgorithm]bool{
+			packet.PubKeyAlgoElGamal: true}
 		config.RejectMessageHashAlgorithms = map[crypto.Hash]bool{crypto.MD5: true}
 		config.InsecureAllowAllKeyFlagsWhenMissing = true
 	}
 	return config
 }
 
-// keyValid tells whether the key that made a good signature is still one to rely on now, not only when it signed: apt refuses what an expired or revoked key signed.
+// keyValid tells whether the key that made a good signature is still one to rely on now, not only
+// when it signed: apt refuses what an expired or revoked key signed.
 func keyValid(key *openpgp.Key, now time.Time, config *packet.Config, quirks Quirks) error {
 	if now.IsZero() || quirks.ExpiredKeys {
 		return nil
@@ -125,7 +141,8 @@ func keyValid(key *openpgp.Key, now time.Time, config *packet.Config, quirks Qui
 	return nil
 }
 
-// worst picks the error to show: a signature that is not over this text comes before one whose key is merely too old.
+// worst picks the error to show: a signature that is not over this text comes before one whose key
+// is merely too old.
 func worst(failures []error) error {
 	for _, err := range failures {
 		if errors.Is(err, ErrBadSignature) {
@@ -141,13 +158,16 @@ func signatureError(c *openpgp.SignatureCandidate, latest time.Time, config *pac
 	switch {
 	case err == nil:
 		return ErrBadSignature
-	case errors.Is(err, pgperrors.ErrSignatureExpired) && c.CorrespondingSig != nil && c.CorrespondingSig.CreationTime.After(latest):
+	case errors.Is(err, pgperrors.ErrSignatureExpired) && c.CorrespondingSig != nil &&
+		c.CorrespondingSig.CreationTime.After(latest):
 		return futureError(c.CorrespondingSig.CreationTime, latest)
-	case errors.Is(err, pgperrors.ErrKeyExpired), errors.Is(err, pgperrors.ErrKeyRevoked), errors.Is(err, pgperrors.ErrSignatureExpired):
+	case errors.Is(err, pgperrors.ErrKeyExpired), errors.Is(err, pgperrors.ErrKeyRevoked),
+		errors.Is(err, pgperrors.ErrSignatureExpired):
 		return fmt.Errorf("%w: %w", ErrKeyExpired, err)
 	}
 	if weak := pgperrors.WeakAlgorithmError(""); errors.As(err, &weak) {
-		return tooWeak("its key is of a kind that is too weak to count (%s)", strings.TrimFunc(string(weak), func(r rune) bool { return r <= ' ' }))
+		return tooWeak("its key is of a kind that is too weak to count (%s)",
+			strings.TrimFunc(string(weak), func(r rune) bool { return r <= ' ' }))
 	}
 	if config.RejectMessageHashAlgorithm(c.HashAlgorithm) {
 		return tooWeak("it relies on %s, which is too weak to count", c.HashAlgorithm)
@@ -157,10 +177,13 @@ func signatureError(c *openpgp.SignatureCandidate, latest time.Time, config *pac
 
 // tooWeak is a signature that nobody altered, but that anybody might have made.
 func tooWeak(format string, args ...any) error {
-	return failf("use a mirror that signs with a newer key and hash; old suites whose table entry says so are accepted as they are (docs/suites.md)", "%w: "+format, append([]any{ErrBadSignature}, args...)...)
+	return failf("use a mirror that signs with a newer key and hash; old suites whose table "+
+		"entry says so are accepted as they are (docs/suites.md)", "%w: "+format,
+		append([]any{ErrBadSignature}, args...)...)
 }
 
-// candidateID names the key a signature says it is by: its fingerprint, or the long key id where the signature has only that.
+// candidateID names the key a signature says it is by: its fingerprint, or the long key id where
+// the signature has only that.
 func candidateID(c *openpgp.SignatureCandidate) string {
 	if len(c.IssuerFingerprint) > 0 {
 		return fmt.Sprintf("%X", c.IssuerFingerprint)

@@ -1,7 +1,9 @@
 // Package base keeps bases on disk: names, generations, locks and what is recorded about each.
 //
-// A base is a directory tree owned by mapped ids, never written to once it is there. A change makes a new generation beside it, which one rename makes the current one; builds
-// that use an older generation keep it until they end. What a tree contains, and how it is made, is left to internal/bootstrap and internal/build.
+// A base is a directory tree owned by mapped ids, never written to once it is there. A change makes
+// a new generation beside it, which one rename makes the current one; builds that use an older
+// generation keep it until they end. What a tree contains, and how it is made, is left to
+// internal/bootstrap and internal/build.
 //
 //	STATE/bases/NAME/lock           held by who makes a generation
 //	STATE/bases/NAME/current        a symbolic link to the generation in use
@@ -53,10 +55,12 @@ type Manifest struct {
 	Created      time.Time     `json:"created"`
 	Releases     []Release     `json:"releases"`
 	Packages     []Package     `json:"packages"`
-	// Digest tells apart trees that the packages alone do not: it is set where somebody else than dpkg has written to the tree. Of an imported tree it is its content's; what a shell
-	// has left gets one that is made up.
+	// Digest tells apart trees that the packages alone do not: it is set where somebody else than
+	// dpkg has written to the tree. Of an imported tree it is its content's; what a shell has left
+	// gets one that is made up.
 	Digest string `json:"digest,omitempty"`
-	// Lock is the SHA-256 of the lock file that fixed the packages; such a base is not brought up to date.
+	// Lock is the SHA-256 of the lock file that fixed the packages; such a base is not brought up
+	// to date.
 	Lock string `json:"lock,omitempty"`
 	// Escaped is set while the manifest is in its file; see rawjson.Legible.
 	Escaped []string `json:"escaped,omitempty"`
@@ -81,11 +85,14 @@ type Package struct {
 // Store is the directory of all bases.
 type Store struct{ dir string }
 
-// Open opens the store below a state directory and makes what is missing. Only its owner may enter it.
+// Open opens the store below a state directory and makes what is missing. Only its owner may enter
+// it.
 func Open(state string) (*Store, error) {
 	dir := filepath.Join(state, "bases")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fault.Wrap(fault.Internal, "set NSBUILD_STATE to a directory that can be written", fmt.Errorf("making the state directory: %w", err))
+		return nil,
+			fault.Wrap(fault.Internal, "set NSBUILD_STATE to a directory that can be written",
+				fmt.Errorf("making the state directory: %w", err))
 	}
 	return &Store{dir}, nil
 }
@@ -95,9 +102,13 @@ func (s *Store) Dir() string { return s.dir }
 
 // CheckName tells whether name can name a base.
 func CheckName(name string) error {
-	const alphanumeric, longest = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 100
-	if name == "" || len(name) > longest || !strings.Contains(alphanumeric, name[:1]) || strings.Trim(name, alphanumeric+"._+-") != "" {
-		return fault.New(fault.Usage, "use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit", "%q cannot be the name of a base", name)
+	const alphanumeric, longest = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+		100
+	if name == "" || len(name) > longest || !strings.Contains(alphanumeric, name[:1]) ||
+		strings.Trim(name, alphanumeric+"._+-") != "" {
+		return fault.New(fault.Usage,
+			"use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit",
+			"%q cannot be the name of a base", name)
 	}
 	return nil
 }
@@ -135,9 +146,11 @@ func (s *Store) Use(name string) (*Generation, error) {
 		}
 		g, err := s.open(name, target)
 		if errors.Is(err, fs.ErrNotExist) {
-			// Replaced and deleted between the two looks, or damaged: then the link still says the same.
+			// Replaced and deleted between the two looks, or damaged: then the link still says the
+			// same.
 			if again, _ := os.Readlink(filepath.Join(s.dir, name, "current")); again == target {
-				return nil, fault.Wrap(fault.Internal, "nsbuild remove "+name+" && nsbuild create "+name, fmt.Errorf("base %s is damaged: %w", name, err))
+				return nil, fault.Wrap(fault.Internal, "nsbuild remove "+name+" && nsbuild create "+
+					name, fmt.Errorf("base %s is damaged: %w", name, err))
 			}
 			continue
 		}
@@ -171,7 +184,8 @@ func nearest(name string, names []string) string {
 	return best
 }
 
-// distance counts the letters to insert, delete or replace to make one word of another (Levenshtein).
+// distance counts the letters to insert, delete or replace to make one word of another
+// (Levenshtein).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -220,7 +234,8 @@ func readManifest(dir string) (Manifest, error) {
 		return m, fmt.Errorf("reading %s: %w", name, err)
 	}
 	if m.Format != ManifestVersion {
-		return m, fmt.Errorf("%s has format %d; this nsbuild reads format %d", name, m.Format, ManifestVersion)
+		return m, fmt.Errorf("%s has format %d; this nsbuild reads format %d", name, m.Format,
+			ManifestVersion)
 	}
 	if err := rawjson.Exact(&m, m.Escaped); err != nil {
 		return m, fmt.Errorf("reading %s: %w", name, err)
@@ -229,7 +244,8 @@ func readManifest(dir string) (Manifest, error) {
 	return m, nil
 }
 
-// UpdateManifest replaces what is recorded about a generation, for a Release that was compared with it and changes nothing in it.
+// UpdateManifest replaces what is recorded about a generation, for a Release that was compared with
+// it and changes nothing in it.
 func (g *Generation) UpdateManifest(m Manifest) error {
 	if err := writeManifest(g.dir, m); err != nil {
 		return err
@@ -284,7 +300,8 @@ type Draft struct {
 	lock  *os.File
 }
 
-// Begin starts a generation of a base. There is one maker at a time: when another is at work, waiting is called once and Begin waits for its end.
+// Begin starts a generation of a base. There is one maker at a time: when another is at work,
+// waiting is called once and Begin waits for its end.
 func (s *Store) Begin(ctx context.Context, name string, waiting func()) (*Draft, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
@@ -296,7 +313,8 @@ func (s *Store) Begin(ctx context.Context, name string, waiting func()) (*Draft,
 	dir, err := os.MkdirTemp(filepath.Join(s.dir, name), "draft-")
 	if err == nil {
 		var gen *os.File
-		if gen, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR|os.O_EXCL, 0o600); err == nil {
+		if gen, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR|os.O_EXCL,
+			0o600); err == nil {
 			err = gen.Close()
 		}
 	}
@@ -311,7 +329,8 @@ func (s *Store) lockBase(ctx context.Context, name string, waiting func()) (*os.
 		if err := os.MkdirAll(filepath.Join(s.dir, name), 0o700); err != nil {
 			return nil, fmt.Errorf("base %s: %w", name, err)
 		}
-		lock, err := flock.Open(filepath.Join(s.dir, name, "lock"), os.O_RDWR|os.O_CREATE, flock.Exclusive)
+		lock, err := flock.Open(filepath.Join(s.dir, name, "lock"), os.O_RDWR|os.O_CREATE,
+			flock.Exclusive)
 		switch {
 		case err == nil:
 			return lock, nil
@@ -378,7 +397,8 @@ func nextGeneration(root string) (int, error) {
 	return last + 1, nil
 }
 
-// Discard deletes the draft, with the holder of its ids, and the base's directory when nothing else is in it.
+// Discard deletes the draft, with the holder of its ids, and the base's directory when nothing else
+// is in it.
 func (d *Draft) Discard(ctx context.Context, h *sandbox.Holder) error {
 	defer d.lock.Close()
 	if err := h.RemoveTree(ctx, d.dir); err != nil {
@@ -393,11 +413,13 @@ func removeIfEmpty(root string) error {
 	if err != nil || len(entries) > 1 || len(entries) == 1 && entries[0].Name() != "lock" {
 		return err
 	}
-	if err := os.Remove(filepath.Join(root, "lock")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(filepath.Join(root, "lock")); err != nil &&
+		!errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	// Somebody may have begun to make the base again.
-	if err := os.Remove(root); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(root); err != nil && !errors.Is(err, unix.ENOTEMPTY) &&
+		!errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -414,7 +436,8 @@ func (s *Store) Remove(ctx context.Context, name string, h *sandbox.Holder) erro
 	}
 	lock, err := flock.Open(filepath.Join(root, "lock"), os.O_RDWR|os.O_CREATE, flock.Exclusive)
 	if errors.Is(err, flock.ErrHeld) {
-		return fault.New(fault.Internal, "wait for it, or stop it", "base %s is being made or updated by another nsbuild", name)
+		return fault.New(fault.Internal, "wait for it, or stop it",
+			"base %s is being made or updated by another nsbuild", name)
 	}
 	if err != nil {
 		return fmt.Errorf("base %s: %w", name, err)
@@ -427,7 +450,8 @@ func (s *Store) Remove(ctx context.Context, name string, h *sandbox.Holder) erro
 			return fmt.Errorf("base %s: %w", name, err)
 		}
 		if busy {
-			return fault.New(fault.Internal, "wait for the builds and shells that use it", "base %s is in use", name)
+			return fault.New(fault.Internal, "wait for the builds and shells that use it",
+				"base %s is in use", name)
 		}
 		if err := os.Remove(filepath.Join(root, "current")); err != nil {
 			return fmt.Errorf("base %s: %w", name, err)
@@ -472,7 +496,9 @@ func (s *Store) Stale() ([]string, error) {
 			return nil, fmt.Errorf("listing bases: %w", err)
 		}
 		current, _ := os.Readlink(filepath.Join(root, "current")) // none: everything there is stale
-		left := slices.ContainsFunc(inside, func(e fs.DirEntry) bool { return e.IsDir() && e.Name() != current })
+		left := slices.ContainsFunc(inside, func(e fs.DirEntry) bool {
+			return e.IsDir() && e.Name() != current
+		})
 		if left || current == "" {
 			stale = append(stale, e.Name())
 		}
@@ -480,7 +506,8 @@ func (s *Store) Stale() ([]string, error) {
 	return stale, nil
 }
 
-// Sweep deletes what killed makers left of a base, and generations that were replaced and that nobody uses any more. A base that is being made is left alone.
+// Sweep deletes what killed makers left of a base, and generations that were replaced and that
+// nobody uses any more. A base that is being made is left alone.
 func (s *Store) Sweep(ctx context.Context, name string, h *sandbox.Holder) error {
 	root := filepath.Join(s.dir, name)
 	lock, err := flock.Open(filepath.Join(root, "lock"), os.O_RDWR|os.O_CREATE, flock.Exclusive)

@@ -58,7 +58,8 @@ func commit(t *testing.T, s *Store, h *sandbox.Holder, name string) int {
 func TestGenerations(t *testing.T) {
 	s, h := start(t)
 	ctx := t.Context()
-	if _, err := s.Use("trixie"); !errors.Is(err, ErrNone) || !strings.Contains(fault.HintOf(err), "nsbuild create trixie") {
+	if _, err := s.Use("trixie"); !errors.Is(err, ErrNone) ||
+		!strings.Contains(fault.HintOf(err), "nsbuild create trixie") {
 		t.Errorf("a base that is not there: %v, hint %q", err, fault.HintOf(err))
 	}
 	if n := commit(t, s, h, "trixie"); n != 1 {
@@ -131,7 +132,8 @@ func TestDraftsOfTheDead(t *testing.T) {
 	waited := false
 	short, cancel := context.WithTimeout(ctx, 250*time.Millisecond)
 	defer cancel()
-	if _, err := s.Begin(short, "sid", func() { waited = true }); !errors.Is(err, context.DeadlineExceeded) || !waited {
+	if _, err := s.Begin(short, "sid", func() { waited = true }); !errors.Is(
+		err, context.DeadlineExceeded) || !waited {
 		t.Errorf("the second maker: %v, waited: %v", err, waited)
 	}
 	// A maker's death frees its lock.
@@ -165,7 +167,8 @@ func TestDiscard(t *testing.T) {
 
 func TestBadNamesAndManifests(t *testing.T) {
 	s, h := start(t)
-	for _, name := range []string{"", ".", "..", "../x", "a/b", "-x", "a b", strings.Repeat("x", 200)} {
+	for _, name := range []string{"", ".", "..", "../x", "a/b", "-x", "a b",
+		strings.Repeat("x", 200)} {
 		if _, err := s.Use(name); fault.KindOf(err) != fault.Usage {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -183,7 +186,8 @@ func TestBadNamesAndManifests(t *testing.T) {
 	if err := os.Remove(manifest); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Use("x"); err == nil || !strings.Contains(fault.HintOf(err), "nsbuild remove x") {
+	if _, err := s.Use("x"); err == nil ||
+		!strings.Contains(fault.HintOf(err), "nsbuild remove x") {
 		t.Errorf("no manifest: %v, hint %q", err, fault.HintOf(err))
 	}
 	if err := s.Remove(t.Context(), "x", h); err != nil {

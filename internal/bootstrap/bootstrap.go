@@ -23,7 +23,8 @@ type Options struct {
 	CacheDir string
 	// Releases are the suites that packages are taken from, the suite itself first.
 	Releases []*archive.Release
-	// Selection is the packages to install, where they are fixed beforehand: then nothing is chosen, and Releases may be empty.
+	// Selection is the packages to install, where they are fixed beforehand: then nothing is
+	// chosen, and Releases may be empty.
 	Selection *Selection
 	// Repos are what the tree's apt is told to use; default: those of Releases.
 	Repos []archive.Repo
@@ -36,11 +37,13 @@ type Options struct {
 	Exclude []string
 	// Workers is how many packages are unpacked at once; 0 means one per processor.
 	Workers int
-	// Epoch is the time that nothing in the tree is younger than, and SOURCE_DATE_EPOCH for maintainer scripts; default: the date of the newest Release file.
+	// Epoch is the time that nothing in the tree is younger than, and SOURCE_DATE_EPOCH for
+	// maintainer scripts; default: the date of the newest Release file.
 	Epoch time.Time
 	// Bootstrapper is one of Bootstrappers; default Native.
 	Bootstrapper string
-	// UseDpkg has dpkg unpack the packages. The native bootstrapper does so by itself where its own unpacking would not give what dpkg gives.
+	// UseDpkg has dpkg unpack the packages. The native bootstrapper does so by itself where its own
+	// unpacking would not give what dpkg gives.
 	UseDpkg bool
 
 	// Log receives what the jail's commands say; nil discards it.
@@ -88,10 +91,12 @@ func (o *Options) validate() error {
 		o.Bootstrapper = Native
 	}
 	if !slices.Contains(Bootstrappers(), o.Bootstrapper) {
-		return fault.New(fault.Usage, "use one of "+strings.Join(Bootstrappers(), ", "), "unknown bootstrapper %q", o.Bootstrapper)
+		return fault.New(fault.Usage, "use one of "+strings.Join(Bootstrappers(), ", "),
+			"unknown bootstrapper %q", o.Bootstrapper)
 	}
 	if o.Selection != nil && o.Bootstrapper != Native {
-		return fault.New(fault.Usage, "use --bootstrapper native", "%s chooses its packages by itself", o.Bootstrapper)
+		return fault.New(fault.Usage, "use --bootstrapper native",
+			"%s chooses its packages by itself", o.Bootstrapper)
 	}
 	if o.Epoch.IsZero() {
 		for _, r := range o.Releases {

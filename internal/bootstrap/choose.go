@@ -22,7 +22,8 @@ const (
 
 // Variants lists the variants that Options.Variant accepts.
 func Variants() []string {
-	return []string{VariantBuildd, VariantMinbase, VariantDefault, VariantStandard, VariantEssential}
+	return []string{VariantBuildd, VariantMinbase, VariantDefault, VariantStandard,
+		VariantEssential}
 }
 
 // universe is all packages on offer, the best version of each name.
@@ -47,7 +48,8 @@ func (u universe) add(o *archive.Offer) error {
 	return nil
 }
 
-// Selection is the packages of a base: those that are required, which are unpacked first, and the others.
+// Selection is the packages of a base: those that are required, which are unpacked first, and the
+// others.
 type Selection struct{ Required, Base []*archive.Package }
 
 // read has the whole of what the lists say of packages.
@@ -67,7 +69,8 @@ type choice struct {
 	required, base []string
 }
 
-// coreOrder is the order in which debootstrap installs what the installation of everything else rests on.
+// coreOrder is the order in which debootstrap installs what the installation of everything else
+// rests on.
 func coreOrder(arch string) []string {
 	libc := "libc6"
 	switch {
@@ -79,12 +82,14 @@ func coreOrder(arch string) []string {
 	return []string{"base-passwd", "base-files", "dpkg", libc, "perl-base", "mawk"}
 }
 
-// awk is named because base-files asks for a virtual package of that name, which this way of choosing does not resolve.
+// awk is named because base-files asks for a virtual package of that name, which this way of
+// choosing does not resolve.
 const awk = "mawk"
 
-// choose selects packages as debootstrap's script for Debian does. Of a dependency the first alternative counts, without its version, and only if a package has that
-// very name.
-func choose(u universe, s archive.Suite, variant string, include, exclude []string) (choice, error) {
+// choose selects packages as debootstrap's script for Debian does. Of a dependency the first
+// alternative counts, without its version, and only if a package has that very name.
+func choose(u universe, s archive.Suite, variant string, include, exclude []string) (
+	choice, error) {
 	var required, base []string
 	priority := func(p string) {
 		for name, c := range u {
@@ -123,7 +128,8 @@ func choose(u universe, s archive.Suite, variant string, include, exclude []stri
 			}
 		}
 	default:
-		return choice{}, fault.New(fault.Usage, "use one of "+strings.Join(Variants(), ", "), "unknown variant %q", variant)
+		return choice{}, fault.New(fault.Usage, "use one of "+strings.Join(Variants(), ", "),
+			"unknown variant %q", variant)
 	}
 	ignore := map[string]bool{}
 	if s.UsrIsMerged {
@@ -136,36 +142,48 @@ func choose(u universe, s archive.Suite, variant string, include, exclude []stri
 	excluded := func(name string) bool { return slices.Contains(exclude, name) }
 	needed := func(name string) bool {
 		o := u[name]
-		return o != nil && o.Essential || slices.Contains(include, name) || slices.Contains(coreOrder(""), name)
+		return o != nil && o.Essential || slices.Contains(include, name) ||
+			slices.Contains(coreOrder(""), name)
 	}
 	for _, name := range exclude {
 		if needed(name) {
-			return choice{}, fault.New(fault.Usage, "leave it out of --exclude", "package %s cannot be excluded: no base works without it, or it is included", name)
+			return choice{}, fault.New(fault.Usage, "leave it out of --exclude",
+				"package %s cannot be excluded: no base works without it, or it is included", name)
 		}
 		ignore[name] = true
 	}
 	required, base = slices.DeleteFunc(required, excluded), slices.DeleteFunc(base, excluded)
 	for _, name := range slices.Concat(required, base) {
 		if _, ok := u[name]; !ok && slices.Contains(include, name) {
-			return choice{}, fault.New(fault.Usage, "check its name; or name the component or the mirror that has it with --components or --mirror", "suite %s has no package %s to include", s.Name, name)
+			return choice{}, fault.New(fault.Usage, "check its name; or name the component or "+
+				"the mirror that has it with --components or --mirror",
+				"suite %s has no package %s to include", s.Name, name)
 		} else if !ok {
-			return choice{}, fault.New(fault.Internal, "check the components and the mirror of the suite", "suite %s has no package %s for this base", s.Name, name)
+			return choice{},
+				fault.New(fault.Internal, "check the components and the mirror of the suite",
+					"suite %s has no package %s for this base", s.Name, name)
 		}
 	}
 	c := choice{required: u.closure(required, ignore)}
 	base = u.closure(base, ignore)
 	for _, name := range slices.Concat(c.required, base) {
-		for _, dep := range slices.Concat(firstNames(u[name].PreDepends), firstNames(u[name].Depends)) {
+		for _, dep := range slices.Concat(firstNames(u[name].PreDepends),
+			firstNames(u[name].Depends)) {
 			if excluded(dep) {
 				hint := "leave it out of --exclude"
 				if !needed(name) {
 					hint = "exclude " + name + ", too, or leave " + dep + " out of --exclude"
 				}
-				return choice{}, fault.New(fault.Usage, hint, "package %s cannot be excluded: %s depends on it", dep, name)
+				return choice{},
+					fault.New(fault.Usage, hint, "package %s cannot be excluded: %s depends on it",
+						dep, name)
 			}
 		}
 	}
-	c.base = slices.DeleteFunc(base, func(n string) bool { _, found := slices.BinarySearch(c.required, n); return found })
+	c.base = slices.DeleteFunc(base, func(n string) bool {
+		_, found := slices.BinarySearch(c.required, n)
+		return found
+	})
 	return c, nil
 }
 

@@ -15,9 +15,12 @@ func offer(t *testing.T) universe {
 	t.Helper()
 	u := universe{}
 	for _, o := range []*archive.Offer{
-		{Package: "base-files", Version: "1", Essential: true, Priority: "required", Depends: "awk"},
-		{Package: "base-passwd", Version: "1", Essential: true, Priority: "required", Depends: "libc6"},
-		{Package: "dpkg", Version: "1", Essential: true, Priority: "required", Depends: "tar (>= 1.28), libc6"},
+		{Package: "base-files", Version: "1", Essential: true, Priority: "required",
+			Depends: "awk"},
+		{Package: "base-passwd", Version: "1", Essential: true, Priority: "required",
+			Depends: "libc6"},
+		{Package: "dpkg", Version: "1", Essential: true, Priority: "required",
+			Depends: "tar (>= 1.28), libc6"},
 		{Package: "tar", Version: "1", Essential: true, Priority: "required"},
 		{Package: "mawk", Version: "1", Priority: "required"},
 		{Package: "libc6", Version: "2", Priority: "optional", Depends: "libgcc-s1:any, usrmerge"},
@@ -28,7 +31,8 @@ func offer(t *testing.T) universe {
 		{Package: "passwd", Version: "1", Priority: "required"},
 		{Package: "nano", Version: "1", Priority: "important"},
 		{Package: "apt", Version: "1", Priority: "important", Depends: "gnupg-none | perl, libc6"},
-		{Package: "build-essential", Version: "1", Priority: "optional", Depends: "gcc | c-compiler, dpkg"},
+		{Package: "build-essential", Version: "1", Priority: "optional",
+			Depends: "gcc | c-compiler, dpkg"},
 		{Package: "gcc", Version: "1", Priority: "optional", Depends: "libc6 (>= 2)"},
 	} {
 		if err := u.add(o); err != nil {
@@ -49,15 +53,26 @@ func TestChoose(t *testing.T) {
 		exclude        []string
 		required, base string
 	}{
-		{"buildd with required", old, VariantBuildd, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar usr-is-merged", "apt build-essential gcc"},
-		{"buildd, essential only", modern, VariantBuildd, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk tar", "apt build-essential gcc"},
-		{"minbase", modern, VariantMinbase, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt"},
-		{"default", modern, VariantDefault, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt nano"},
-		{"standard", modern, VariantStandard, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt nano perl"},
-		{"essential", modern, VariantEssential, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk tar", "apt"},
-		{"exclude", modern, VariantDefault, nil, []string{"nano", "passwd"}, "base-files base-passwd dpkg libc6 libgcc-s1 mawk tar", "apt"},
-		{"include", modern, VariantMinbase, []string{"usrmerge", "perl"}, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt perl"},
-		{"usrmerge where nothing replaces it", archive.Suite{Name: "bullseye", IncludeRequired: true}, VariantMinbase, nil, nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd perl tar usrmerge", "apt"},
+		{"buildd with required", old, VariantBuildd, nil, nil,
+			"base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar usr-is-merged",
+			"apt build-essential gcc"},
+		{"buildd, essential only", modern, VariantBuildd, nil, nil,
+			"base-files base-passwd dpkg libc6 libgcc-s1 mawk tar", "apt build-essential gcc"},
+		{"minbase", modern, VariantMinbase, nil, nil,
+			"base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt"},
+		{"default", modern, VariantDefault, nil, nil,
+			"base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt nano"},
+		{"standard", modern, VariantStandard, nil, nil,
+			"base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt nano perl"},
+		{"essential", modern, VariantEssential, nil, nil,
+			"base-files base-passwd dpkg libc6 libgcc-s1 mawk tar", "apt"},
+		{"exclude", modern, VariantDefault, nil, []string{"nano", "passwd"},
+			"base-files base-passwd dpkg libc6 libgcc-s1 mawk tar", "apt"},
+		{"include", modern, VariantMinbase, []string{"usrmerge", "perl"}, nil,
+			"base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar", "apt perl"},
+		{"usrmerge where nothing replaces it",
+			archive.Suite{Name: "bullseye", IncludeRequired: true}, VariantMinbase, nil, nil,
+			"base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd perl tar usrmerge", "apt"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c, err := choose(offer(t), tc.suite, tc.variant, tc.include, tc.exclude)
@@ -75,16 +90,22 @@ func TestChoose(t *testing.T) {
 }
 
 func TestChooseFails(t *testing.T) {
-	if _, err := choose(offer(t), archive.Suite{}, "tiny", nil, nil); fault.KindOf(err) != fault.Usage {
+	if _, err := choose(offer(t), archive.Suite{}, "tiny", nil, nil); fault.KindOf(
+		err) != fault.Usage {
 		t.Errorf("unknown variant: %v", err)
 	}
-	if _, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantMinbase, []string{"nothing"}, nil); fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), "no package nothing to include") ||
+	if _, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantMinbase,
+		[]string{"nothing"}, nil); fault.KindOf(err) != fault.Usage ||
+		!strings.Contains(err.Error(), "no package nothing to include") ||
 		!strings.Contains(fault.HintOf(err), "--components") {
 		t.Errorf("unknown package: %v, hint %q", err, fault.HintOf(err))
 	}
-	for exclude, want := range map[string]string{"tar": "no base works without it", "libgcc-s1": "libc6 depends on it", "gcc": "build-essential depends on it"} {
-		_, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantBuildd, nil, []string{exclude})
-		if fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), want) || strings.Contains(fault.HintOf(err), ", too") != (exclude == "gcc") {
+	for exclude, want := range map[string]string{"tar": "no base works without it",
+		"libgcc-s1": "libc6 depends on it", "gcc": "build-essential depends on it"} {
+		_, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantBuildd, nil,
+			[]string{exclude})
+		if fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), want) ||
+			strings.Contains(fault.HintOf(err), ", too") != (exclude == "gcc") {
 			t.Errorf("%s: %v, hint %q", exclude, err, fault.HintOf(err))
 		}
 	}
@@ -106,7 +127,8 @@ func TestHighestVersion(t *testing.T) {
 }
 
 func TestOrder(t *testing.T) {
-	c := choice{required: []string{"base-files", "base-passwd", "bash", "dpkg", "libc6", "mawk"}, base: []string{"apt", "gcc"}}
+	c := choice{required: []string{"base-files", "base-passwd", "bash", "dpkg", "libc6", "mawk"},
+		base: []string{"apt", "gcc"}}
 	want := []string{"base-passwd", "base-files", "dpkg", "libc6", "mawk", "bash", "apt", "gcc"}
 	if got := c.order("amd64"); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v", got)
@@ -116,9 +138,12 @@ func TestOrder(t *testing.T) {
 func TestPreinsts(t *testing.T) {
 	j := &job{order: []string{"base-passwd", "bash", "zlib", "libdep"}, info: map[string]control{
 		"base-passwd": {text: "Package: base-passwd\nArchitecture: amd64\n", preinst: true},
-		"bash":        {text: "Package: bash\nArchitecture: amd64\nPre-Depends: libdep (>= 1), missing | other\n", preinst: true},
-		"zlib":        {text: "Package: zlib\nArchitecture: amd64\n"},
-		"libdep":      {text: "Package: libdep\nArchitecture: amd64\nMulti-Arch: same\nPre-Depends: bash\n", preinst: true},
+		"bash": {
+			text: "Package: bash\nArchitecture: amd64\nPre-Depends: libdep (>= 1), missing | other\n", preinst: true},
+		"zlib": {text: "Package: zlib\nArchitecture: amd64\n"},
+		"libdep": {
+			text:    "Package: libdep\nArchitecture: amd64\nMulti-Arch: same\nPre-Depends: bash\n",
+			preinst: true},
 	}}
 	var got []string
 	for _, p := range j.preinsts() {
@@ -145,7 +170,8 @@ func TestFetchOrder(t *testing.T) {
 	for name, size := range map[string]int64{"gcc": 20, "base-files": 1, "dash": 2, "perl": 9} {
 		packages = append(packages, &archive.Package{Package: name, Size: size})
 	}
-	for first, want := range map[string]string{"base-files": "base-files gcc perl dash", "": "gcc perl dash base-files"} {
+	for first, want := range map[string]string{"base-files": "base-files gcc perl dash",
+		"": "gcc perl dash base-files"} {
 		var names []string
 		for _, p := range fetchOrder(packages, first) {
 			names = append(names, p.Package)
@@ -172,27 +198,33 @@ func TestComponents(t *testing.T) {
 	}
 	defer client.Close()
 	repo := func(suite string, components ...string) archive.Repo {
-		return archive.Repo{URI: srv.URL("crane"), Suite: suite, Components: components, Keyrings: []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}
+		return archive.Repo{URI: srv.URL("crane"), Suite: suite, Components: components,
+			Keyrings: []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}
 	}
 	for _, test := range []struct {
 		repos []archive.Repo
 		bad   string
 	}{
 		{[]archive.Repo{repo("crane", "main", "toys"), repo("crane-security", "main", "toys")}, ""},
-		{[]archive.Repo{repo("crane", "main", "birds"), repo("crane-security", "main", "birds")}, ""},
+		{[]archive.Repo{repo("crane", "main", "birds"), repo("crane-security", "main", "birds")},
+			""},
 		{[]archive.Repo{repo("crane", "updates/main")}, ""},
 		{[]archive.Repo{repo("crane", "main", "mian")}, "mian"},
 		{[]archive.Repo{repo("crane", "toy"), repo("crane-security", "main")}, "toy"},
-		{[]archive.Repo{repo("crane", "mian"), repo("silent", "mian")}, ""}, // it does not say what it has
+		// it does not say what it has
+		{[]archive.Repo{repo("crane", "mian"), repo("silent", "mian")}, ""},
 	} {
 		releases, err := client.Releases(t.Context(), test.repos)
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = (&job{o: Options{Releases: releases, Suite: archive.Suite{Name: "crane"}}}).checkComponents()
+		err = (&job{o: Options{Releases: releases, Suite: archive.Suite{Name: "crane"}}}).
+			checkComponents()
 		switch {
 		case test.bad == "" && err == nil:
-		case test.bad != "" && fault.KindOf(err) == fault.Usage && strings.Contains(err.Error(), "no component "+test.bad) && strings.Contains(fault.HintOf(err), "main, toys"):
+		case test.bad != "" && fault.KindOf(err) == fault.Usage &&
+			strings.Contains(err.Error(), "no component "+test.bad) &&
+			strings.Contains(fault.HintOf(err), "main, toys"):
 		default:
 			t.Errorf("%v: %v, hint %q", test.repos, err, fault.HintOf(err))
 		}

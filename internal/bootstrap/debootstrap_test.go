@@ -65,7 +65,8 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{cache: sharedCache}
 	// Not the test's context: that ends before the trees are removed.
-	if w.holder, err = sandbox.Start(context.Background(), sandbox.HolderSpec{IDs: ids}); err != nil {
+	if w.holder, err = sandbox.Start(context.Background(),
+		sandbox.HolderSpec{IDs: ids}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -78,7 +79,8 @@ func newWorld(t *testing.T) *world {
 	}
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	if w.client, err = archive.NewClient(archive.Options{CacheDir: w.cache, Host: w.host, Log: log}); err != nil {
+	if w.client, err = archive.NewClient(
+		archive.Options{CacheDir: w.cache, Host: w.host, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -108,7 +110,8 @@ func (w *world) release(t *testing.T, name string) (archive.Suite, *archive.Rele
 }
 
 // bootstrap makes a tree that the test's end removes.
-func (w *world) bootstrap(t *testing.T, suite archive.Suite, release *archive.Release, change func(*Options)) (string, *Result) {
+func (w *world) bootstrap(t *testing.T, suite archive.Suite, release *archive.Release,
+	change func(*Options)) (string, *Result) {
 	t.Helper()
 	tree := filepath.Join(t.TempDir(), "tree")
 	if err := w.holder.MakeRoot(t.Context(), tree); err != nil {
@@ -121,7 +124,8 @@ func (w *world) bootstrap(t *testing.T, suite archive.Suite, release *archive.Re
 	})
 	var log bytes.Buffer
 	o := Options{
-		Holder: w.holder, Tree: tree, Client: w.client, CacheDir: w.cache, Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64", Log: &log,
+		Holder: w.holder, Tree: tree, Client: w.client, CacheDir: w.cache,
+		Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64", Log: &log,
 	}
 	if change != nil {
 		change(&o)
@@ -134,7 +138,8 @@ func (w *world) bootstrap(t *testing.T, suite archive.Suite, release *archive.Re
 	return tree, result
 }
 
-// debootstrap is the model's program, unpacked from the suite that has the version whose bases are the measure.
+// debootstrap is the model's program, unpacked from the suite that has the version whose bases are
+// the measure.
 func (w *world) debootstrap(t *testing.T) string {
 	t.Helper()
 	_, release := w.release(t, "trixie")
@@ -204,11 +209,15 @@ func extractPlain(file, dir string) error {
 // The differences that are meant.
 var exempt = []string{
 	// Ours: neutral or for building.
-	"/etc/resolv.conf", "/etc/hostname", "/etc/hosts", "/etc/apt/sources.list", "/etc/apt/apt.conf.d/90nsbuild", "/etc/dpkg/dpkg.cfg.d/90nsbuild", "/usr/sbin/policy-rc.d",
-	// debootstrap's own traces: its logs, the lists and packages that it fetched, what it tells dselect, device nodes.
-	"/var/log/*", "/var/lib/apt/lists/*", "/var/cache/apt/archives/*.deb", "/var/lib/dpkg/available", "/var/lib/dpkg/cmethopt", "/dev/*",
+	"/etc/resolv.conf", "/etc/hostname", "/etc/hosts", "/etc/apt/sources.list",
+	"/etc/apt/apt.conf.d/90nsbuild", "/etc/dpkg/dpkg.cfg.d/90nsbuild", "/usr/sbin/policy-rc.d",
+	// debootstrap's own traces: its logs, the lists and packages that it fetched, what it tells
+	// dselect, device nodes.
+	"/var/log/*", "/var/lib/apt/lists/*", "/var/cache/apt/archives/*.deb",
+	"/var/lib/dpkg/available", "/var/lib/dpkg/cmethopt", "/dev/*",
 	// Backups, and caches that name inodes or times.
-	"/etc/*-", "/var/lib/dpkg/*-old", "/var/cache/debconf/*", "/var/cache/ldconfig/aux-cache", "/var/cache/apt/*.bin",
+	"/etc/*-", "/var/lib/dpkg/*-old", "/var/cache/debconf/*", "/var/cache/ldconfig/aux-cache",
+	"/var/cache/apt/*.bin",
 }
 
 // TestAgainstDebootstrap compares what nsbuild makes with what debootstrap makes, file by file.
@@ -229,7 +238,8 @@ func TestAgainstDebootstrap(t *testing.T) {
 			}
 			compareTrees(t, model, 0, tree, w.holder.IDs().UIDBase)
 			for _, args := range [][]string{{"--audit"}, {"--verify"}} {
-				out, err := exec.Command("dpkg", append([]string{"--root=" + tree}, args...)...).CombinedOutput()
+				out, err := exec.Command(
+					"dpkg", append([]string{"--root=" + tree}, args...)...).CombinedOutput()
 				if err != nil || len(out) > 0 {
 					t.Errorf("dpkg %v: %v\n%s", args, err, out)
 				}
@@ -241,9 +251,12 @@ func TestAgainstDebootstrap(t *testing.T) {
 func runDebootstrap(t *testing.T, program string, release *archive.Release, target string) {
 	t.Helper()
 	repo := release.Repo()
-	cmd := exec.Command("/bin/sh", filepath.Join(program, "usr/sbin/debootstrap"), "--variant=buildd", "--arch=amd64", repo.Suite, target, repo.URI)
-	cmd.Env = append(os.Environ(), "DEBOOTSTRAP_DIR="+filepath.Join(program, "usr/share/debootstrap"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
-	// debootstrap mounts /proc in its tree; other packages' tests watch the host's mount table at the same time.
+	cmd := exec.Command("/bin/sh", filepath.Join(program, "usr/sbin/debootstrap"),
+		"--variant=buildd", "--arch=amd64", repo.Suite, target, repo.URI)
+	cmd.Env = append(os.Environ(), "DEBOOTSTRAP_DIR="+filepath.Join(
+		program, "usr/share/debootstrap"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+	// debootstrap mounts /proc in its tree; other packages' tests watch the host's mount table at
+	// the same time.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		log, logErr := os.ReadFile(filepath.Join(target, "debootstrap/debootstrap.log"))
@@ -251,7 +264,8 @@ func runDebootstrap(t *testing.T, program string, release *archive.Release, targ
 	}
 }
 
-// compareTrees reports every difference between a tree of debootstrap's and one of ours that is not exempt.
+// compareTrees reports every difference between a tree of debootstrap's and one of ours that is not
+// exempt.
 func compareTrees(t *testing.T, model string, modelBase uint32, tree string, base uint32) {
 	t.Helper()
 	one, err := readTree(model, modelBase)
@@ -267,7 +281,8 @@ func compareTrees(t *testing.T, model string, modelBase uint32, tree string, bas
 		normalise func(string) string
 	}{
 		{"/var/lib/dpkg/status", withoutPriority},
-		{"/etc/passwd", withoutBuilder}, {"/etc/group", withoutBuilder}, {"/etc/shadow", shadowWithoutDates}, {"/etc/gshadow", withoutBuilder},
+		{"/etc/passwd", withoutBuilder}, {"/etc/group", withoutBuilder},
+		{"/etc/shadow", shadowWithoutDates}, {"/etc/gshadow", withoutBuilder},
 	} {
 		a, aErr := os.ReadFile(model + file.path)
 		b, bErr := os.ReadFile(tree + file.path)
@@ -288,7 +303,8 @@ func compareTrees(t *testing.T, model string, modelBase uint32, tree string, bas
 	}
 }
 
-// withoutPriority leaves out the fields of dpkg's status file in which debootstrap believes the archive and we, like dpkg, the package; and sorts the paragraphs.
+// withoutPriority leaves out the fields of dpkg's status file in which debootstrap believes the
+// archive and we, like dpkg, the package; and sorts the paragraphs.
 func withoutPriority(status string) string {
 	status = regexp.MustCompile(`(?m)^(Priority|Section): .*\n`).ReplaceAllString(status, "")
 	paragraphs := strings.Split(strings.TrimSpace(status), "\n\n")
@@ -301,7 +317,8 @@ func withoutBuilder(text string) string {
 	return regexp.MustCompile(`(?m)^`+BuilderName+`:.*\n`).ReplaceAllString(text, "")
 }
 
-// shadowWithoutDates leaves out the days of the last change, which are of the day of debootstrap's run there.
+// shadowWithoutDates leaves out the days of the last change, which are of the day of debootstrap's
+// run there.
 func shadowWithoutDates(text string) string {
 	return regexp.MustCompile(`(?m)^([^:]*:[^:]*:)\d+`).ReplaceAllString(withoutBuilder(text), "$1")
 }
@@ -325,7 +342,8 @@ func lineDifferences(a, b string) []string {
 	return out
 }
 
-// TestSameTwice makes one base twice: natively with one worker and with several. Every byte and every time must be the same.
+// TestSameTwice makes one base twice: natively with one worker and with several. Every byte and
+// every time must be the same.
 func TestSameTwice(t *testing.T) {
 	testenv.RequireRoot(t)
 	testenv.HostState(t)

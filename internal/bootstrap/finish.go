@@ -10,8 +10,10 @@ import (
 	"nsbuild/internal/bootstrap/unpack"
 )
 
-// The builder is the unprivileged user that packages are built as. nsbuild writes it into the base itself: trixie's bases have no useradd. Its home does not exist, as a
-// build must not need one. 1000 is the first id of ordinary users (Debian Policy 9.2.2), the one that a developer's own account usually has.
+// The builder is the unprivileged user that packages are built as. nsbuild writes it into the base
+// itself: trixie's bases have no useradd. Its home does not exist, as a build must not need one.
+// 1000 is the first id of ordinary users (Debian Policy 9.2.2), the one that a developer's own
+// account usually has.
 const (
 	BuilderName = "builder"
 	BuilderUID  = 1000
@@ -28,13 +30,15 @@ func (j *job) prepared() unpack.Finish {
 		{Path: "/usr/sbin/policy-rc.d", Body: "#!/bin/sh\nexit 101\n", Mode: 0o755},
 	}}
 	if slices.Contains(j.plan.required, "mawk") {
-		// Scripts may run awk before mawk's own script has made the alternative, which replaces a link.
+		// Scripts may run awk before mawk's own script has made the alternative, which replaces a
+		// link.
 		f.Files = append(f.Files, unpack.File{Path: "/usr/bin/awk", Target: "mawk", Keep: true})
 	}
 	return f
 }
 
-// finished is what makes a configured tree a base: neutral, without traces of its making, and the same each time.
+// finished is what makes a configured tree a base: neutral, without traces of its making, and the
+// same each time.
 func (j *job) finished(sources []archive.Repo) unpack.Finish {
 	var list strings.Builder
 	for _, r := range sources {
@@ -46,14 +50,17 @@ func (j *job) finished(sources []archive.Repo) unpack.Finish {
 		Tree: jailTree,
 		Files: []unpack.File{
 			{Path: "/etc/apt/sources.list", Body: list.String()},
-			{Path: "/etc/hosts", Body: "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"},
+			{Path: "/etc/hosts",
+				Body: "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"},
 			{Path: "/etc/apt/apt.conf.d/90nsbuild", Body: aptConf},
-			{Path: "/etc/dpkg/dpkg.cfg.d/90nsbuild", Body: "# A base can be made again: what is written need not survive a power failure.\nforce-unsafe-io\n"},
+			{Path: "/etc/dpkg/dpkg.cfg.d/90nsbuild", Body: "# A base can be made again: what is " +
+				"written need not survive a power failure.\nforce-unsafe-io\n"},
 		},
 		Lines: []unpack.Line{
 			{Path: "/etc/passwd", Text: user},
 			{Path: "/etc/group", Text: fmt.Sprintf("%s:x:%d:", BuilderName, BuilderGID)},
-			{Path: "/etc/shadow", Text: fmt.Sprintf("%s:!:%d:0:99999:7:::", BuilderName, days), Optional: true},
+			{Path: "/etc/shadow", Text: fmt.Sprintf("%s:!:%d:0:99999:7:::", BuilderName, days),
+				Optional: true},
 			{Path: "/etc/gshadow", Text: BuilderName + ":!::", Optional: true},
 		},
 		Remove: []string{
@@ -61,17 +68,21 @@ func (j *job) finished(sources []archive.Repo) unpack.Finish {
 			"/dev/*", "/tmp/*", "/tmp/.[!.]*", "/var/tmp/*",
 			"/etc/machine-id", "/var/lib/dbus/machine-id",
 			// Backups, caches with inode numbers or times in them, logs.
-			"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-",
+			"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-",
+			"/etc/subgid-",
 			"/var/cache/ldconfig/aux-cache", "/var/cache/debconf/*-old", "/var/lib/dpkg/*-old",
 			"/var/lib/apt/lists/lock", "/var/cache/apt/*.bin", "/var/cache/apt/archives/*.deb",
-			"/var/log/alternatives.log", "/var/log/dpkg.log", "/var/log/bootstrap.log", "/var/log/apt/*",
+			"/var/log/alternatives.log", "/var/log/dpkg.log", "/var/log/bootstrap.log",
+			"/var/log/apt/*",
 		},
-		Truncate: []string{"/var/log/btmp", "/var/log/wtmp", "/var/log/lastlog", "/var/log/faillog"},
-		Epoch:    j.o.Epoch,
+		Truncate: []string{"/var/log/btmp", "/var/log/wtmp", "/var/log/lastlog",
+			"/var/log/faillog"},
+		Epoch: j.o.Epoch,
 	}
 }
 
-// aptConf is for whoever runs apt in a jail by hand or from a hook; nsbuild's own calls say everything on the command line.
+// aptConf is for whoever runs apt in a jail by hand or from a hook; nsbuild's own calls say
+// everything on the command line.
 const aptConf = `# Written by nsbuild: a base is for building packages.
 APT::Install-Recommends "false";
 Acquire::Languages "none";

@@ -16,20 +16,24 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// Where a bootstrapper of the host sees the tree, the archive if that is a directory, and the keys that may sign it.
+// Where a bootstrapper of the host sees the tree, the archive if that is a directory, and the keys
+// that may sign it.
 const (
 	jailTarget  = "/target"
 	jailMirror  = "/mirror"
 	jailKeyring = "/run/archive-keyring.gpg"
 )
 
-// foreign runs the host's debootstrap or mmdebstrap, in a jail that shows the host's programs and has the network.
+// foreign runs the host's debootstrap or mmdebstrap, in a jail that shows the host's programs and
+// has the network.
 func (j *job) foreign(ctx context.Context) (*Result, error) {
 	start := time.Now()
 	name := j.o.Bootstrapper
 	if _, err := exec.LookPath(name); err != nil {
 		if _, err := os.Stat("/usr/sbin/" + name); err != nil { // a user's PATH lacks /usr/sbin
-			return nil, fault.New(fault.Usage, "sudo apt-get install "+name+", or leave --bootstrapper out", "%s is not installed", name)
+			return nil,
+				fault.New(fault.Usage, "sudo apt-get install "+name+", or leave --bootstrapper out",
+					"%s is not installed", name)
 		}
 	}
 	argv, err := j.foreignCommand(name)
@@ -65,18 +69,21 @@ const resolverFile = "/etc/resolv.conf"
 
 // runForeign runs the program over a root of which only the mount points are ours.
 func (j *job) runForeign(ctx context.Context, argv []string, root string) error {
-	spec := sandbox.Spec{Root: sandbox.Root{Dir: root}, Network: sandbox.NetworkHost, Mounts: []sandbox.Mount{
-		{Type: "bind", Source: j.o.Tree, Target: jailTarget, Mkdir: true},
-		{Type: "tmpfs", Target: "/tmp", Data: "mode=1777", Mkdir: true},
-		{Type: "tmpfs", Target: "/var", Data: "mode=0755", Mkdir: true},
-		{Type: "tmpfs", Target: "/run", Data: "mode=0755", Mkdir: true},
-	}}
+	spec := sandbox.Spec{Root: sandbox.Root{Dir: root}, Network: sandbox.NetworkHost,
+		Mounts: []sandbox.Mount{
+			{Type: "bind", Source: j.o.Tree, Target: jailTarget, Mkdir: true},
+			{Type: "tmpfs", Target: "/tmp", Data: "mode=1777", Mkdir: true},
+			{Type: "tmpfs", Target: "/var", Data: "mode=0755", Mkdir: true},
+			{Type: "tmpfs", Target: "/run", Data: "mode=0755", Mkdir: true},
+		}}
 	var links [][2]string
-	for _, dir := range []string{"/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"} {
+	for _, dir := range []string{"/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
+		"/libx32"} {
 		if to, err := os.Readlink(dir); err == nil {
 			links = append(links, [2]string{to, dir})
 		} else if _, err := os.Stat(dir); err == nil {
-			spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "rbind", Source: dir, Target: dir, ReadOnly: true, Mkdir: true})
+			spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "rbind", Source: dir, Target: dir,
+				ReadOnly: true, Mkdir: true})
 		}
 	}
 	// The file is often a link into /run, which is empty here.
@@ -85,7 +92,9 @@ func (j *job) runForeign(ctx context.Context, argv []string, root string) error 
 			Target: resolverFile, ReadOnly: true})
 	}
 	if dir := localMirror(j.o.Releases[0].Repo()); dir != "" {
-		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: dir, Target: jailMirror, ReadOnly: true, Mkdir: true})
+		spec.Mounts = append(spec.Mounts,
+			sandbox.Mount{Type: "bind", Source: dir, Target: jailMirror, ReadOnly: true,
+				Mkdir: true})
 	}
 	jail, err := j.o.Holder.NewJail(ctx, spec)
 	if err != nil {
@@ -106,7 +115,8 @@ func localMirror(r archive.Repo) string {
 }
 
 // inForeign completes the root with the host's links and the keys, and runs the program there.
-func (j *job) inForeign(ctx context.Context, jail *sandbox.Jail, argv []string, links [][2]string) error {
+func (j *job) inForeign(ctx context.Context, jail *sandbox.Jail, argv []string,
+	links [][2]string) error {
 	for _, l := range links {
 		if err := jail.Symlink(l[0], l[1]); err != nil {
 			return err
@@ -138,7 +148,8 @@ func (j *job) inForeign(ctx context.Context, jail *sandbox.Jail, argv []string, 
 	return r.finish(ctx, j.o.Bootstrapper)
 }
 
-// writeKeys writes the very keys by which nsbuild verified the repository: the program's own idea of them may be a file that the host does not have, and debootstrap then verifies nothing.
+// writeKeys writes the very keys by which nsbuild verified the repository: the program's own idea
+// of them may be a file that the host does not have, and debootstrap then verifies nothing.
 func (j *job) writeKeys(jail *sandbox.Jail, repo archive.Repo) error {
 	keys, err := j.o.Client.Keyring(repo)
 	if err != nil {
@@ -159,7 +170,9 @@ func (j *job) foreignCommand(name string) ([]string, error) {
 	}
 	repo := j.o.Releases[0].Repo()
 	if strings.HasSuffix(repo.Suite, "/") {
-		return nil, fault.New(fault.Usage, "name the suite itself first, or use --bootstrapper native", "%s makes no base of a flat repository (%s)", name, repo)
+		return nil,
+			fault.New(fault.Usage, "name the suite itself first, or use --bootstrapper native",
+				"%s makes no base of a flat repository (%s)", name, repo)
 	}
 	if name == Debootstrap {
 		return j.debootstrapCommand(repo)
@@ -169,9 +182,11 @@ func (j *job) foreignCommand(name string) ([]string, error) {
 
 func (j *job) debootstrapCommand(repo archive.Repo) ([]string, error) {
 	if j.o.Variant == VariantStandard || j.o.Variant == VariantEssential {
-		return nil, fault.New(fault.Usage, "use --bootstrapper native or mmdebstrap", "debootstrap has no variant %s", j.o.Variant)
+		return nil, fault.New(fault.Usage, "use --bootstrapper native or mmdebstrap",
+			"debootstrap has no variant %s", j.o.Variant)
 	}
-	argv := []string{Debootstrap, "--arch=" + j.o.Arch, "--components=" + strings.Join(repo.Components, ",")}
+	argv := []string{Debootstrap, "--arch=" + j.o.Arch,
+		"--components=" + strings.Join(repo.Components, ",")}
 	if j.o.Variant != VariantDefault {
 		argv = append(argv, "--variant="+j.o.Variant)
 	}
@@ -195,7 +210,8 @@ func (j *job) debootstrapCommand(repo archive.Repo) ([]string, error) {
 
 func (j *job) mmdebstrapCommand(repo archive.Repo) ([]string, error) {
 	if len(j.o.Exclude) > 0 {
-		return nil, fault.New(fault.Usage, "use --bootstrapper native or debootstrap", "mmdebstrap leaves no package out")
+		return nil, fault.New(fault.Usage, "use --bootstrapper native or debootstrap",
+			"mmdebstrap leaves no package out")
 	}
 	variant := j.o.Variant
 	switch variant {
@@ -204,9 +220,11 @@ func (j *job) mmdebstrapCommand(repo archive.Repo) ([]string, error) {
 	case VariantEssential:
 		variant = "apt"
 	}
-	argv := []string{Mmdebstrap, "--mode=root", "--architectures=" + j.o.Arch, "--variant=" + variant, "--skip=check/empty"}
+	argv := []string{Mmdebstrap, "--mode=root", "--architectures=" + j.o.Arch,
+		"--variant=" + variant, "--skip=check/empty"}
 	include := j.o.Include
-	if variant == VariantMinbase { // where apt is of Priority: important, mmdebstrap's has none; it installs what builds need
+	// where apt is of Priority: important, mmdebstrap's has none; it installs what builds need
+	if variant == VariantMinbase {
 		include = append([]string{"apt"}, include...)
 	}
 	if len(include) > 0 {
@@ -214,7 +232,8 @@ func (j *job) mmdebstrapCommand(repo archive.Repo) ([]string, error) {
 	}
 	uri := repo.URI
 	if localMirror(repo) != "" {
-		// Of file: apt makes no copies, which dpkg then seeks within the tree. Whoever fetches must be able to read what may be the user's alone.
+		// Of file: apt makes no copies, which dpkg then seeks within the tree. Whoever fetches must
+		// be able to read what may be the user's alone.
 		uri = "copy:" + jailMirror
 		argv = append(argv, `--aptopt=APT::Sandbox::User "root"`)
 	}
@@ -223,5 +242,6 @@ func (j *job) mmdebstrapCommand(repo archive.Repo) ([]string, error) {
 		option = "trusted=yes"
 	}
 	// A whole line, because to a bare URI mmdebstrap adds the keyring that it thinks right.
-	return append(argv, repo.Suite, jailTarget, fmt.Sprintf("deb [%s] %s %s %s", option, uri, repo.Suite, strings.Join(repo.Components, " "))), nil
+	return append(argv, repo.Suite, jailTarget, fmt.Sprintf("deb [%s] %s %s %s", option, uri,
+		repo.Suite, strings.Join(repo.Components, " "))), nil
 }

@@ -25,9 +25,13 @@ func TestForeign(t *testing.T) {
 			testenv.HostState(t)
 			w := newWorld(t)
 			suite, release := w.release(t, "bookworm")
-			tree, result := w.bootstrap(t, suite, release, func(o *Options) { o.Bootstrapper = name })
+			tree, result := w.bootstrap(t, suite, release, func(o *Options) {
+				o.Bootstrapper = name
+			})
 			for _, want := range []string{"base-files", "apt", "build-essential", "g++"} {
-				if !slices.ContainsFunc(result.Packages, func(p apt.Package) bool { return p.Name == want }) {
+				if !slices.ContainsFunc(result.Packages, func(p apt.Package) bool {
+					return p.Name == want
+				}) {
 					t.Errorf("%s is not installed", want)
 				}
 			}
@@ -37,7 +41,8 @@ func TestForeign(t *testing.T) {
 			}
 			// What every base has, whoever made it.
 			j := &job{o: Options{Log: t.Output()}}
-			if err := j.command(t.Context(), jail, "sh", "-c", `set -x; test -z "$(dpkg --audit)" && id builder && test -s /etc/apt/sources.list && ! test -e /etc/machine-id && ! test -e /var/lib/apt/lists/lock`); err != nil {
+			if err := j.command(t.Context(), jail, "sh", "-c",
+				`set -x; test -z "$(dpkg --audit)" && id builder && test -s /etc/apt/sources.list && ! test -e /etc/machine-id && ! test -e /var/lib/apt/lists/lock`); err != nil {
 				t.Error(err)
 			}
 			if _, err := jail.Close(); err != nil {
@@ -50,7 +55,8 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// TestForeignNotInstalled asks for a program that no machine has: debootstrap and mmdebstrap may be there.
+// TestForeignNotInstalled asks for a program that no machine has: debootstrap and mmdebstrap may be
+// there.
 func TestForeignNotInstalled(t *testing.T) {
 	_, err := (&job{o: Options{Bootstrapper: "nodebstrap"}}).foreign(t.Context())
 	var f *fault.Error
@@ -59,7 +65,8 @@ func TestForeignNotInstalled(t *testing.T) {
 	}
 }
 
-// TestFallback asks for packages that have the same file, which one of them diverts: what only dpkg knows how to unpack.
+// TestFallback asks for packages that have the same file, which one of them diverts: what only dpkg
+// knows how to unpack.
 func TestFallback(t *testing.T) {
 	testenv.RequireRoot(t)
 	testenv.RequireTool(t, "dpkg")
@@ -82,7 +89,8 @@ func TestFallback(t *testing.T) {
 	}
 }
 
-// TestForeignFails checks that the error has the program's last lines, and that nothing but the tree, which is the caller's, is left.
+// TestForeignFails checks that the error has the program's last lines, and that nothing but the
+// tree, which is the caller's, is left.
 func TestForeignFails(t *testing.T) {
 	testenv.RequireTool(t, Debootstrap)
 	testenv.HostState(t)
@@ -93,10 +101,12 @@ func TestForeignFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Run(t.Context(), Options{
-		Holder: w.holder, Tree: tree, Client: w.client, CacheDir: w.cache, Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64",
+		Holder: w.holder, Tree: tree, Client: w.client, CacheDir: w.cache,
+		Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64",
 		Bootstrapper: Debootstrap, Include: []string{"no-such-package"},
 	})
-	if err == nil || !strings.Contains(err.Error(), "E: Couldn't find these debs: no-such-package") {
+	if err == nil ||
+		!strings.Contains(err.Error(), "E: Couldn't find these debs: no-such-package") {
 		t.Errorf("%v", err)
 	}
 	if err := w.holder.RemoveTree(t.Context(), tree); err != nil {
@@ -107,7 +117,8 @@ func TestForeignFails(t *testing.T) {
 	}
 }
 
-// smallMirror serves a suite that is too small for a base, but has all that comes before its packages.
+// smallMirror serves a suite that is too small for a base, but has all that comes before its
+// packages.
 func smallMirror(t *testing.T, keys ...fakedebian.KeyKind) *fakedebian.Tree {
 	t.Helper()
 	a := fakedebian.New(t)
@@ -123,12 +134,16 @@ func smallMirror(t *testing.T, keys ...fakedebian.KeyKind) *fakedebian.Tree {
 	return a.Tree()
 }
 
-// TestForeignVerifies: the host's programs verify what they fetch by the keys that nsbuild verified its Release file by, wherever these are kept, and by no others.
+// TestForeignVerifies: the host's programs verify what they fetch by the keys that nsbuild verified
+// its Release file by, wherever these are kept, and by no others.
 func TestForeignVerifies(t *testing.T) {
 	const verified, unverified = "no such package", "no valid signature"
 	says := map[string]map[string]*regexp.Regexp{
-		Debootstrap: {verified: regexp.MustCompile("Couldn't find these debs"), unverified: regexp.MustCompile("signed by unknown key|Failed getting release signature file")},
-		Mmdebstrap:  {verified: regexp.MustCompile("chroot /target dpkg --install"), unverified: regexp.MustCompile("not signed|NO_PUBKEY")},
+		Debootstrap: {verified: regexp.MustCompile("Couldn't find these debs"),
+			unverified: regexp.MustCompile(
+				"signed by unknown key|Failed getting release signature file")},
+		Mmdebstrap: {verified: regexp.MustCompile("chroot /target dpkg --install"),
+			unverified: regexp.MustCompile("not signed|NO_PUBKEY")},
 	}
 	for _, test := range []struct {
 		name    string
@@ -138,7 +153,8 @@ func TestForeignVerifies(t *testing.T) {
 		want    string
 	}{
 		{"the right key", []fakedebian.KeyKind{fakedebian.KeyRSA}, false, false, verified},
-		{"the right key, in a directory", []fakedebian.KeyKind{fakedebian.KeyRSA}, false, true, verified},
+		{"the right key, in a directory", []fakedebian.KeyKind{fakedebian.KeyRSA}, false, true,
+			verified},
 		{"another key", []fakedebian.KeyKind{fakedebian.KeyOther}, false, false, unverified},
 		{"unsigned", nil, false, false, unverified},
 		{"unsigned and trusted", nil, true, false, verified},
@@ -152,7 +168,8 @@ func TestForeignVerifies(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// nsbuild sees an archive that is as it should be; the program sees what became of it since.
+				// nsbuild sees an archive that is as it should be; the program sees what became of
+				// it since.
 				good := smallMirror(t, fakedebian.KeyRSA)
 				srv := fakedebian.Serve(t, fakedebian.Mounts{"debian": good})
 				mirror := srv.URL("debian")
@@ -178,7 +195,9 @@ func TestForeignVerifies(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, err = Run(t.Context(), Options{
-					Holder: w.holder, Tree: tree, Client: w.client, CacheDir: w.cache, Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64", Bootstrapper: name,
+					Holder: w.holder, Tree: tree, Client: w.client, CacheDir: w.cache,
+					Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64",
+					Bootstrapper: name,
 				})
 				if err == nil || !says[name][test.want].MatchString(err.Error()) {
 					t.Errorf("want %s: %v", test.want, err)
@@ -191,7 +210,8 @@ func TestForeignVerifies(t *testing.T) {
 	}
 }
 
-// TestForeignCommand: the programs are told to verify even where the host lacks the suite's keyring, and refuse what they cannot do.
+// TestForeignCommand: the programs are told to verify even where the host lacks the suite's
+// keyring, and refuse what they cannot do.
 func TestForeignCommand(t *testing.T) {
 	srv := fakedebian.Serve(t, fakedebian.Mounts{"debian": smallMirror(t, fakedebian.KeyArchive)})
 	client, err := archive.NewClient(archive.Options{CacheDir: t.TempDir()})
@@ -204,17 +224,33 @@ func TestForeignCommand(t *testing.T) {
 		change func(*Options, *archive.Repo)
 		want   string // in the command; or in the error, behind "!"
 	}{
-		{Debootstrap, func(*Options, *archive.Repo) {}, "--force-check-gpg --keyring=/run/archive-keyring.gpg bookworm /target " + srv.URL("debian")},
-		{Debootstrap, func(_ *Options, r *archive.Repo) { *r = r.WithoutVerification("a test") }, "--no-check-gpg bookworm"},
-		{Debootstrap, func(o *Options, _ *archive.Repo) { o.Variant = VariantStandard }, "!no variant standard"},
-		{Debootstrap, func(o *Options, _ *archive.Repo) { o.Include, o.Exclude = []string{"a", "b"}, []string{"c"} }, "--include=a,b --exclude=c bookworm"},
-		{Mmdebstrap, func(*Options, *archive.Repo) {}, "/target deb [signed-by=/run/archive-keyring.gpg] " + srv.URL("debian") + " bookworm main"},
-		{Mmdebstrap, func(_ *Options, r *archive.Repo) { *r = r.WithoutVerification("a test") }, "deb [trusted=yes] "},
-		{Mmdebstrap, func(o *Options, _ *archive.Repo) { o.Variant, o.Include = VariantMinbase, []string{"ed"} }, "--variant=minbase --skip=check/empty --include=apt,ed bookworm"},
-		{Mmdebstrap, func(o *Options, _ *archive.Repo) { o.Variant = VariantEssential }, "--variant=apt --skip=check/empty bookworm"},
-		{Mmdebstrap, func(o *Options, _ *archive.Repo) { o.Exclude = []string{"c"} }, "!leaves no package out"},
+		{Debootstrap, func(*Options, *archive.Repo) {},
+			"--force-check-gpg --keyring=/run/archive-keyring.gpg bookworm /target " +
+				srv.URL("debian")},
+		{Debootstrap, func(_ *Options, r *archive.Repo) { *r = r.WithoutVerification("a test") },
+			"--no-check-gpg bookworm"},
+		{Debootstrap, func(o *Options, _ *archive.Repo) { o.Variant = VariantStandard },
+			"!no variant standard"},
+		{Debootstrap, func(o *Options, _ *archive.Repo) {
+			o.Include, o.Exclude = []string{"a", "b"},
+				[]string{"c"}
+		}, "--include=a,b --exclude=c bookworm"},
+		{Mmdebstrap, func(*Options, *archive.Repo) {},
+			"/target deb [signed-by=/run/archive-keyring.gpg] " + srv.URL("debian") +
+				" bookworm main"},
+		{Mmdebstrap, func(_ *Options, r *archive.Repo) { *r = r.WithoutVerification("a test") },
+			"deb [trusted=yes] "},
+		{Mmdebstrap, func(o *Options, _ *archive.Repo) {
+			o.Variant, o.Include = VariantMinbase, []string{"ed"}
+		}, "--variant=minbase --skip=check/empty --include=apt,ed bookworm"},
+		{Mmdebstrap, func(o *Options, _ *archive.Repo) { o.Variant = VariantEssential },
+			"--variant=apt --skip=check/empty bookworm"},
+		{Mmdebstrap, func(o *Options, _ *archive.Repo) { o.Exclude = []string{"c"} },
+			"!leaves no package out"},
 	} {
-		repo := archive.Repo{URI: srv.URL("debian"), Suite: "bookworm", Components: []string{"main"}, Keyrings: []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}
+		repo := archive.Repo{URI: srv.URL("debian"), Suite: "bookworm",
+			Components: []string{"main"},
+			Keyrings:   []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}
 		o := Options{Arch: "amd64", Variant: VariantBuildd, Bootstrapper: test.name, Client: client}
 		test.change(&o, &repo)
 		release, err := client.Release(t.Context(), repo)
@@ -223,7 +259,8 @@ func TestForeignCommand(t *testing.T) {
 		}
 		o.Releases = []*archive.Release{release}
 		argv, err := (&job{o: o}).foreignCommand(test.name)
-		if want, bad := strings.CutPrefix(test.want, "!"); bad && (fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), want)) ||
+		if want, bad := strings.CutPrefix(test.want, "!"); bad &&
+			(fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), want)) ||
 			!bad && (err != nil || !strings.Contains(strings.Join(argv, " "), want)) {
 			t.Errorf("%s: %q, %v; want %q", test.name, argv, err, test.want)
 		}

@@ -18,8 +18,9 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// Where the jail sees what the applet needs besides the tree: on a tmpfs over a directory that every base has (base-files), so that nothing of it stays. It is not /run, where
-// maintainer scripts make directories that belong to the base.
+// Where the jail sees what the applet needs besides the tree: on a tmpfs over a directory that
+// every base has (base-files), so that nothing of it stays. It is not /run, where maintainer
+// scripts make directories that belong to the base.
 const (
 	jailOwn  = "/mnt"
 	jailTree = jailOwn + "/tree"
@@ -65,14 +66,17 @@ func (j *job) openJail(ctx context.Context) (*sandbox.Jail, error) {
 	spec := sandbox.Spec{
 		Root: sandbox.Root{Dir: j.o.Tree},
 		Mounts: []sandbox.Mount{
-			{Type: "tmpfs", Target: jailOwn, NoSuid: true, NoDev: true, Data: "mode=755", Mkdir: true},
+			{Type: "tmpfs", Target: jailOwn, NoSuid: true, NoDev: true, Data: "mode=755",
+				Mkdir: true},
 			{Type: "bind", Source: j.o.Tree, Target: jailTree, Mkdir: true},
 			j.shown("debs"), j.shown("copies"),
 		},
 	}
 	if slices.Contains(j.order, "makedev") {
-		// Its script makes device nodes, which a jail may not, unless it sees the control device of devfs (stretch, xenial and older).
-		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: "/dev/null", Target: "/dev/.devfsd", Mkdir: true})
+		// Its script makes device nodes, which a jail may not, unless it sees the control device of
+		// devfs (stretch, xenial and older).
+		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: "/dev/null",
+			Target: "/dev/.devfsd", Mkdir: true})
 	}
 	return j.o.Holder.NewJail(ctx, spec)
 }
@@ -80,11 +84,13 @@ func (j *job) openJail(ctx context.Context) (*sandbox.Jail, error) {
 // shown is the mount of a part of the cache.
 func (j *job) shown(part string) sandbox.Mount {
 	return sandbox.Mount{
-		Type: "bind", Source: filepath.Join(j.o.CacheDir, part), Target: path.Join(jailDebs, part), Mkdir: true, ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true,
+		Type: "bind", Source: filepath.Join(j.o.CacheDir, part), Target: path.Join(jailDebs, part),
+		Mkdir: true, ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true,
 	}
 }
 
-// first is the package that must be unpacked before all others: the one that brings the links of merged /usr, where a package does.
+// first is the package that must be unpacked before all others: the one that brings the links of
+// merged /usr, where a package does.
 func (j *job) first() string {
 	if j.o.Suite.MergedUsr && !j.o.Suite.IncludeRequired {
 		return "base-files"
@@ -118,15 +124,18 @@ func (j *job) applet(jail *sandbox.Jail, mode string) (*running, pipes, error) {
 	if err != nil {
 		return nil, ends, err
 	}
-	r, err := j.start(jail, sandbox.Command{Applet: unpack.Name, Argv: []string{mode}, Files: []*os.File{ends.specR, ends.resW}})
+	r, err := j.start(jail, sandbox.Command{Applet: unpack.Name, Argv: []string{mode},
+		Files: []*os.File{ends.specR, ends.resW}})
 	if err = errors.Join(err, ends.specR.Close(), ends.resW.Close()); err != nil {
-		return nil, ends, errors.Join(fmt.Errorf("%s in the jail: %w", mode, err), ends.specW.Close(), ends.resR.Close())
+		return nil, ends, errors.Join(fmt.Errorf("%s in the jail: %w", mode, err),
+			ends.specW.Close(), ends.resR.Close())
 	}
 	return r, ends, nil
 }
 
 // unpack runs `unpack extract` over the packages as they come.
-func (j *job) unpack(ctx context.Context, jail *sandbox.Jail, plan unpack.Plan, debs <-chan ready) error {
+func (j *job) unpack(ctx context.Context, jail *sandbox.Jail, plan unpack.Plan,
+	debs <-chan ready) error {
 	r, ends, err := j.applet(jail, "extract")
 	if err != nil {
 		for range debs { // so that whoever fills the channel is never stuck
@@ -165,7 +174,8 @@ func (j *job) feed(ctx context.Context, w *os.File, plan unpack.Plan, debs <-cha
 			continue
 		}
 		rank := slices.Index(j.order, d.name)
-		err = enc.Encode(unpack.Item{Path: d.path, Name: d.name, Rank: rank, First: d.name == j.first()})
+		err = enc.Encode(
+			unpack.Item{Path: d.path, Name: d.name, Rank: rank, First: d.name == j.first()})
 	}
 	return errors.Join(err, w.Close())
 }
@@ -253,12 +263,14 @@ func (j *job) native(ctx context.Context, jail *sandbox.Jail, debs <-chan ready)
 	if err := j.apply(ctx, jail, "finish", j.prepared()); err != nil {
 		return err
 	}
-	if err := j.apply(ctx, jail, "preinst", unpack.Preinsts{Env: j.scriptEnv(), Scripts: j.preinsts()}); err != nil {
+	if err := j.apply(ctx, jail, "preinst",
+		unpack.Preinsts{Env: j.scriptEnv(), Scripts: j.preinsts()}); err != nil {
 		return err
 	}
 	j.phase("preinst", start)
 	start = time.Now()
-	if err := j.command(ctx, jail, "dpkg", "--force-confold", "--force-unsafe-io", "--configure", "-a"); err != nil {
+	if err := j.command(ctx, jail, "dpkg", "--force-confold", "--force-unsafe-io", "--configure",
+		"-a"); err != nil {
 		return err
 	}
 	j.phase("configure", start)
@@ -278,19 +290,22 @@ func (j *job) links() map[string]string {
 	return m
 }
 
-// merged reports whether the tree is to have merged directories. The buildd variant of some suites has not, though their other variants have.
+// merged reports whether the tree is to have merged directories. The buildd variant of some suites
+// has not, though their other variants have.
 func (j *job) merged() bool {
 	return j.o.Suite.MergedUsr || j.o.Variant != VariantBuildd && !j.o.Suite.SplitUsr
 }
 
-// flagUnmerged leaves the file that tells usr-is-merged's and usrmerge's scripts to accept a split /usr (suites whose packages know it).
+// flagUnmerged leaves the file that tells usr-is-merged's and usrmerge's scripts to accept a split
+// /usr (suites whose packages know it).
 func (j *job) flagUnmerged(files map[string]string) {
 	if j.o.Suite.UsrIsMerged && !j.merged() {
 		files["/etc/unsupported-skip-usrmerge-conversion"] = "this system will not be supported in the future\n"
 	}
 }
 
-// preinsts orders the scripts: what a package pre-depends on comes first, otherwise debootstrap's order.
+// preinsts orders the scripts: what a package pre-depends on comes first, otherwise debootstrap's
+// order.
 func (j *job) preinsts() []unpack.Preinst {
 	var out []unpack.Preinst
 	seen := map[string]bool{}
@@ -307,7 +322,8 @@ func (j *job) preinsts() []unpack.Preinst {
 		if !c.preinst {
 			return
 		}
-		p := unpack.Preinst{Package: name, Arch: c.field("Architecture"), Info: name, Control: c.text}
+		p := unpack.Preinst{Package: name, Arch: c.field("Architecture"), Info: name,
+			Control: c.text}
 		if c.field("Multi-Arch") == "same" {
 			p.Info += ":" + p.Arch
 		}

@@ -10,8 +10,9 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// checkPreDepends refuses what no dpkg could install: what a package pre-depends on must be there and configured before the package itself is unpacked (Debian Policy 7.2). Other
-// dependencies may be circular, and dpkg says which of them it lacks. u is what there is besides.
+// checkPreDepends refuses what no dpkg could install: what a package pre-depends on must be there
+// and configured before the package itself is unpacked (Debian Policy 7.2). Other dependencies may
+// be circular, and dpkg says which of them it lacks. u is what there is besides.
 func (s Selection) checkPreDepends(suite string, u universe) error {
 	all := slices.Concat(s.Required, s.Base)
 	names := make([]string, len(all))
@@ -26,24 +27,29 @@ func (s Selection) checkPreDepends(suite string, u universe) error {
 			if by == "" {
 				hint := "check the components and the mirror of the suite"
 				for alternative := range strings.SplitSeq(group, "|") {
-					if r := readRelation(alternative); u[r.name] != nil && r.allows(u[r.name].Version) {
+					if r := readRelation(alternative); u[r.name] != nil &&
+						r.allows(u[r.name].Version) {
 						hint = "--include=" + r.name
 						break
 					}
 				}
-				return fault.New(fault.Internal, hint, "suite %s: package %s pre-depends on %s, which no package for this base fulfils", suite, p.Package, oneSpaced(group))
+				return fault.New(fault.Internal, hint, "suite %s: package %s pre-depends on %s, "+
+					"which no package for this base fulfils", suite, p.Package, oneSpaced(group))
 			}
 			needs[p.Package] = append(needs[p.Package], by)
 		}
 	}
 	if circle := findCircle(names, needs); circle != nil {
-		return fault.New(fault.Internal, "the archive itself is at fault: name another with --mirror", "suite %s: packages pre-depend on each other in a circle, so that none can be unpacked first: %s",
+		return fault.New(fault.Internal,
+			"the archive itself is at fault: name another with --mirror", "suite %s: packages "+
+				"pre-depend on each other in a circle, so that none can be unpacked first: %s",
 			suite, strings.Join(append(circle, circle[0]), " → "))
 	}
 	return nil
 }
 
-// fulfilling is the first of the packages that fulfils a relation with its alternatives, or "". The first alternative counts most, and in it a package of just that name.
+// fulfilling is the first of the packages that fulfils a relation with its alternatives, or "". The
+// first alternative counts most, and in it a package of just that name.
 func fulfilling(group string, packages []*archive.Package) string {
 	for alternative := range strings.SplitSeq(group, "|") {
 		r := readRelation(alternative)
@@ -103,10 +109,12 @@ func (r relation) allows(v string) bool {
 	return true
 }
 
-// providedBy tells whether a field Provides fulfils the relation: one with a version needs a version there (Policy 7.5).
+// providedBy tells whether a field Provides fulfils the relation: one with a version needs a
+// version there (Policy 7.5).
 func (r relation) providedBy(provides string) bool {
 	for p := range strings.SplitSeq(provides, ",") {
-		if has := readRelation(p); has.name == r.name && (r.operator == "" || has.version != "" && r.allows(has.version)) {
+		if has := readRelation(p); has.name == r.name &&
+			(r.operator == "" || has.version != "" && r.allows(has.version)) {
 			return true
 		}
 	}
@@ -116,7 +124,8 @@ func (r relation) providedBy(provides string) bool {
 // oneSpaced is a relation as a message quotes it.
 func oneSpaced(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// findCircle returns names each of which needs the next, and the last the first; nil when there are none.
+// findCircle returns names each of which needs the next, and the last the first; nil when there are
+// none.
 func findCircle(names []string, needs map[string][]string) []string {
 	done := map[string]bool{}
 	var path, circle []string

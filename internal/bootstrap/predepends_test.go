@@ -19,24 +19,37 @@ func TestPreDepends(t *testing.T) {
 		{name: "virtual", preDepends: map[string]string{"a": "awk, tool (>= 2)"}},
 		{name: "alternative", preDepends: map[string]string{"a": "nothing | b"}},
 		{name: "not understood", preDepends: map[string]string{"a": "b (>= :), b (~ 1)"}},
-		{name: "missing", preDepends: map[string]string{"b": "nothing  (>= 1)\n | void"}, says: "package b pre-depends on nothing (>= 1) | void, which no package", hint: "components"},
-		{name: "older", preDepends: map[string]string{"a": "b (>> 1)"}, says: "package a pre-depends on b (>> 1)", hint: "components"},
-		{name: "virtual in no version", preDepends: map[string]string{"a": "awk (>= 1)"}, says: "package a pre-depends on awk (>= 1)", hint: "components"},
-		{name: "not chosen", preDepends: map[string]string{"a": "nothing | other"}, says: "package a pre-depends on nothing | other", hint: "--include=other"},
-		{name: "on itself", preDepends: map[string]string{"a": "a"}, says: "in a circle, so that none can be unpacked first: a → a", hint: "--mirror"},
-		{name: "circle", preDepends: map[string]string{"a": "b", "b": "c", "c": "b"}, says: ": b → c → b", hint: "--mirror"},
-		{name: "circle by a virtual package", preDepends: map[string]string{"c": "a", "a": "awk"}, says: ": a → c → a", hint: "--mirror"},
+		{name: "missing", preDepends: map[string]string{"b": "nothing  (>= 1)\n | void"},
+			says: "package b pre-depends on nothing (>= 1) | void, which no package",
+			hint: "components"},
+		{name: "older", preDepends: map[string]string{"a": "b (>> 1)"},
+			says: "package a pre-depends on b (>> 1)", hint: "components"},
+		{name: "virtual in no version", preDepends: map[string]string{"a": "awk (>= 1)"},
+			says: "package a pre-depends on awk (>= 1)", hint: "components"},
+		{name: "not chosen", preDepends: map[string]string{"a": "nothing | other"},
+			says: "package a pre-depends on nothing | other", hint: "--include=other"},
+		{name: "on itself", preDepends: map[string]string{"a": "a"},
+			says: "in a circle, so that none can be unpacked first: a → a", hint: "--mirror"},
+		{name: "circle", preDepends: map[string]string{"a": "b", "b": "c", "c": "b"},
+			says: ": b → c → b", hint: "--mirror"},
+		{name: "circle by a virtual package", preDepends: map[string]string{"c": "a", "a": "awk"},
+			says: ": a → c → a", hint: "--mirror"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			pkg := func(name, provides string) *archive.Package {
-				return &archive.Package{Package: name, Version: "1", Provides: provides, PreDepends: c.preDepends[name]}
+				return &archive.Package{Package: name, Version: "1", Provides: provides,
+					PreDepends: c.preDepends[name]}
 			}
-			s := Selection{Required: []*archive.Package{pkg("a", "")}, Base: []*archive.Package{pkg("b", ""), pkg("c", "awk, tool (= 2)")}}
+			s := Selection{Required: []*archive.Package{pkg("a", "")},
+				Base: []*archive.Package{pkg("b", ""), pkg("c", "awk, tool (= 2)")}}
 			err := s.checkPreDepends("crane", universe{"other": {Package: "other", Version: "1"}})
 			switch {
 			case c.says == "" && err != nil, c.says != "" && err == nil:
 				t.Errorf("%v, want %q", err, c.says)
-			case err != nil && (!strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "suite crane") || !strings.Contains(fault.HintOf(err), c.hint)):
+			case err != nil &&
+				(!strings.Contains(err.Error(), c.says) ||
+					!strings.Contains(err.Error(), "suite crane") ||
+					!strings.Contains(fault.HintOf(err), c.hint)):
 				t.Errorf("%v; %s", err, fault.HintOf(err))
 			}
 		})

@@ -27,7 +27,8 @@ type tailWriter struct {
 	done  chan error
 }
 
-// pipe returns the end that a command writes to. The caller closes it once the command has its copy, and then calls wait.
+// pipe returns the end that a command writes to. The caller closes it once the command has its
+// copy, and then calls wait.
 func (t *tailWriter) pipe() (*os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -60,7 +61,8 @@ func (t *tailWriter) copy(r io.Reader) error {
 	}
 }
 
-// wait waits until the command's output is read. A process that it left behind may hold the pipe for ever; what that one says is not waited for.
+// wait waits until the command's output is read. A process that it left behind may hold the pipe
+// for ever; what that one says is not waited for.
 func (t *tailWriter) wait() error {
 	err := t.r.SetReadDeadline(time.Now().Add(strayGrace))
 	return errors.Join(err, <-t.done, t.r.Close())
@@ -74,7 +76,8 @@ func (t *tailWriter) last() string {
 	return "; its last lines:\n  " + strings.Join(t.lines, "\n  ")
 }
 
-// start starts a command whose output goes to the log. finish waits for it and makes its failure an error named after what.
+// start starts a command whose output goes to the log. finish waits for it and makes its failure an
+// error named after what.
 func (j *job) start(jail *sandbox.Jail, c sandbox.Command) (*running, error) {
 	tail := &tailWriter{out: j.o.Log}
 	w, err := tail.pipe()

@@ -44,7 +44,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What a suite offers takes more memory than all that follows, which does not grow enough for the runtime to give it back by itself.
+	// What a suite offers takes more memory than all that follows, which does not grow enough for
+	// the runtime to give it back by itself.
 	debug.FreeOSMemory()
 	packages := j.arrange(selection)
 	res := &Result{Selection: selection, Epoch: o.Epoch}
@@ -57,7 +58,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		}
 		res.Fallback = inexact.reason
 		fmt.Fprintf(j.o.Log, "dpkg unpacks the packages: %s\n", inexact.reason)
-		if err := errors.Join(o.Holder.RemoveTree(ctx, o.Tree), o.Holder.MakeRoot(ctx, o.Tree)); err != nil {
+		if err := errors.Join(o.Holder.RemoveTree(ctx, o.Tree),
+			o.Holder.MakeRoot(ctx, o.Tree)); err != nil {
 			return nil, err
 		}
 		clear(j.info)
@@ -108,7 +110,8 @@ func (j *job) choose(ctx context.Context) (Selection, error) {
 	return s, nil
 }
 
-// arrange notes what is to be installed, and returns it in the order in which debootstrap unpacks it.
+// arrange notes what is to be installed, and returns it in the order in which debootstrap unpacks
+// it.
 func (j *job) arrange(s Selection) []*archive.Package {
 	byName := map[string]*archive.Package{}
 	names := func(packages []*archive.Package) []string {
@@ -151,7 +154,9 @@ func (j *job) checkArch() error {
 		}
 	}
 	slices.Sort(names)
-	return fault.New(fault.Usage, "it has "+strings.Join(names, ", ")+"; or name a mirror that has more with --mirror", "suite %s has no packages of architecture %s there", j.o.Suite.Name, j.o.Arch)
+	return fault.New(fault.Usage, "it has "+strings.Join(names, ", ")+
+		"; or name a mirror that has more with --mirror",
+		"suite %s has no packages of architecture %s there", j.o.Suite.Name, j.o.Arch)
 }
 
 // checkComponents refuses a component that no repository says it has: one that was mistyped.
@@ -169,14 +174,16 @@ func (j *job) checkComponents() error {
 	for _, r := range j.o.Releases {
 		for _, c := range r.Repo().Components {
 			if !has[c[strings.LastIndexByte(c, '/')+1:]] {
-				return fault.New(fault.Usage, "it has "+strings.Join(slices.Sorted(maps.Keys(has)), ", "), "suite %s has no component %s there", j.o.Suite.Name, c)
+				return fault.New(fault.Usage, "it has "+strings.Join(slices.Sorted(maps.Keys(has)),
+					", "), "suite %s has no component %s there", j.o.Suite.Name, c)
 			}
 		}
 	}
 	return nil
 }
 
-// eachOffer reads what may go into a base: as with apt, nothing of a suite that only offers what something asks for.
+// eachOffer reads what may go into a base: as with apt, nothing of a suite that only offers what
+// something asks for.
 func (j *job) eachOffer(ctx context.Context, fn func(*archive.Offer) error) error {
 	for _, r := range j.o.Releases {
 		if r.NotAutomatic() {
@@ -202,9 +209,10 @@ func dpkgForm(packages []*archive.Package) (archive.CopyForm, error) {
 	return archive.CopyOld, nil
 }
 
-// inJail opens the jail, starts fetching, and has work unpack and configure what arrives: the packages, or their copies of the form. When a package cannot be had, the context of
-// work ends.
-func (j *job) inJail(ctx context.Context, packages []*archive.Package, form archive.CopyForm, work func(context.Context, *sandbox.Jail, <-chan ready) error) error {
+// inJail opens the jail, starts fetching, and has work unpack and configure what arrives: the
+// packages, or their copies of the form. When a package cannot be had, the context of work ends.
+func (j *job) inJail(ctx context.Context, packages []*archive.Package, form archive.CopyForm,
+	work func(context.Context, *sandbox.Jail, <-chan ready) error) error {
 	jail, err := j.openJail(ctx)
 	if err != nil {
 		return err
@@ -214,18 +222,19 @@ func (j *job) inJail(ctx context.Context, packages []*archive.Package, form arch
 	fetched := make(chan error, 1)
 	go func() {
 		defer close(debs)
-		err := j.o.Client.EachCopy(fetching, fetchOrder(packages, j.first()), form, func(p *archive.Package, file string) error {
-			rel, err := filepath.Rel(j.o.CacheDir, file)
-			if err != nil {
-				return err
-			}
-			select {
-			case debs <- ready{p.Package, filepath.ToSlash(rel)}:
-				return nil
-			case <-fetching.Done():
-				return context.Cause(fetching)
-			}
-		})
+		err := j.o.Client.EachCopy(fetching, fetchOrder(packages, j.first()), form,
+			func(p *archive.Package, file string) error {
+				rel, err := filepath.Rel(j.o.CacheDir, file)
+				if err != nil {
+					return err
+				}
+				select {
+				case debs <- ready{p.Package, filepath.ToSlash(rel)}:
+					return nil
+				case <-fetching.Done():
+					return context.Cause(fetching)
+				}
+			})
 		if err == nil && j.o.Progress.Fetched != nil {
 			j.o.Progress.Fetched(packages)
 		}
@@ -249,8 +258,9 @@ func (j *job) inJail(ctx context.Context, packages []*archive.Package, form arch
 	return errors.Join(err, closeErr)
 }
 
-// fetchOrder is the order in which packages are fetched and, where fetching is quicker, unpacked: that which all others wait for, then the largest first, so that at the end no
-// processor waits for another that has just begun with the compiler.
+// fetchOrder is the order in which packages are fetched and, where fetching is quicker, unpacked:
+// that which all others wait for, then the largest first, so that at the end no processor waits for
+// another that has just begun with the compiler.
 func fetchOrder(packages []*archive.Package, first string) []*archive.Package {
 	return slices.SortedStableFunc(slices.Values(packages), func(a, b *archive.Package) int {
 		if (a.Package == first) != (b.Package == first) {
@@ -280,7 +290,8 @@ func (j *job) finish(ctx context.Context, res *Result, err error) (*Result, erro
 	return res, err
 }
 
-// byDpkg unpacks with the tree's own dpkg, which must first be there: the required packages are extracted once without dpkg's knowledge, as debootstrap does.
+// byDpkg unpacks with the tree's own dpkg, which must first be there: the required packages are
+// extracted once without dpkg's knowledge, as debootstrap does.
 func (j *job) byDpkg(ctx context.Context, jail *sandbox.Jail, debs <-chan ready) error {
 	start := time.Now()
 	all := map[string]string{}

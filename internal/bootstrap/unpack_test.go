@@ -45,18 +45,22 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{t: t, job: &job{info: map[string]control{}}}
-	b.job.o = Options{Holder: h, Tree: filepath.Join(dir, "tree"), CacheDir: dir, Arch: "amd64", Log: &b.log, Epoch: time.Unix(1700000000, 0)}
+	b.job.o = Options{Holder: h, Tree: filepath.Join(dir, "tree"), CacheDir: dir, Arch: "amd64",
+		Log: &b.log, Epoch: time.Unix(1700000000, 0)}
 	t.Cleanup(func() {
 		if b.jail != nil {
 			if _, err := b.jail.Close(); err != nil {
 				t.Error(err)
 			}
 		}
-		if err := errors.Join(h.RemoveTree(context.Background(), b.job.o.Tree), h.Close()); err != nil {
+		if err := errors.Join(h.RemoveTree(context.Background(), b.job.o.Tree),
+			h.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := errors.Join(os.Mkdir(filepath.Join(dir, "debs"), 0o755), os.Mkdir(filepath.Join(dir, "copies"), 0o755), h.MakeRoot(t.Context(), b.job.o.Tree)); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "debs"), 0o755),
+		os.Mkdir(filepath.Join(dir, "copies"), 0o755),
+		h.MakeRoot(t.Context(), b.job.o.Tree)); err != nil {
 		t.Fatal(err)
 	}
 	if b.jail, err = b.job.openJail(t.Context()); err != nil {
@@ -68,7 +72,8 @@ func newBench(t *testing.T) *bench {
 // add writes a package into the deb directory. control lines may be added to the paragraph.
 func (b *bench) add(name string, p deb.Package, lines ...string) {
 	b.t.Helper()
-	p.Control = fmt.Sprintf("Package: %s\nVersion: 1\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\nDescription: a test\n%s", name, strings.Join(lines, ""))
+	p.Control = fmt.Sprintf("Package: %s\nVersion: 1\nArchitecture: all\nMaintainer: Nobody "+
+		"<nobody@example.org>\nDescription: a test\n%s", name, strings.Join(lines, ""))
 	p.Time = time.Unix(1600000000, 0)
 	var out bytes.Buffer
 	if err := deb.Write(&out, p); err != nil {
@@ -79,7 +84,8 @@ func (b *bench) add(name string, p deb.Package, lines ...string) {
 
 func (b *bench) addRaw(name string, body []byte) {
 	b.t.Helper()
-	if err := os.WriteFile(filepath.Join(b.job.o.CacheDir, "debs", name+".deb"), body, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(b.job.o.CacheDir, "debs", name+".deb"), body,
+		0o644); err != nil {
 		b.t.Fatal(err)
 	}
 	b.job.order = append(b.job.order, name)
@@ -95,7 +101,8 @@ func (b *bench) unpackOver(links map[string]string) error {
 		debs <- ready{name, "debs/" + name + ".deb"}
 	}
 	close(debs)
-	return b.job.unpack(b.t.Context(), b.jail, unpack.Plan{Tree: jailTree, Debs: jailDebs, Database: true, Workers: 3, Epoch: b.job.o.Epoch, Links: links}, debs)
+	return b.job.unpack(b.t.Context(), b.jail, unpack.Plan{Tree: jailTree, Debs: jailDebs,
+		Database: true, Workers: 3, Epoch: b.job.o.Epoch, Links: links}, debs)
 }
 
 // read reads a file of the tree.
@@ -118,8 +125,10 @@ func file(path, body string) deb.File { return deb.File{Path: path, Body: []byte
 func TestUnpackWritesTheDatabase(t *testing.T) {
 	b := newBench(t)
 	b.add("bb", deb.Package{
-		Files:   []deb.File{file("/etc/bb.conf", "hello\n"), file("/usr/bin/bb", "#!\n"), {Path: "/usr/share/l", Mode: fs.ModeSymlink, Target: "/nowhere"}},
-		Scripts: map[string]string{"conffiles": "/etc/bb.conf\n", "postinst": "#!/bin/sh\n", "triggers": "interest-noawait /usr/lib/x\ninterest bb-done\n"},
+		Files: []deb.File{file("/etc/bb.conf", "hello\n"), file("/usr/bin/bb", "#!\n"),
+			{Path: "/usr/share/l", Mode: fs.ModeSymlink, Target: "/nowhere"}},
+		Scripts: map[string]string{"conffiles": "/etc/bb.conf\n", "postinst": "#!/bin/sh\n",
+			"triggers": "interest-noawait /usr/lib/x\ninterest bb-done\n"},
 	})
 	b.add("aa", deb.Package{Files: []deb.File{file("/usr/bin/aa", "#!\n")}}, "Multi-Arch: same\n")
 	if err := b.unpack(); err != nil {
@@ -136,9 +145,12 @@ func TestUnpackWritesTheDatabase(t *testing.T) {
 		"var/lib/dpkg/info/aa:all.md5sums": "03c57fba7e80571d976873fa839d234e  usr/bin/aa\n",
 		"var/lib/dpkg/triggers/File":       "/usr/lib/x bb/noawait\n",
 		"var/lib/dpkg/triggers/bb-done":    "bb\n",
-		"var/lib/dpkg/status": "Package: bb\nStatus: install ok unpacked\nVersion: 1\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\nDescription: a test\n" +
+		"var/lib/dpkg/status": "Package: bb\nStatus: install ok unpacked\nVersion: " +
+			"1\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\nDescription: a test\n" +
 			"Conffiles:\n /etc/bb.conf b1946ac92492d2347c6235b4d2611184\n\n" +
-			"Package: aa\nStatus: install ok unpacked\nVersion: 1\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\nDescription: a test\nMulti-Arch: same\n\n",
+			"Package: aa\nStatus: install ok unpacked\nVersion: 1\nArchitecture: " +
+			"all\nMaintainer: Nobody <nobody@example.org>\nDescription: a test\nMulti-Arch: " +
+			"same\n\n",
 	} {
 		if got := b.read(path); got != want {
 			t.Errorf("%s:\n%s\nwant\n%s", path, got, want)
@@ -146,7 +158,8 @@ func TestUnpackWritesTheDatabase(t *testing.T) {
 	}
 }
 
-// TestUnpackSameLinks has what noble's base-files brings: the links of merged /usr, which are made before it.
+// TestUnpackSameLinks has what noble's base-files brings: the links of merged /usr, which are made
+// before it.
 func TestUnpackSameLinks(t *testing.T) {
 	link := func(target string) deb.File {
 		return deb.File{Path: "/bin", Mode: fs.ModeSymlink, Target: target}
@@ -164,7 +177,8 @@ func TestUnpackSameLinks(t *testing.T) {
 	if got, want := b.read("var/lib/dpkg/info/base.list"), "/.\n/bin\n"; got != want {
 		t.Errorf("the list of files is %q, want %q", got, want)
 	}
-	if st, err := os.Lstat(filepath.Join(b.job.o.Tree, "bin")); err != nil || st.ModTime().Unix() != 1600000000 {
+	if st, err := os.Lstat(filepath.Join(b.job.o.Tree, "bin")); err != nil ||
+		st.ModTime().Unix() != 1600000000 {
 		t.Errorf("the link has not the package's time: %v, %v", st, err)
 	}
 
@@ -186,11 +200,16 @@ func TestInexact(t *testing.T) {
 		scripts  map[string]string
 		want     string
 	}{
-		"file in two packages":      {one: []deb.File{file("/a", "1")}, two: []deb.File{file("/a", "2")}, want: "/a is in"},
-		"link and file":             {one: []deb.File{link("/a", "b")}, two: []deb.File{file("/a", "2")}, want: "/a is in"},
-		"conffile is a link":        {one: []deb.File{link("/a", "b")}, scripts: map[string]string{"conffiles": "/a\n"}, want: "conffile /a"},
-		"conffile is missing":       {one: []deb.File{file("/b", "1")}, scripts: map[string]string{"conffiles": "/a\n"}, want: "conffile /a"},
-		"directory where a file is": {one: []deb.File{file("/a", "1")}, two: []deb.File{file("/a/b", "2")}, want: "/a"},
+		"file in two packages": {one: []deb.File{file("/a", "1")},
+			two: []deb.File{file("/a", "2")}, want: "/a is in"},
+		"link and file": {one: []deb.File{link("/a", "b")},
+			two: []deb.File{file("/a", "2")}, want: "/a is in"},
+		"conffile is a link": {one: []deb.File{link("/a", "b")},
+			scripts: map[string]string{"conffiles": "/a\n"}, want: "conffile /a"},
+		"conffile is missing": {one: []deb.File{file("/b", "1")},
+			scripts: map[string]string{"conffiles": "/a\n"}, want: "conffile /a"},
+		"directory where a file is": {one: []deb.File{file("/a", "1")},
+			two: []deb.File{file("/a/b", "2")}, want: "/a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -214,7 +233,8 @@ func rawDeb(t *testing.T, name string, entries ...*tar.Header) []byte {
 		for _, h := range entries {
 			body := ""
 			if h.Name == "./control" {
-				body = "Package: " + name + "\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n"
+				body = "Package: " + name +
+					"\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n"
 			} else if h.Typeflag == tar.TypeReg {
 				body = "hostile\n"
 			}
@@ -232,8 +252,11 @@ func rawDeb(t *testing.T, name string, entries ...*tar.Header) []byte {
 		return b.String()
 	}
 	out := "!<arch>\n"
-	for _, m := range [][2]string{{"debian-binary", "2.0\n"}, {"control.tar", member(&tar.Header{Name: "./control", Mode: 0o644})}, {"data.tar", member(entries...)}} {
-		out += fmt.Sprintf("%-16s%-12d%-6d%-6d%-8s%-10d`\n%s", m[0], 0, 0, 0, "100644", len(m[1]), m[1])
+	for _, m := range [][2]string{{"debian-binary", "2.0\n"},
+		{"control.tar", member(&tar.Header{Name: "./control", Mode: 0o644})},
+		{"data.tar", member(entries...)}} {
+		out += fmt.Sprintf("%-16s%-12d%-6d%-6d%-8s%-10d`\n%s", m[0], 0, 0, 0, "100644", len(m[1]),
+			m[1])
 		if len(m[1])%2 == 1 {
 			out += "\n"
 		}
@@ -241,7 +264,8 @@ func rawDeb(t *testing.T, name string, entries ...*tar.Header) []byte {
 	return []byte(out)
 }
 
-// TestHostileArchive has packages that try to leave the tree. What they name is inside it or an error; the host's files stay.
+// TestHostileArchive has packages that try to leave the tree. What they name is inside it or an
+// error; the host's files stay.
 func TestHostileArchive(t *testing.T) {
 	outside := t.TempDir()
 	if err := os.Chmod(outside, 0o777); err != nil {
@@ -253,14 +277,19 @@ func TestHostileArchive(t *testing.T) {
 	}
 	up := strings.Repeat("../", 20)
 	for name, entries := range map[string][]*tar.Header{
-		"dots":                {{Name: up + victim, Typeflag: tar.TypeReg, Mode: 0o644}},
-		"absolute":            {{Name: victim, Typeflag: tar.TypeReg, Mode: 0o644}},
-		"through-a-link":      {{Name: "./l", Typeflag: tar.TypeSymlink, Linkname: up + outside}, {Name: "./l/victim", Typeflag: tar.TypeReg, Mode: 0o644}},
-		"through-an-abs-link": {{Name: "./l", Typeflag: tar.TypeSymlink, Linkname: outside}, {Name: "./l/victim", Typeflag: tar.TypeReg, Mode: 0o644}},
-		"hard-link":           {{Name: "./h", Typeflag: tar.TypeLink, Linkname: up + victim}, {Name: "./h2", Typeflag: tar.TypeReg, Mode: 0o644}},
-		"info-is-a-link":      {{Name: "./var/lib/dpkg/info", Typeflag: tar.TypeSymlink, Linkname: outside}},
-		"status-is-a-link":    {{Name: "./var/lib/dpkg/status", Typeflag: tar.TypeSymlink, Linkname: victim}},
-		"packages-of-others":  {{Name: "." + jailDebs + "/x", Typeflag: tar.TypeReg, Mode: 0o644}},
+		"dots":     {{Name: up + victim, Typeflag: tar.TypeReg, Mode: 0o644}},
+		"absolute": {{Name: victim, Typeflag: tar.TypeReg, Mode: 0o644}},
+		"through-a-link": {{Name: "./l", Typeflag: tar.TypeSymlink, Linkname: up + outside},
+			{Name: "./l/victim", Typeflag: tar.TypeReg, Mode: 0o644}},
+		"through-an-abs-link": {{Name: "./l", Typeflag: tar.TypeSymlink, Linkname: outside},
+			{Name: "./l/victim", Typeflag: tar.TypeReg, Mode: 0o644}},
+		"hard-link": {{Name: "./h", Typeflag: tar.TypeLink, Linkname: up + victim},
+			{Name: "./h2", Typeflag: tar.TypeReg, Mode: 0o644}},
+		"info-is-a-link": {
+			{Name: "./var/lib/dpkg/info", Typeflag: tar.TypeSymlink, Linkname: outside}},
+		"status-is-a-link": {
+			{Name: "./var/lib/dpkg/status", Typeflag: tar.TypeSymlink, Linkname: victim}},
+		"packages-of-others": {{Name: "." + jailDebs + "/x", Typeflag: tar.TypeReg, Mode: 0o644}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -309,7 +338,8 @@ func TestUnpackFails(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		debs := make(chan ready)
 		time.AfterFunc(50*time.Millisecond, func() { cancel(); close(debs) })
-		err := b.job.unpack(ctx, b.jail, unpack.Plan{Tree: jailTree, Debs: jailDebs, Epoch: b.job.o.Epoch, First: 1}, debs)
+		err := b.job.unpack(ctx, b.jail,
+			unpack.Plan{Tree: jailTree, Debs: jailDebs, Epoch: b.job.o.Epoch, First: 1}, debs)
 		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
@@ -317,7 +347,9 @@ func TestUnpackFails(t *testing.T) {
 	t.Run("cancelled at work", func(t *testing.T) {
 		b := newBench(t)
 		b.job.order = []string{"endless"}
-		if err := syscall.Mkfifo(filepath.Join(b.job.o.CacheDir, "debs", "endless.deb"), 0o644); err != nil { // to open it takes for ever
+		// to open it takes for ever
+		if err := syscall.Mkfifo(filepath.Join(b.job.o.CacheDir, "debs", "endless.deb"),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -325,14 +357,16 @@ func TestUnpackFails(t *testing.T) {
 		debs <- ready{"endless", "debs/endless.deb"}
 		close(debs)
 		time.AfterFunc(50*time.Millisecond, cancel)
-		err := b.job.unpack(ctx, b.jail, unpack.Plan{Tree: jailTree, Debs: jailDebs, Epoch: b.job.o.Epoch}, debs)
+		err := b.job.unpack(ctx, b.jail,
+			unpack.Plan{Tree: jailTree, Debs: jailDebs, Epoch: b.job.o.Epoch}, debs)
 		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})
 }
 
-// TestMissingPackage has a mirror that lacks one package: what is done with the others is ended at once.
+// TestMissingPackage has a mirror that lacks one package: what is done with the others is ended at
+// once.
 func TestMissingPackage(t *testing.T) {
 	b := newBench(t)
 	if _, err := b.jail.Close(); err != nil { // inJail opens its own
@@ -378,17 +412,18 @@ func TestMissingPackage(t *testing.T) {
 	}
 
 	ended := false
-	err = b.job.inJail(t.Context(), packages, 0, func(ctx context.Context, _ *sandbox.Jail, debs <-chan ready) error {
-		for range debs {
-		}
-		select { // like a dpkg that has much to do
-		case <-ctx.Done():
-			ended = true
-			return context.Cause(ctx)
-		case <-time.After(time.Minute):
-			return nil
-		}
-	})
+	err = b.job.inJail(t.Context(), packages, 0,
+		func(ctx context.Context, _ *sandbox.Jail, debs <-chan ready) error {
+			for range debs {
+			}
+			select { // like a dpkg that has much to do
+			case <-ctx.Done():
+				ended = true
+				return context.Cause(ctx)
+			case <-time.After(time.Minute):
+				return nil
+			}
+		})
 	if !errors.Is(err, archive.ErrNotFound) || !strings.Contains(err.Error(), "package missing") {
 		t.Errorf("%v", err)
 	}

@@ -109,7 +109,8 @@ func readXattrs(p string) (string, error) {
 	return out.String(), nil
 }
 
-// differences lists how two trees differ, a line each. exempt paths (shell patterns; what is below a matching directory too) are not looked at.
+// differences lists how two trees differ, a line each. exempt paths (shell patterns; what is below
+// a matching directory too) are not looked at.
 func differences(one, two map[string]*node, exempt []string) []string {
 	var out []string
 	names := map[string]bool{}
@@ -144,7 +145,9 @@ func (a *node) compare(b *node) []string {
 	for _, c := range []struct {
 		what string
 		a, b any
-	}{{"mode", a.kind, b.kind}, {"uid", a.uid, b.uid}, {"gid", a.gid, b.gid}, {"target", a.link, b.link}, {"content", a.sum, b.sum}, {"attributes", a.xattrs, b.xattrs}, {"hard links", a.twins, b.twins}} {
+	}{{"mode", a.kind, b.kind}, {"uid", a.uid, b.uid}, {"gid", a.gid, b.gid},
+		{"target", a.link, b.link}, {"content", a.sum, b.sum}, {"attributes", a.xattrs, b.xattrs},
+		{"hard links", a.twins, b.twins}} {
 		if c.a != c.b {
 			out = append(out, fmt.Sprintf("%s %v ≠ %v", c.what, c.a, c.b))
 		}

@@ -33,7 +33,8 @@ func TestRecorded(t *testing.T) {
 		"v2-container": {2, 824 * mib, gib, groups + "cpu.max", groups + "memory.max"},
 		"v2-slices": {
 			3, 4 * gib, 5 * gib,
-			groups + "user.slice/user-1000.slice/cpu.max", groups + "user.slice/user-1000.slice/memory.high",
+			groups + "user.slice/user-1000.slice/cpu.max",
+			groups + "user.slice/user-1000.slice/memory.high",
 		},
 		"v1-container": {
 			1, 3584*mib + 1024, 4 * gib,
@@ -88,7 +89,8 @@ func TestUnreadable(t *testing.T) {
 			t.Fatal(err)
 		}
 		root := tree(t, append(recorded.Files, txtar.File{Name: file, Data: []byte(text)}))
-		if _, err := read(root, 1); err == nil || !strings.Contains(err.Error(), filepath.Base(file)) {
+		if _, err := read(root, 1); err == nil ||
+			!strings.Contains(err.Error(), filepath.Base(file)) {
 			t.Errorf("%s: %v", file, err)
 		}
 	}

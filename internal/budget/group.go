@@ -26,7 +26,8 @@ type layout struct {
 	limits []string // files with a number of bytes; the least one counts
 	usage  string   // file with a number of bytes
 	cache  []string // lines of memory.stat: what is in memory of files on disks
-	above  string   // line of memory.stat: the least limit of the groups above; "" where there is none
+	// line of memory.stat: the least limit of the groups above; "" where there is none
+	above string
 }
 
 var (
@@ -36,7 +37,8 @@ var (
 	}
 	version1 = layout{
 		limits: []string{"memory.limit_in_bytes"}, usage: "memory.usage_in_bytes",
-		cache: []string{"total_inactive_file", "total_active_file"}, above: "hierarchical_memory_limit",
+		cache: []string{"total_inactive_file", "total_active_file"},
+		above: "hierarchical_memory_limit",
 	}
 )
 

@@ -69,7 +69,8 @@ func (h *hierarchy) has(controllers string) bool {
 // mounted, the mounted one is seen.
 func (h *hierarchy) upwards(group string) []string {
 	below, err := filepath.Rel(h.root, group)
-	if err != nil || below == ".." || strings.HasPrefix(below, "../") || strings.HasPrefix(group, "/..") {
+	if err != nil || below == ".." || strings.HasPrefix(below, "../") ||
+		strings.HasPrefix(group, "/..") {
 		below = "."
 	}
 	dirs := []string{filepath.Join(h.at, below)}

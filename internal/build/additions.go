@@ -21,8 +21,9 @@ type Additions struct {
 	RepositoryKeys []string // keyring files that may sign repositories which name none
 	Packages       []string // .deb files, and directories of them
 	Pins           []string // "[PACKAGE…] release|origin|version WHAT PRIORITY"
-	Components     []string // of the suite's own repositories; nil for those it is usually built with
-	Include        []string // relations to be there in the build's root whatever is built
+	// of the suite's own repositories; nil for those it is usually built with
+	Components []string
+	Include    []string // relations to be there in the build's root whatever is built
 
 	AddDepends, AddDependsArch, AddDependsIndep       []string
 	AddConflicts, AddConflictsArch, AddConflictsIndep []string
@@ -58,14 +59,20 @@ func (a *Additions) check() error {
 		texts []string
 		to    *dsc.Relations
 	}{
-		{"--add-depends", a.AddDepends, &a.added.Depends}, {"--add-depends-arch", a.AddDependsArch, &a.added.DependsArch}, {"--add-depends-indep", a.AddDependsIndep, &a.added.DependsIndep},
-		{"--add-conflicts", a.AddConflicts, &a.added.Conflicts}, {"--add-conflicts-arch", a.AddConflictsArch, &a.added.ConflictsArch},
-		{"--add-conflicts-indep", a.AddConflictsIndep, &a.added.ConflictsIndep}, {"--include", a.Include, &a.added.Depends},
+		{"--add-depends", a.AddDepends, &a.added.Depends},
+		{"--add-depends-arch", a.AddDependsArch, &a.added.DependsArch},
+		{"--add-depends-indep", a.AddDependsIndep, &a.added.DependsIndep},
+		{"--add-conflicts", a.AddConflicts, &a.added.Conflicts},
+		{"--add-conflicts-arch", a.AddConflictsArch, &a.added.ConflictsArch},
+		{"--add-conflicts-indep", a.AddConflictsIndep, &a.added.ConflictsIndep},
+		{"--include", a.Include, &a.added.Depends},
 	} {
 		for _, text := range f.texts {
 			r, err := dsc.ParseRelations(text)
 			if err != nil {
-				return fault.New(fault.Usage, "write it as in debian/control: foo (>= 1.2), bar [amd64] <!nocheck>", "%s %q: %w", f.flag, text, err)
+				return fault.New(fault.Usage,
+					"write it as in debian/control: foo (>= 1.2), bar [amd64] <!nocheck>",
+					"%s %q: %w", f.flag, text, err)
 			}
 			*f.to = append(*f.to, r...)
 		}
@@ -80,28 +87,35 @@ func preferences(pins []string) (string, error) {
 	for _, pin := range pins {
 		words := strings.Fields(pin)
 		bad := func(why string) (string, error) {
-			return "", fault.New(fault.Usage, "write it as: 'PACKAGE… release n=bookworm-backports 500' (apt_preferences(5)); without packages it is for all", "--pin %q: %s", pin, why)
+			return "", fault.New(fault.Usage, "write it as: 'PACKAGE… release "+
+				"n=bookworm-backports 500' (apt_preferences(5)); without packages it is for all",
+				"--pin %q: %s", pin, why)
 		}
-		at := slices.IndexFunc(words, func(w string) bool { return w == "release" || w == "origin" || w == "version" })
+		at := slices.IndexFunc(words, func(w string) bool {
+			return w == "release" || w == "origin" || w == "version"
+		})
 		if at < 0 {
 			return bad("it has none of the words release, origin and version")
 		}
 		if len(words) < at+3 {
 			return bad("something to match and a priority must follow " + words[at])
 		}
-		if n, err := strconv.Atoi(words[len(words)-1]); err != nil || n == 0 || n < -32768 || n > 32767 {
+		if n, err := strconv.Atoi(words[len(words)-1]); err != nil || n == 0 || n < -32768 ||
+			n > 32767 {
 			return bad("the priority " + words[len(words)-1] + " is no number of apt's")
 		}
 		packages := strings.Join(words[:at], " ")
 		if packages == "" {
 			packages = "*"
 		}
-		fmt.Fprintf(&out, "Package: %s\nPin: %s\nPin-Priority: %s\n\n", packages, strings.Join(words[at:len(words)-1], " "), words[len(words)-1])
+		fmt.Fprintf(&out, "Package: %s\nPin: %s\nPin-Priority: %s\n\n", packages,
+			strings.Join(words[at:len(words)-1], " "), words[len(words)-1])
 	}
 	return out.String(), nil
 }
 
-// openAdditions fetches and verifies the repositories that were added, and makes one of the packages that were.
+// openAdditions fetches and verifies the repositories that were added, and makes one of the
+// packages that were.
 func (b *builder) openAdditions(ctx context.Context) (err error) {
 	a := &b.o.Additions
 	if err := b.chooseComponents(ctx); err != nil {
@@ -112,7 +126,8 @@ func (b *builder) openAdditions(ctx context.Context) (err error) {
 	}
 	keyrings := slices.Clone(b.suite.Keyrings)
 	for _, file := range a.RepositoryKeys {
-		if file, err = filepath.Abs(file); err != nil { // other names are those of the suites' keyrings
+		// other names are those of the suites' keyrings
+		if file, err = filepath.Abs(file); err != nil {
 			return err
 		}
 		keyrings = append(keyrings, file)
@@ -139,19 +154,23 @@ func (b *builder) openRepository(ctx context.Context, r archive.ExtraRepo) error
 	if err != nil {
 		err = fmt.Errorf("extra repository %w", err)
 		if errors.Is(err, archive.ErrNoSignature) {
-			return fault.New(fault.GivenBack, "write [trusted=yes] into its line if you trust it all the same", "%w", err)
+			return fault.New(fault.GivenBack,
+				"write [trusted=yes] into its line if you trust it all the same", "%w", err)
 		}
 		if errors.Is(err, archive.ErrUnknownKey) {
-			return fault.New(fault.GivenBack, "name the file with its key: [signed-by=FILE] in its line, or --extra-repository-key FILE", "%w", err)
+			return fault.New(fault.GivenBack, "name the file with its key: [signed-by=FILE] in "+
+				"its line, or --extra-repository-key FILE", "%w", err)
 		}
 		if errors.Is(err, archive.ErrUnreachable) {
-			return fault.New(fault.GivenBack, "check the network, the proxy and its line, or leave it out", "%w", err)
+			return fault.New(fault.GivenBack,
+				"check the network, the proxy and its line, or leave it out", "%w", err)
 		}
 		return fault.Wrap(fault.GivenBack, "check its line, or leave it out", err)
 	}
 	if r.Binary {
 		if !r.Serves(b.arch) {
-			b.env.Log.Warnf("extra repository %s is not for %s ([arch=…]), left out", r.Repo, b.arch)
+			b.env.Log.Warnf("extra repository %s is not for %s ([arch=…]), left out", r.Repo,
+				b.arch)
 		} else {
 			b.extra.releases = append(b.extra.releases, release)
 		}
@@ -171,7 +190,8 @@ func (b *builder) chooseComponents(ctx context.Context) error {
 	for _, r := range b.releases {
 		for _, c := range b.o.Components {
 			if !slices.Contains(r.Components(), c) {
-				return fault.New(fault.Usage, "it has "+strings.Join(r.Components(), ", "), "--components: %s has no component %s", r.Repo(), c)
+				return fault.New(fault.Usage, "it has "+strings.Join(r.Components(), ", "),
+					"--components: %s has no component %s", r.Repo(), c)
 			}
 		}
 		repo := r.Repo()
@@ -187,7 +207,8 @@ func (b *builder) chooseComponents(ctx context.Context) error {
 func (b *builder) describeAdditions() {
 	for _, r := range slices.Concat(b.extra.releases, b.extra.sources) {
 		if len(r.SignedBy()) == 0 {
-			text := fmt.Sprintf("extra repository %s is used without a signature ([trusted=yes])", r.Repo())
+			text := fmt.Sprintf("extra repository %s is used without a signature ([trusted=yes])",
+				r.Repo())
 			b.log.Warning("%s", text)
 			b.env.Log.Warn(text)
 			continue

@@ -159,7 +159,8 @@ func (a *aside) synced(ctx context.Context) error {
 }
 
 func (a *aside) discard() {
-	for _, temp := range a.temps { // first: the disk may take its time, and we may be killed meanwhile
+	// first: the disk may take its time, and we may be killed meanwhile
+	for _, temp := range a.temps {
 		_ = os.Remove(temp) // what could be done? it has no name that anybody looks for
 	}
 	_ = a.synced(context.Background()) // of what is thrown away

@@ -30,7 +30,8 @@ const testTimeout = 10000 * time.Second
 
 // met are the restrictions that our jails can meet, or that are none.
 var met = []string{
-	"rw-build-tree", "breaks-testbed", "allow-stderr", "needs-root", "skippable", "flaky", "superficial",
+	"rw-build-tree", "breaks-testbed", "allow-stderr", "needs-root", "skippable", "flaky",
+	"superficial",
 	"build-needed", notInstallable,
 	"skip-foreign-architecture", // what a cross build has made is not tested at all
 }
@@ -60,14 +61,16 @@ type verdict struct{ word, why string }
 
 func (v verdict) String() string { return strings.TrimSpace(v.word + " " + v.why) }
 
-// autopkgtest runs the tests of the source package, each in a jail of its own in which the packages that were built are installed. There is no network.
+// autopkgtest runs the tests of the source package, each in a jail of its own in which the packages
+// that were built are installed. There is no network.
 func (b *builder) autopkgtest(ctx context.Context) (outcome, detail string, err error) {
 	tests, err := b.packageTests(ctx)
 	if err != nil {
 		return "", "", err
 	}
 	if len(tests) == 0 {
-		b.log.Printf("There is no debian/tests/control, or no test in it. What autodep8 would make of a Testsuite field is not run.")
+		b.log.Printf("There is no debian/tests/control, or no test in it. What autodep8 would " +
+			"make of a Testsuite field is not run.")
 		return OutcomeNoTests, "", nil
 	}
 	var failed, skipped, passed []string
@@ -106,7 +109,8 @@ func (b *builder) autopkgtest(ctx context.Context) (outcome, detail string, err 
 	return OutcomePass, "", nil
 }
 
-// packageTests reads the tests from the source package, unpacked in a jail: it is as hostile as any source.
+// packageTests reads the tests from the source package, unpacked in a jail: it is as hostile as any
+// source.
 func (b *builder) packageTests(ctx context.Context) (tests []packageTest, err error) {
 	c := b.forCheck()
 	if _, err := c.openJail(ctx, false); err != nil {
@@ -147,9 +151,12 @@ func (b *builder) tree() string { return path.Join(buildDir, b.in.dsc.DirName())
 // testsOf are the tests of one paragraph.
 func (b *builder) testsOf(p *dsc.Paragraph) ([]packageTest, error) {
 	words := func(field string) []string {
-		return strings.FieldsFunc(p.Get(field), func(r rune) bool { return strings.ContainsRune(" ,\n\t", r) })
+		return strings.FieldsFunc(p.Get(field), func(r rune) bool {
+			return strings.ContainsRune(" ,\n\t", r)
+		})
 	}
-	t := packageTest{restrictions: words("Restrictions"), notHere: leftOut(b.arch, words("Architecture"))}
+	t := packageTest{restrictions: words("Restrictions"),
+		notHere: leftOut(b.arch, words("Architecture"))}
 	depends := p.Get("Depends")
 	if p.Field("Depends") == nil {
 		depends = "@"
@@ -164,14 +171,16 @@ func (b *builder) testsOf(p *dsc.Paragraph) ([]packageTest, error) {
 		case "@":
 			relations = append(relations, b.exactly(b.builtPackages()))
 		case "@builddeps@":
-			relations = append(relations, b.coreDepends(), b.relations().Reduce(b.context()).Depends.String())
+			relations = append(relations, b.coreDepends(),
+				b.relations().Reduce(b.context()).Depends.String())
 		case "@recommends@":
 			t.restrictions = append(t.restrictions, "needs-recommends")
 		default:
 			relations = append(relations, one)
 		}
 	}
-	t.relations = strings.Join(slices.DeleteFunc(relations, func(s string) bool { return s == "" }), ", ")
+	t.relations = strings.Join(slices.DeleteFunc(relations, func(s string) bool { return s == "" }),
+		", ")
 	dir := p.Get("Tests-Directory")
 	if dir == "" {
 		dir = "debian/tests"
@@ -183,7 +192,8 @@ func (b *builder) testsOf(p *dsc.Paragraph) ([]packageTest, error) {
 		}
 		one := t
 		file := "./" + path.Join(dir, name)
-		one.name, one.argv = name, []string{"/bin/sh", "-c", `chmod a+x "$0" 2>/dev/null; exec "$0"`, file}
+		one.name, one.argv = name,
+			[]string{"/bin/sh", "-c", `chmod a+x "$0" 2>/dev/null; exec "$0"`, file}
 		tests = append(tests, one)
 	}
 	if command := p.Get("Test-Command"); command != "" {
@@ -234,7 +244,8 @@ func (b *builder) runTest(ctx context.Context, t packageTest) (v verdict, err er
 	}
 	b.log.Printf("\n== test %s", t.name)
 	held := b.inBase(b.builtPackages()) // which are there whether the test wants them or not
-	c, done, err := b.beside(ctx, strings.Trim(b.exactly(held)+", "+t.relations, ", "), b.fromBuilt(ctx))
+	c, done, err := b.beside(ctx, strings.Trim(b.exactly(held)+", "+t.relations, ", "),
+		b.fromBuilt(ctx))
 	if errors.Is(err, apt.ErrUnresolved) && slices.Contains(t.restrictions, notInstallable) {
 		return verdict{"SKIP", notInstallable + ", and what it wants cannot be installed"}, nil
 	}
@@ -272,8 +283,12 @@ func (b *builder) runTest(ctx context.Context, t packageTest) (v verdict, err er
 		command.UID, command.GID = 0, 0
 		command.Env = commandEnv()
 	}
-	command.Env = append(slices.DeleteFunc(command.Env, func(s string) bool { return strings.HasPrefix(s, "HOME=") }), "HOME="+own+"/home", "AUTOPKGTEST_TMP="+own+"/tmp",
-		"AUTOPKGTEST_ARTIFACTS="+own+"/artifacts", "AUTOPKGTEST_NORMAL_USER="+bootstrap.BuilderName, "DEBIAN_FRONTEND=noninteractive", "LANG=C.UTF-8")
+	command.Env = append(
+		slices.DeleteFunc(command.Env, func(s string) bool {
+			return strings.HasPrefix(s, "HOME=")
+		}), "HOME="+own+"/home", "AUTOPKGTEST_TMP="+own+"/tmp",
+		"AUTOPKGTEST_ARTIFACTS="+own+"/artifacts", "AUTOPKGTEST_NORMAL_USER="+bootstrap.BuilderName,
+		"DEBIAN_FRONTEND=noninteractive", "LANG=C.UTF-8")
 	tooLong, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	out, errs := b.log.Stream(), b.log.Stream()
@@ -291,7 +306,8 @@ func (b *builder) runTest(ctx context.Context, t packageTest) (v verdict, err er
 	case !status.Success():
 		return verdict{"FAIL", status.String()}, nil
 	case said > 0 && !slices.Contains(t.restrictions, "allow-stderr"):
-		return verdict{"FAIL", "it wrote to standard error (allow-stderr is not among its restrictions)"}, nil
+		return verdict{
+			"FAIL", "it wrote to standard error (allow-stderr is not among its restrictions)"}, nil
 	case slices.Contains(t.restrictions, "superficial"):
 		return verdict{"PASS", "(superficial)"}, nil
 	}

@@ -23,34 +23,37 @@ import (
 
 // BaseOptions say what base to make.
 type BaseOptions struct {
-	Name         string // default: the suite's, with -ARCH when that is not the machine's own
-	Suite        archive.Suite
-	Arch         string
-	Variant      string
-	Include      []string
-	Exclude      []string
-	Components   []string // default: the suite's
-	Mirror       string   // one for each line; see archive.Host.Repos
-	Unverified   bool     // take the archive's word without a signature
-	Keyring      string   // file with the keys that may sign the suite; "": the suite's own and the host's
-	Bootstrapper string   // "native", "debootstrap" or "mmdebstrap"
-	Replace      bool     // make it anew when it exists
+	Name       string // default: the suite's, with -ARCH when that is not the machine's own
+	Suite      archive.Suite
+	Arch       string
+	Variant    string
+	Include    []string
+	Exclude    []string
+	Components []string // default: the suite's
+	Mirror     string   // one for each line; see archive.Host.Repos
+	Unverified bool     // take the archive's word without a signature
+	// file with the keys that may sign the suite; "": the suite's own and the host's
+	Keyring      string
+	Bootstrapper string // "native", "debootstrap" or "mmdebstrap"
+	Replace      bool   // make it anew when it exists
 	Hooks        BaseHooks
-	Epoch        time.Time  // the time that nothing in it is younger than; default: the date of its suite
-	LockTo       string     // file that gets the lock of the new base
-	Locked       *lock.File // make it of just these packages; see LockedOptions
+	// the time that nothing in it is younger than; default: the date of its suite
+	Epoch  time.Time
+	LockTo string     // file that gets the lock of the new base
+	Locked *lock.File // make it of just these packages; see LockedOptions
 
 	draftLock *lock.Draft // LockTo, on its way
 }
 
-// How long cleaning up may take: at the end of the work, and once the user wants it to end. What is not
-// deleted by then is deleted by the next command, see OpenScratch.
+// How long cleaning up may take: at the end of the work, and once the user wants it to end. What is
+// not deleted by then is deleted by the next command, see OpenScratch.
 const (
 	cleanupTime     = 30 * time.Second
 	interruptedTime = 1200 * time.Millisecond
 )
 
-// Afterwards is a context for cleaning up: it goes on when ctx was cancelled, or is now, but not for long.
+// Afterwards is a context for cleaning up: it goes on when ctx was cancelled, or is now, but not
+// for long.
 func Afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(interruptedTime, cancel) })
@@ -71,7 +74,9 @@ func (e *Env) CreateBase(ctx context.Context, o BaseOptions) (number int, err er
 	if err := o.checkLock(); err != nil {
 		return 0, err
 	}
-	if err := e.refuseExisting(o.Name, o.Replace, fmt.Sprintf("nsbuild update %s, or nsbuild create --replace %s", o.Name, o.Name)); err != nil {
+	if err := e.refuseExisting(o.Name, o.Replace,
+		fmt.Sprintf("nsbuild update %s, or nsbuild create --replace %s", o.Name,
+			o.Name)); err != nil {
 		return 0, err
 	}
 	if o.LockTo == "" {
@@ -86,7 +91,8 @@ func (e *Env) CreateBase(ctx context.Context, o BaseOptions) (number int, err er
 	return number, o.draftLock.Commit()
 }
 
-// makeBase makes a generation of a base from nothing. When another process made it while we waited for it, that one counts.
+// makeBase makes a generation of a base from nothing. When another process made it while we waited
+// for it, that one counts.
 func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err error) {
 	if err := e.sweepBases(ctx); err != nil {
 		return 0, err
@@ -127,7 +133,8 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 	if err != nil {
 		return 0, err
 	}
-	if err := e.hookTree(ctx, h, draft.Tree(), manifest, hook.Create, o.Hooks, hook.Create.Stages()...); err != nil {
+	if err := e.hookTree(ctx, h, draft.Tree(), manifest, hook.Create, o.Hooks,
+		hook.Create.Stages()...); err != nil {
 		return 0, fmt.Errorf("making base %s: %w", o.Name, err)
 	}
 	return draft.Commit(*manifest)
@@ -143,12 +150,14 @@ func (e *Env) checkExec() error {
 	return err
 }
 
-// hintFull tells what to do when the disk of the bases is full. What failed for want of space may be a program in the jail, so the disk itself is asked.
+// hintFull tells what to do when the disk of the bases is full. What failed for want of space may
+// be a program in the jail, so the disk itself is asked.
 func (e *Env) hintFull(err error) error {
 	if free, statErr := freeSpace(e.Store.Dir()); statErr != nil || free >= 1<<20 {
 		return err
 	}
-	return fault.Wrap(fault.KindOf(err), "free some space under "+e.StateDir+", or choose another place with --state-dir", err)
+	return fault.Wrap(fault.KindOf(err), "free some space under "+e.StateDir+
+		", or choose another place with --state-dir", err)
 }
 
 // discard deletes a draft with a holder of its own: the one that made it ends with its context.
@@ -167,8 +176,8 @@ func (e *Env) waitingFor(name string) func() {
 	return func() { e.Log.Infof("another nsbuild is making base %s; waiting for it", name) }
 }
 
-// sweepBases deletes what killed processes left, and generations that nobody uses any more. What cannot
-// be deleted is no failure of the command that comes by.
+// sweepBases deletes what killed processes left, and generations that nobody uses any more. What
+// cannot be deleted is no failure of the command that comes by.
 func (e *Env) sweepBases(ctx context.Context) error {
 	stale, err := e.Store.Stale()
 	if err != nil || len(stale) == 0 {
@@ -227,13 +236,15 @@ func (e *Env) repos(o BaseOptions) ([]archive.Repo, error) {
 	return repos, nil
 }
 
-// remembered are the options that a base was made with, as far as they say where its packages come from.
+// remembered are the options that a base was made with, as far as they say where its packages come
+// from.
 func remembered(m base.Manifest) BaseOptions {
 	suite, err := archive.LookupSuite(m.Suite)
 	if err != nil {
 		suite = archive.CustomSuite(m.Suite)
 	}
-	return BaseOptions{Suite: suite, Arch: m.Arch, Mirror: m.Mirror, Keyring: m.Keyring, Components: m.Components, Unverified: m.Unverified}
+	return BaseOptions{Suite: suite, Arch: m.Arch, Mirror: m.Mirror, Keyring: m.Keyring,
+		Components: m.Components, Unverified: m.Unverified}
 }
 
 // releases fetches the Release files of a base's suite.
@@ -250,18 +261,23 @@ func recorded(releases []*archive.Release) []base.Release {
 	var out []base.Release
 	for _, r := range releases {
 		repo := r.Repo()
-		out = append(out, base.Release{URI: repo.URI, Suite: repo.Suite, Date: r.Date(), SHA256: r.Digest(), Keys: r.SignedBy()})
+		out = append(out, base.Release{URI: repo.URI, Suite: repo.Suite, Date: r.Date(),
+			SHA256: r.Digest(), Keys: r.SignedBy()})
 	}
 	return out
 }
 
 // unchanged tells whether a base was last compared with just these Release files.
 func unchanged(m base.Manifest, releases []*archive.Release) bool {
-	return slices.EqualFunc(m.Releases, releases, func(old base.Release, r *archive.Release) bool { return old.SHA256 == r.Digest() })
+	return slices.EqualFunc(m.Releases, releases, func(old base.Release, r *archive.Release) bool {
+		return old.SHA256 == r.Digest()
+	})
 }
 
-// UpdateBase brings a base up to date, and returns the number of its generation before and after. With hooks there is always a new one: they may do another thing each time.
-func (e *Env) UpdateBase(ctx context.Context, name string, hooks BaseHooks) (before, after int, err error) {
+// UpdateBase brings a base up to date, and returns the number of its generation before and after.
+// With hooks there is always a new one: they may do another thing each time.
+func (e *Env) UpdateBase(ctx context.Context, name string, hooks BaseHooks) (before, after int,
+	err error) {
 	if err := e.sweepBases(ctx); err != nil {
 		return 0, 0, err
 	}
@@ -277,7 +293,8 @@ func (e *Env) UpdateBase(ctx context.Context, name string, hooks BaseHooks) (bef
 	if err != nil {
 		return 0, 0, errors.Join(err, g.Close())
 	}
-	r := renewal{hooks: func() (BaseHooks, error) { return hooks, nil }, always: len(hooks.Set.At(hook.Update.Stages()...)) > 0}
+	r := renewal{hooks: func() (BaseHooks, error) { return hooks, nil },
+		always: len(hooks.Set.At(hook.Update.Stages()...)) > 0}
 	if g, err = e.freshen(ctx, g, releases, r); err != nil {
 		return 0, 0, err
 	}
@@ -286,12 +303,15 @@ func (e *Env) UpdateBase(ctx context.Context, name string, hooks BaseHooks) (bef
 
 // renewal says how a base is brought up to date.
 type renewal struct {
-	hooks  func() (BaseHooks, error) // that a new generation comes by, found when one is made; nil: none
-	always bool                      // make a generation, be there something newer or not
+	// that a new generation comes by, found when one is made; nil: none
+	hooks  func() (BaseHooks, error)
+	always bool // make a generation, be there something newer or not
 }
 
-// freshen returns a generation that the Release files would not upgrade: g itself, or a new one. In any case it takes care of g. What a lock file fixed is never upgraded.
-func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archive.Release, r renewal) (*base.Generation, error) {
+// freshen returns a generation that the Release files would not upgrade: g itself, or a new one. In
+// any case it takes care of g. What a lock file fixed is never upgraded.
+func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archive.Release,
+	r renewal) (*base.Generation, error) {
 	if g.Manifest.Lock != "" || !r.always && unchanged(g.Manifest, releases) {
 		return g, nil
 	}
@@ -314,11 +334,14 @@ func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archi
 		return nil, err
 	}
 	r.always = r.always && number == 0
-	return e.freshen(ctx, g, releases, r) // nothing is left to be done, unless it was another process that has made it
+	// nothing is left to be done, unless it was another process that has made it
+	return e.freshen(ctx, g, releases, r)
 }
 
-// upgrade makes a generation with what the suite has newer, and tells whether there was anything. Its number is 0 when another process has made one meanwhile.
-func (e *Env) upgrade(ctx context.Context, g *base.Generation, releases []*archive.Release, r renewal) (newer bool, number int, err error) {
+// upgrade makes a generation with what the suite has newer, and tells whether there was anything.
+// Its number is 0 when another process has made one meanwhile.
+func (e *Env) upgrade(ctx context.Context, g *base.Generation, releases []*archive.Release,
+	r renewal) (newer bool, number int, err error) {
 	h, err := e.holdFor(ctx, g.Manifest.Arch, g.Manifest.IDs, place{}, sandbox.Limits{})
 	if err != nil {
 		return false, 0, err
@@ -344,8 +367,11 @@ func (e *Env) upgrade(ctx context.Context, g *base.Generation, releases []*archi
 }
 
 // hasNewer finds out in a throwaway layer whether the suite has newer packages than a generation.
-func (e *Env) hasNewer(ctx context.Context, h *sandbox.Holder, g *base.Generation, sources []apt.Source) (bool, error) {
-	jail, err := h.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}}, Mounts: apt.Mounts(e.CacheDir)})
+func (e *Env) hasNewer(ctx context.Context, h *sandbox.Holder, g *base.Generation,
+	sources []apt.Source) (bool, error) {
+	jail, err := h.NewJail(
+		ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}},
+			Mounts: apt.Mounts(e.CacheDir)})
 	if err != nil {
 		return false, err
 	}
@@ -362,9 +388,11 @@ func (e *Env) hasNewer(ctx context.Context, h *sandbox.Holder, g *base.Generatio
 	return len(wanted) > 0, err
 }
 
-// makeUpgraded copies a generation and upgrades the copy. Never through an overlay: dpkg renames directories, which overlays refuse across layers. It returns 0 when another process
-// has made a generation meanwhile.
-func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Generation, releases []*archive.Release, sources []apt.Source, hooks BaseHooks) (number int, err error) {
+// makeUpgraded copies a generation and upgrades the copy. Never through an overlay: dpkg renames
+// directories, which overlays refuse across layers. It returns 0 when another process has made a
+// generation meanwhile.
+func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Generation,
+	releases []*archive.Release, sources []apt.Source, hooks BaseHooks) (number int, err error) {
 	if err := e.checkExec(); err != nil {
 		return 0, err
 	}
@@ -398,13 +426,16 @@ func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Gener
 }
 
 // upgradeTree has the apt of a tree upgrade it, and returns what is installed then.
-func (e *Env) upgradeTree(ctx context.Context, h *sandbox.Holder, tree string, m base.Manifest, release *archive.Release, sources []apt.Source) ([]base.Package, error) {
-	jail, err := h.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Dir: tree}, Mounts: apt.Mounts(e.CacheDir)})
+func (e *Env) upgradeTree(ctx context.Context, h *sandbox.Holder, tree string, m base.Manifest,
+	release *archive.Release, sources []apt.Source) ([]base.Package, error) {
+	jail, err := h.NewJail(
+		ctx, sandbox.Spec{Root: sandbox.Root{Dir: tree}, Mounts: apt.Mounts(e.CacheDir)})
 	if err != nil {
 		return nil, err
 	}
 	var said tail
-	resolver, err := apt.New(jail, e.CacheDir, commandEnv(fmt.Sprintf("SOURCE_DATE_EPOCH=%d", release.Date().Unix())), sources)
+	resolver, err := apt.New(jail, e.CacheDir,
+		commandEnv(fmt.Sprintf("SOURCE_DATE_EPOCH=%d", release.Date().Unix())), sources)
 	if err != nil {
 		return nil, err
 	}
@@ -423,7 +454,8 @@ func (e *Env) upgradeTree(ctx context.Context, h *sandbox.Holder, tree string, m
 	return packages, err
 }
 
-// replaced tells whether a generation is no longer its base's current one: another process made one while we waited for it.
+// replaced tells whether a generation is no longer its base's current one: another process made one
+// while we waited for it.
 func (e *Env) replaced(g *base.Generation) (bool, error) {
 	now, err := e.Store.Use(g.Name)
 	if err != nil {
@@ -433,7 +465,8 @@ func (e *Env) replaced(g *base.Generation) (bool, error) {
 }
 
 // bootstrap fills a tree.
-func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o BaseOptions) (*base.Manifest, error) {
+func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o BaseOptions) (
+	*base.Manifest, error) {
 	if o.Bootstrapper == "" {
 		o.Bootstrapper = bootstrap.Native
 	}
@@ -465,13 +498,17 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 	}
 	done, err := bootstrap.Run(ctx, bootstrap.Options{
 		Workers: machine.Processors,
-		Holder:  h, Tree: tree, Client: e.Client, CacheDir: e.CacheDir, Releases: from.releases, Selection: from.selection, Repos: from.repos, Epoch: o.Epoch,
-		Suite: o.Suite, Arch: o.Arch, Variant: o.Variant, Include: o.Include, Exclude: o.Exclude, Bootstrapper: o.Bootstrapper,
-		Log: io.MultiWriter(log, &said), Progress: bootstrap.Progress{Phase: watch.begin, Unpacked: watch.unpacked, Fetched: fetched},
+		Holder:  h, Tree: tree, Client: e.Client, CacheDir: e.CacheDir, Releases: from.releases,
+		Selection: from.selection, Repos: from.repos, Epoch: o.Epoch,
+		Suite: o.Suite, Arch: o.Arch, Variant: o.Variant, Include: o.Include, Exclude: o.Exclude,
+		Bootstrapper: o.Bootstrapper,
+		Log:          io.MultiWriter(log, &said), Progress: bootstrap.Progress{Phase: watch.begin,
+			Unpacked: watch.unpacked, Fetched: fetched},
 	})
 	watch.end(err)
 	if err != nil {
-		return nil, o.explainUnknown(ctx, o.explainLocked(fmt.Errorf("making base %s: %w", o.Name, err)))
+		return nil,
+			o.explainUnknown(ctx, o.explainLocked(fmt.Errorf("making base %s: %w", o.Name, err)))
 	}
 	if o.draftLock != nil {
 		if err := e.writeLock(ctx, o, from.releases, done); err != nil {
@@ -479,7 +516,8 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 		}
 	}
 	m := &base.Manifest{
-		Suite: o.Suite.Name, Distribution: o.Suite.Distribution, Arch: o.Arch, Variant: o.Variant, Bootstrapper: o.Bootstrapper, Include: o.Include, Exclude: o.Exclude,
+		Suite: o.Suite.Name, Distribution: o.Suite.Distribution, Arch: o.Arch, Variant: o.Variant,
+		Bootstrapper: o.Bootstrapper, Include: o.Include, Exclude: o.Exclude,
 		Components: o.Components, Mirror: o.Mirror, Unverified: o.Unverified, Keyring: o.Keyring,
 		IDs: h.IDs(), Created: time.Now().UTC().Truncate(time.Second), Releases: from.recorded,
 	}
@@ -490,12 +528,15 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 	return m, nil
 }
 
-// explainUnknown tells what may be wrong when a suite of no table could not be made: how it is made was only guessed.
+// explainUnknown tells what may be wrong when a suite of no table could not be made: how it is made
+// was only guessed.
 func (o BaseOptions) explainUnknown(ctx context.Context, err error) error {
-	if o.Suite.Distribution != "" || o.Locked != nil || ctx.Err() != nil || fault.HintOf(err) != "" {
+	if o.Suite.Distribution != "" || o.Locked != nil || ctx.Err() != nil ||
+		fault.HintOf(err) != "" {
 		return err
 	}
-	hint := "the suite is in no table, so it was made as the newest ones are; which one it is like can be said in suites.deb822 (docs/suites.md)"
+	hint := "the suite is in no table, so it was made as the newest ones are; which one it is " +
+		"like can be said in suites.deb822 (docs/suites.md)"
 	return fault.Wrap(fault.KindOf(err), hint, err)
 }
 
@@ -507,7 +548,8 @@ type origin struct {
 	recorded  []base.Release
 }
 
-// origin asks the mirrors, and completes the suite by what they say; for what a lock fixes there is nothing to be asked.
+// origin asks the mirrors, and completes the suite by what they say; for what a lock fixes there is
+// nothing to be asked.
 func (e *Env) origin(ctx context.Context, o *BaseOptions) (origin, error) {
 	if o.Locked != nil {
 		return e.lockedOrigin(*o)

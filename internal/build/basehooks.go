@@ -30,17 +30,21 @@ const hooksLog = "hooks.log"
 
 // HookContext is what hooks outside a build are told.
 func HookContext(o hook.Operation, m base.Manifest) hook.Context {
-	return hook.Context{Operation: o, Distribution: m.Suite, BuildArch: m.Arch, HostArch: m.Arch, Builder: bootstrap.BuilderName, BuildDir: buildDir}
+	return hook.Context{Operation: o, Distribution: m.Suite, BuildArch: m.Arch, HostArch: m.Arch,
+		Builder: bootstrap.BuilderName, BuildDir: buildDir}
 }
 
-// hookTree runs hooks of some stages in a tree that is being made, and notes in its manifest what they have made of it.
-func (e *Env) hookTree(ctx context.Context, h *sandbox.Holder, tree string, m *base.Manifest, o hook.Operation, hooks BaseHooks, stages ...hook.Stage) (err error) {
+// hookTree runs hooks of some stages in a tree that is being made, and notes in its manifest what
+// they have made of it.
+func (e *Env) hookTree(ctx context.Context, h *sandbox.Holder, tree string, m *base.Manifest,
+	o hook.Operation, hooks BaseHooks, stages ...hook.Stage) (err error) {
 	if len(hooks.Set.At(stages...)) == 0 {
 		return nil
 	}
 	ph := e.Progress.Phase("hooks")
 	defer func() { ph.Done(err) }()
-	log, err := os.OpenFile(filepath.Join(filepath.Dir(tree), hooksLog), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	log, err := os.OpenFile(filepath.Join(filepath.Dir(tree), hooksLog),
+		os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
@@ -54,7 +58,8 @@ func (e *Env) hookTree(ctx context.Context, h *sandbox.Holder, tree string, m *b
 	if err != nil {
 		return err
 	}
-	r := hook.Runner{Set: hooks.Set, Jail: jail, Out: out, Log: treeLog{log, e.Log}, Context: HookContext(o, *m)}
+	r := hook.Runner{Set: hooks.Set, Jail: jail, Out: out, Log: treeLog{log, e.Log},
+		Context: HookContext(o, *m)}
 	if hooks.Set.Installs(stages...) {
 		r.Install = func(ctx context.Context, relations string) error {
 			return e.installInTree(ctx, jail, m, relations, out)
@@ -80,7 +85,8 @@ func (e *Env) hookTree(ctx context.Context, h *sandbox.Holder, tree string, m *b
 }
 
 // openTree opens a jail in a tree itself, with what hooks need.
-func (e *Env) openTree(ctx context.Context, h *sandbox.Holder, tree string, set *hook.Set, stages []hook.Stage) (*sandbox.Jail, error) {
+func (e *Env) openTree(ctx context.Context, h *sandbox.Holder, tree string, set *hook.Set,
+	stages []hook.Stage) (*sandbox.Jail, error) {
 	spec := sandbox.Spec{Root: sandbox.Root{Dir: tree}, Hostname: buildHost}
 	if set.Installs(stages...) {
 		spec.Mounts = apt.Mounts(e.CacheDir)
@@ -94,7 +100,8 @@ func (e *Env) openTree(ctx context.Context, h *sandbox.Holder, tree string, set 
 }
 
 // installInTree installs packages that hooks want in a tree, where they stay.
-func (e *Env) installInTree(ctx context.Context, jail *sandbox.Jail, m *base.Manifest, relations string, out io.Writer) error {
+func (e *Env) installInTree(ctx context.Context, jail *sandbox.Jail, m *base.Manifest,
+	relations string, out io.Writer) error {
 	reduced, err := hookDepends(relations, m.Arch, nil)
 	if err != nil {
 		return err
@@ -114,7 +121,8 @@ func (e *Env) installInTree(ctx context.Context, jail *sandbox.Jail, m *base.Man
 	return i.install(ctx, reduced, out)
 }
 
-// treeLog takes lines about the hooks of a tree: into its log, and what the user has to know to the user, too.
+// treeLog takes lines about the hooks of a tree: into its log, and what the user has to know to the
+// user, too.
 type treeLog struct {
 	file io.Writer
 	log  logrus.FieldLogger
@@ -122,7 +130,9 @@ type treeLog struct {
 
 func (l treeLog) Subsection(title string) { fmt.Fprintf(l.file, "== %s\n", title) }
 
-func (l treeLog) Info(format string, args ...any) { fmt.Fprintf(l.file, "I: "+format+"\n", args...) }
+func (l treeLog) Info(format string, args ...any) {
+	fmt.Fprintf(l.file, "I: "+format+"\n", args...)
+}
 
 func (l treeLog) Warning(format string, args ...any) {
 	fmt.Fprintf(l.file, "W: "+format+"\n", args...)

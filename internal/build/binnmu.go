@@ -17,7 +17,8 @@ import (
 const dateInChangelog = "Mon, 02 Jan 2006 15:04:05 -0700"
 
 // changelogEntry is what sbuild writes above a changelog for packages with a version of their own.
-func (k *Kind) changelogEntry(source string, version dsc.Version, distribution, arch string, now time.Time) (string, error) {
+func (k *Kind) changelogEntry(source string, version dsc.Version, distribution, arch string,
+	now time.Time) (string, error) {
 	if k.BinNMUChangelog != "" {
 		return strings.TrimSpace(k.BinNMUChangelog) + "\n\n", nil
 	}
@@ -26,7 +27,10 @@ func (k *Kind) changelogEntry(source string, version dsc.Version, distribution, 
 		maintainer = DefaultMaintainer()
 	}
 	if maintainer == "" {
-		return "", fault.New(fault.Usage, "give --maintainer 'NAME <ADDRESS>', or set DEBFULLNAME and DEBEMAIL", "%s: nobody is named for the changelog entry", k.VersionFlag())
+		return "",
+			fault.New(fault.Usage,
+				"give --maintainer 'NAME <ADDRESS>', or set DEBFULLNAME and DEBEMAIL",
+				"%s: nobody is named for the changelog entry", k.VersionFlag())
 	}
 	date, err := k.entryDate(now)
 	if err != nil {
@@ -38,8 +42,10 @@ func (k *Kind) changelogEntry(source string, version dsc.Version, distribution, 
 		fmt.Fprintf(&out, "  * Append %s to version number; no source changes\n", k.AppendToVersion)
 	}
 	if k.BinNMU != "" {
-		fmt.Fprintf(&out, "  * Binary-only non-maintainer upload for %s; no source changes.\n", arch)
-		fmt.Fprintf(&out, "  * %s\n", strings.Join(strings.Split(strings.TrimSpace(k.BinNMU), "\n"), "\n    "))
+		fmt.Fprintf(&out, "  * Binary-only non-maintainer upload for %s; no source changes.\n",
+			arch)
+		fmt.Fprintf(&out, "  * %s\n", strings.Join(strings.Split(strings.TrimSpace(k.BinNMU), "\n"),
+			"\n    "))
 	}
 	fmt.Fprintf(&out, "\n -- %s  %s\n\n", maintainer, date)
 	return out.String(), nil
@@ -55,7 +61,8 @@ func (k *Kind) entryDate(now time.Time) (string, error) {
 		return time.Unix(seconds, 0).UTC().Format(dateInChangelog), nil
 	}
 	if _, err := time.Parse("Mon, _2 Jan 2006 15:04:05 -0700", text); err != nil {
-		return "", fault.New(fault.Usage, "give seconds since 1970, or what date -R prints", "--binNMU-timestamp %q is no date", text)
+		return "", fault.New(fault.Usage, "give seconds since 1970, or what date -R prints",
+			"--binNMU-timestamp %q is no date", text)
 	}
 	return text, nil
 }
@@ -89,7 +96,10 @@ func (b *builder) writeEntry(ctx context.Context) error {
 		return err
 	}
 	file := path.Join(buildDir, ".changelog-entry")
-	if err := fill(b.jail, file, 0, func(w io.Writer) error { _, err := io.WriteString(w, entry); return err }); err != nil {
+	if err := fill(b.jail, file, 0, func(w io.Writer) error {
+		_, err := io.WriteString(w, entry)
+		return err
+	}); err != nil {
 		return err
 	}
 	const script = `cat "$1" debian/changelog >"$1.whole" && cat "$1.whole" >debian/changelog && rm "$1" "$1.whole"`

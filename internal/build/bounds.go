@@ -17,7 +17,8 @@ import (
 // Bounds of what a build leaves, in bytes where nothing else is said: a package decides about all
 // of it, and need not mean well.
 const (
-	// maxChanges bounds a .changes, and maxBuildinfo a .buildinfo: Debian's largest have some 100 KiB.
+	// maxChanges bounds a .changes, and maxBuildinfo a .buildinfo: Debian's largest have some 100
+	// KiB.
 	maxChanges   = 16 << 20
 	maxBuildinfo = 16 << 20
 	// maxFiles is how many files a .changes may list; the kernel's lists a few hundred.
@@ -53,14 +54,16 @@ func (b *builder) checkBounds(a *aside, changes *dsc.Changes) error {
 	}
 	for _, f := range changes.Files {
 		if strings.HasSuffix(f.Name, ".buildinfo") && f.Size > maxBuildinfo {
-			return fault.New(fault.Attempted, hint, "%s has %d bytes; no .buildinfo has more than %d MiB",
+			return fault.New(fault.Attempted, hint,
+				"%s has %d bytes; no .buildinfo has more than %d MiB",
 				f.Name, f.Size, maxBuildinfo>>20)
 		}
 		if a.path(f.Name) != "" {
 			continue
 		}
 		if a.total += f.Size; a.total > b.maxResults() || a.total < 0 {
-			return fault.New(fault.Attempted, "if it is to build so much, allow it with --max-results",
+			return fault.New(fault.Attempted,
+				"if it is to build so much, allow it with --max-results",
 				"%s lists more than %s of files (with %s), no more is taken",
 				changes.Path, sizeText(b.maxResults()), f.Name)
 		}
@@ -70,7 +73,8 @@ func (b *builder) checkBounds(a *aside, changes *dsc.Changes) error {
 		return err
 	}
 	if a.total > free {
-		return noPlace(a.dir, fmt.Errorf("they have %s, %s is free", sizeText(a.total), sizeText(free)))
+		return noPlace(a.dir, fmt.Errorf("they have %s, %s is free", sizeText(a.total),
+			sizeText(free)))
 	}
 	return nil
 }

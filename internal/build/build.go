@@ -35,43 +35,50 @@ type Options struct {
 	Arch     string // of the base; "": the machine's own
 	Host     string // for which is built; "": the base's
 	Resolver string // of build dependencies; "": see resolver
-	// Alternatives says whether every alternative of a relation counts (AnyAlternative), or the first
-	// (FirstAlternative); "" is as the resolver does by itself.
+	// Alternatives says whether every alternative of a relation counts (AnyAlternative), or the
+	// first (FirstAlternative); "" is as the resolver does by itself.
 	Alternatives string
-	Git          string   // gitsrc.Head or gitsrc.Index: build a source directory as git has it; "": as it lies there
-	Options      []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
-	Scratch      string   // ScratchAuto, ScratchTmpfs, ScratchDisk or ScratchCopy
-	// PlainSources are built in a plain tree where the kernel cannot hide an overlay, besides those of
-	// the list that comes with nsbuild.
+	// gitsrc.Head or gitsrc.Index: build a source directory as git has it; "": as it lies there
+	Git     string
+	Options []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
+	Scratch string   // ScratchAuto, ScratchTmpfs, ScratchDisk or ScratchCopy
+	// PlainSources are built in a plain tree where the kernel cannot hide an overlay, besides those
+	// of the list that comes with nsbuild.
 	PlainSources []string
 	// ScratchSize is how large a tmpfs may grow, in bytes; 0 lets free memory decide.
 	ScratchSize int64
 	// MaxResults is how large the results may be, in bytes; 0 is DefaultMaxResults.
 	MaxResults int64
-	// Limits bound everything that runs for one build together: what it writes to a tmpfs is memory, too.
+	// Limits bound everything that runs for one build together: what it writes to a tmpfs is
+	// memory, too.
 	Limits   sandbox.Limits
-	NoLayers bool      // neither use nor keep dependency layers
-	Strays   string    // what to do about processes that the build leaves running: StraysKill, StraysWarn or StraysFail
-	Verbose  bool      // show the package's log as it comes
-	ShowLog  io.Writer // where; nil: with the progress
-	LogDir   string    // directory of the log; "": that of the results
-	NoLog    bool      // leave no log behind
-	Result   string    // file for the machine-readable result; "" for none
+	NoLayers bool // neither use nor keep dependency layers
+	// what to do about processes that the build leaves running: StraysKill, StraysWarn or
+	// StraysFail
+	Strays  string
+	Verbose bool      // show the package's log as it comes
+	ShowLog io.Writer // where; nil: with the progress
+	LogDir  string    // directory of the log; "": that of the results
+	NoLog   bool      // leave no log behind
+	Result  string    // file for the machine-readable result; "" for none
 
 	Kind
 	Additions
 
 	Checks
 
-	NewBase     func(asked BaseOptions) (BaseOptions, error) // how a base is made that is missing; nil: as it was asked for
-	UpdateHooks func() (BaseHooks, error)                    // of a base that is brought up to date; nil: none
+	// how a base is made that is missing; nil: as it was asked for
+	NewBase func(asked BaseOptions) (BaseOptions, error)
+	// of a base that is brought up to date; nil: none
+	UpdateHooks func() (BaseHooks, error)
 
 	Hooks          *hook.Set // nil: none
 	ShellOnFailure bool      // open a shell in the jail that failed
 	Terminal       *os.File  // the caller's, for shells; nil: there is none
 }
 
-// What to do about processes that a build leaves running. They are ended and named in the log in any case.
+// What to do about processes that a build leaves running. They are ended and named in the log in
+// any case.
 const (
 	StraysKill = "kill" // say nothing more
 	StraysWarn = "warn" // tell the user
@@ -123,24 +130,27 @@ type builder struct {
 	installer  *installer      // of packages that hooks want
 	sourceTar  string          // the unpacked source, while it is in no jail
 	packedIn   sandbox.Lower   // the jail in which it was made
-	packed     *input          // the source package that was made of a directory, taken out of the jail
-	hookEnv    []string        // what hooks add to the build's environment
-	hookedRoot string          // digest of what hooks have made of the base, below the build dependencies
-	unknowable bool            // what they have made of it is
-	layer      *layer.Layer    // of the build dependencies, when an earlier build left it
-	saving     chan error      // of a layer that is being kept for later builds
-	making     *layer.Making   // the right to make that layer
-	kept       int64           // bytes of the layer that this build has kept
-	stopCopies func()          // ends the making of copies beside the build; nil when there is none
+	// the source package that was made of a directory, taken out of the jail
+	packed  *input
+	hookEnv []string // what hooks add to the build's environment
+	// digest of what hooks have made of the base, below the build dependencies
+	hookedRoot string
+	unknowable bool          // what they have made of it is
+	layer      *layer.Layer  // of the build dependencies, when an earlier build left it
+	saving     chan error    // of a layer that is being kept for later builds
+	making     *layer.Making // the right to make that layer
+	kept       int64         // bytes of the layer that this build has kept
+	stopCopies func()        // ends the making of copies beside the build; nil when there is none
 	log        *buildlog.File
 	header     buildlog.Header
 	summary    buildlog.Summary
 	result     *result.Result
 	outcome    *Outcome
 
-	version       dsc.Version       // of the packages
-	versions      map[string]string // of the binary packages that were built, by their names, once they are to be checked
-	sourceChanges []byte            // of the source alone, when one was asked for
+	version dsc.Version // of the packages
+	// of the binary packages that were built, by their names, once they are to be checked
+	versions      map[string]string
+	sourceChanges []byte // of the source alone, when one was asked for
 	extra         extra
 }
 
@@ -210,7 +220,8 @@ func (b *builder) notFull(ctx context.Context, err error) error {
 	return b.runStages(ctx)
 }
 
-// runStages runs one stage after the other until one fails. A full scratch is told from a failure of the package.
+// runStages runs one stage after the other until one fails. A full scratch is told from a failure
+// of the package.
 func (b *builder) runStages(ctx context.Context) error {
 	for _, s := range b.stages() {
 		ph := b.env.Progress.Phase(s.name)
@@ -218,7 +229,8 @@ func (b *builder) runStages(ctx context.Context) error {
 		begin, before := time.Now(), b.exhausted()
 		err := s.run(b, ctx)
 		stop()
-		if err != nil && ctx.Err() == nil && !errors.Is(err, errSkipped) && errors.Is(b.confirm(), errOutdated) {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errSkipped) &&
+			errors.Is(b.confirm(), errOutdated) {
 			err = errOutdated // whatever failed, it did so over a base that is not the newest
 		}
 		if errors.Is(err, errOutdated) { // it is begun again
@@ -226,7 +238,8 @@ func (b *builder) runStages(ctx context.Context) error {
 			return err
 		}
 		ph.Done(err)
-		b.result.Stages = append(b.result.Stages, result.Stage{Name: s.name, Seconds: time.Since(begin).Seconds(), Failed: err != nil})
+		b.result.Stages = append(b.result.Stages,
+			result.Stage{Name: s.name, Seconds: time.Since(begin).Seconds(), Failed: err != nil})
 		if err != nil {
 			b.outcome.Stage = s.fails
 			if part := (*partError)(nil); errors.As(err, &part) {
@@ -244,9 +257,12 @@ func (b *builder) runStages(ctx context.Context) error {
 	return nil
 }
 
-// againOnDisk makes everything ready for the stages to run once more, over a scratch that does not fill so soon.
+// againOnDisk makes everything ready for the stages to run once more, over a scratch that does not
+// fill so soon.
 func (b *builder) againOnDisk(ctx context.Context) error {
-	again := fmt.Sprintf("the tmpfs of %d MiB that the build wrote to is full; it is built again, on disk", b.place.limit>>20)
+	again := fmt.Sprintf(
+		"the tmpfs of %d MiB that the build wrote to is full; it is built again, on disk",
+		b.place.limit>>20)
 	b.env.Log.Warn(again)
 	b.log.Section("Scratch full")
 	b.log.Warning("%s", again)
@@ -260,17 +276,21 @@ func (b *builder) dropAttempt(ctx context.Context) {
 	b.layerSaved()
 	b.endAttempt(ctx)
 	b.openWhole = false
-	b.open, b.stopped, b.unpacked, b.built, b.hookEnv, b.result.Hooks = nil, false, false, false, nil, nil
+	b.open, b.stopped, b.unpacked, b.built, b.hookEnv, b.result.Hooks = nil, false, false, false,
+		nil, nil
 	b.attempt = b.log.Lines()
-	b.outcome.Stage, b.outcome.Tail, b.result.Strays, b.result.Inputs.Layer = "", nil, nil, result.Layer{}
+	b.outcome.Stage, b.outcome.Tail, b.result.Strays, b.result.Inputs.Layer = "", nil, nil,
+		result.Layer{}
 }
 
-// hold starts the sandbox that the build's jails are in, with their upper directories in the place that choose says.
+// hold starts the sandbox that the build's jails are in, with their upper directories in the place
+// that choose says.
 func (b *builder) hold(ctx context.Context, choose func(*builder) (place, error)) (err error) {
 	if b.place, err = choose(b); err != nil {
 		return err
 	}
-	if b.holder, err = b.env.holdFor(ctx, b.base.Manifest.Arch, b.base.Manifest.IDs, b.place, b.o.Limits); err != nil {
+	if b.holder, err = b.env.holdFor(ctx, b.base.Manifest.Arch, b.base.Manifest.IDs, b.place,
+		b.o.Limits); err != nil {
 		return err
 	}
 	b.lowers = []sandbox.Lower{{Path: b.base.Tree()}}
@@ -281,7 +301,8 @@ func (b *builder) hold(ctx context.Context, choose func(*builder) (place, error)
 	b.header.Extra = []buildlog.Field{
 		{Name: "Isolation", Value: b.base.Manifest.IDs.String()},
 		{Name: "Scratch", Value: b.result.Isolation.Scratch},
-		{Name: "Base", Value: fmt.Sprintf("%s, generation %d of %s", b.base.Name, b.base.Number, b.base.Manifest.Created.Format(time.DateOnly))},
+		{Name: "Base", Value: fmt.Sprintf("%s, generation %d of %s", b.base.Name, b.base.Number,
+			b.base.Manifest.Created.Format(time.DateOnly))},
 	}
 	b.watch, err = watchSpace(b.holder)
 	return err
@@ -307,10 +328,13 @@ func interrupted(ctx context.Context, err error) error {
 	return &fault.Error{Kind: fault.Interrupted, Err: context.Cause(ctx)}
 }
 
-// prepare does what comes before the log: the source's description, the output directory, the base, and fetching.
+// prepare does what comes before the log: the source's description, the output directory, the base,
+// and fetching.
 func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, err error) {
-	o.Options, o.Profiles = slices.Clone(o.Options), slices.Clone(o.Profiles) // other builds may have the same
-	b := &builder{env: e, o: o, outcome: &Outcome{}, result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}
+	// other builds may have the same
+	o.Options, o.Profiles = slices.Clone(o.Options), slices.Clone(o.Profiles)
+	b := &builder{env: e, o: o, outcome: &Outcome{},
+		result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}
 	defer func() {
 		if err != nil {
 			b.release(ctx)
@@ -344,7 +368,8 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 		return nil, err
 	}
 	if got := b.base.Manifest.Arch; got != b.arch {
-		return nil, fault.New(fault.Usage, "name a base of that architecture with --base", "base %s is for %s, the build for %s", b.base.Name, got, b.arch)
+		return nil, fault.New(fault.Usage, "name a base of that architecture with --base",
+			"base %s is for %s, the build for %s", b.base.Name, got, b.arch)
 	}
 	if err := b.openAdditions(ctx); err != nil {
 		return nil, err
@@ -364,11 +389,13 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 // checkPlaces finds out whether what a build leaves can be stored, before it takes its time.
 func (b *builder) checkPlaces() error {
 	if err := checkWritable(b.output); err != nil {
-		return fault.Wrap(fault.Usage, "choose another directory with --output", fmt.Errorf("the results cannot be stored: %w", err))
+		return fault.Wrap(fault.Usage, "choose another directory with --output",
+			fmt.Errorf("the results cannot be stored: %w", err))
 	}
 	if b.o.LogDir != "" {
 		if err := checkWritable(b.o.LogDir); err != nil {
-			return fault.Wrap(fault.Usage, "choose another directory with --log-dir", fmt.Errorf("the log cannot be stored: %w", err))
+			return fault.Wrap(fault.Usage, "choose another directory with --log-dir",
+				fmt.Errorf("the log cannot be stored: %w", err))
 		}
 	}
 	if b.o.Result == "" {
@@ -378,7 +405,8 @@ func (b *builder) checkPlaces() error {
 		return fault.New(fault.Usage, "name a file", "--result %s is a directory", b.o.Result)
 	}
 	if err := checkWritable(filepath.Dir(b.o.Result)); err != nil {
-		return fault.Wrap(fault.Usage, "choose another file with --result", fmt.Errorf("the machine-readable result cannot be stored: %w", err))
+		return fault.Wrap(fault.Usage, "choose another file with --result",
+			fmt.Errorf("the machine-readable result cannot be stored: %w", err))
 	}
 	return nil
 }
@@ -429,7 +457,8 @@ func (b *builder) chooseSuite() (err error) {
 	return nil
 }
 
-// outputDir is where results go: where the user said, else the current directory; for a source directory that the user stands in, its parent, as with dpkg-buildpackage.
+// outputDir is where results go: where the user said, else the current directory; for a source
+// directory that the user stands in, its parent, as with dpkg-buildpackage.
 func outputDir(asked string, in *input) (string, error) {
 	if asked != "" {
 		return filepath.Abs(asked)
@@ -460,7 +489,8 @@ func resolved(dir string) (string, error) {
 
 // context is the build for which relations are reduced.
 func (b *builder) context() dsc.Context {
-	return dsc.Context{BuildArch: b.arch, HostArch: b.host, Profiles: b.o.Profiles, ArchAny: b.o.ArchAny, ArchAll: b.o.ArchAll}
+	return dsc.Context{BuildArch: b.arch, HostArch: b.host, Profiles: b.o.Profiles,
+		ArchAny: b.o.ArchAny, ArchAll: b.o.ArchAll}
 }
 
 // openLog starts the log and the result.
@@ -473,7 +503,9 @@ func (b *builder) openLog() (err error) {
 	if b.version, err = b.o.binaryVersion(version); err != nil {
 		return err
 	}
-	if err := b.env.shared.claim(strings.Join([]string{b.output, name, b.version.String(), b.suite.Name, b.fileArch()}, "\x00"), b.in.spec); err != nil {
+	if err := b.env.shared.claim(
+		strings.Join([]string{b.output, name, b.version.String(), b.suite.Name, b.fileArch()},
+			"\x00"), b.in.spec); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -496,7 +528,8 @@ func (b *builder) openLog() (err error) {
 		}
 		opt.LinkDir = b.output
 	}
-	if b.log, err = buildlog.Create(dir, name, b.version.FileName(), b.fileArch(), start, opt); err != nil {
+	if b.log, err = buildlog.Create(dir, name, b.version.FileName(), b.fileArch(), start,
+		opt); err != nil {
 		return fmt.Errorf("opening the build log: %w", err)
 	}
 	if !b.o.NoLog {
@@ -507,8 +540,10 @@ func (b *builder) openLog() (err error) {
 		return err
 	}
 	b.header = buildlog.Header{
-		Program: b.env.Program, Host: host, Package: name, Version: b.version.String(), SourceVersion: text, Distribution: b.suite.Name,
-		MachineArch: Arch(), HostArch: b.host, BuildArch: b.arch, Profiles: b.o.Profiles, BuildType: b.o.buildType(), Start: start, Extra: b.header.Extra,
+		Program: b.env.Program, Host: host, Package: name, Version: b.version.String(),
+		SourceVersion: text, Distribution: b.suite.Name,
+		MachineArch: Arch(), HostArch: b.host, BuildArch: b.arch, Profiles: b.o.Profiles,
+		BuildType: b.o.buildType(), Start: start, Extra: b.header.Extra,
 	}
 	if limits := describeLimits(b.o.Limits); limits != "" {
 		b.header.Extra = append(b.header.Extra, buildlog.Field{Name: "Limits", Value: limits})
@@ -521,7 +556,8 @@ func (b *builder) openLog() (err error) {
 	b.describeHooks()
 	b.result.Isolation.Rung, b.result.Isolation.Host = string(b.base.Manifest.IDs.Rung), buildHost
 	b.result.Source = result.Source{Name: name, Version: text, From: b.in.spec}
-	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}
+	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host,
+		BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}
 	b.result.Log = b.outcome.LogPath
 	return nil
 }
@@ -578,7 +614,8 @@ func (b *builder) endAttempt(ctx context.Context) {
 		b.holder, b.jail = nil, nil
 	}
 	if b.place.dir != "" {
-		// A tmpfs is gone with its namespace. Other builds of this command may want the room on the disk.
+		// A tmpfs is gone with its namespace. Other builds of this command may want the room on the
+		// disk.
 		ctx, cancel := Afterwards(ctx)
 		if err := b.env.unlessLate(sandbox.RemoveTree(ctx, b.place.dir)); err != nil {
 			b.env.Log.Warnf("deleting what the build wrote: %v", err)

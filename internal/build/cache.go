@@ -128,10 +128,12 @@ func removeTrees(ctx context.Context, h *sandbox.Holder, dirs []string) (err err
 	return err
 }
 
-// inUse is how long after its last use something in the cache may still be needed by a build that has begun: the time of use is noted once an hour, and a build may be slow to begin.
+// inUse is how long after its last use something in the cache may still be needed by a build that
+// has begun: the time of use is noted once an hour, and a build may be slow to begin.
 const inUse = 2 * time.Hour
 
-// MakeRoom keeps the cache within its limit when something was added to it. That it cannot be done is no failure of the command that has filled it.
+// MakeRoom keeps the cache within its limit when something was added to it. That it cannot be done
+// is no failure of the command that has filled it.
 func (e *Env) MakeRoom(ctx context.Context) {
 	if !e.shared.grown.Load() && e.Meter.downloaded() == 0 {
 		return

@@ -17,8 +17,9 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// checkInstall installs what was built in a fresh jail, removes it, installs it again over what that left, purges it with what came along, and looks at what is not as it was. Where
-// the suite has earlier versions, these are installed first in another jail, and upgraded.
+// checkInstall installs what was built in a fresh jail, removes it, installs it again over what
+// that left, purges it with what came along, and looks at what is not as it was. Where the suite
+// has earlier versions, these are installed first in another jail, and upgraded.
 func (b *builder) checkInstall(ctx context.Context) (outcome, detail string, err error) {
 	packages := b.builtPackages()
 	if len(packages) == 0 {
@@ -28,7 +29,9 @@ func (b *builder) checkInstall(ctx context.Context) (outcome, detail string, err
 	if err != nil {
 		return "", "", err
 	}
-	outcome, detail, err = b.together(packages, func(some []string) (string, string, error) { return b.tryInstall(ctx, some, before) })
+	outcome, detail, err = b.together(packages, func(some []string) (string, string, error) {
+		return b.tryInstall(ctx, some, before)
+	})
 	if err != nil || outcome == OutcomeFail {
 		return outcome, detail, err
 	}
@@ -37,12 +40,15 @@ func (b *builder) checkInstall(ctx context.Context) (outcome, detail string, err
 		return "", "", err
 	}
 	if len(older) == 0 {
-		b.log.Printf("No upgrade is tried: the suite has none of the packages in an earlier version.")
+		b.log.Printf(
+			"No upgrade is tried: the suite has none of the packages in an earlier version.")
 		return outcome, detail, nil
 	}
 	names := slices.Sorted(maps.Keys(older))
 	b.log.Printf("Upgrade from the suite's own version: %s", strings.Join(names, " "))
-	upgrade, more, err := b.together(names, func(some []string) (string, string, error) { return b.tryUpgrade(ctx, some, older, before) })
+	upgrade, more, err := b.together(names, func(some []string) (string, string, error) {
+		return b.tryUpgrade(ctx, some, older, before)
+	})
 	switch {
 	case err != nil:
 		return "", "", err
@@ -54,8 +60,10 @@ func (b *builder) checkInstall(ctx context.Context) (outcome, detail string, err
 	return upgrade, detail + "; upgrade: " + more, nil
 }
 
-// together tries all packages at once or, since packages of one source may conflict with each other, one after the other.
-func (b *builder) together(packages []string, try func([]string) (outcome, detail string, err error)) (outcome, detail string, err error) {
+// together tries all packages at once or, since packages of one source may conflict with each
+// other, one after the other.
+func (b *builder) together(packages []string,
+	try func([]string) (outcome, detail string, err error)) (outcome, detail string, err error) {
 	outcome, detail, err = try(packages)
 	if !errors.Is(err, apt.ErrUnresolved) || len(packages) == 1 {
 		return installOutcome(outcome, detail, err)
@@ -92,8 +100,10 @@ type installRefused struct{ err error }
 func (e *installRefused) Error() string { return e.err.Error() }
 func (e *installRefused) Unwrap() error { return e.err }
 
-// tryInstall installs packages with what they need, removes them and installs them again, and purges all of it.
-func (b *builder) tryInstall(ctx context.Context, packages []string, before fileStates) (outcome, detail string, err error) {
+// tryInstall installs packages with what they need, removes them and installs them again, and
+// purges all of it.
+func (b *builder) tryInstall(ctx context.Context, packages []string, before fileStates) (
+	outcome, detail string, err error) {
 	c, done, err := b.beside(ctx, b.exactly(packages), b.fromBuilt(ctx))
 	if err != nil {
 		return "", "", err
@@ -103,7 +113,9 @@ func (b *builder) tryInstall(ctx context.Context, packages []string, before file
 		return "", "", err
 	}
 	removable := b.removable(packages)
-	files := slices.DeleteFunc(b.builtDebs(), func(file string) bool { return !slices.Contains(removable, packageOf(file)) })
+	files := slices.DeleteFunc(b.builtDebs(), func(file string) bool {
+		return !slices.Contains(removable, packageOf(file))
+	})
 	unseen := b.unseen(packages)
 	if err := c.show(ctx, slices.Concat(files, unseen)...); err != nil {
 		return "", "", err
@@ -112,15 +124,19 @@ func (b *builder) tryInstall(ctx context.Context, packages []string, before file
 		return "", "", err
 	}
 	if len(files) > 0 {
-		if err := c.installCommands(ctx, []string{"dpkg", "--audit"}, slices.Concat([]string{"dpkg", "--remove"}, removable), installByDpkg(files)); err != nil {
+		if err := c.installCommands(ctx, []string{"dpkg", "--audit"},
+			slices.Concat([]string{"dpkg", "--remove"}, removable),
+			installByDpkg(files)); err != nil {
 			return "", "", err
 		}
 	}
 	return c.purgeAndLook(ctx, removable, before)
 }
 
-// tryUpgrade installs the suite's own versions of packages and then those that were built, and purges all of it.
-func (b *builder) tryUpgrade(ctx context.Context, packages []string, older map[string]string, before fileStates) (outcome, detail string, err error) {
+// tryUpgrade installs the suite's own versions of packages and then those that were built, and
+// purges all of it.
+func (b *builder) tryUpgrade(ctx context.Context, packages []string, older map[string]string,
+	before fileStates) (outcome, detail string, err error) {
 	c, done, err := b.beside(ctx, strings.Join(packages, ", "), func(c *builder) error {
 		c.extra.pins = pinned(older) + b.extra.pins
 		return nil
@@ -151,10 +167,13 @@ func (b *builder) tryUpgrade(ctx context.Context, packages []string, older map[s
 // removable are those packages that the base does not have itself.
 func (b *builder) removable(packages []string) []string {
 	held := b.inBase(packages)
-	return slices.DeleteFunc(slices.Clone(packages), func(name string) bool { return slices.Contains(held, name) })
+	return slices.DeleteFunc(slices.Clone(packages), func(name string) bool {
+		return slices.Contains(held, name)
+	})
 }
 
-// olderInSuite are those packages that the suite has in an earlier version than was built, and in no later one, with that version.
+// olderInSuite are those packages that the suite has in an earlier version than was built, and in
+// no later one, with that version.
 func (b *builder) olderInSuite(ctx context.Context, packages []string) (map[string]string, error) {
 	sources, err := b.env.aptSources(ctx, b.releases, b.arch)
 	if err != nil {
@@ -174,7 +193,9 @@ func (b *builder) olderInSuite(ctx context.Context, packages []string) (map[stri
 		}
 		return err
 	}
-	if err := b.env.eachPackage(ctx, sources, called, take, func() bool { return false }); err != nil {
+	if err := b.env.eachPackage(ctx, sources, called, take, func() bool {
+		return false
+	}); err != nil {
 		return nil, err
 	}
 	older := map[string]string{}
@@ -206,12 +227,14 @@ func (b *builder) installCommands(ctx context.Context, commands ...[]string) err
 }
 
 // purgeAndLook purges packages with what came along, and tells what is not as it was before.
-func (b *builder) purgeAndLook(ctx context.Context, packages []string, before fileStates) (outcome, detail string, err error) {
+func (b *builder) purgeAndLook(ctx context.Context, packages []string, before fileStates) (
+	outcome, detail string, err error) {
 	commands := [][]string{{"dpkg", "--audit"}}
 	if len(packages) > 0 {
 		commands = append(commands, slices.Concat([]string{"dpkg", "--purge"}, packages))
 	}
-	commands = append(commands, []string{"apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0", "autoremove", "--purge"})
+	commands = append(commands, []string{"apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0",
+		"autoremove", "--purge"})
 	if err := b.installCommands(ctx, commands...); err != nil {
 		return "", "", err
 	}
@@ -237,7 +260,8 @@ func (b *builder) purgeAndLook(ctx context.Context, packages []string, before fi
 	}
 	held := b.inBase(b.builtPackages())
 	left, changed := after.against(before)
-	if !same || len(b.unseen(held)) > 0 { // what they conflict with is gone, and its files; or the base's own packages are ours now
+	// what they conflict with is gone, and its files; or the base's own packages are ours now
+	if !same || len(b.unseen(held)) > 0 {
 		changed = nil
 	}
 	if others := append(held, still...); len(left) > 0 && len(others) > 0 {
@@ -247,7 +271,8 @@ func (b *builder) purgeAndLook(ctx context.Context, packages []string, before fi
 		}
 		// A package may call a file by its name from before /bin and others became links into /usr.
 		left = slices.DeleteFunc(left, func(name string) bool {
-			return slices.Contains(theirs, name) || slices.Contains(theirs, strings.TrimPrefix(name, "/usr"))
+			return slices.Contains(theirs, name) ||
+				slices.Contains(theirs, strings.TrimPrefix(name, "/usr"))
 		})
 	}
 	var findings []string
@@ -256,9 +281,13 @@ func (b *builder) purgeAndLook(ctx context.Context, packages []string, before fi
 		all  []string
 		sum  string
 	}{
-		{"left after purging", left, fault.Count(len(left), "file is", "files are") + " left after purging"},
-		{"not as before after purging", changed, fault.Count(len(changed), "file of the base is", "files of the base are") + " not as before"},
-		{"still running after purging, and ended", running, fault.Count(len(running), "process is", "processes are") + " still running after purging"},
+		{"left after purging", left, fault.Count(len(left), "file is", "files are") +
+			" left after purging"},
+		{"not as before after purging", changed, fault.Count(len(changed), "file of the base is",
+			"files of the base are") + " not as before"},
+		{"still running after purging, and ended", running,
+			fault.Count(len(running), "process is", "processes are") +
+				" still running after purging"},
 	} {
 		for _, one := range f.all {
 			b.log.Warning("%s: %s", f.what, buildlog.VisibleString(one))
@@ -277,7 +306,8 @@ func (b *builder) purgeAndLook(ctx context.Context, packages []string, before fi
 	return OutcomeWarn, strings.Join(findings, "; "), nil
 }
 
-// purgeOthers purges what has come along and apt would keep, say since something suggests it, and returns what is there all the same: packages that dpkg takes for essential.
+// purgeOthers purges what has come along and apt would keep, say since something suggests it, and
+// returns what is there all the same: packages that dpkg takes for essential.
 func (b *builder) purgeOthers(ctx context.Context) (still []string, err error) {
 	others, err := b.notOfBase()
 	if err != nil || len(others) == 0 {
@@ -295,7 +325,8 @@ func (b *builder) purgeOthers(ctx context.Context) (still []string, err error) {
 	return b.notOfBase()
 }
 
-// notOfBase names the installed packages of the open jail that the base does not have in any version.
+// notOfBase names the installed packages of the open jail that the base does not have in any
+// version.
 func (b *builder) notOfBase() ([]string, error) {
 	now, err := installed(b.open)
 	if err != nil {
@@ -308,7 +339,8 @@ func (b *builder) notOfBase() ([]string, error) {
 	return b.removable(names), nil
 }
 
-// hasBase tells whether the open jail has all packages of the base still. What conflicts with one of them takes its place.
+// hasBase tells whether the open jail has all packages of the base still. What conflicts with one
+// of them takes its place.
 func (b *builder) hasBase() (bool, error) {
 	now, err := installed(b.open)
 	if err != nil {
@@ -321,15 +353,17 @@ func (b *builder) hasBase() (bool, error) {
 	return len(gone) == 0, nil
 }
 
-// maxFileList bounds what packages make the list of a root's files, in bytes. That of a large root has
-// some 20 MiB.
+// maxFileList bounds what packages make the list of a root's files, in bytes. That of a large root
+// has some 20 MiB.
 const maxFileList = 256 << 20
 
 // filesOf lists the files of those packages that are installed in the open jail.
 func (b *builder) filesOf(ctx context.Context, packages []string) ([]string, error) {
 	out := capture{limit: maxFileList}
 	// It fails where one is not installed any more, and has listed the others all the same.
-	if _, err := b.open.RunTo(ctx, sandbox.Command{Argv: slices.Concat([]string{"dpkg", "-L"}, packages), Env: commandEnv()}, &out, io.Discard); err != nil {
+	if _, err := b.open.RunTo(
+		ctx, sandbox.Command{Argv: slices.Concat([]string{"dpkg", "-L"}, packages),
+			Env: commandEnv()}, &out, io.Discard); err != nil {
 		return nil, err
 	}
 	text, err := out.String()
@@ -339,7 +373,8 @@ func (b *builder) filesOf(ctx context.Context, packages []string) ([]string, err
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n"), nil
 }
 
-// fileStates are the files of a root, with what can be told of each without reading it: kind, mode, owners, a file's size, where a link leads.
+// fileStates are the files of a root, with what can be told of each without reading it: kind, mode,
+// owners, a file's size, where a link leads.
 type fileStates map[string]string
 
 // against lists what there is and was not before, and what was before and has changed or is gone.
@@ -361,7 +396,8 @@ func (s fileStates) against(before fileStates) (left, changed []string) {
 	return left, changed
 }
 
-// listFiles lists what a root holds, but what changes with every installation, and the accounts that packages may leave (Policy 9.2.2).
+// listFiles lists what a root holds, but what changes with every installation, and the accounts
+// that packages may leave (Policy 9.2.2).
 const listFiles = `exec find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /build -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt ` +
 	`-o -path /var/log -o -path /etc/ld.so.cache -o -path /etc/passwd -o -path /etc/group -o -path /etc/shadow -o -path /etc/gshadow -o -path /etc/subuid -o -path /etc/subgid ` +
 	`-o -name '*-' -path '/etc/*' \) -prune -o -type f -printf '%p\0file %m %U:%G %s bytes\0' -o -type l -printf '%p\0link to %l\0' -o -printf '%p\0%y %m %U:%G\0'`
@@ -379,7 +415,8 @@ func (b *builder) filesOfBase(ctx context.Context) (fileStates, error) {
 
 func (b *builder) listFiles(ctx context.Context) (fileStates, error) {
 	out := capture{limit: maxFileList}
-	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-c", listFiles}, Env: commandEnv()}, &out, io.Discard)
+	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-c", listFiles},
+		Env: commandEnv()}, &out, io.Discard)
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("listing files: %s", status)
 	}

@@ -32,7 +32,8 @@ type Checks struct {
 	CheckInstall bool
 	Piuparts     bool
 	PiupartsOpts []string
-	// FailOn is the outcome that makes the build fail: OutcomeFail, OutcomeWarn (which means both), or "" for none, as sbuild has it.
+	// FailOn is the outcome that makes the build fail: OutcomeFail, OutcomeWarn (which means both),
+	// or "" for none, as sbuild has it.
 	FailOn string
 }
 
@@ -43,8 +44,9 @@ const (
 	OutcomeWarn    = "warn"
 	OutcomeFail    = "fail"
 	OutcomeNoTests = "no tests"
-	OutcomeSkipped = "skipped" // what was built is for another machine, or a script of piuparts says that it cannot be tested
-	OutcomeError   = "error"   // it could not be made
+	// what was built is for another machine, or a script of piuparts says that it cannot be tested
+	OutcomeSkipped = "skipped"
+	OutcomeError   = "error" // it could not be made
 )
 
 // checkDir is where a check's jail has the files that it looks at.
@@ -65,20 +67,26 @@ func (b *builder) checked(all []stage) []stage {
 		{b.o.Autopkgtest, "autopkgtest", (*builder).autopkgtest, &b.summary.Autopkgtest},
 	} {
 		if c.wanted {
-			all = append(all, stage{c.name, buildlog.StagePostBuild, func(b *builder, ctx context.Context) error { return b.check(ctx, c.name, c.run, c.into) }})
+			all = append(
+				all, stage{c.name, buildlog.StagePostBuild,
+					func(b *builder, ctx context.Context) error {
+						return b.check(ctx, c.name, c.run, c.into)
+					}})
 		}
 	}
 	return all
 }
 
 // check makes one check and notes its outcome.
-func (b *builder) check(ctx context.Context, name string, run func(*builder, context.Context) (outcome, detail string, err error), into *string) error {
+func (b *builder) check(ctx context.Context, name string, run func(*builder, context.Context) (
+	outcome, detail string, err error), into *string) error {
 	if err := b.leaveJail(ctx); err != nil {
 		return err
 	}
 	b.log.Subsection(name)
 	begin := time.Now()
-	outcome, detail, err := OutcomeSkipped, "packages for "+b.host+" cannot be used on "+b.arch, error(nil)
+	outcome, detail, err := OutcomeSkipped, "packages for "+b.host+" cannot be used on "+b.arch,
+		error(nil)
 	if b.host == b.arch || name == "lintian" {
 		if err = b.readVersions(ctx); err == nil {
 			outcome, detail, err = run(b, ctx)
@@ -95,14 +103,18 @@ func (b *builder) check(ctx context.Context, name string, run func(*builder, con
 	if name == "install check" {
 		b.summary.Own = append(b.summary.Own, buildlog.Field{Name: "Install-Check", Value: outcome})
 	}
-	b.result.Checks = append(b.result.Checks, result.Check{Name: name, Outcome: outcome, Detail: detail, Seconds: time.Since(begin).Seconds()})
+	b.result.Checks = append(b.result.Checks,
+		result.Check{Name: name, Outcome: outcome, Detail: detail,
+			Seconds: time.Since(begin).Seconds()})
 	bad := outcome == OutcomeFail || outcome == OutcomeError
 	switch {
 	case bad && b.o.FailOn != "", outcome == OutcomeWarn && b.o.FailOn == OutcomeWarn:
 		if detail != "" {
 			outcome += ": " + detail
 		}
-		return fault.New(fault.Internal, "the log has all of it; without --fail-on the build is successful all the same", "%s: %s", name, outcome)
+		return fault.New(fault.Internal,
+			"the log has all of it; without --fail-on the build is successful all the same",
+			"%s: %s", name, outcome)
 	case bad, outcome == OutcomeWarn:
 		b.env.Log.Warnf("%s: %s %s", name, outcome, detail)
 	}
@@ -110,7 +122,8 @@ func (b *builder) check(ctx context.Context, name string, run func(*builder, con
 	return nil
 }
 
-// leaveJail closes the jail that built, after taking what checks need out of it: a source package that was made there.
+// leaveJail closes the jail that built, after taking what checks need out of it: a source package
+// that was made there.
 func (b *builder) leaveJail(ctx context.Context) error {
 	if b.open == nil {
 		return nil
@@ -141,7 +154,8 @@ func (b *builder) takePacked() error {
 			return err
 		}
 	}
-	b.packed = &input{spec: b.in.spec, dsc: b.in.dsc, text: text.Bytes(), dir: dir, temp: func() error { return os.RemoveAll(dir) }}
+	b.packed = &input{spec: b.in.spec, dsc: b.in.dsc, text: text.Bytes(), dir: dir,
+		temp: func() error { return os.RemoveAll(dir) }}
 	return nil
 }
 
@@ -153,7 +167,8 @@ func (b *builder) sourceFiles() *input {
 	return b.in
 }
 
-// forCheck is a builder over the base alone, in the same sandbox and with the same log: nothing that the build has under way is its.
+// forCheck is a builder over the base alone, in the same sandbox and with the same log: nothing
+// that the build has under way is its.
 func (b *builder) forCheck() *builder {
 	c := *b
 	c.lowers, c.layer, c.open, c.jail = []sandbox.Lower{{Path: b.base.Tree()}}, nil, nil, nil
@@ -166,8 +181,10 @@ func (b *builder) forCheck() *builder {
 	return &c
 }
 
-// beside is a builder for a check: over the same base, with what relations want installed. Its layer is kept, as those of builds are, unless change says otherwise; that may be nil.
-func (b *builder) beside(ctx context.Context, relations string, change func(c *builder) error) (_ *builder, _ func() error, err error) {
+// beside is a builder for a check: over the same base, with what relations want installed. Its
+// layer is kept, as those of builds are, unless change says otherwise; that may be nil.
+func (b *builder) beside(ctx context.Context, relations string, change func(c *builder) error) (
+	_ *builder, _ func() error, err error) {
 	c := b.forCheck()
 	done := func() error {
 		c.layerSaved()
@@ -205,27 +222,32 @@ func (b *builder) beside(ctx context.Context, relations string, change func(c *b
 	return c, done, nil
 }
 
-// fromBuilt lets a check's apt install what was built, and the packages that the build was given. Of what was built it takes these very versions, whatever else there is: an archive
-// may have a later one, and the base, too.
+// fromBuilt lets a check's apt install what was built, and the packages that the build was given.
+// Of what was built it takes these very versions, whatever else there is: an archive may have a
+// later one, and the base, too.
 func (b *builder) fromBuilt(ctx context.Context) func(*builder) error {
 	return func(c *builder) (err error) {
 		c.o.NoLayers = true
 		c.extra.pins = pinned(b.versions) + b.extra.pins // of several that fit the first counts
-		c.extra.local, err = b.env.Client.Local(ctx, apt.Extra, append(b.builtDebs(), b.o.Packages...))
+		c.extra.local, err = b.env.Client.Local(ctx, apt.Extra,
+			append(b.builtDebs(), b.o.Packages...))
 		return err
 	}
 }
 
-// pinned are preferences for certain versions of packages. Above 1000 apt takes them though later ones are installed (apt_preferences(5)).
+// pinned are preferences for certain versions of packages. Above 1000 apt takes them though later
+// ones are installed (apt_preferences(5)).
 func pinned(versions map[string]string) string {
 	var out strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(versions)) {
-		fmt.Fprintf(&out, "Package: %s\nPin: version %s\nPin-Priority: 1001\n\n", name, versions[name])
+		fmt.Fprintf(&out, "Package: %s\nPin: version %s\nPin-Priority: 1001\n\n", name,
+			versions[name])
 	}
 	return out.String()
 }
 
-// readVersions learns from the binary packages that were built which versions they have: some packages have others than their source.
+// readVersions learns from the binary packages that were built which versions they have: some
+// packages have others than their source.
 func (b *builder) readVersions(ctx context.Context) error {
 	b.versions = map[string]string{}
 	built, err := b.env.Client.Local(ctx, apt.Extra, b.builtDebs())
@@ -250,15 +272,19 @@ func (b *builder) exactly(packages []string) string {
 // inBase are those packages that the base has itself.
 func (b *builder) inBase(packages []string) []string {
 	return slices.DeleteFunc(slices.Clone(packages), func(name string) bool {
-		return !slices.ContainsFunc(b.base.Manifest.Packages, func(p base.Package) bool { return p.Name == name })
+		return !slices.ContainsFunc(b.base.Manifest.Packages, func(p base.Package) bool {
+			return p.Name == name
+		})
 	})
 }
 
-// unseen are the files of those packages that a jail over the base has in just the version that was built: apt leaves them as they are, and so they are to be installed by dpkg.
+// unseen are the files of those packages that a jail over the base has in just the version that was
+// built: apt leaves them as they are, and so they are to be installed by dpkg.
 func (b *builder) unseen(packages []string) []string {
 	return slices.DeleteFunc(b.builtDebs(), func(file string) bool {
 		name := packageOf(file)
-		return !slices.Contains(packages, name) || !slices.ContainsFunc(b.base.Manifest.Packages, func(p base.Package) bool { return p.Name == name && p.Version == b.versions[name] })
+		return !slices.Contains(packages, name) || !slices.ContainsFunc(b.base.Manifest.Packages,
+			func(p base.Package) bool { return p.Name == name && p.Version == b.versions[name] })
 	})
 }
 
@@ -295,11 +321,13 @@ func packageOf(deb string) string {
 	return name
 }
 
-// builtPackages are the names of the binary packages that were built, without those of debugging symbols.
+// builtPackages are the names of the binary packages that were built, without those of debugging
+// symbols.
 func (b *builder) builtPackages() []string {
 	var names []string
 	for _, file := range b.builtDebs() {
-		if name := packageOf(file); !strings.HasSuffix(name, "-dbgsym") && !slices.Contains(names, name) {
+		if name := packageOf(file); !strings.HasSuffix(name, "-dbgsym") &&
+			!slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
@@ -311,11 +339,13 @@ func (b *builder) show(ctx context.Context, files ...string) error {
 	if err := makeBuildDir(b.open); err != nil {
 		return err
 	}
-	if err := b.open.Mkdir(checkDir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID); err != nil {
+	if err := b.open.Mkdir(checkDir, 0o755, bootstrap.BuilderUID,
+		bootstrap.BuilderGID); err != nil {
 		return err
 	}
 	for _, file := range files {
-		if err := copyFileIn(ctx, b.open, file, path.Join(checkDir, filepath.Base(file)), 0o644); err != nil {
+		if err := copyFileIn(ctx, b.open, file, path.Join(checkDir, filepath.Base(file)),
+			0o644); err != nil {
 			return err
 		}
 	}
@@ -348,13 +378,15 @@ func (b *builder) lintian(ctx context.Context) (outcome, detail string, err erro
 	b.log.Printf("Command: %s", strings.Join(argv, " "))
 	var found counter
 	out := b.log.Stream()
-	status, err := c.open.RunTo(ctx, c.asBuilder(checkDir, argv...), io.MultiWriter(out, &found), out)
+	status, err := c.open.RunTo(ctx, c.asBuilder(checkDir, argv...), io.MultiWriter(out, &found),
+		out)
 	out.Flush()
 	if err != nil {
 		return "", "", err
 	}
 	outcome, detail = found.outcome()
-	// 2: a tag that --fail-on names, lintian's own or the user's; anything else is no opinion about the package (lintian(1)).
+	// 2: a tag that --fail-on names, lintian's own or the user's; anything else is no opinion about
+	// the package (lintian(1)).
 	if !status.Success() && (status.Code != 2 || status.Signal != 0) {
 		return "", "", fmt.Errorf("lintian: %s", status)
 	}
@@ -364,7 +396,8 @@ func (b *builder) lintian(ctx context.Context) (outcome, detail string, err erro
 	return outcome, detail, nil
 }
 
-// withSource are the results and what they lack of the source package: without -s all of it, else the upstream tarballs that a .changes leaves out from the second revision on.
+// withSource are the results and what they lack of the source package: without -s all of it, else
+// the upstream tarballs that a .changes leaves out from the second revision on.
 func (b *builder) withSource() []string {
 	files := slices.Clone(b.outcome.Artefacts)
 	in := b.sourceFiles()
@@ -373,7 +406,9 @@ func (b *builder) withSource() []string {
 		names = append(names, f.Name)
 	}
 	for _, name := range names {
-		if !slices.ContainsFunc(b.outcome.Artefacts, func(file string) bool { return filepath.Base(file) == name }) {
+		if !slices.ContainsFunc(b.outcome.Artefacts, func(file string) bool {
+			return filepath.Base(file) == name
+		}) {
 			files = append(files, filepath.Join(in.dir, name))
 		}
 	}
@@ -408,7 +443,8 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 func (c *counter) outcome() (outcome, detail string) {
-	detail = fault.Count(c.errors, "error", "errors") + ", " + fault.Count(c.warnings, "warning", "warnings")
+	detail = fault.Count(c.errors, "error", "errors") + ", " + fault.Count(c.warnings, "warning",
+		"warnings")
 	switch {
 	case c.errors > 0:
 		return OutcomeFail, detail

@@ -28,10 +28,12 @@ func kernel() string {
 	if err := unix.Uname(&u); err != nil {
 		return "unknown"
 	}
-	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
+	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " +
+		unix.ByteSliceToString(u.Machine[:])
 }
 
-// collect takes the results out of the stopped jail: what the .changes lists, each checked against it, the .changes last.
+// collect takes the results out of the stopped jail: what the .changes lists, each checked against
+// it, the .changes last.
 func (b *builder) collect(ctx context.Context) error {
 	b.layerSaved() // what keeps the layer runs beside the build and would be ended, too
 	if _, err := b.jail.Stop(); err != nil {
@@ -90,7 +92,8 @@ func (b *builder) collect(ctx context.Context) error {
 	return errors.Join(err, done())
 }
 
-// takeOut copies files of the jail's aside while they are verified. One that another .changes listed is there already.
+// takeOut copies files of the jail's aside while they are verified. One that another .changes
+// listed is there already.
 func (b *builder) takeOut(a *aside) dsc.Opener {
 	return func(file string) (io.ReadCloser, error) {
 		if done := a.path(file); done != "" {
@@ -172,7 +175,8 @@ func (b *builder) logFile(name string) error {
 	return err
 }
 
-// noteArtefacts records what the build has left. A .changes is listed nowhere, so its hash is taken here.
+// noteArtefacts records what the build has left. A .changes is listed nowhere, so its hash is taken
+// here.
 func (b *builder) noteArtefacts(changes *dsc.Changes) (err error) {
 	for _, file := range b.outcome.Artefacts {
 		name := filepath.Base(file)
@@ -200,10 +204,12 @@ func hashed(file string) (result.Hashed, error) {
 	defer f.Close()
 	sum := sha256.New()
 	size, err := io.Copy(sum, f)
-	return result.Hashed{Name: filepath.Base(file), Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, err
+	return result.Hashed{Name: filepath.Base(file), Size: size,
+		SHA256: hex.EncodeToString(sum.Sum(nil))}, err
 }
 
-// publishing waits until no other build gives its files their names: of two that build the same, each leaves a whole set.
+// publishing waits until no other build gives its files their names: of two that build the same,
+// each leaves a whole set.
 func (e *Env) publishing(ctx context.Context) (done func() error, err error) {
 	f, err := os.OpenFile(filepath.Join(e.StateDir, "publish.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

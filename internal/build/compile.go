@@ -26,7 +26,8 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// Dir is where sources are unpacked and results appear in a jail: the same everywhere, for packages that record it.
+// Dir is where sources are unpacked and results appear in a jail: the same everywhere, for packages
+// that record it.
 const Dir = "/build/reproducible-path"
 
 const buildDir = Dir
@@ -42,8 +43,10 @@ func (b *builder) checkArch(context.Context) error {
 	}
 	if !some {
 		b.log.Section("Check architectures")
-		b.log.Printf("Arch check failed: nothing is built for %s by a source for: %s", b.host, strings.Join(archs, " "))
-		return fmt.Errorf("%w: %s builds for %s", errSkipped, b.header.Package, strings.Join(archs, ", "))
+		b.log.Printf("Arch check failed: nothing is built for %s by a source for: %s", b.host,
+			strings.Join(archs, " "))
+		return fmt.Errorf("%w: %s builds for %s", errSkipped, b.header.Package,
+			strings.Join(archs, ", "))
 	}
 	return nil
 }
@@ -57,14 +60,16 @@ func (in *input) architectures() []string {
 
 // asBuilder is a command of the unprivileged user that builds.
 func (b *builder) asBuilder(dir string, argv ...string) sandbox.Command {
-	return sandbox.Command{Argv: argv, Dir: dir, Env: b.buildEnv(), UID: bootstrap.BuilderUID, GID: bootstrap.BuilderGID}
+	return sandbox.Command{Argv: argv, Dir: dir, Env: b.buildEnv(), UID: bootstrap.BuilderUID,
+		GID: bootstrap.BuilderGID}
 }
 
 // buildEnv is the environment of the build. TERM, and all that the caller has, is left out.
 func (b *builder) buildEnv() []string {
 	env := []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME=/nonexistent", "LC_ALL=C.UTF-8", "SHELL=/bin/sh", "USER=" + bootstrap.BuilderName, "LOGNAME=" + bootstrap.BuilderName,
+		"HOME=/nonexistent", "LC_ALL=C.UTF-8", "SHELL=/bin/sh", "USER=" + bootstrap.BuilderName,
+		"LOGNAME=" + bootstrap.BuilderName,
 		"DEB_BUILD_OPTIONS=" + strings.Join(b.o.Options, " "),
 	}
 	if len(b.o.Profiles) > 0 {
@@ -72,7 +77,9 @@ func (b *builder) buildEnv() []string {
 	}
 	for _, v := range b.hookEnv {
 		name, _, _ := strings.Cut(v, "=")
-		env = append(slices.DeleteFunc(env, func(s string) bool { return strings.HasPrefix(s, name+"=") }), v)
+		env = append(
+			slices.DeleteFunc(env, func(s string) bool { return strings.HasPrefix(s, name+"=") }),
+			v)
 	}
 	if b.hasFakeroot() {
 		env = append(env, noRealChown)
@@ -102,14 +109,16 @@ func (b *builder) hasFakeroot() bool {
 }
 
 // run runs a command of the builder with its output in the log.
-func (b *builder) run(ctx context.Context, jail *sandbox.Jail, c sandbox.Command) (sandbox.Status, error) {
+func (b *builder) run(ctx context.Context, jail *sandbox.Jail, c sandbox.Command) (sandbox.Status,
+	error) {
 	out, errs := b.log.Stream(), b.log.Stream()
 	defer errs.Flush()
 	defer out.Flush()
 	return jail.RunTo(ctx, c, out, errs)
 }
 
-// packSource makes a source package out of a source directory, in a jail: what is in the directory may be as hostile as any source.
+// packSource makes a source package out of a source directory, in a jail: what is in the directory
+// may be as hostile as any source.
 func (b *builder) packSource(ctx context.Context) error {
 	jail, err := b.openJail(ctx, false)
 	if err != nil {
@@ -130,7 +139,10 @@ func (b *builder) packSource(ctx context.Context) error {
 	if err := b.overlay(ctx, jail, name); err != nil {
 		return err
 	}
-	status, err := b.run(ctx, jail, b.asBuilder(buildDir, append(append([]string{"dpkg-source"}, b.o.SourceOpts...), "-b", name)...))
+	status, err := b.run(
+		ctx, jail,
+		b.asBuilder(buildDir, append(append([]string{"dpkg-source"}, b.o.SourceOpts...), "-b",
+			name)...))
 	if err != nil {
 		return err
 	}
@@ -141,7 +153,8 @@ func (b *builder) packSource(ctx context.Context) error {
 		return err
 	}
 	remove := b.asBuilder(buildDir, "rm", "-rf", name)
-	remove.UID, remove.GID = 0, 0 // of directories that nobody may write to the builder could delete nothing
+	// of directories that nobody may write to the builder could delete nothing
+	remove.UID, remove.GID = 0, 0
 	if status, err = b.run(ctx, jail, remove); err != nil || !status.Success() {
 		return errors.Join(err, fmt.Errorf("deleting the copy of %s: %s", tree.Dir, status))
 	}
@@ -191,7 +204,8 @@ func fill(jail *sandbox.Jail, to string, mode os.FileMode, write func(io.Writer)
 }
 
 // inBuildJail are the stages whose hooks run in the jail that builds.
-var inBuildJail = []hook.Stage{hook.BeforeBuild, hook.BuildEnded, hook.AfterBuild, hook.BuildFailed, hook.Cleanup}
+var inBuildJail = []hook.Stage{hook.BeforeBuild, hook.BuildEnded, hook.AfterBuild, hook.BuildFailed,
+	hook.Cleanup}
 
 // unpack opens the jail that builds, and unpacks the source in it.
 func (b *builder) unpack(ctx context.Context) (err error) {
@@ -218,7 +232,8 @@ func (b *builder) unpack(ctx context.Context) (err error) {
 	return b.confirm()
 }
 
-// unpackSource brings the verified source into the open jail, and unpacks it there: its tarballs are hostile.
+// unpackSource brings the verified source into the open jail, and unpacks it there: its tarballs
+// are hostile.
 func (b *builder) unpackSource(ctx context.Context) error {
 	source := b.in.dsc
 	if b.in.tree == nil {
@@ -226,7 +241,8 @@ func (b *builder) unpackSource(ctx context.Context) error {
 			return fault.Wrap(fault.GivenBack, "", err)
 		}
 	}
-	status, err := b.run(ctx, b.open, b.asBuilder(buildDir, "dpkg-source", "-x", filepath.Base(source.Path), source.DirName()))
+	status, err := b.run(ctx, b.open,
+		b.asBuilder(buildDir, "dpkg-source", "-x", filepath.Base(source.Path), source.DirName()))
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("dpkg-source -x %s: %s", filepath.Base(source.Path), status)
 	}
@@ -234,15 +250,17 @@ func (b *builder) unpackSource(ctx context.Context) error {
 	return err
 }
 
-// bringSource copies the .dsc and its files into the jail and checks them on the way: what was checked is what is built.
+// bringSource copies the .dsc and its files into the jail and checks them on the way: what was
+// checked is what is built.
 func (b *builder) bringSource(ctx context.Context, source *dsc.Source) error {
 	if err := makeBuildDir(b.open); err != nil {
 		return err
 	}
-	err := fill(b.open, path.Join(buildDir, filepath.Base(source.Path)), 0, func(w io.Writer) error {
-		_, err := w.Write(b.in.text)
-		return err
-	})
+	err := fill(b.open, path.Join(buildDir, filepath.Base(source.Path)), 0,
+		func(w io.Writer) error {
+			_, err := w.Write(b.in.text)
+			return err
+		})
 	if err != nil {
 		return err
 	}
@@ -252,7 +270,8 @@ func (b *builder) bringSource(ctx context.Context, source *dsc.Source) error {
 		if err != nil {
 			return nil, err
 		}
-		out, err := b.open.Create(path.Join(buildDir, name), 0o644, bootstrap.BuilderUID, bootstrap.BuilderGID)
+		out, err := b.open.Create(path.Join(buildDir, name), 0o644, bootstrap.BuilderUID,
+			bootstrap.BuilderGID)
 		if err != nil {
 			return nil, errors.Join(err, in.Close())
 		}
@@ -270,7 +289,8 @@ func (t *teeCloser) Close() error { return errors.Join(t.in.Close(), t.out.Close
 
 // toolchain are the packages that a log names first.
 var toolchain = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(binutils|dpkg-dev|g\+\+-[0-9.]+|gcc-[0-9.]+|libc6(\.1)?-dev|libstdc\+\+-?[0-9.]+-dev|libstdc\+\+6|linux-libc-dev)$`)
+	return regexp.MustCompile(
+		`^(binutils|dpkg-dev|g\+\+-[0-9.]+|gcc-[0-9.]+|libc6(\.1)?-dev|libstdc\+\+-?[0-9.]+-dev|libstdc\+\+6|linux-libc-dev)$`)
 })
 
 // describeEnvironment writes what the build is done with.
@@ -279,7 +299,9 @@ func (b *builder) describeEnvironment() error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(packages, func(a, b base.Package) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(packages, func(a, b base.Package) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 	var tools, all []string
 	for _, p := range packages {
 		text := p.Name + "_" + p.Version
@@ -289,7 +311,8 @@ func (b *builder) describeEnvironment() error {
 		all = append(all, text)
 	}
 	b.log.Section("Check architectures") // sbuild's place; it was asked before anything was done
-	b.log.Printf("Arch check ok (%s included in %s)", b.host, strings.Join(b.in.architectures(), " "))
+	b.log.Printf("Arch check ok (%s included in %s)", b.host,
+		strings.Join(b.in.architectures(), " "))
 	b.log.Section("Build environment")
 	b.log.Printf("Kernel: %s", kernel())
 	b.log.Printf("Toolchain package versions: %s", strings.Join(tools, " "))
@@ -302,7 +325,9 @@ func (b *builder) compile(ctx context.Context) error {
 	tree := path.Join(buildDir, b.in.dsc.DirName())
 	b.log.Filter(tree, buildlog.NamePackage)
 	b.log.Filter(buildDir, buildlog.NameBuild)
-	if !slices.ContainsFunc(b.o.Options, func(s string) bool { return strings.HasPrefix(s, "parallel=") }) {
+	if !slices.ContainsFunc(b.o.Options, func(s string) bool {
+		return strings.HasPrefix(s, "parallel=")
+	}) {
 		n, err := b.env.jobs()
 		if err != nil {
 			return err
@@ -329,7 +354,8 @@ func (b *builder) compile(ctx context.Context) error {
 	b.outcome.Tail = b.log.Tail(tailLines) // what the package said, before what we say about it
 	b.log.BuildFinished(time.Now(), status.Success())
 	b.result.Outcome.Exit, b.result.Outcome.Signal = status.Code, int(status.Signal)
-	b.result.Use.PeakMemory, b.result.Use.UserTime, b.result.Use.SystemTime = status.MaxRSS, status.User.Seconds(), status.System.Seconds()
+	b.result.Use.PeakMemory, b.result.Use.UserTime, b.result.Use.SystemTime = status.MaxRSS,
+		status.User.Seconds(), status.System.Seconds()
 	if err := b.sourceOnly(ctx, tree, status.Success()); err != nil {
 		return err
 	}
@@ -342,11 +368,13 @@ func (b *builder) compile(ctx context.Context) error {
 	b.built = status.Success()
 	_, err = b.runHooks(ctx, hook.BuildEnded)
 	if !status.Success() {
-		return errors.Join(errors.New(buildlog.BuildFailure(status.Code, int(status.Signal))), hideStage(err))
+		return errors.Join(errors.New(buildlog.BuildFailure(status.Code, int(status.Signal))),
+			hideStage(err))
 	}
 	if n := len(b.result.Strays); err == nil && n > 0 && b.o.Strays == StraysFail {
 		b.built = false
-		err = fault.New(fault.Attempted, "--strays=warn lists them and goes on", "the build left %s running", fault.Count(n, "process", "processes"))
+		err = fault.New(fault.Attempted, "--strays=warn lists them and goes on",
+			"the build left %s running", fault.Count(n, "process", "processes"))
 	}
 	return err
 }
@@ -388,14 +416,17 @@ func (b *builder) endStrays() error {
 	b.log.Subsection("Processes left behind")
 	for _, s := range strays {
 		b.log.Printf("%d (parent %d, %s old): %s", s.PID, s.PPID, s.Age, s.Command)
-		b.result.Strays = append(b.result.Strays, result.Stray{PID: s.PID, Command: s.Command, Parent: strconv.Itoa(s.PPID)})
+		b.result.Strays = append(b.result.Strays, result.Stray{PID: s.PID, Command: s.Command,
+			Parent: strconv.Itoa(s.PPID)})
 	}
 	b.log.Printf("The build left %d running; they were ended.", len(strays))
 	if b.o.Strays == StraysWarn || b.o.Strays == StraysFail {
 		for _, s := range strays {
-			b.env.Log.Warnf("still running at the end of the build: pid %d (parent %d), for %v: %s", s.PID, s.PPID, s.Age, s.Command)
+			b.env.Log.Warnf("still running at the end of the build: pid %d (parent %d), for %v: %s",
+				s.PID, s.PPID, s.Age, s.Command)
 		}
 	}
-	b.header.Extra = append(b.header.Extra, buildlog.Field{Name: "Strays", Value: strconv.Itoa(len(strays))})
+	b.header.Extra = append(b.header.Extra,
+		buildlog.Field{Name: "Strays", Value: strconv.Itoa(len(strays))})
 	return nil
 }

@@ -33,7 +33,8 @@ func (l *listing) take(line string) error {
 	return nil
 }
 
-// describeDeb lists a package as `dpkg-deb -I` and `dpkg-deb -c` do, character by character: there are programs that read it.
+// describeDeb lists a package as `dpkg-deb -I` and `dpkg-deb -c` do, character by character: there
+// are programs that read it.
 func (b *builder) describeDeb(ctx context.Context, file string, size int64, left *listing) error {
 	f, err := os.Open(file)
 	if err != nil {
@@ -45,7 +46,8 @@ func (b *builder) describeDeb(ctx context.Context, file string, size int64, left
 		return err
 	}
 	defer r.Close()
-	b.log.Printf(" new Debian package, version 2.0.\n size %d bytes: control archive=%d bytes.", size, r.ControlSize())
+	b.log.Printf(" new Debian package, version 2.0.\n size %d bytes: control archive=%d bytes.",
+		size, r.ControlSize())
 	write := func(line string) error {
 		if err := left.take(line); err != nil {
 			return err
@@ -81,7 +83,9 @@ func (b *builder) describeDeb(ctx context.Context, file string, size int64, left
 // describeControl lists the files of the control member, and shows the one named control.
 func describeControl(r *deb.Reader, write func(string) error) error {
 	files := slices.Clone(r.Control())
-	slices.SortFunc(files, func(a, b deb.ControlFile) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(files, func(a, b deb.ControlFile) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 	for _, c := range files {
 		if err := write(controlLine(c)); err != nil {
 			return err
@@ -97,7 +101,8 @@ func describeControl(r *deb.Reader, write func(string) error) error {
 	return nil
 }
 
-// controlLine is a file of the control member as `dpkg-deb -I` lists it: size, lines, whether it can be executed, name, and the program that does it.
+// controlLine is a file of the control member as `dpkg-deb -I` lists it: size, lines, whether it
+// can be executed, name, and the program that does it.
 func controlLine(c deb.ControlFile) string {
 	exec, interpreter := ' ', ""
 	if c.Mode&0o100 != 0 {
@@ -110,10 +115,12 @@ func controlLine(c deb.ControlFile) string {
 		}
 		interpreter = buildlog.VisibleString("#!" + string(rest))
 	}
-	return fmt.Sprintf(" %7d bytes, %5d lines   %c  %-20.127s %.127s", len(c.Body), bytes.Count(c.Body, []byte("\n")), exec, c.Name, interpreter)
+	return fmt.Sprintf(" %7d bytes, %5d lines   %c  %-20.127s %.127s", len(c.Body),
+		bytes.Count(c.Body, []byte("\n")), exec, c.Name, interpreter)
 }
 
-// leastWidth is how wide owner, group and size are at least; a line that takes more makes it wider for those after it (tar(1), --verbose).
+// leastWidth is how wide owner, group and size are at least; a line that takes more makes it wider
+// for those after it (tar(1), --verbose).
 const leastWidth = 19
 
 // contents lists files as `dpkg-deb -c` has tar list them.
@@ -128,7 +135,8 @@ func (c *contents) line(h *tar.Header) string {
 	}
 	who, size := owner(h.Uname, h.Uid)+"/"+owner(h.Gname, h.Gid), strconv.FormatInt(h.Size, 10)
 	c.width = max(c.width, len(who)+1+len(size))
-	line := fmt.Sprintf("%s %s %*s %s %s", modeText(h), who, c.width-len(who)-1, size, h.ModTime.UTC().Format("2006-01-02 15:04"), h.Name)
+	line := fmt.Sprintf("%s %s %*s %s %s", modeText(h), who, c.width-len(who)-1, size,
+		h.ModTime.UTC().Format("2006-01-02 15:04"), h.Name)
 	switch h.Typeflag {
 	case tar.TypeSymlink:
 		line += " -> " + h.Linkname
@@ -140,7 +148,8 @@ func (c *contents) line(h *tar.Header) string {
 
 // modeText is a mode as ls(1) prints it.
 func modeText(h *tar.Header) string {
-	kinds := map[byte]string{tar.TypeDir: "d", tar.TypeSymlink: "l", tar.TypeLink: "h", tar.TypeChar: "c", tar.TypeBlock: "b", tar.TypeFifo: "p"}
+	kinds := map[byte]string{tar.TypeDir: "d", tar.TypeSymlink: "l", tar.TypeLink: "h",
+		tar.TypeChar: "c", tar.TypeBlock: "b", tar.TypeFifo: "p"}
 	text := kinds[h.Typeflag]
 	if text == "" {
 		text = "-"

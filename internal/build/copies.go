@@ -24,13 +24,15 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// Packages are compressed for the mirror's sake, and xz takes longer to unpack than everything else that is done with them. So a copy that is unpacked more quickly is kept beside
-// each, made while a command waits for other things. docs/adr/0011-copies.md tells why so.
+// Packages are compressed for the mirror's sake, and xz takes longer to unpack than everything else
+// that is done with them. So a copy that is unpacked more quickly is kept beside each, made while a
+// command waits for other things. docs/adr/0011-copies.md tells why so.
 
 // CopyApplet is the name of the process that makes copies, and CopyMain its function.
 const CopyApplet = "copies"
 
-// copyJob is what the process is told, as JSON on its standard input. It works until it is done or its input ends, which is when nsbuild does, however.
+// copyJob is what the process is told, as JSON on its standard input. It works until it is done or
+// its input ends, which is when nsbuild does, however.
 type copyJob struct {
 	CacheDir string
 	Form     archive.CopyForm
@@ -43,7 +45,8 @@ const roomLeft = 1 << 30
 
 // CopyMain makes copies, on processor time that nobody else wants.
 func CopyMain([]string) int {
-	// Packages are unpacked in a few large buffers: they cost nothing to look through, and those left over would be most of the process.
+	// Packages are unpacked in a few large buffers: they cost nothing to look through, and those
+	// left over would be most of the process.
 	debug.SetGCPercent(25)
 	if err := makeCopies(os.Stdin); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -82,7 +85,8 @@ func makeCopies(in io.Reader) error {
 }
 
 // copyEach makes copies until there is no more time or no more room.
-func copyEach(ctx context.Context, client *archive.Client, cacheDir string, digests []string, form archive.CopyForm) error {
+func copyEach(ctx context.Context, client *archive.Client, cacheDir string, digests []string,
+	form archive.CopyForm) error {
 	for _, digest := range digests {
 		free, err := freeSpace(cacheDir)
 		if err != nil || free < roomLeft {
@@ -100,8 +104,9 @@ func copyEach(ctx context.Context, client *archive.Client, cacheDir string, dige
 	return nil
 }
 
-// stepBack gives this process the priority of one that may use only what is left. Where the kernel groups processes by session (sched(7), autogroup), a session of its own is
-// part of that, with a low weight; else half a processor would go to it.
+// stepBack gives this process the priority of one that may use only what is left. Where the kernel
+// groups processes by session (sched(7), autogroup), a session of its own is part of that, with a
+// low weight; else half a processor would go to it.
 func stepBack() error {
 	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, 19); err != nil {
 		return fmt.Errorf("setting the priority: %w", err)
@@ -120,7 +125,9 @@ func stepBack() error {
 			seen[t.Name()] = true
 			tid, err := strconv.Atoi(t.Name())
 			if err == nil {
-				err = unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE, Nice: 19}, 0)
+				err = unix.SchedSetAttr(
+					tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE,
+						Nice: 19}, 0)
 			}
 			if err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("setting the priority: %w", err)
@@ -131,7 +138,8 @@ func stepBack() error {
 		}
 	}
 	err := os.WriteFile("/proc/self/autogroup", []byte("19"), 0)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EIO) { // not compiled in, or switched off
+	// not compiled in, or switched off
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EIO) {
 		err = nil
 	}
 	return err
@@ -145,13 +153,15 @@ type copying struct {
 	done chan error
 }
 
-// startCopies makes copies beside what else is done, until stop is called or nsbuild ends. That none can be made harms nothing but speed.
+// startCopies makes copies beside what else is done, until stop is called or nsbuild ends. That
+// none can be made harms nothing but speed.
 func (e *Env) startCopies(digests []string, form archive.CopyForm) (stop func()) {
 	if len(digests) == 0 || !e.shared.copying.CompareAndSwap(false, true) {
 		return func() {}
 	}
 	digests = digests[:min(len(digests), copyOrder)]
-	c, err := runCopies(copyJob{CacheDir: e.CacheDir, Form: form, Digests: digests, All: form == archive.CopyZstd})
+	c, err := runCopies(copyJob{CacheDir: e.CacheDir, Form: form, Digests: digests,
+		All: form == archive.CopyZstd})
 	if err != nil {
 		e.shared.copying.Store(false)
 		e.Log.Debugf("making copies of packages: %v", err)
@@ -161,7 +171,8 @@ func (e *Env) startCopies(digests []string, form archive.CopyForm) (stop func())
 	return func() {
 		defer e.shared.copying.Store(false)
 		if err := c.stop(); err != nil {
-			e.Log.Debugf("making copies of packages: %v: %s", err, strings.TrimSpace(c.said.String()))
+			e.Log.Debugf("making copies of packages: %v: %s", err,
+				strings.TrimSpace(c.said.String()))
 		}
 	}
 }
@@ -198,13 +209,16 @@ func runCopies(job copyJob) (*copying, error) {
 	return c, nil
 }
 
-// copyOrder is how many packages are named: all of them must fit into the pipe at once, for the process reads when it gets time. The others are among the rest.
+// copyOrder is how many packages are named: all of them must fit into the pipe at once, for the
+// process reads when it gets time. The others are among the rest.
 const copyOrder = 500
 
-// copyGrace is how long the end of a process is waited for that may run only when nobody else wants to.
+// copyGrace is how long the end of a process is waited for that may run only when nobody else wants
+// to.
 const copyGrace = 200 * time.Millisecond
 
-// stop ends the process. Half a copy is its own to delete; where it gets no time for that, the next run does.
+// stop ends the process. Half a copy is its own to delete; where it gets no time for that, the next
+// run does.
 func (c *copying) stop() error {
 	err := c.in.Close()
 	select {

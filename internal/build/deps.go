@@ -18,24 +18,28 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// dummyName is the package that carries the build dependencies; sbuild's name, which readers of logs know.
+// dummyName is the package that carries the build dependencies; sbuild's name, which readers of
+// logs know.
 const dummyName = "sbuild-build-depends-main-dummy"
 
 // aptSources has the lists of suites in the cache, for a jail's apt.
-func (e *Env) aptSources(ctx context.Context, releases []*archive.Release, archs ...string) ([]apt.Source, error) {
+func (e *Env) aptSources(ctx context.Context, releases []*archive.Release, archs ...string) (
+	[]apt.Source, error) {
 	var sources []apt.Source
 	for _, r := range releases {
 		lists, err := e.Client.AptLists(ctx, r, r.Repo().Components, archs, "")
 		if err != nil {
 			return nil, err
 		}
-		sources = append(sources, apt.Source{Repo: r.Repo(), Release: r, Archs: archs, Lists: lists})
+		sources = append(sources, apt.Source{Repo: r.Repo(), Release: r, Archs: archs,
+			Lists: lists})
 	}
 	return sources, nil
 }
 
 // install has apt do a command: what it wants is fetched and verified here, outside the jail.
-func (e *Env) install(ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source, form archive.CopyForm, args ...string) error {
+func (e *Env) install(ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source,
+	form archive.CopyForm, args ...string) error {
 	wanted, err := resolver.Wanted(ctx, log, args...)
 	if err != nil {
 		return err
@@ -54,8 +58,11 @@ func copyForm(packages []base.Package) (archive.CopyForm, error) {
 	return archive.CopyOld, nil
 }
 
-// installWanted is install for what apt has said already. It returns the digests of the packages that were installed without a copy.
-func (e *Env) installWanted(ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source, form archive.CopyForm, wanted []apt.Wanted, args ...string) (uncopied []string, err error) {
+// installWanted is install for what apt has said already. It returns the digests of the packages
+// that were installed without a copy.
+func (e *Env) installWanted(ctx context.Context, resolver *apt.Apt, log io.Writer,
+	sources []apt.Source, form archive.CopyForm, wanted []apt.Wanted, args ...string) (
+	uncopied []string, err error) {
 	files, err := e.fetchWanted(ctx, sources, wanted)
 	if err != nil {
 		return nil, err
@@ -72,7 +79,8 @@ type fetchedDeb struct {
 }
 
 // fetchWanted has what apt wants in the cache.
-func (e *Env) fetchWanted(ctx context.Context, sources []apt.Source, wanted []apt.Wanted) (fetched, error) {
+func (e *Env) fetchWanted(ctx context.Context, sources []apt.Source, wanted []apt.Wanted) (
+	fetched, error) {
 	packages, err := e.indexed(ctx, sources, wanted)
 	if err != nil {
 		return nil, err
@@ -94,7 +102,8 @@ func (e *Env) fetchWanted(ctx context.Context, sources []apt.Source, wanted []ap
 }
 
 // installFetched has apt do a command, with what it wants for it.
-func (e *Env) installFetched(ctx context.Context, resolver *apt.Apt, log io.Writer, files fetched, form archive.CopyForm, wanted []apt.Wanted, args ...string) (uncopied []string, err error) {
+func (e *Env) installFetched(ctx context.Context, resolver *apt.Apt, log io.Writer, files fetched,
+	form archive.CopyForm, wanted []apt.Wanted, args ...string) (uncopied []string, err error) {
 	var list []*archive.Package
 	for _, w := range wanted {
 		f := files[w.URL]
@@ -110,8 +119,10 @@ func (e *Env) installFetched(ctx context.Context, resolver *apt.Apt, log io.Writ
 	return e.Client.Uncopied(list, form), err
 }
 
-// indexed finds what apt wants in the verified indices: from them come the hashes that are believed, not from what a jail prints.
-func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wanted) (map[string]*archive.Package, error) {
+// indexed finds what apt wants in the verified indices: from them come the hashes that are
+// believed, not from what a jail prints.
+func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wanted) (
+	map[string]*archive.Package, error) {
 	found := make(map[string]*archive.Package, len(wanted))
 	missing := make(map[string]apt.Wanted, len(wanted))
 	for _, w := range wanted {
@@ -124,7 +135,9 @@ func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wa
 		}
 		return nil
 	}
-	if err := e.eachPackage(ctx, sources, called(wanted), take, func() bool { return len(missing) == 0 }); err != nil {
+	if err := e.eachPackage(ctx, sources, called(wanted), take, func() bool {
+		return len(missing) == 0
+	}); err != nil {
 		return nil, err
 	}
 	for u := range missing {
@@ -133,7 +146,8 @@ func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wa
 	return found, nil
 }
 
-// plainURL is a URL without the "./" that flat repositories put into it: apt keeps it, the index of packages does not.
+// plainURL is a URL without the "./" that flat repositories put into it: apt keeps it, the index of
+// packages does not.
 func plainURL(url string) string { return strings.ReplaceAll(url, "/./", "/") }
 
 // called are the names of packages.
@@ -147,7 +161,8 @@ func called(wanted []apt.Wanted) map[string]bool {
 }
 
 // eachPackage shows the packages of some names in the verified indices, until enough are seen.
-func (e *Env) eachPackage(ctx context.Context, sources []apt.Source, called map[string]bool, take func(*archive.Package) error, enough func() bool) error {
+func (e *Env) eachPackage(ctx context.Context, sources []apt.Source, called map[string]bool,
+	take func(*archive.Package) error, enough func() bool) error {
 	for _, s := range sources {
 		for _, p := range s.Packages {
 			if err := take(p); err != nil {
@@ -163,7 +178,8 @@ func (e *Env) eachPackage(ctx context.Context, sources []apt.Source, called map[
 					return nil
 				}
 				err := e.Client.PackagesCalled(ctx, s.Release, component, arch, called, take)
-				if err != nil && !errors.Is(err, archive.ErrNoIndex) { // apt found it elsewhere, or it is named as missing
+				// apt found it elsewhere, or it is named as missing
+				if err != nil && !errors.Is(err, archive.ErrNoIndex) {
 					return err
 				}
 			}
@@ -193,7 +209,8 @@ func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {
 	for _, r := range []dsc.Relations{reduced.Depends, reduced.Conflicts} {
 		if bad, found := r.Invalid(); found {
 			return reduced, fault.New(fault.GivenBack, "correct debian/control",
-				"the build dependencies: %s: %s (no substitution variables hold there)", bad, bad.Invalid)
+				"the build dependencies: %s: %s (no substitution variables hold there)", bad,
+				bad.Invalid)
 		}
 	}
 	return reduced, nil
@@ -210,20 +227,23 @@ func (b *builder) relations() dsc.BuildRelations {
 // dummy is a package that depends on what the build needs.
 func dummy(arch string, r dsc.Reduced) ([]byte, error) {
 	var control strings.Builder
-	fmt.Fprintf(&control, "Package: %s\nVersion: 0.invalid.0\nArchitecture: %s\nMaintainer: nsbuild <nobody@localhost>\n", dummyName, arch)
+	fmt.Fprintf(&control, "Package: %s\nVersion: 0.invalid.0\nArchitecture: %s\nMaintainer: "+
+		"nsbuild <nobody@localhost>\n", dummyName, arch)
 	if text := r.Depends.String(); text != "" {
 		fmt.Fprintf(&control, "Depends: %s\n", text)
 	}
 	if text := r.Conflicts.String(); text != "" {
 		fmt.Fprintf(&control, "Conflicts: %s\n", text)
 	}
-	control.WriteString("Description: the build dependencies of one build\n Made for it and never kept.\n")
+	control.WriteString(
+		"Description: the build dependencies of one build\n Made for it and never kept.\n")
 	var out bytes.Buffer
 	err := deb.Write(&out, deb.Package{Control: control.String(), Time: time.Unix(0, 0)})
 	return out.Bytes(), err
 }
 
-// installDeps makes the build dependencies a layer of the build's root: one that an earlier build left, or a new one.
+// installDeps makes the build dependencies a layer of the build's root: one that an earlier build
+// left, or a new one.
 func (b *builder) installDeps(ctx context.Context) error {
 	log := b.log
 	log.Section("Install package build dependencies")
@@ -271,8 +291,10 @@ func (b *builder) depsFailed(err error) error {
 		err = fmt.Errorf("%w:\n  %s", err, strings.Join(explanation, "\n  "))
 	}
 	hint := ""
-	if errors.Is(err, apt.ErrUnresolved) && b.cross() && b.o.ArchAll && len(b.relations().DependsIndep) > 0 {
-		hint = "--no-arch-all leaves out the packages for all architectures and their Build-Depends-Indep, which seldom work in a cross build"
+	if errors.Is(err, apt.ErrUnresolved) && b.cross() && b.o.ArchAll &&
+		len(b.relations().DependsIndep) > 0 {
+		hint = "--no-arch-all leaves out the packages for all architectures and their " +
+			"Build-Depends-Indep, which seldom work in a cross build"
 	}
 	if !b.checking {
 		err = fmt.Errorf("installing the build dependencies: %w", err)
@@ -280,7 +302,8 @@ func (b *builder) depsFailed(err error) error {
 	return fault.Wrap(fault.GivenBack, hint, err)
 }
 
-// explanationOf picks what explains a failure out of what apt, aptitude or dpkg wrote: the list under "unmet dependencies", whose lines are indented, and the errors.
+// explanationOf picks what explains a failure out of what apt, aptitude or dpkg wrote: the list
+// under "unmet dependencies", whose lines are indented, and the errors.
 func explanationOf(lines []buildlog.Line) []string {
 	var out []string
 	listed := false

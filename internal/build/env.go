@@ -1,8 +1,10 @@
-// Package build is what nsbuild does: it makes bases, keeps them fresh, and builds source packages over them.
+// Package build is what nsbuild does: it makes bases, keeps them fresh, and builds source packages
+// over them.
 //
-// It joins the other rooms and leaves their work to them: internal/archive fetches and verifies, internal/bootstrap makes trees, internal/base keeps them, internal/apt installs,
-// internal/sandbox isolates, internal/dsc reads sources and results, internal/buildlog writes the log. The command line, the exit statuses and what is printed at the end are
-// cmd/nsbuild's.
+// It joins the other rooms and leaves their work to them: internal/archive fetches and verifies,
+// internal/bootstrap makes trees, internal/base keeps them, internal/apt installs, internal/sandbox
+// isolates, internal/dsc reads sources and results, internal/buildlog writes the log. The command
+// line, the exit statuses and what is printed at the end are cmd/nsbuild's.
 package build
 
 import (
@@ -45,12 +47,16 @@ type Env struct {
 
 // hold starts a holder for trees of the given ids, in which nothing of theirs is run.
 func (e *Env) hold(ctx context.Context, ids sandbox.IDMap) (*sandbox.Holder, error) {
-	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: e.scratch.own, Memory: filepath.Join(e.StateDir, "kernel.json")})
+	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: e.scratch.own,
+		Memory: filepath.Join(e.StateDir, "kernel.json")})
 }
 
-// holdFor starts a holder in which programs of an architecture run, for trees of the given ids, with upper directories in a certain place and with limits.
-func (e *Env) holdFor(ctx context.Context, arch string, ids sandbox.IDMap, p place, l sandbox.Limits) (*sandbox.Holder, error) {
-	spec := sandbox.HolderSpec{IDs: ids, ScratchDir: p.dir, ScratchSize: p.limit, FallbackDir: e.scratch.own, Memory: filepath.Join(e.StateDir, "kernel.json"), Limits: l}
+// holdFor starts a holder in which programs of an architecture run, for trees of the given ids,
+// with upper directories in a certain place and with limits.
+func (e *Env) holdFor(ctx context.Context, arch string, ids sandbox.IDMap, p place,
+	l sandbox.Limits) (*sandbox.Holder, error) {
+	spec := sandbox.HolderSpec{IDs: ids, ScratchDir: p.dir, ScratchSize: p.limit,
+		FallbackDir: e.scratch.own, Memory: filepath.Join(e.StateDir, "kernel.json"), Limits: l}
 	if err := machine.Prepare(&spec, arch); err != nil {
 		return nil, err
 	}
@@ -72,12 +78,14 @@ func (e *Env) keyrings() dsc.Keyrings {
 	return dsc.HostKeyrings("/", home)
 }
 
-// commandEnv is the environment of what nsbuild itself runs in a jail as root: nothing of the caller's.
+// commandEnv is the environment of what nsbuild itself runs in a jail as root: nothing of the
+// caller's.
 func commandEnv(more ...string) []string {
 	return append([]string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/nonexistent", "LC_ALL=C.UTF-8", "SHELL=/bin/sh", "USER=root", "LOGNAME=root",
-		"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true", "DEBIAN_PRIORITY=critical",
+		"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true",
+		"DEBIAN_PRIORITY=critical",
 	}, more...)
 }
 
@@ -107,7 +115,8 @@ func hostSuite() string {
 	return ""
 }
 
-// DefaultSuite is what is built for when nothing says otherwise: the host's own suite where nsbuild knows it, else Debian's unstable.
+// DefaultSuite is what is built for when nothing says otherwise: the host's own suite where nsbuild
+// knows it, else Debian's unstable.
 func DefaultSuite() string {
 	if s, err := archive.LookupSuite(hostSuite()); err == nil {
 		return s.Name

@@ -22,8 +22,8 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// packaged is a directory with a repository in pkg/ that has upstream's tags and branches, pristine-tar's
-// branch, a submodule, and tarballs elsewhere.
+// packaged is a directory with a repository in pkg/ that has upstream's tags and branches,
+// pristine-tar's branch, a submodule, and tarballs elsewhere.
 func packaged(t *testing.T) string {
 	t.Helper()
 	top := t.TempDir()
@@ -34,7 +34,10 @@ func packaged(t *testing.T) string {
 	}
 	git := func(args ...string) {
 		t.Helper()
-		hostGitOf(t, dir, append([]string{"-c", "protocol.file.allow=always", "-c", "commit.gpgSign=false"}, args...)...)
+		hostGitOf(
+			t, dir, append(
+				[]string{"-c", "protocol.file.allow=always", "-c", "commit.gpgSign=false"},
+				args...)...)
 	}
 	write(t, filepath.Join(sub, "inner"), "inner\n", 0o644)
 	hostGitOf(t, sub, "add", ".")
@@ -51,8 +54,11 @@ func packaged(t *testing.T) string {
 	git("tag", "upstream/1.0_rc1")
 	git("tag", "REL_1_0")
 	git("branch", "up")
-	write(t, filepath.Join(dir, "debian/changelog"), "gbpped (1.0~rc1-1) bookworm; urgency=low\n\n  * x\n\n -- A B <a@mirror.example>  Mon, 01 Jan 2024 00:00:00 +0000\n", 0o644)
-	write(t, filepath.Join(dir, "debian/control"), "Source: gbpped\nMaintainer: A B <a@mirror.example>\n\nPackage: gbpped\nArchitecture: all\nDescription: x\n y\n", 0o644)
+	write(t, filepath.Join(dir, "debian/changelog"), "gbpped (1.0~rc1-1) bookworm; "+
+		"urgency=low\n\n  * x\n\n -- A B <a@mirror.example>  Mon, 01 Jan 2024 00:00:00 +0000\n",
+		0o644)
+	write(t, filepath.Join(dir, "debian/control"), "Source: gbpped\nMaintainer: A B "+
+		"<a@mirror.example>\n\nPackage: gbpped\nArchitecture: all\nDescription: x\n y\n", 0o644)
 	write(t, filepath.Join(dir, "debian/source/format"), "3.0 (quilt)\n", 0o644)
 	git("add", ".")
 	git("commit", "-q", "-m", "debian")
@@ -65,13 +71,14 @@ func tarballOf(t *testing.T, file, text string) {
 	check(t, os.MkdirAll(filepath.Dir(file), 0o755))
 	tree := t.TempDir()
 	write(t, filepath.Join(tree, "gbpped-1.0~rc1/README"), text, 0o644)
-	if out, err := exec.Command("tar", "-C", tree, "-caf", file, "gbpped-1.0~rc1").CombinedOutput(); err != nil {
+	if out, err := exec.Command("tar", "-C", tree, "-caf", file,
+		"gbpped-1.0~rc1").CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v: %s", err, out)
 	}
 }
 
-// unpackedOrigs describes what tarballs have, and signatures as they are. Times are left out: gbp gives some
-// tarballs the time of now.
+// unpackedOrigs describes what tarballs have, and signatures as they are. Times are left out: gbp
+// gives some tarballs the time of now.
 func unpackedOrigs(t *testing.T, files []string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -98,7 +105,8 @@ func unpackedOrigs(t *testing.T, files []string) map[string]string {
 			sum := sha256.New()
 			_, err = io.Copy(sum, tr)
 			check(t, err)
-			lines = append(lines, fmt.Sprintf("%c %o %s %s %x", h.Typeflag, h.Mode, h.Name, h.Linkname, sum.Sum(nil)[:4]))
+			lines = append(lines, fmt.Sprintf("%c %o %s %s %x", h.Typeflag, h.Mode, h.Name,
+				h.Linkname, sum.Sum(nil)[:4]))
 		}
 		slices.Sort(lines)
 		out[filepath.Base(file)] = strings.Join(lines, "\n")
@@ -134,9 +142,11 @@ func TestOrigLikeGBP(t *testing.T) {
 	pristine := func(t *testing.T, top string, components ...string) {
 		dir := filepath.Join(top, "pkg")
 		commit := func(tree string, args ...string) {
-			c := exec.Command("pristine-tar", append([]string{"commit", args[0], tree}, args[1:]...)...)
+			c := exec.Command("pristine-tar",
+				append([]string{"commit", args[0], tree}, args[1:]...)...)
 			c.Dir = dir
-			c.Env = append(os.Environ(), "GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@mirror.example", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@mirror.example")
+			c.Env = append(os.Environ(), "GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@mirror.example",
+				"GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@mirror.example")
 			if out, err := c.CombinedOutput(); err != nil {
 				t.Fatalf("pristine-tar: %v: %s", err, out)
 			}
@@ -146,19 +156,23 @@ func TestOrigLikeGBP(t *testing.T) {
 		check(t, os.MkdirAll(filepath.Dir(file), 0o755))
 		for _, component := range components {
 			part := filepath.Join(top, "kept", orig+"-"+component+".tar.xz")
-			hostGitOf(t, dir, "-c", "tar.tar.xz.command=xz -c", "archive", "--prefix=gbpped-1.0/", "-o", part, main+":"+component)
+			hostGitOf(t, dir, "-c", "tar.tar.xz.command=xz -c", "archive", "--prefix=gbpped-1.0/",
+				"-o", part, main+":"+component)
 			commit(strings.TrimSpace(hostGitOf(t, dir, "rev-parse", main+":"+component)), part)
 		}
 		if len(components) > 0 {
 			index := filepath.Join(t.TempDir(), "index")
-			c := exec.Command("sh", "-c", `git read-tree upstream/1.0_rc1 && git rm -rq --cached `+strings.Join(components, " ")+` && git write-tree`)
+			c := exec.Command("sh", "-c", `git read-tree upstream/1.0_rc1 && git rm -rq --cached `+
+				strings.Join(components, " ")+` && git write-tree`)
 			c.Dir, c.Env = dir, append(os.Environ(), "GIT_INDEX_FILE="+index)
 			out, err := c.Output()
 			check(t, err)
 			main = strings.TrimSpace(string(out))
 		}
-		hostGitOf(t, dir, "-c", "tar.tar.xz.command=xz -c", "archive", "--prefix=gbpped-1.0/", "-o", file, main)
-		write(t, file+".asc", "-----BEGIN PGP SIGNATURE-----\n\nkept\n-----END PGP SIGNATURE-----\n", 0o644)
+		hostGitOf(t, dir, "-c", "tar.tar.xz.command=xz -c", "archive", "--prefix=gbpped-1.0/", "-o",
+			file, main)
+		write(t, file+".asc",
+			"-----BEGIN PGP SIGNATURE-----\n\nkept\n-----END PGP SIGNATURE-----\n", 0o644)
 		commit(main, file, "-s", file+".asc")
 	}
 	type layer func(t *testing.T, top string)
@@ -175,7 +189,8 @@ func TestOrigLikeGBP(t *testing.T) {
 	}{
 		{"the tag", "", nil, []string{".tar.gz"}},
 		{"mangled tag", "upstream-tag = REL_%(version%.%_)s\n", nil, nil},
-		{"mangled tag with an escape", "upstream-tag = upstream/%(version%~%_)s\n", nil, []string{".tar.gz"}},
+		{"mangled tag with an escape", "upstream-tag = upstream/%(version%~%_)s\n", nil,
+			[]string{".tar.gz"}},
 		{"branch", "upstream-tree = BrAnCh\nupstream-branch = up\n", nil, []string{".tar.gz"}},
 		{"no such branch", "upstream-tree = branch\nupstream-branch = nothing\n", nil, nil},
 		{"sloppy", "upstream-tree = sloppy\ndebian-branch = HEAD\n", nil, []string{".tar.gz"}},
@@ -183,27 +198,45 @@ func TestOrigLikeGBP(t *testing.T) {
 		{"no such tree", "upstream-tree = nothing\n", nil, nil},
 		{"no such tag", "upstream-tag = v%(version)s\n", nil, nil},
 		{"xz", "compression = xz\n", nil, []string{".tar.xz"}},
-		{"bzip2 by its short name, with a level", "compression = bz2\ncompression-level = 1\n", nil, []string{".tar.bz2"}},
-		{"pristine-tar", "pristine-tar = True\n", []layer{kept()}, []string{".tar.xz", ".tar.xz.asc"}},
-		{"pristine-tar without signatures", "pristine-tar = True\nupstream-signatures = off\n", []layer{kept()}, []string{".tar.xz"}},
-		{"pristine-tar with signatures", "pristine-tar = True\nupstream-signatures = on\n", []layer{kept()}, []string{".tar.xz", ".tar.xz.asc"}},
-		{"pristine-tar of another compression", "pristine-tar = True\ncompression = gzip\n", []layer{kept()}, nil},
+		{"bzip2 by its short name, with a level", "compression = bz2\ncompression-level = 1\n", nil,
+			[]string{".tar.bz2"}},
+		{"pristine-tar", "pristine-tar = True\n", []layer{kept()},
+			[]string{".tar.xz", ".tar.xz.asc"}},
+		{"pristine-tar without signatures", "pristine-tar = True\nupstream-signatures = off\n",
+			[]layer{kept()}, []string{".tar.xz"}},
+		{"pristine-tar with signatures", "pristine-tar = True\nupstream-signatures = on\n",
+			[]layer{kept()}, []string{".tar.xz", ".tar.xz.asc"}},
+		{"pristine-tar of another compression", "pristine-tar = True\ncompression = gzip\n",
+			[]layer{kept()}, nil},
 		{"pristine-tar without its branch", "pristine-tar = True\n", nil, nil},
-		{"pristine-tar-commit", "pristine-tar = True\npristine-tar-commit = True\ncompression = gzip\n", []layer{kept()}, []string{".tar.gz"}},
+		{"pristine-tar-commit",
+			"pristine-tar = True\npristine-tar-commit = True\ncompression = gzip\n",
+			[]layer{kept()}, []string{".tar.gz"}},
 		{"no pristine-tar", "pristine-tar = False\n", []layer{kept()}, []string{".tar.xz"}},
-		{"tarball-dir", "tarball-dir = ../tarballs/\n", []layer{tarball("tarballs/" + orig + ".tar.xz")}, []string{".tar.xz"}},
-		{"tarball-dir of the version", "tarball-dir = ../tarballs/%(version)s\n", []layer{tarball("tarballs/1.0~rc1/" + orig + ".tar.gz")}, []string{".tar.gz"}},
-		{"tarball-dir over what lies beside", "tarball-dir = ../tarballs\n", []layer{tarball("tarballs/" + orig + ".tar.gz"), tarball(orig + ".tar.gz")}, []string{".tar.gz"}},
+		{"tarball-dir", "tarball-dir = ../tarballs/\n",
+			[]layer{tarball("tarballs/" + orig + ".tar.xz")}, []string{".tar.xz"}},
+		{"tarball-dir of the version", "tarball-dir = ../tarballs/%(version)s\n",
+			[]layer{tarball("tarballs/1.0~rc1/" + orig + ".tar.gz")}, []string{".tar.gz"}},
+		{"tarball-dir over what lies beside", "tarball-dir = ../tarballs\n",
+			[]layer{tarball("tarballs/" + orig + ".tar.gz"), tarball(orig + ".tar.gz")},
+			[]string{".tar.gz"}},
 		{"empty tarball-dir", "tarball-dir = ../nothing\n", nil, []string{".tar.gz"}},
-		{"export-dir", "export-dir = ../area\n", []layer{tarball("area/" + orig + ".tar.gz")}, []string{".tar.gz"}},
-		{"export-dir and tarball-dir", "export-dir = ../area/\ntarball-dir = ../tarballs\n", []layer{tarball("tarballs/" + orig + ".tar.bz2")}, []string{".tar.bz2"}},
+		{"export-dir", "export-dir = ../area\n", []layer{tarball("area/" + orig + ".tar.gz")},
+			[]string{".tar.gz"}},
+		{"export-dir and tarball-dir", "export-dir = ../area/\ntarball-dir = ../tarballs\n",
+			[]layer{tarball("tarballs/" + orig + ".tar.bz2")}, []string{".tar.bz2"}},
 		{"beside", "", []layer{tarball(orig + ".tar.xz")}, []string{".tar.xz"}},
-		{"beside, but of another compression", "compression = gzip\n", []layer{tarball(orig + ".tar.xz")}, []string{".tar.gz"}},
-		{"force-create", "force-create = True\n", []layer{tarball(orig + ".tar.gz")}, []string{".tar.gz"}},
+		{"beside, but of another compression", "compression = gzip\n",
+			[]layer{tarball(orig + ".tar.xz")}, []string{".tar.gz"}},
+		{"force-create", "force-create = True\n", []layer{tarball(orig + ".tar.gz")},
+			[]string{".tar.gz"}},
 		{"component", "component = data\n", nil, []string{".tar.gz", "-data.tar.gz"}},
 		{"components that are not there", "component = ['data', 'docs']\n", nil, nil},
-		{"components of pristine-tar", "pristine-tar = True\ncomponents = ['data']\n", []layer{kept("data")}, []string{".tar.xz", ".tar.xz.asc", "-data.tar.xz"}},
-		{"components beside", "component = ['data']\n", []layer{tarball(orig + ".tar.xz"), tarball(orig + "-data.tar.xz")}, []string{".tar.xz", "-data.tar.xz"}},
+		{"components of pristine-tar", "pristine-tar = True\ncomponents = ['data']\n",
+			[]layer{kept("data")}, []string{".tar.xz", ".tar.xz.asc", "-data.tar.xz"}},
+		{"components beside", "component = ['data']\n",
+			[]layer{tarball(orig + ".tar.xz"), tarball(orig + "-data.tar.xz")},
+			[]string{".tar.xz", "-data.tar.xz"}},
 		{"submodules", "submodules = True\n", nil, []string{".tar.gz"}},
 	}
 	var asked bytes.Buffer
@@ -231,15 +264,18 @@ func TestOrigLikeGBP(t *testing.T) {
 		for _, file := range ours {
 			names = append(names, strings.TrimPrefix(filepath.Base(file), orig))
 		}
-		if want := slices.Sorted(slices.Values(c.want)); !slices.Equal(slices.Sorted(slices.Values(names)), want) {
+		if want := slices.Sorted(slices.Values(c.want)); !slices.Equal(
+			slices.Sorted(slices.Values(names)), want) {
 			t.Errorf("%s: %q, want %q", c.name, names, want)
 		}
 		t.Cleanup(func() { compareWithGBP(t, c.name, tops[i], unpackedOrigs(t, ours)) })
 		check(t, json.NewEncoder(&asked).Encode(filepath.Join(tops[i], "pkg")))
 	}
 	python := exec.Command("/usr/bin/python3", "-c", gbpOracle)
-	python.Stdin, python.Env = &asked, append(os.Environ(), "HOME="+t.TempDir(), "GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@mirror.example",
-		"GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@mirror.example")
+	python.Stdin, python.Env = &asked,
+		append(os.Environ(), "HOME="+t.TempDir(), "GIT_AUTHOR_NAME=A",
+			"GIT_AUTHOR_EMAIL=a@mirror.example",
+			"GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@mirror.example")
 	out, err := python.Output()
 	check(t, err)
 	answers := json.NewDecoder(bytes.NewReader(out))
@@ -273,7 +309,8 @@ func bringOrigOf(t *testing.T, e *Env, dir, into string) error {
 	})
 }
 
-// compareWithGBP compares with what gbp has left in its output directory; it has failed where there is none.
+// compareWithGBP compares with what gbp has left in its output directory; it has failed where there
+// is none.
 func compareWithGBP(t *testing.T, name, top string, ours map[string]string) {
 	t.Helper()
 	if _, err := os.Stat(top); err != nil {

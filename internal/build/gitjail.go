@@ -20,8 +20,9 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// gitJail runs the host's git, and what belongs to it, over a repository of the caller's: read-only, without
-// network, and over no more of the host than its programs. A repository can have git run anything.
+// gitJail runs the host's git, and what belongs to it, over a repository of the caller's:
+// read-only, without network, and over no more of the host than its programs. A repository can have
+// git run anything.
 type gitJail struct {
 	holder *sandbox.Holder
 	jail   *sandbox.Jail
@@ -32,8 +33,8 @@ type gitJail struct {
 	late   func(error) error
 }
 
-// gitConfig stands for the caller's and the system's configuration of git. The repository may be another
-// user's: here git can do no harm in it.
+// gitConfig stands for the caller's and the system's configuration of git. The repository may be
+// another user's: here git can do no harm in it.
 const (
 	gitConfig = "/etc/gitconfig"
 	gitIgnore = "/etc/gitignore" // what the caller has git ignore everywhere
@@ -47,7 +48,8 @@ func (e *Env) openGitJail(ctx context.Context, l *gitsrc.Layout) (_ *gitJail, er
 	}
 	j := &gitJail{git: tools.git, late: e.unlessLate, env: []string{
 		"PATH=" + tools.path, "HOME=/nonexistent", "LC_ALL=C", "TMPDIR=/tmp",
-		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + gitConfig, "GIT_ATTR_NOSYSTEM=1", "GIT_PAGER=cat",
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + gitConfig, "GIT_ATTR_NOSYSTEM=1",
+		"GIT_PAGER=cat",
 	}}
 	defer func() {
 		if err != nil {
@@ -62,7 +64,8 @@ func (e *Env) openGitJail(ctx context.Context, l *gitsrc.Layout) (_ *gitJail, er
 	}
 	spec := sandbox.Spec{Root: sandbox.Root{Dir: j.dir, ReadOnly: true}, Mounts: []sandbox.Mount{
 		{Type: "bind", Source: j.work, Target: "/tmp", NoSuid: true, NoDev: true},
-		{Type: "tmpfs", Target: "/repository", NoSuid: true, NoDev: true, NoExec: true, Data: "mode=0755,size=1m"},
+		{Type: "tmpfs", Target: "/repository", NoSuid: true, NoDev: true, NoExec: true,
+			Data: "mode=0755,size=1m"},
 	}}
 	for _, name := range append(tools.trees, "/etc/ld.so.cache", "/etc/perl") {
 		if err := j.show(&spec, name); err != nil {
@@ -91,7 +94,8 @@ func (e *Env) openGitJail(ctx context.Context, l *gitsrc.Layout) (_ *gitJail, er
 	return j, j.tryGit(ctx)
 }
 
-// tryGit finds out whether the caller's own git runs in the jail, and takes the system's where it does not.
+// tryGit finds out whether the caller's own git runs in the jail, and takes the system's where it
+// does not.
 func (j *gitJail) tryGit(ctx context.Context) error {
 	if slices.ContainsFunc(systemTrees(), func(tree string) bool { return within(j.git, tree) }) {
 		return nil
@@ -104,11 +108,12 @@ func (j *gitJail) tryGit(ctx context.Context) error {
 		}
 		return nil
 	}
-	return fault.Wrap(fault.Usage, "apt install git", fmt.Errorf("%s does not run by itself: %w", j.git, err))
+	return fault.Wrap(fault.Usage, "apt install git",
+		fmt.Errorf("%s does not run by itself: %w", j.git, err))
 }
 
-// workDir is a directory that the jail's root may write to, below one that nobody else may enter. It has room
-// for the objects that git makes on the way.
+// workDir is a directory that the jail's root may write to, below one that nobody else may enter.
+// It has room for the objects that git makes on the way.
 func (e *Env) workDir() (string, error) {
 	dir, err := e.scratch.dir("git-work-")
 	if err != nil {
@@ -135,7 +140,8 @@ func repositoryMount(p gitsrc.Place) sandbox.Mount {
 	return m
 }
 
-// show adds a file or a directory of the host's programs to the jail, by the same name: a link as a link.
+// show adds a file or a directory of the host's programs to the jail, by the same name: a link as a
+// link.
 func (j *gitJail) show(spec *sandbox.Spec, name string) error {
 	info, err := os.Lstat(name)
 	if errors.Is(err, os.ErrNotExist) {
@@ -163,7 +169,8 @@ func (j *gitJail) show(spec *sandbox.Spec, name string) error {
 	if errors.Is(err, os.ErrExist) {
 		err = nil
 	}
-	spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "rbind", Source: name, Target: name, Mkdir: true,
+	spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "rbind", Source: name, Target: name,
+		Mkdir:    true,
 		ReadOnly: true, NoSuid: true, NoDev: true})
 	return err
 }
@@ -188,7 +195,8 @@ func (j *gitJail) skeleton(excludes string) error {
 	return openToAll(j.dir)
 }
 
-// callersExcludes are the patterns of files that the caller has git ignore in every repository (gitignore(5)).
+// callersExcludes are the patterns of files that the caller has git ignore in every repository
+// (gitignore(5)).
 func callersExcludes(ctx context.Context, git string) (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -199,9 +207,11 @@ func callersExcludes(ctx context.Context, git string) (string, error) {
 		config = filepath.Join(home, ".config")
 	}
 	file := filepath.Join(config, "git/ignore")
-	ask := exec.CommandContext(ctx, git, "config", "--global", "--includes", "--path", "core.excludesFile")
+	ask := exec.CommandContext(ctx, git, "config", "--global", "--includes", "--path",
+		"core.excludesFile")
 	ask.Dir = "/" // no source directory
-	ask.Env = []string{"HOME=" + home, "XDG_CONFIG_HOME=" + config, "GIT_CONFIG_NOSYSTEM=1", "GIT_CEILING_DIRECTORIES=/"}
+	ask.Env = []string{"HOME=" + home, "XDG_CONFIG_HOME=" + config, "GIT_CONFIG_NOSYSTEM=1",
+		"GIT_CEILING_DIRECTORIES=/"}
 	if said, err := ask.Output(); err == nil && len(said) > 0 { // status 1: it is not set
 		file = strings.TrimSuffix(string(said), "\n")
 	}
@@ -213,7 +223,8 @@ func callersExcludes(ctx context.Context, git string) (string, error) {
 	return string(text), nil
 }
 
-// openToAll lets everybody in whom the caller's umask keeps out: in the jail the caller may be nobody.
+// openToAll lets everybody in whom the caller's umask keeps out: in the jail the caller may be
+// nobody.
 func openToAll(dir string) error {
 	return filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
 		switch {
@@ -264,7 +275,8 @@ func (j *gitJail) Run(ctx context.Context, c gitsrc.Command, out io.Writer) erro
 	status, err := j.jail.RunTo(ctx, command, out, said)
 	err = errors.Join(err, feed.end())
 	if err == nil && !status.Success() {
-		err = &gitsrc.Failure{Name: commandName(c.Argv), Status: status.String(), Said: printable(said.text.String())}
+		err = &gitsrc.Failure{Name: commandName(c.Argv), Status: status.String(),
+			Said: printable(said.text.String())}
 	}
 	return err
 }
@@ -357,22 +369,26 @@ func systemTrees() []string {
 // stores are where package managers keep all of theirs beside the system's.
 func stores() []string { return []string{"/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"} }
 
-// findGit looks for git in the caller's PATH, but not in a source directory that is in it. A git that is not the system's brings along what it is made of.
+// findGit looks for git in the caller's PATH, but not in a source directory that is in it. A git
+// that is not the system's brings along what it is made of.
 func findGit(ctx context.Context, source string) (*hostGit, error) {
 	found, err := exec.LookPath("git")
 	if err == nil {
 		found, err = filepath.Abs(found)
 	}
 	if err != nil {
-		return nil, fault.Wrap(fault.Usage, "apt install git", fmt.Errorf("there is no git: %w", err))
+		return nil,
+			fault.Wrap(fault.Usage, "apt install git", fmt.Errorf("there is no git: %w", err))
 	}
-	g := &hostGit{git: found, path: filepath.Dir(found) + ":/usr/local/bin:/usr/bin:/bin", trees: systemTrees()}
+	g := &hostGit{git: found, path: filepath.Dir(found) + ":/usr/local/bin:/usr/bin:/bin",
+		trees: systemTrees()}
 	target, err := filepath.EvalSymlinks(found)
 	if err != nil {
 		return nil, err
 	}
 	if within(found, source) || within(target, source) {
-		return nil, fault.New(fault.Usage, "take it out of PATH", "the git in PATH, %s, is the source directory's own", found)
+		return nil, fault.New(fault.Usage, "take it out of PATH",
+			"the git in PATH, %s, is the source directory's own", found)
 	}
 	if g.has(found) && g.has(target) {
 		return g, nil
@@ -384,7 +400,8 @@ func findGit(ctx context.Context, source string) (*hostGit, error) {
 		return nil, fmt.Errorf("%s --exec-path: %w", found, err)
 	}
 	lib := filepath.Join(filepath.Dir(filepath.Dir(target)), "lib")
-	for _, dir := range []string{filepath.Dir(found), filepath.Dir(target), strings.TrimSpace(string(out)), lib} {
+	for _, dir := range []string{filepath.Dir(found), filepath.Dir(target),
+		strings.TrimSpace(string(out)), lib} {
 		g.bring(dir)
 	}
 	return g, nil

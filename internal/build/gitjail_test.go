@@ -40,7 +40,8 @@ func hostGitOf(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	c := exec.Command("git", args...)
 	c.Dir = dir
-	c.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=A B", "GIT_AUTHOR_EMAIL=a@mirror.example",
+	c.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=A B",
+		"GIT_AUTHOR_EMAIL=a@mirror.example",
 		"GIT_COMMITTER_NAME=A B", "GIT_COMMITTER_EMAIL=a@mirror.example")
 	out, err := c.CombinedOutput()
 	if err != nil {
@@ -110,13 +111,15 @@ func everything(t *testing.T, e *Env, dir string) {
 			t.Log("changes:", err)
 		}
 		for _, what := range []string{gitsrc.Head, gitsrc.Index} {
-			if _, err := r.Export(t.Context(), what, filepath.Join(t.TempDir(), "x"), true); err != nil {
+			if _, err := r.Export(t.Context(), what, filepath.Join(t.TempDir(), "x"),
+				true); err != nil {
 				t.Log("export:", err)
 			}
 		}
 		for _, tree := range []string{"TAG", "SLOPPY", "HEAD"} {
 			conf.UpstreamTree, conf.DebianBranch, conf.Submodules = tree, "HEAD", true
-			if _, err := r.Orig(t.Context(), conf, gitsrc.Upstream{Name: "evil", Version: "1.0"}, t.TempDir()); err != nil {
+			if _, err := r.Orig(t.Context(), conf, gitsrc.Upstream{Name: "evil", Version: "1.0"},
+				t.TempDir()); err != nil {
 				t.Log("orig:", err)
 			}
 		}
@@ -127,7 +130,8 @@ func everything(t *testing.T, e *Env, dir string) {
 	}
 }
 
-// TestGitRunsNothing puts into a repository all that git can be had to run, and looks whether it was.
+// TestGitRunsNothing puts into a repository all that git can be had to run, and looks whether it
+// was.
 func TestGitRunsNothing(t *testing.T) {
 	e := gitEnv(t)
 	config := func(text string) func(*testing.T, string, string) {
@@ -137,8 +141,10 @@ func TestGitRunsNothing(t *testing.T) {
 			_, err = f.WriteString(strings.ReplaceAll(text, "TRAP", trap))
 			check(t, err)
 			check(t, f.Close())
-			write(t, filepath.Join(dir, ".git/info/attributes"), "*.txt filter=x diff=x merge=x\n", 0o644)
-			write(t, filepath.Join(dir, "a.txt"), "b\n", 0o644) // of the same size: git has to look into it
+			write(t, filepath.Join(dir, ".git/info/attributes"), "*.txt filter=x diff=x merge=x\n",
+				0o644)
+			// of the same size: git has to look into it
+			write(t, filepath.Join(dir, "a.txt"), "b\n", 0o644)
 			old := time.Unix(1e9, 0)
 			check(t, os.Chtimes(filepath.Join(dir, "a.txt"), old, old))
 		}
@@ -151,44 +157,56 @@ func TestGitRunsNothing(t *testing.T) {
 		{"core.fsmonitor", config("[core]\nfsmonitor = TRAP\n"), []string{"status"}},
 		{"filter.clean", config("[filter \"x\"]\nclean = TRAP\n"), []string{"status"}},
 		{"filter.smudge", config("[filter \"x\"]\nsmudge = TRAP\n"), []string{"archive", "HEAD"}},
-		{"filter.process", config("[filter \"x\"]\nprocess = TRAP\nrequired = true\n"), []string{"status"}},
+		{"filter.process", config("[filter \"x\"]\nprocess = TRAP\nrequired = true\n"),
+			[]string{"status"}},
 		{"core.pager", config("[core]\npager = TRAP\n[pager]\nstatus = TRAP\n"), nil},
-		{"core.sshCommand", config("[core]\nsshCommand = TRAP\n[remote \"origin\"]\nurl = ssh://mirror.example/x\n"), []string{"ls-remote"}},
-		{"remote ext", config("[protocol]\nallow = always\n[remote \"origin\"]\nurl = ext::TRAP\n"), []string{"ls-remote"}},
+		{"core.sshCommand",
+			config("[core]\nsshCommand = TRAP\n[remote \"origin\"]\nurl = ssh://mirror.example/x\n"), []string{"ls-remote"}},
+		{"remote ext", config("[protocol]\nallow = always\n[remote \"origin\"]\nurl = ext::TRAP\n"),
+			[]string{"ls-remote"}},
 		{"promisor", func(t *testing.T, dir, trap string) {
 			config("[protocol]\nallow = always\n[remote \"origin\"]\nurl = ext::TRAP\npromisor = true\n"+
-				"[extensions]\npartialClone = origin\n[core]\nrepositoryFormatVersion = 1\n")(t, dir, trap)
+				"[extensions]\npartialClone = origin\n[core]\nrepositoryFormatVersion = 1\n")(
+				t, dir, trap)
 			id := strings.TrimSpace(hostGitOf(t, dir, "rev-parse", "HEAD:a.txt"))
 			check(t, os.Remove(filepath.Join(dir, ".git/objects", id[:2], id[2:])))
 		}, []string{"cat-file", "-p", "HEAD:a.txt"}},
 		{"gpg.program", config("[gpg]\nprogram = TRAP\n[log]\nshowSignature = true\n"), nil},
 		{"diff.external", config("[diff]\nexternal = TRAP\n"), []string{"diff"}},
-		{"diff driver", config("[diff \"x\"]\ncommand = TRAP\ntextconv = TRAP\n"), []string{"diff"}},
+		{"diff driver", config("[diff \"x\"]\ncommand = TRAP\ntextconv = TRAP\n"),
+			[]string{"diff"}},
 		{"alias", config("[alias]\nstatus = !TRAP\nls-tree = !TRAP\nx = !TRAP\n"), []string{"x"}},
 		{"credential.helper", config("[credential]\nhelper = !TRAP\n"), nil},
-		{"tar command", config("[tar \"tar\"]\ncommand = TRAP\n[tar \"tar.gz\"]\ncommand = TRAP\n"), nil},
+		{"tar command", config("[tar \"tar\"]\ncommand = TRAP\n[tar \"tar.gz\"]\ncommand = TRAP\n"),
+			nil},
 		{"include.path", func(t *testing.T, dir, trap string) {
 			write(t, filepath.Join(dir, "inc"), "[core]\nfsmonitor = "+trap+"\n", 0o644)
-			config("[include]\npath = ../inc\n[includeIf \"gitdir:**\"]\npath = ../inc\n")(t, dir, trap)
+			config("[include]\npath = ../inc\n[includeIf \"gitdir:**\"]\npath = ../inc\n")(
+				t, dir, trap)
 		}, []string{"status"}},
 		{"core.hooksPath", func(t *testing.T, dir, trap string) {
-			for _, hook := range []string{"post-index-change", "pre-commit", "post-checkout", "reference-transaction"} {
+			for _, hook := range []string{"post-index-change", "pre-commit", "post-checkout",
+				"reference-transaction"} {
 				write(t, filepath.Join(dir, "hooks", hook), "#!/bin/sh\n"+trap+"\n", 0o755)
 				write(t, filepath.Join(dir, ".git/hooks", hook), "#!/bin/sh\n"+trap+"\n", 0o755)
 			}
 			config("[core]\nhooksPath = hooks\n")(t, dir, trap)
 		}, []string{"add", "."}},
 		{"worktree config", func(t *testing.T, dir, trap string) {
-			write(t, filepath.Join(dir, ".git/config.worktree"), "[core]\nfsmonitor = "+trap+"\n", 0o644)
-			config("[core]\nrepositoryFormatVersion = 1\n[extensions]\nworktreeConfig = true\n")(t, dir, trap)
+			write(t, filepath.Join(dir, ".git/config.worktree"), "[core]\nfsmonitor = "+trap+"\n",
+				0o644)
+			config("[core]\nrepositoryFormatVersion = 1\n[extensions]\nworktreeConfig = true\n")(
+				t, dir, trap)
 		}, []string{"status"}},
 		{"submodule", func(t *testing.T, dir, trap string) {
 			sub := filepath.Join(dir, "sub")
 			hostGitOf(t, dir, "clone", "-q", ".", "sub")
 			hostGitOf(t, dir, "add", "sub")
 			hostGitOf(t, dir, "commit", "-q", "-m", "sub")
-			config("[core]\nfsmonitor = TRAP\n[filter \"x\"]\nclean = TRAP\nsmudge = TRAP\n")(t, sub, trap)
-			write(t, filepath.Join(dir, ".gitmodules"), "[submodule \"sub\"]\npath = sub\nurl = ext::"+trap+"\n", 0o644)
+			config("[core]\nfsmonitor = TRAP\n[filter \"x\"]\nclean = TRAP\nsmudge = TRAP\n")(
+				t, sub, trap)
+			write(t, filepath.Join(dir, ".gitmodules"),
+				"[submodule \"sub\"]\npath = sub\nurl = ext::"+trap+"\n", 0o644)
 		}, []string{"status"}},
 		{".git file", func(t *testing.T, dir, trap string) {
 			config("[core]\nfsmonitor = TRAP\n")(t, dir, trap)
@@ -199,7 +217,8 @@ func TestGitRunsNothing(t *testing.T) {
 		{"pristine-tar", func(t *testing.T, dir, trap string) {
 			config("[core]\nfsmonitor = TRAP\n[filter \"x\"]\nsmudge = TRAP\n")(t, dir, trap)
 			write(t, filepath.Join(dir, "evil_1.0.orig.tar.gz.delta"), "x\n", 0o644)
-			write(t, filepath.Join(dir, "evil_1.0.orig.tar.gz.id"), "0000000000000000000000000000000000000000; touch x\n", 0o644)
+			write(t, filepath.Join(dir, "evil_1.0.orig.tar.gz.id"),
+				"0000000000000000000000000000000000000000; touch x\n", 0o644)
 			hostGitOf(t, dir, "update-ref", "refs/heads/pristine-tar", "HEAD")
 		}, nil},
 	} {
@@ -229,8 +248,8 @@ func TestGitRunsNothing(t *testing.T) {
 	}
 }
 
-// TestGitSeesNoOtherRepository points a source directory at a repository of the caller's that it has nothing
-// to do with.
+// TestGitSeesNoOtherRepository points a source directory at a repository of the caller's that it
+// has nothing to do with.
 func TestGitSeesNoOtherRepository(t *testing.T) {
 	testenv.RequireTool(t, "git")
 	private := sourceRepository(t)
@@ -265,18 +284,23 @@ func TestGitSeesNoOtherRepository(t *testing.T) {
 		}},
 		{"objects", "a link that leaves the git directory", func(dir string) {
 			check(t, os.RemoveAll(filepath.Join(dir, ".git/objects")))
-			check(t, os.Symlink(filepath.Join(private, ".git/objects"), filepath.Join(dir, ".git/objects")))
+			check(t, os.Symlink(filepath.Join(private, ".git/objects"),
+				filepath.Join(dir, ".git/objects")))
 		}},
 		{"alternates", "outside of the source directory", func(dir string) {
-			write(t, filepath.Join(dir, ".git/objects/info/alternates"), private+"/.git/objects\n", 0o644)
+			write(t, filepath.Join(dir, ".git/objects/info/alternates"), private+"/.git/objects\n",
+				0o644)
 		}},
 		{"alternates, relative", "outside of the source directory", func(dir string) {
-			rel, err := filepath.Rel(filepath.Join(dir, ".git/objects"), filepath.Join(private, ".git/objects"))
+			rel, err := filepath.Rel(filepath.Join(dir, ".git/objects"),
+				filepath.Join(private, ".git/objects"))
 			check(t, err)
 			write(t, filepath.Join(dir, ".git/objects/info/alternates"), "# x\n"+rel+"\n", 0o644)
 		}},
 		{"alternates that are a pipe", "alternates", func(dir string) {
-			if out, err := exec.Command("mkfifo", filepath.Join(dir, ".git/objects/info/alternates")).CombinedOutput(); err != nil {
+			if out, err := exec.Command(
+				"mkfifo",
+				filepath.Join(dir, ".git/objects/info/alternates")).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
 		}},
@@ -295,8 +319,8 @@ func TestGitSeesNoOtherRepository(t *testing.T) {
 	}
 }
 
-// TestGitDirReplaced puts a link in the place of a git directory once nsbuild has looked at it, as the owner of
-// the source directory can.
+// TestGitDirReplaced puts a link in the place of a git directory once nsbuild has looked at it, as
+// the owner of the source directory can.
 func TestGitDirReplaced(t *testing.T) {
 	e := gitEnv(t)
 	private, dir := sourceRepository(t), sourceRepository(t)
@@ -376,7 +400,8 @@ func TestGitLayouts(t *testing.T) {
 			return filepath.Join(at, "main")
 		}},
 		{"separate git directory", func(t *testing.T, dir string) string {
-			hostGitOf(t, dir, "init", "-q", "--separate-git-dir", filepath.Join(filepath.Dir(dir), "elsewhere"))
+			hostGitOf(t, dir, "init", "-q", "--separate-git-dir",
+				filepath.Join(filepath.Dir(dir), "elsewhere"))
 			hostGitOf(t, dir, "config", "core.worktree", dir)
 			return dir
 		}},
@@ -384,7 +409,8 @@ func TestGitLayouts(t *testing.T) {
 			at := filepath.Join(filepath.Dir(dir), "super")
 			check(t, os.Mkdir(at, 0o755))
 			hostGitOf(t, at, "init", "-q")
-			hostGitOf(t, at, "-c", "protocol.file.allow=always", "submodule", "add", "-q", dir, "sub")
+			hostGitOf(t, at, "-c", "protocol.file.allow=always", "submodule", "add", "-q", dir,
+				"sub")
 			return filepath.Join(at, "sub")
 		}},
 		{"detached", func(t *testing.T, dir string) string {
@@ -438,11 +464,14 @@ func TestGitLayouts(t *testing.T) {
 				if err != nil || done.Files != 3 {
 					t.Fatal(done, err)
 				}
-				if fi, err := os.Stat(filepath.Join(into, "run")); err != nil || fi.Mode()&0o100 == 0 {
+				if fi, err := os.Stat(filepath.Join(into, "run")); err != nil ||
+					fi.Mode()&0o100 == 0 {
 					t.Error(fi, err)
 				}
 				changes, err := r.Changes(t.Context())
-				changes = slices.DeleteFunc(changes, func(c string) bool { return c == "?? .old/" || c == "?? wt/" })
+				changes = slices.DeleteFunc(changes, func(c string) bool {
+					return c == "?? .old/" || c == "?? wt/"
+				})
 				if err != nil || len(changes) != 0 {
 					t.Errorf("%q, %v", changes, err)
 				}
@@ -468,14 +497,16 @@ func TestGitOfAnotherOwner(t *testing.T) {
 	})
 }
 
-// TestGitOfTheCaller takes a git out of a directory of the caller's own, which stands first in PATH.
+// TestGitOfTheCaller takes a git out of a directory of the caller's own, which stands first in
+// PATH.
 func TestGitOfTheCaller(t *testing.T) {
 	e := gitEnv(t)
 	dir := sourceRepository(t)
 	bin := filepath.Join(t.TempDir(), "bin")
 	git, err := exec.LookPath("git")
 	check(t, err)
-	write(t, filepath.Join(bin, "git"), fmt.Sprintf("#!/bin/sh\necho mine >&2\nexec %s \"$@\"\n", git), 0o755)
+	write(t, filepath.Join(bin, "git"), fmt.Sprintf("#!/bin/sh\necho mine >&2\nexec %s \"$@\"\n",
+		git), 0o755)
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	withGit(t, e, dir, func(r *gitsrc.Repository) {
 		if _, err := r.Commit(t.Context()); err != nil {
@@ -484,7 +515,8 @@ func TestGitOfTheCaller(t *testing.T) {
 	})
 }
 
-// TestGitOfTheSource does not run a git that lies in the source directory, although PATH names it first.
+// TestGitOfTheSource does not run a git that lies in the source directory, although PATH names it
+// first.
 func TestGitOfTheSource(t *testing.T) {
 	e := gitEnv(t)
 	dir := sourceRepository(t)
@@ -493,7 +525,8 @@ func TestGitOfTheSource(t *testing.T) {
 	t.Setenv("PATH", filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
 	l, err := gitsrc.Locate(dir)
 	check(t, err)
-	if _, err := e.openGitJail(t.Context(), l); err == nil || !strings.Contains(err.Error(), "the source directory's own") {
+	if _, err := e.openGitJail(t.Context(), l); err == nil ||
+		!strings.Contains(err.Error(), "the source directory's own") {
 		t.Error(err)
 	}
 	if _, err := os.Lstat(fell); err == nil {

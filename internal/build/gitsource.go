@@ -16,11 +16,13 @@ import (
 	"nsbuild/internal/gitsrc"
 )
 
-// exportGit replaces a source directory by what git has of it, when that was asked for; else it says what is built that git does not have.
+// exportGit replaces a source directory by what git has of it, when that was asked for; else it
+// says what is built that git does not have.
 func (b *builder) exportGit(ctx context.Context) error {
 	if b.in.tree == nil {
 		if b.o.Git != "" {
-			return fault.New(fault.Usage, "give a source directory in a git repository", "--git: %s is none", b.in.spec)
+			return fault.New(fault.Usage, "give a source directory in a git repository",
+				"--git: %s is none", b.in.spec)
 		}
 		return nil
 	}
@@ -29,7 +31,8 @@ func (b *builder) exportGit(ctx context.Context) error {
 	}
 	l, err := gitsrc.Locate(b.in.tree.Dir)
 	if err == nil && l == nil {
-		err = fault.New(fault.Usage, "build it without --git", "--git: %s is in no git repository", b.in.tree.Dir)
+		err = fault.New(fault.Usage, "build it without --git", "--git: %s is in no git repository",
+			b.in.tree.Dir)
 	}
 	if err != nil {
 		return err
@@ -38,11 +41,14 @@ func (b *builder) exportGit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return b.inRepository(ctx, l, func(r *gitsrc.Repository) error { return b.takeFromGit(ctx, r, conf) })
+	return b.inRepository(ctx, l, func(r *gitsrc.Repository) error {
+		return b.takeFromGit(ctx, r, conf)
+	})
 }
 
 // inRepository does something with a repository, in a jail of its own.
-func (b *builder) inRepository(ctx context.Context, l *gitsrc.Layout, do func(*gitsrc.Repository) error) error {
+func (b *builder) inRepository(ctx context.Context, l *gitsrc.Layout,
+	do func(*gitsrc.Repository) error) error {
 	jail, err := b.env.openGitJail(ctx, l)
 	if err != nil {
 		return err
@@ -51,8 +57,10 @@ func (b *builder) inRepository(ctx context.Context, l *gitsrc.Layout, do func(*g
 	if err == nil {
 		err = do(r)
 	}
-	if notes := jail.jail.Notes; err != nil && fault.HintOf(err) == "" && len(notes) > 0 { // which may be why
-		err = fault.Wrap(fault.GivenBack, fmt.Sprintf("chmod -R go+rX %s, or put it on a file system such as ext4", l.Common),
+	// which may be why
+	if notes := jail.jail.Notes; err != nil && fault.HintOf(err) == "" && len(notes) > 0 {
+		err = fault.Wrap(fault.GivenBack,
+			fmt.Sprintf("chmod -R go+rX %s, or put it on a file system such as ext4", l.Common),
 			fmt.Errorf("%w (%s)", err, strings.Join(notes, "; ")))
 	}
 	return errors.Join(err, jail.close(ctx))
@@ -72,12 +80,14 @@ func (b *builder) takeFromGit(ctx context.Context, r *gitsrc.Repository, conf gi
 	into := filepath.Join(dir, b.in.tree.Name)
 	done, err := r.Export(ctx, b.o.Git, into, conf.Submodules)
 	if err != nil {
-		return fault.Wrap(fault.GivenBack, fault.HintOf(err), fmt.Errorf("exporting %s: %w", b.in.tree.Dir, err))
+		return fault.Wrap(fault.GivenBack, fault.HintOf(err),
+			fmt.Errorf("exporting %s: %w", b.in.tree.Dir, err))
 	}
 	tree, err := dsc.OpenTree(into)
 	if err != nil { // by the name that the user knows
 		text := strings.ReplaceAll(err.Error(), into, b.in.tree.Dir)
-		return fault.New(fault.GivenBack, "git add what is missing, and commit it; or build without --git",
+		return fault.New(fault.GivenBack,
+			"git add what is missing, and commit it; or build without --git",
 			"what git has of it: %s", text)
 	}
 	b.in.note("Exported the source of commit %.12s (%s)", commit, strings.ToLower(b.o.Git))
@@ -101,11 +111,13 @@ func (b *builder) takeFromGit(ctx context.Context, r *gitsrc.Repository, conf gi
 // tellLeftOut says what a commit names but does not have.
 func (b *builder) tellLeftOut(done *gitsrc.Exported) {
 	if n := done.Submodules; len(n) > 0 {
-		b.tell("%s: the files of submodules (%s) are not built, as with gbp; `submodules = True` in gbp.conf has them built",
+		b.tell("%s: the files of submodules (%s) are not built, as with gbp; `submodules = True` "+
+			"in gbp.conf has them built",
 			b.in.spec, andMore(n))
 	}
 	if n := done.LFS; len(n) > 0 {
-		b.tell("%s: files that Git LFS keeps elsewhere (%s) are built as the pointers that the commit has", b.in.spec, andMore(n))
+		b.tell("%s: files that Git LFS keeps elsewhere (%s) are built as the pointers that the "+
+			"commit has", b.in.spec, andMore(n))
 	}
 }
 
@@ -125,12 +137,14 @@ func (b *builder) tell(format string, args ...any) {
 	b.in.note("%s", text)
 }
 
-// bringOrig puts the upstream tarballs beside an exported tree: those that lie where gbp looks for them, or
-// beside the source directory; else those that git has.
-func (b *builder) bringOrig(ctx context.Context, r *gitsrc.Repository, conf gitsrc.Config, tree *dsc.Tree, dir string) error {
+// bringOrig puts the upstream tarballs beside an exported tree: those that lie where gbp looks for
+// them, or beside the source directory; else those that git has.
+func (b *builder) bringOrig(ctx context.Context, r *gitsrc.Repository, conf gitsrc.Config,
+	tree *dsc.Tree, dir string) error {
 	if tree.Version.Native() || strings.Contains(tree.Format, "native") {
 		if conf.Overlay {
-			return fault.New(fault.GivenBack, "correct gbp.conf", "gbp.conf says overlay, but %s is a native package", tree.Name)
+			return fault.New(fault.GivenBack, "correct gbp.conf",
+				"gbp.conf says overlay, but %s is a native package", tree.Name)
 		}
 		return nil
 	}
@@ -151,7 +165,8 @@ func (b *builder) bringOrig(ctx context.Context, r *gitsrc.Repository, conf gits
 	}
 	if conf.NoCreateOrig {
 		return fault.New(fault.GivenBack, "put the tarball beside the source directory",
-			"there is no upstream tarball for version %s, and gbp.conf says no-create-orig", upstream.Version)
+			"there is no upstream tarball for version %s, and gbp.conf says no-create-orig",
+			upstream.Version)
 	}
 	how, err := r.Orig(ctx, conf, upstream, dir)
 	if err != nil {
@@ -159,13 +174,15 @@ func (b *builder) bringOrig(ctx context.Context, r *gitsrc.Repository, conf gits
 	}
 	b.in.note("Upstream tarball: %s", how)
 	if conf.PristineTarCommit && how != "pristine-tar" {
-		b.in.note("gbp.conf says pristine-tar-commit: nothing is committed here; gbp pristine-tar commit does it")
+		b.in.note("gbp.conf says pristine-tar-commit: nothing is committed here; gbp " +
+			"pristine-tar commit does it")
 	}
 	return nil
 }
 
 // origsThere are the upstream tarballs that need not be made, each name once.
-func (b *builder) origsThere(r *gitsrc.Repository, conf gitsrc.Config, tree *dsc.Tree) (all []string, err error) {
+func (b *builder) origsThere(r *gitsrc.Repository, conf gitsrc.Config, tree *dsc.Tree) (
+	all []string, err error) {
 	if conf.ForceCreate {
 		return nil, nil
 	}
@@ -187,7 +204,9 @@ func (b *builder) origsThere(r *gitsrc.Repository, conf gitsrc.Config, tree *dsc
 			if conf.Signatures == gitsrc.Off && strings.HasSuffix(file, ".asc") {
 				continue
 			}
-			if !slices.ContainsFunc(all, func(o string) bool { return filepath.Base(o) == filepath.Base(file) }) {
+			if !slices.ContainsFunc(all, func(o string) bool {
+				return filepath.Base(o) == filepath.Base(file)
+			}) {
 				all = append(all, file)
 			}
 		}
@@ -209,8 +228,8 @@ func askChanges(ctx context.Context, r *gitsrc.Repository) ([]string, error) {
 	return changes, err
 }
 
-// tellUncommitted says that a working tree is built as it lies there. Where git cannot tell, there is nothing
-// to say.
+// tellUncommitted says that a working tree is built as it lies there. Where git cannot tell, there
+// is nothing to say.
 func (b *builder) tellUncommitted(ctx context.Context) error {
 	_, err := os.Lstat(filepath.Join(b.in.tree.Dir, ".git"))
 	if errors.Is(err, fs.ErrNotExist) {

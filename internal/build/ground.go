@@ -54,7 +54,9 @@ func (b *builder) layerLowers() []sandbox.Lower {
 	if b.in.tree == nil || !b.layers() {
 		return b.lowers
 	}
-	return slices.DeleteFunc(slices.Clone(b.lowers), func(l sandbox.Lower) bool { return l == b.packedIn })
+	return slices.DeleteFunc(slices.Clone(b.lowers), func(l sandbox.Lower) bool {
+		return l == b.packedIn
+	})
 }
 
 // baseKey identifies the packages and the ids of a base, and what else was done to it.
@@ -94,7 +96,8 @@ func (b *builder) noteHookedRoot() error {
 	for _, name := range wholeFiles {
 		sum, err := digestIn(b.open, name)
 		if err != nil {
-			b.log.Warning("No dependency layer is used over what hooks have made of the root: %v", err)
+			b.log.Warning("No dependency layer is used over what hooks have made of the root: %v",
+				err)
 			b.unknowable = true
 			return nil
 		}

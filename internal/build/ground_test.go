@@ -42,7 +42,8 @@ func TestGroundKey(t *testing.T) {
 
 // TestBaseKey tells bases apart by what a layer's files depend on, and by nothing else.
 func TestBaseKey(t *testing.T) {
-	packages := []base.Package{{Name: "a", Version: "1", Arch: "all"}, {Name: "b", Version: "1", Arch: "all"}}
+	packages := []base.Package{{Name: "a", Version: "1", Arch: "all"},
+		{Name: "b", Version: "1", Arch: "all"}}
 	m := base.Manifest{Suite: "bookworm", Arch: "amd64", Packages: packages}
 	key := baseKey(m)
 	same := m
@@ -82,7 +83,8 @@ func TestFitsBelow(t *testing.T) {
 		{"upon another", func(m *layer.Manifest) { m.Below = "x" }, false},
 		{"accounts", func(m *layer.Manifest) { m.Plain = false }, false},
 		{"too few", func(m *layer.Manifest) { m.Files = files[1:] }, false},
-		{"not wanted", func(m *layer.Manifest) { m.Files = append([]string{"unwanted"}, files...) }, false},
+		{"not wanted", func(m *layer.Manifest) { m.Files = append([]string{"unwanted"}, files...) },
+			false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			changed := m
@@ -94,7 +96,8 @@ func TestFitsBelow(t *testing.T) {
 	}
 }
 
-// TestParsedKey keeps what apt has parsed over a root that hooks have changed from builds over others.
+// TestParsedKey keeps what apt has parsed over a root that hooks have changed from builds over
+// others.
 func TestParsedKey(t *testing.T) {
 	key := func(hooked string) string {
 		b := &builder{base: &base.Generation{Name: "bookworm"}, in: &input{}, hookedRoot: hooked}

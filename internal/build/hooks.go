@@ -36,11 +36,14 @@ func (b *builder) hooked(all []stage) []stage {
 	for _, s := range all {
 		switch s.fails {
 		case buildlog.StageInstallDeps:
-			add(stage{name: "hooks before the dependencies", run: (*builder).hooksBeforeDeps}, hook.OnHostStart, hook.Start, hook.BeforeDeps)
+			add(stage{name: "hooks before the dependencies", run: (*builder).hooksBeforeDeps},
+				hook.OnHostStart, hook.Start, hook.BeforeDeps)
 		case buildlog.StageBuild:
-			add(stage{name: "hooks before the build", run: (*builder).hooksBeforeBuild}, hook.BeforeBuild)
+			add(stage{name: "hooks before the build", run: (*builder).hooksBeforeBuild},
+				hook.BeforeBuild)
 		case buildlog.StageParseChanges:
-			add(stage{name: "hooks after the build", run: (*builder).hooksAfterBuild}, hook.AfterBuild)
+			add(stage{name: "hooks after the build", run: (*builder).hooksAfterBuild},
+				hook.AfterBuild)
 		}
 		out = append(out, s)
 	}
@@ -49,11 +52,13 @@ func (b *builder) hooked(all []stage) []stage {
 }
 
 // openJail opens a jail over what there is. With apt, packages can be installed in it.
-func (b *builder) openJail(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (*sandbox.Jail, error) {
+func (b *builder) openJail(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (
+	*sandbox.Jail, error) {
 	return b.openOver(ctx, sandbox.Root{Lowers: b.lowers}, withApt, mounts...)
 }
 
-func (b *builder) openOver(ctx context.Context, root sandbox.Root, withApt bool, mounts ...sandbox.Mount) (*sandbox.Jail, error) {
+func (b *builder) openOver(ctx context.Context, root sandbox.Root, withApt bool,
+	mounts ...sandbox.Mount) (*sandbox.Jail, error) {
 	spec := sandbox.Spec{Root: root, Mounts: mounts, Hostname: buildHost}
 	if withApt {
 		spec.Mounts = append(spec.Mounts, apt.Mounts(b.env.CacheDir)...)
@@ -87,13 +92,16 @@ func (b *builder) closeJail() ([]sandbox.Stray, error) {
 func (e *Env) hookCaches() string { return filepath.Join(e.CacheDir, "hooks") }
 
 // HookMounts show hooks what they keep from one run to the next.
-func (e *Env) HookMounts(ctx context.Context, h *sandbox.Holder, set *hook.Set) (mounts []sandbox.Mount, err error) {
+func (e *Env) HookMounts(ctx context.Context, h *sandbox.Holder, set *hook.Set) (
+	mounts []sandbox.Mount, err error) {
 	for _, name := range set.Caches() {
 		dir, err := e.hookCache(ctx, h, name)
 		if err != nil {
 			return nil, fmt.Errorf("the cache of hook %s: %w", name, err)
 		}
-		mounts = append(mounts, sandbox.Mount{Type: "bind", Source: dir, Target: hook.CacheDir(name), Mkdir: true, NoSuid: true, NoDev: true})
+		mounts = append(
+			mounts, sandbox.Mount{Type: "bind", Source: dir, Target: hook.CacheDir(name),
+				Mkdir: true, NoSuid: true, NoDev: true})
 	}
 	return mounts, nil
 }
@@ -129,9 +137,11 @@ func (e *Env) RemoveHookCaches(ctx context.Context) error {
 // hookContext is what hooks are told at this point of the build.
 func (b *builder) hookContext() hook.Context {
 	c := hook.Context{
-		Operation: hook.Build, Source: b.header.Package, Version: b.header.Version, Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(),
-		Profiles: b.o.Profiles, Builder: bootstrap.BuilderName, BuildDir: buildDir, FailStage: b.outcome.Stage,
-		Fakeroot: b.hasFakeroot(),
+		Operation: hook.Build, Source: b.header.Package, Version: b.header.Version,
+		Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(),
+		Profiles: b.o.Profiles, Builder: bootstrap.BuilderName, BuildDir: buildDir,
+		FailStage: b.outcome.Stage,
+		Fakeroot:  b.hasFakeroot(),
 	}
 	if b.outcome.Stage != "" {
 		c.Status = string(buildlog.StatusOf(b.outcome.Stage))
@@ -167,11 +177,14 @@ func (b *builder) runHooks(ctx context.Context, stage hook.Stage) ([]string, err
 	out := b.log.Stream()
 	defer out.Flush()
 	r := hook.Runner{
-		Set: b.o.Hooks, Jail: b.open, Out: out, Log: b.log, Context: b.hookContext(), Install: b.installForHooks,
-		Source: func() (io.ReadCloser, error) { return os.Open(b.log.Path) },
+		Set: b.o.Hooks, Jail: b.open, Out: out, Log: b.log, Context: b.hookContext(),
+		Install: b.installForHooks,
+		Source:  func() (io.ReadCloser, error) { return os.Open(b.log.Path) },
 	}
 	if b.hasTerminal() {
-		r.Terminal = func(ctx context.Context, c sandbox.Command) (sandbox.Status, error) { return b.onTerminal(ctx, c, out) }
+		r.Terminal = func(ctx context.Context, c sandbox.Command) (sandbox.Status, error) {
+			return b.onTerminal(ctx, c, out)
+		}
 	}
 	ran, env, err := r.Run(ctx, stage)
 	b.noteHooks(ran)
@@ -188,7 +201,8 @@ func (b *builder) runHostHooks(ctx context.Context, stage hook.Stage) (err error
 	}
 	out := b.log.Stream()
 	defer out.Flush()
-	r := hook.Host{Set: b.o.Hooks, Out: out, Log: b.log, Context: b.hookContext(), Pause: b.env.Progress.Pause}
+	r := hook.Host{Set: b.o.Hooks, Out: out, Log: b.log, Context: b.hookContext(),
+		Pause: b.env.Progress.Pause}
 	if b.open != nil {
 		program, err := os.Executable()
 		if err != nil {
@@ -216,7 +230,8 @@ func (b *builder) runHostHooks(ctx context.Context, stage hook.Stage) (err error
 
 func (b *builder) noteHooks(ran []hook.Run) {
 	for _, r := range ran {
-		noted := result.Hook{Name: r.Hook.Name, Stage: string(r.Hook.Stage), Seconds: r.Seconds, Outcome: r.Outcome(), Network: r.Network}
+		noted := result.Hook{Name: r.Hook.Name, Stage: string(r.Hook.Stage), Seconds: r.Seconds,
+			Outcome: r.Outcome(), Network: r.Network}
 		for _, s := range r.Strays {
 			noted.Strays = append(noted.Strays, s.Command)
 		}
@@ -241,13 +256,15 @@ func hookDepends(relations, arch string, profiles []string) (dsc.Reduced, error)
 	if err != nil {
 		return dsc.Reduced{}, err
 	}
-	reduced := dsc.BuildRelations{Depends: wanted}.Reduce(dsc.Context{BuildArch: arch, HostArch: arch, Profiles: profiles})
+	reduced := dsc.BuildRelations{Depends: wanted}.Reduce(
+		dsc.Context{BuildArch: arch, HostArch: arch, Profiles: profiles})
 	reduced.Depends = reduced.Depends.FirstAlternatives()
 	return reduced, nil
 }
 
-// hooksBeforeDeps runs the hooks that come before the build dependencies, in a jail of their own: what they change lies below those. The source is unpacked for them, as pbuilder
-// does; it is taken out again, since overlays refuse to rename the directories of a lower layer.
+// hooksBeforeDeps runs the hooks that come before the build dependencies, in a jail of their own:
+// what they change lies below those. The source is unpacked for them, as pbuilder does; it is taken
+// out again, since overlays refuse to rename the directories of a lower layer.
 func (b *builder) hooksBeforeDeps(ctx context.Context) error {
 	if _, err := b.openJail(ctx, b.o.Hooks.Installs(hook.BeforeLayer()...)); err != nil {
 		return err
@@ -289,7 +306,8 @@ func (b *builder) takeSource(ctx context.Context) error {
 		return err
 	}
 	b.sourceTar = f.Name()
-	pack := []string{"tar", "-C", buildDir, "--numeric-owner", "--sparse", "-cf", "-", "."} // a hole must not fill the disk
+	// a hole must not fill the disk
+	pack := []string{"tar", "-C", buildDir, "--numeric-owner", "--sparse", "-cf", "-", "."}
 	for _, argv := range [][]string{pack, {"find", buildDir, "-mindepth", "1", "-delete"}} {
 		status, err := b.open.Run(ctx, sandbox.Command{Argv: argv, Env: commandEnv(), Stdout: f})
 		if err == nil && !status.Success() {
@@ -309,7 +327,9 @@ func (b *builder) bringBackSource(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	status, err := b.open.Run(ctx, sandbox.Command{Argv: []string{"tar", "-C", buildDir, "--numeric-owner", "-xpf", "-"}, Env: commandEnv(), Stdin: f})
+	status, err := b.open.Run(
+		ctx, sandbox.Command{Argv: []string{"tar", "-C", buildDir, "--numeric-owner", "-xpf", "-"},
+			Env: commandEnv(), Stdin: f})
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("tar: %s", status)
 	}
@@ -326,7 +346,8 @@ func (b *builder) hooksAfterBuild(ctx context.Context) error {
 	return err
 }
 
-// hooksAfterCollect runs what comes when the results are outside: the jail that built was stopped for that, so it is in another one over it.
+// hooksAfterCollect runs what comes when the results are outside: the jail that built was stopped
+// for that, so it is in another one over it.
 func (b *builder) hooksAfterCollect(ctx context.Context) error {
 	if err := b.reopen(ctx); err != nil {
 		return err
@@ -350,7 +371,8 @@ func (b *builder) reopen(ctx context.Context) error {
 	return err
 }
 
-// afterStages runs the hooks that every build ends with, and returns the error that the build then has: a failure stays what it was, and what hooks add to it is said in the log.
+// afterStages runs the hooks that every build ends with, and returns the error that the build then
+// has: a failure stays what it was, and what hooks add to it is said in the log.
 func (b *builder) afterStages(ctx context.Context, failed error) error {
 	if ctx.Err() != nil || errors.Is(failed, errSkipped) {
 		return failed
@@ -402,15 +424,20 @@ func (b *builder) afterStages(ctx context.Context, failed error) error {
 }
 
 // hasTerminal tells whether there is a person to ask.
-func (b *builder) hasTerminal() bool { return b.o.Terminal != nil && console.IsTerminal(b.o.Terminal) }
+func (b *builder) hasTerminal() bool {
+	return b.o.Terminal != nil && console.IsTerminal(b.o.Terminal)
+}
 
-// onTerminal runs a command with a terminal of the jail's, joined to the caller's, as its /dev/tty. Where out is given, what the command prints goes there.
-func (b *builder) onTerminal(ctx context.Context, c sandbox.Command, out io.Writer) (status sandbox.Status, err error) {
+// onTerminal runs a command with a terminal of the jail's, joined to the caller's, as its /dev/tty.
+// Where out is given, what the command prints goes there.
+func (b *builder) onTerminal(ctx context.Context, c sandbox.Command, out io.Writer) (
+	status sandbox.Status, err error) {
 	defer b.env.Progress.Pause()()
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGCONT)
 	defer signal.Stop(signals)
-	o := session.Options{Stdin: b.o.Terminal, Stdout: b.o.Terminal, Signals: signals, Log: b.env.Log}
+	o := session.Options{Stdin: b.o.Terminal, Stdout: b.o.Terminal, Signals: signals,
+		Log: b.env.Log}
 	c.Terminal, c.Stdout, c.Stderr = true, b.o.Terminal, b.o.Terminal
 	for _, key := range []string{"TERM", "COLORTERM"} {
 		if value := os.Getenv(key); value != "" {
@@ -428,7 +455,8 @@ func (b *builder) onTerminal(ctx context.Context, c sandbox.Command, out io.Writ
 	go func() { _, err := io.Copy(out, r); copied <- err }()
 	c.Stdout, c.Stderr = w, w
 	status, err = o.Attach(ctx, b.open, c)
-	err = errors.Join(err, w.Close(), r.SetReadDeadline(time.Now().Add(500*time.Millisecond))) // what it left running may hold the pipe
+	// what it left running may hold the pipe
+	err = errors.Join(err, w.Close(), r.SetReadDeadline(time.Now().Add(500*time.Millisecond)))
 	if e := <-copied; !errors.Is(e, os.ErrDeadlineExceeded) {
 		err = errors.Join(err, e)
 	}
@@ -450,10 +478,13 @@ func (b *builder) failureShell(ctx context.Context) {
 	if dir == "" {
 		dir = "/"
 	}
-	fmt.Fprintf(b.env.Progress.Writer(), "the build failed at stage %s: a shell in its jail; it ends with the shell. Log: %s\n", b.outcome.Stage, b.log.Path)
+	fmt.Fprintf(b.env.Progress.Writer(),
+		"the build failed at stage %s: a shell in its jail; it ends with the shell. Log: %s\n",
+		b.outcome.Stage, b.log.Path)
 	b.log.Info("A shell was opened in the jail (--shell-on-failure).")
 	env := append(commandEnv(), "debian_chroot="+b.header.Package, "HOME=/root")
-	if status, err := b.onTerminal(ctx, sandbox.Command{Argv: []string{"/bin/bash", "-i"}, Env: env, Dir: dir}, nil); err != nil {
+	if status, err := b.onTerminal(ctx, sandbox.Command{Argv: []string{"/bin/bash", "-i"}, Env: env,
+		Dir: dir}, nil); err != nil {
 		b.env.Log.Warnf("--shell-on-failure: %v", err)
 	} else {
 		b.log.Info("The shell ended: %s", status)
@@ -477,7 +508,8 @@ func (b *builder) installMore(ctx context.Context, wanted dsc.Reduced, out io.Wr
 		if err != nil {
 			return err
 		}
-		if b.installer, err = b.env.newInstaller(b.open, b.arch, sources, b.base.Manifest.Packages, b.extra.pins); err != nil {
+		if b.installer, err = b.env.newInstaller(b.open, b.arch, sources, b.base.Manifest.Packages,
+			b.extra.pins); err != nil {
 			return err
 		}
 	}
@@ -488,7 +520,10 @@ func (b *builder) installMore(ctx context.Context, wanted dsc.Reduced, out io.Wr
 func (b *builder) checkHookEnv() error {
 	for _, v := range b.hookEnv {
 		if name, _, _ := strings.Cut(v, "="); name == "DEB_BUILD_PROFILES" {
-			return &partError{hook.BeforeBuild.FailStage(), fmt.Errorf("a hook sets %s: the build dependencies are installed already; use --profiles", name)}
+			return &partError{hook.BeforeBuild.FailStage(),
+				fmt.Errorf(
+					"a hook sets %s: the build dependencies are installed already; use --profiles",
+					name)}
 		}
 	}
 	return nil

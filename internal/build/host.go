@@ -15,7 +15,8 @@ func (b *builder) cross() bool { return b.host != b.arch }
 func (b *builder) chooseArch() error {
 	for flag, arch := range map[string]string{"--arch": b.o.Arch, "--host": b.o.Host} {
 		if arch != "" && !dsc.KnownArch(arch) {
-			return fault.New(fault.Usage, "dpkg-architecture -L lists them", "%s %s: there is no such architecture", flag, arch)
+			return fault.New(fault.Usage, "dpkg-architecture -L lists them",
+				"%s %s: there is no such architecture", flag, arch)
 		}
 	}
 	b.arch = Arch()
@@ -30,7 +31,9 @@ func (b *builder) chooseArch() error {
 		return nil
 	}
 	if b.o.Resolver == ResolverAptitude {
-		return fault.New(fault.Usage, "leave out --build-dep-resolver", "--host and --build-dep-resolver=aptitude contradict each other: only apt knows which tools of a cross build run here")
+		return fault.New(fault.Usage, "leave out --build-dep-resolver", "--host and "+
+			"--build-dep-resolver=aptitude contradict each other: only apt knows which tools of "+
+			"a cross build run here")
 	}
 	b.o.Resolver = ResolverApt
 	b.o.Profiles = slices.Clone(b.o.Profiles)
@@ -39,7 +42,9 @@ func (b *builder) chooseArch() error {
 			b.o.Profiles = append(b.o.Profiles, p)
 		}
 	}
-	if len(slices.DeleteFunc(slices.Clone(b.o.Options), func(w string) bool { return strings.HasPrefix(w, "parallel=") })) == 0 {
+	if len(slices.DeleteFunc(slices.Clone(b.o.Options), func(w string) bool {
+		return strings.HasPrefix(w, "parallel=")
+	})) == 0 {
 		b.o.Options = append(slices.Clone(b.o.Options), "nocheck")
 	}
 	return nil

@@ -33,7 +33,8 @@ type ImportOptions struct {
 
 // ImportBase makes a base of a tree that was made elsewhere, and returns it in use.
 func (e *Env) ImportBase(ctx context.Context, o ImportOptions) (_ *base.Generation, err error) {
-	if err := e.refuseExisting(o.Name, o.Replace, "nsbuild import --replace "+o.Name+" …"); err != nil {
+	if err := e.refuseExisting(o.Name, o.Replace, "nsbuild import --replace "+o.Name+
+		" …"); err != nil {
 		return nil, err
 	}
 	if err := e.sweepBases(ctx); err != nil {
@@ -53,7 +54,9 @@ func (e *Env) ImportBase(ctx context.Context, o ImportOptions) (_ *base.Generati
 			err = errors.Join(e.hintFull(interrupted(ctx, err)), e.discard(ctx, draft, e.IDs))
 		}
 	}()
-	if err := e.refuseExisting(o.Name, o.Replace, "nsbuild import --replace "+o.Name+" …"); err != nil { // made while we waited
+	// made while we waited
+	if err := e.refuseExisting(o.Name, o.Replace, "nsbuild import --replace "+o.Name+
+		" …"); err != nil {
 		return nil, err
 	}
 	if err := h.MakeRoot(ctx, draft.Tree()); err != nil {
@@ -93,7 +96,8 @@ func (e *Env) refuseExisting(name string, replace bool, hint string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(fault.New(fault.Usage, hint, "base %s exists already (generation %d)", name, g.Number), g.Close())
+	return errors.Join(fault.New(fault.Usage, hint, "base %s exists already (generation %d)", name,
+		g.Number), g.Close())
 }
 
 // treeDigest tells one tree from another by everything that is in it.
@@ -106,14 +110,19 @@ func treeDigest(ctx context.Context, h *sandbox.Holder, tree string) (string, er
 }
 
 // examine reads what a tree says of itself, and completes it for builds where it lacks something.
-func (e *Env) examine(ctx context.Context, h *sandbox.Holder, tree string, o ImportOptions) (*base.Manifest, error) {
-	jail, err := h.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})
+func (e *Env) examine(ctx context.Context, h *sandbox.Holder, tree string, o ImportOptions) (
+	*base.Manifest, error) {
+	jail, err := h.NewJail(
+		ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})
 	if err != nil {
 		return nil, err
 	}
 	packages, err := installed(jail)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(packages) == 0 {
-		return nil, fault.New(fault.Usage, "give the root directory of a Debian system, or a tar archive of one", "it has no installed packages of Debian's (var/lib/dpkg/status): it is no base")
+		return nil,
+			fault.New(fault.Usage,
+				"give the root directory of a Debian system, or a tar archive of one",
+				"it has no installed packages of Debian's (var/lib/dpkg/status): it is no base")
 	}
 	if err != nil {
 		return nil, err
@@ -127,19 +136,23 @@ func (e *Env) examine(ctx context.Context, h *sandbox.Holder, tree string, o Imp
 		return nil, err
 	}
 	if lacks {
-		if err := bootstrap.Adopt(ctx, bootstrap.Options{Holder: h, Tree: tree, CacheDir: e.CacheDir, Log: io.Discard}); err != nil {
+		if err := bootstrap.Adopt(
+			ctx, bootstrap.Options{Holder: h, Tree: tree, CacheDir: e.CacheDir,
+				Log: io.Discard}); err != nil {
 			return nil, fmt.Errorf("completing the tree: %w", err)
 		}
 	}
 	return &base.Manifest{
-		Suite: suite.Name, Distribution: suite.Distribution, Arch: archOf(packages), Variant: "-", Bootstrapper: "import", Mirror: o.Mirror, Keyring: o.Keyring,
+		Suite: suite.Name, Distribution: suite.Distribution, Arch: archOf(packages), Variant: "-",
+		Bootstrapper: "import", Mirror: o.Mirror, Keyring: o.Keyring,
 		IDs: h.IDs(), Created: time.Now().UTC().Truncate(time.Second), Packages: packages,
 	}, nil
 }
 
 // bareOfBuilds tells whether a tree lacks what bootstrap gives every base.
 func bareOfBuilds(jail *sandbox.Jail) bool {
-	return !strings.Contains("\n"+readText(jail, "etc/passwd"), "\n"+bootstrap.BuilderName+":") || readText(jail, "usr/sbin/policy-rc.d") == ""
+	return !strings.Contains("\n"+readText(jail, "etc/passwd"), "\n"+bootstrap.BuilderName+":") ||
+		readText(jail, "usr/sbin/policy-rc.d") == ""
 }
 
 // archOf is the architecture of the tree's own dpkg.
@@ -152,7 +165,8 @@ func archOf(packages []base.Package) string {
 	return Arch()
 }
 
-// suiteOf finds out which suite a tree is of: by its sources, by os-release(5), by the version of base-files, in this order.
+// suiteOf finds out which suite a tree is of: by its sources, by os-release(5), by the version of
+// base-files, in this order.
 func suiteOf(jail *sandbox.Jail, o ImportOptions) (archive.Suite, error) {
 	if o.Suite != "" {
 		s, err := archive.LookupSuite(o.Suite)
@@ -162,7 +176,8 @@ func suiteOf(jail *sandbox.Jail, o ImportOptions) (archive.Suite, error) {
 		return s, err
 	}
 	release := map[string]string{}
-	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} { // the first is a link to the second in most trees, and links are not followed
+	// the first is a link to the second in most trees, and links are not followed
+	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
 		for line := range strings.Lines(readText(jail, name)) {
 			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 			release[key] = strings.Trim(value, `"'`)
@@ -170,10 +185,13 @@ func suiteOf(jail *sandbox.Jail, o ImportOptions) (archive.Suite, error) {
 	}
 	var candidates []string
 	for _, name := range sourceFiles(jail) {
-		for _, suite := range archive.DistributionSuites(readText(jail, name), strings.HasSuffix(name, ".sources")) {
+		for _, suite := range archive.DistributionSuites(readText(jail, name),
+			strings.HasSuffix(name, ".sources")) {
 			s, err := archive.LookupSuite(suite)
-			// A name that moves on, such as stable, says less than the codename of what is there. But unstable has that of the next release in its os-release.
-			if err == nil && s.Base == "" && (s.Name == suite || s.Name == "sid" || release["VERSION_CODENAME"] == "") {
+			// A name that moves on, such as stable, says less than the codename of what is there.
+			// But unstable has that of the next release in its os-release.
+			if err == nil && s.Base == "" &&
+				(s.Name == suite || s.Name == "sid" || release["VERSION_CODENAME"] == "") {
 				candidates = append(candidates, suite)
 			}
 		}
@@ -184,7 +202,8 @@ func suiteOf(jail *sandbox.Jail, o ImportOptions) (archive.Suite, error) {
 			return s, nil
 		}
 	}
-	return archive.Suite{}, fault.New(fault.Usage, "say it with --suite, and for a suite that nsbuild does not know with --mirror and --keyring",
+	return archive.Suite{}, fault.New(fault.Usage, "say it with --suite, and for a suite that "+
+		"nsbuild does not know with --mirror and --keyring",
 		"neither its sources nor its os-release tell of a suite that nsbuild knows")
 }
 

@@ -13,7 +13,8 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// installer installs packages in an open jail that goes on afterwards. The jail has the mounts of apt.
+// installer installs packages in an open jail that goes on afterwards. The jail has the mounts of
+// apt.
 type installer struct {
 	env     *Env
 	jail    *sandbox.Jail
@@ -25,7 +26,8 @@ type installer struct {
 }
 
 // newInstaller prepares the apt of a jail over a base with these packages.
-func (e *Env) newInstaller(jail *sandbox.Jail, arch string, sources []apt.Source, packages []base.Package, pins string) (*installer, error) {
+func (e *Env) newInstaller(jail *sandbox.Jail, arch string, sources []apt.Source,
+	packages []base.Package, pins string) (*installer, error) {
 	resolver, err := apt.New(jail, e.CacheDir, commandEnv(), sources)
 	if err == nil {
 		err = resolver.Prefer(pins)
@@ -34,7 +36,8 @@ func (e *Env) newInstaller(jail *sandbox.Jail, arch string, sources []apt.Source
 		return nil, err
 	}
 	form, err := copyForm(packages)
-	return &installer{env: e, jail: jail, apt: resolver, arch: arch, sources: sources, form: form}, err
+	return &installer{env: e, jail: jail, apt: resolver, arch: arch, sources: sources, form: form},
+		err
 }
 
 // install installs what relations want, fetched and verified outside the jail.

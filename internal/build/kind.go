@@ -12,20 +12,25 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// Kind says how packages are made of a source: under which version, in whose name, with which options of dpkg's tools.
+// Kind says how packages are made of a source: under which version, in whose name, with which
+// options of dpkg's tools.
 type Kind struct {
-	BinNMU            string // the change that a binary-only upload is made for; "" for an ordinary build
-	BinNMUVersion     int    // N of the suffix +bN
-	BinNMUTimestamp   string // date of its changelog entry: seconds since 1970, or as date -R writes it; "" for now
-	BinNMUChangelog   string // a whole changelog entry, instead of the one that is made from the others
+	// the change that a binary-only upload is made for; "" for an ordinary build
+	BinNMU        string
+	BinNMUVersion int // N of the suffix +bN
+	// date of its changelog entry: seconds since 1970, or as date -R writes it; "" for now
+	BinNMUTimestamp string
+	// a whole changelog entry, instead of the one that is made from the others
+	BinNMUChangelog   string
 	AppendToVersion   string
 	SourceOnlyChanges bool     // write a .changes for an upload of the source alone, too
 	BuildOpts         []string // for dpkg-buildpackage
 	SourceOpts        []string // for dpkg-source
-	Maintainer        string   // "NAME <ADDRESS>" for the .changes, and for the changelog entry of a binary-only upload
-	Uploader          string   // who uploads: a Changed-By for the .changes
-	Sign              bool     // have debsign sign the results, on the host
-	KeyID             string   // key to sign with
+	// "NAME <ADDRESS>" for the .changes, and for the changelog entry of a binary-only upload
+	Maintainer string
+	Uploader   string // who uploads: a Changed-By for the .changes
+	Sign       bool   // have debsign sign the results, on the host
+	KeyID      string // key to sign with
 }
 
 // ownVersion tells whether the packages get a version that the source does not have.
@@ -42,7 +47,9 @@ func (k *Kind) binaryVersion(v dsc.Version) (dsc.Version, error) {
 			err = errors.New("the entry has no last line ( -- NAME <ADDRESS>  DATE)")
 		}
 		if err != nil {
-			return v, fault.Wrap(fault.Usage, "give a whole entry, from its first line to the one with name and date", err)
+			return v,
+				fault.Wrap(fault.Usage,
+					"give a whole entry, from its first line to the one with name and date", err)
 		}
 		return e.Version, nil
 	case !k.ownVersion():
@@ -53,7 +60,8 @@ func (k *Kind) binaryVersion(v dsc.Version) (dsc.Version, error) {
 		text += fmt.Sprintf("+b%d", k.BinNMUVersion)
 	}
 	out, err := dsc.ParseVersion(text)
-	return out, fault.Wrap(fault.Usage, "a suffix is made of letters, digits and the characters . + ~", err)
+	return out,
+		fault.Wrap(fault.Usage, "a suffix is made of letters, digits and the characters . + ~", err)
 }
 
 // identities are the options that name people, for dpkg-buildpackage and dpkg-genchanges.
@@ -68,11 +76,15 @@ func (k *Kind) identities() []string {
 	return out
 }
 
-// kindFlag are options of dpkg-buildpackage that nsbuild must know about: they decide which .changes it looks for.
+// kindFlag are options of dpkg-buildpackage that nsbuild must know about: they decide which
+// .changes it looks for.
 var kindFlags = map[string]string{
-	"-b": "--arch-any and --arch-all", "-B": "--no-arch-all", "-A": "--no-arch-any", "-S": "--source --no-arch-any --no-arch-all", "-F": "--source", "-g": "--source --no-arch-any",
-	"-G": "--source --no-arch-all", "--build": "--source, --arch-any and --arch-all", "-P": "--profiles", "--build-profiles": "--profiles", "-a": "--host", "--host-arch": "--host",
-	"-T": "", "--target": "", "--rules-target": "", "-j": "--jobs", "-J": "--jobs", "--jobs": "--jobs", "--jobs-try": "--jobs", "--changes-file": "", "--buildinfo-file": "",
+	"-b": "--arch-any and --arch-all", "-B": "--no-arch-all", "-A": "--no-arch-any",
+	"-S": "--source --no-arch-any --no-arch-all", "-F": "--source", "-g": "--source --no-arch-any",
+	"-G": "--source --no-arch-all", "--build": "--source, --arch-any and --arch-all",
+	"-P": "--profiles", "--build-profiles": "--profiles", "-a": "--host", "--host-arch": "--host",
+	"-T": "", "--target": "", "--rules-target": "", "-j": "--jobs", "-J": "--jobs",
+	"--jobs": "--jobs", "--jobs-try": "--jobs", "--changes-file": "", "--buildinfo-file": "",
 }
 
 // Check finds what contradicts itself.
@@ -92,22 +104,28 @@ func (o *Options) Check() error {
 		if instead != "" {
 			hint = "use " + instead
 		}
-		return fault.New(fault.Usage, hint, "--debbuildopt %s contradicts what nsbuild itself tells dpkg-buildpackage", opt)
+		return fault.New(fault.Usage, hint,
+			"--debbuildopt %s contradicts what nsbuild itself tells dpkg-buildpackage", opt)
 	}
 	if k.ownVersion() && o.Source {
-		return fault.New(fault.Usage, "build the source package by itself", "--source contradicts %s: the packages get a version that the source does not have", k.VersionFlag())
+		return fault.New(fault.Usage, "build the source package by itself",
+			"--source contradicts %s: the packages get a version that the source does not have",
+			k.VersionFlag())
 	}
 	if k.SourceOnlyChanges && k.ownVersion() {
-		return fault.New(fault.Usage, "", "--source-only-changes contradicts %s: the packages get a version that the source does not have", k.VersionFlag())
+		return fault.New(fault.Usage, "", "--source-only-changes contradicts %s: the packages "+
+			"get a version that the source does not have", k.VersionFlag())
 	}
 	for _, person := range [][2]string{{"--maintainer", k.Maintainer}, {"--uploader", k.Uploader}} {
 		if person[1] != "" && !validPerson(person[1]) {
-			return fault.New(fault.Usage, "write it as: NAME <ADDRESS>", "%s %q is no name with an address", person[0], person[1])
+			return fault.New(fault.Usage, "write it as: NAME <ADDRESS>",
+				"%s %q is no name with an address", person[0], person[1])
 		}
 	}
 	for _, p := range o.Profiles {
 		if !dsc.ValidProfile(p) {
-			return fault.New(fault.Usage, "separate them by commas, without < > or !", "--profiles: %q is no build profile", p)
+			return fault.New(fault.Usage, "separate them by commas, without < > or !",
+				"--profiles: %q is no build profile", p)
 		}
 	}
 	if o.Resolver != "" && o.Resolver != ResolverApt && o.Resolver != ResolverAptitude {
@@ -125,10 +143,12 @@ func (o *Options) Check() error {
 func validPerson(text string) bool {
 	name, address, ok := strings.Cut(text, "<")
 	address, rest, closed := strings.Cut(address, ">")
-	return ok && closed && rest == "" && strings.TrimSpace(name) != "" && address != "" && !strings.ContainsAny(address, " \t<") && !strings.ContainsAny(text, "\n\r")
+	return ok && closed && rest == "" && strings.TrimSpace(name) != "" && address != "" &&
+		!strings.ContainsAny(address, " \t<") && !strings.ContainsAny(text, "\n\r")
 }
 
-// VersionFlag is the flag that gives the packages a version which the source does not have; "" when none does.
+// VersionFlag is the flag that gives the packages a version which the source does not have; "" when
+// none does.
 func (k *Kind) VersionFlag() string {
 	switch {
 	case k.BinNMU != "":
@@ -141,7 +161,8 @@ func (k *Kind) VersionFlag() string {
 	return ""
 }
 
-// warnProfiles names the profiles that nobody has heard of: neither the list of registered ones nor the source. The build goes on, as sbuild's does.
+// warnProfiles names the profiles that nobody has heard of: neither the list of registered ones nor
+// the source. The build goes on, as sbuild's does.
 func (b *builder) warnProfiles() {
 	used := b.relations().ProfileNames()
 	if b.in.tree != nil {
@@ -153,7 +174,9 @@ func (b *builder) warnProfiles() {
 		if dsc.RegisteredProfile(p) || slices.Contains(used, p) {
 			continue
 		}
-		text := fmt.Sprintf("build profile %s: it is not a registered one, and %s has nothing for it", p, b.header.Package)
+		text := fmt.Sprintf(
+			"build profile %s: it is not a registered one, and %s has nothing for it", p,
+			b.header.Package)
 		b.log.Warning("%s", text)
 		b.env.Log.Warn(text)
 	}
@@ -179,14 +202,16 @@ func (b *builder) command() []string {
 }
 
 func (b *builder) typeFlag() string {
-	flags := map[string]string{"binary": "-b", "any": "-B", "all": "-A", "full": "-F", "source,any": "-G", "source,all": "-g", "source": "-S"}
+	flags := map[string]string{"binary": "-b", "any": "-B", "all": "-A", "full": "-F",
+		"source,any": "-G", "source,all": "-g", "source": "-S"}
 	if flag, ok := flags[b.o.buildType()]; ok {
 		return flag
 	}
 	return "--build=" + b.o.buildType()
 }
 
-// DefaultMaintainer is who the caller says he is, for the changelog entry of a binary-only upload: DEBFULLNAME and DEBEMAIL, as devscripts know them.
+// DefaultMaintainer is who the caller says he is, for the changelog entry of a binary-only upload:
+// DEBFULLNAME and DEBEMAIL, as devscripts know them.
 func DefaultMaintainer() string {
 	name, mail := os.Getenv("DEBFULLNAME"), os.Getenv("DEBEMAIL")
 	if before, rest, ok := strings.Cut(mail, "<"); ok { // DEBEMAIL may hold both

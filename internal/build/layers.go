@@ -43,7 +43,8 @@ func (b *builder) layerKey(r dsc.Reduced, wanted []apt.Wanted) string {
 	return layer.Key(parts...)
 }
 
-// settle has a layer reach the disk while other things are done. It is not waited for: what is not done when the command ends is left to the next one that uses the layer.
+// settle has a layer reach the disk while other things are done. It is not waited for: what is not
+// done when the command ends is left to the next one that uses the layer.
 func (e *Env) settle(key string) {
 	go func() {
 		if err := e.Layers.Settle(key); err != nil {
@@ -63,12 +64,15 @@ func (b *builder) useLayer(l *layer.Layer) error {
 		lowers = append(lowers, sandbox.Lower{Path: tree})
 	}
 	b.lowers = append(lowers, b.lowers...)
-	b.log.Printf("Dependency layer %.12s of %s has what is needed: %s.", l.Key, l.Manifest.Created.Format(time.DateOnly), fault.Count(len(l.Manifest.Packages), "package", "packages"))
+	b.log.Printf("Dependency layer %.12s of %s has what is needed: %s.", l.Key,
+		l.Manifest.Created.Format(time.DateOnly), fault.Count(len(l.Manifest.Packages), "package",
+			"packages"))
 	b.result.Inputs.Layer.Key, b.result.Inputs.Layer.Cached = l.Key, true
 	return nil
 }
 
-// saveLayer keeps a frozen layer for later builds, while this build goes on over it. That it cannot be kept does not harm this build.
+// saveLayer keeps a frozen layer for later builds, while this build goes on over it. That it cannot
+// be kept does not harm this build.
 func (b *builder) saveLayer(ctx context.Context, in *installation, packages []base.Package) {
 	b.result.Inputs.Layer.Key = in.key
 	b.saving = make(chan error, 1)
@@ -94,7 +98,8 @@ func (b *builder) saveLayer(ctx context.Context, in *installation, packages []ba
 	}()
 }
 
-func (b *builder) keepLayer(ctx context.Context, jail int, request, key string, m layer.Manifest) (err error) {
+func (b *builder) keepLayer(ctx context.Context, jail int, request, key string, m layer.Manifest) (
+	err error) {
 	draft, err := b.env.Layers.Begin()
 	if err != nil {
 		return err
@@ -139,7 +144,8 @@ func (b *builder) discardLayer(ctx context.Context, d *layer.Draft) error {
 	return errors.Join(b.env.unlessLate(h.RemoveTree(ctx, d.Dir())), h.Close())
 }
 
-// layerSaved waits until the layer is kept, and makes room. A full disk, say, is no failure of this build: the next one installs again.
+// layerSaved waits until the layer is kept, and makes room. A full disk, say, is no failure of this
+// build: the next one installs again.
 func (b *builder) layerSaved() {
 	if b.saving == nil {
 		return

@@ -11,7 +11,8 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// limitedJobs is how many of the processes that the machine feeds the build's own limits feed, too: one for each processor and each GiB.
+// limitedJobs is how many of the processes that the machine feeds the build's own limits feed, too:
+// one for each processor and each GiB.
 func (b *builder) limitedJobs(jobs int) int {
 	if l := b.o.Limits; l.CPUs > 0 {
 		jobs = min(jobs, max(1, int(math.Ceil(l.CPUs))))
@@ -37,7 +38,8 @@ func describeLimits(l sandbox.Limits) string {
 	return strings.Join(all, ", ")
 }
 
-// describeJail writes what the jail that builds had to do without, and what became of the limits: the jail before it may have been told of them.
+// describeJail writes what the jail that builds had to do without, and what became of the limits:
+// the jail before it may have been told of them.
 func (b *builder) describeJail() {
 	notes := slices.Clone(b.jail.Notes)
 	for _, n := range b.holder.Spared() {
@@ -66,10 +68,12 @@ func (b *builder) exhausted() *sandbox.Exhaustion {
 	return e
 }
 
-// outOfMemory is the error that stands for a stage which failed when its memory had run out. The limit is not the package's fault.
+// outOfMemory is the error that stands for a stage which failed when its memory had run out. The
+// limit is not the package's fault.
 func (b *builder) outOfMemory(e *sandbox.Exhaustion, failed error) error {
 	b.outcome.Stage = buildlog.StageCheckMemory
-	return fault.Wrap(fault.GivenBack, "use a larger --memory, or fewer processes (-j)", fmt.Errorf("%s: %w", e, failed))
+	return fault.Wrap(fault.GivenBack, "use a larger --memory, or fewer processes (-j)",
+		fmt.Errorf("%s: %w", e, failed))
 }
 
 // tellKilled tells of what was killed in a build that went well all the same.

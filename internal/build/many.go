@@ -45,7 +45,8 @@ func (s *shared) claim(what, spec string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if other, ok := s.claims[what]; ok {
-		return fault.New(fault.Usage, "name it once", "%s is the same as %s, and is not built twice", spec, other)
+		return fault.New(fault.Usage, "name it once",
+			"%s is the same as %s, and is not built twice", spec, other)
 	}
 	s.claims[what] = spec
 	return nil
@@ -99,11 +100,13 @@ func Suitable() (int, error) {
 	return b.Builds(), err
 }
 
-// BuildMany builds several source packages, up to atOnce of them at a time; they begin in the given order. A failure does not stop the others, an interruption does. ended is called
-// for each when it is over, one call at a time; the result is in the given order.
+// BuildMany builds several source packages, up to atOnce of them at a time; they begin in the given
+// order. A failure does not stop the others, an interruption does. ended is called for each when it
+// is over, one call at a time; the result is in the given order.
 //
 // With atOnce 1 each begins when the one before has ended.
-func (e *Env) BuildMany(ctx context.Context, specs []string, o Options, atOnce int, ended func(*Env, *Ended)) []*Ended {
+func (e *Env) BuildMany(ctx context.Context, specs []string, o Options, atOnce int,
+	ended func(*Env, *Ended)) []*Ended {
 	e.shared.mu.Lock()
 	e.shared.atOnce, e.shared.left = atOnce, len(specs)
 	e.shared.mu.Unlock()
@@ -131,7 +134,8 @@ func (e *Env) BuildMany(ctx context.Context, specs []string, o Options, atOnce i
 	return out
 }
 
-func (e *Env) buildOne(ctx context.Context, spec string, o Options, end func(note string, err error)) *Ended {
+func (e *Env) buildOne(ctx context.Context, spec string, o Options,
+	end func(note string, err error)) *Ended {
 	begin := time.Now()
 	d := &Ended{Spec: spec, Name: shortName(spec)}
 	if ctx.Err() != nil {
@@ -179,7 +183,8 @@ func shortName(spec string) string {
 	return strings.TrimSuffix(spec, ".dsc")
 }
 
-// Worst is the error that stands for all: an interruption before a failure of ours, that before a failure of a package, that before a build that could not begin.
+// Worst is the error that stands for all: an interruption before a failure of ours, that before a
+// failure of a package, that before a build that could not begin.
 func Worst(all []*Ended) error {
 	rank := func(err error) int {
 		switch fault.KindOf(err) {

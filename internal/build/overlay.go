@@ -10,10 +10,11 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// overlayScript puts a source directory that has little more than debian/ over its upstream tarballs, in the
-// place where it lies: $1 is the directory, $2 the main tarball, what follows are components and their
-// tarballs. A tarball whose files are all in one directory is unpacked without it. Upstream's own debian/ goes,
-// where the format of the source has packaging replace it (gbp-buildpackage(1), --git-overlay).
+// overlayScript puts a source directory that has little more than debian/ over its upstream
+// tarballs, in the place where it lies: $1 is the directory, $2 the main tarball, what follows are
+// components and their tarballs. A tarball whose files are all in one directory is unpacked without
+// it. Upstream's own debian/ goes, where the format of the source has packaging replace it
+// (gbp-buildpackage(1), --git-overlay).
 const overlayScript = `set -e
 unpack() {
 	rm -rf .unpacked && mkdir .unpacked && tar -C .unpacked --no-same-owner -xf "$1"
@@ -35,7 +36,8 @@ rm -rf "$tree" .unpacked
 mv .overlay "$tree"
 `
 
-// overlay puts the source in the jail over its upstream tarballs, in the build directory, where gbp.conf says so.
+// overlay puts the source in the jail over its upstream tarballs, in the build directory, where
+// gbp.conf says so.
 func (b *builder) overlay(ctx context.Context, jail *sandbox.Jail, name string) error {
 	if !b.in.overlay {
 		return nil
@@ -59,7 +61,8 @@ func (b *builder) overlay(ctx context.Context, jail *sandbox.Jail, name string) 
 		}
 	}
 	if main == "" {
-		return fmt.Errorf("gbp.conf says overlay, but there is no upstream tarball to put %s over", b.in.spec)
+		return fmt.Errorf("gbp.conf says overlay, but there is no upstream tarball to put %s over",
+			b.in.spec)
 	}
 	argv := append([]string{"sh", "-c", overlayScript, "overlay", name, main}, components...)
 	status, err := b.run(ctx, jail, b.asBuilder(buildDir, argv...))

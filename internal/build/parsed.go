@@ -12,10 +12,10 @@ import (
 	"nsbuild/internal/layer"
 )
 
-// wantedOver is Wanted over a base before anything is installed by this build. apt takes a second to
-// parse its lists, and leaves what it has parsed: that is kept for the next build with the same lists
-// over the same ground. It is taken out before anything is installed, so that nothing but the programs
-// of the base and what hooks have made of them can have touched it.
+// wantedOver is Wanted over a base before anything is installed by this build. apt takes a second
+// to parse its lists, and leaves what it has parsed: that is kept for the next build with the same
+// lists over the same ground. It is taken out before anything is installed, so that nothing but the
+// programs of the base and what hooks have made of them can have touched it.
 func (b *builder) wantedOver(
 	ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source, args ...string,
 ) ([]apt.Wanted, error) {
@@ -40,12 +40,15 @@ func (b *builder) wantedOver(
 	return wanted, nil
 }
 
-// parsedKey is made of what apt looks at when it judges whether its cache is still true, so that one which is not is not even tried.
+// parsedKey is made of what apt looks at when it judges whether its cache is still true, so that
+// one which is not is not even tried.
 func (b *builder) parsedKey(sources []apt.Source) (string, error) {
 	g := b.base
-	parts := []string{"parsed", g.Name, fmt.Sprint(g.Number), g.Manifest.Created.String(), apt.Config, b.hookedRoot}
+	parts := []string{"parsed", g.Name, fmt.Sprint(g.Number), g.Manifest.Created.String(),
+		apt.Config, b.hookedRoot}
 	for _, l := range b.layerLowers() {
-		parts = append(parts, l.Path) // none for a jail's: what hooks have made is told by hookedRoot
+		// none for a jail's: what hooks have made is told by hookedRoot
+		parts = append(parts, l.Path)
 	}
 	for _, s := range sources {
 		parts = append(parts, s.Repo.SourcesLine())
@@ -54,7 +57,9 @@ func (b *builder) parsedKey(sources []apt.Source) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			parts = append(parts, strings.Join([]string{l.Name, l.Path, fmt.Sprint(fi.Size()), fi.ModTime().String()}, " "))
+			parts = append(
+				parts, strings.Join(
+					[]string{l.Name, l.Path, fmt.Sprint(fi.Size()), fi.ModTime().String()}, " "))
 		}
 	}
 	return layer.Key(parts...), nil

@@ -21,17 +21,20 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// Where piuparts finds and has what, in its jail. lsof(8) tells it what runs in its trees, by the numbers of file systems and inodes: those of a tmpfs of their own are nobody else's,
-// while an overlay has the numbers of its layers, too, and piuparts would take itself for what still runs.
+// Where piuparts finds and has what, in its jail. lsof(8) tells it what runs in its trees, by the
+// numbers of file systems and inodes: those of a tmpfs of their own are nobody else's, while an
+// overlay has the numbers of its layers, too, and piuparts would take itself for what still runs.
 const (
 	piupartsDir  = "/piuparts"
 	piupartsBase = piupartsDir + "/base"
 	piupartsRoot = piupartsDir + "/root"
 )
 
-// prepareRoot makes the tree that piuparts starts from: the base, with the sources and preferences of apt that are given. Device nodes cannot be made in a jail, nor be copied: a
-// script that piuparts runs shows the jail's /dev there, by the roots of PID 1, which is piuparts, and of its own, for which a base without mount(8) will do; until then a plain file keeps
-// piuparts from making /dev/null.
+// prepareRoot makes the tree that piuparts starts from: the base, with the sources and preferences
+// of apt that are given. Device nodes cannot be made in a jail, nor be copied: a script that
+// piuparts runs shows the jail's /dev there, by the roots of PID 1, which is piuparts, and of its
+// own, for which a base without mount(8) will do; until then a plain file keeps piuparts from
+// making /dev/null.
 const prepareRoot = `set -e
 mkdir root tmp scripts
 cp -ax base/. root
@@ -50,8 +53,9 @@ chmod 755 scripts/post_chroot_unpack_nsbuild
 test -e /etc/resolv.conf || { rm -f /etc/resolv.conf; : >/etc/resolv.conf; }
 `
 
-// piuparts runs piuparts over what was built. It is PID 1 of a PID namespace of its jail's user namespace, so that it may mount that one's /proc, and has from the network no more than
-// the suite's packages, which are fetched and verified here when it asks for them.
+// piuparts runs piuparts over what was built. It is PID 1 of a PID namespace of its jail's user
+// namespace, so that it may mount that one's /proc, and has from the network no more than the
+// suite's packages, which are fetched and verified here when it asks for them.
 func (b *builder) piuparts(ctx context.Context) (outcome, detail string, err error) {
 	debs := b.builtDebs()
 	if len(debs) == 0 {
@@ -66,7 +70,8 @@ func (b *builder) piuparts(ctx context.Context) (outcome, detail string, err err
 	if b.extra.local != nil {
 		own = append(own, b.extra.local)
 	}
-	server, err := b.env.Client.NewServer(ctx, b.arch, own, slices.Concat(b.extra.releases, b.releases))
+	server, err := b.env.Client.NewServer(ctx, b.arch, own,
+		slices.Concat(b.extra.releases, b.releases))
 	if err != nil {
 		return "", "", err
 	}
@@ -88,7 +93,8 @@ func (b *builder) piuparts(ctx context.Context) (outcome, detail string, err err
 	var found piupartsFindings
 	out := b.log.Stream()
 	both := io.MultiWriter(out, &found)
-	status, err := c.open.RunTo(ctx, sandbox.Command{Argv: argv, Dir: checkDir, Env: commandEnv(), PID1: true}, both, both)
+	status, err := c.open.RunTo(ctx, sandbox.Command{Argv: argv, Dir: checkDir, Env: commandEnv(),
+		PID1: true}, both, both)
 	out.Flush()
 	if err == nil {
 		err = server.Failed() // then it is not the packages that failed
@@ -102,11 +108,15 @@ func (b *builder) piuparts(ctx context.Context) (outcome, detail string, err err
 	return found.outcome(status)
 }
 
-// openForPiuparts opens a jail with the tree that piuparts starts from, in which a server answers until it is stopped.
-func (b *builder) openForPiuparts(ctx context.Context, server *archive.Server, space int64) (stop func() error, err error) {
+// openForPiuparts opens a jail with the tree that piuparts starts from, in which a server answers
+// until it is stopped.
+func (b *builder) openForPiuparts(ctx context.Context, server *archive.Server, space int64) (
+	stop func() error, err error) {
 	_, err = b.openJail(ctx, false,
-		sandbox.Mount{Type: "tmpfs", Target: piupartsDir, Mkdir: true, Data: fmt.Sprintf("mode=755,size=%d", space)},
-		sandbox.Mount{Type: "bind", Source: b.base.Tree(), Target: piupartsBase, ReadOnly: true, Mkdir: true})
+		sandbox.Mount{Type: "tmpfs", Target: piupartsDir, Mkdir: true,
+			Data: fmt.Sprintf("mode=755,size=%d", space)},
+		sandbox.Mount{Type: "bind", Source: b.base.Tree(), Target: piupartsBase, ReadOnly: true,
+			Mkdir: true})
 	if err != nil {
 		return nil, err
 	}
@@ -115,11 +125,14 @@ func (b *builder) openForPiuparts(ctx context.Context, server *archive.Server, s
 		return nil, err
 	}
 	stop = serve(ctx, server, listener)
-	prepare := []string{"/bin/sh", "-c", prepareRoot, "sh", server.SourcesList("http://" + listener.Addr().String()), b.extra.pins}
+	prepare := []string{"/bin/sh", "-c", prepareRoot, "sh",
+		server.SourcesList("http://" + listener.Addr().String()), b.extra.pins}
 	var said tail
-	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: prepare, Dir: piupartsDir, Env: commandEnv()}, &said, &said)
+	status, err := b.open.RunTo(
+		ctx, sandbox.Command{Argv: prepare, Dir: piupartsDir, Env: commandEnv()}, &said, &said)
 	if err == nil && !status.Success() {
-		err = cmp.Or(b.piupartsFull(ctx, space), said.explain(fmt.Errorf("copying the base: %s", status)))
+		err = cmp.Or(b.piupartsFull(ctx, space),
+			said.explain(fmt.Errorf("copying the base: %s", status)))
 	}
 	if err != nil {
 		return nil, errors.Join(err, stop())
@@ -130,10 +143,13 @@ func (b *builder) openForPiuparts(ctx context.Context, server *archive.Server, s
 // piupartsCommand is the command line of piuparts (piuparts(1)).
 func (b *builder) piupartsCommand(debs []string) []string {
 	argv := []string{
-		"piuparts", "--distribution", b.suite.Name, "--existing-chroot", piupartsRoot, "--keep-sources-list", "--tmpdir", path.Join(piupartsDir, "tmp"),
-		"--scriptsdir", path.Join(piupartsDir, "scripts"), "--no-eatmydata", "-k", // what it leaves goes with the jail
+		"piuparts", "--distribution", b.suite.Name, "--existing-chroot", piupartsRoot,
+		"--keep-sources-list", "--tmpdir", path.Join(piupartsDir, "tmp"),
+		// what it leaves goes with the jail
+		"--scriptsdir", path.Join(piupartsDir, "scripts"), "--no-eatmydata", "-k",
 	}
-	if !slices.Contains(b.o.PiupartsOpts, "--single-packages") { // else each begins with a tree of its own
+	// else each begins with a tree of its own
+	if !slices.Contains(b.o.PiupartsOpts, "--single-packages") {
 		argv = append(argv, "--hard-link")
 	}
 	argv = append(argv, b.o.PiupartsOpts...)
@@ -157,8 +173,11 @@ func (b *builder) piupartsSpace() (int64, error) {
 // piupartsFull is the error for a tmpfs without room.
 func (b *builder) piupartsFull(ctx context.Context, space int64) error {
 	out := capture{limit: maxCapture}
-	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: []string{"stat", "-f", "-c", "%a", piupartsDir}, Env: commandEnv()}, &out, io.Discard)
-	if text, over := out.String(); err == nil && over == nil && status.Success() && strings.TrimSpace(text) == "0" {
+	status, err := b.open.RunTo(
+		ctx, sandbox.Command{Argv: []string{"stat", "-f", "-c", "%a", piupartsDir},
+			Env: commandEnv()}, &out, io.Discard)
+	if text, over := out.String(); err == nil && over == nil && status.Success() &&
+		strings.TrimSpace(text) == "0" {
 		err = fmt.Errorf("the tmpfs of %d MiB that piuparts works on is full", space>>20)
 	}
 	return err
@@ -177,7 +196,8 @@ func serve(ctx context.Context, server *archive.Server, l net.Listener) (stop fu
 	}
 }
 
-// piupartsLine is what piuparts itself says, behind the time since its start. What a command printed, and what a finding is about, follows in indented lines.
+// piupartsLine is what piuparts itself says, behind the time since its start. What a command
+// printed, and what a finding is about, follows in indented lines.
 var piupartsLine = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^\d+m\d+\.\d+s ([A-Z]+): (?:(FAIL|WARN|Warning|SKIP): )?(.*)`)
 })
@@ -188,11 +208,13 @@ type piupartsFindings struct {
 	errors             []*finding // which explain a failure that has no line of its own
 	last               *finding   // whose lines follow
 	skipped            []*finding
-	testing            bool // the base is as it should be, and what goes wrong from now on is a finding
-	early              int  // how many of the warnings are about the base: they came before anything was installed
-	installing         bool
-	said               string // the last line that is not of its log
-	line               []byte
+	// the base is as it should be, and what goes wrong from now on is a finding
+	testing bool
+	// how many of the warnings are about the base: they came before anything was installed
+	early      int
+	installing bool
+	said       string // the last line that is not of its log
+	line       []byte
 }
 
 type finding struct {
@@ -200,7 +222,8 @@ type finding struct {
 	more []buildlog.Line
 }
 
-// Of piuparts' output no more is kept than explains a failure: bytes of a line, lines of a finding, findings of a kind.
+// Of piuparts' output no more is kept than explains a failure: bytes of a line, lines of a finding,
+// findings of a kind.
 const (
 	maxFindingLine  = 1 << 10
 	maxFindingLines = 200
@@ -209,7 +232,8 @@ const (
 
 func (f *piupartsFindings) Write(p []byte) (int, error) {
 	for part := range bytes.Lines(p) {
-		f.line = append(f.line, part[:min(len(part), maxFindingLine-min(len(f.line), maxFindingLine))]...)
+		f.line = append(
+			f.line, part[:min(len(part), maxFindingLine-min(len(f.line), maxFindingLine))]...)
 		if part[len(part)-1] == '\n' {
 			f.take(strings.TrimRight(string(f.line), "\n"))
 			f.line = f.line[:0]
@@ -250,13 +274,15 @@ func (f *piupartsFindings) take(line string) {
 	}
 }
 
-// String is the finding with the first file that it is about, or with what apt said of a command of its.
+// String is the finding with the first file that it is about, or with what apt said of a command of
+// its.
 func (f *finding) String() string {
 	if said := explanationOf(f.more); strings.HasPrefix(f.text, "Command failed") && len(said) > 0 {
 		return strings.ReplaceAll(strings.Join(said, "; "), ":; ", ": ")
 	}
 	if len(f.more) > 0 && strings.HasPrefix(f.more[0].Text, "/") {
-		return f.text + ": " + buildlog.VisibleString(strings.Join(strings.Fields(f.more[0].Text), " "))
+		return f.text + ": " + buildlog.VisibleString(
+			strings.Join(strings.Fields(f.more[0].Text), " "))
 	}
 	return f.text
 }
@@ -264,9 +290,12 @@ func (f *finding) String() string {
 // ofPackages are the warnings without what holds of the base, too.
 func (f *piupartsFindings) ofPackages() (warnings []*finding) {
 	known := map[string]bool{}
-	file := func(l buildlog.Line) string { name, _, _ := strings.Cut(l.Text, " ("); return name } // later its package is named, too
+	// later its package is named, too
+	file := func(l buildlog.Line) string { name, _, _ := strings.Cut(l.Text, " ("); return name }
 	for i, w := range f.warnings {
-		own := slices.DeleteFunc(slices.Clone(w.more), func(l buildlog.Line) bool { return known[file(l)] })
+		own := slices.DeleteFunc(slices.Clone(w.more), func(l buildlog.Line) bool {
+			return known[file(l)]
+		})
 		if i < f.early {
 			for _, l := range own {
 				known[file(l)] = true
@@ -299,7 +328,8 @@ func (f *piupartsFindings) outcome(status sandbox.Status) (outcome, detail strin
 			break
 		}
 	}
-	if len(f.failures) == 0 && (!f.testing || len(f.errors) == 0) { // without any, it broke down itself
+	// without any, it broke down itself
+	if len(f.failures) == 0 && (!f.testing || len(f.errors) == 0) {
 		return "", "", fmt.Errorf("piuparts: %s: %s", status, detail)
 	}
 	return OutcomeFail, detail, nil

@@ -35,8 +35,8 @@ func (o *Options) CheckPlain() error {
 	return nil
 }
 
-// openBuildJail opens the jail that builds. It is a plain tree where that was asked for, or where the
-// source is known to see an overlay that cannot be hidden.
+// openBuildJail opens the jail that builds. It is a plain tree where that was asked for, or where
+// the source is known to see an overlay that cannot be hidden.
 func (b *builder) openBuildJail(ctx context.Context) (*sandbox.Jail, error) {
 	withApt := b.o.Hooks.Installs(inBuildJail...)
 	if b.plain {
@@ -57,7 +57,8 @@ func (b *builder) openBuildJail(ctx context.Context) (*sandbox.Jail, error) {
 	return b.openPlain(ctx, withApt)
 }
 
-func (b *builder) openPlain(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (*sandbox.Jail, error) {
+func (b *builder) openPlain(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (
+	*sandbox.Jail, error) {
 	jail, err := b.openOver(ctx, sandbox.Root{Lowers: b.lowers, Plain: true}, withApt, mounts...)
 	b.openWhole = b.holder.Scratch() != sandbox.ScratchCopy
 	b.result.Isolation.Scratch = string(sandbox.ScratchCopy)
@@ -70,8 +71,8 @@ func (b *builder) seesOverlays() bool {
 	return slices.Contains(plainSources(), name) || slices.Contains(b.o.PlainSources, name)
 }
 
-// mayBePlain tells whether a failed build may succeed in a plain tree: its log says what programs say
-// that look at devices, or that an overlay breaks in another way.
+// mayBePlain tells whether a failed build may succeed in a plain tree: its log says what programs
+// say that look at devices, or that an overlay breaks in another way.
 func (b *builder) mayBePlain(ctx context.Context) bool {
 	if b.plain || b.o.Scratch != ScratchAuto || b.outcome.Stage != buildlog.StageBuild ||
 		b.jail == nil || b.holder.Scratch() == sandbox.ScratchCopy || ctx.Err() != nil {
@@ -87,8 +88,8 @@ func (b *builder) mayBePlain(ctx context.Context) bool {
 	return false
 }
 
-// causes are those that the log tells of a failure. Nothing is said of devices where they are as they
-// should be.
+// causes are those that the log tells of a failure. Nothing is said of devices where they are as
+// they should be.
 func (b *builder) causes() []buildlog.Cause {
 	return slices.DeleteFunc(b.log.Explain(), func(c buildlog.Cause) bool {
 		plain := b.plain || b.jail != nil && b.jail.Plain
@@ -98,7 +99,8 @@ func (b *builder) causes() []buildlog.Cause {
 
 // againPlain makes everything ready for the stages to run once more, in a plain tree.
 func (b *builder) againPlain(ctx context.Context) error {
-	b.tellPlain("the build failed as over an overlay (%q); it is built again, in a plain copy of its tree "+
+	b.tellPlain("the build failed as over an overlay (%q); it is built again, in a plain copy of "+
+		"its tree "+
 		"(--scratch copy)", buildlog.VisibleString(b.seen))
 	b.dropAttempt(ctx)
 	b.plain = true

@@ -60,7 +60,8 @@ func (b *builder) checkReplaced(a *aside, changes *dsc.Changes) error {
 			return fmt.Errorf("looking at the %s that the results would replace: %w", name, err)
 		}
 		if !own {
-			return fault.New(fault.Internal, "move it away, or choose another directory with --output",
+			return fault.New(fault.Internal,
+				"move it away, or choose another directory with --output",
 				"%s is there already, and does not come from the source %s: it is not replaced",
 				filepath.Join(a.dir, name), changes.Source)
 		}

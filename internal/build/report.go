@@ -22,7 +22,8 @@ func (b *builder) report(failed error) error {
 		status = buildlog.StatusOf(b.outcome.Stage)
 	}
 	s := &b.summary
-	s.Header, s.Job, s.Status, s.FailStage, s.Finished = b.header, b.in.spec, status, b.outcome.Stage, time.Now()
+	s.Header, s.Job, s.Status, s.FailStage, s.Finished = b.header, b.in.spec, status,
+		b.outcome.Stage, time.Now()
 	s.PackageTime = s.Finished.Sub(b.header.Start)
 	if failed != nil && status != buildlog.Skipped {
 		s.Error = failed.Error()
@@ -41,13 +42,15 @@ func (b *builder) report(failed error) error {
 	o.Status, o.Result = status, b.result
 	r := b.result
 	r.Finished = s.Finished.UTC()
-	r.Outcome.Status, r.Outcome.FailStage, r.Outcome.Error, r.Outcome.Hint = string(status), s.FailStage, s.Error, fault.HintOf(failed)
+	r.Outcome.Status, r.Outcome.FailStage, r.Outcome.Error, r.Outcome.Hint = string(status),
+		s.FailStage, s.Error, fault.HintOf(failed)
 	r.Use.SpaceKiB = s.Space
 	r.Use.Downloaded = b.env.Meter.downloaded()
 	if failed != nil {
 		o.Causes = b.causes()
 		for _, c := range o.Causes {
-			r.Outcome.Causes = append(r.Outcome.Causes, result.Cause{Kind: c.Kind, Line: c.Line.Number, Text: c.Text})
+			r.Outcome.Causes = append(r.Outcome.Causes,
+				result.Cause{Kind: c.Kind, Line: c.Line.Number, Text: c.Text})
 		}
 	}
 	if b.o.Result != "" {

@@ -23,11 +23,14 @@ import (
 
 // What finds the packages that a build needs.
 const (
-	ResolverApt      = "apt"      // the first alternative of each relation counts, as on Debian's build daemons
-	ResolverAptitude = "aptitude" // every alternative counts, and a suite that adds to another is used where it must be
+	// the first alternative of each relation counts, as on Debian's build daemons
+	ResolverApt = "apt"
+	// every alternative counts, and a suite that adds to another is used where it must be
+	ResolverAptitude = "aptitude"
 )
 
-// resolver is the one that was asked for, else what the build daemons use: aptitude for suites that add to others, whose packages apt does not take by itself.
+// resolver is the one that was asked for, else what the build daemons use: aptitude for suites that
+// add to others, whose packages apt does not take by itself.
 func (b *builder) resolver() string {
 	switch {
 	case b.o.Resolver != "":
@@ -56,18 +59,22 @@ func (b *builder) firstOnly() bool {
 func (b *builder) coreDepends() string {
 	core := "build-essential"
 	if b.cross() {
-		// The last two are not what crossbuild-essential depends on in every suite (Debian bug 815172).
-		core = fmt.Sprintf("build-essential:native, crossbuild-essential-%s:native, libc-dev:%s, libstdc++-dev:%s", b.host, b.host, b.host)
+		// The last two are not what crossbuild-essential depends on in every suite (Debian bug
+		// 815172).
+		core = fmt.Sprintf("build-essential:native, crossbuild-essential-%s:native, libc-dev:%s, "+
+			"libstdc++-dev:%s", b.host, b.host, b.host)
 	}
 	if needed, why := b.needsFakeroot(); !needed {
 		b.log.Printf("fakeroot is not installed: %s.", why)
 		return core
 	}
-	// Without :native, as it is Multi-Arch: foreign: with an architecture named, apt takes pseudo, which provides fakeroot and does less (bookworm).
+	// Without :native, as it is Multi-Arch: foreign: with an architecture named, apt takes pseudo,
+	// which provides fakeroot and does less (bookworm).
 	return core + ", fakeroot"
 }
 
-// layerPatience is how long a build waits for another that makes the same layer. What takes longer was stopped, or is so large that making it twice is no loss.
+// layerPatience is how long a build waits for another that makes the same layer. What takes longer
+// was stopped, or is so large that making it twice is no loss.
 const layerPatience = 2 * time.Minute
 
 // installation is the build dependencies on their way into a layer.
@@ -84,7 +91,8 @@ type installation struct {
 	files   fetched      // of these; nil where no other layer may be made over this one
 }
 
-// makeLayer installs the build dependencies in a jail of their own, whose upper directory becomes the layer.
+// makeLayer installs the build dependencies in a jail of their own, whose upper directory becomes
+// the layer.
 func (b *builder) makeLayer(ctx context.Context, reduced dsc.Reduced, request string) error {
 	in := &installation{request: request, reduced: reduced, out: b.log.Stream()}
 	defer in.out.Flush()
@@ -115,7 +123,8 @@ func (b *builder) sources(ctx context.Context) ([]apt.Source, error) {
 	}
 	sources, err := b.env.aptSources(ctx, slices.Concat(b.extra.releases, b.releases), archs...)
 	if b.extra.local != nil && err == nil {
-		sources = slices.Insert(sources, 0, localSource(b.extra.local)) // first, so that apt takes them where an archive has the same version
+		// first, so that apt takes them where an archive has the same version
+		sources = slices.Insert(sources, 0, localSource(b.extra.local))
 	}
 	return sources, err
 }
@@ -139,7 +148,9 @@ func (b *builder) openInstallation(ctx context.Context, in *installation) (err e
 		}
 		in.sources = slices.Insert(in.sources, 0, localSource(repository))
 	}
-	if in.jail, err = b.holder.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.layerLowers()}, Mounts: apt.Mounts(b.env.CacheDir), Hostname: buildHost}); err != nil {
+	if in.jail, err = b.holder.NewJail(
+		ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.layerLowers()},
+			Mounts: apt.Mounts(b.env.CacheDir), Hostname: buildHost}); err != nil {
 		return err
 	}
 	b.open = in.jail
@@ -154,7 +165,8 @@ func (b *builder) openInstallation(ctx context.Context, in *installation) (err e
 	return in.apt.Prefer(b.extra.pins)
 }
 
-// installByApt has apt install a package that depends on what is needed. done means that there was a layer already.
+// installByApt has apt install a package that depends on what is needed. done means that there was
+// a layer already.
 func (b *builder) installByApt(ctx context.Context, in *installation) (done bool, err error) {
 	body, err := dummy(b.arch, in.reduced)
 	if err != nil {
@@ -164,7 +176,8 @@ func (b *builder) installByApt(ctx context.Context, in *installation) (done bool
 		if file, err = in.apt.Add(dummyName+".deb", bytes.NewReader(body)); err != nil {
 			return "", nil, err
 		}
-		if wanted, err = b.wantedOver(ctx, in.apt, in.out, in.sources, "install", file); err != nil {
+		if wanted, err = b.wantedOver(ctx, in.apt, in.out, in.sources, "install",
+			file); err != nil {
 			in.out.Flush()
 			err = b.depsFailed(err)
 		}
@@ -198,7 +211,8 @@ func (b *builder) installByApt(ctx context.Context, in *installation) (done bool
 			}
 		}
 	}
-	uncopied, err := b.env.installFetched(ctx, in.apt, in.out, in.files, in.form, wanted, "install", file)
+	uncopied, err := b.env.installFetched(ctx, in.apt, in.out, in.files, in.form, wanted, "install",
+		file)
 	if err != nil {
 		in.out.Flush()
 		return false, b.depsFailed(err)
@@ -207,10 +221,12 @@ func (b *builder) installByApt(ctx context.Context, in *installation) (done bool
 	return false, dropDummy(ctx, in.jail)
 }
 
-// installCross has apt satisfy the build dependencies of a source for another architecture: which of its tools must run here and which of its libraries must not, apt knows best.
+// installCross has apt satisfy the build dependencies of a source for another architecture: which
+// of its tools must run here and which of its libraries must not, apt knows best.
 func (b *builder) installCross(ctx context.Context, in *installation) (done bool, err error) {
 	var text strings.Builder
-	fmt.Fprintf(&text, "Format: 1.0\nSource: %s\nBinary: %s\nArchitecture: any\nVersion: 0.invalid.0\nMaintainer: nsbuild <nobody@localhost>\n", dummyName, dummyName)
+	fmt.Fprintf(&text, "Format: 1.0\nSource: %s\nBinary: %s\nArchitecture: any\nVersion: "+
+		"0.invalid.0\nMaintainer: nsbuild <nobody@localhost>\n", dummyName, dummyName)
 	fmt.Fprintf(&text, "Build-Depends: %s\n", in.reduced.Depends)
 	if len(in.reduced.Conflicts) > 0 {
 		fmt.Fprintf(&text, "Build-Conflicts: %s\n", in.reduced.Conflicts)
@@ -222,8 +238,10 @@ func (b *builder) installCross(ctx context.Context, in *installation) (done bool
 	return b.installWith(ctx, in, "--host-architecture="+b.host, "build-dep", file)
 }
 
-// installWith finds out what a command of apt-get needs, and has it done unless there is a layer with just that.
-func (b *builder) installWith(ctx context.Context, in *installation, args ...string) (done bool, err error) {
+// installWith finds out what a command of apt-get needs, and has it done unless there is a layer
+// with just that.
+func (b *builder) installWith(ctx context.Context, in *installation, args ...string) (
+	done bool, err error) {
 	wanted, err := b.wantedOver(ctx, in.apt, in.out, in.sources, args...)
 	if err != nil {
 		in.out.Flush()
@@ -241,14 +259,18 @@ func (b *builder) installWith(ctx context.Context, in *installation, args ...str
 	return false, nil
 }
 
-// findLayer looks for a layer that has what is wanted; without one it sees to it that only one build makes it.
-func (b *builder) findLayer(ctx context.Context, in *installation, wanted []apt.Wanted) (done bool, err error) {
-	in.key = b.layerKey(in.reduced, wanted) // where nothing is wanted, too: the next build need not ask apt
+// findLayer looks for a layer that has what is wanted; without one it sees to it that only one
+// build makes it.
+func (b *builder) findLayer(ctx context.Context, in *installation, wanted []apt.Wanted) (
+	done bool, err error) {
+	// where nothing is wanted, too: the next build need not ask apt
+	in.key = b.layerKey(in.reduced, wanted)
 	if !b.layers() {
 		return false, nil
 	}
 	var found *layer.Layer
-	if b.making, found, err = b.env.Layers.Make(ctx, in.key, layerPatience); err != nil || found == nil {
+	if b.making, found, err = b.env.Layers.Make(ctx, in.key, layerPatience); err != nil ||
+		found == nil {
 		return false, err
 	}
 	if err := b.dropJail(in); err != nil {
@@ -285,7 +307,8 @@ func (b *builder) finishLayer(ctx context.Context, in *installation) error {
 }
 
 // dummyRepository is a repository with the package that depends on what is needed.
-func (b *builder) dummyRepository(ctx context.Context, reduced dsc.Reduced) (*archive.Local, error) {
+func (b *builder) dummyRepository(ctx context.Context, reduced dsc.Reduced) (*archive.Local,
+	error) {
 	body, err := dummy(b.arch, reduced)
 	if err != nil {
 		return nil, err
@@ -322,9 +345,11 @@ func dropDummy(ctx context.Context, jail *sandbox.Jail) error {
 func (b *builder) installByAptitude(ctx context.Context, in *installation) (done bool, err error) {
 	first, err := in.apt.Wanted(ctx, io.Discard, "install", "aptitude")
 	if err != nil {
-		return false, fault.New(fault.GivenBack, "use --build-dep-resolver=apt", "the resolver aptitude cannot be installed in %s: %w", b.suite.Name, err)
+		return false, fault.New(fault.GivenBack, "use --build-dep-resolver=apt",
+			"the resolver aptitude cannot be installed in %s: %w", b.suite.Name, err)
 	}
-	if _, err := b.env.installWanted(ctx, in.apt, in.out, in.sources, in.form, first, "install", "aptitude"); err != nil {
+	if _, err := b.env.installWanted(ctx, in.apt, in.out, in.sources, in.form, first, "install",
+		"aptitude"); err != nil {
 		return false, b.depsFailed(err)
 	}
 	wanted, err := in.apt.AptitudeWanted(ctx, in.out, dummyName)
@@ -337,10 +362,14 @@ func (b *builder) installByAptitude(ctx context.Context, in *installation) (done
 		return false, err
 	}
 	for i, w := range wanted {
-		first = append(first, apt.Wanted{Name: w.Name, Hash: packages[i].Hashes.SHA256 + packages[i].Hashes.SHA512})
+		first = append(
+			first, apt.Wanted{Name: w.Name, Hash: packages[i].Hashes.SHA256 +
+				packages[i].Hashes.SHA512})
 	}
 	// The dummy itself differs with every source and is in no layer.
-	first = slices.DeleteFunc(first, func(w apt.Wanted) bool { return strings.HasPrefix(w.Name, dummyName+"_") })
+	first = slices.DeleteFunc(first, func(w apt.Wanted) bool {
+		return strings.HasPrefix(w.Name, dummyName+"_")
+	})
 	if done, err = b.findLayer(ctx, in, first); err != nil || done {
 		return done, err
 	}
@@ -349,7 +378,8 @@ func (b *builder) installByAptitude(ctx context.Context, in *installation) (done
 		return false, fault.Wrap(fault.GivenBack, "", err)
 	}
 	for i, w := range wanted {
-		if err := in.apt.Provide(w, files[packages[i]], b.env.Client.Copy(packages[i], in.form)); err != nil {
+		if err := in.apt.Provide(w, files[packages[i]],
+			b.env.Client.Copy(packages[i], in.form)); err != nil {
 			return false, err
 		}
 	}
@@ -367,7 +397,8 @@ func (b *builder) installByAptitude(ctx context.Context, in *installation) (done
 	return false, dropDummy(ctx, in.jail)
 }
 
-// dummyInstalled notices that aptitude solved its problem by giving up what was asked of it: that is no failure to aptitude.
+// dummyInstalled notices that aptitude solved its problem by giving up what was asked of it: that
+// is no failure to aptitude.
 func (b *builder) dummyInstalled(jail *sandbox.Jail) error {
 	packages, err := apt.Installed(jail)
 	if err != nil {
@@ -381,8 +412,10 @@ func (b *builder) dummyInstalled(jail *sandbox.Jail) error {
 	return errors.New("aptitude found no solution")
 }
 
-// named finds packages in the verified indices by name, version and architecture, in the order in which they are wanted.
-func (e *Env) named(ctx context.Context, sources []apt.Source, wanted []apt.Wanted) ([]*archive.Package, error) {
+// named finds packages in the verified indices by name, version and architecture, in the order in
+// which they are wanted.
+func (e *Env) named(ctx context.Context, sources []apt.Source, wanted []apt.Wanted) (
+	[]*archive.Package, error) {
 	found := make([]*archive.Package, len(wanted))
 	at := make(map[string]int, len(wanted))
 	for i, w := range wanted {
@@ -396,12 +429,15 @@ func (e *Env) named(ctx context.Context, sources []apt.Source, wanted []apt.Want
 		}
 		return nil
 	}
-	if err := e.eachPackage(ctx, sources, called(wanted), take, func() bool { return missing == 0 }); err != nil {
+	if err := e.eachPackage(ctx, sources, called(wanted), take, func() bool {
+		return missing == 0
+	}); err != nil {
 		return nil, err
 	}
 	for i, p := range found {
 		if p == nil {
-			return nil, fmt.Errorf("aptitude wants %s, which the suite's indices do not list", wanted[i].Name)
+			return nil, fmt.Errorf("aptitude wants %s, which the suite's indices do not list",
+				wanted[i].Name)
 		}
 	}
 	return found, nil

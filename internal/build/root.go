@@ -23,7 +23,8 @@ var rootOption = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^(-r|--root-command=|--rules-requires-root$|--as-root$)`)
 })
 
-// needsFakeroot tells whether dpkg-buildpackage will want fakeroot, and why, for the log. Where that cannot be known before the source is unpacked it is wanted: it does no harm.
+// needsFakeroot tells whether dpkg-buildpackage will want fakeroot, and why, for the log. Where
+// that cannot be known before the source is unpacked it is wanted: it does no harm.
 func (b *builder) needsFakeroot() (needed bool, why string) {
 	if i := slices.IndexFunc(b.o.BuildOpts, rootOption().MatchString); i >= 0 {
 		return true, "dpkg-buildpackage is given " + b.o.BuildOpts[i]
@@ -40,20 +41,24 @@ func (b *builder) needsFakeroot() (needed bool, why string) {
 	if f := control.Paragraph.Field("Rules-Requires-Root"); f != nil {
 		says = "Rules-Requires-Root: " + f.Value
 	}
-	return control.NeedsRoot(version), fmt.Sprintf("debian/control has %s, for dpkg %s", says, version)
+	return control.NeedsRoot(version), fmt.Sprintf("debian/control has %s, for dpkg %s", says,
+		version)
 }
 
 // dpkgVersion is the version of the tools that build, as far as the base has them.
 func dpkgVersion(packages []base.Package) (dsc.Version, error) {
 	for _, name := range []string{"dpkg-dev", "dpkg"} {
-		if i := slices.IndexFunc(packages, func(p base.Package) bool { return p.Name == name }); i >= 0 {
+		if i := slices.IndexFunc(packages, func(p base.Package) bool {
+			return p.Name == name
+		}); i >= 0 {
 			return dsc.ParseVersion(packages[i].Version)
 		}
 	}
 	return dsc.Version{}, errors.New("the base has no dpkg")
 }
 
-// knowsSanitizeEnv tells whether the base's dpkg-buildpackage has the option --sanitize-env: since dpkg 1.20.0, says its manual page. What is not known is taken to be no older.
+// knowsSanitizeEnv tells whether the base's dpkg-buildpackage has the option --sanitize-env: since
+// dpkg 1.20.0, says its manual page. What is not known is taken to be no older.
 func knowsSanitizeEnv(packages []base.Package) bool {
 	version, err := dpkgVersion(packages)
 	return err != nil || !version.Older("1.20.0")
@@ -67,8 +72,9 @@ func (b *builder) sourceControl() (*dsc.Control, error) {
 	return packedControl(b.in.dsc, dsc.Dir(b.in.dir))
 }
 
-// Bounds of looking for debian/control in a source package's file, in bytes: of what is unpacked for it, and of the window that a decompressor may ask for. Where packaging has a
-// tarball of its own, it is far less.
+// Bounds of looking for debian/control in a source package's file, in bytes: of what is unpacked
+// for it, and of the window that a decompressor may ask for. Where packaging has a tarball of its
+// own, it is far less.
 const (
 	maxSearch = 64 << 20
 	maxWindow = 128 << 20
@@ -76,7 +82,8 @@ const (
 
 var errNoControl = errors.New("debian/control was not found in the source package")
 
-// packedControl reads debian/control of a source package that is not unpacked. That takes no jail: nothing is written, and what is read is bounded.
+// packedControl reads debian/control of a source package that is not unpacked. That takes no jail:
+// nothing is written, and what is read is bounded.
 func packedControl(source *dsc.Source, open dsc.Opener) (*dsc.Control, error) {
 	stem := source.PkgVer()
 	for _, f := range source.Files {
@@ -106,7 +113,8 @@ func packedControl(source *dsc.Source, open dsc.Opener) (*dsc.Control, error) {
 	return nil, errNoControl
 }
 
-func searchPacked(name, suffix string, open dsc.Opener, find func(io.Reader) ([]byte, error)) ([]byte, error) {
+func searchPacked(name, suffix string, open dsc.Opener, find func(io.Reader) ([]byte, error)) (
+	[]byte, error) {
 	f, err := open(name)
 	if err != nil {
 		return nil, err

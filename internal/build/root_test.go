@@ -35,13 +35,17 @@ func packed(t *testing.T, s fakedebian.Source) (*dsc.Source, dsc.Opener) {
 
 // TestPackedControl finds debian/control in source packages of every format.
 func TestPackedControl(t *testing.T) {
-	upstream := []fakedebian.File{{Path: "debian/control", Body: "Source: upstreams-own\n\nPackage: x\nArchitecture: any\n"}, {Path: "README", Body: "Read.\n"}}
+	upstream := []fakedebian.File{
+		{Path: "debian/control", Body: "Source: upstreams-own\n\nPackage: x\nArchitecture: any\n"},
+		{Path: "README", Body: "Read.\n"}}
 	for _, s := range []fakedebian.Source{
 		{Name: "quilted", Version: "1.0-1", Files: upstream},
 		{Name: "quilted", Version: "2:1.0-1", Compression: fakedebian.Gzip, Files: upstream},
 		{Name: "native", Version: "1.0", Files: upstream[1:]},
 		{Name: "old", Version: "1.0-1", Format: fakedebian.Format1, Files: upstream[1:]},
-		{Name: "old-last", Version: "1.0-1", Format: fakedebian.Format1, Debian: []fakedebian.File{{Path: "aaa", Body: "Package: no\n"}, {Path: "zzz", Body: "--- x\n+++ y/debian/control\n"}}},
+		{Name: "old-last", Version: "1.0-1", Format: fakedebian.Format1,
+			Debian: []fakedebian.File{{Path: "aaa", Body: "Package: no\n"},
+				{Path: "zzz", Body: "--- x\n+++ y/debian/control\n"}}},
 	} {
 		s.Fields = []fakedebian.Field{{Name: "Rules-Requires-Root", Value: "binary-targets"}}
 		c, err := packedControl(packed(t, s))
@@ -49,7 +53,8 @@ func TestPackedControl(t *testing.T) {
 			t.Errorf("%s: %v", s.Name, err)
 			continue
 		}
-		if f := c.Paragraph.Field("Rules-Requires-Root"); c.Source != s.Name || f == nil || f.Value != "binary-targets" {
+		if f := c.Paragraph.Field("Rules-Requires-Root"); c.Source != s.Name || f == nil ||
+			f.Value != "binary-targets" {
 			t.Errorf("%s: %+v", s.Name, c)
 		}
 	}
@@ -76,21 +81,27 @@ func TestPackedControlUnknown(t *testing.T) {
 			t.Errorf("%s: debian/control was found", name)
 		}
 	}
-	changed := "--- x.orig/debian/control\n+++ x/debian/control\n@@ -1,2 +1,2 @@\n Source: x\n-Section: a\n+Section: b\n"
-	if _, err := controlOfDiff(strings.NewReader(changed)); err == nil || !strings.Contains(err.Error(), "upstream") {
+	changed := "--- x.orig/debian/control\n+++ x/debian/control\n@@ -1,2 +1,2 @@\n Source: " +
+		"x\n-Section: a\n+Section: b\n"
+	if _, err := controlOfDiff(strings.NewReader(changed)); err == nil ||
+		!strings.Contains(err.Error(), "upstream") {
 		t.Errorf("a changed debian/control: %v", err)
 	}
-	if _, err := controlOfDiff(strings.NewReader("--- x.orig/a\n+++ x/a\n@@ -0,0 +1 @@\n+b\n")); err == nil {
+	if _, err := controlOfDiff(
+		strings.NewReader("--- x.orig/a\n+++ x/a\n@@ -0,0 +1 @@\n+b\n")); err == nil {
 		t.Error("a diff without debian/control has one")
 	}
 }
 
-// TestSanitizeEnv leaves the option out where dpkg-buildpackage would refuse it: focal's and older ones.
+// TestSanitizeEnv leaves the option out where dpkg-buildpackage would refuse it: focal's and older
+// ones.
 func TestSanitizeEnv(t *testing.T) {
-	for version, want := range map[string]bool{"1.18.4ubuntu1.7": false, "1.19.7ubuntu3.2": false, "1.20.0": true, "1.20.13": true, "1.22.21": true, "": true} {
+	for version, want := range map[string]bool{"1.18.4ubuntu1.7": false, "1.19.7ubuntu3.2": false,
+		"1.20.0": true, "1.20.13": true, "1.22.21": true, "": true} {
 		var packages []base.Package
 		if version != "" {
-			packages = []base.Package{{Name: "dpkg", Version: version}, {Name: "dpkg-dev", Version: version}}
+			packages = []base.Package{{Name: "dpkg", Version: version},
+				{Name: "dpkg-dev", Version: version}}
 		}
 		if got := knowsSanitizeEnv(packages); got != want {
 			t.Errorf("dpkg %q: %t", version, got)

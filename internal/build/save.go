@@ -17,23 +17,28 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// packageArgument is what install may be given: NAME, NAME:ARCH, NAME=VERSION or NAME/SUITE (apt-get(8), Debian Policy 5.6.7).
+// packageArgument is what install may be given: NAME, NAME:ARCH, NAME=VERSION or NAME/SUITE
+// (apt-get(8), Debian Policy 5.6.7).
 var packageArgument = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+|/[a-z0-9./-]+)?$`)
+	return regexp.MustCompile(
+		`^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+|/[a-z0-9./-]+)?$`)
 })
 
 // CheckPackages refuses what is not the name of a package.
 func CheckPackages(names []string) error {
 	for _, n := range names {
 		if !packageArgument().MatchString(n) {
-			return fault.New(fault.Usage, "NAME, NAME:ARCH, NAME=VERSION or NAME/SUITE", "%q is not the name of a package", n)
+			return fault.New(fault.Usage, "NAME, NAME:ARCH, NAME=VERSION or NAME/SUITE",
+				"%q is not the name of a package", n)
 		}
 	}
 	return nil
 }
 
-// InstallLayer installs packages in a layer over a base, as builds install theirs: fetched and verified here, installed without network.
-func (e *Env) InstallLayer(ctx context.Context, h *sandbox.Holder, g *base.Generation, packages []string) (_ sandbox.Lower, err error) {
+// InstallLayer installs packages in a layer over a base, as builds install theirs: fetched and
+// verified here, installed without network.
+func (e *Env) InstallLayer(ctx context.Context, h *sandbox.Holder, g *base.Generation,
+	packages []string) (_ sandbox.Lower, err error) {
 	ph := e.Progress.Phase("install")
 	defer e.Meter.during(ph)()
 	defer func() { ph.Done(err) }()
@@ -45,7 +50,9 @@ func (e *Env) InstallLayer(ctx context.Context, h *sandbox.Holder, g *base.Gener
 	if err != nil {
 		return sandbox.Lower{}, err
 	}
-	jail, err := h.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}}, Mounts: apt.Mounts(e.CacheDir), Hostname: buildHost, KeepNames: true})
+	jail, err := h.NewJail(
+		ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}},
+			Mounts: apt.Mounts(e.CacheDir), Hostname: buildHost, KeepNames: true})
 	if err != nil {
 		return sandbox.Lower{}, err
 	}
@@ -58,8 +65,10 @@ func (e *Env) InstallLayer(ctx context.Context, h *sandbox.Holder, g *base.Gener
 	if err != nil {
 		return sandbox.Lower{}, err
 	}
-	if err := e.install(ctx, resolver, &said, sources, form, append([]string{"install"}, packages...)...); err != nil {
-		return sandbox.Lower{}, said.explain(fmt.Errorf("installing %s: %w", strings.Join(packages, " "), err))
+	if err := e.install(ctx, resolver, &said, sources, form,
+		append([]string{"install"}, packages...)...); err != nil {
+		return sandbox.Lower{},
+			said.explain(fmt.Errorf("installing %s: %w", strings.Join(packages, " "), err))
 	}
 	strays, err := jail.Close()
 	for _, s := range strays {
@@ -76,9 +85,10 @@ type Saved struct {
 	Installed int    // packages that the base did not have in just these versions
 }
 
-// SaveGeneration makes a generation of what layers over a generation have made of it. When the base has a newer one meanwhile, which would be lost, a base of another name is
-// made instead.
-func (e *Env) SaveGeneration(ctx context.Context, h *sandbox.Holder, g *base.Generation, lowers []sandbox.Lower) (saved Saved, err error) {
+// SaveGeneration makes a generation of what layers over a generation have made of it. When the base
+// has a newer one meanwhile, which would be lost, a base of another name is made instead.
+func (e *Env) SaveGeneration(ctx context.Context, h *sandbox.Holder, g *base.Generation,
+	lowers []sandbox.Lower) (saved Saved, err error) {
 	ph := e.Progress.Phase("save")
 	defer func() { ph.Done(err) }()
 	draft, err := e.Store.Begin(ctx, g.Name, e.waitingFor(g.Name))
@@ -100,7 +110,8 @@ func (e *Env) SaveGeneration(ctx context.Context, h *sandbox.Holder, g *base.Gen
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(e.hintFull(interrupted(ctx, err)), e.discard(ctx, draft, g.Manifest.IDs))
+			err = errors.Join(e.hintFull(interrupted(ctx, err)),
+				e.discard(ctx, draft, g.Manifest.IDs))
 		}
 	}()
 	if err := h.SaveRoot(ctx, lowers, draft.Tree(), []string{apt.MountPoint}); err != nil {
@@ -116,7 +127,8 @@ func (e *Env) SaveGeneration(ctx context.Context, h *sandbox.Holder, g *base.Gen
 		return saved, err
 	}
 	if before.sources != after.sources {
-		e.Log.Warnf("the apt sources of %s were changed; nsbuild update and builds go on using those that the base was made from", saved.Name)
+		e.Log.Warnf("the apt sources of %s were changed; nsbuild update and builds go on using "+
+			"those that the base was made from", saved.Name)
 	}
 	m.Created, m.Packages = time.Now().UTC().Truncate(time.Second), after.packages
 	m.Digest = rand.Text() // a tree that no other generation has
@@ -147,8 +159,10 @@ type treeFacts struct {
 }
 
 // describeTree reads what apt and dpkg know in a tree.
-func (e *Env) describeTree(ctx context.Context, h *sandbox.Holder, tree string) (f treeFacts, err error) {
-	jail, err := h.NewJail(ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})
+func (e *Env) describeTree(ctx context.Context, h *sandbox.Holder, tree string) (f treeFacts,
+	err error) {
+	jail, err := h.NewJail(
+		ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})
 	if err != nil {
 		return f, err
 	}

@@ -12,14 +12,16 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// scratch is where runs keep what they will not leave behind: one directory per process, locked while the process lives, so that the next run knows which were left by a kill.
+// scratch is where runs keep what they will not leave behind: one directory per process, locked
+// while the process lives, so that the next run knows which were left by a kill.
 type scratch struct {
 	root string // below the state directory
 	own  string
 	lock *os.File
 }
 
-// OpenScratch makes this process's scratch directory and deletes those of processes that were killed.
+// OpenScratch makes this process's scratch directory and deletes those of processes that were
+// killed.
 func (e *Env) OpenScratch(ctx context.Context) error {
 	e.shared = newShared()
 	root := filepath.Join(e.StateDir, "run")
@@ -49,8 +51,8 @@ func (e *Env) OpenScratch(ctx context.Context) error {
 // sweepTime bounds how long a command cleans up behind others. What is left then is the next one's.
 const sweepTime = 5 * time.Second
 
-// sweepScratch deletes the directories whose process is gone. Most are empty; trees of mapped ids in
-// them need a holder. One that cannot be deleted is no failure of the command that comes by.
+// sweepScratch deletes the directories whose process is gone. Most are empty; trees of mapped ids
+// in them need a holder. One that cannot be deleted is no failure of the command that comes by.
 func (e *Env) sweepScratch(ctx context.Context, root string) error {
 	entries, err := os.ReadDir(root)
 	if err != nil {
@@ -105,7 +107,8 @@ func (e *Env) CloseScratch(ctx context.Context) error {
 // unlessLate lets a deletion be that was cut short: the next command goes on with it.
 func (e *Env) unlessLate(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		e.Log.Info("what was written is not all deleted yet; the next nsbuild command goes on with that")
+		e.Log.Info(
+			"what was written is not all deleted yet; the next nsbuild command goes on with that")
 		return nil
 	}
 	return err

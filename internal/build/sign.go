@@ -22,15 +22,19 @@ func (o *Options) checkSigner() error {
 	}
 	for tool, pkg := range map[string]string{"debsign": "devscripts", "gpg": "gnupg"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return fault.New(fault.Usage, "apt install "+pkg+", or build without --sign and --keyid", "the results cannot be signed: there is no %s", tool)
+			return fault.New(fault.Usage,
+				"apt install "+pkg+", or build without --sign and --keyid",
+				"the results cannot be signed: there is no %s", tool)
 		}
 	}
 	return nil
 }
 
-// sign has debsign sign the results, on the host and as the caller: no key comes near the jail. It signs the .dsc and the .buildinfo, and corrects their hashes in the .changes.
+// sign has debsign sign the results, on the host and as the caller: no key comes near the jail. It
+// signs the .dsc and the .buildinfo, and corrects their hashes in the .changes.
 func (b *builder) sign(ctx context.Context) error {
-	// Once: what a second .changes lists as well would otherwise not be any more what the first says of it.
+	// Once: what a second .changes lists as well would otherwise not be any more what the first
+	// says of it.
 	again := "--re-sign"
 	for _, file := range b.outcome.Artefacts {
 		if filepath.Ext(file) != ".changes" {
@@ -49,7 +53,9 @@ func (b *builder) sign(ctx context.Context) error {
 		err := c.Run()
 		out.Flush()
 		if err != nil {
-			return fault.Wrap(fault.Internal, "the log has what debsign said; the results are there, unsigned: debsign "+file, fmt.Errorf("debsign %s: %w", filepath.Base(file), err))
+			return fault.Wrap(fault.Internal,
+				"the log has what debsign said; the results are there, unsigned: debsign "+file,
+				fmt.Errorf("debsign %s: %w", filepath.Base(file), err))
 		}
 		if err := b.noteSigned(file); err != nil {
 			return err

@@ -21,7 +21,8 @@ import (
 // maxDSC bounds a .dsc: the largest in Debian has some hundred KiB.
 const maxDSC = 4 << 20
 
-// input is the source of one build, before anything of it has been trusted. Exactly one of dsc, tree and name is set once it has been looked at.
+// input is the source of one build, before anything of it has been trusted. Exactly one of dsc,
+// tree and name is set once it has been looked at.
 type input struct {
 	spec  string       // what the user asked for
 	dsc   *dsc.Source  // of a .dsc
@@ -38,13 +39,16 @@ type input struct {
 	overlay bool
 }
 
-// openInput looks at what the user asked for: a .dsc, its URL, a source directory, or the name of a package.
+// openInput looks at what the user asked for: a .dsc, its URL, a source directory, or the name of a
+// package.
 func (e *Env) openInput(ctx context.Context, spec string) (*input, error) {
 	in := &input{spec: spec, temp: func() error { return nil }}
 	switch {
-	case strings.HasPrefix(spec, "http://"), strings.HasPrefix(spec, "https://"), strings.HasPrefix(spec, "file://"):
+	case strings.HasPrefix(spec, "http://"), strings.HasPrefix(spec, "https://"),
+		strings.HasPrefix(spec, "file://"):
 		if !strings.HasSuffix(spec, ".dsc") {
-			return nil, fault.New(fault.Usage, "give the URL of a .dsc", "%s is not the URL of a source package", spec)
+			return nil, fault.New(fault.Usage, "give the URL of a .dsc",
+				"%s is not the URL of a source package", spec)
 		}
 		text, err := e.Client.Get(ctx, spec, maxDSC)
 		if err != nil {
@@ -66,11 +70,15 @@ func (e *Env) openInput(ctx context.Context, spec string) (*input, error) {
 		}
 		return in, checkUpstream(in.tree)
 	case err == nil:
-		return nil, fault.New(fault.Usage, "give a .dsc, a source directory, a URL of a .dsc, or a package name", "%s is no source package", spec)
+		return nil,
+			fault.New(fault.Usage,
+				"give a .dsc, a source directory, a URL of a .dsc, or a package name",
+				"%s is no source package", spec)
 	}
 	name, suite, ok := strings.Cut(spec, "/")
 	if ok {
-		if _, err := archive.LookupSuite(suite); err != nil || name == "" || strings.HasPrefix(name, ".") {
+		if _, err := archive.LookupSuite(suite); err != nil || name == "" ||
+			strings.HasPrefix(name, ".") {
 			return nil, fault.New(fault.Usage, "", "%s: no such file or directory", spec)
 		}
 	}
@@ -78,7 +86,8 @@ func (e *Env) openInput(ctx context.Context, spec string) (*input, error) {
 	return in, nil
 }
 
-// sourceDir is what a source directory is read by: its own name, or what a link of that name leads to.
+// sourceDir is what a source directory is read by: its own name, or what a link of that name leads
+// to.
 func sourceDir(name string) (string, error) {
 	st, err := os.Lstat(name)
 	if err != nil || st.Mode()&fs.ModeSymlink == 0 {
@@ -135,7 +144,8 @@ func (in *input) identity() (name, version string) {
 	return name, version
 }
 
-// distribution is the suite that a directory's changelog asks for, where it names one that packages are built for.
+// distribution is the suite that a directory's changelog asks for, where it names one that packages
+// are built for.
 func (in *input) distribution() string {
 	if in.tree == nil {
 		return ""
@@ -147,7 +157,8 @@ func (in *input) distribution() string {
 	return d
 }
 
-// fetch brings a package that was asked for by name, and the files of a .dsc that was asked for by URL, into a directory of the cache.
+// fetch brings a package that was asked for by name, and the files of a .dsc that was asked for by
+// URL, into a directory of the cache.
 func (e *Env) fetch(ctx context.Context, in *input, releases []*archive.Release) error {
 	if in.name == "" && in.url == "" {
 		return nil
@@ -170,7 +181,8 @@ func (e *Env) fetch(ctx context.Context, in *input, releases []*archive.Release)
 	}
 	in.dir = dir
 	for _, f := range in.dsc.Files {
-		want := archive.File{URL: in.url + f.Name, Size: f.Size, Weak: f.SHA256 == "" && f.SHA512 == "",
+		want := archive.File{URL: in.url + f.Name, Size: f.Size, Weak: f.SHA256 == "" &&
+			f.SHA512 == "",
 			Hashes: archive.Hashes{MD5: f.MD5, SHA1: f.SHA1, SHA256: f.SHA256, SHA512: f.SHA512}}
 		if err := e.Client.Fetch(ctx, want, filepath.Join(dir, f.Name)); err != nil {
 			return fault.Wrap(fault.GivenBack, "", err)

@@ -47,7 +47,8 @@ func (b *builder) sourceOnly(ctx context.Context, tree string, built bool) error
 	return nil
 }
 
-// collectSourceOnly takes out what the source's own .changes lists, and returns its name, "" when there is none.
+// collectSourceOnly takes out what the source's own .changes lists, and returns its name, "" when
+// there is none.
 func (b *builder) collectSourceOnly(ctx context.Context, a *aside) (string, error) {
 	if b.sourceChanges == nil || b.o.buildType() == "source" {
 		return "", nil

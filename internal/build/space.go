@@ -21,7 +21,8 @@ import (
 
 // What Options.Scratch may be.
 const (
-	ScratchAuto  = "auto"  // a tmpfs where what the build needs is likely to fit, and again on disk when it did not
+	// a tmpfs where what the build needs is likely to fit, and again on disk when it did not
+	ScratchAuto  = "auto"
 	ScratchTmpfs = "tmpfs" // a tmpfs, whatever is likely
 	ScratchDisk  = "disk"  // below the state directory
 	ScratchCopy  = "copy"  // as auto, and the tree that is built in is a plain copy, no overlay
@@ -39,13 +40,15 @@ type place struct {
 	give  func() // the memory back that was set aside
 }
 
-// chooseScratch decides where upper directories are kept: on a tmpfs when what the build needs is likely to fit into the memory that it may take, else on disk.
+// chooseScratch decides where upper directories are kept: on a tmpfs when what the build needs is
+// likely to fit into the memory that it may take, else on disk.
 func (b *builder) chooseScratch() (place, error) {
 	kind := b.o.Scratch
 	if kind == ScratchDisk {
 		return b.diskScratch()
 	}
-	limit, give, err := b.env.shared.memory.take(b.o.ScratchSize, b.o.Limits.Memory/2) // a limit counts what is on the tmpfs, too
+	// a limit counts what is on the tmpfs, too
+	limit, give, err := b.env.shared.memory.take(b.o.ScratchSize, b.o.Limits.Memory/2)
 	if err != nil {
 		return place{}, err
 	}
@@ -54,7 +57,8 @@ func (b *builder) chooseScratch() (place, error) {
 	}
 	give()
 	if kind == ScratchTmpfs {
-		return place{}, fault.New(fault.GivenBack, "use --scratch auto, or fewer builds at once", "there is no memory left for another tmpfs")
+		return place{}, fault.New(fault.GivenBack, "use --scratch auto, or fewer builds at once",
+			"there is no memory left for another tmpfs")
 	}
 	return b.diskScratch()
 }
@@ -64,7 +68,8 @@ func (b *builder) diskScratch() (place, error) {
 	return place{dir: dir, give: func() {}}, err
 }
 
-// memory is what the tmpfs of all builds of this process may take together: half of what was free when the first began. The rest is for what runs in them.
+// memory is what the tmpfs of all builds of this process may take together: half of what was free
+// when the first began. The rest is for what runs in them.
 type memory struct {
 	mu     sync.Mutex
 	shares int   // how many builds there may be at a time; 0 means one
@@ -79,7 +84,8 @@ func (m *memory) divide(shares int) {
 	m.shares = shares
 }
 
-// take sets memory aside for one tmpfs: as much as was asked for, else a share, which most bounds unless it is 0. It gives 0 when that is not there.
+// take sets memory aside for one tmpfs: as much as was asked for, else a share, which most bounds
+// unless it is 0. It gives 0 when that is not there.
 func (m *memory) take(asked, most int64) (limit int64, give func(), err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -153,11 +159,13 @@ func (b *builder) describeSpace() {
 	if b.onTmpfs() {
 		where = fmt.Sprintf("The build writes to a tmpfs of %d MiB", b.place.limit>>20)
 	}
-	b.log.Printf("%s; with its dependencies about %d MiB are expected.", where, b.expectedSpace()>>20)
+	b.log.Printf("%s; with its dependencies about %d MiB are expected.", where,
+		b.expectedSpace()>>20)
 }
 
-// expectedSpace is what a build is likely to write, in bytes: what the last one of this source did and a quarter more, else a guess. A compressed source grows tenfold when it is
-// unpacked, and about as much again when it is built; dependencies come on top.
+// expectedSpace is what a build is likely to write, in bytes: what the last one of this source did
+// and a quarter more, else a guess. A compressed source grows tenfold when it is unpacked, and
+// about as much again when it is built; dependencies come on top.
 func (b *builder) expectedSpace() int64 {
 	const factor, dependencies, base = 40, 1 << 30, 512 << 20
 	if b.plain || b.o.Scratch == ScratchCopy {
@@ -211,10 +219,12 @@ func (b *builder) rememberNeed(n need) {
 	}
 }
 
-// sampled is how often a watch looks: what fills a scratch and empties it again within less is betrayed by the log.
+// sampled is how often a watch looks: what fills a scratch and empties it again within less is
+// betrayed by the log.
 const sampled = 200 * time.Millisecond
 
-// watch looks at the room that a build's scratch has, all the time: a compiler that met the end deletes what it has written, and afterwards there is room again.
+// watch looks at the room that a build's scratch has, all the time: a compiler that met the end
+// deletes what it has written, and afterwards there is room again.
 type watch struct {
 	space *sandbox.ScratchSpace
 	stop  chan struct{}
@@ -297,7 +307,8 @@ func (w *watch) close() error {
 // errFull means that a build failed because its scratch was full.
 var errFull = errors.New("the scratch is full")
 
-// spaceRanOut tells whether a failed stage failed for want of space: the scratch was seen full, or the log says so. What the log says once the package is built, it says of that.
+// spaceRanOut tells whether a failed stage failed for want of space: the scratch was seen full, or
+// the log says so. What the log says once the package is built, it says of that.
 func (b *builder) spaceRanOut(s stage) bool {
 	if b.watch == nil {
 		return false
@@ -309,7 +320,8 @@ func (b *builder) spaceRanOut(s stage) bool {
 		return false
 	}
 	for _, c := range b.log.Explain() {
-		// A test of how a program bears a full disk says so, too; on disk it is told from ours by the room there is.
+		// A test of how a program bears a full disk says so, too; on disk it is told from ours by
+		// the room there is.
 		if c.Kind == buildlog.KindDiskFull && c.Line.Number > b.attempt && b.onTmpfs() {
 			return true
 		}
@@ -324,7 +336,8 @@ func (b *builder) onTmpfs() bool {
 // fullScratch is the error that stands for a scratch that filled up.
 func (b *builder) fullScratch(failed error) error {
 	b.outcome.Stage = buildlog.StageCheckSpace
-	hint := fmt.Sprintf("free some space under %s, or choose another place with --state-dir", b.env.StateDir)
+	hint := fmt.Sprintf("free some space under %s, or choose another place with --state-dir",
+		b.env.StateDir)
 	where := "the disk of " + b.env.StateDir
 	if b.onTmpfs() {
 		hint = "use --scratch auto or --scratch disk, or a larger --scratch-size"
@@ -333,8 +346,9 @@ func (b *builder) fullScratch(failed error) error {
 	return fault.Wrap(fault.GivenBack, hint, fmt.Errorf("%w: %s: %w", errFull, where, failed))
 }
 
-// noteNeed remembers what this build took, for the choice of the next one's scratch. On disk only what is left at the end is known, which may be much less than the most there was:
-// then the last need stays where it was larger.
+// noteNeed remembers what this build took, for the choice of the next one's scratch. On disk only
+// what is left at the end is known, which may be much less than the most there was: then the last
+// need stays where it was larger.
 func (b *builder) noteNeed() {
 	n := need{Tree: b.summary.Space << 10}
 	if b.watch != nil && b.onTmpfs() {

@@ -16,10 +16,12 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// Half of what is wanted must be in a smaller layer, and so many packages, for it to save more than asking apt once more costs.
+// Half of what is wanted must be in a smaller layer, and so many packages, for it to save more than
+// asking apt once more costs.
 const worthwhile = 10
 
-// overSmaller opens the installation's jail anew, over a layer that has some of what is wanted already. It does nothing when there is none over which the result is exactly the same.
+// overSmaller opens the installation's jail anew, over a layer that has some of what is wanted
+// already. It does nothing when there is none over which the result is exactly the same.
 func (b *builder) overSmaller(ctx context.Context, in *installation) (bool, error) {
 	if !b.layers() || len(in.reduced.Conflicts) > 0 { // something may be removed
 		return false, nil
@@ -42,7 +44,8 @@ func (b *builder) isTheRest(wanted []apt.Wanted, in *installation) bool {
 	if !slices.Equal(fileNames(wanted), without(fileNames(in.wanted), have)) {
 		return false
 	}
-	b.log.Printf("Dependency layer %.12s has %d of %d packages; the others are installed over it.", b.layer.Key, len(have), len(in.wanted))
+	b.log.Printf("Dependency layer %.12s has %d of %d packages; the others are installed over it.",
+		b.layer.Key, len(have), len(in.wanted))
 	return true
 }
 
@@ -71,7 +74,9 @@ func fileNames(wanted []apt.Wanted) []string {
 
 // without leaves out of a sorted list what is in another.
 func without(all, some []string) []string {
-	return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(some, name) })
+	return slices.DeleteFunc(slices.Clone(all), func(name string) bool {
+		return slices.Contains(some, name)
+	})
 }
 
 // smallerLayer takes into use the layer with the most of what is wanted, and nothing else, over
@@ -87,11 +92,15 @@ func (b *builder) smallerLayer(in *installation) (*layer.Layer, error) {
 	all = slices.DeleteFunc(all, func(l layer.Info) bool { return !fits(l) })
 	slices.SortStableFunc(all, func(a, b layer.Info) int { return len(b.Files) - len(a.Files) })
 	for _, l := range all {
-		rest, err := readScripts(in.wanted, in.files, func(name string) bool { return !slices.Contains(l.Files, name) })
+		rest, err := readScripts(in.wanted, in.files, func(name string) bool {
+			return !slices.Contains(l.Files, name)
+		})
 		if err != nil {
 			return nil, err
 		}
-		if !rest.plain || slices.ContainsFunc(rest.alternatives, func(name string) bool { return slices.Contains(l.Alternatives, name) }) {
+		if !rest.plain || slices.ContainsFunc(rest.alternatives, func(name string) bool {
+			return slices.Contains(l.Alternatives, name)
+		}) {
 			continue
 		}
 		if found, err := b.env.Layers.Use(l.Key); found != nil || err != nil {
@@ -110,17 +119,20 @@ func fitsBelow(m layer.Manifest, ground string, wanted []string) bool {
 
 // scripts is what counts of packages' maintainer scripts when they are to be run in another order.
 type scripts struct {
-	plain        bool     // none makes accounts or secrets, or appends to a list
-	alternatives []string // names in update-alternatives(1): of two with the same priority the first one stays
+	plain bool // none makes accounts or secrets, or appends to a list
+	// names in update-alternatives(1): of two with the same priority the first one stays
+	alternatives []string
 }
 
 var (
-	// telling are the words of scripts whose result depends on what ran before: accounts get the next free id; secrets differ each time; registries and catalogues are in the order
-	// of their making.
+	// telling are the words of scripts whose result depends on what ran before: accounts get the
+	// next free id; secrets differ each time; registries and catalogues are in the order of their
+	// making.
 	telling = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`\b(adduser|addgroup|useradd|groupadd|usermod|groupmod|userdel|groupdel|deluser|delgroup|chpasswd|gpasswd|newusers|update-passwd|pwconv|grpconv|` +
-			`systemd-sysusers|sysusers|openssl|ssh-keygen|make-ssl-cert|gpg|gpg2|keygen|uuidgen|dbus-uuidgen|machine-id|systemd-machine-id-setup|urandom|RANDOM|mcookie|pwgen|certtool|certutil|` +
-			`snakeoil|dpkg-divert|update-catalog|update-xmlcatalog|ucf|ucfr|update-rc\.d|insserv)\b|/etc/(passwd|group|shadow|gshadow)\b|dpkg-statoverride.*--(add|update)`)
+		return regexp.MustCompile(
+			`\b(adduser|addgroup|useradd|groupadd|usermod|groupmod|userdel|groupdel|deluser|delgroup|chpasswd|gpasswd|newusers|update-passwd|pwconv|grpconv|` +
+				`systemd-sysusers|sysusers|openssl|ssh-keygen|make-ssl-cert|gpg|gpg2|keygen|uuidgen|dbus-uuidgen|machine-id|systemd-machine-id-setup|urandom|RANDOM|mcookie|pwgen|certtool|certutil|` +
+				`snakeoil|dpkg-divert|update-catalog|update-xmlcatalog|ucf|ucfr|update-rc\.d|insserv)\b|/etc/(passwd|group|shadow|gshadow)\b|dpkg-statoverride.*--(add|update)`)
 	})
 	alternative = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`--install\s+(\S+)\s+(\S+)`)
@@ -130,8 +142,10 @@ var (
 	})
 )
 
-// readScripts looks at the maintainer scripts of the chosen packages that run when they are installed.
-func readScripts(wanted []apt.Wanted, files fetched, chosen func(name string) bool) (scripts, error) {
+// readScripts looks at the maintainer scripts of the chosen packages that run when they are
+// installed.
+func readScripts(wanted []apt.Wanted, files fetched, chosen func(name string) bool) (
+	scripts, error) {
 	s := scripts{plain: true}
 	for _, w := range wanted {
 		if !chosen(w.Name + " " + w.Hash) {

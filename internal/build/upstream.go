@@ -37,7 +37,8 @@ func origFilesIn(beside string, tree *dsc.Tree) ([]string, error) {
 	prefix := tree.Name + "_" + tree.Version.Upstream() + ".orig"
 	for _, e := range entries {
 		rest, ok := strings.CutPrefix(e.Name(), prefix)
-		if ok && (strings.HasPrefix(rest, ".tar.") || strings.HasPrefix(rest, "-") && strings.Contains(rest, ".tar.")) {
+		if ok && (strings.HasPrefix(rest, ".tar.") || strings.HasPrefix(rest, "-") &&
+			strings.Contains(rest, ".tar.")) {
 			out = append(out, filepath.Join(beside, e.Name()))
 		}
 	}
@@ -106,7 +107,8 @@ func openLinked(file string) (*os.File, error) {
 		target, err := filepath.EvalSymlinks(file)
 		if err == nil {
 			err = fault.New(fault.GivenBack, "put the file itself there, or remove the link",
-				"%s is a link to %s, which is not %s: it is not handed to the build", file, target, what)
+				"%s is a link to %s, which is not %s: it is not handed to the build", file, target,
+				what)
 		}
 		return nil, errors.Join(err, f.Close())
 	}

@@ -46,7 +46,8 @@ func TestOpenPart(t *testing.T) {
 		{"a.orig.tar.gz.asc", "sig", ""},
 		{"a-1.diff.gz", "a.diff.gz", ""},
 		{"b-1.diff.gz", "none.diff.gz", ""},
-		{"f.orig.tar.gz", "secret", "is a link to " + dir + "/secret, which is not a compressed tar archive"},
+		{"f.orig.tar.gz", "secret", "is a link to " + dir +
+			"/secret, which is not a compressed tar archive"},
 		{"g.orig.tar.gz", "secret.gz", "which is not a compressed tar archive"},
 		{"h.orig.tar.gz", "t.tar", "which is not a compressed tar archive"},
 		{"i.orig.tar.gz", "sig", "which is not a compressed tar archive"},
@@ -68,7 +69,8 @@ func TestOpenPart(t *testing.T) {
 			text, readErr := io.ReadAll(f)
 			want, wantErr := os.ReadFile(filepath.Join(dir, tt.target))
 			if tt.want != "" || readErr != nil || wantErr != nil || string(text) != string(want) {
-				t.Errorf("%s to %s: %d bytes of %d, want %q", tt.name, tt.target, len(text), len(want), tt.want)
+				t.Errorf("%s to %s: %d bytes of %d, want %q", tt.name, tt.target, len(text),
+					len(want), tt.want)
 			}
 			f.Close()
 			continue

@@ -6,7 +6,8 @@ import (
 )
 
 // What build services read as commands to themselves in what a job prints: "::error ::" where a
-// line begins, after white space of Unicode's, and "##[error]", "##vso[…]", "##teamcity[…]" anywhere.
+// line begins, after white space of Unicode's, and "##[error]", "##vso[…]", "##teamcity[…]"
+// anywhere.
 
 // disarm writes the characters that make such a command in \x notation. Text without any is
 // returned as it is. The end of p may be within a line.

@@ -37,7 +37,8 @@ func TestCommandsInLog(t *testing.T) {
 	var tee strings.Builder
 	l := New(&strings.Builder{}, Options{Tee: &tee})
 	s := l.Stream()
-	for _, part := range []string{":", ":error::x\n", strings.Repeat("a", maxLine-1) + "#", "#[error]x\n", strings.Repeat("b", 2*maxLine) + "##", "[error]y\n"} {
+	for _, part := range []string{":", ":error::x\n", strings.Repeat("a", maxLine-1) + "#",
+		"#[error]x\n", strings.Repeat("b", 2*maxLine) + "##", "[error]y\n"} {
 		if _, err := s.Write([]byte(part)); err != nil {
 			t.Fatal(err)
 		}

@@ -125,8 +125,8 @@ func (e *Explainer) survived(text string) bool {
 			strings.Contains(text, "dpkg-gen")) && step().MatchString(text)
 }
 
-// forget drops what did not end the build. So it does with what is said of the machine: suites write
-// to /dev/full on purpose, and where a disk is full what comes later says so itself.
+// forget drops what did not end the build. So it does with what is said of the machine: suites
+// write to /dev/full on purpose, and where a disk is full what comes later says so itself.
 func (e *Explainer) forget() {
 	e.doubts.waiting = nil
 	clear(e.found)

@@ -37,8 +37,10 @@ const (
 // rule is a cause that one line of a log betrays.
 type rule struct {
 	kind string
-	rank int      // a higher one is the more probable cause when several are found
-	has  []string // one of them is in the line, before the expression is tried: most lines match nothing, and must cost little
+	rank int // a higher one is the more probable cause when several are found
+	// one of them is in the line, before the expression is tried: most lines match nothing, and
+	// must cost little
+	has  []string
 	re   func() *regexp.Regexp
 	text string // may use the expression's groups as $1, $2
 
@@ -46,7 +48,8 @@ type rule struct {
 	testing bool       // it tells that what failed was the running of tests
 }
 
-// pattern compiles an expression when it is first tried: every start of the program pays for what its packages make before main.
+// pattern compiles an expression when it is first tried: every start of the program pays for what
+// its packages make before main.
 func pattern(text string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
 }
@@ -60,8 +63,9 @@ var rules = []rule{
 	{kind: KindMemory, rank: 95,
 		has: []string{"Killed", "memory exhausted", "Cannot allocate memory", "out of memory",
 			"Out of memory", "bad_alloc", "JavaScript heap"},
-		re: pattern(`fatal error: Killed signal terminated program (\S+)|virtual memory exhausted|` +
-			`[Cc]annot allocate memory|std::bad_alloc|\b[Oo]ut of memory\b|Killed$`),
+		re: pattern(
+			`fatal error: Killed signal terminated program (\S+)|virtual memory exhausted|` +
+				`[Cc]annot allocate memory|std::bad_alloc|\b[Oo]ut of memory\b|Killed$`),
 		text: "memory ran out: build with fewer jobs (-j), or give the build more memory"},
 	{kind: KindUnsatisfied, rank: 90,
 		has: []string{"unmet dependencies", "but it is not installable",
@@ -152,7 +156,8 @@ var rules = []rule{
 		text: "the build may have seen an overlay where it needs a plain tree: --scratch copy"},
 	// What the tests of lsof, psmisc and tar say where a file's device is not its mount's.
 	{kind: KindDevices, rank: 45,
-		has: []string{"lock mismatch: expected", "FAIL: fuser", "FAIL: lsof", "file changed as we read it",
+		has: []string{"lock mismatch: expected", "FAIL: fuser", "FAIL: lsof",
+			"file changed as we read it",
 			"file is on a different filesystem"},
 		text: "the build may have seen an overlay where it needs a plain tree: --scratch copy"},
 	{kind: KindTest, rank: 50,
@@ -178,8 +183,10 @@ type Explainer struct {
 // NewExplainer makes an Explainer.
 func NewExplainer() *Explainer { return &Explainer{found: map[int]Cause{}} }
 
-// quietSections are those in which no line says why a build failed: lists of packages, control files.
-var quietSections = []string{"Build environment", "Changes", "Buildinfo", "Package contents", "Cleanup", "Summary"}
+// quietSections are those in which no line says why a build failed: lists of packages, control
+// files.
+var quietSections = []string{"Build environment", "Changes", "Buildinfo", "Package contents",
+	"Cleanup", "Summary"}
 
 // Line looks at one line of a section ("" for the header).
 func (e *Explainer) Line(section string, line Line) {

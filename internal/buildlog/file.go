@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// FileName is the name of a log: PKG_VER_ARCH-TIMESTAMP.build, the time in UTC as 2006-01-02T15:04:05Z. version is without its epoch, "" when it is not known.
+// FileName is the name of a log: PKG_VER_ARCH-TIMESTAMP.build, the time in UTC as
+// 2006-01-02T15:04:05Z. version is without its epoch, "" when it is not known.
 func FileName(pkg, version, arch string, start time.Time) string {
 	return stem(pkg, version, arch) + "-" + start.UTC().Format(timeInFooter) + ".build"
 }
@@ -33,20 +34,23 @@ type File struct {
 	f    *os.File
 }
 
-// Create opens a new log in dir and points the link to it. A log of the same name (of a build in the same second) is replaced; a symbolic link in its place is not followed.
+// Create opens a new log in dir and points the link to it. A log of the same name (of a build in
+// the same second) is replaced; a symbolic link in its place is not followed.
 func Create(dir, pkg, version, arch string, start time.Time, opt Options) (*File, error) {
 	name := FileName(pkg, version, arch, start)
 	if strings.ContainsAny(name, "/\x00") {
 		return nil, fmt.Errorf("creating the build log: %q is no file name", name)
 	}
-	out := &File{Path: filepath.Join(dir, name), Link: filepath.Join(dir, LinkName(pkg, version, arch))}
+	out := &File{Path: filepath.Join(dir, name),
+		Link: filepath.Join(dir, LinkName(pkg, version, arch))}
 	target := name
 	if opt.LinkDir != "" && filepath.Clean(opt.LinkDir) != filepath.Clean(dir) {
 		out.Link, target = filepath.Join(opt.LinkDir, LinkName(pkg, version, arch)), out.Path
 	}
 	var err error
 	for range 2 {
-		if out.f, err = os.OpenFile(out.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644); !errors.Is(err, fs.ErrExist) {
+		if out.f, err = os.OpenFile(out.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644); !errors.Is(
+			err, fs.ErrExist) {
 			break
 		}
 		if err := os.Remove(out.Path); err != nil {
@@ -57,7 +61,9 @@ func Create(dir, pkg, version, arch string, start time.Time, opt Options) (*File
 		return nil, fmt.Errorf("creating the build log: %w", err)
 	}
 	if err := replaceLink(target, out.Link); err != nil {
-		return nil, fmt.Errorf("linking the build log: %w", errors.Join(err, out.f.Close(), os.Remove(out.Path)))
+		return nil,
+			fmt.Errorf("linking the build log: %w",
+				errors.Join(err, out.f.Close(), os.Remove(out.Path)))
 	}
 	out.Log = New(out.f, opt)
 	return out, nil
@@ -65,7 +71,8 @@ func Create(dir, pkg, version, arch string, start time.Time, opt Options) (*File
 
 // replaceLink points link to target in one step: whoever looks sees the old link or the new one.
 func replaceLink(target, link string) error {
-	tmp := filepath.Join(filepath.Dir(link), fmt.Sprintf(".%s.%d", filepath.Base(link), os.Getpid()))
+	tmp := filepath.Join(filepath.Dir(link),
+		fmt.Sprintf(".%s.%d", filepath.Base(link), os.Getpid()))
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -78,7 +85,8 @@ func replaceLink(target, link string) error {
 	return nil
 }
 
-// Close ends an unfinished line and closes the file. It returns the first error that any writing met.
+// Close ends an unfinished line and closes the file. It returns the first error that any writing
+// met.
 func (f *File) Close() error {
 	f.Flush()
 	err := f.Err()

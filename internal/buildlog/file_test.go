@@ -25,7 +25,8 @@ func TestCreate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f.Path != filepath.Join(dir, name) || f.Link != filepath.Join(dir, "greet_1.0_amd64.build") {
+		if f.Path != filepath.Join(dir, name) ||
+			f.Link != filepath.Join(dir, "greet_1.0_amd64.build") {
 			t.Errorf("%s, %s", f.Path, f.Link)
 		}
 		write(f.Log, text)
@@ -51,17 +52,20 @@ func TestCreate(t *testing.T) {
 }
 
 func TestCreateErrors(t *testing.T) {
-	if _, err := Create(filepath.Join(t.TempDir(), "none"), "a", "1", "amd64", clock(), Options{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Create(filepath.Join(t.TempDir(), "none"), "a", "1", "amd64", clock(),
+		Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
-	if _, err := Create(t.TempDir(), "../a", "1", "amd64", clock(), Options{}); err == nil || !strings.Contains(err.Error(), "is no file name") {
+	if _, err := Create(t.TempDir(), "../a", "1", "amd64", clock(), Options{}); err == nil ||
+		!strings.Contains(err.Error(), "is no file name") {
 		t.Error(err)
 	}
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, LinkName("a", "1", "amd64")), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Create(dir, "a", "1", "amd64", clock(), Options{}); err == nil || !strings.Contains(err.Error(), "linking the build log") {
+	if _, err := Create(dir, "a", "1", "amd64", clock(), Options{}); err == nil ||
+		!strings.Contains(err.Error(), "linking the build log") {
 		t.Error(err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
@@ -80,8 +84,11 @@ func TestNames(t *testing.T) {
 
 func TestStatusOf(t *testing.T) {
 	for stage, want := range map[string]Status{
-		StageBuild: Attempted, StageArchCheck: Attempted, StageFetchSrc: GivenBack, StageInstallDeps: GivenBack, StageUnpack: GivenBack, StageUnpackedVersion: GivenBack, StageCheckSpace: GivenBack,
-		StageHackBinNMU: GivenBack, StageAptUpdate: GivenBack, StageAptDistUpgrade: Failed, StageCreateSession: Failed, StagePostBuild: Failed, "run-pre-build-commands": Failed,
+		StageBuild: Attempted, StageArchCheck: Attempted, StageFetchSrc: GivenBack,
+		StageInstallDeps: GivenBack, StageUnpack: GivenBack, StageUnpackedVersion: GivenBack,
+		StageCheckSpace: GivenBack,
+		StageHackBinNMU: GivenBack, StageAptUpdate: GivenBack, StageAptDistUpgrade: Failed,
+		StageCreateSession: Failed, StagePostBuild: Failed, "run-pre-build-commands": Failed,
 	} {
 		if got := StatusOf(stage); got != want {
 			t.Errorf("%s: %s, want %s", stage, got, want)
@@ -115,8 +122,10 @@ func TestBuildType(t *testing.T) {
 		source, archAny, archAll bool
 		want                     string
 	}{
-		{true, true, true, "full"}, {true, true, false, "source,any"}, {true, false, true, "source,all"}, {true, false, false, "source"},
-		{false, true, true, "binary"}, {false, true, false, "any"}, {false, false, true, "all"}, {false, false, false, ""},
+		{true, true, true, "full"}, {true, true, false, "source,any"},
+		{true, false, true, "source,all"}, {true, false, false, "source"},
+		{false, true, true, "binary"}, {false, true, false, "any"}, {false, false, true, "all"},
+		{false, false, false, ""},
 	} {
 		if got := BuildType(tt.source, tt.archAny, tt.archAll); got != tt.want {
 			t.Errorf("%+v: %q", tt, got)

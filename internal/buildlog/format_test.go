@@ -32,14 +32,21 @@ func sbuilds(t *testing.T, name string) *Parsed {
 	return p
 }
 
-var greet = Header{Program: "nsbuild 0.1 (log format of sbuild 0.89)", Host: "builder", Package: "greet", Version: "1.0", SourceVersion: "1.0", Distribution: "bookworm", MachineArch: "amd64",
-	HostArch: "amd64", BuildArch: "amd64", BuildType: "binary", Start: clock(), Extra: []Field{{"Isolation", "user namespaces, ids from 100000"}, {"Scratch", "tmpfs"}}}
+var greet = Header{Program: "nsbuild 0.1 (log format of sbuild 0.89)", Host: "builder",
+	Package: "greet", Version: "1.0", SourceVersion: "1.0", Distribution: "bookworm",
+	MachineArch: "amd64",
+	HostArch:    "amd64", BuildArch: "amd64", BuildType: "binary", Start: clock(),
+	Extra: []Field{{"Isolation", "user namespaces, ids from 100000"}, {"Scratch", "tmpfs"}}}
 
 // compilation is what dpkg-buildpackage prints in the real logs.
-const compilation = "Command: dpkg-buildpackage --sanitize-env -us -uc -b\ndpkg-buildpackage: info: source package greet\ndpkg-buildpackage: info: source version 1.0\n" +
-	"dpkg-buildpackage: info: source distribution unstable\ndpkg-buildpackage: info: source changed by A B <a@example.org>\n dpkg-source --before-build .\n" +
+const compilation = "Command: dpkg-buildpackage --sanitize-env -us -uc -b\ndpkg-buildpackage: " +
+	"info: source package greet\ndpkg-buildpackage: info: source version 1.0\n" +
+	"dpkg-buildpackage: info: source distribution unstable\ndpkg-buildpackage: info: source " +
+	"changed by A B <a@example.org>\n dpkg-source --before-build .\n" +
 	"dpkg-buildpackage: info: host architecture amd64\n debian/rules clean\n debian/rules binary\n" +
-	"gcc -Wdate-time -D_FORTIFY_SOURCE=2 -g -O2 -ffile-prefix-map=/build/reproducible-path/greet-1.0=. -fstack-protector-strong -Wformat -Werror=format-security -c -o greet.o greet.c\n" +
+	"gcc -Wdate-time -D_FORTIFY_SOURCE=2 -g -O2 " +
+	"-ffile-prefix-map=/build/reproducible-path/greet-1.0=. -fstack-protector-strong -Wformat " +
+	"-Werror=format-security -c -o greet.o greet.c\n" +
 	"gcc -Wl,-z,relro -o greet greet.o\n"
 
 // writeGreet writes the log of a build as internal/build does.
@@ -61,7 +68,8 @@ func writeGreet(l *Log, filter bool) {
 	l.Section("Check architectures")
 	l.Printf("Arch check ok (amd64 included in any)")
 	l.Section("Build environment")
-	l.Printf("Kernel: Linux 6.1 amd64 (x86_64)\nToolchain package versions: dpkg-dev_1.21.22\nPackage versions: adduser_3.134")
+	l.Printf("Kernel: Linux 6.1 amd64 (x86_64)\nToolchain package versions: " +
+		"dpkg-dev_1.21.22\nPackage versions: adduser_3.134")
 	l.Section("Build")
 	l.Subsection("Unpack source")
 	l.Printf("dpkg-source: info: extracting greet in /build/reproducible-path/greet-1.0")
@@ -74,7 +82,8 @@ func writeGreet(l *Log, filter bool) {
 }
 
 func greetSummary(status Status) Summary {
-	return Summary{Header: greet, Job: "/home/user/greet_1.0.dsc", Status: status, Space: 96, BuildTime: 2 * time.Second, InstallTime: 5*time.Second + 900*time.Millisecond,
+	return Summary{Header: greet, Job: "/home/user/greet_1.0.dsc", Status: status, Space: 96,
+		BuildTime: 2 * time.Second, InstallTime: 5*time.Second + 900*time.Millisecond,
 		PackageTime: time.Hour + 2*time.Minute + 3*time.Second, Finished: clock().Add(time.Minute)}
 }
 
@@ -107,7 +116,8 @@ func failing(l *Log) {
 }
 
 func TestGolden(t *testing.T) {
-	for name, use := range map[string]func(*Log){"greet.build": successful, "greet-failed.build": failing} {
+	for name, use := range map[string]func(*Log){"greet.build": successful,
+		"greet-failed.build": failing} {
 		got := output(Options{}, use)
 		path := filepath.Join("testdata", name)
 		if *update {
@@ -143,7 +153,9 @@ func names(fields []Field) string {
 
 // without leaves out fields of ours.
 func without(fields []Field, own ...string) []Field {
-	return slices.DeleteFunc(slices.Clone(fields), func(f Field) bool { return slices.Contains(own, f.Name) })
+	return slices.DeleteFunc(slices.Clone(fields), func(f Field) bool {
+		return slices.Contains(own, f.Name)
+	})
 }
 
 // What a reader finds in our log is what it finds in sbuild's of the same build.
@@ -152,7 +164,8 @@ func TestStructureIsSbuilds(t *testing.T) {
 		real  string
 		ours  func(*Log)
 		equal bool // our log is filtered as the real one is
-	}{{"sbuild-0.89-filtered.build", successful, true}, {"sbuild-0.89.build", successful, false}, {"sbuild-0.85.build", successful, false}, {"sbuild-0.89-failed.build", failing, false}} {
+	}{{"sbuild-0.89-filtered.build", successful, true}, {"sbuild-0.89.build", successful, false},
+		{"sbuild-0.85.build", successful, false}, {"sbuild-0.89-failed.build", failing, false}} {
 		t.Run(tt.real, func(t *testing.T) {
 			want := sbuilds(t, tt.real)
 			got, err := Read(strings.NewReader(output(Options{}, tt.ours)))
@@ -162,23 +175,29 @@ func TestStructureIsSbuilds(t *testing.T) {
 			if titles(got) != titles(want) {
 				t.Errorf("sections: %s\nsbuild's: %s", titles(got), titles(want))
 			}
-			if g, w := names(without(got.Header, "Isolation", "Scratch")), names(want.Header); g != w {
+			if g, w := names(without(got.Header, "Isolation", "Scratch")),
+				names(want.Header); g != w {
 				t.Errorf("header: %s\nsbuild's: %s", g, w)
 			}
-			if g, w := names(without(got.Summary, "Strays", "Dependency-Layer")), names(want.Summary); g != w {
+			if g, w := names(without(got.Summary, "Strays", "Dependency-Layer")),
+				names(want.Summary); g != w {
 				t.Errorf("summary: %s\nsbuild's: %s", g, w)
 			}
-			if Get(got.Summary, "Status") != Get(want.Summary, "Status") || Get(got.Summary, "Fail-Stage") != Get(want.Summary, "Fail-Stage") {
+			if Get(got.Summary, "Status") != Get(want.Summary, "Status") ||
+				Get(got.Summary, "Fail-Stage") != Get(want.Summary, "Fail-Stage") {
 				t.Errorf("status %v, sbuild's %v", got.Summary, want.Summary)
 			}
 			if strings.Contains(tt.real, "failed") {
-				if len(want.Errors) != 1 || len(got.Errors) != 1 || got.Errors[0].Text != want.Errors[0].Text {
+				if len(want.Errors) != 1 || len(got.Errors) != 1 ||
+					got.Errors[0].Text != want.Errors[0].Text {
 					t.Errorf("errors %v, sbuild's %v", got.Errors, want.Errors)
 				}
 			} else if got.Title != want.Title {
 				t.Errorf("title %q, sbuild's %q", got.Title, want.Title)
 			}
-			if tt.equal && (len(want.Filters) != 4 || fmt.Sprint(got.Filters) != fmt.Sprint(want.Filters[2:])) {
+			if tt.equal &&
+				(len(want.Filters) != 4 || fmt.Sprint(got.Filters) != fmt.Sprint(
+					want.Filters[2:])) {
 				t.Errorf("filters %v, sbuild's %v", got.Filters, want.Filters)
 			}
 			for _, p := range []*Parsed{got, want} {
@@ -195,17 +214,22 @@ func TestReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Title != "greet 1.0 (amd64)" || !p.Start.Equal(clock()) || p.SpaceKiB != 96 || p.Needed != time.Hour+2*time.Minute+3*time.Second || !p.Finished.Equal(clock().Add(time.Minute)) {
+	if p.Title != "greet 1.0 (amd64)" || !p.Start.Equal(clock()) || p.SpaceKiB != 96 ||
+		p.Needed != time.Hour+2*time.Minute+3*time.Second ||
+		!p.Finished.Equal(clock().Add(time.Minute)) {
 		t.Errorf("%+v", p)
 	}
-	if Get(p.Header, "Isolation") != "user namespaces, ids from 100000" || Get(p.Summary, "Install-Time") != "5" || Get(p.Summary, "Strays") != "0" {
+	if Get(p.Header, "Isolation") != "user namespaces, ids from 100000" ||
+		Get(p.Summary, "Install-Time") != "5" || Get(p.Summary, "Strays") != "0" {
 		t.Errorf("%+v", p)
 	}
 	build := p.Sections[5]
-	if got := strings.Join(build.Subsections, ", "); got != "Unpack source, Check disk space, User Environment, dpkg-buildpackage, Finished" {
+	if got := strings.Join(build.Subsections,
+		", "); got != "Unpack source, Check disk space, User Environment, dpkg-buildpackage, Finished" {
 		t.Errorf("subsections %s", got)
 	}
-	if p, err = Read(strings.NewReader(output(Options{}, failing))); err != nil || p.SpaceKiB != -1 || Get(p.Summary, "Build-Space") != "n/a" {
+	if p, err = Read(strings.NewReader(output(Options{}, failing))); err != nil ||
+		p.SpaceKiB != -1 || Get(p.Summary, "Build-Space") != "n/a" {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if _, err := Read(strings.NewReader("nothing\n")); err == nil {
@@ -228,13 +252,16 @@ func TestWideTitle(t *testing.T) {
 func TestNoInjection(t *testing.T) {
 	s := greetSummary(Failed)
 	s.Job, s.Error = "x\nStatus: successful", "a\nStatus: successful"
-	p, err := Read(strings.NewReader(output(Options{}, func(l *Log) { l.Header(greet); l.Summary(s) })))
-	if err != nil || Get(p.Summary, "Status") != "failed" || !strings.HasPrefix(Get(p.Summary, "Job"), "x ") {
+	p, err := Read(
+		strings.NewReader(output(Options{}, func(l *Log) { l.Header(greet); l.Summary(s) })))
+	if err != nil || Get(p.Summary, "Status") != "failed" ||
+		!strings.HasPrefix(Get(p.Summary, "Job"), "x ") {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
 
-// blhc, which reads logs of Debian's build daemons, must see the same in ours as in sbuild's: the compiler's command lines, the architecture, the dependencies.
+// blhc, which reads logs of Debian's build daemons, must see the same in ours as in sbuild's: the
+// compiler's command lines, the architecture, the dependencies.
 func TestBlhc(t *testing.T) {
 	testenv.RequireTool(t, "blhc")
 	ours := filepath.Join(t.TempDir(), "greet.build")
@@ -251,14 +278,16 @@ func TestBlhc(t *testing.T) {
 		return b.String(), cmd.ProcessState.ExitCode()
 	}
 	got, exit := run(ours)
-	// Flags are missing in both: the package is compiled with less than --all asks for. What matters is that the command lines were found.
+	// Flags are missing in both: the package is compiled with less than --all asks for. What
+	// matters is that the command lines were found.
 	if !strings.Contains(got, "missing (") || exit&8 == 0 {
 		t.Errorf("blhc of our log, exit status %d:\n%s", exit, got)
 	}
 	for _, name := range []string{"sbuild-0.89.build", "sbuild-0.85.build"} {
 		want, wantExit := run(filepath.Join("testdata", name))
 		if kinds(got) != kinds(want) || exit != wantExit {
-			t.Errorf("blhc of our log, exit status %d:\n%s\nof %s, exit status %d:\n%s", exit, got, name, wantExit, want)
+			t.Errorf("blhc of our log, exit status %d:\n%s\nof %s, exit status %d:\n%s", exit, got,
+				name, wantExit, want)
 		}
 	}
 }

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// maxLine is where a line without an end is cut for the filter and for the kept lines, in bytes. The file has the line whole.
+	// maxLine is where a line without an end is cut for the filter and for the kept lines, in
+	// bytes. The file has the line whole.
 	maxLine = 64 << 10
 	// maxTailLine is how much of a line is kept for a report, in bytes.
 	maxTailLine = 1 << 10
@@ -18,7 +19,8 @@ const (
 
 // Options of a Log. The zero value is a log to a file alone.
 type Options struct {
-	Tee       io.Writer        // also gets every line, with what a terminal would interpret made visible; nil for none
+	// also gets every line, with what a terminal would interpret made visible; nil for none
+	Tee       io.Writer
 	TailLines int              // how many of the last lines are kept; 0 means 50
 	Now       func() time.Time // time.Now when nil
 	NoExplain bool             // no causes of a failure are looked for
@@ -31,8 +33,9 @@ type Line struct {
 	Text   string // without its end, at most 1 KiB of it
 }
 
-// Log is a build log being written. Its methods may be called from several goroutines; each line stays whole. An error of writing does not stop the build that writes to it: it is kept,
-// and Close and Err return it.
+// Log is a build log being written. Its methods may be called from several goroutines; each line
+// stays whole. An error of writing does not stop the build that writes to it: it is kept, and Close
+// and Err return it.
 type Log struct {
 	mu      sync.Mutex
 	w       io.Writer
@@ -74,24 +77,29 @@ func (l *Log) Err() error {
 	return l.err
 }
 
-// Write takes output of any kind, in any pieces. A line is written when its end arrives. It never fails and never blocks on anything but the file: see Err.
+// Write takes output of any kind, in any pieces. A line is written when its end arrives. It never
+// fails and never blocks on anything but the file: see Err.
 func (l *Log) Write(p []byte) (int, error) { return l.out.Write(p) }
 
 // Flush ends a line that has no end yet.
 func (l *Log) Flush() { l.out.Flush() }
 
-// Stream returns a writer of its own into the log, for a second stream (stderr beside stdout) whose unfinished lines must not mix with those of the first. Flush it when it ends.
+// Stream returns a writer of its own into the log, for a second stream (stderr beside stdout) whose
+// unfinished lines must not mix with those of the first. Flush it when it ends.
 func (l *Log) Stream() *Stream { return &Stream{log: l} }
 
 // Stream is one source of lines.
 type Stream struct {
 	log  *Log
 	part []byte // the line that has not ended yet
-	cr   bool   // the last byte was a carriage return, which ended a line: a newline now belongs to it
-	held bool   // the beginning of the line in part has already been written: it was longer than maxLine
+	// the last byte was a carriage return, which ended a line: a newline now belongs to it
+	cr bool
+	// the beginning of the line in part has already been written: it was longer than maxLine
+	held bool
 }
 
-// Write takes output in any pieces. A carriage return ends a line as a newline does, as in sbuild: progress meters become lines.
+// Write takes output in any pieces. A carriage return ends a line as a newline does, as in sbuild:
+// progress meters become lines.
 func (s *Stream) Write(p []byte) (int, error) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
@@ -151,7 +159,8 @@ func (s *Stream) end() {
 	s.part = s.part[:0]
 }
 
-// cut writes the beginning of a line that is too long to be held. What at its end may be the beginning of a filtered path stays held.
+// cut writes the beginning of a line that is too long to be held. What at its end may be the
+// beginning of a filtered path stays held.
 func (s *Stream) cut() {
 	if len(s.part) <= maxLine+s.log.longest {
 		return
@@ -213,7 +222,8 @@ func (l *Log) drain() {
 	l.buf.Reset()
 }
 
-// Tail returns the last n lines, oldest first, at most as many as are kept. They are as the package wrote them: Visible makes them safe for a terminal.
+// Tail returns the last n lines, oldest first, at most as many as are kept. They are as the package
+// wrote them: Visible makes them safe for a terminal.
 func (l *Log) Tail(n int) []Line {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -265,7 +275,8 @@ func (l *Log) Warning(format string, args ...any) { l.own("W: " + fmt.Sprintf(fo
 // Error writes a line with sbuild's prefix "E: ".
 func (l *Log) Error(format string, args ...any) { l.own("E: " + fmt.Sprintf(format, args...)) }
 
-// Filter replaces path by <<name>> in all that follows, and says so in the log. The slash before the path stays, as in sbuild. Announce a directory after those within it.
+// Filter replaces path by <<name>> in all that follows, and says so in the log. The slash before
+// the path stays, as in sbuild. Announce a directory after those within it.
 func (l *Log) Filter(path, name string) {
 	text := strings.Trim(path, "/")
 	if text == "" {
@@ -317,10 +328,12 @@ func (l *Log) Subsection(title string) {
 	l.Printf("\n%s\n%s\n\n", title, strings.Repeat("-", len(title)))
 }
 
-// Separator writes the line of 80 dashes that stands before "Build finished at" and before the closing lines.
+// Separator writes the line of 80 dashes that stands before "Build finished at" and before the
+// closing lines.
 func (l *Log) Separator() { l.Printf("%s", strings.Repeat("-", 80)) }
 
-// BuildFinished writes what follows the output of dpkg-buildpackage: when it ended, and whether well. Why it failed stands before the summary, as in sbuild: see Summary.Error.
+// BuildFinished writes what follows the output of dpkg-buildpackage: when it ended, and whether
+// well. Why it failed stands before the summary, as in sbuild: see Summary.Error.
 func (l *Log) BuildFinished(at time.Time, ok bool) {
 	l.Separator()
 	l.Printf("Build finished at %s", at.UTC().Format(timeInFooter))
@@ -330,7 +343,8 @@ func (l *Log) BuildFinished(at time.Time, ok bool) {
 	}
 }
 
-// BuildFailure is sbuild's sentence for a dpkg-buildpackage that failed: with its exit status, or the number of the signal that ended it when that is not 0.
+// BuildFailure is sbuild's sentence for a dpkg-buildpackage that failed: with its exit status, or
+// the number of the signal that ended it when that is not 0.
 func BuildFailure(exit, signal int) string {
 	if signal != 0 {
 		return fmt.Sprintf("Build failure (dpkg-buildpackage died with signal %d)", signal)

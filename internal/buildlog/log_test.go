@@ -42,7 +42,8 @@ func TestLines(t *testing.T) {
 		{"CR LF", []string{"a\r\nb\r", "\nc"}, "a\nb\nc\n"},
 		{"progress", []string{"1%\r", "2%\r3%\n"}, "1%\n2%\n3%\n"},
 		{"split UTF-8", []string{"\xc3", "\xa4\n"}, "ä\n"},
-		{"control characters", []string{"\x1b[1mbold\x1b[0m\x00\x07\n"}, "\x1b[1mbold\x1b[0m\x00\x07\n"},
+		{"control characters", []string{"\x1b[1mbold\x1b[0m\x00\x07\n"},
+			"\x1b[1mbold\x1b[0m\x00\x07\n"},
 		{"not UTF-8", []string{"\xff\xfe\n"}, "\xff\xfe\n"},
 	} {
 		if got := output(Options{}, func(l *Log) { write(l, tt.parts...) }); got != tt.want {
@@ -57,11 +58,13 @@ func TestFilter(t *testing.T) {
 		l.Filter("/build/reproducible-path/a-1", NamePackage)
 		l.Filter("build/reproducible-path/", NameBuild)
 		l.Filter("/", NameChroot)
-		write(l, "cd /build/reprod", "ucible-path/a-1/x /build/reproducible-path/b /build/reproducible-path/a-1\n")
+		write(l, "cd /build/reprod",
+			"ucible-path/a-1/x /build/reproducible-path/b /build/reproducible-path/a-1\n")
 		l.Info("%s", "unpacking /build/reproducible-path/a-1")
 	})
 	want := "/build/reproducible-path/a-1 before\n" +
-		"I: NOTICE: Log filtering will replace 'build/reproducible-path/a-1' with '<<PKGBUILDDIR>>'\n" +
+		"I: NOTICE: Log filtering will replace 'build/reproducible-path/a-1' with " +
+		"'<<PKGBUILDDIR>>'\n" +
 		"I: NOTICE: Log filtering will replace 'build/reproducible-path' with '<<BUILDDIR>>'\n" +
 		"cd /<<PKGBUILDDIR>>/x /<<BUILDDIR>>/b /<<PKGBUILDDIR>>\nI: unpacking /<<PKGBUILDDIR>>\n"
 	if got != want {
@@ -152,7 +155,8 @@ func TestConcurrent(t *testing.T) {
 		t.Fatalf("%d lines, counted %d", len(lines), l.Lines())
 	}
 	for _, line := range lines {
-		if !strings.HasPrefix(line, "I: own ") && (!strings.HasPrefix(line, "stream ") || strings.Count(line, "line") != 1) {
+		if !strings.HasPrefix(line, "I: own ") &&
+			(!strings.HasPrefix(line, "stream ") || strings.Count(line, "line") != 1) {
 			t.Fatalf("%q", line)
 		}
 	}
@@ -176,7 +180,8 @@ func TestTail(t *testing.T) {
 		write(l, "e\nf\n"+strings.Repeat("long", 1000)+"\n")
 	})
 	got := l.Tail(2)
-	if len(got) != 2 || got[0].Number != 6 || got[0].Text != "f" || len(got[1].Text) != maxTailLine {
+	if len(got) != 2 || got[0].Number != 6 || got[0].Text != "f" ||
+		len(got[1].Text) != maxTailLine {
 		t.Errorf("%v", got)
 	}
 	if got := fmt.Sprint(l.Tail(4)[:2]); got != "[{4 d} {5 e}]" {
@@ -186,7 +191,9 @@ func TestTail(t *testing.T) {
 
 func TestTee(t *testing.T) {
 	var tee bytes.Buffer
-	got := output(Options{Tee: &tee}, func(l *Log) { write(l, "a\x1b]0;x\x07\tä\xff\u202e\x85\u0085\x7f\n") })
+	got := output(Options{Tee: &tee}, func(l *Log) {
+		write(l, "a\x1b]0;x\x07\tä\xff\u202e\x85\u0085\x7f\n")
+	})
 	if got != "a\x1b]0;x\x07\tä\xff\u202e\x85\u0085\x7f\n" {
 		t.Errorf("file: %q", got)
 	}
@@ -246,7 +253,8 @@ func FuzzLog(f *testing.F) {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	line := []byte("gcc -g -O2 -ffile-prefix-map=/build/reproducible-path/tree-2.1.0=. -fstack-protector-strong -Wformat -Werror=format-security -c -o tree.o tree.c\n")
+	line := []byte("gcc -g -O2 -ffile-prefix-map=/build/reproducible-path/tree-2.1.0=. " +
+		"-fstack-protector-strong -Wformat -Werror=format-security -c -o tree.o tree.c\n")
 	l := New(&bytes.Buffer{}, Options{})
 	l.w = discard{}
 	l.Filter("/build/reproducible-path/tree-2.1.0", NamePackage)

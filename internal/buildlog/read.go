@@ -42,7 +42,8 @@ func Get(fields []Field, name string) string {
 	return ""
 }
 
-// Read reads a log back. A package can print what looks like a section of the log: what must be trusted stands in result.json.
+// Read reads a log back. A package can print what looks like a section of the log: what must be
+// trusted stands in result.json.
 func Read(r io.Reader) (*Parsed, error) {
 	p := &Parsed{SpaceKiB: -1}
 	var (
@@ -71,7 +72,8 @@ func Read(r io.Reader) (*Parsed, error) {
 			if name, value, ok := strings.Cut(line, ": "); ok {
 				p.Header = append(p.Header, Field{name, value})
 			}
-		case len(line) >= 3 && strings.Trim(line, "-") == "" && len(line) == len(last[0]) && last[1] == "" && len(p.Sections) > 0:
+		case len(line) >= 3 && strings.Trim(line, "-") == "" && len(line) == len(last[0]) &&
+			last[1] == "" && len(p.Sections) > 0:
 			s := &p.Sections[len(p.Sections)-1]
 			s.Subsections = append(s.Subsections, last[0])
 		case strings.HasPrefix(line, "I: NOTICE: Log filtering will replace '"):
@@ -112,7 +114,8 @@ func scanLines(data []byte, atEOF bool) (advance int, token []byte, err error) {
 
 // boxTitle is the middle line of a box of which line is the last.
 func boxTitle(last [3]string, line string) (string, bool) {
-	if len(line) < 4 || line != last[1] || last[2] != "" || line[0] != '+' || line[len(line)-1] != '+' {
+	if len(line) < 4 || line != last[1] || last[2] != "" || line[0] != '+' ||
+		line[len(line)-1] != '+' {
 		return "", false
 	}
 	rule := line[1 : len(line)-1]

@@ -43,16 +43,21 @@ const (
 	StageSourceChanges   = "source-only-changes"
 	StagePostBuild       = "post-build"
 	StageAbort           = "abort"
-	StageCheckMemory     = "check-memory" // ours: a process was killed because the memory that the build may have ran out
+	// ours: a process was killed because the memory that the build may have ran out
+	StageCheckMemory = "check-memory"
 )
 
-// givenBack and attempted are the stages whose failure is not simply "failed". sbuild also lists names that it no longer uses; they are left out.
+// givenBack and attempted are the stages whose failure is not simply "failed". sbuild also lists
+// names that it no longer uses; they are left out.
 var (
-	givenBack = []string{StageFetchSrc, StageInstallDeps, StageUnpack, StageUnpackedVersion, StageCheckSpace, StageCheckMemory, StageHackBinNMU, StageAptClean, StageAptUpdate, StageAptUpgrade}
+	givenBack = []string{StageFetchSrc, StageInstallDeps, StageUnpack, StageUnpackedVersion,
+		StageCheckSpace, StageCheckMemory, StageHackBinNMU, StageAptClean, StageAptUpdate,
+		StageAptUpgrade}
 	attempted = []string{StageBuild, StageArchCheck}
 )
 
-// StatusOf is the status of a build that failed in a stage. A failed check of architectures is "skipped" when there is nothing to build: that the caller knows.
+// StatusOf is the status of a build that failed in a stage. A failed check of architectures is
+// "skipped" when there is nothing to build: that the caller knows.
 func StatusOf(stage string) Status {
 	switch {
 	case slices.Contains(givenBack, stage):
@@ -77,7 +82,8 @@ func StatusOfError(err error) Status {
 	return Failed
 }
 
-// Kind is the kind of error that stands for a status; cmd/nsbuild maps it to the exit status. Successful and skipped builds are no errors: ok is false.
+// Kind is the kind of error that stands for a status; cmd/nsbuild maps it to the exit status.
+// Successful and skipped builds are no errors: ok is false.
 func (s Status) Kind() (kind fault.Kind, ok bool) {
 	switch s {
 	case Successful, Skipped:

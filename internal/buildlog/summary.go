@@ -31,7 +31,8 @@ type Header struct {
 // Field is a line "Name: Value".
 type Field struct{ Name, Value string }
 
-// BuildType is the word for what is built, as dpkg-buildpackage --build takes it. "" when nothing is.
+// BuildType is the word for what is built, as dpkg-buildpackage --build takes it. "" when nothing
+// is.
 func BuildType(source, archAny, archAll bool) string {
 	switch {
 	case source && archAny && archAll:
@@ -70,8 +71,11 @@ func (l *Log) Header(h Header) {
 		title += " " + h.Version
 	}
 	l.title(title+" ("+h.HostArch+") ", "=", h.Start)
-	fields := []Field{{"Package", h.Package}, {"Version", h.Version}, {"Source Version", h.SourceVersion}, {"Distribution", h.Distribution}, {"Machine Architecture", h.MachineArch},
-		{"Host Architecture", h.HostArch}, {"Build Architecture", h.BuildArch}, {"Build Profiles", strings.Join(h.Profiles, " ")}, {"Build Type", h.BuildType}}
+	fields := []Field{{"Package", h.Package}, {"Version", h.Version},
+		{"Source Version", h.SourceVersion}, {"Distribution", h.Distribution},
+		{"Machine Architecture", h.MachineArch},
+		{"Host Architecture", h.HostArch}, {"Build Architecture", h.BuildArch},
+		{"Build Profiles", strings.Join(h.Profiles, " ")}, {"Build Type", h.BuildType}}
 	for _, f := range append(fields, h.Extra...) {
 		if f.Value != "" {
 			l.Printf("%s: %s", f.Name, oneLine(f.Value))
@@ -82,12 +86,13 @@ func (l *Log) Header(h Header) {
 
 // Summary is what stands at the end of a log.
 type Summary struct {
-	Header             // Program, Host, Start and its Extra do not appear
-	Job         string // what was asked for: the path or the name of the source
-	Status      Status
-	Error       string        // why it was not successful; written as "E: …" before the summary
-	FailStage   string        // of a build that was not successful
-	Space       int64         // of the tree and the artefacts, in KiB; negative when it is not known
+	Header           // Program, Host, Start and its Extra do not appear
+	Job       string // what was asked for: the path or the name of the source
+	Status    Status
+	Error     string // why it was not successful; written as "E: …" before the summary
+	FailStage string // of a build that was not successful
+	// of the tree and the artefacts, in KiB; negative when it is not known
+	Space       int64
 	BuildTime   time.Duration // of dpkg-buildpackage
 	InstallTime time.Duration // of the build dependencies
 	PackageTime time.Duration // of everything
@@ -98,7 +103,8 @@ type Summary struct {
 	Own         []Field // further fields of ours
 }
 
-// Fields are the summary's fields, sorted as sbuild sorts them: by byte value, so that "Build Type" stands before "Build-Space".
+// Fields are the summary's fields, sorted as sbuild sorts them: by byte value, so that "Build Type"
+// stands before "Build-Space".
 func (s Summary) Fields() []Field {
 	space := "n/a"
 	if s.Space >= 0 {
@@ -106,10 +112,15 @@ func (s Summary) Fields() []Field {
 	}
 	seconds := func(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 	all := append([]Field{
-		{"Job", s.Job}, {"Package", s.Package}, {"Version", s.Version}, {"Source-Version", s.SourceVersion}, {"Machine Architecture", s.MachineArch}, {"Host Architecture", s.HostArch},
-		{"Build Architecture", s.BuildArch}, {"Build Profiles", strings.Join(s.Profiles, " ")}, {"Build Type", s.BuildType}, {"Foreign Architectures", strings.Join(s.ForeignArches, " ")},
-		{"Distribution", s.Distribution}, {"Space", space}, {"Build-Space", space}, {"Build-Time", seconds(s.BuildTime)}, {"Install-Time", seconds(s.InstallTime)},
-		{"Package-Time", seconds(s.PackageTime)}, {"Status", string(s.Status)}, {"Lintian", s.Lintian}, {"Piuparts", s.Piuparts}, {"Autopkgtest", s.Autopkgtest},
+		{"Job", s.Job}, {"Package", s.Package}, {"Version", s.Version},
+		{"Source-Version", s.SourceVersion}, {"Machine Architecture", s.MachineArch},
+		{"Host Architecture", s.HostArch},
+		{"Build Architecture", s.BuildArch}, {"Build Profiles", strings.Join(s.Profiles, " ")},
+		{"Build Type", s.BuildType}, {"Foreign Architectures", strings.Join(s.ForeignArches, " ")},
+		{"Distribution", s.Distribution}, {"Space", space}, {"Build-Space", space},
+		{"Build-Time", seconds(s.BuildTime)}, {"Install-Time", seconds(s.InstallTime)},
+		{"Package-Time", seconds(s.PackageTime)}, {"Status", string(s.Status)},
+		{"Lintian", s.Lintian}, {"Piuparts", s.Piuparts}, {"Autopkgtest", s.Autopkgtest},
 	}, s.Own...)
 	if s.Status != Successful {
 		all = append(all, Field{"Fail-Stage", s.FailStage})

@@ -7,8 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// Visible makes text safe for a terminal: every control character but newline and tab, every C1 control, every invisible direction mark and every byte that is not UTF-8 is written out
-// as caret or \x notation, and so is what a build service would take for a command to itself. Text that needs no change is returned as it is.
+// Visible makes text safe for a terminal: every control character but newline and tab, every C1
+// control, every invisible direction mark and every byte that is not UTF-8 is written out as caret
+// or \x notation, and so is what a build service would take for a command to itself. Text that
+// needs no change is returned as it is.
 func Visible(p []byte) []byte {
 	return disarm(printable(p))
 }
@@ -49,7 +51,9 @@ func printable(p []byte) []byte {
 }
 
 // VisibleString is Visible for a string, after which nothing comes.
-func VisibleString(s string) string { return strings.TrimSuffix(string(Visible([]byte(s+"\n"))), "\n") }
+func VisibleString(s string) string {
+	return strings.TrimSuffix(string(Visible([]byte(s+"\n"))), "\n")
+}
 
 func unsafeRune(r rune, n int) bool {
 	switch {
@@ -59,7 +63,8 @@ func unsafeRune(r rune, n int) bool {
 		return true
 	case r == utf8.RuneError && n == 1:
 		return true
-	case r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0x2028 || r == 0x2029:
+	case r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f ||
+		r == 0x2028 || r == 0x2029:
 		return true
 	}
 	return false

@@ -36,9 +36,9 @@ func keepOwnersRights() {
 	unix.Umask(inherited &^ owner)
 }
 
-// keepDescriptors keeps further descriptors from what nsbuild starts: a session would hold a lock of
-// flock(1) or a pipe of its caller's as long as it lives. Before Linux 5.11 there is no such call; what
-// runs in a jail loses them in any case.
+// keepDescriptors keeps further descriptors from what nsbuild starts: a session would hold a lock
+// of flock(1) or a pipe of its caller's as long as it lives. Before Linux 5.11 there is no such
+// call; what runs in a jail loses them in any case.
 func keepDescriptors() error {
 	const first = 3
 	err := unix.CloseRange(first, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)

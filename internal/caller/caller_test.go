@@ -27,7 +27,8 @@ func TestEnvironment(t *testing.T) {
 		if err := completeEnvironment(); err != nil {
 			t.Fatal(err)
 		}
-		if path, home := os.Getenv("PATH"), os.Getenv("HOME"); path != c.wantPath || home != c.wantHome {
+		if path, home := os.Getenv("PATH"), os.Getenv("HOME"); path != c.wantPath ||
+			home != c.wantHome {
 			t.Errorf("PATH=%q HOME=%q became %q, %q", c.path, c.home, path, home)
 		}
 	}
@@ -37,7 +38,8 @@ func TestEnvironment(t *testing.T) {
 func TestUmask(t *testing.T) {
 	before := unix.Umask(0)
 	defer unix.Umask(before)
-	for inherited, want := range map[int]int{0: 0, 0o022: 0o022, 0o077: 0o077, 0o177: 0o077, 0o777: 0o077, 0o700: 0} {
+	for inherited, want := range map[int]int{0: 0, 0o022: 0o022, 0o077: 0o077, 0o177: 0o077,
+		0o777: 0o077, 0o700: 0} {
 		unix.Umask(inherited)
 		keepOwnersRights()
 		if got := unix.Umask(inherited); got != want {
@@ -59,7 +61,8 @@ func TestTasksOf(t *testing.T) {
 		if err := os.MkdirAll(filepath.Join(proc, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(proc, name, "status"), []byte(status), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(proc, name, "status"), []byte(status),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -34,9 +34,9 @@ var needed = []limit{
 	{unix.RLIMIT_SIGPENDING, "ulimit -i", "LimitSIGPENDING", "pending signals", 64, 1},
 }
 
-// raised are the limits whose soft value is raised to the hard one. The soft value is a default that
-// its owner may change. Not raised are those that change what programs do: of core dumps, and of the
-// stack, by which the kernel lays out the memory of a process.
+// raised are the limits whose soft value is raised to the hard one. The soft value is a default
+// that its owner may change. Not raised are those that change what programs do: of core dumps, and
+// of the stack, by which the kernel lays out the memory of a process.
 var raised = []int{
 	unix.RLIMIT_AS, unix.RLIMIT_CPU, unix.RLIMIT_DATA, unix.RLIMIT_FSIZE, unix.RLIMIT_LOCKS,
 	unix.RLIMIT_MEMLOCK, unix.RLIMIT_MSGQUEUE, unix.RLIMIT_NOFILE, unix.RLIMIT_NPROC,
@@ -73,16 +73,18 @@ func adoptLimits(proc string) error {
 
 func (n *limit) refusal(have uint64) error {
 	least := n.least / n.unit
-	hint := fmt.Sprintf("%s %d, or more (limits.conf(5), or %s= of a service)", n.flag, least, n.service)
+	hint := fmt.Sprintf("%s %d, or more (limits.conf(5), or %s= of a service)", n.flag, least,
+		n.service)
 	return fault.New(fault.Internal, hint,
-		"the limit of this process for %s is too low: %s is %d, nsbuild needs %d", n.what, n.flag, have, least)
+		"the limit of this process for %s is too low: %s is %d, nsbuild needs %d", n.what, n.flag,
+		have, least)
 }
 
 // neededTasks are the threads and processes of nsbuild and of one jail with a command in it.
 const neededTasks = 48
 
-// checkTasks refuses a limit of processes that leaves no room. It holds for all that the caller runs
-// (RLIMIT_NPROC in getrlimit(2)), but for root, of which it bounds the jail alone.
+// checkTasks refuses a limit of processes that leaves no room. It holds for all that the caller
+// runs (RLIMIT_NPROC in getrlimit(2)), but for root, of which it bounds the jail alone.
 func checkTasks(proc string) error {
 	var l unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NPROC, &l); err != nil {
@@ -102,8 +104,11 @@ func checkTasks(proc string) error {
 	if l.Max >= uint64(running+neededTasks) {
 		return nil
 	}
-	return fault.New(fault.Internal, fmt.Sprintf("ulimit -u %d, or more (limits.conf(5), or LimitNPROC= of a service)", running+neededTasks),
-		"the limit of processes is too low: ulimit -u is %d, %d are running, nsbuild needs %d", l.Max, running, neededTasks)
+	return fault.New(fault.Internal,
+		fmt.Sprintf("ulimit -u %d, or more (limits.conf(5), or LimitNPROC= of a service)",
+			running+neededTasks),
+		"the limit of processes is too low: ulimit -u is %d, %d are running, nsbuild needs %d",
+		l.Max, running, neededTasks)
 }
 
 // tasksOf counts the threads of a user's processes, as far as they can be seen.
@@ -116,7 +121,8 @@ func tasksOf(proc string, uid int) (int, error) {
 	for _, file := range statuses {
 		data, err := os.ReadFile(file)
 		if err != nil {
-			if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrPermission) {
+			if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) ||
+				errors.Is(err, os.ErrPermission) {
 				continue // it has ended, or is hidden
 			}
 			return 0, err

@@ -1,6 +1,8 @@
-// Package config reads the configuration files, and finds the directories that nsbuild keeps things in.
+// Package config reads the configuration files, and finds the directories that nsbuild keeps things
+// in.
 //
-// Keys are the names of flags; which there are and what they mean is left to cmd/nsbuild, which also knows what counts more: flags, the environment, the user's file, the machine's.
+// Keys are the names of flags; which there are and what they mean is left to cmd/nsbuild, which
+// also knows what counts more: flags, the environment, the user's file, the machine's.
 package config
 
 import (
@@ -16,13 +18,16 @@ type Dirs struct {
 	Cache string // downloads and layers: what can be had again
 }
 
-// FindDirs chooses the directories. For each the first of these that is set counts: what is configured, the variable of the XDG Base Directory Specification; then root's place, or the
-// one below the home directory.
+// FindDirs chooses the directories. For each the first of these that is set counts: what is
+// configured, the variable of the XDG Base Directory Specification; then root's place, or the one
+// below the home directory.
 func FindDirs(state, cache string) (d Dirs, err error) {
-	if d.State, err = find(state, "--state-dir", "XDG_DATA_HOME", "/var/lib/nsbuild", ".local/share/nsbuild"); err != nil {
+	if d.State, err = find(state, "--state-dir", "XDG_DATA_HOME", "/var/lib/nsbuild",
+		".local/share/nsbuild"); err != nil {
 		return Dirs{}, err
 	}
-	d.Cache, err = find(cache, "--cache-dir", "XDG_CACHE_HOME", "/var/cache/nsbuild", ".cache/nsbuild")
+	d.Cache, err = find(cache, "--cache-dir", "XDG_CACHE_HOME", "/var/cache/nsbuild",
+		".cache/nsbuild")
 	return d, err
 }
 

@@ -21,9 +21,12 @@ func TestFindDirs(t *testing.T) {
 		configured, want Dirs
 	}{
 		{"nothing set", nil, Dirs{}, Dirs{state, cache}},
-		{"XDG", map[string]string{"XDG_DATA_HOME": "/d", "XDG_CACHE_HOME": "/c"}, Dirs{}, Dirs{"/d/nsbuild", "/c/nsbuild"}},
-		{"relative XDG", map[string]string{"XDG_DATA_HOME": "d", "XDG_CACHE_HOME": "c"}, Dirs{}, Dirs{state, cache}},
-		{"configured", map[string]string{"XDG_DATA_HOME": "/d"}, Dirs{"x", "/y"}, Dirs{filepath.Join(cwd, "x"), "/y"}},
+		{"XDG", map[string]string{"XDG_DATA_HOME": "/d", "XDG_CACHE_HOME": "/c"}, Dirs{},
+			Dirs{"/d/nsbuild", "/c/nsbuild"}},
+		{"relative XDG", map[string]string{"XDG_DATA_HOME": "d", "XDG_CACHE_HOME": "c"}, Dirs{},
+			Dirs{state, cache}},
+		{"configured", map[string]string{"XDG_DATA_HOME": "/d"}, Dirs{"x", "/y"},
+			Dirs{filepath.Join(cwd, "x"), "/y"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, name := range []string{"XDG_DATA_HOME", "XDG_CACHE_HOME"} {

@@ -36,7 +36,8 @@ func (s Setting) Origin() string { return fmt.Sprintf("%s:%d", s.File, s.Line) }
 // FileVariable names one file that is read instead of the machine's and the user's.
 const FileVariable = "NSBUILD_CONFIG"
 
-// Files are the configuration files, what counts more first: the user's, the machine's. They need not exist.
+// Files are the configuration files, what counts more first: the user's, the machine's. They need
+// not exist.
 func Files() ([]string, error) {
 	if only, ok := os.LookupEnv(FileVariable); ok {
 		if only == "" {
@@ -71,7 +72,8 @@ func ReadFile(name string) ([]Setting, error) {
 
 func parse(name string, data []byte) ([]Setting, error) {
 	wrong := func(line int, format string, args ...any) error {
-		return fault.New(fault.Usage, "nsbuild config show tells what there is", "%s:%d: %s", name, line, fmt.Sprintf(format, args...))
+		return fault.New(fault.Usage, "nsbuild config show tells what there is", "%s:%d: %s", name,
+			line, fmt.Sprintf(format, args...))
 	}
 	var all map[string]any // the whole language: what is defined twice, dates
 	if err := toml.Unmarshal(data, &all); err != nil {
@@ -101,10 +103,12 @@ func parse(name string, data []byte) ([]Setting, error) {
 			continue
 		case unstable.KeyValue:
 		default:
-			return nil, wrong(line, "[[%s]]: there are no lists of tables", strings.Join(names, "."))
+			return nil, wrong(line, "[[%s]]: there are no lists of tables",
+				strings.Join(names, "."))
 		}
 		full := append(append([]string{}, table...), names...)
-		s := Setting{Table: strings.Join(full[:len(full)-1], "."), Key: full[len(full)-1], File: name, Line: line}
+		s := Setting{Table: strings.Join(full[:len(full)-1], "."), Key: full[len(full)-1],
+			File: name, Line: line}
 		value := e.Value()
 		s.List = value.Kind == unstable.Array
 		nodes := []*unstable.Node{value}
@@ -135,7 +139,8 @@ func scalar(n *unstable.Node) (string, error) {
 		f, err := strconv.ParseFloat(strings.ReplaceAll(string(n.Data), "_", ""), 64)
 		return strconv.FormatFloat(f, 'g', -1, 64), err
 	case unstable.Integer:
-		i, err := strconv.ParseInt(string(n.Data), 0, 64) // base 0 knows TOML's prefixes and underscores
+		// base 0 knows TOML's prefixes and underscores
+		i, err := strconv.ParseInt(string(n.Data), 0, 64)
 		return strconv.FormatInt(i, 10), err
 	}
 	return "", errors.New("a string, a number, true, false, or a list of these is expected")

@@ -7,12 +7,18 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	text := "offline = true\nrefresh-after = \"5m\" # a comment\n\n[build]\njobs = 1_0\nprofiles = [\n  \"nocheck\", \"nodoc\",\n]\ndist = '''\nsid'''\n[session.begin]\nhostname = \"\\u0041\"\n[ session ]\nrun.user = \"x\"\n"
+	text := "offline = true\nrefresh-after = \"5m\" # a comment\n\n[build]\njobs = 1_0\nprofiles " +
+		"= [\n  \"nocheck\", \"nodoc\",\n]\ndist = '''\nsid'''\n[session.begin]\nhostname = " +
+		"\"\\u0041\"\n[ session ]\nrun.user = \"x\"\n"
 	got, err := parse("f", []byte(text))
 	want := []Setting{
-		{"", "offline", []string{"true"}, false, "f", 1}, {"", "refresh-after", []string{"5m"}, false, "f", 2}, {"build", "jobs", []string{"10"}, false, "f", 5},
-		{"build", "profiles", []string{"nocheck", "nodoc"}, true, "f", 6}, {"build", "dist", []string{"sid"}, false, "f", 9},
-		{"session.begin", "hostname", []string{"A"}, false, "f", 12}, {"session.run", "user", []string{"x"}, false, "f", 14},
+		{"", "offline", []string{"true"}, false, "f", 1},
+		{"", "refresh-after", []string{"5m"}, false, "f", 2},
+		{"build", "jobs", []string{"10"}, false, "f", 5},
+		{"build", "profiles", []string{"nocheck", "nodoc"}, true, "f", 6},
+		{"build", "dist", []string{"sid"}, false, "f", 9},
+		{"session.begin", "hostname", []string{"A"}, false, "f", 12},
+		{"session.run", "user", []string{"x"}, false, "f", 14},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\n%v, want\n%+v", got, err, want)

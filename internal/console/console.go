@@ -26,7 +26,8 @@ type Terminal interface {
 // IsTerminal tells whether a stream is a terminal.
 func IsTerminal(f *os.File) bool {
 	is := false
-	return f != nil && control(f, func(fd int) error { is = term.IsTerminal(fd); return nil }) == nil && is
+	return f != nil &&
+		control(f, func(fd int) error { is = term.IsTerminal(fd); return nil }) == nil && is
 }
 
 // control works with a file's descriptor, and leaves it as it is: Fd would make it block, and then
@@ -142,7 +143,8 @@ func reopen(in *os.File) *os.File {
 	}
 	var f *os.File
 	err := control(in, func(fd int) (err error) {
-		f, err = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), os.O_RDONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+		f, err = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd),
+			os.O_RDONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
 		return err
 	})
 	if err != nil {
@@ -163,7 +165,10 @@ func (c *Console) closeKeys() error {
 // Resize gives the far end the size of the caller's window.
 func (c *Console) Resize() error {
 	var columns, rows int
-	err := control(c.screen, func(fd int) (err error) { columns, rows, err = term.GetSize(fd); return err })
+	err := control(c.screen, func(fd int) (err error) {
+		columns, rows, err = term.GetSize(fd)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("asking for the terminal's size: %w", err)
 	}

@@ -23,7 +23,8 @@ type member struct {
 	Size int64 // bytes of content
 }
 
-// arReader walks an ar archive as a stream. The common format, GNU's ("name/", "//" table, "/offset") and BSD's ("#1/length") long names are understood.
+// arReader walks an ar archive as a stream. The common format, GNU's ("name/", "//" table,
+// "/offset") and BSD's ("#1/length") long names are understood.
 type arReader struct {
 	r         *bufio.Reader
 	remaining int64 // of the current member's content
@@ -58,7 +59,9 @@ func (a *arReader) Next() (member, error) {
 		}
 		if m.Name == "//" {
 			if m.Size > maxMemberName {
-				return member{}, fmt.Errorf("the table of member names has %d bytes, more than the %d allowed", m.Size, maxMemberName)
+				return member{},
+					fmt.Errorf("the table of member names has %d bytes, more than the %d allowed",
+						m.Size, maxMemberName)
 			}
 			a.names = make([]byte, m.Size)
 			if _, err := io.ReadFull(a, a.names); err != nil {

@@ -33,12 +33,16 @@ func Decompress(r io.Reader, suffix string, dictionary int64) (io.ReadCloser, er
 		}
 		return io.NopCloser(z), nil
 	case ".zst":
-		// One goroutine: several packages are read at once, and a second core would only be taken from them.
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(dictionary)), zstd.WithDecoderLowmem(true))
+		// One goroutine: several packages are read at once, and a second core would only be taken
+		// from them.
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderMaxWindow(uint64(dictionary)), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, err
 		}
 		return z.IOReadCloser(), nil
 	}
-	return nil, fmt.Errorf("compression %q is not supported (none, .gz, .bz2, .lzma, .xz and .zst are)", suffix)
+	return nil,
+		fmt.Errorf("compression %q is not supported (none, .gz, .bz2, .lzma, .xz and .zst are)",
+			suffix)
 }

@@ -1,7 +1,8 @@
 // Package deb reads and writes Debian binary packages (deb(5), format 2.0).
 //
-// Reading is a stream from front to back: the control member first, whole and bounded, then the data member as a tar stream. Nothing is written to disk here; what
-// is done with the files is left to the caller, and so is the verification of the package's hash.
+// Reading is a stream from front to back: the control member first, whole and bounded, then the
+// data member as a tar stream. Nothing is written to disk here; what is done with the files is left
+// to the caller, and so is the verification of the package's hash.
 package deb
 
 import (
@@ -21,7 +22,8 @@ type Limits struct {
 	Control int64
 	// Data is the size of the uncompressed data member, in bytes; default 64 GiB.
 	Data int64
-	// Dictionary is the largest window a decompressor may ask for, in bytes; default 128 MiB (xz -9 takes 64 MiB).
+	// Dictionary is the largest window a decompressor may ask for, in bytes; default 128 MiB (xz -9
+	// takes 64 MiB).
 	Dictionary int64
 	// Stopped, when set, is asked while the data member is read; its error is the end of that.
 	Stopped func() error
@@ -82,7 +84,8 @@ func (d *Reader) readVersion() error {
 		return fmt.Errorf("looking for debian-binary: %w", noEOF(err))
 	}
 	if m.Name != "debian-binary" {
-		return fmt.Errorf("not a Debian package: its first member is %q, not \"debian-binary\"", m.Name)
+		return fmt.Errorf("not a Debian package: its first member is %q, not \"debian-binary\"",
+			m.Name)
 	}
 	version := make([]byte, min(m.Size, 64))
 	if _, err := io.ReadFull(d.ar, version); err != nil {
@@ -145,7 +148,9 @@ func (d *Reader) readControl() error {
 				if err != nil {
 					return fmt.Errorf("%s: %s: %w", m.Name, h.Name, err)
 				}
-				d.control = append(d.control, ControlFile{Name: clean[1:], Mode: h.FileInfo().Mode().Perm(), ModTime: h.ModTime, Body: body})
+				d.control = append(
+					d.control, ControlFile{Name: clean[1:], Mode: h.FileInfo().Mode().Perm(),
+						ModTime: h.ModTime, Body: body})
 				continue
 			}
 		}

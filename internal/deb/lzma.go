@@ -8,8 +8,9 @@ import (
 	"io"
 )
 
-// This is a decoder for the ".lzma" format of old packages (LZMA SDK's "LZMA_alone": 5 bytes of properties, 8 of size, one LZMA1 stream). The facts are those of
-// the LZMA specification in the LZMA SDK (lzma-specification.txt, public domain).
+// This is a decoder for the ".lzma" format of old packages (LZMA SDK's "LZMA_alone": 5 bytes of
+// properties, 8 of size, one LZMA1 stream). The facts are those of the LZMA specification in the
+// LZMA SDK (lzma-specification.txt, public domain).
 
 var errLZMACorrupt = errors.New("corrupt lzma stream")
 
@@ -66,7 +67,8 @@ func newLZMAReader(r io.Reader, dictMax int64) (*lzmaReader, error) {
 	if d >= 9*5*5 {
 		return nil, errLZMACorrupt
 	}
-	z := &lzmaReader{in: in, lc: d % 9, lp: d / 9 % 5, pb: d / 45, rng: 0xffffffff, size: int64(binary.LittleEndian.Uint64(h[5:]))}
+	z := &lzmaReader{in: in, lc: d % 9, lp: d / 9 % 5, pb: d / 45, rng: 0xffffffff,
+		size: int64(binary.LittleEndian.Uint64(h[5:]))}
 	if z.size < -1 {
 		return nil, errLZMACorrupt
 	}
@@ -76,7 +78,8 @@ func newLZMAReader(r io.Reader, dictMax int64) (*lzmaReader, error) {
 	}
 	size = max(size, lzmaMinDict)
 	if size > dictMax {
-		return nil, fmt.Errorf("an lzma dictionary of %d bytes is more than the %d allowed", size, dictMax)
+		return nil, fmt.Errorf("an lzma dictionary of %d bytes is more than the %d allowed", size,
+			dictMax)
 	}
 	z.dict = make([]byte, size)
 	z.literal = make([]uint16, 0x300<<(z.lc+z.lp))
@@ -103,7 +106,8 @@ func (z *lzmaReader) initProbs() {
 		fill(z.isMatch[i][:])
 		fill(z.isRep0Long[i][:])
 	}
-	for _, p := range [][]uint16{z.isRep[:], z.isRepG0[:], z.isRepG1[:], z.isRepG2[:], z.posDecoders[:], z.align[:]} {
+	for _, p := range [][]uint16{z.isRep[:], z.isRepG0[:], z.isRepG1[:], z.isRepG2[:],
+		z.posDecoders[:], z.align[:]} {
 		fill(p)
 	}
 	for i := range z.posSlot {
@@ -188,7 +192,8 @@ func (z *lzmaReader) symbol(p []byte, n *int) {
 	if z.err != nil {
 		return
 	}
-	if int64(z.reps[0]) >= z.total || int64(z.reps[0]) >= int64(len(z.dict)) || z.size >= 0 && z.total+int64(length) > z.size {
+	if int64(z.reps[0]) >= z.total || int64(z.reps[0]) >= int64(len(z.dict)) || z.size >= 0 &&
+		z.total+int64(length) > z.size {
 		z.fail(errLZMACorrupt)
 		return
 	}

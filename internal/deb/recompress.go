@@ -10,10 +10,12 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Form says how the members of a recompressed package are packed, by the suffixes of their names: "", ".gz" or ".zst".
+// Form says how the members of a recompressed package are packed, by the suffixes of their names:
+// "", ".gz" or ".zst".
 type Form struct{ Control, Data string }
 
-// Quick reports whether a package is packed already in a way that is unpacked quickly, so that nothing is gained by Recompress. It decompresses nothing.
+// Quick reports whether a package is packed already in a way that is unpacked quickly, so that
+// nothing is gained by Recompress. It decompresses nothing.
 func Quick(r io.Reader) (bool, error) {
 	ar, err := newArReader(r)
 	if err != nil {
@@ -30,8 +32,8 @@ func Quick(r io.Reader) (bool, error) {
 	return m.Name == "data.tar" || m.Name == "data.tar.zst", err
 }
 
-// Recompress copies a package with its members packed in another way; what they hold stays the same, byte for byte. Members that dpkg ignores are left out. out must be at its
-// beginning.
+// Recompress copies a package with its members packed in another way; what they hold stays the
+// same, byte for byte. Members that dpkg ignores are left out. out must be at its beginning.
 func Recompress(out io.WriteSeeker, in io.Reader, form Form, limits Limits) error {
 	limits = limits.withDefaults()
 	ar, err := newArReader(in)
@@ -65,7 +67,9 @@ func Recompress(out io.WriteSeeker, in io.Reader, form Form, limits Limits) erro
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}
-		err = w.member(part.name+part.suffix, func(w io.Writer) error { return repack(w, &boundedReader{r: r, left: part.limit}, part.suffix) })
+		err = w.member(part.name+part.suffix, func(w io.Writer) error {
+			return repack(w, &boundedReader{r: r, left: part.limit}, part.suffix)
+		})
 		if err = errors.Join(err, r.Close()); err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}
@@ -84,7 +88,9 @@ func repack(w io.Writer, r io.Reader, suffix string) error {
 	case ".gz":
 		z, err = gzip.NewWriterLevel(w, gzip.BestSpeed)
 	case ".zst":
-		z, err = zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
+		z, err = zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest),
+			zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true),
+			zstd.WithWindowSize(1<<20))
 	default:
 		err = fmt.Errorf("compression %q cannot be written", suffix)
 	}

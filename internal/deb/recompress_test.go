@@ -20,7 +20,8 @@ func TestRecompress(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := errors.Join(Recompress(out, original, form, Limits{}), out.Close()); err != nil {
+				if err := errors.Join(Recompress(out, original, form, Limits{}),
+					out.Close()); err != nil {
 					t.Fatal(err)
 				}
 				_, want, err := list(openFixture(t, fixture), Limits{})
@@ -34,7 +35,8 @@ func TestRecompress(t *testing.T) {
 				defer copied.Close()
 				_, got, err := list(copied, Limits{})
 				if err != nil || strings.Join(got, "\n") != strings.Join(want, "\n") {
-					t.Errorf("got\n%s\n(%v), want\n%s", strings.Join(got, "\n"), err, strings.Join(want, "\n"))
+					t.Errorf("got\n%s\n(%v), want\n%s", strings.Join(got, "\n"), err,
+						strings.Join(want, "\n"))
 				}
 				if dpkg, err := exec.LookPath("dpkg-deb"); err == nil {
 					if out, err := exec.Command(dpkg, "--info", name).CombinedOutput(); err != nil {
@@ -47,7 +49,8 @@ func TestRecompress(t *testing.T) {
 }
 
 func TestQuick(t *testing.T) {
-	for name, want := range map[string]bool{"zstd": true, "none": true, "xz": false, "gzip": false} {
+	for name, want := range map[string]bool{"zstd": true, "none": true, "xz": false,
+		"gzip": false} {
 		if got, err := Quick(openFixture(t, name)); err != nil || got != want {
 			t.Errorf("%s: %t, %v", name, got, err)
 		}

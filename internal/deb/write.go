@@ -14,10 +14,13 @@ import (
 	"time"
 )
 
-// File is one entry of a package to be written. Parent directories are added where they are missing.
+// File is one entry of a package to be written. Parent directories are added where they are
+// missing.
 type File struct {
-	Path   string      // absolute, inside the system
-	Mode   fs.FileMode // type bits choose directory or symbolic link; otherwise a regular file. 0 means 0644, or 0755 for a directory
+	Path string // absolute, inside the system
+	// type bits choose directory or symbolic link; otherwise a regular file. 0 means 0644, or 0755
+	// for a directory
+	Mode   fs.FileMode
 	Body   []byte
 	Target string // of a symbolic link
 }
@@ -26,17 +29,21 @@ type File struct {
 type Package struct {
 	// Control is the control paragraph, complete and terminated by a newline.
 	Control string
-	// Scripts are further files of the control member: maintainer scripts (mode 0755), triggers, conffiles and the like (0644).
+	// Scripts are further files of the control member: maintainer scripts (mode 0755), triggers,
+	// conffiles and the like (0644).
 	Scripts map[string]string
 	Files   []File
 	// Time is the modification time of every entry, so that equal input gives equal bytes.
 	Time time.Time
 }
 
-// Write writes p to w: deb(5) 2.0, members compressed with gzip, which every dpkg reads; everything owned by root.
+// Write writes p to w: deb(5) 2.0, members compressed with gzip, which every dpkg reads; everything
+// owned by root.
 func Write(w io.Writer, p Package) error {
-	if !strings.HasPrefix(p.Control, "Package: ") || !strings.HasSuffix(p.Control, "\n") || strings.Contains(p.Control, "\n\n") {
-		return fmt.Errorf("writing a package: its control paragraph must begin with Package: and be one paragraph")
+	if !strings.HasPrefix(p.Control, "Package: ") || !strings.HasSuffix(p.Control, "\n") ||
+		strings.Contains(p.Control, "\n\n") {
+		return fmt.Errorf("writing a package: its control paragraph must begin with Package: and " +
+			"be one paragraph")
 	}
 	data, sums, err := p.data()
 	if err != nil {
@@ -53,7 +60,8 @@ func Write(w io.Writer, p Package) error {
 		name string
 		body []byte
 	}{{"debian-binary", []byte("2.0\n")}, {"control.tar.gz", control}, {"data.tar.gz", data}} {
-		if _, err := fmt.Fprintf(w, "%-16s%-12d%-6d%-6d%-8s%-10d`\n", m.name, p.Time.Unix(), 0, 0, "100644", len(m.body)); err != nil {
+		if _, err := fmt.Fprintf(w, "%-16s%-12d%-6d%-6d%-8s%-10d`\n", m.name, p.Time.Unix(), 0, 0,
+			"100644", len(m.body)); err != nil {
 			return err
 		}
 		if _, err := w.Write(m.body); err != nil {
@@ -159,7 +167,8 @@ func (p Package) control(md5sums string) ([]byte, error) {
 }
 
 func (p Package) header(name string, mode fs.FileMode) *tar.Header {
-	return &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: int64(mode), ModTime: p.Time.Truncate(time.Second), Uname: "root", Gname: "root", Format: tar.FormatGNU}
+	return &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: int64(mode),
+		ModTime: p.Time.Truncate(time.Second), Uname: "root", Gname: "root", Format: tar.FormatGNU}
 }
 
 func (p Package) tarball(fill func(*tar.Writer) error) ([]byte, error) {

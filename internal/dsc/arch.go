@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// tupleTable maps Debian architecture names to their tuples and back; the CPU column of cpuTable fills its <cpu>. They hold the facts of deb-tupletable and dpkg-architecture(1).
+// tupleTable maps Debian architecture names to their tuples and back; the CPU column of cpuTable
+// fills its <cpu>. They hold the facts of deb-tupletable and dpkg-architecture(1).
 //
 //go:embed tables/tuples
 var tupleTable string
@@ -38,19 +39,22 @@ var architectures = sync.OnceValue(func() map[string]tuple {
 			continue
 		}
 		for _, cpu := range cpus {
-			add(strings.ReplaceAll(cols[1], "<cpu>", cpu), strings.ReplaceAll(cols[0], "<cpu>", cpu))
+			add(strings.ReplaceAll(cols[1], "<cpu>", cpu),
+				strings.ReplaceAll(cols[0], "<cpu>", cpu))
 		}
 	}
 	return out
 })
 
-// KnownArch tells whether name is an architecture that dpkg knows ("amd64", "hurd-i386"); wildcards and "all" are none.
+// KnownArch tells whether name is an architecture that dpkg knows ("amd64", "hurd-i386"); wildcards
+// and "all" are none.
 func KnownArch(name string) bool {
 	_, ok := architectures()[name]
 	return ok
 }
 
-// wildcardTuple is the tuple of an architecture or of a wildcard: "any-amd64", "linux-any", "gnu-any-any".
+// wildcardTuple is the tuple of an architecture or of a wildcard: "any-amd64", "linux-any",
+// "gnu-any-any".
 func wildcardTuple(name string) (tuple, bool) {
 	parts := strings.SplitN(name, "-", 4)
 	wild := false
@@ -70,7 +74,8 @@ func wildcardTuple(name string) (tuple, bool) {
 	return t, true
 }
 
-// MatchArch tells whether an architecture is, or is covered by, pattern: an architecture, a wildcard (Policy 11.1.1) or "any". "all" is matched by "all" and by "any" only.
+// MatchArch tells whether an architecture is, or is covered by, pattern: an architecture, a
+// wildcard (Policy 11.1.1) or "any". "all" is matched by "all" and by "any" only.
 func MatchArch(arch, pattern string) bool {
 	if arch == pattern || pattern == "any" {
 		return true

@@ -32,8 +32,8 @@ func (e *Entry) Distribution() string {
 
 // ParseChangelog reads the newest (first) entry of a changelog, as dpkg-parsechangelog does: what
 // that builds with a warning is no error here. Text that is neither heading nor change is passed
-// over, an entry may lack its last line (Maintainer is then "", Date zero), and with what looks like
-// the beginning of another program's change log the file ends.
+// over, an entry may lack its last line (Maintainer is then "", Date zero), and with what looks
+// like the beginning of another program's change log the file ends.
 func ParseChangelog(name string, r io.Reader) (*Entry, error) {
 	sc := bufio.NewScanner(io.LimitReader(r, maxControl))
 	sc.Buffer(nil, 1<<20)
@@ -46,7 +46,8 @@ func ParseChangelog(name string, r io.Reader) (*Entry, error) {
 	}
 	if err := sc.Err(); err != nil {
 		if errors.Is(err, bufio.ErrTooLong) {
-			return nil, &Error{File: name, Line: p.line + 1, Reason: "the line is longer than 1 MiB"}
+			return nil,
+				&Error{File: name, Line: p.line + 1, Reason: "the line is longer than 1 MiB"}
 		}
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
@@ -74,7 +75,8 @@ type changelogParser struct {
 // Lines of a changelog (deb-changelog(5); dpkg's own parser says what it passes over).
 var (
 	headingLine = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`(?i)^(\w[-+0-9a-z.]*) \(([^() \t]+)\)((?:\s+[-+0-9a-z.]+)+);(.*)$`)
+		return regexp.MustCompile(
+			`(?i)^(\w[-+0-9a-z.]*) \(([^() \t]+)\)((?:\s+[-+0-9a-z.]+)+);(.*)$`)
 	})
 	lastLine = sync.OnceValue(func() *regexp.Regexp {
 		const date = `(?:\w+,\s*)?\d{1,2}\s+\w+\s+\d{4}\s+\d{1,2}:\d\d:\d\d\s+[-+]\d{4}`
@@ -86,8 +88,8 @@ var (
 	ignoredLine = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^(?:\$\w+:.*\$|# |/\*.*\*/)`)
 	})
-	// otherFormat begins what is no changelog of Debian's any more: GNU's, headings of long ago, and
-	// single words.
+	// otherFormat begins what is no changelog of Debian's any more: GNU's, headings of long ago,
+	// and single words.
 	otherFormat = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`(?i)^(?:` + strings.Join([]string{
 			`\w+\s+\w+\s+\d{1,2} \d{1,2}:\d{1,2}:\d{1,2}\s+[\w\s]*\d{4}\s+.*\s+[<(].*[)>]`,
@@ -179,7 +181,8 @@ func newEntry(heading []string) (*Entry, error) {
 // notAHeading says what is expected instead of a line, and what it lacks.
 func notAHeading(line string) string {
 	const example = "hello (2.10-3) unstable; urgency=medium"
-	return fmt.Sprintf("%s is not the first line of an entry, such as %s: %s", quote(line), example, headingFault(line))
+	return fmt.Sprintf("%s is not the first line of an entry, such as %s: %s", quote(line), example,
+		headingFault(line))
 }
 
 func headingFault(line string) string {

@@ -39,7 +39,8 @@ type Buildinfo struct {
 }
 
 // artefactHint is what to do about files of a build that do not hold together.
-const artefactHint = "the build wrote them so: look at the end of its log, and at what debian/rules does after dpkg-genchanges"
+const artefactHint = "the build wrote them so: look at the end of its log, and at what " +
+	"debian/rules does after dpkg-genchanges"
 
 // ParseChanges reads a .changes file. name is used in messages.
 func ParseChanges(name string, r io.Reader, keys Keyrings) (*Changes, error) {
@@ -49,7 +50,8 @@ func ParseChanges(name string, r io.Reader, keys Keyrings) (*Changes, error) {
 			return err
 		}
 		p := c.Paragraph
-		if err = p.required("Source", "Version", "Architecture", "Distribution", "Files"); err != nil {
+		if err = p.required("Source", "Version", "Architecture", "Distribution",
+			"Files"); err != nil {
 			return err
 		}
 		if c.Source, c.SourceVersion, c.Version, err = p.sourceAndVersion(); err != nil {
@@ -81,7 +83,8 @@ func ParseBuildinfo(name string, r io.Reader, keys Keyrings) (*Buildinfo, error)
 			return err
 		}
 		p := b.Paragraph
-		if err = p.required("Source", "Version", "Architecture", "Build-Architecture", "Checksums-Sha256"); err != nil {
+		if err = p.required("Source", "Version", "Architecture", "Build-Architecture",
+			"Checksums-Sha256"); err != nil {
 			return err
 		}
 		if b.Source, b.SourceVersion, b.Version, err = p.sourceAndVersion(); err != nil {
@@ -135,12 +138,14 @@ func (p *Paragraph) environment() ([]string, error) {
 		if !ok || name == "" || !strings.HasSuffix(value, "\"") {
 			return nil, p.errorf(f, at, "expected NAME=\"value\", found %s", quote(line))
 		}
-		out = append(out, name+"="+strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(strings.TrimSuffix(value, "\"")))
+		out = append(out, name+"="+strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(
+			strings.TrimSuffix(value, "\"")))
 	}
 	return out, nil
 }
 
-// sourceAndVersion reads Source, "name" or "name (version)" when the source's version differs, and Version.
+// sourceAndVersion reads Source, "name" or "name (version)" when the source's version differs, and
+// Version.
 func (p *Paragraph) sourceAndVersion() (name string, source, version Version, err error) {
 	text, err := p.line("Source")
 	if err != nil {
@@ -148,7 +153,8 @@ func (p *Paragraph) sourceAndVersion() (name string, source, version Version, er
 	}
 	name, rest, differs := strings.Cut(text, " (")
 	if !validPackageName(name) {
-		return "", source, version, p.errorf(p.Field("Source"), 0, "%s is not the name of a package", quote(name))
+		return "", source, version,
+			p.errorf(p.Field("Source"), 0, "%s is not the name of a package", quote(name))
 	}
 	vtext, err := p.line("Version")
 	if err != nil {
@@ -166,11 +172,13 @@ func (p *Paragraph) sourceAndVersion() (name string, source, version Version, er
 	return name, source, version, nil
 }
 
-// refuseOwnKind refuses a document that lists itself or another of its kind: it would be overwritten while it is read.
+// refuseOwnKind refuses a document that lists itself or another of its kind: it would be
+// overwritten while it is read.
 func refuseOwnKind(p *Paragraph, field string, files []File, suffix string) error {
 	for _, f := range files {
 		if strings.HasSuffix(f.Name, suffix) {
-			return &Error{File: p.File, Line: f.line, Field: field, Reason: "lists " + f.Name + ", but a " + suffix + " lists none"}
+			return &Error{File: p.File, Line: f.line, Field: field, Reason: "lists " + f.Name +
+				", but a " + suffix + " lists none"}
 		}
 	}
 	return nil
@@ -183,7 +191,8 @@ func (c *Changes) Verify(open Opener) error {
 
 // Verify checks that every listed file is there, with the promised size and hashes.
 func (b *Buildinfo) Verify(open Opener) error {
-	return verifyFiles(fault.Attempted, artefactHint, b.Path, "Checksums-Sha256", b.Files, checkContents(open))
+	return verifyFiles(fault.Attempted, artefactHint, b.Path, "Checksums-Sha256", b.Files,
+		checkContents(open))
 }
 
 // Listed finds a file by name.

@@ -10,7 +10,8 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// maxControl is the largest control document that is read, in bytes. The largest .dsc and .buildinfo of Debian (the kernel's, TeX Live's) stay below one MiB.
+// maxControl is the largest control document that is read, in bytes. The largest .dsc and
+// .buildinfo of Debian (the kernel's, TeX Live's) stay below one MiB.
 const maxControl = 16 << 20
 
 // Error is what is wrong with one place of a document.
@@ -35,8 +36,9 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Field is one field of a paragraph. Value has its lines joined by "\n", each without the white space at its end, continuation lines without the one space or tab that marks them;
-// lines that are comments are left out.
+// Field is one field of a paragraph. Value has its lines joined by "\n", each without the white
+// space at its end, continuation lines without the one space or tab that marks them; lines that are
+// comments are left out.
 type Field struct {
 	Name  string
 	Value string
@@ -53,7 +55,8 @@ func (f *Field) lineOf(pos int) int {
 	return f.Line
 }
 
-// Paragraph is one paragraph of control data, as deb822(5) describes it. Field names are case-insensitive.
+// Paragraph is one paragraph of control data, as deb822(5) describes it. Field names are
+// case-insensitive.
 type Paragraph struct {
 	File   string // for messages
 	Line   int    // of its first field
@@ -96,12 +99,14 @@ func (p *Paragraph) folded(name string) string {
 
 // errorf makes an Error about byte offset pos of a field's value.
 func (p *Paragraph) errorf(f *Field, pos int, format string, args ...any) error {
-	return &Error{File: p.File, Line: f.lineOf(pos), Field: f.Name, Reason: fmt.Sprintf(format, args...)}
+	return &Error{File: p.File, Line: f.lineOf(pos), Field: f.Name,
+		Reason: fmt.Sprintf(format, args...)}
 }
 
-// ParseControl parses control data (deb822(5)) as found in debian/control: paragraphs parted by empty lines, comment lines starting with #. name is used in errors. A field that
-// stands twice in a paragraph, and a line that is neither field nor continuation, are errors (*Error).
-// What dpkg takes besides is taken: blanks before the colon, form feeds as white space, and control
+// ParseControl parses control data (deb822(5)) as found in debian/control: paragraphs parted by
+// empty lines, comment lines starting with #. name is used in errors. A field that stands twice in
+// a paragraph, and a line that is neither field nor continuation, are errors (*Error). What dpkg
+// takes besides is taken: blanks before the colon, form feeds as white space, and control
 // characters in values.
 func ParseControl(name string, r io.Reader) ([]*Paragraph, error) {
 	text, err := readLimited(name, r)
@@ -118,7 +123,8 @@ func readLimited(name string, r io.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
 	if len(text) > maxControl {
-		return nil, fault.New(fault.GivenBack, "check that this is the file you meant", "%s is larger than %d MiB, no control file is", name, maxControl>>20)
+		return nil, fault.New(fault.GivenBack, "check that this is the file you meant",
+			"%s is larger than %d MiB, no control file is", name, maxControl>>20)
 	}
 	return text, nil
 }
@@ -155,7 +161,8 @@ func parseControl(name string, text []byte, skip int) ([]*Paragraph, error) {
 			key, value, ok := strings.Cut(line, ":")
 			key = strings.TrimRight(key, whiteSpace)
 			if !ok || !validFieldName(key) {
-				return nil, fail("", "%s is neither a field (Name: value) nor a continuation line", quote(line))
+				return nil, fail("", "%s is neither a field (Name: value) nor a continuation line",
+					quote(line))
 			}
 			if cur == nil {
 				cur = &Paragraph{File: name, Line: n, index: map[string]int{}}
@@ -163,17 +170,20 @@ func parseControl(name string, text []byte, skip int) ([]*Paragraph, error) {
 			}
 			lower := strings.ToLower(key)
 			if i, dup := cur.index[lower]; dup {
-				return nil, fail(key, "stands twice: on this line and on line %d", cur.Fields[i].Line)
+				return nil, fail(key, "stands twice: on this line and on line %d",
+					cur.Fields[i].Line)
 			}
 			cur.index[lower] = len(cur.Fields)
-			cur.Fields = append(cur.Fields, Field{Name: key, Value: strings.TrimLeft(value, whiteSpace), Line: n, lines: []int{n}})
+			cur.Fields = append(
+				cur.Fields, Field{Name: key, Value: strings.TrimLeft(value, whiteSpace), Line: n,
+					lines: []int{n}})
 		}
 	}
 	return out, nil
 }
 
-// validFieldName holds for what dpkg allows: no white space, not starting with # or -. Policy 5.1 has
-// printable ASCII only.
+// validFieldName holds for what dpkg allows: no white space, not starting with # or -. Policy 5.1
+// has printable ASCII only.
 func validFieldName(s string) bool {
 	if s == "" || s[0] == '#' || s[0] == '-' {
 		return false

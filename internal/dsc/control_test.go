@@ -7,7 +7,8 @@ import (
 )
 
 func TestParseControl(t *testing.T) {
-	paras, err := ParseControl("x", strings.NewReader("# a comment\nSource: a\nBuild-Depends: b,\n# c is\n# gone\n d  \n\n\nPackage:\ta\nDescription: one\n .\n  two\n"))
+	paras, err := ParseControl("x", strings.NewReader("# a comment\nSource: a\nBuild-Depends: "+
+		"b,\n# c is\n# gone\n d  \n\n\nPackage:\ta\nDescription: one\n .\n  two\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +34,8 @@ func TestParseControlErrors(t *testing.T) {
 		{"Source: a\nsource: b\n", "x:2: field source: stands twice: on this line and on line 1"},
 		{" a\n", "x:1: is a continuation line, but there is no field before it"},
 		{"A: 1\n\n b\n", "x:3: is a continuation line, but there is no field before it"},
-		{"A: 1\nnonsense\n", `x:2: "nonsense" is neither a field (Name: value) nor a continuation line`},
+		{"A: 1\nnonsense\n",
+			`x:2: "nonsense" is neither a field (Name: value) nor a continuation line`},
 		{"A b: 1\n", `x:1: "A b: 1" is neither a field (Name: value) nor a continuation line`},
 		{"-A: 1\n", `x:1: "-A: 1" is neither a field (Name: value) nor a continuation line`},
 		{"A\x01: b\n", `x:1: "A\x01: b" is neither a field (Name: value) nor a continuation line`},
@@ -47,18 +49,23 @@ func TestParseControlErrors(t *testing.T) {
 			t.Errorf("%q: %T is not an *Error", tt.text, err)
 		}
 	}
-	if _, err := ParseControl("x", strings.NewReader("A: "+strings.Repeat("x", maxControl))); err == nil || !strings.Contains(err.Error(), "larger than 16 MiB") {
+	if _, err := ParseControl(
+		"x", strings.NewReader("A: "+strings.Repeat("x", maxControl))); err == nil ||
+		!strings.Contains(err.Error(), "larger than 16 MiB") {
 		t.Errorf("a document that is too large: %v", err)
 	}
 }
 
-// TestParseControlAsDpkg takes what dpkg takes: form feeds, blanks before a colon, control characters.
+// TestParseControlAsDpkg takes what dpkg takes: form feeds, blanks before a colon, control
+// characters.
 func TestParseControlAsDpkg(t *testing.T) {
-	paras, err := ParseControl("x", strings.NewReader("Source : a\nX: b\x01\x1b\n\f\nPackage\t:\fa\v\n\fmore\n"))
+	paras, err := ParseControl(
+		"x", strings.NewReader("Source : a\nX: b\x01\x1b\n\f\nPackage\t:\fa\v\n\fmore\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(paras) != 2 || paras[0].Get("Source") != "a" || paras[0].Get("X") != "b\x01\x1b" || paras[1].Get("Package") != "a\nmore" {
+	if len(paras) != 2 || paras[0].Get("Source") != "a" || paras[0].Get("X") != "b\x01\x1b" ||
+		paras[1].Get("Package") != "a\nmore" {
 		t.Errorf("%+v", paras)
 	}
 }

@@ -20,11 +20,13 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// File is a file that a document lists, with what it promises about it. Name is safe to open beneath a directory: it has no slash, no control character, and does not start with a dot.
+// File is a file that a document lists, with what it promises about it. Name is safe to open
+// beneath a directory: it has no slash, no control character, and does not start with a dot.
 type File struct {
-	Name     string
-	Size     int64  // bytes
-	MD5      string // hexadecimal, lower case, "" when the document has none; the same for the next three
+	Name string
+	Size int64 // bytes
+	// hexadecimal, lower case, "" when the document has none; the same for the next three
+	MD5      string
 	SHA1     string
 	SHA256   string
 	SHA512   string
@@ -36,7 +38,8 @@ type File struct {
 // Opener opens a listed file for reading. A file that is not there is fs.ErrNotExist.
 type Opener func(name string) (io.ReadCloser, error)
 
-// Dir opens files of a directory: regular ones only, also behind a symbolic link, since it is the caller's own directory.
+// Dir opens files of a directory: regular ones only, also behind a symbolic link, since it is the
+// caller's own directory.
 func Dir(dir string) Opener {
 	return func(name string) (io.ReadCloser, error) {
 		// Without O_NONBLOCK the open of a named pipe would wait for a writer.
@@ -63,11 +66,13 @@ func (f *File) digests() []struct {
 	return []struct {
 		name, want string
 		new        func() hash.Hash
-	}{{"MD5", f.MD5, md5.New}, {"SHA1", f.SHA1, sha1.New}, {"SHA256", f.SHA256, sha256.New}, {"SHA512", f.SHA512, sha512.New}}
+	}{{"MD5", f.MD5, md5.New}, {"SHA1", f.SHA1, sha1.New}, {"SHA256", f.SHA256, sha256.New},
+		{"SHA512", f.SHA512, sha512.New}}
 }
 
-// Check reads r to its end and compares what it read with the promised size and with every promised hash. To copy a file while checking it, give an io.TeeReader; what was copied is
-// not to be used when Check fails.
+// Check reads r to its end and compares what it read with the promised size and with every promised
+// hash. To copy a file while checking it, give an io.TeeReader; what was copied is not to be used
+// when Check fails.
 func (f *File) Check(r io.Reader) error {
 	var (
 		sums  = map[string]hash.Hash{}
@@ -102,7 +107,8 @@ func (f *File) Check(r io.Reader) error {
 }
 
 // verifyFiles checks every file of a document.
-func verifyFiles(kind fault.Kind, hint, doc, field string, files []File, check func(*File) error) error {
+func verifyFiles(kind fault.Kind, hint, doc, field string, files []File,
+	check func(*File) error) error {
 	for i := range files {
 		f := &files[i]
 		if err := check(f); err != nil {
@@ -110,7 +116,8 @@ func verifyFiles(kind fault.Kind, hint, doc, field string, files []File, check f
 			if errors.Is(err, fs.ErrNotExist) {
 				reason = f.Name + " is listed, but not there"
 			}
-			return fault.Wrap(kind, hint, &Error{File: doc, Line: f.line, Field: field, Reason: reason})
+			return fault.Wrap(kind, hint, &Error{File: doc, Line: f.line, Field: field,
+				Reason: reason})
 		}
 	}
 	return nil
@@ -150,7 +157,8 @@ func checkFileName(name string) error {
 	case name == "":
 		return errors.New("a file without a name")
 	case strings.Contains(name, "/"):
-		return fmt.Errorf("the file name %s has a slash: files must lie beside the document", quote(name))
+		return fmt.Errorf("the file name %s has a slash: files must lie beside the document",
+			quote(name))
 	case !isAlnum(name[0]):
 		return fmt.Errorf("the file name %s starts with %q", quote(name), name[0])
 	case len(name) > 255:
@@ -164,7 +172,8 @@ func checkFileName(name string) error {
 	return nil
 }
 
-// checksumFields are the fields that list files, and where their hash goes; hexLen is its length in characters.
+// checksumFields are the fields that list files, and where their hash goes; hexLen is its length in
+// characters.
 var checksumFields = []struct {
 	name   string
 	hexLen int
@@ -177,8 +186,9 @@ var checksumFields = []struct {
 	{"Checksums-Sha512", 128, func(f *File) *string { return &f.SHA512 }},
 }
 
-// files reads Files and Checksums-*. Each field that is there must list the same files with the same sizes: otherwise the strongest hash would not cover all of them. changes says that
-// lines of Files have section and priority.
+// files reads Files and Checksums-*. Each field that is there must list the same files with the
+// same sizes: otherwise the strongest hash would not cover all of them. changes says that lines of
+// Files have section and priority.
 func (p *Paragraph) files(changes bool) ([]File, error) {
 	var (
 		out   []File
@@ -206,7 +216,8 @@ func (p *Paragraph) files(changes bool) ([]File, error) {
 				want = 5
 			}
 			if len(cols) != want {
-				return nil, p.errorf(field, at, "a line must have %d columns, this has %d: %s", want, len(cols), quote(strings.TrimSpace(line)))
+				return nil, p.errorf(field, at, "a line must have %d columns, this has %d: %s",
+					want, len(cols), quote(strings.TrimSpace(line)))
 			}
 			name := cols[want-1]
 			if err := checkFileName(name); err != nil {
@@ -218,7 +229,8 @@ func (p *Paragraph) files(changes bool) ([]File, error) {
 			seen[name] = true
 			sum := strings.ToLower(cols[0])
 			if len(sum) != cf.hexLen || strings.Trim(sum, "0123456789abcdef") != "" {
-				return nil, p.errorf(field, at, "%s is not a hash of %d hexadecimal digits", quote(cols[0]), cf.hexLen)
+				return nil, p.errorf(field, at, "%s is not a hash of %d hexadecimal digits",
+					quote(cols[0]), cf.hexLen)
 			}
 			size, err := strconv.ParseInt(cols[1], 10, 64)
 			if err != nil || size < 0 || cols[1][0] == '+' {
@@ -236,17 +248,20 @@ func (p *Paragraph) files(changes bool) ([]File, error) {
 					out[i].Section, out[i].Priority = cols[2], cols[3]
 				}
 			case out[i].Size != size:
-				return nil, p.errorf(field, at, "%s has %d bytes here, but %d in %s", name, size, out[i].Size, first.Name)
+				return nil, p.errorf(field, at, "%s has %d bytes here, but %d in %s", name, size,
+					out[i].Size, first.Name)
 			}
 			if to := cf.to(&out[i]); *to != "" && *to != sum {
-				return nil, p.errorf(field, at, "%s has another hash here than in %s", name, first.Name)
+				return nil, p.errorf(field, at, "%s has another hash here than in %s", name,
+					first.Name)
 			} else {
 				*to = sum
 			}
 		}
 		for _, f := range out {
 			if !seen[f.Name] {
-				return nil, p.errorf(field, 0, "%s is missing, though %s lists it", f.Name, first.Name)
+				return nil, p.errorf(field, 0, "%s is missing, though %s lists it", f.Name,
+					first.Name)
 			}
 		}
 	}

@@ -19,11 +19,13 @@ import (
 	"nsbuild/internal/regular"
 )
 
-// Keyrings are files with OpenPGP public keys: binary, ASCII armoured, or GnuPG's keybox. They are trusted, and read only when a signature asks for a key: Debian's keyring has 28 MB,
-// and loading all of it would take more memory than everything else together.
+// Keyrings are files with OpenPGP public keys: binary, ASCII armoured, or GnuPG's keybox. They are
+// trusted, and read only when a signature asks for a key: Debian's keyring has 28 MB, and loading
+// all of it would take more memory than everything else together.
 type Keyrings []string
 
-// HostKeyrings are the keyrings of uploaders' keys that a host with its root directory at root may have, and a caller's own in home (unless ""). Files that are absent are left out.
+// HostKeyrings are the keyrings of uploaders' keys that a host with its root directory at root may
+// have, and a caller's own in home (unless ""). Files that are absent are left out.
 func HostKeyrings(root, home string) Keyrings {
 	var out Keyrings
 	add := func(path string) {
@@ -32,7 +34,8 @@ func HostKeyrings(root, home string) Keyrings {
 		}
 	}
 	for _, dir := range []string{"usr/share/keyrings", "usr/local/share/keyrings"} {
-		for _, name := range []string{"debian-keyring", "debian-maintainers", "debian-nonupload", "debian-tag2upload", "ubuntu-master-keyring"} {
+		for _, name := range []string{"debian-keyring", "debian-maintainers", "debian-nonupload",
+			"debian-tag2upload", "ubuntu-master-keyring"} {
 			add(filepath.Join(root, dir, name+".gpg"))
 			add(filepath.Join(root, dir, name+".pgp"))
 		}
@@ -46,7 +49,8 @@ func HostKeyrings(root, home string) Keyrings {
 	return out
 }
 
-// maxKey is the largest certificate that is kept, in bytes; keys with thousands of certifications stay below 4 MiB.
+// maxKey is the largest certificate that is kept, in bytes; keys with thousands of certifications
+// stay below 4 MiB.
 const maxKey = 16 << 20
 
 // find returns every certificate that has one of the key ids, as primary key or subkey.
@@ -79,7 +83,8 @@ func findIn(path string, ids map[uint64]bool, out *openpgp.EntityList) error {
 	})
 }
 
-// scanKeyring calls found with each certificate (a primary key with what follows it) that has a key with one of the ids.
+// scanKeyring calls found with each certificate (a primary key with what follows it) that has a key
+// with one of the ids.
 func scanKeyring(r io.Reader, ids map[uint64]bool, found func(cert []byte) error) error {
 	br := bufio.NewReaderSize(r, 64<<10)
 	head, _ := br.Peek(12) // a short file shows itself below
@@ -105,7 +110,8 @@ func scanKeyring(r io.Reader, ids map[uint64]bool, found func(cert []byte) error
 	return scanPackets(br, ids, found)
 }
 
-// scanKeybox walks GnuPG's keybox format: blobs of a 32-bit length and a type; those of type 2 hold one certificate at a given offset.
+// scanKeybox walks GnuPG's keybox format: blobs of a 32-bit length and a type; those of type 2 hold
+// one certificate at a given offset.
 func scanKeybox(br *bufio.Reader, ids map[uint64]bool, found func([]byte) error) error {
 	for {
 		var size [4]byte
@@ -126,11 +132,13 @@ func scanKeybox(br *bufio.Reader, ids map[uint64]bool, found func([]byte) error)
 		if blob[4] != 2 || n < 16 {
 			continue
 		}
-		off, length := uint64(binary.BigEndian.Uint32(blob[8:12])), uint64(binary.BigEndian.Uint32(blob[12:16]))
+		off, length := uint64(binary.BigEndian.Uint32(blob[8:12])),
+			uint64(binary.BigEndian.Uint32(blob[12:16]))
 		if off+length > uint64(n) {
 			return errors.New("keybox: a key reaches beyond its blob")
 		}
-		if err := scanPackets(bufio.NewReader(bytes.NewReader(blob[off:off+length])), ids, found); err != nil {
+		if err := scanPackets(bufio.NewReader(bytes.NewReader(blob[off:off+length])), ids,
+			found); err != nil {
 			return err
 		}
 	}
@@ -185,7 +193,8 @@ func scanPackets(br *bufio.Reader, ids map[uint64]bool, found func([]byte) error
 	}
 }
 
-// readPacketHeader reads the type and the length of a packet; io.EOF at a clean end. Partial and indeterminate lengths do not occur in keys and are errors.
+// readPacketHeader reads the type and the length of a packet; io.EOF at a clean end. Partial and
+// indeterminate lengths do not occur in keys and are errors.
 func readPacketHeader(br *bufio.Reader) (tag byte, head []byte, n uint32, err error) {
 	first, err := br.ReadByte()
 	if err != nil {
@@ -241,7 +250,8 @@ func readPacketHeader(br *bufio.Reader) (tag byte, head []byte, n uint32, err er
 	return 0, nil, 0, errors.New("a packet of partial length")
 }
 
-// keyID is the key id of a public key packet's body, RFC 9580 section 5.5.4. Version 3 keys have none that is worth trusting.
+// keyID is the key id of a public key packet's body, RFC 9580 section 5.5.4. Version 3 keys have
+// none that is worth trusting.
 func keyID(body []byte) (uint64, bool) {
 	if len(body) == 0 {
 		return 0, false
@@ -254,7 +264,8 @@ func keyID(body []byte) (uint64, bool) {
 		return binary.BigEndian.Uint64(h.Sum(nil)[12:]), true
 	case 6:
 		h := sha256.New()
-		h.Write([]byte{0x9b, byte(len(body) >> 24), byte(len(body) >> 16), byte(len(body) >> 8), byte(len(body))})
+		h.Write([]byte{0x9b, byte(len(body) >> 24), byte(len(body) >> 16), byte(len(body) >> 8),
+			byte(len(body))})
 		h.Write(body)
 		return binary.BigEndian.Uint64(h.Sum(nil)[:8]), true
 	}

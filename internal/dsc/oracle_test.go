@@ -23,29 +23,46 @@ const (
 var oddChangelogs = []struct{ name, text string }{
 	{"plain", goodHeading + "\n  * A.\n\n" + goodLast},
 	{"col0", goodHeading + "\nText at column 0\n* more text\n  * A.\n\n" + goodLast},
-	{"hash", "# a comment\n$Id: changelog,v 1.2 2003/01/01 x Exp $\n" + goodHeading + "\n  * A.\n# in the middle\n$Log: x$\n\n" + goodLast},
+	{"hash", "# a comment\n$Id: changelog,v 1.2 2003/01/01 x Exp $\n" + goodHeading +
+		"\n  * A.\n# in the middle\n$Log: x$\n\n" + goodLast},
 	{"twoblanks", goodHeading + "\n  * A.\n\n " + goodLast},
-	{"oldnotrailer", goodHeading + "\n  * A.\n\n" + goodLast + "\nhello (0.9) unstable; urgency=low\n\n  * B.\n"},
-	{"firstnotrailer", goodHeading + "\n  * A.\n\nhello (0.9) unstable; urgency=low\n\n  * B.\n\n" + goodLast},
-	{"oneblankdate", goodHeading + "\n  * A.\n\n -- A B <a@mirror.example> Wed, 05 Apr 2023 06:07:08 +0200\n"},
-	{"threeblankdate", goodHeading + "\n  * A.\n\n -- A B <a@mirror.example>   Wed, 05 Apr 2023 06:07:08 +0200\n"},
+	{"oldnotrailer", goodHeading + "\n  * A.\n\n" + goodLast +
+		"\nhello (0.9) unstable; urgency=low\n\n  * B.\n"},
+	{"firstnotrailer", goodHeading + "\n  * A.\n\nhello (0.9) unstable; urgency=low\n\n  * B.\n\n" +
+		goodLast},
+	{"oneblankdate",
+		goodHeading + "\n  * A.\n\n -- A B <a@mirror.example> Wed, 05 Apr 2023 06:07:08 +0200\n"},
+	{"threeblankdate",
+		goodHeading + "\n  * A.\n\n -- A B <a@mirror.example>   Wed, 05 Apr 2023 06:07:08 +0200\n"},
 	{"noemail", goodHeading + "\n  * A.\n\n -- A B  Wed, 05 Apr 2023 06:07:08 +0200\n"},
-	{"badkv", "hello (1.0) unstable; urgency=low Fri, 19 Sep 2025 22:46:33 +0000\n\n  * A.\n\n" + goodLast},
-	{"badday", goodHeading + "\n  * A.\n\n -- A B <a@mirror.example>  Thr, 05 Apr 2023 06:07:08 +0200\n"},
-	{"usdate", goodHeading + "\n  * A.\n\n -- A B <a@mirror.example>  Sat, May 22 2021 15:40:00 +0000\n"},
-	{"fullmonth", goodHeading + "\n  * A.\n\n -- A B <a@mirror.example>  Wed, 05 April 2023 06:07:08 +0200\n"},
-	{"localvars", goodHeading + "\n  * A.\n\n" + goodLast + "\nLocal variables:\nmode: debian-changelog\nEnd:\n"},
-	{"ancient", goodHeading + "\n  * A.\n\n" + goodLast + "\nOld Changelog:\nThu Jan  1 00:00:00 1998  X Y  <x@y>\n\n\t* foo\n"},
+	{"badkv", "hello (1.0) unstable; urgency=low Fri, 19 Sep 2025 22:46:33 +0000\n\n  * A.\n\n" +
+		goodLast},
+	{"badday",
+		goodHeading + "\n  * A.\n\n -- A B <a@mirror.example>  Thr, 05 Apr 2023 06:07:08 +0200\n"},
+	{"usdate",
+		goodHeading + "\n  * A.\n\n -- A B <a@mirror.example>  Sat, May 22 2021 15:40:00 +0000\n"},
+	{"fullmonth",
+		goodHeading +
+			"\n  * A.\n\n -- A B <a@mirror.example>  Wed, 05 April 2023 06:07:08 +0200\n"},
+	{"localvars", goodHeading + "\n  * A.\n\n" + goodLast +
+		"\nLocal variables:\nmode: debian-changelog\nEnd:\n"},
+	{"ancient", goodHeading + "\n  * A.\n\n" + goodLast +
+		"\nOld Changelog:\nThu Jan  1 00:00:00 1998  X Y  <x@y>\n\n\t* foo\n"},
 	{"nosemicolon", "hello (1.0) unstable\n\n  * A.\n\n" + goodLast},
-	{"nodist", "hello (1.0); urgency=low\n\n  * A.\n\n" + goodLast + "\nhello (0.9) unstable; urgency=low\n\n  * B.\n\n" + goodLast},
+	{"nodist", "hello (1.0); urgency=low\n\n  * A.\n\n" + goodLast +
+		"\nhello (0.9) unstable; urgency=low\n\n  * B.\n\n" + goodLast},
 	{"leadingtext", "Some words before\n\n" + goodHeading + "\n  * A.\n\n" + goodLast},
 	{"wordbefore", "Changelog\n\n" + goodHeading + "\n  * A.\n\n" + goodLast},
-	{"crlf", "hello (1.0) unstable; urgency=low\r\n\r\n  * A.\r\n\r\n -- A B <a@mirror.example>  Wed, 05 Apr 2023 06:07:08 +0200\r\n"},
+	{"crlf", "hello (1.0) unstable; urgency=low\r\n\r\n  * A.\r\n\r\n -- A B <a@mirror.example>  " +
+		"Wed, 05 Apr 2023 06:07:08 +0200\r\n"},
 	{"multidist", "hello (1.0) focal bionic; urgency=low\n\n  * A.\n\n" + goodLast},
 	{"nourgency", "hello (1.0) unstable;\n\n  * A.\n\n" + goodLast},
 	{"badversion", "hello (x1) unstable; urgency=low\n\n  * A.\n\n" + goodLast},
-	{"latin1", goodHeading + "\n  * A\xe9.\n\n -- J\xe9 <a@mirror.example>  Wed, 05 Apr 2023 06:07:08 +0200\n"},
-	{"noweekday", goodHeading + "\n  * A.\n\n -- A B <a@mirror.example>  05 Apr 2023 06:07:08 +0200\n"},
+	{"latin1",
+		goodHeading +
+			"\n  * A\xe9.\n\n -- J\xe9 <a@mirror.example>  Wed, 05 Apr 2023 06:07:08 +0200\n"},
+	{"noweekday",
+		goodHeading + "\n  * A.\n\n -- A B <a@mirror.example>  05 Apr 2023 06:07:08 +0200\n"},
 	{"ccomment", "/* x */\n" + goodHeading + "\n  * A.\n\n" + goodLast},
 	{"onespacechange", goodHeading + "\n * A.\n\n" + goodLast},
 	{"tabchange", goodHeading + "\n\t* A.\n\n" + goodLast},
@@ -73,7 +90,9 @@ var oddControls = []struct{ name, text string }{
 	{"formfeed", goodSource + "Build-Depends: debhelper\n\x0c" + goodPackage},
 	{"formfeedinline", goodSource + "Build-Depends: debhelper,\x0c libc6\n" + goodPackage},
 	{"ctrl", goodSource + "X-Foo: a\x01b\n" + goodPackage},
-	{"spacecolon", "Source : hello\nSection : misc\nPriority: optional\nMaintainer: A B <a@mirror.example>\n" + goodPackage},
+	{"spacecolon",
+		"Source : hello\nSection : misc\nPriority: optional\nMaintainer: A B <a@mirror.example>\n" +
+			goodPackage},
 	{"trailcomma", goodSource + "Build-Depends: debhelper, libc6-dev,\n" + goodPackage},
 	{"leadcomma", goodSource + "Build-Depends: , debhelper\n" + goodPackage},
 	{"doublecomma", goodSource + "Build-Depends: debhelper,, libc6\n" + goodPackage},
@@ -81,8 +100,10 @@ var oddControls = []struct{ name, text string }{
 	{"substver", goodSource + "Build-Depends: debhelper (>= ${ver})\n" + goodPackage},
 	{"dup", goodSource + "Section: other\n" + goodPackage},
 	{"duptab", goodSource + "Build-Depends: debhelper\nBuild-Depends: libc6\n" + goodPackage},
-	{"crlf", "Source: hello\r\nMaintainer: A B <a@mirror.example>\r\nSection: misc\r\nPriority: optional\r\n\r\nPackage: hello\r\nArchitecture: all\r\nDescription: x\r\n y\r\n"},
-	{"comment", "# comment\n" + goodSource + "# c\nBuild-Depends: debhelper,\n# mid\n libc6\n" + goodPackage + "# end\n"},
+	{"crlf", "Source: hello\r\nMaintainer: A B <a@mirror.example>\r\nSection: misc\r\nPriority: " +
+		"optional\r\n\r\nPackage: hello\r\nArchitecture: all\r\nDescription: x\r\n y\r\n"},
+	{"comment", "# comment\n" + goodSource + "# c\nBuild-Depends: debhelper,\n# mid\n libc6\n" +
+		goodPackage + "# end\n"},
 	{"spaceonly", goodSource + "\n  \n\t" + goodPackage},
 	{"noprio", "Source: hello\nMaintainer: A B <a@mirror.example>\n" + goodPackage},
 	{"nomaint", "Source: hello\n" + goodPackage},
@@ -104,18 +125,21 @@ var oddControls = []struct{ name, text string }{
 	{"spacesinname", "Source hello\nMaintainer: x\n" + goodPackage},
 	{"archany", goodSource + "\nPackage: hello\nArchitecture: any all\nDescription: x\n y\n"},
 	{"multiarch", goodSource + "\nPackage: hello\nArchitecture: amd64 i386\nDescription: x\n y\n"},
-	{"archcommas", goodSource + "\nPackage: hello\nArchitecture: amd64, i386\nDescription: x\n y\n"},
+	{"archcommas",
+		goodSource + "\nPackage: hello\nArchitecture: amd64, i386\nDescription: x\n y\n"},
 	{"noarch", goodSource + "\nPackage: hello\nDescription: x\n y\n"},
 	{"nodesc", goodSource + "\nPackage: hello\nArchitecture: all\n"},
 	{"latin1", "Source: hello\nMaintainer: J\xe9 <a@mirror.example>\n" + goodPackage},
 	{"bom", "\xef\xbb\xbf" + goodSource + goodPackage},
 	{"nopkg", goodSource},
 	{"namemismatch", "Source: other\nMaintainer: A B <a@mirror.example>\n" + goodPackage},
-	{"uppername", "Source: hello\nMaintainer: A B <a@mirror.example>\nBuild-Depends: LibFoo-dev\n" + goodPackage},
+	{"uppername", "Source: hello\nMaintainer: A B <a@mirror.example>\nBuild-Depends: LibFoo-dev\n" +
+		goodPackage},
 	{"hyphenfield", goodSource + "-Foo: x\n" + goodPackage},
 	{"textline", goodSource + "some text\n" + goodPackage},
 	{"contfirst", " cont\n" + goodSource + goodPackage},
-	{"profiles", goodSource + "Build-Depends: debhelper <!nocheck> <cross>\n\nPackage: hello\nArchitecture: all\nBuild-Profiles: <!noudeb>\nDescription: x\n y\n"},
+	{"profiles", goodSource + "Build-Depends: debhelper <!nocheck> <cross>\n\nPackage: " +
+		"hello\nArchitecture: all\nBuild-Profiles: <!noudeb>\nDescription: x\n y\n"},
 	{"emptyprofile", goodSource + "Build-Depends: debhelper <>\n" + goodPackage},
 	{"native", goodSource + "Build-Depends: python3:any, perl:native, gcc:amd64\n" + goodPackage},
 	{"vt", goodSource + "\x0bX: y\n" + goodPackage},
@@ -135,23 +159,27 @@ var oddControls = []struct{ name, text string }{
 	{"uscorefield", goodSource + "Foo_Bar: x\n" + goodPackage},
 	{"sectionspace", goodSource + "Standards-Version : 3.6\n" + goodPackage},
 	{"trailpkgcomma", goodSource + "Build-Depends: debhelper (>= 9) ,\n  libc6 ,\n" + goodPackage},
-	{"emptyfirstpkg", goodSource + "\n\n\n\n" + goodPackage + "\n\n\nPackage: two\nArchitecture: any\nDescription: x\n"},
+	{"emptyfirstpkg", goodSource + "\n\n\n\n" + goodPackage +
+		"\n\n\nPackage: two\nArchitecture: any\nDescription: x\n"},
 	{"tilde", goodSource + "Build-Depends: debhelper (>= 9~)\n" + goodPackage},
 	{"verparen", goodSource + "Build-Depends: debhelper (>= 9\n" + goodPackage},
 	{"version_underscore", goodSource + "Build-Depends: debhelper (>= 1.0_beta)\n" + goodPackage},
 	{"archunion", goodSource + "Build-Depends: debhelper [any]\n" + goodPackage},
 }
 
-// stricter are those that dpkg-source refuses and OpenTree does not: dpkg-source will say so in the jail.
+// stricter are those that dpkg-source refuses and OpenTree does not: dpkg-source will say so in the
+// jail.
 var stricter = map[string]bool{
 	"binaryonly": true, "archany": true, "archcommas": true, "srcfold": true, "unknownarch": true,
 }
 
-// TestOddTrees compares OpenTree with dpkg-source on odd changelogs and control files: what that packs,
-// with or without a warning, is opened, under the same name and version; what it refuses is refused.
+// TestOddTrees compares OpenTree with dpkg-source on odd changelogs and control files: what that
+// packs, with or without a warning, is opened, under the same name and version; what it refuses is
+// refused.
 func TestOddTrees(t *testing.T) {
 	testenv.RequireTool(t, "dpkg-source", "dpkg-parsechangelog")
-	if out, err := exec.Command("dpkg-source", "--version").Output(); err != nil || !regexp.MustCompile(`version 1\.(2[1-9]|[3-9])`).Match(out) {
+	if out, err := exec.Command("dpkg-source", "--version").Output(); err != nil ||
+		!regexp.MustCompile(`version 1\.(2[1-9]|[3-9])`).Match(out) {
 		testenv.Missing(t, "tool", fmt.Sprintf("needs dpkg 1.21 or later: %s", out))
 	}
 	for _, c := range oddChangelogs {
@@ -165,9 +193,11 @@ func TestOddTrees(t *testing.T) {
 func compareTree(t *testing.T, name, changelog, control string) {
 	t.Helper()
 	dir := t.TempDir()
-	for file, text := range map[string]string{"changelog": changelog, "control": control, "source/format": "3.0 (native)\n"} {
+	for file, text := range map[string]string{"changelog": changelog, "control": control,
+		"source/format": "3.0 (native)\n"} {
 		file = filepath.Join(dir, "debian", file)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755),
+			os.WriteFile(file, []byte(text), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -179,11 +209,13 @@ func compareTree(t *testing.T, name, changelog, control string) {
 	case err == nil && refused != nil && !stricter[name]:
 		t.Errorf("%s: taken; dpkg-source: %s", name, said)
 	case err == nil && refused == nil && control == goodSource+goodPackage:
-		fields, err := exec.Command("dpkg-parsechangelog", "-l", filepath.Join(dir, "debian/changelog")).Output()
+		fields, err := exec.Command("dpkg-parsechangelog", "-l",
+			filepath.Join(dir, "debian/changelog")).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for field, got := range map[string]string{"Source": tree.Name, "Version": tree.Version.String(), "Distribution": tree.Changelog.Distribution()} {
+		for field, got := range map[string]string{"Source": tree.Name,
+			"Version": tree.Version.String(), "Distribution": tree.Changelog.Distribution()} {
 			m := regexp.MustCompile(`(?m)^` + field + `: (\S+)`).FindSubmatch(fields)
 			if m == nil || string(m[1]) != got {
 				t.Errorf("%s: %s is %q; dpkg-parsechangelog: %s", name, field, got, fields)

@@ -5,9 +5,11 @@ import (
 	"strings"
 )
 
-// registeredProfiles are the names of Debian's registry of build profiles (wiki.debian.org/BuildProfileSpec). Those with a prefix of stage or pkg. are open-ended.
+// registeredProfiles are the names of Debian's registry of build profiles
+// (wiki.debian.org/BuildProfileSpec). Those with a prefix of stage or pkg. are open-ended.
 var registeredProfiles = []string{
-	"cross", "nobiarch", "nocheck", "nocil", "nodoc", "nogir", "nogolang", "noguile", "noinsttest", "nojava", "nolua", "noocaml", "noperl", "nopython", "noruby", "noudeb", "nowasm",
+	"cross", "nobiarch", "nocheck", "nocil", "nodoc", "nogir", "nogolang", "noguile", "noinsttest",
+	"nojava", "nolua", "noocaml", "noperl", "nopython", "noruby", "noudeb", "nowasm",
 }
 
 // RegisteredProfile tells whether a build profile is one that Debian's registry knows.
@@ -34,7 +36,8 @@ func (b BuildRelations) ProfileNames() []string {
 	return out
 }
 
-// ProfileNames are the profiles that decide whether a binary package is built, and those of the build relations.
+// ProfileNames are the profiles that decide whether a binary package is built, and those of the
+// build relations.
 func (c *Control) ProfileNames() []string {
 	out := c.BuildRelations.ProfileNames()
 	for _, p := range c.Packages {

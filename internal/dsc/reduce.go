@@ -29,8 +29,10 @@ func (b *BuildRelations) fields() []struct {
 		name string
 		to   *Relations
 	}{
-		{"Build-Depends", &b.Depends}, {"Build-Depends-Arch", &b.DependsArch}, {"Build-Depends-Indep", &b.DependsIndep},
-		{"Build-Conflicts", &b.Conflicts}, {"Build-Conflicts-Arch", &b.ConflictsArch}, {"Build-Conflicts-Indep", &b.ConflictsIndep},
+		{"Build-Depends", &b.Depends}, {"Build-Depends-Arch", &b.DependsArch},
+		{"Build-Depends-Indep", &b.DependsIndep},
+		{"Build-Conflicts", &b.Conflicts}, {"Build-Conflicts-Arch", &b.ConflictsArch},
+		{"Build-Conflicts-Indep", &b.ConflictsIndep},
 	}
 }
 
@@ -44,14 +46,16 @@ func (b BuildRelations) Join(other BuildRelations) BuildRelations {
 	return out
 }
 
-// Reduced are relations that hold for one build, without restrictions: what a binary package may carry in Depends and Conflicts.
+// Reduced are relations that hold for one build, without restrictions: what a binary package may
+// carry in Depends and Conflicts.
 type Reduced struct {
 	Depends   Relations // with every alternative
 	Conflicts Relations
 }
 
-// Reduce leaves what holds in a context: fields by the kind of build, alternatives by architecture and profile; ":native" becomes nothing, or the build architecture when cross
-// building. extra, if any, are added to Depends.
+// Reduce leaves what holds in a context: fields by the kind of build, alternatives by architecture
+// and profile; ":native" becomes nothing, or the build architecture when cross building. extra, if
+// any, are added to Depends.
 func (b BuildRelations) Reduce(c Context, extra ...Relations) Reduced {
 	var out Reduced
 	depends, conflicts := []Relations{b.Depends}, []Relations{b.Conflicts}
@@ -94,8 +98,9 @@ func (r Relations) reduce(c Context) Relations {
 	return out
 }
 
-// FirstAlternatives leaves the first alternative of each item, and with it those directly after it that are relations to the same package ("a (<< 1) | a (>= 2)" is one condition).
-// Debian's build daemons resolve so: a build must not depend on which alternative happens to be installable.
+// FirstAlternatives leaves the first alternative of each item, and with it those directly after it
+// that are relations to the same package ("a (<< 1) | a (>= 2)" is one condition). Debian's build
+// daemons resolve so: a build must not depend on which alternative happens to be installable.
 func (r Relations) FirstAlternatives() Relations {
 	var out Relations
 	for _, alts := range r {
@@ -108,8 +113,9 @@ func (r Relations) FirstAlternatives() Relations {
 	return out
 }
 
-// ArchHolds tells whether an architecture restriction list covers an architecture. An empty list covers all. As dpkg reads lists that mix both kinds: terms are tried in order, the first
-// that decides is the outcome, and a list of exclusions covers everything else.
+// ArchHolds tells whether an architecture restriction list covers an architecture. An empty list
+// covers all. As dpkg reads lists that mix both kinds: terms are tried in order, the first that
+// decides is the outcome, and a list of exclusions covers everything else.
 func ArchHolds(list []string, arch string) bool {
 	if len(list) == 0 {
 		return true
@@ -128,7 +134,8 @@ func ArchHolds(list []string, arch string) bool {
 	return holds
 }
 
-// ProfilesHold evaluates a profile formula: it holds when one of its lists does, a list when each of its terms does. An empty formula holds.
+// ProfilesHold evaluates a profile formula: it holds when one of its lists does, a list when each
+// of its terms does. An empty formula holds.
 func ProfilesHold(formula [][]string, active []string) bool {
 	if len(formula) == 0 {
 		return true

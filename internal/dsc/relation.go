@@ -6,15 +6,19 @@ import (
 	"strings"
 )
 
-// Relation is one alternative of a dependency: "libc6-dev:any (>= 2.36) [linux-any] <!nocheck>" (Policy 7.1, deb-src-control(5)).
+// Relation is one alternative of a dependency: "libc6-dev:any (>= 2.36) [linux-any] <!nocheck>"
+// (Policy 7.1, deb-src-control(5)).
 type Relation struct {
 	Name      string
-	Qualifier string     // "" , "any", "native" or an architecture
-	Op        string     // "", "<<", "<=", "=", ">=" or ">>"; the obsolete "<" and ">" are read as "<=" and ">="
-	Version   Version    // zero when Op is ""
-	Invalid   string     // why Version is none that could be compared; "" when it can
-	Archs     []string   // the restriction list, "!" before what is excluded; nil for none
-	Profiles  [][]string // the restriction formula: one inner list must hold, each of its terms must; "!" before what is negated; nil for none
+	Qualifier string // "" , "any", "native" or an architecture
+	// "", "<<", "<=", "=", ">=" or ">>"; the obsolete "<" and ">" are read as "<=" and ">="
+	Op      string
+	Version Version  // zero when Op is ""
+	Invalid string   // why Version is none that could be compared; "" when it can
+	Archs   []string // the restriction list, "!" before what is excluded; nil for none
+	// the restriction formula: one inner list must hold, each of its terms must; "!" before what is
+	// negated; nil for none
+	Profiles [][]string
 }
 
 // Alternatives are relations of which one must hold ("a | b").
@@ -31,11 +35,12 @@ type RelationError struct {
 
 func (e *RelationError) Error() string { return e.Reason }
 
-// ParseRelations parses the value of a relation field. An error is a *RelationError. Empty items (a comma too many) are passed over, as dpkg does.
+// ParseRelations parses the value of a relation field. An error is a *RelationError. Empty items (a
+// comma too many) are passed over, as dpkg does.
 func ParseRelations(text string) (Relations, error) { return parseRelations(text, false) }
 
-// parseRelations is ParseRelations. unchecked takes any text as a version, as dpkg-source does: only
-// of a relation that holds for a build is the version looked at. See Relations.Invalid.
+// parseRelations is ParseRelations. unchecked takes any text as a version, as dpkg-source does:
+// only of a relation that holds for a build is the version looked at. See Relations.Invalid.
 func parseRelations(text string, unchecked bool) (Relations, error) {
 	p := relationParser{text: text, unchecked: unchecked}
 	var out Relations
@@ -112,7 +117,8 @@ func (p *relationParser) alternatives() (Alternatives, error) {
 		switch p.peek() {
 		case '|':
 			p.pos++
-			if p.space(); p.done() || p.peek() == ',' { // dpkg passes over it, as over a comma too many
+			// dpkg passes over it, as over a comma too many
+			if p.space(); p.done() || p.peek() == ',' {
 				return out, nil
 			}
 		case ',', 0:
@@ -121,7 +127,8 @@ func (p *relationParser) alternatives() (Alternatives, error) {
 			}
 			fallthrough
 		default:
-			return nil, p.fail(p.pos, "%s after the relation to %s: expected a comma, a version in ( ), architectures in [ ] or profiles in < >", p.rest(p.pos), r.Name)
+			return nil, p.fail(p.pos, "%s after the relation to %s: expected a comma, a version "+
+				"in ( ), architectures in [ ] or profiles in < >", p.rest(p.pos), r.Name)
 		}
 	}
 }
@@ -133,7 +140,8 @@ func (p *relationParser) relation() (Relation, error) {
 	r.Name = p.while(isNameByte)
 	switch {
 	case r.Name == "" && strings.HasPrefix(p.text[p.pos:], "${"):
-		return r, p.fail(start, "%s: substitution variables do not hold in build relations", p.rest(start))
+		return r, p.fail(start, "%s: substitution variables do not hold in build relations",
+			p.rest(start))
 	case r.Name == "" || !isAlnum(r.Name[0]):
 		if r.Name == "" && p.done() {
 			return r, p.fail(start, "ends where the name of a package is expected")
@@ -182,7 +190,8 @@ func (p *relationParser) version(r *Relation) error {
 	}
 	if err != nil {
 		if strings.Contains(text, "${") {
-			return p.fail(at, "%s: substitution variables do not hold in build relations", quote(text))
+			return p.fail(at, "%s: substitution variables do not hold in build relations",
+				quote(text))
 		}
 		return p.fail(at, "relation to %s: %v", r.Name, err)
 	}
@@ -242,7 +251,8 @@ func (p *relationParser) profiles(r *Relation) error {
 	return nil
 }
 
-// Invalid finds the first relation whose version cannot be compared, which dpkg-checkbuilddeps refuses.
+// Invalid finds the first relation whose version cannot be compared, which dpkg-checkbuilddeps
+// refuses.
 func (r Relations) Invalid() (Relation, bool) {
 	for _, alts := range r {
 		for _, rel := range alts {
@@ -262,17 +272,24 @@ func isNameByte(c byte) bool { return isAlnum(c) || c == '+' || c == '.' || c ==
 
 // isWord holds for what can be an architecture's name.
 func isWord(s string) bool {
-	return s != "" && isAlnum(s[0]) && strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 || !isAlnum(byte(r)) && r != '-' }) < 0
+	return s != "" && isAlnum(s[0]) &&
+		strings.IndexFunc(s, func(r rune) bool {
+			return r >= 0x80 || !isAlnum(byte(r)) && r != '-'
+		}) < 0
 }
 
 // isProfile holds for what can be a profile's name: "nocheck", "pkg.foo.bar".
 func isProfile(s string) bool {
-	return s != "" && isAlnum(s[0]) && strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 || !isNameByte(byte(r)) && r != '_' }) < 0
+	return s != "" && isAlnum(s[0]) &&
+		strings.IndexFunc(s, func(r rune) bool {
+			return r >= 0x80 || !isNameByte(byte(r)) && r != '_'
+		}) < 0
 }
 
 // validPackageName holds for the name of a package (Policy 5.6.1), upper case allowed as dpkg does.
 func validPackageName(s string) bool {
-	return len(s) >= 2 && isAlnum(s[0]) && strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 || !isNameByte(byte(r)) }) < 0
+	return len(s) >= 2 && isAlnum(s[0]) &&
+		strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 || !isNameByte(byte(r)) }) < 0
 }
 
 // String is the relation in the form of dpkg's tools: "a:any (>= 1) [amd64] <!nocheck>".
@@ -312,7 +329,8 @@ func (r Relations) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Qualifiers are the architectures that relations name explicitly ("gcc:armhf"), in order, each once; any, all and native are not among them.
+// Qualifiers are the architectures that relations name explicitly ("gcc:armhf"), in order, each
+// once; any, all and native are not among them.
 func (r Relations) Qualifiers() []string {
 	var out []string
 	for _, a := range r {

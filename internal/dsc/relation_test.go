@@ -15,7 +15,8 @@ func TestParseRelations(t *testing.T) {
 		{" , a ,, b,", "a, b"},
 		{"a|b|  c", "a | b | c"},
 		{"a(>=1)", "a (>= 1)"},
-		{"a\n ( >= 1:2~3 )\t[ amd64   !i386 ]<!nocheck><cross  stage1>", "a (>= 1:2~3) [amd64 !i386] <!nocheck> <cross stage1>"},
+		{"a\n ( >= 1:2~3 )\t[ amd64   !i386 ]<!nocheck><cross  stage1>",
+			"a (>= 1:2~3) [amd64 !i386] <!nocheck> <cross stage1>"},
 		{"a:any (<< 2)[linux-any]", "a:any (<< 2) [linux-any]"},
 		{"python3:native, gcc:armhf", "python3:native, gcc:armhf"},
 		{"a (< 1), b (> 2)", "a (<= 1), b (>= 2)"},
@@ -43,9 +44,12 @@ func TestParseRelationsErrors(t *testing.T) {
 		pos  int
 		want string
 	}{
-		{"a, ${misc:Depends}", 3, `"${misc:Depends}": substitution variables do not hold in build relations`},
-		{"a (>= ${binary:Version})", 6, `"${binary:Version}": substitution variables do not hold in build relations`},
-		{"a b", 2, `"b" after the relation to a: expected a comma, a version in ( ), architectures in [ ] or profiles in < >`},
+		{"a, ${misc:Depends}", 3,
+			`"${misc:Depends}": substitution variables do not hold in build relations`},
+		{"a (>= ${binary:Version})", 6,
+			`"${binary:Version}": substitution variables do not hold in build relations`},
+		{"a b", 2,
+			`"b" after the relation to a: expected a comma, a version in ( ), architectures in [ ] or profiles in < >`},
 		{"| a", 0, `"| a": expected the name of a package`},
 		{"a | | b", 4, `"| b": expected the name of a package`},
 		{"-a", 0, `"-a": expected the name of a package`},
@@ -61,7 +65,8 @@ func TestParseRelationsErrors(t *testing.T) {
 		{"a <!nocheck", 2, `"<!nocheck": the > is missing`},
 		{"a <>", 2, "relation to a: the profile list <> is empty"},
 		{"a <!>", 2, `relation to a: "!" is no build profile`},
-		{"a (= 1) (= 2)", 8, `"(= 2)" after the relation to a: expected a comma, a version in ( ), architectures in [ ] or profiles in < >`},
+		{"a (= 1) (= 2)", 8,
+			`"(= 2)" after the relation to a: expected a comma, a version in ( ), architectures in [ ] or profiles in < >`},
 	} {
 		_, err := ParseRelations(tt.text)
 		var at *RelationError
@@ -75,15 +80,21 @@ func TestParseRelationsErrors(t *testing.T) {
 	}
 }
 
-// reduceCases are relations with what is left of them; build and host architecture stand first, then the profiles.
+// reduceCases are relations with what is left of them; build and host architecture stand first,
+// then the profiles.
 var reduceCases = []struct{ build, host, profiles, text, want string }{
 	{"amd64", "amd64", "", "a, b [i386], c [!i386], d [linux-any], e [hurd-any] | f", "a, c, d, f"},
-	{"amd64", "amd64", "", "a <!nocheck>, b <cross>, c <!cross !nocheck>, d <cross> <!nodoc>", "a, c, d"},
-	{"amd64", "amd64", "nocheck", "a <!nocheck>, b <cross>, c <!cross !nocheck>, d <cross> <!nodoc>", "d"},
-	{"amd64", "amd64", "nocheck nodoc", "a <nocheck nodoc>, b <nocheck> <cross>, d <cross> <!nodoc>", "a, b"},
-	{"amd64", "arm64", "cross nocheck", "a <cross>, b <!nocheck>, c [amd64], d [arm64], e [any-arm64] | f", "a, d, e | f"},
+	{"amd64", "amd64", "", "a <!nocheck>, b <cross>, c <!cross !nocheck>, d <cross> <!nodoc>",
+		"a, c, d"},
+	{"amd64", "amd64", "nocheck",
+		"a <!nocheck>, b <cross>, c <!cross !nocheck>, d <cross> <!nodoc>", "d"},
+	{"amd64", "amd64", "nocheck nodoc",
+		"a <nocheck nodoc>, b <nocheck> <cross>, d <cross> <!nodoc>", "a, b"},
+	{"amd64", "arm64", "cross nocheck",
+		"a <cross>, b <!nocheck>, c [amd64], d [arm64], e [any-arm64] | f", "a, d, e | f"},
 	{"amd64", "amd64", "", "python3:native, g++:any (>= 4:12)", "python3, g++:any (>= 4:12)"},
-	{"amd64", "armhf", "", "python3:native, g++:any, gcc:armhf", "python3:amd64, g++:any, gcc:armhf"},
+	{"amd64", "armhf", "", "python3:native, g++:any, gcc:armhf",
+		"python3:amd64, g++:any, gcc:armhf"},
 	{"amd64", "amd64", "", "a [i386] | b [hurd-any], c", "c"},
 	{"amd64", "kfreebsd-amd64", "", "a [linux-any], b [any-amd64], c [!linux-any]", "b, c"},
 	{"amd64", "amd64", "pkg.a.b", "a <pkg.a.b>, b <!pkg.a.b>", "a"},
@@ -98,7 +109,8 @@ func TestReduce(t *testing.T) {
 		c := Context{BuildArch: tt.build, HostArch: tt.host, Profiles: strings.Fields(tt.profiles)}
 		got := BuildRelations{Depends: r}.Reduce(c).Depends.String()
 		if got != tt.want {
-			t.Errorf("%q on %s for %s <%s>: %q, want %q", tt.text, tt.build, tt.host, tt.profiles, got, tt.want)
+			t.Errorf("%q on %s for %s <%s>: %q, want %q", tt.text, tt.build, tt.host, tt.profiles,
+				got, tt.want)
 		}
 	}
 }
@@ -112,18 +124,21 @@ func TestReduceAsDpkg(t *testing.T) {
 		if strings.Contains(tt.text, ":native") {
 			continue
 		}
-		out, err := exec.Command("perl", "-e", program, tt.build, tt.host, tt.profiles, tt.text).Output()
+		out, err := exec.Command("perl", "-e", program, tt.build, tt.host, tt.profiles,
+			tt.text).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if string(out) != tt.want {
-			t.Errorf("%q on %s for %s <%s>: dpkg leaves %q, we %q", tt.text, tt.build, tt.host, tt.profiles, out, tt.want)
+			t.Errorf("%q on %s for %s <%s>: dpkg leaves %q, we %q", tt.text, tt.build, tt.host,
+				tt.profiles, out, tt.want)
 		}
 	}
 }
 
 func TestReduceByKindOfBuild(t *testing.T) {
-	p := paragraphOf(t, "Build-Depends: a\nBuild-Depends-Arch: b\nBuild-Depends-Indep: c\nBuild-Conflicts: x\nBuild-Conflicts-Arch: y\nBuild-Conflicts-Indep: z (<< 1)\n")
+	p := paragraphOf(t, "Build-Depends: a\nBuild-Depends-Arch: b\nBuild-Depends-Indep: "+
+		"c\nBuild-Conflicts: x\nBuild-Conflicts-Arch: y\nBuild-Conflicts-Indep: z (<< 1)\n")
 	rel, err := p.buildRelations()
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +156,8 @@ func TestReduceByKindOfBuild(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := rel.Reduce(Context{BuildArch: "amd64", HostArch: "amd64", ArchAny: tt.any, ArchAll: tt.all}, extra)
+		got := rel.Reduce(Context{BuildArch: "amd64", HostArch: "amd64", ArchAny: tt.any,
+			ArchAll: tt.all}, extra)
 		if got.Depends.String() != tt.depends || got.Conflicts.String() != tt.conflicts {
 			t.Errorf("any %v, all %v: %s / %s", tt.any, tt.all, got.Depends, got.Conflicts)
 		}

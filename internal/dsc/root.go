@@ -7,11 +7,13 @@ import (
 
 // Versions of dpkg that changed what Rules-Requires-Root means (deb-src-control(5)).
 const (
-	dpkgRootless        = "1.20"    // from here on fakeroot is not even looked for where the field says "no"
+	// from here on fakeroot is not even looked for where the field says "no"
+	dpkgRootless        = "1.20"
 	dpkgRootlessDefault = "1.22.13" // an absent field means "no"; before, "binary-targets"
 )
 
-// NeedsRoot tells whether the dpkg-buildpackage of this version runs anything of the source as root, or would give it the means to, so that fakeroot has to be there.
+// NeedsRoot tells whether the dpkg-buildpackage of this version runs anything of the source as
+// root, or would give it the means to, so that fakeroot has to be there.
 func (c *Control) NeedsRoot(dpkg Version) bool {
 	f := c.Paragraph.Field("Rules-Requires-Root")
 	switch {

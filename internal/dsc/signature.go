@@ -24,7 +24,8 @@ const (
 	Unsigned SignatureState = iota
 	// UnknownKey means that no keyring holds the key that made the signature.
 	UnknownKey
-	// Doubtful means that the signature fits the text and the key is known, but the key or the algorithm is not good enough: expired, revoked, not for signing, weak. Note says which.
+	// Doubtful means that the signature fits the text and the key is known, but the key or the
+	// algorithm is not good enough: expired, revoked, not for signing, weak. Note says which.
 	Doubtful
 	// Good means that the signature fits, by a known key that was valid when it signed.
 	Good
@@ -43,10 +44,12 @@ func (s SignatureState) String() string {
 // MarshalText writes the state's name.
 func (s SignatureState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Signature is the outcome of looking at a document's signature. A signature by a known key that does not fit the text is not an outcome but an error.
+// Signature is the outcome of looking at a document's signature. A signature by a known key that
+// does not fit the text is not an outcome but an error.
 type Signature struct {
-	State  SignatureState
-	KeyID  string    // the fingerprint where the signature has it, else the long key id; upper-case hexadecimal
+	State SignatureState
+	// the fingerprint where the signature has it, else the long key id; upper-case hexadecimal
+	KeyID  string
 	Signer string    // the key's primary user id, when the key is known
 	Made   time.Time // when it was signed, by its own claim
 	Note   string    // why the signature is doubtful
@@ -71,12 +74,17 @@ const (
 	armorEnd       = "-----END PGP SIGNATURE-----"
 )
 
-// openSigned looks at the signature of a document, and returns the text that it covers (the whole document when it has none) and the number of lines before that text.
-func openSigned(name string, doc []byte, keys Keyrings) (text []byte, skip int, sig Signature, err error) {
+// openSigned looks at the signature of a document, and returns the text that it covers (the whole
+// document when it has none) and the number of lines before that text.
+func openSigned(name string, doc []byte, keys Keyrings) (text []byte, skip int, sig Signature,
+	err error) {
 	fail := func(format string, args ...any) ([]byte, int, Signature, error) {
-		return nil, 0, Signature{}, fault.Wrap(fault.GivenBack, "fetch the file again, or ask the one who signed it", &Error{File: name, Reason: fmt.Sprintf(format, args...)})
+		return nil, 0, Signature{},
+			fault.Wrap(fault.GivenBack, "fetch the file again, or ask the one who signed it",
+				&Error{File: name, Reason: fmt.Sprintf(format, args...)})
 	}
-	// Anything around the signed text would be read by some tools and not by others: only white space may stand there.
+	// Anything around the signed text would be read by some tools and not by others: only white
+	// space may stand there.
 	trimmed := bytes.TrimLeft(doc, " \t\r\n")
 	if !bytes.HasPrefix(trimmed, []byte(armorSigned)) {
 		for line := range bytes.Lines(doc) {
@@ -108,7 +116,8 @@ func openSigned(name string, doc []byte, keys Keyrings) (text []byte, skip int, 
 	return bytes.ReplaceAll(block.Bytes, []byte("\r\n"), []byte("\n")), skip, sig, nil
 }
 
-// checkSignature verifies every signature of a block: one that does not fit is an error, the best of the others is the outcome.
+// checkSignature verifies every signature of a block: one that does not fit is an error, the best
+// of the others is the outcome.
 func checkSignature(block *clearsign.Block, keys Keyrings) (Signature, error) {
 	raw, err := io.ReadAll(io.LimitReader(block.ArmoredSignature.Body, maxControl))
 	if err != nil {
@@ -151,12 +160,14 @@ func checkSignature(block *clearsign.Block, keys Keyrings) (Signature, error) {
 
 // checkOne verifies one signature over text.
 func checkOne(text []byte, s *packet.Signature, certs openpgp.EntityList) (Signature, error) {
-	out := Signature{State: UnknownKey, KeyID: fmt.Sprintf("%016X", *s.IssuerKeyId), Made: s.CreationTime.UTC()}
+	out := Signature{State: UnknownKey, KeyID: fmt.Sprintf("%016X", *s.IssuerKeyId),
+		Made: s.CreationTime.UTC()}
 	if len(s.IssuerFingerprint) > 0 {
 		out.KeyID = strings.ToUpper(hex.EncodeToString(s.IssuerFingerprint))
 	}
 	if s.SigType != packet.SigTypeText && s.SigType != packet.SigTypeBinary {
-		return out, fmt.Errorf("its PGP signature is of type %#x, which signs no documents", uint8(s.SigType))
+		return out, fmt.Errorf("its PGP signature is of type %#x, which signs no documents",
+			uint8(s.SigType))
 	}
 	var problem error
 	for _, cert := range certs.EntitiesById(*s.IssuerKeyId) {
@@ -169,7 +180,9 @@ func checkOne(text []byte, s *packet.Signature, certs openpgp.EntityList) (Signa
 			continue
 		}
 		if !fits {
-			return out, fmt.Errorf("BAD signature: the text was changed after %s (key %s) signed it", signerOf(cert), out.KeyID)
+			return out,
+				fmt.Errorf("BAD signature: the text was changed after %s (key %s) signed it",
+					signerOf(cert), out.KeyID)
 		}
 		out.Signer = signerOf(cert)
 		out.State = Good
@@ -202,8 +215,9 @@ func fits(text []byte, s *packet.Signature, cert *openpgp.Entity) (bool, error) 
 	return false, nil
 }
 
-// acceptable applies OpenPGP's rules to a signature that fits: the key must have been valid, and for signing, when it signed. Keyrings drop old self-signatures, so that a key may look
-// too young for what it signed: then it must be valid now.
+// acceptable applies OpenPGP's rules to a signature that fits: the key must have been valid, and
+// for signing, when it signed. Keyrings drop old self-signatures, so that a key may look too young
+// for what it signed: then it must be valid now.
 func acceptable(text []byte, s *packet.Signature, cert *openpgp.Entity) error {
 	var buf bytes.Buffer
 	if err := s.Serialize(&buf); err != nil {
@@ -212,7 +226,8 @@ func acceptable(text []byte, s *packet.Signature, cert *openpgp.Entity) error {
 	var first error
 	for _, at := range []time.Time{s.CreationTime, time.Now()} {
 		config := &packet.Config{Time: func() time.Time { return at }}
-		_, _, err := openpgp.VerifyDetachedSignature(openpgp.EntityList{cert}, bytes.NewReader(text), bytes.NewReader(buf.Bytes()), config)
+		_, _, err := openpgp.VerifyDetachedSignature(openpgp.EntityList{cert},
+			bytes.NewReader(text), bytes.NewReader(buf.Bytes()), config)
 		if err == nil {
 			return nil
 		}

@@ -39,18 +39,21 @@ type ListedPackage struct {
 // dscHint is what to do about a .dsc that cannot be used.
 const dscHint = "fetch the source package again, or have dpkg-source -b write a new .dsc"
 
-// Open reads a .dsc, looks at its signature with the keys of keyrings, and parses the signed text. It does not look at the files it lists: see Verify. A signature that does not fit is an
-// error; one that is absent or by an unknown key is reported in Source.Signature.
+// Open reads a .dsc, looks at its signature with the keys of keyrings, and parses the signed text.
+// It does not look at the files it lists: see Verify. A signature that does not fit is an error;
+// one that is absent or by an unknown key is reported in Source.Signature.
 func Open(path string, keys Keyrings) (*Source, error) {
 	f, err := regular.Open(path)
 	if err != nil {
-		return nil, fault.Wrap(fault.GivenBack, "give the path of a .dsc file", fmt.Errorf("reading the source package: %w", err))
+		return nil, fault.Wrap(fault.GivenBack, "give the path of a .dsc file",
+			fmt.Errorf("reading the source package: %w", err))
 	}
 	defer f.Close()
 	return Parse(path, f, keys)
 }
 
-// Parse is Open for a document that comes from r; name is used in messages and must end in the .dsc's file name.
+// Parse is Open for a document that comes from r; name is used in messages and must end in the
+// .dsc's file name.
 func Parse(name string, r io.Reader, keys Keyrings) (*Source, error) {
 	p, sig, err := readSigned(name, r, keys)
 	if err == nil {
@@ -79,11 +82,14 @@ func readSigned(name string, r io.Reader, keys Keyrings) (*Paragraph, Signature,
 	}
 	switch len(paras) {
 	case 0:
-		return nil, Signature{}, &Error{File: name, Reason: "has no fields: it is empty or not a Debian control file"}
+		return nil, Signature{},
+			&Error{File: name, Reason: "has no fields: it is empty or not a Debian control file"}
 	case 1:
 		return paras[0], sig, nil
 	}
-	return nil, Signature{}, &Error{File: name, Line: paras[1].Line, Reason: "a second paragraph begins here; there must be one"}
+	return nil, Signature{},
+		&Error{File: name, Line: paras[1].Line,
+			Reason: "a second paragraph begins here; there must be one"}
 }
 
 // required reports the first of the fields that is missing or empty.
@@ -107,7 +113,8 @@ func (p *Paragraph) nameAndVersion(field string) (string, Version, error) {
 		return "", Version{}, err
 	}
 	if !validPackageName(name) {
-		return "", Version{}, p.errorf(p.Field(field), 0, "%s is not the name of a package", quote(name))
+		return "", Version{}, p.errorf(p.Field(field), 0, "%s is not the name of a package",
+			quote(name))
 	}
 	text, err := p.line("Version")
 	if err != nil {
@@ -124,7 +131,8 @@ func sourceOf(p *Paragraph) (*Source, error) {
 	if err := p.required("Format", "Source", "Version", "Architecture", "Files"); err != nil {
 		return nil, err
 	}
-	s := &Source{Paragraph: p, Maintainer: p.folded("Maintainer"), Standards: p.folded("Standards-Version")}
+	s := &Source{Paragraph: p, Maintainer: p.folded("Maintainer"),
+		Standards: p.folded("Standards-Version")}
 	var err error
 	if s.Format, err = p.line("Format"); err != nil {
 		return nil, err
@@ -135,7 +143,9 @@ func sourceOf(p *Paragraph) (*Source, error) {
 	if s.Architecture, err = p.architectures(); err != nil {
 		return nil, err
 	}
-	s.Binary = strings.FieldsFunc(p.Get("Binary"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+	s.Binary = strings.FieldsFunc(p.Get("Binary"), func(r rune) bool {
+		return r == ',' || r == ' ' || r == '\n' || r == '\t'
+	})
 	for _, b := range s.Binary {
 		if !validPackageName(b) {
 			return nil, p.errorf(p.Field("Binary"), 0, "%s is not the name of a package", quote(b))
@@ -153,10 +163,14 @@ func sourceOf(p *Paragraph) (*Source, error) {
 	for i := range s.Files {
 		f := &s.Files[i]
 		if !strings.HasPrefix(f.Name, s.Name+"_") {
-			return nil, &Error{File: p.File, Line: f.line, Field: "Files", Reason: fmt.Sprintf("%s does not belong to the source package %s: its name must begin with %s_", f.Name, s.Name, s.Name)}
+			return nil, &Error{File: p.File, Line: f.line, Field: "Files",
+				Reason: fmt.Sprintf(
+					"%s does not belong to the source package %s: its name must begin with %s_",
+					f.Name, s.Name, s.Name)}
 		}
 		if f.Name == s.DscName() {
-			return nil, &Error{File: p.File, Line: f.line, Field: "Files", Reason: f.Name + " lists itself"}
+			return nil, &Error{File: p.File, Line: f.line, Field: "Files",
+				Reason: f.Name + " lists itself"}
 		}
 	}
 	return s, nil
@@ -187,7 +201,8 @@ func (p *Paragraph) buildRelations() (BuildRelations, error) {
 		if strings.HasPrefix(x.name, "Build-Conflicts") {
 			for _, alts := range r {
 				if len(alts) > 1 {
-					return out, p.errorf(f, 0, "%s: alternatives have no meaning in conflicts", quote(alts.String()))
+					return out, p.errorf(f, 0, "%s: alternatives have no meaning in conflicts",
+						quote(alts.String()))
 				}
 			}
 		}
@@ -209,7 +224,8 @@ func (p *Paragraph) relations(f *Field) (Relations, error) {
 	return r, nil
 }
 
-// packageList reads Package-List (deb-src-control and dsc(5)): name, type, section, priority, then key=value.
+// packageList reads Package-List (deb-src-control and dsc(5)): name, type, section, priority, then
+// key=value.
 func (p *Paragraph) packageList() ([]ListedPackage, error) {
 	f := p.Field("Package-List")
 	if f == nil {
@@ -225,7 +241,9 @@ func (p *Paragraph) packageList() ([]ListedPackage, error) {
 			continue
 		}
 		if len(cols) < 4 || !validPackageName(cols[0]) {
-			return nil, p.errorf(f, at, "expected name, type, section and priority of a package, found %s", quote(strings.TrimSpace(line)))
+			return nil,
+				p.errorf(f, at, "expected name, type, section and priority of a package, found %s",
+					quote(strings.TrimSpace(line)))
 		}
 		l := ListedPackage{Name: cols[0], Type: cols[1], Section: cols[2], Priority: cols[3]}
 		for _, kv := range cols[4:] {
@@ -243,7 +261,8 @@ func (p *Paragraph) packageList() ([]ListedPackage, error) {
 	return out, nil
 }
 
-// profileList reads the form that Package-List gives to a formula: "+" stands between lists, "," between the terms of one.
+// profileList reads the form that Package-List gives to a formula: "+" stands between lists, ","
+// between the terms of one.
 func profileList(value string) [][]string {
 	var out [][]string
 	for list := range strings.SplitSeq(value, "+") {
@@ -255,11 +274,14 @@ func profileList(value string) [][]string {
 // Verify checks that every listed file is there, with the promised size and hashes.
 func (s *Source) Verify(open Opener) error { return s.verify(checkContents(open)) }
 
-// Present checks that every listed file is in dir, with the promised size. It reads no file, so it can be asked before anything is done for a build; what the files contain is Verify's.
+// Present checks that every listed file is in dir, with the promised size. It reads no file, so it
+// can be asked before anything is done for a build; what the files contain is Verify's.
 func (s *Source) Present(dir string) error { return s.verify(checkSizes(dir)) }
 
 func (s *Source) verify(check func(*File) error) error {
-	return verifyFiles(fault.GivenBack, "fetch the source package again, for instance with: apt-get source --download-only "+s.Name, s.Path, "Files", s.Files, check)
+	return verifyFiles(fault.GivenBack,
+		"fetch the source package again, for instance with: apt-get source --download-only "+s.Name,
+		s.Path, "Files", s.Files, check)
 }
 
 // DirName is where dpkg-source -x unpacks by default: NAME-UPSTREAM.
@@ -285,7 +307,8 @@ func (s *Source) WeakFiles() []string {
 	return out
 }
 
-// BuildsOn tells whether there is something to build for a host architecture: its Architecture field covers it, or has "all" and architecture-independent packages are wanted. When not,
+// BuildsOn tells whether there is something to build for a host architecture: its Architecture
+// field covers it, or has "all" and architecture-independent packages are wanted. When not,
 // sbuild's outcome is "skipped".
 func (s *Source) BuildsOn(c Context) bool {
 	for _, a := range s.Architecture {
@@ -305,5 +328,7 @@ func (s *Source) HasArch(arch string) bool {
 	if arch == "all" {
 		return slices.Contains(s.Architecture, "all")
 	}
-	return slices.ContainsFunc(s.Architecture, func(a string) bool { return a != "all" && MatchArch(arch, a) })
+	return slices.ContainsFunc(s.Architecture, func(a string) bool {
+		return a != "all" && MatchArch(arch, a)
+	})
 }

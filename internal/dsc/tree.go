@@ -40,7 +40,8 @@ type ControlPackage struct {
 	Profiles [][]string // Build-Profiles
 }
 
-// Architecture is what the .dsc's Architecture field would list: each architecture and wildcard of the binary packages, once.
+// Architecture is what the .dsc's Architecture field would list: each architecture and wildcard of
+// the binary packages, once.
 func (c *Control) Architecture() []string {
 	var out []string
 	for _, p := range c.Packages {
@@ -53,11 +54,13 @@ func (c *Control) Architecture() []string {
 	return out
 }
 
-// OpenTree reads debian/control, debian/changelog and debian/source/format of a source directory. Symbolic links that lead out of dir are not followed.
+// OpenTree reads debian/control, debian/changelog and debian/source/format of a source directory.
+// Symbolic links that lead out of dir are not followed.
 func OpenTree(dir string) (*Tree, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fault.Wrap(fault.GivenBack, "give a directory that exists", fmt.Errorf("reading the source directory: %w", err))
+		return nil, fault.Wrap(fault.GivenBack, "give a directory that exists",
+			fmt.Errorf("reading the source directory: %w", err))
 	}
 	defer root.Close()
 	t := &Tree{Dir: dir, Format: "1.0"}
@@ -101,18 +104,23 @@ func OpenTree(dir string) (*Tree, error) {
 		case err == nil:
 		case errors.Is(err, fs.ErrNotExist) && i == len(steps)-1: // format 1.0
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, fault.New(fault.GivenBack, "give a directory that holds a Debian source package, a .dsc, or the name of a package", "%s is not a source package: it has no %s", dir, s.name)
+			return nil, fault.New(fault.GivenBack, "give a directory that holds a Debian source "+
+				"package, a .dsc, or the name of a package",
+				"%s is not a source package: it has no %s", dir, s.name)
 		default:
 			return nil, refuse(fault.GivenBack, "correct the file", err)
 		}
 	}
 	if t.Control.Source != t.Name {
-		return nil, fault.New(fault.GivenBack, "make both say the same", "%s: debian/changelog is of %s, but debian/control of %s", dir, t.Name, t.Control.Source)
+		return nil, fault.New(fault.GivenBack, "make both say the same",
+			"%s: debian/changelog is of %s, but debian/control of %s", dir, t.Name,
+			t.Control.Source)
 	}
 	return t, nil
 }
 
-// ParseSourceControl reads debian/control: the source paragraph, and of each binary package what says whether it is built.
+// ParseSourceControl reads debian/control: the source paragraph, and of each binary package what
+// says whether it is built.
 func ParseSourceControl(name string, r io.Reader) (*Control, error) {
 	paras, err := ParseControl(name, r)
 	if err != nil {
@@ -127,7 +135,8 @@ func ParseSourceControl(name string, r io.Reader) (*Control, error) {
 	}
 	c := &Control{Paragraph: p, Source: p.folded("Source")}
 	if !validPackageName(c.Source) {
-		return nil, p.errorf(p.Field("Source"), 0, "%s is not the name of a package", quote(c.Source))
+		return nil, p.errorf(p.Field("Source"), 0, "%s is not the name of a package",
+			quote(c.Source))
 	}
 	if c.BuildRelations, err = p.buildRelations(); err != nil {
 		return nil, err
@@ -172,7 +181,8 @@ func controlPackage(p *Paragraph) (ControlPackage, error) {
 			return b, p.errorf(f, parser.pos, "%v", err)
 		}
 		if !parser.done() {
-			return b, p.errorf(f, parser.pos, "%s: expected profiles in < >", quote(f.Value[parser.pos:]))
+			return b, p.errorf(f, parser.pos, "%s: expected profiles in < >",
+				quote(f.Value[parser.pos:]))
 		}
 		b.Profiles = r.Profiles
 	}

@@ -47,19 +47,22 @@ func tree(t *testing.T, files map[string]string) string {
 }
 
 func TestOpenTree(t *testing.T) {
-	dir := tree(t, map[string]string{"debian/control": controlText, "debian/changelog": entry, "debian/source/format": "3.0 (native)\n"})
+	dir := tree(t, map[string]string{"debian/control": controlText, "debian/changelog": entry,
+		"debian/source/format": "3.0 (native)\n"})
 	tr, err := OpenTree(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tr.Name != "hello" || tr.Version.String() != "1:2.10-3" || tr.Format != "3.0 (native)" || tr.Changelog.Distribution() != "bookworm-backports" {
+	if tr.Name != "hello" || tr.Version.String() != "1:2.10-3" || tr.Format != "3.0 (native)" ||
+		tr.Changelog.Distribution() != "bookworm-backports" {
 		t.Errorf("%+v", tr)
 	}
 	c := tr.Control
 	if got := c.Depends.String(); got != "debhelper-compat (= 13), python3 <!nocheck>" {
 		t.Errorf("Build-Depends: %s", got)
 	}
-	if got := fmt.Sprint(c.Packages); got != "[{hello deb [any] []} {hello-doc deb [all] [[!nodoc] [stage1 cross]]} {hello-udeb udeb [linux-any hurd-any] []}]" {
+	if got := fmt.Sprint(c.Packages); got != "[{hello deb [any] []} {hello-doc deb [all] "+
+		"[[!nodoc] [stage1 cross]]} {hello-udeb udeb [linux-any hurd-any] []}]" {
 		t.Errorf("packages: %s", got)
 	}
 	if got := strings.Join(c.Architecture(), " "); got != "any all linux-any hurd-any" {
@@ -83,14 +86,28 @@ func TestOpenTreeErrors(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		{"nothing", map[string]string{"README": "x"}, "is not a source package: it has no debian/changelog"},
-		{"no control", whole(map[string]string{"debian/control": ""}), "is not a source package: it has no debian/control"},
-		{"two names", whole(map[string]string{"debian/control": strings.Replace(controlText, "Source: hello", "Source: hallo", 1)}), "debian/changelog is of hello, but debian/control of hallo"},
-		{"no package", whole(map[string]string{"debian/control": "Source: hello\n"}), "debian/control: describes no binary package"},
-		{"no Architecture", whole(map[string]string{"debian/control": "Source: hello\n\nPackage: hello\n"}), "debian/control:3: field Architecture: is missing, but mandatory"},
-		{"relation", whole(map[string]string{"debian/control": strings.Replace(controlText, "python3 <!nocheck>", "python3 <!nocheck", 1)}), "debian/control:6: field Build-Depends"},
-		{"profiles", whole(map[string]string{"debian/control": strings.Replace(controlText, "<!nodoc>", "!nodoc", 1)}), "debian/control:14: field Build-Profiles"},
-		{"changelog", whole(map[string]string{"debian/changelog": "hello\n"}), "debian/changelog:1: "},
+		{"nothing", map[string]string{"README": "x"},
+			"is not a source package: it has no debian/changelog"},
+		{"no control", whole(map[string]string{"debian/control": ""}),
+			"is not a source package: it has no debian/control"},
+		{"two names",
+			whole(map[string]string{"debian/control": strings.Replace(controlText, "Source: hello",
+				"Source: hallo", 1)}), "debian/changelog is of hello, but debian/control of hallo"},
+		{"no package", whole(map[string]string{"debian/control": "Source: hello\n"}),
+			"debian/control: describes no binary package"},
+		{"no Architecture",
+			whole(map[string]string{"debian/control": "Source: hello\n\nPackage: hello\n"}),
+			"debian/control:3: field Architecture: is missing, but mandatory"},
+		{"relation",
+			whole(map[string]string{
+				"debian/control": strings.Replace(controlText, "python3 <!nocheck>",
+					"python3 <!nocheck", 1)}), "debian/control:6: field Build-Depends"},
+		{"profiles",
+			whole(map[string]string{
+				"debian/control": strings.Replace(controlText, "<!nodoc>", "!nodoc", 1)}),
+			"debian/control:14: field Build-Profiles"},
+		{"changelog", whole(map[string]string{"debian/changelog": "hello\n"}),
+			"debian/changelog:1: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := OpenTree(tree(t, tt.files))
@@ -102,12 +119,14 @@ func TestOpenTreeErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := OpenTree(filepath.Join(t.TempDir(), "none")); err == nil || fault.HintOf(err) == "" {
+	if _, err := OpenTree(filepath.Join(t.TempDir(), "none")); err == nil ||
+		fault.HintOf(err) == "" {
 		t.Error(err)
 	}
 }
 
-// A source directory's own symbolic links must not make us read, and quote in an error, files of the host.
+// A source directory's own symbolic links must not make us read, and quote in an error, files of
+// the host.
 func TestOpenTreeLinkOut(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("password\n"), 0o600); err != nil {
@@ -118,7 +137,8 @@ func TestOpenTreeLinkOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := OpenTree(dir)
-	if err == nil || strings.Contains(err.Error(), "password") || !strings.Contains(err.Error(), "escapes") {
+	if err == nil || strings.Contains(err.Error(), "password") ||
+		!strings.Contains(err.Error(), "escapes") {
 		t.Error(err)
 	}
 }

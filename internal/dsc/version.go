@@ -15,7 +15,8 @@ type Version struct {
 
 // ParseVersion checks a version and takes it apart.
 func ParseVersion(s string) (Version, error) {
-	// go-debian takes white space around the version, signs in the epoch, and an empty revision; dpkg takes none of them.
+	// go-debian takes white space around the version, signs in the epoch, and an empty revision;
+	// dpkg takes none of them.
 	if s == "" {
 		return Version{}, fmt.Errorf("the version is empty")
 	}
@@ -24,7 +25,8 @@ func ParseVersion(s string) (Version, error) {
 	}
 	if epoch, _, ok := strings.Cut(s, ":"); ok {
 		if len(epoch) > 9 || strings.Trim(epoch, "0123456789") != "" || epoch == "" {
-			return Version{}, fmt.Errorf("version %s: the epoch %s is not a small number", quote(s), quote(epoch))
+			return Version{}, fmt.Errorf("version %s: the epoch %s is not a small number", quote(s),
+				quote(epoch))
 		}
 	}
 	if len(s) > 250 || strings.ContainsAny(s, " \t\r\n") {
@@ -66,5 +68,6 @@ func (v Version) Epoch() uint { return v.v.Epoch }
 // Native holds for a version without a Debian revision.
 func (v Version) Native() bool { return v.v.Revision == "" }
 
-// Compare is negative, zero or positive as v is earlier than, equal to or later than w, by the algorithm of Policy 5.6.12.
+// Compare is negative, zero or positive as v is earlier than, equal to or later than w, by the
+// algorithm of Policy 5.6.12.
 func (v Version) Compare(w Version) int { return version.Compare(v.v, w.v) }

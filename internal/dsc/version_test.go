@@ -24,11 +24,14 @@ func TestParseVersion(t *testing.T) {
 			t.Errorf("%s: %v", tt.text, err)
 			continue
 		}
-		if v.String() != tt.text || v.FileName() != tt.file || v.Upstream() != tt.upstream || v.Revision() != tt.revision || v.Epoch() != tt.epoch {
-			t.Errorf("%s: file name %s, upstream %s, revision %s, epoch %d", tt.text, v.FileName(), v.Upstream(), v.Revision(), v.Epoch())
+		if v.String() != tt.text || v.FileName() != tt.file || v.Upstream() != tt.upstream ||
+			v.Revision() != tt.revision || v.Epoch() != tt.epoch {
+			t.Errorf("%s: file name %s, upstream %s, revision %s, epoch %d", tt.text, v.FileName(),
+				v.Upstream(), v.Revision(), v.Epoch())
 		}
 	}
-	for _, bad := range []string{"", "a", "1-", "-1", "1 2", " 1", "1\n", "+1:1", ":1", "a:1", "1:", "9999999999:1", "1_2", "1/2", "../1", "1.0-a_b", "1é", "٣.0", strings.Repeat("1", 251)} {
+	for _, bad := range []string{"", "a", "1-", "-1", "1 2", " 1", "1\n", "+1:1", ":1", "a:1", "1:",
+		"9999999999:1", "1_2", "1/2", "../1", "1.0-a_b", "1é", "٣.0", strings.Repeat("1", 251)} {
 		if v, err := ParseVersion(bad); err == nil {
 			t.Errorf("%q is taken as %v", bad, v)
 		}
@@ -37,8 +40,10 @@ func TestParseVersion(t *testing.T) {
 
 // versionPairs are pairs of versions in ascending order.
 var versionPairs = [][2]string{
-	{"1.0~rc1", "1.0"}, {"1.0", "1.0-1"}, {"1.0", "1.0a"}, {"1.0a", "1.0+b"}, {"1.2", "1.10"}, {"1.0~~", "1.0~~a"}, {"1.0~~a", "1.0~"}, {"1.0-1", "1.0-1+b1"},
-	{"9", "1:0"}, {"1.0-1~bpo12+1", "1.0-1"}, {"1.001", "1.2"}, {"1.a", "1.+"}, {"1-1-1", "1-1.1-1"},
+	{"1.0~rc1", "1.0"}, {"1.0", "1.0-1"}, {"1.0", "1.0a"}, {"1.0a", "1.0+b"}, {"1.2", "1.10"},
+	{"1.0~~", "1.0~~a"}, {"1.0~~a", "1.0~"}, {"1.0-1", "1.0-1+b1"},
+	{"9", "1:0"}, {"1.0-1~bpo12+1", "1.0-1"}, {"1.001", "1.2"}, {"1.a", "1.+"},
+	{"1-1-1", "1-1.1-1"},
 }
 
 func TestVersionCompare(t *testing.T) {
@@ -61,7 +66,8 @@ func TestVersionCompare(t *testing.T) {
 func TestVersionCompareAsDpkg(t *testing.T) {
 	testenv.RequireTool(t, "dpkg")
 	for _, pair := range versionPairs {
-		if out, err := exec.Command("dpkg", "--compare-versions", pair[0], "lt", pair[1]).CombinedOutput(); err != nil {
+		if out, err := exec.Command("dpkg", "--compare-versions", pair[0], "lt",
+			pair[1]).CombinedOutput(); err != nil {
 			t.Errorf("dpkg: %s lt %s: %v %s", pair[0], pair[1], err, out)
 		}
 	}

@@ -1,7 +1,10 @@
-// Package fakedebian makes small signed Debian archives for tests: with real formats, made-up packages, and every fault that a mirror can have.
+// Package fakedebian makes small signed Debian archives for tests: with real formats, made-up
+// packages, and every fault that a mirror can have.
 //
-// No network, no root and no tool of the host is needed. An Archive holds suites, a Suite packages and sources; Tree signs it all and yields the files of a mirror, which can then
-// be damaged one by one; Serve shows trees over HTTP, with the faults of a bad connection. It shares no code with the packages it serves to test.
+// No network, no root and no tool of the host is needed. An Archive holds suites, a Suite packages
+// and sources; Tree signs it all and yields the files of a mirror, which can then be damaged one by
+// one; Serve shows trees over HTTP, with the faults of a bad connection. It shares no code with the
+// packages it serves to test.
 //
 //	a := fakedebian.New(t)
 //	s := a.Suite("bookworm")
@@ -32,23 +35,28 @@ type Archive struct {
 	pool   map[string]content
 }
 
-// Suite is one directory below dists. Its fields may be changed until Tree is called, and again before the next call.
+// Suite is one directory below dists. Its fields may be changed until Tree is called, and again
+// before the next call.
 type Suite struct {
 	archive *Archive
 
 	Codename string // the directory's name
-	Suite    string // the Release file's Suite field; another name for the directory too, when it differs. Default Codename.
-	Version  string
-	Origin   string // default Debian
-	Label    string // default Origin
+	// the Release file's Suite field; another name for the directory too, when it differs. Default
+	// Codename.
+	Suite   string
+	Version string
+	Origin  string // default Debian
+	Label   string // default Origin
 	// Architectures default to amd64. Packages of architecture all are listed in the index of each.
 	Architectures []string
 	// Components are listed even when empty; default main, and each that something was added to.
 	Components []string
-	// Date of the Release file and of its signatures; default an hour ago. ValidUntil is left out when zero.
+	// Date of the Release file and of its signatures; default an hour ago. ValidUntil is left out
+	// when zero.
 	Date, ValidUntil time.Time
 	NoDate           bool
-	// Keys sign the Release file; default KeyArchive. An empty list that is not nil leaves it unsigned.
+	// Keys sign the Release file; default KeyArchive. An empty list that is not nil leaves it
+	// unsigned.
 	Keys []*Key
 	// InRelease and Detached say which forms of signed Release file there are; default both.
 	InRelease, Detached bool
@@ -56,11 +64,13 @@ type Suite struct {
 	ByHash bool
 	// Hashes listed in the Release file and in Packages; default MD5 and SHA256.
 	Hashes []Hash
-	// Compressions of the indices that are there; default XZ and Gzip. The Release file lists the uncompressed ones always, as Debian's does.
+	// Compressions of the indices that are there; default XZ and Gzip. The Release file lists the
+	// uncompressed ones always, as Debian's does.
 	Compressions []Compression
 	// Fields are further fields of the Release file.
 	Fields []Field
-	// MutateRelease and MutateIndex, when set, change the text before it is hashed and signed. The index's name is like "main/binary-amd64/Packages".
+	// MutateRelease and MutateIndex, when set, change the text before it is hashed and signed. The
+	// index's name is like "main/binary-amd64/Packages".
 	MutateRelease func(text string) string
 	MutateIndex   func(name, text string) string
 
@@ -86,8 +96,10 @@ func New(t testing.TB) *Archive {
 // Suite adds a suite.
 func (a *Archive) Suite(codename string) *Suite {
 	s := &Suite{
-		archive: a, Codename: codename, Suite: codename, Origin: "Debian", Architectures: []string{"amd64"}, Components: []string{"main"},
-		Date: time.Now().UTC().Add(-time.Hour).Truncate(time.Second), Keys: []*Key{KeyOf(a.t, KeyArchive)}, InRelease: true, Detached: true,
+		archive: a, Codename: codename, Suite: codename, Origin: "Debian",
+		Architectures: []string{"amd64"}, Components: []string{"main"},
+		Date: time.Now().UTC().Add(-time.Hour).Truncate(time.Second),
+		Keys: []*Key{KeyOf(a.t, KeyArchive)}, InRelease: true, Detached: true,
 		ByHash: true, Hashes: []Hash{MD5, SHA256}, Compressions: []Compression{XZ, Gzip},
 	}
 	a.suites = append(a.suites, s)
@@ -109,7 +121,8 @@ func (s *Suite) AddTo(component string, packages ...Package) {
 		if source == "" {
 			source = p.Name
 		}
-		s.addDeb(component, poolDir(component, source)+p.filename(), content{data: p.Deb(t)}, p.Control())
+		s.addDeb(component, poolDir(component, source)+p.filename(), content{data: p.Deb(t)},
+			p.Control())
 	}
 }
 
@@ -126,7 +139,8 @@ func (s *Suite) AddDeb(component, file string) {
 	if source == "" {
 		source = f.get("Package")
 	}
-	name := fmt.Sprintf("%s_%s_%s.deb", f.get("Package"), withoutEpoch(f.get("Version")), f.get("Architecture"))
+	name := fmt.Sprintf("%s_%s_%s.deb", f.get("Package"), withoutEpoch(f.get("Version")),
+		f.get("Architecture"))
 	s.addDeb(component, poolDir(component, source)+name, content{file: file}, control)
 }
 
@@ -134,7 +148,8 @@ func (s *Suite) addDeb(component, file string, c content, control string) {
 	s.component(component)
 	s.archive.pool[file] = c
 	f := parseFields(control)
-	s.packages = append(s.packages, entry{component: component, architecture: f.get("Architecture"), fields: f, file: file})
+	s.packages = append(s.packages, entry{component: component, architecture: f.get("Architecture"),
+		fields: f, file: file})
 }
 
 // AddSource puts source packages into component main.
@@ -159,7 +174,8 @@ func (s *Suite) AddSourceTo(component string, sources ...Source) {
 		f[slices.IndexFunc(f, func(f Field) bool { return f.Name == "Source" })].Name = "Package"
 		f.add("Section", source.Section)
 		f.add("Priority", "optional")
-		s.sources = append(s.sources, entry{component: component, fields: f, members: members, directory: directory})
+		s.sources = append(s.sources, entry{component: component, fields: f, members: members,
+			directory: directory})
 	}
 }
 
@@ -178,7 +194,8 @@ func poolDir(component, source string) string {
 	return "pool/" + component + "/" + source[:min(n, len(source))] + "/" + source + "/"
 }
 
-// Tree writes indices, signs them, and returns the files of a mirror. Each call makes a new one, so that a mirror can change while it is read.
+// Tree writes indices, signs them, and returns the files of a mirror. Each call makes a new one, so
+// that a mirror can change while it is read.
 func (a *Archive) Tree() *Tree {
 	a.t.Helper()
 	tree := &Tree{t: a.t, files: map[string]content{}}
@@ -207,7 +224,8 @@ func (s *Suite) write(tree *Tree) error {
 			}
 			indices[dir+"/Release"] = []byte(s.shortRelease(component, arch))
 		}
-		if err := s.index(indices, component+"/source/Sources", s.sourcesIndex(component)); err != nil {
+		if err := s.index(indices, component+"/source/Sources",
+			s.sourcesIndex(component)); err != nil {
 			return err
 		}
 		indices[component+"/source/Release"] = []byte(s.shortRelease(component, "source"))

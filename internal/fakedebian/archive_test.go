@@ -23,25 +23,35 @@ func sample(t *testing.T) (*fakedebian.Archive, *fakedebian.Suite) {
 	a := fakedebian.New(t)
 	s := a.Suite("bookworm")
 	s.Suite, s.Version = "stable", "12.11"
-	s.Compressions = []fakedebian.Compression{fakedebian.XZ, fakedebian.Gzip, fakedebian.Zstd, fakedebian.None}
+	s.Compressions = []fakedebian.Compression{fakedebian.XZ, fakedebian.Gzip, fakedebian.Zstd,
+		fakedebian.None}
 	s.Add(
-		fakedebian.Package{Name: "hello", Version: "1:2.10-3", Architecture: "amd64", Depends: "libhello1 (>= 1)", Files: []fakedebian.File{
-			{Path: "usr/bin/hello", Body: "#!/bin/sh\necho hello\n", Mode: 0o755},
-			{Path: "usr/bin/hallo", Link: "hello"},
-			{Path: "usr/bin/hello2", Link: "usr/bin/hello", Type: tar.TypeLink},
-			{Path: "var/mail/", Mode: 0o2775, Group: "mail", GID: 8},
-			{Path: "etc/hello.conf", Body: "greeting=hello\n"},
-		}, Conffiles: []string{"/etc/hello.conf"}, Scripts: map[string]string{"postinst": "#!/bin/sh\nexit 0\n"}},
-		fakedebian.Package{Name: "libhello1", MultiArch: "same", Architecture: "amd64", DataCompression: fakedebian.Zstd, ControlCompression: fakedebian.Gzip},
-		fakedebian.Package{Name: "hello-doc", Description: "documentation\nA long description.\n.\nWith paragraphs.", SlashNames: true,
+		fakedebian.Package{Name: "hello", Version: "1:2.10-3", Architecture: "amd64",
+			Depends: "libhello1 (>= 1)", Files: []fakedebian.File{
+				{Path: "usr/bin/hello", Body: "#!/bin/sh\necho hello\n", Mode: 0o755},
+				{Path: "usr/bin/hallo", Link: "hello"},
+				{Path: "usr/bin/hello2", Link: "usr/bin/hello", Type: tar.TypeLink},
+				{Path: "var/mail/", Mode: 0o2775, Group: "mail", GID: 8},
+				{Path: "etc/hello.conf", Body: "greeting=hello\n"},
+			}, Conffiles: []string{"/etc/hello.conf"},
+			Scripts: map[string]string{"postinst": "#!/bin/sh\nexit 0\n"}},
+		fakedebian.Package{Name: "libhello1", MultiArch: "same", Architecture: "amd64",
+			DataCompression: fakedebian.Zstd, ControlCompression: fakedebian.Gzip},
+		fakedebian.Package{Name: "hello-doc",
+			Description:     "documentation\nA long description.\n.\nWith paragraphs.",
+			SlashNames:      true,
 			DataCompression: fakedebian.LZMA, ControlCompression: fakedebian.None},
 	)
 	s.AddTo("contrib", fakedebian.Package{Name: "extra", DataCompression: fakedebian.Gzip})
 	s.AddSource(
-		fakedebian.Source{Name: "hello", Version: "1:2.10-3", Key: fakedebian.KeyOf(t, fakedebian.KeyDeveloper),
-			Files: []fakedebian.File{{Path: "Makefile", Body: "all:\n\nclean:\n\ninstall:\n\tinstall -D -m 755 hello.sh $(DESTDIR)/usr/bin/hello\n"},
+		fakedebian.Source{Name: "hello", Version: "1:2.10-3",
+			Key: fakedebian.KeyOf(t, fakedebian.KeyDeveloper),
+			Files: []fakedebian.File{
+				{Path: "Makefile", Body: "all:\n\nclean:\n\ninstall:\n\tinstall -D -m 755 " +
+					"hello.sh $(DESTDIR)/usr/bin/hello\n"},
 				{Path: "hello.sh", Body: "#!/bin/sh\necho hello\n"}},
-			Packages: []fakedebian.Package{{Name: "hello", Architecture: "any"}, {Name: "hello-doc", Architecture: "all"}}},
+			Packages: []fakedebian.Package{{Name: "hello", Architecture: "any"},
+				{Name: "hello-doc", Architecture: "all"}}},
 		fakedebian.Source{Name: "native", Version: "3"},
 		fakedebian.Source{Name: "old", Format: fakedebian.Format1},
 	)
@@ -49,7 +59,8 @@ func sample(t *testing.T) (*fakedebian.Archive, *fakedebian.Suite) {
 }
 
 func TestSignatures(t *testing.T) {
-	kinds := []fakedebian.KeyKind{fakedebian.KeyArchive, fakedebian.KeySecond, fakedebian.KeyRSA, fakedebian.KeyOther, fakedebian.KeyDeveloper, fakedebian.KeyWeakRSA,
+	kinds := []fakedebian.KeyKind{fakedebian.KeyArchive, fakedebian.KeySecond, fakedebian.KeyRSA,
+		fakedebian.KeyOther, fakedebian.KeyDeveloper, fakedebian.KeyWeakRSA,
 		fakedebian.KeyWeakDSA, fakedebian.KeySHA1, fakedebian.KeyExpired, fakedebian.KeyRevoked}
 	const text = "Origin: Debian\n- dashes\n-----BEGIN\ntrailing space \n\nlast\n"
 	for _, kind := range kinds {
@@ -61,13 +72,15 @@ func TestSignatures(t *testing.T) {
 			// gpgv looks at all that our own library's defaults would refuse.
 			testenv.RequireTool(t, "gpgv")
 			dir := t.TempDir()
-			inline := fakedebian.Clearsigned(t, text, fakedebianTime, key, fakedebian.KeyOf(t, fakedebian.KeyOther))
+			inline := fakedebian.Clearsigned(t, text, fakedebianTime, key,
+				fakedebian.KeyOf(t, fakedebian.KeyOther))
 			write(t, dir, "InRelease", inline)
 			write(t, dir, "Release", []byte(text))
 			write(t, dir, "Release.gpg", fakedebian.Detached(t, []byte(text), fakedebianTime, key))
 			ring := fakedebian.Keyring(t, kind, fakedebian.KeyOther)
 			for _, args := range [][]string{{"InRelease"}, {"Release.gpg", "Release"}} {
-				cmd := exec.Command("gpgv", append([]string{"--weak-digest", "MD5", "--keyring", ring}, args...)...)
+				cmd := exec.Command(
+					"gpgv", append([]string{"--weak-digest", "MD5", "--keyring", ring}, args...)...)
 				cmd.Dir = dir
 				out, err := cmd.CombinedOutput()
 				if err != nil || !strings.Contains(string(out), "Good signature") {
@@ -78,7 +91,8 @@ func TestSignatures(t *testing.T) {
 			if block == nil || len(bytes.TrimSpace(rest)) != 0 {
 				t.Fatal("not a clearsigned message")
 			}
-			if got := strings.TrimSuffix(string(block.Plaintext), "\n") + "\n"; got != strings.Replace(text, "space \n", "space\n", 1) {
+			if got := strings.TrimSuffix(string(block.Plaintext), "\n") +
+				"\n"; got != strings.Replace(text, "space \n", "space\n", 1) {
 				t.Errorf("the signed text is %q", block.Plaintext)
 			}
 		})
@@ -87,10 +101,13 @@ func TestSignatures(t *testing.T) {
 
 func TestExpiredAndRevokedKeysAre(t *testing.T) {
 	testenv.RequireTool(t, "gpgv")
-	for kind, want := range map[fakedebian.KeyKind]string{fakedebian.KeyExpired: "EXPKEYSIG", fakedebian.KeyRevoked: "REVKEYSIG", fakedebian.KeyArchive: "GOODSIG"} {
+	for kind, want := range map[fakedebian.KeyKind]string{fakedebian.KeyExpired: "EXPKEYSIG",
+		fakedebian.KeyRevoked: "REVKEYSIG", fakedebian.KeyArchive: "GOODSIG"} {
 		dir := t.TempDir()
-		write(t, dir, "InRelease", fakedebian.Clearsigned(t, "text\n", fakedebianTime, fakedebian.KeyOf(t, kind)))
-		cmd := exec.Command("gpgv", "--status-fd", "1", "--keyring", fakedebian.Keyring(t, kind), "InRelease")
+		write(t, dir, "InRelease", fakedebian.Clearsigned(t, "text\n", fakedebianTime,
+			fakedebian.KeyOf(t, kind)))
+		cmd := exec.Command("gpgv", "--status-fd", "1", "--keyring", fakedebian.Keyring(t, kind),
+			"InRelease")
 		cmd.Dir = dir
 		out, err := cmd.Output()
 		if !strings.Contains(string(out), want) {
@@ -102,7 +119,8 @@ func TestExpiredAndRevokedKeysAre(t *testing.T) {
 func TestReleaseVerifies(t *testing.T) {
 	a, _ := sample(t)
 	tree := a.Tree()
-	ring, err := openpgp.ReadKeyRing(bytes.NewReader(fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t)))
+	ring, err := openpgp.ReadKeyRing(
+		bytes.NewReader(fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,10 +132,12 @@ func TestReleaseVerifies(t *testing.T) {
 		if _, err := block.VerifySignature(ring, nil); err != nil {
 			t.Error(err)
 		}
-		if !bytes.Equal(bytes.TrimSpace(block.Plaintext), bytes.TrimSpace(tree.Read("dists/"+dir+"/Release"))) {
+		if !bytes.Equal(bytes.TrimSpace(block.Plaintext),
+			bytes.TrimSpace(tree.Read("dists/"+dir+"/Release"))) {
 			t.Error("InRelease and Release differ")
 		}
-		if _, err := openpgp.CheckArmoredDetachedSignature(ring, bytes.NewReader(tree.Read("dists/"+dir+"/Release")),
+		if _, err := openpgp.CheckArmoredDetachedSignature(
+			ring, bytes.NewReader(tree.Read("dists/"+dir+"/Release")),
 			bytes.NewReader(tree.Read("dists/"+dir+"/Release.gpg")), nil); err != nil {
 			t.Error(err)
 		}
@@ -138,18 +158,22 @@ func TestTreeIsTheSameEachTime(t *testing.T) {
 func TestAptReadsIt(t *testing.T) {
 	testenv.RequireTool(t, "apt-get")
 	a, s := sample(t)
-	for _, c := range []fakedebian.Compression{fakedebian.XZ, fakedebian.Gzip, fakedebian.Zstd, fakedebian.None} {
+	for _, c := range []fakedebian.Compression{fakedebian.XZ, fakedebian.Gzip, fakedebian.Zstd,
+		fakedebian.None} {
 		for _, inRelease := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s InRelease=%v", c, inRelease), func(t *testing.T) {
 				s.Compressions, s.InRelease = []fakedebian.Compression{c}, inRelease
 				srv := fakedebian.Serve(t, fakedebian.Mounts{"debian": a.Tree()})
-				apt := newApt(t, fmt.Sprintf("deb [signed-by=%s] %s bookworm main contrib\ndeb-src [signed-by=%[1]s] %[2]s stable main\n",
+				apt := newApt(t, fmt.Sprintf("deb [signed-by=%s] %s bookworm main "+
+					"contrib\ndeb-src [signed-by=%[1]s] %[2]s stable main\n",
 					fakedebian.Keyring(t, fakedebian.KeyArchive), srv.URL("debian")))
-				if out := apt("update"); strings.Contains(out, "W:") || strings.Contains(out, "E:") {
+				if out := apt("update"); strings.Contains(out, "W:") ||
+					strings.Contains(out, "E:") {
 					t.Errorf("apt-get update complains:\n%s", out)
 				}
 				out := apt("--print-uris", "install", "hello", "extra")
-				for _, want := range []string{"hello_1%3a2.10-3_amd64.deb", "libhello1_1.0-1_amd64.deb", "extra_1.0-1_all.deb"} {
+				for _, want := range []string{"hello_1%3a2.10-3_amd64.deb",
+					"libhello1_1.0-1_amd64.deb", "extra_1.0-1_all.deb"} {
 					if !strings.Contains(out, want) {
 						t.Errorf("%s is not to be installed:\n%s", want, out)
 					}
@@ -168,19 +192,23 @@ func TestAptReadsIt(t *testing.T) {
 func newApt(t *testing.T, sources string) func(args ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, d := range []string{"etc/apt/apt.conf.d", "etc/apt/preferences.d", "etc/apt/trusted.gpg.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg", "cwd"} {
+	for _, d := range []string{"etc/apt/apt.conf.d", "etc/apt/preferences.d",
+		"etc/apt/trusted.gpg.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial",
+		"var/lib/dpkg", "cwd"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	write(t, dir, "var/lib/dpkg/status", nil)
 	write(t, dir, "etc/apt/sources.list", []byte(sources))
-	conf := `Dir "` + dir + `"; Dir::State::status "` + dir + `/var/lib/dpkg/status"; APT::Architecture "amd64"; APT::Architectures {"amd64";}; APT::Sandbox::User ""; Debug::NoLocking "1"; Acquire::Languages "none"; Dir::Bin::Methods "/usr/lib/apt/methods";`
+	conf := `Dir "` + dir + `"; Dir::State::status "` + dir +
+		`/var/lib/dpkg/status"; APT::Architecture "amd64"; APT::Architectures {"amd64";}; APT::Sandbox::User ""; Debug::NoLocking "1"; Acquire::Languages "none"; Dir::Bin::Methods "/usr/lib/apt/methods";`
 	write(t, dir, "apt.conf", []byte(conf))
 	return func(args ...string) string {
 		t.Helper()
 		cmd := exec.Command("apt-get", args...)
-		cmd.Env = append(os.Environ(), "APT_CONFIG="+filepath.Join(dir, "apt.conf"), "LC_ALL=C", "http_proxy=", "no_proxy=*")
+		cmd.Env = append(os.Environ(), "APT_CONFIG="+filepath.Join(dir, "apt.conf"), "LC_ALL=C",
+			"http_proxy=", "no_proxy=*")
 		cmd.Dir = filepath.Join(dir, "cwd")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -203,7 +231,8 @@ func TestDpkgReadsTheDebs(t *testing.T) {
 		run(t, dir, "dpkg-deb", "--info", file)
 		out := run(t, dir, "dpkg-deb", "--contents", file)
 		if strings.HasSuffix(name, "/hello_2.10-3_amd64.deb") {
-			for _, want := range []string{"drwxrwsr-x root/mail", "./usr/bin/hallo -> hello", "./usr/bin/hello2 link to ./usr/bin/hello", "-rwxr-xr-x root/root"} {
+			for _, want := range []string{"drwxrwsr-x root/mail", "./usr/bin/hallo -> hello",
+				"./usr/bin/hello2 link to ./usr/bin/hello", "-rwxr-xr-x root/root"} {
 				if !strings.Contains(out, want) {
 					t.Errorf("no %q in\n%s", want, out)
 				}
@@ -214,7 +243,8 @@ func TestDpkgReadsTheDebs(t *testing.T) {
 }
 
 func TestRealDebsCanBeAdded(t *testing.T) {
-	made := fakedebian.Package{Name: "libreal2", Source: "real (2.0)", Version: "2:3-1", Architecture: "amd64", ControlCompression: fakedebian.Zstd}
+	made := fakedebian.Package{Name: "libreal2", Source: "real (2.0)", Version: "2:3-1",
+		Architecture: "amd64", ControlCompression: fakedebian.Zstd}
 	dir := t.TempDir()
 	write(t, dir, "x.deb", made.Deb(t))
 	a := fakedebian.New(t)
@@ -232,7 +262,8 @@ func TestSourcesUnpackAndBuild(t *testing.T) {
 	testenv.RequireTool(t, "dpkg-source", "dpkg-buildpackage", "make")
 	a, _ := sample(t)
 	tree := a.Tree()
-	for _, c := range []struct{ name, dir, dsc string }{{"hello", "hello-2.10", "hello_2.10-3.dsc"}, {"native", "native-3", "native_3.dsc"}, {"old", "old-1.0", "old_1.0-1.dsc"}} {
+	for _, c := range []struct{ name, dir, dsc string }{{"hello", "hello-2.10", "hello_2.10-3.dsc"},
+		{"native", "native-3", "native_3.dsc"}, {"old", "old-1.0", "old_1.0-1.dsc"}} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			for _, name := range tree.Paths() {
@@ -250,7 +281,9 @@ func TestSourcesUnpackAndBuild(t *testing.T) {
 				t.Errorf("no packages were built (%v)", err)
 			}
 			if c.name == "hello" {
-				if out := run(t, dir, "dpkg-deb", "--contents", filepath.Join(dir, "hello_2.10-3_amd64.deb")); !strings.Contains(out, "./usr/bin/hello") {
+				if out := run(t, dir, "dpkg-deb", "--contents",
+					filepath.Join(dir, "hello_2.10-3_amd64.deb")); !strings.Contains(
+					out, "./usr/bin/hello") {
 					t.Errorf("hello has no program:\n%s", out)
 				}
 			}

@@ -12,10 +12,12 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 )
 
-// Compression is how a file is compressed: the ending of its name, without the dot. The zero value means the default of where it is used.
+// Compression is how a file is compressed: the ending of its name, without the dot. The zero value
+// means the default of where it is used.
 type Compression string
 
-// The compressions that archives use. There is no writer of bzip2 here: that one is the host's program.
+// The compressions that archives use. There is no writer of bzip2 here: that one is the host's
+// program.
 const (
 	None Compression = "none"
 	Gzip Compression = "gz"

@@ -20,13 +20,15 @@ type Field struct{ Name, Value string }
 type File struct {
 	Path string // relative; a directory's ends in "/"
 	Body string
-	Mode int64  // permission bits; 0 means 0755 for directories and 0644 for files
-	Type byte   // of archive/tar; 0 is found out from Path and Link
-	Link string // where a symbolic link leads; with Type TypeLink, the member that a hard link is to
+	Mode int64 // permission bits; 0 means 0755 for directories and 0644 for files
+	Type byte  // of archive/tar; 0 is found out from Path and Link
+	// where a symbolic link leads; with Type TypeLink, the member that a hard link is to
+	Link string
 	// UID, GID, User and Group own it. The numbers alone count for unknown names.
 	UID, GID    int
 	User, Group string
-	// Xattrs are extended attributes, such as "security.capability". They make the header a pax one.
+	// Xattrs are extended attributes, such as "security.capability". They make the header a pax
+	// one.
 	Xattrs       map[string]string
 	Major, Minor int64 // of device nodes
 }
@@ -46,14 +48,16 @@ type Package struct {
 	Depends, PreDepends, Recommends       string
 	Provides, Conflicts, Breaks, Replaces string
 	Description                           string
-	Fields                                []Field           // further ones, at the end
-	Files                                 []File            // directories above them are added
-	Conffiles                             []string          // absolute paths
-	Scripts                               map[string]string // "preinst" and so on; "triggers", "shlibs" and other control files too
-	ControlCompression, DataCompression   Compression       // default XZ
+	Fields                                []Field  // further ones, at the end
+	Files                                 []File   // directories above them are added
+	Conffiles                             []string // absolute paths
+	// "preinst" and so on; "triggers", "shlibs" and other control files too
+	Scripts                             map[string]string
+	ControlCompression, DataCompression Compression // default XZ
 	// SlashNames ends the names in the ar headers with "/", as some tools do.
 	SlashNames bool
-	// Members are put between debian-binary and the control member; dpkg ignores those whose name begins with "_".
+	// Members are put between debian-binary and the control member; dpkg ignores those whose name
+	// begins with "_".
 	Members []Member
 	// Mutate, when set, changes the control file before it is packed.
 	Mutate func(control string) string
@@ -129,7 +133,8 @@ func (p Package) Deb(t testing.TB) []byte {
 	p.defaults()
 	control := []File{{Path: "control", Body: p.Control()}}
 	if len(p.Conffiles) > 0 {
-		control = append(control, File{Path: "conffiles", Body: strings.Join(p.Conffiles, "\n") + "\n"})
+		control = append(
+			control, File{Path: "conffiles", Body: strings.Join(p.Conffiles, "\n") + "\n"})
 	}
 	if sums := md5sums(p.Files); sums != "" {
 		control = append(control, File{Path: "md5sums", Body: sums})
@@ -143,8 +148,10 @@ func (p Package) Deb(t testing.TB) []byte {
 	}
 	members := append([]Member{{"debian-binary", []byte("2.0\n")}}, p.Members...)
 	members = append(members,
-		Member{"control.tar" + p.ControlCompression.suffix(), tarball(t, p.ControlCompression, "./", control)},
-		Member{"data.tar" + p.DataCompression.suffix(), tarball(t, p.DataCompression, "./", p.Files)})
+		Member{"control.tar" + p.ControlCompression.suffix(),
+			tarball(t, p.ControlCompression, "./", control)},
+		Member{"data.tar" + p.DataCompression.suffix(),
+			tarball(t, p.DataCompression, "./", p.Files)})
 	if p.SlashNames {
 		for i := range members {
 			members[i].Name += "/"
@@ -158,7 +165,8 @@ func Ar(members []Member) []byte {
 	var b bytes.Buffer
 	b.WriteString("!<arch>\n")
 	for _, m := range members {
-		fmt.Fprintf(&b, "%-16s%-12d%-6d%-6d%-8o%-10d`\n", m.Name, packed.Unix(), 0, 0, 0o100644, len(m.Data))
+		fmt.Fprintf(&b, "%-16s%-12d%-6d%-6d%-8o%-10d`\n", m.Name, packed.Unix(), 0, 0, 0o100644,
+			len(m.Data))
 		b.Write(m.Data)
 		if len(m.Data)%2 == 1 {
 			b.WriteByte('\n')
@@ -240,8 +248,10 @@ func tarball(t testing.TB, c Compression, prefix string, files []File) []byte {
 
 func header(prefix string, f File) *tar.Header {
 	h := &tar.Header{
-		Typeflag: f.tarType(), Name: prefix + strings.TrimPrefix(f.Path, "./"), Linkname: f.Link, Mode: f.Mode, ModTime: packed,
-		Uid: f.UID, Gid: f.GID, Uname: f.User, Gname: f.Group, Devmajor: f.Major, Devminor: f.Minor, Format: tar.FormatGNU,
+		Typeflag: f.tarType(), Name: prefix + strings.TrimPrefix(f.Path, "./"), Linkname: f.Link,
+		Mode: f.Mode, ModTime: packed,
+		Uid: f.UID, Gid: f.GID, Uname: f.User, Gname: f.Group, Devmajor: f.Major, Devminor: f.Minor,
+		Format: tar.FormatGNU,
 	}
 	switch h.Typeflag {
 	case tar.TypeReg:

@@ -22,7 +22,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
-// KeyKind names one of the keys that a test process has. A kind is made once for each process, when it is first asked for.
+// KeyKind names one of the keys that a test process has. A kind is made once for each process, when
+// it is first asked for.
 type KeyKind string
 
 const (
@@ -30,13 +31,15 @@ const (
 	KeyArchive KeyKind = "archive"
 	// KeySecond is a second valid archive key, for two signatures and for rollovers.
 	KeySecond KeyKind = "second"
-	// KeyRSA is a valid RSA key of 3072 bits, the algorithm of the real archives. It takes most of a second to make.
+	// KeyRSA is a valid RSA key of 3072 bits, the algorithm of the real archives. It takes most of
+	// a second to make.
 	KeyRSA KeyKind = "rsa"
 	// KeyOther is a valid key that no keyring of a test should hold.
 	KeyOther KeyKind = "other"
 	// KeyDeveloper signs source packages.
 	KeyDeveloper KeyKind = "developer"
-	// KeyExpired is an RSA key of 2048 bits made in 2006, self-signed with SHA-1, that expired in 2014, as squeeze's did.
+	// KeyExpired is an RSA key of 2048 bits made in 2006, self-signed with SHA-1, that expired in
+	// 2014, as squeeze's did.
 	KeyExpired KeyKind = "expired"
 	// KeyRevoked is a key that its owner revoked after it signed.
 	KeyRevoked KeyKind = "revoked"
@@ -58,7 +61,8 @@ type Key struct {
 // born is when most keys were made.
 var born = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// keys caches what KeyOf made: making keys is the slowest part of a fake archive, and tests that use the same ones need to agree on them.
+// keys caches what KeyOf made: making keys is the slowest part of a fake archive, and tests that
+// use the same ones need to agree on them.
 var keys struct {
 	sync.Mutex
 	made map[KeyKind]*Key
@@ -86,7 +90,8 @@ func KeyOf(t testing.TB, kind KeyKind) *Key {
 func makeKey(kind KeyKind) (*Key, error) {
 	made := born
 	salted := false
-	c := &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, DefaultHash: crypto.SHA512, NonDeterministicSignaturesViaNotation: &salted}
+	c := &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, DefaultHash: crypto.SHA512,
+		NonDeterministicSignaturesViaNotation: &salted}
 	switch kind {
 	case KeyRSA:
 		c.Algorithm, c.RSABits = packet.PubKeyAlgoRSA, 3072
@@ -105,7 +110,8 @@ func makeKey(kind KeyKind) (*Key, error) {
 	c.Time = func() time.Time { return made }
 	k := &Key{Kind: kind, hash: c.DefaultHash}
 	if k.hash == crypto.SHA1 {
-		c.DefaultHash = crypto.SHA256 // the library makes no key that prefers SHA-1; selfSign sees to it
+		// the library makes no key that prefers SHA-1; selfSign sees to it
+		c.DefaultHash = crypto.SHA256
 	}
 	name := fmt.Sprintf("Test key %s", kind)
 	if kind == KeyWeakDSA {
@@ -134,7 +140,8 @@ func makeKey(kind KeyKind) (*Key, error) {
 func (k *Key) selfSign(c *packet.Config) error {
 	for _, id := range k.entity.Identities {
 		id.SelfSignature.Hash = k.hash
-		if err := id.SelfSignature.SignUserId(id.UserId.Id, k.entity.PrimaryKey, k.entity.PrivateKey, c); err != nil {
+		if err := id.SelfSignature.SignUserId(id.UserId.Id, k.entity.PrimaryKey,
+			k.entity.PrivateKey, c); err != nil {
 			return err
 		}
 	}
@@ -150,14 +157,16 @@ func (k *Key) makeDSA(name string, c *packet.Config) error {
 		return err
 	}
 	primary := packet.NewDSAPrivateKey(c.Now(), &private)
-	k.entity = &openpgp.Entity{PrimaryKey: &primary.PublicKey, PrivateKey: primary, Identities: map[string]*openpgp.Identity{}}
+	k.entity = &openpgp.Entity{PrimaryKey: &primary.PublicKey, PrivateKey: primary,
+		Identities: map[string]*openpgp.Identity{}}
 	return k.entity.AddUserId(name, "", "archive@mirror.example", c)
 }
 
 // Fingerprint is the key's fingerprint in upper-case hexadecimal.
 func (k *Key) Fingerprint() string { return fmt.Sprintf("%X", k.entity.PrimaryKey.Fingerprint) }
 
-// Public is the public key as a binary keyring, the form of /usr/share/keyrings/*.gpg. Several of these, one after the other, are a keyring too.
+// Public is the public key as a binary keyring, the form of /usr/share/keyrings/*.gpg. Several of
+// these, one after the other, are a keyring too.
 func (k *Key) Public(t testing.TB) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -173,7 +182,8 @@ func (k *Key) Armored(t testing.TB) []byte {
 	return armored(t, openpgp.PublicKeyType, k.Public(t))
 }
 
-// Keyring writes a keyring file with the public keys of these kinds into a directory of the test, and returns its path.
+// Keyring writes a keyring file with the public keys of these kinds into a directory of the test,
+// and returns its path.
 func Keyring(t testing.TB, kinds ...KeyKind) string {
 	t.Helper()
 	var b []byte
@@ -204,7 +214,8 @@ func armored(t testing.TB, blockType string, data []byte) []byte {
 	return b.Bytes()
 }
 
-// Certificate makes a certificate for a client of https, which signs itself, and returns it and the files' texts: the certificate and its key in PEM.
+// Certificate makes a certificate for a client of https, which signs itself, and returns it and the
+// files' texts: the certificate and its key in PEM.
 func Certificate(t testing.TB) (cert *x509.Certificate, certPEM, keyPEM []byte) {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -212,8 +223,10 @@ func Certificate(t testing.TB) (cert *x509.Certificate, certPEM, keyPEM []byte) 
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a client"}, NotBefore: born, NotAfter: time.Now().AddDate(1, 0, 0),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a client"}, NotBefore: born,
+		NotAfter: time.Now().AddDate(1, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{
+			x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
 	if err != nil {
@@ -226,5 +239,6 @@ func Certificate(t testing.TB) (cert *x509.Certificate, certPEM, keyPEM []byte) 
 	if cert, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)
 	}
-	return cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
+	return cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
 }

@@ -34,7 +34,8 @@ func (s *Suite) AddRepacked(component, file string, r Repack) {
 	if source == "" {
 		source = f.get("Package")
 	}
-	name := fmt.Sprintf("%s_%s_%s.deb", f.get("Package"), withoutEpoch(f.get("Version")), f.get("Architecture"))
+	name := fmt.Sprintf("%s_%s_%s.deb", f.get("Package"), withoutEpoch(f.get("Version")),
+		f.get("Architecture"))
 	s.addDeb(component, poolDir(component, source)+name, content{data: deb}, control)
 }
 

@@ -20,8 +20,9 @@ import (
 // Mounts says which tree is served below which first path element: "debian", "debian-security".
 type Mounts map[string]*Tree
 
-// Server shows trees over HTTP, with conditional requests and ranges as mirrors have them, and counts what is asked for. Requests with another host's name in them (a proxy's
-// requests) are answered by path alone: given as http_proxy it stands in for every mirror.
+// Server shows trees over HTTP, with conditional requests and ranges as mirrors have them, and
+// counts what is asked for. Requests with another host's name in them (a proxy's requests) are
+// answered by path alone: given as http_proxy it stands in for every mirror.
 type Server struct {
 	*httptest.Server
 
@@ -43,13 +44,15 @@ type Request struct {
 	Sent         int64  // bytes of the body
 }
 
-// Fault is one way of going wrong. The zero value of each field leaves that out; several may be combined.
+// Fault is one way of going wrong. The zero value of each field leaves that out; several may be
+// combined.
 type Fault struct {
 	// Times is how often it happens before it heals; 0 is always.
 	Times int
 	// Status answers with this status and a short text.
 	Status int
-	// Redirect answers with a redirection to this URL or path; to the requested path itself it is a loop.
+	// Redirect answers with a redirection to this URL or path; to the requested path itself it is a
+	// loop.
 	Redirect string
 	// Hang says nothing at all until the client gives up.
 	Hang bool
@@ -61,7 +64,8 @@ type Fault struct {
 	Until <-chan struct{}
 	// Slow is the pause before each kilobyte.
 	Slow time.Duration
-	// Shorten sends so many bytes less, with a Content-Length to match: what a truncated file on a mirror looks like.
+	// Shorten sends so many bytes less, with a Content-Length to match: what a truncated file on a
+	// mirror looks like.
 	Shorten int64
 	// WrongLength promises so many bytes more than are sent.
 	WrongLength int64
@@ -104,7 +108,8 @@ func ServeMutualTLS(t testing.TB, mounts Mounts, client *x509.Certificate) *Serv
 	s := unstarted(t, mounts)
 	pool := x509.NewCertPool()
 	pool.AddCert(client)
-	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, MinVersion: tls.VersionTLS12}
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
+		MinVersion: tls.VersionTLS12}
 	s.StartTLS()
 	return s
 }
@@ -139,7 +144,8 @@ func (s *Server) Mount(name string, tree *Tree) {
 	s.mounts = mounts
 }
 
-// Fault lets requests go wrong whose path (with the mount, without a leading "/") matches a regular expression. The first fault that matches and has not healed is used.
+// Fault lets requests go wrong whose path (with the mount, without a leading "/") matches a regular
+// expression. The first fault that matches and has not healed is used.
 func (s *Server) Fault(pattern string, f Fault) {
 	left := f.Times
 	if left == 0 {
@@ -147,7 +153,8 @@ func (s *Server) Fault(pattern string, f Fault) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults = append(s.faults, &activeFault{Fault: f, match: regexp.MustCompile(pattern), left: left})
+	s.faults = append(s.faults, &activeFault{Fault: f, match: regexp.MustCompile(pattern),
+		left: left})
 }
 
 // Heal takes all faults away.
@@ -246,7 +253,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // begin records a request and chooses what happens to it.
-func (s *Server) begin(name string, r *http.Request) (index int, tree *Tree, f Fault, allowed bool) {
+func (s *Server) begin(name string, r *http.Request) (index int, tree *Tree, f Fault,
+	allowed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := r.Header

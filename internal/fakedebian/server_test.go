@@ -21,9 +21,11 @@ const file = "debian/pool/main/b/big/big_1.0-1_all.deb"
 func big(t *testing.T) (*fakedebian.Server, []byte) {
 	t.Helper()
 	a := fakedebian.New(t)
-	a.Suite("bookworm").Add(fakedebian.Package{Name: "big", DataCompression: fakedebian.None, Files: []fakedebian.File{{Path: "big", Body: strings.Repeat("0123456789", 5000)}}})
+	a.Suite("bookworm").Add(fakedebian.Package{Name: "big", DataCompression: fakedebian.None,
+		Files: []fakedebian.File{{Path: "big", Body: strings.Repeat("0123456789", 5000)}}})
 	tree := a.Tree()
-	return fakedebian.Serve(t, fakedebian.Mounts{"debian": tree}), tree.Read(strings.TrimPrefix(file, "debian/"))
+	return fakedebian.Serve(t, fakedebian.Mounts{"debian": tree}),
+		tree.Read(strings.TrimPrefix(file, "debian/"))
 }
 
 type answer struct {
@@ -59,10 +61,12 @@ func TestServerAnswersAsMirrorsDo(t *testing.T) {
 	if a.err != nil || !bytes.Equal(a.body, data) {
 		t.Fatalf("%v, %d bytes of %d", a.err, len(a.body), len(data))
 	}
-	if b := get(t, s, file, "If-Modified-Since", a.Header.Get("Last-Modified")); b.StatusCode != http.StatusNotModified {
+	if b := get(t, s, file, "If-Modified-Since",
+		a.Header.Get("Last-Modified")); b.StatusCode != http.StatusNotModified {
 		t.Errorf("status %d to a conditional request", b.StatusCode)
 	}
-	if b := get(t, s, file, "Range", "bytes=1000-"); b.StatusCode != http.StatusPartialContent || !bytes.Equal(b.body, data[1000:]) {
+	if b := get(t, s, file, "Range", "bytes=1000-"); b.StatusCode != http.StatusPartialContent ||
+		!bytes.Equal(b.body, data[1000:]) {
 		t.Errorf("status %d to a request for a range, %d bytes", b.StatusCode, len(b.body))
 	}
 	if b := get(t, s, "debian/no/such/file"); b.StatusCode != http.StatusNotFound {
@@ -72,7 +76,8 @@ func TestServerAnswersAsMirrorsDo(t *testing.T) {
 		t.Errorf("%d requests counted", n)
 	}
 	r := s.Requests()
-	if r[0].Sent != int64(len(data)) || !r[1].Conditional || r[2].Range == "" || r[3].Status != 404 {
+	if r[0].Sent != int64(len(data)) || !r[1].Conditional || r[2].Range == "" ||
+		r[3].Status != 404 {
 		t.Errorf("requests recorded as %+v", r)
 	}
 	s.ResetCounts()
@@ -113,24 +118,51 @@ func TestFaults(t *testing.T) {
 		ask   []string
 		check func(a answer) bool
 	}{
-		{"status", fakedebian.Fault{Status: 503}, nil, func(a answer) bool { return a.StatusCode == 503 }},
-		{"loop", fakedebian.Fault{Redirect: "/" + file}, nil, func(a answer) bool { return a.err != nil && strings.Contains(a.err.Error(), "10 redirects") }},
-		{"hang", fakedebian.Fault{Hang: true}, nil, func(a answer) bool { return errors.Is(a.err, context.DeadlineExceeded) }},
-		{"cut", fakedebian.Fault{CutAfter: 1234}, nil, func(a answer) bool { return a.err != nil && len(a.body) == 1234 }},
-		{"stall", fakedebian.Fault{StallAfter: 1234}, nil, func(a answer) bool { return errors.Is(a.err, context.DeadlineExceeded) && len(a.body) == 1234 }},
-		{"slow", fakedebian.Fault{Slow: time.Millisecond}, nil, func(a answer) bool { return a.err == nil && time.Since(slowed) > 50*time.Millisecond }},
-		{"shorter", fakedebian.Fault{Shorten: 100}, nil, func(a answer) bool { return a.err == nil && len(a.body) == len(data)-100 }},
-		{"length too large", fakedebian.Fault{WrongLength: 10}, nil, func(a answer) bool { return a.err != nil }},
-		{"no length", fakedebian.Fault{NoLength: true}, nil, func(a answer) bool { return a.err == nil && a.ContentLength < 0 && len(a.body) == len(data) }},
-		{"no ranges", fakedebian.Fault{NoRanges: true}, []string{"Range", "bytes=5-"}, func(a answer) bool { return a.StatusCode == 200 && len(a.body) == len(data) }},
+		{"status", fakedebian.Fault{Status: 503}, nil, func(a answer) bool {
+			return a.StatusCode == 503
+		}},
+		{"loop", fakedebian.Fault{Redirect: "/" + file}, nil, func(a answer) bool {
+			return a.err != nil && strings.Contains(a.err.Error(), "10 redirects")
+		}},
+		{"hang", fakedebian.Fault{Hang: true}, nil, func(a answer) bool {
+			return errors.Is(a.err, context.DeadlineExceeded)
+		}},
+		{"cut", fakedebian.Fault{CutAfter: 1234}, nil, func(a answer) bool {
+			return a.err != nil && len(a.body) == 1234
+		}},
+		{"stall", fakedebian.Fault{StallAfter: 1234}, nil, func(a answer) bool {
+			return errors.Is(a.err, context.DeadlineExceeded) && len(a.body) == 1234
+		}},
+		{"slow", fakedebian.Fault{Slow: time.Millisecond}, nil, func(a answer) bool {
+			return a.err == nil && time.Since(slowed) > 50*time.Millisecond
+		}},
+		{"shorter", fakedebian.Fault{Shorten: 100}, nil, func(a answer) bool {
+			return a.err == nil && len(a.body) == len(data)-100
+		}},
+		{"length too large", fakedebian.Fault{WrongLength: 10}, nil, func(a answer) bool {
+			return a.err != nil
+		}},
+		{"no length", fakedebian.Fault{NoLength: true}, nil, func(a answer) bool {
+			return a.err == nil && a.ContentLength < 0 && len(a.body) == len(data)
+		}},
+		{"no ranges", fakedebian.Fault{NoRanges: true}, []string{"Range", "bytes=5-"},
+			func(a answer) bool { return a.StatusCode == 200 && len(a.body) == len(data) }},
 		{"wrong range", fakedebian.Fault{WrongRange: true}, []string{"Range", "bytes=5-"},
-			func(a answer) bool { return a.StatusCode == 206 && bytes.Equal(a.body, data[:len(data)-5]) }},
-		{"no validators", fakedebian.Fault{NoValidators: true}, []string{"If-Modified-Since", "Wed, 01 May 2030 12:00:00 GMT"},
 			func(a answer) bool {
-				return a.StatusCode == 200 && a.Header.Get("ETag")+a.Header.Get("Last-Modified") == ""
+				return a.StatusCode == 206 && bytes.Equal(a.body, data[:len(data)-5])
 			}},
-		{"flip", fakedebian.Fault{Flip: 77}, nil, func(a answer) bool { return bytes.Equal(a.body, flipped) }},
-		{"endless", fakedebian.Fault{Endless: true}, nil, func(a answer) bool { return a.err != nil && len(a.body) > len(data) }},
+		{"no validators", fakedebian.Fault{NoValidators: true},
+			[]string{"If-Modified-Since", "Wed, 01 May 2030 12:00:00 GMT"},
+			func(a answer) bool {
+				return a.StatusCode == 200 && a.Header.Get("ETag")+a.Header.Get(
+					"Last-Modified") == ""
+			}},
+		{"flip", fakedebian.Fault{Flip: 77}, nil, func(a answer) bool {
+			return bytes.Equal(a.body, flipped)
+		}},
+		{"endless", fakedebian.Fault{Endless: true}, nil, func(a answer) bool {
+			return a.err != nil && len(a.body) > len(data)
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.fault.Times = 1
@@ -140,7 +172,8 @@ func TestFaults(t *testing.T) {
 			slowed = time.Now()
 			s.Fault(`\.deb$`, c.fault)
 			if a := get(t, s, file, c.ask...); !c.check(a) {
-				t.Errorf("got %v, error %v, %d bytes of %d", a.Response, a.err, len(a.body), len(data))
+				t.Errorf("got %v, error %v, %d bytes of %d", a.Response, a.err, len(a.body),
+					len(data))
 			}
 			if c.fault.Times == 0 {
 				s.Heal()
@@ -160,7 +193,8 @@ func TestAuthAndTLS(t *testing.T) {
 	if a := get(t, s, "debian/dists/bookworm/InRelease"); a.StatusCode != http.StatusUnauthorized {
 		t.Errorf("status %d without password", a.StatusCode)
 	}
-	if a := get(t, s, "debian/dists/bookworm/InRelease", "Authorization", "Basic bWU6c2VjcmV0"); a.StatusCode != http.StatusOK {
+	if a := get(t, s, "debian/dists/bookworm/InRelease", "Authorization",
+		"Basic bWU6c2VjcmV0"); a.StatusCode != http.StatusOK {
 		t.Errorf("status %d with password", a.StatusCode)
 	}
 	if resp, err := http.Get(s.URL("debian")); err == nil {
@@ -186,7 +220,8 @@ func TestDamage(t *testing.T) {
 	bad.RemoveByHash()
 	bad.Remove("dists/bookworm/InRelease")
 	for _, name := range bad.Paths() {
-		if strings.Contains(name, "by-hash") || strings.HasSuffix(name, "InRelease") && !strings.Contains(name, "stable") {
+		if strings.Contains(name, "by-hash") || strings.HasSuffix(name, "InRelease") &&
+			!strings.Contains(name, "stable") {
 			t.Errorf("%s is still there", name)
 		}
 	}

@@ -12,18 +12,23 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
-// signature makes one signature packet. It is put together here, not by the library's own signing functions, because those refuse what old archives have.
-func (k *Key) signature(t testing.TB, kind packet.SignatureType, message []byte, when time.Time) []byte {
+// signature makes one signature packet. It is put together here, not by the library's own signing
+// functions, because those refuse what old archives have.
+func (k *Key) signature(t testing.TB, kind packet.SignatureType, message []byte,
+	when time.Time) []byte {
 	t.Helper()
 	if when.Before(k.entity.PrimaryKey.CreationTime) {
 		when = k.entity.PrimaryKey.CreationTime
 	}
 	salted := false
-	c := &packet.Config{Time: func() time.Time { return when }, NonDeterministicSignaturesViaNotation: &salted}
+	c := &packet.Config{Time: func() time.Time { return when },
+		NonDeterministicSignaturesViaNotation: &salted}
 	public := k.entity.PrimaryKey
 	sig := &packet.Signature{
-		Version: public.Version, SigType: kind, PubKeyAlgo: public.PubKeyAlgo, Hash: k.hash, CreationTime: when,
-		IssuerKeyId: &public.KeyId, IssuerKeyVersion: uint8(public.Version), IssuerFingerprint: public.Fingerprint,
+		Version: public.Version, SigType: kind, PubKeyAlgo: public.PubKeyAlgo, Hash: k.hash,
+		CreationTime: when,
+		IssuerKeyId:  &public.KeyId, IssuerKeyVersion: uint8(public.Version),
+		IssuerFingerprint: public.Fingerprint,
 	}
 	h, err := sig.PrepareSign(c)
 	if err != nil {
@@ -40,7 +45,8 @@ func (k *Key) signature(t testing.TB, kind packet.SignatureType, message []byte,
 	return b.Bytes()
 }
 
-// Detached signs a message with each key, as Release.gpg does: one armored block that holds all signatures.
+// Detached signs a message with each key, as Release.gpg does: one armored block that holds all
+// signatures.
 func Detached(t testing.TB, message []byte, when time.Time, signers ...*Key) []byte {
 	t.Helper()
 	var b []byte
@@ -60,7 +66,8 @@ func Clearsigned(t testing.TB, text string, when time.Time, signers ...*Key) []b
 			escaped.WriteString("- ")
 		}
 		escaped.WriteString(l + "\n")
-		// White space at a line's end is not signed, and lines are signed as if they ended in CR LF.
+		// White space at a line's end is not signed, and lines are signed as if they ended in CR
+		// LF.
 		lines[i] = strings.TrimRight(l, " \t\r")
 	}
 	message := []byte(strings.Join(lines, "\r\n"))
@@ -70,7 +77,8 @@ func Clearsigned(t testing.TB, text string, when time.Time, signers ...*Key) []b
 		b = append(b, k.signature(t, packet.SigTypeText, message, when)...)
 		hashes = append(hashes, hashName(k.hash))
 	}
-	return []byte("-----BEGIN PGP SIGNED MESSAGE-----\nHash: " + strings.Join(hashes, ",") + "\n\n" + escaped.String() +
+	return []byte("-----BEGIN PGP SIGNED MESSAGE-----\nHash: " + strings.Join(hashes, ",") +
+		"\n\n" + escaped.String() +
 		string(armored(t, openpgp.SignatureType, b)))
 }
 

@@ -15,7 +15,8 @@ const (
 	Format1      = "1.0"
 )
 
-// Source is a made-up source package. Name is all it needs: it then builds one binary package of that name, without debhelper.
+// Source is a made-up source package. Name is all it needs: it then builds one binary package of
+// that name, without debhelper.
 type Source struct {
 	Name, Version string // the version defaults to 1.0-1
 	Format        string // default FormatQuilt, FormatNative for a version without revision
@@ -23,12 +24,15 @@ type Source struct {
 	Distribution  string // of the changelog; default unstable
 	// Architecture of the binary package that is made up; default any.
 	Architecture string
-	// Packages are the binary packages; only names, architectures, relations and descriptions count.
+	// Packages are the binary packages; only names, architectures, relations and descriptions
+	// count.
 	Packages                                                []Package
 	BuildDepends, BuildDependsArch, BuildDependsIndep       string
 	BuildConflicts, BuildConflictsArch, BuildConflictsIndep string
-	Fields                                                  []Field // further ones of debian/control's first paragraph and of the .dsc
-	// Files is the upstream tree, Debian the files below debian/, without that prefix; they replace the made-up ones of the same path.
+	// further ones of debian/control's first paragraph and of the .dsc
+	Fields []Field
+	// Files is the upstream tree, Debian the files below debian/, without that prefix; they replace
+	// the made-up ones of the same path.
 	Files, Debian []File
 	// Rules replaces the made-up debian/rules.
 	Rules string
@@ -63,7 +67,8 @@ func (s *Source) defaults() {
 		s.Architecture = "any"
 	}
 	if len(s.Packages) == 0 {
-		s.Packages = []Package{{Name: s.Name, Architecture: s.Architecture, Depends: "${misc:Depends}"}}
+		s.Packages = []Package{
+			{Name: s.Name, Architecture: s.Architecture, Depends: "${misc:Depends}"}}
 	}
 	if s.Compression == "" {
 		s.Compression = XZ
@@ -104,7 +109,9 @@ func (s Source) Build(t testing.TB) []Member {
 	var parts []Member
 	switch s.Format {
 	case FormatNative:
-		parts = []Member{{s.stem() + ".tar" + s.Compression.suffix(), tarball(t, s.Compression, top, slices.Concat(s.Files, debian))}}
+		parts = []Member{
+			{s.stem() + ".tar" + s.Compression.suffix(),
+				tarball(t, s.Compression, top, slices.Concat(s.Files, debian))}}
 	case Format1:
 		diff, err := Gzip.compress([]byte(diffOf(top, debian)))
 		if err != nil {
@@ -116,8 +123,10 @@ func (s Source) Build(t testing.TB) []Member {
 		}
 	default:
 		parts = []Member{
-			{s.Name + "_" + s.upstream() + ".orig.tar" + s.Compression.suffix(), tarball(t, s.Compression, top, s.Files)},
-			{s.stem() + ".debian.tar" + s.Compression.suffix(), tarball(t, s.Compression, "./", debian)},
+			{s.Name + "_" + s.upstream() + ".orig.tar" + s.Compression.suffix(),
+				tarball(t, s.Compression, top, s.Files)},
+			{s.stem() + ".debian.tar" + s.Compression.suffix(),
+				tarball(t, s.Compression, "./", debian)},
 		}
 	}
 	f := s.paragraph()
@@ -154,7 +163,8 @@ func (s Source) paragraph() fields {
 	for _, p := range s.Packages {
 		p.defaults()
 		names = append(names, p.Name)
-		list = append(list, fmt.Sprintf("\n%s deb %s %s arch=%s", p.Name, p.Section, p.Priority, strings.ReplaceAll(p.Architecture, " ", ",")))
+		list = append(list, fmt.Sprintf("\n%s deb %s %s arch=%s", p.Name, p.Section, p.Priority,
+			strings.ReplaceAll(p.Architecture, " ", ",")))
 		for a := range strings.FieldsSeq(p.Architecture) {
 			if !slices.Contains(archs, a) {
 				archs = append(archs, a)
@@ -191,10 +201,12 @@ func (s Source) debian() []File {
 		rules = s.rules()
 	}
 	made := []File{
-		{Path: "debian/changelog", Body: fmt.Sprintf("%s (%s) %s; urgency=medium\n\n  * Made up.\n\n -- %s  %s\n",
-			s.Name, s.Version, s.Distribution, maintainer, packed.Format(time.RFC1123Z))},
+		{Path: "debian/changelog",
+			Body: fmt.Sprintf("%s (%s) %s; urgency=medium\n\n  * Made up.\n\n -- %s  %s\n",
+				s.Name, s.Version, s.Distribution, maintainer, packed.Format(time.RFC1123Z))},
 		{Path: "debian/control", Body: s.control()},
-		{Path: "debian/copyright", Body: "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nCopyright: 2024 nobody\nLicense: CC0-1.0\n"},
+		{Path: "debian/copyright",
+			Body: "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nCopyright: 2024 nobody\nLicense: CC0-1.0\n"},
 		{Path: "debian/rules", Body: rules, Mode: 0o755},
 	}
 	if s.Format != Format1 {
@@ -241,8 +253,9 @@ func (s Source) control() string {
 	return text
 }
 
-// rules builds each package with dpkg's own tools: what it holds is a copyright file and, for a package named like the source, whatever "make install" of the upstream tree
-// installs, if there is a Makefile.
+// rules builds each package with dpkg's own tools: what it holds is a copyright file and, for a
+// package named like the source, whatever "make install" of the upstream tree installs, if there is
+// a Makefile.
 func (s Source) rules() string {
 	var arch, indep []string
 	for _, p := range s.Packages {
@@ -293,7 +306,8 @@ func diffOf(top string, files []File) string {
 	old := strings.TrimSuffix(top, "/") + ".orig/"
 	for _, f := range files {
 		lines := strings.Split(strings.TrimSuffix(f.Body, "\n"), "\n")
-		fmt.Fprintf(&b, "--- %s%s\n+++ %s%s\n@@ -0,0 +1,%d @@\n", old, f.Path, top, f.Path, len(lines))
+		fmt.Fprintf(&b, "--- %s%s\n+++ %s%s\n@@ -0,0 +1,%d @@\n", old, f.Path, top, f.Path,
+			len(lines))
 		for _, l := range lines {
 			b.WriteString("+" + l + "\n")
 		}

@@ -45,8 +45,9 @@ func (c content) modified() time.Time {
 	return c.mtime
 }
 
-// Tree is the files of a mirror, by their paths below its root. Its methods that damage it fail the test when the file is not there: a fault that is not in place would let a test
-// pass for nothing. A tree must not be changed while it is served; serve a changed Clone instead.
+// Tree is the files of a mirror, by their paths below its root. Its methods that damage it fail the
+// test when the file is not there: a fault that is not in place would let a test pass for nothing.
+// A tree must not be changed while it is served; serve a changed Clone instead.
 type Tree struct {
 	t     testing.TB
 	files map[string]content

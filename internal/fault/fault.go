@@ -1,7 +1,8 @@
 // Package fault is the one error type that nsbuild shows to its users.
 //
-// An error of this type knows which documented exit status it stands for and what the user can do about it. Packages return ordinary wrapped errors; where they know the way
-// out they attach it here. Mapping a Kind to a number, and printing, is left to cmd/nsbuild.
+// An error of this type knows which documented exit status it stands for and what the user can do
+// about it. Packages return ordinary wrapped errors; where they know the way out they attach it
+// here. Mapping a Kind to a number, and printing, is left to cmd/nsbuild.
 package fault
 
 import (
@@ -10,7 +11,8 @@ import (
 	"syscall"
 )
 
-// Kind is a class of failure. sbuild's statuses are the model: given-back means that the surroundings failed, attempted that the package did.
+// Kind is a class of failure. sbuild's statuses are the model: given-back means that the
+// surroundings failed, attempted that the package did.
 type Kind int
 
 const (
@@ -20,7 +22,8 @@ const (
 	Usage
 	// Attempted means that the package itself failed to build.
 	Attempted
-	// GivenBack means that the build could not begin: fetching, verification, unsatisfiable build dependencies.
+	// GivenBack means that the build could not begin: fetching, verification, unsatisfiable build
+	// dependencies.
 	GivenBack
 	// Interrupted means that the user stopped it.
 	Interrupted
@@ -41,7 +44,8 @@ func New(kind Kind, hint, format string, args ...any) error {
 	return &Error{Kind: kind, Hint: hint, Err: fmt.Errorf(format, args...)}
 }
 
-// Wrap gives err a kind and a hint; a hint that err already carries wins, since it was nearer to the cause. Wrap of nil is nil.
+// Wrap gives err a kind and a hint; a hint that err already carries wins, since it was nearer to
+// the cause. Wrap of nil is nil.
 func Wrap(kind Kind, hint string, err error) error {
 	if err == nil {
 		return nil
@@ -61,7 +65,8 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// HintOf is the first hint found in err's chain; without one, what mends a full disk where that is the cause; or "".
+// HintOf is the first hint found in err's chain; without one, what mends a full disk where that is
+// the cause; or "".
 func HintOf(err error) string {
 	if hint := given(err); hint != "" || !errors.Is(err, syscall.ENOSPC) {
 		return hint
@@ -84,7 +89,8 @@ func given(err error) string {
 	return ""
 }
 
-// Shown is the field of a warning that is shown however quiet nsbuild is to be: something that was asked for does not hold.
+// Shown is the field of a warning that is shown however quiet nsbuild is to be: something that was
+// asked for does not hold.
 const Shown = "shown"
 
 // Count is a number of things in words: “1 process”, “3 processes”.

@@ -1,4 +1,5 @@
-// Package flock locks files and directories with flock(2). A lock ends with its descriptor, so with its holder, however that dies.
+// Package flock locks files and directories with flock(2). A lock ends with its descriptor, so with
+// its holder, however that dies.
 //
 // What the locks guard, and what a missing or held one means, is the callers' business.
 package flock
@@ -23,7 +24,8 @@ const (
 // ErrHeld means that another holds a lock.
 var ErrHeld = errors.New("it is locked")
 
-// Open opens a file or directory as os.OpenFile does, and locks it unless another holds it: then the error is ErrHeld. A lock on a file that was deleted or replaced meanwhile would guard
+// Open opens a file or directory as os.OpenFile does, and locks it unless another holds it: then
+// the error is ErrHeld. A lock on a file that was deleted or replaced meanwhile would guard
 // nothing: then it is fs.ErrNotExist.
 func Open(name string, flags int, mode Mode) (*os.File, error) {
 	// Without O_NONBLOCK the open of a named pipe would wait for a writer.

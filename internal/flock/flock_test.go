@@ -85,7 +85,8 @@ func TestReplaced(t *testing.T) {
 	if err := os.Symlink(name, link); err != nil {
 		t.Fatal(err)
 	}
-	// The link is not the file that was opened through it, as a file is not that has taken its place.
+	// The link is not the file that was opened through it, as a file is not that has taken its
+	// place.
 	if _, err := Open(link, os.O_RDWR, Exclusive); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}

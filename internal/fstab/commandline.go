@@ -58,8 +58,10 @@ func ParseBind(text string, readOnly bool) (Mount, error) {
 	}
 	m.ReadOnly = m.ReadOnly || readOnly
 	if !strings.HasPrefix(m.Target, "/") {
-		return m, fmt.Errorf(`the bind %q: its path in the jail must be absolute; \: is a colon in a name`,
-			text)
+		return m,
+			fmt.Errorf(
+				`the bind %q: its path in the jail must be absolute; \: is a colon in a name`,
+				text)
 	}
 	return m, nil
 }

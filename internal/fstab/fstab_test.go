@@ -26,9 +26,12 @@ overlay /seen overlay ro,lowerdir=/a:/c
 		{Line: 3, Type: "sysfs", Target: "/sys"},
 		{Line: 4, Type: "bind", Source: "/home", Target: "/home"},
 		{Line: 5, Type: "tmpfs", Target: "/var/run", NoSuid: true, NoExec: true, Data: "mode=755"},
-		{Line: 7, Type: "bind", Source: "/etc/resolv.conf", Target: "/etc/resolv.conf", ReadOnly: true},
-		{Line: 8, Type: "rbind", Source: "/srv/two words", Target: "/mnt", NoSuid: true, NoDev: true, NoFail: true, Mkdir: true},
-		{Line: 10, Type: "overlay", Target: "/over", NoSuid: true, Lowers: []string{"/a b", "/c"}, Upper: "/u", Work: "/w"},
+		{Line: 7, Type: "bind", Source: "/etc/resolv.conf", Target: "/etc/resolv.conf",
+			ReadOnly: true},
+		{Line: 8, Type: "rbind", Source: "/srv/two words", Target: "/mnt", NoSuid: true,
+			NoDev: true, NoFail: true, Mkdir: true},
+		{Line: 10, Type: "overlay", Target: "/over", NoSuid: true, Lowers: []string{"/a b", "/c"},
+			Upper: "/u", Work: "/w"},
 		{Line: 11, Type: "overlay", Target: "/seen", ReadOnly: true, Lowers: []string{"/a", "/c"}},
 	}
 	got, err := Parse("fstab", strings.NewReader(text))
@@ -79,7 +82,8 @@ func TestBadLines(t *testing.T) {
 }
 
 func TestCommandLine(t *testing.T) {
-	if m, err := ParseBind("/a:/b:ro,nosuid", false); err != nil || m.Target != "/b" || !m.ReadOnly || !m.NoSuid || m.Type != "rbind" {
+	if m, err := ParseBind("/a:/b:ro,nosuid", false); err != nil || m.Target != "/b" ||
+		!m.ReadOnly || !m.NoSuid || m.Type != "rbind" {
 		t.Errorf("%+v, %v", m, err)
 	}
 	if m, err := ParseBind("/a", true); err != nil || m.Target != "/a" || !m.ReadOnly {
@@ -89,12 +93,15 @@ func TestCommandLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for text, target := range map[string]string{"a": here + "/a", "./a:/b": "/b", "a::ro": here + "/a"} {
-		if m, err := ParseBind(text, false); err != nil || m.Source != here+"/a" || m.Target != target {
+	for text, target := range map[string]string{"a": here + "/a", "./a:/b": "/b",
+		"a::ro": here + "/a"} {
+		if m, err := ParseBind(text, false); err != nil || m.Source != here+"/a" ||
+			m.Target != target {
 			t.Errorf("%q: %+v, %v", text, m, err)
 		}
 	}
-	if m, err := ParseTmpfs("/tmp:size=10m,mode=1777"); err != nil || m.Data != "size=10m,mode=1777" {
+	if m, err := ParseTmpfs("/tmp:size=10m,mode=1777"); err != nil ||
+		m.Data != "size=10m,mode=1777" {
 		t.Errorf("%+v, %v", m, err)
 	}
 	for text, want := range map[string][2]string{
@@ -103,14 +110,17 @@ func TestCommandLine(t *testing.T) {
 		`/a:/c\:d\\:ro`: {"/a", `/c:d\`},
 		`/a\b:/c\d`:     {`/a\b`, `/c\d`},
 	} {
-		if m, err := ParseBind(text, false); err != nil || m.Source != want[0] || m.Target != want[1] {
+		if m, err := ParseBind(text, false); err != nil || m.Source != want[0] ||
+			m.Target != want[1] {
 			t.Errorf("%s: %+v, %v; want %q", text, m, err, want)
 		}
 	}
-	if m, err := ParseTmpfs(`/t\:mp:size=1m`); err != nil || m.Target != "/t:mp" || m.Data != "size=1m" {
+	if m, err := ParseTmpfs(`/t\:mp:size=1m`); err != nil || m.Target != "/t:mp" ||
+		m.Data != "size=1m" {
 		t.Errorf("%+v, %v", m, err)
 	}
-	for _, bad := range []string{"", ":/b", "a:b", "/a:b", "/a:/b:size=1", "/a:/b:what", "/a:/b:dev", "/a:/b:context=x"} {
+	for _, bad := range []string{"", ":/b", "a:b", "/a:b", "/a:/b:size=1", "/a:/b:what",
+		"/a:/b:dev", "/a:/b:context=x"} {
 		if m, err := ParseBind(bad, false); err == nil {
 			t.Errorf("%q: %+v", bad, m)
 		}
@@ -146,13 +156,17 @@ func FuzzParse(f *testing.F) {
 func TestRemount(t *testing.T) {
 	for _, c := range []struct{ lines, want, note string }{
 		{"/a /b none bind 0 0\n/a /b none remount,bind,ro 0 0", "bind /a:/b ro", ""},
-		{"/a /b none bind\nnone /b/ none bind,remount,ro,nosuid,nodev", "bind /a:/b ro,nosuid,nodev", ""},
+		{"/a /b none bind\nnone /b/ none bind,remount,ro,nosuid,nodev",
+			"bind /a:/b ro,nosuid,nodev", ""},
 		{"/a /b none bind,ro,nosuid\n/b /b none remount,rw,noatime", "bind /a:/b nosuid", ""},
 		{"/c /b none rbind\n/a /b none bind\n/a /b none remount,ro", "bind /a:/b ro", ""},
-		{"tmpfs /b tmpfs size=1m\ntmpfs /b tmpfs remount,size=2m,noexec", "tmpfs /b noexec size=1m,size=2m", ""},
+		{"tmpfs /b tmpfs size=1m\ntmpfs /b tmpfs remount,size=2m,noexec",
+			"tmpfs /b noexec size=1m,size=2m", ""},
 		{"tmpfs /b tmpfs mode=700\ntmpfs /b tmpfs remount,nodev", "tmpfs /b nodev mode=700", ""},
-		{"proc /proc proc defaults\nproc /proc proc remount,hidepid=2", "proc /proc", "left out: hidepid=2"},
-		{"/a /b none bind\n/c /c none remount,bind,ro", "bind /a:/b", "f:2: /c is not mounted anew"},
+		{"proc /proc proc defaults\nproc /proc proc remount,hidepid=2", "proc /proc",
+			"left out: hidepid=2"},
+		{"/a /b none bind\n/c /c none remount,bind,ro", "bind /a:/b",
+			"f:2: /c is not mounted anew"},
 		{"/a /b none bind\n/ / none remount,bind,ro", "bind /a:/b", "the jail has its root"},
 		{"/a /b none bind\n/a /b none remount,ro,upperdir=/u", "bind /a:/b ro", ""},
 		{"/a /b none bind\n/a /b none remount,or", "error", ""},

@@ -102,7 +102,8 @@ func (m *Mount) notForJails(words []string) string {
 	case slices.Contains(kernelTypes, m.Type):
 		return fmt.Sprintf("%s is not mounted: a jail has no %s", m.Target, m.Type)
 	}
-	return fmt.Sprintf("%s is not mounted: a jail cannot mount %s; mount it on the host and bind it",
+	return fmt.Sprintf(
+		"%s is not mounted: a jail cannot mount %s; mount it on the host and bind it",
 		m.Target, m.Type)
 }
 
@@ -141,9 +142,11 @@ func (m *Mount) settle(o *options, text string) *Error {
 		m.Source = ""
 		m.leaveOutData(o)
 	case m.Type == "none":
-		return &Error{Field: "fs_vfstype", Value: m.Type, Reason: "it goes with the option bind or rbind"}
+		return &Error{Field: "fs_vfstype", Value: m.Type,
+			Reason: "it goes with the option bind or rbind"}
 	default:
-		return &Error{Field: "fs_vfstype", Value: m.Type, Reason: `no type is called so; a blank in a name is written \040`}
+		return &Error{Field: "fs_vfstype", Value: m.Type,
+			Reason: `no type is called so; a blank in a name is written \040`}
 	}
 	return nil
 }
@@ -151,7 +154,8 @@ func (m *Mount) settle(o *options, text string) *Error {
 // leaveOutData drops what is an option of another file system's, or what a jail's own has already.
 func (m *Mount) leaveOutData(o *options) {
 	for option := range strings.SplitSeq(m.Data, ",") {
-		if option == "" || m.Type == "devpts" && (strings.HasPrefix(option, "mode=") || option == "gid=5") {
+		if option == "" || m.Type == "devpts" &&
+			(strings.HasPrefix(option, "mode=") || option == "gid=5") {
 			continue
 		}
 		o.leftOut = append(o.leftOut, option)
@@ -167,7 +171,8 @@ func (m *Mount) checkOverlay() string {
 	}
 	for _, dir := range dirs {
 		if !strings.HasPrefix(dir, "/") || strings.ContainsRune(dir, 0) {
-			return "lowerdir, and upperdir with workdir or neither, must be absolute paths of the host"
+			return "lowerdir, and upperdir with workdir or neither, must be absolute paths of " +
+				"the host"
 		}
 	}
 	switch {

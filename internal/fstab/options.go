@@ -194,7 +194,8 @@ func (o *options) kindOfData(name string, hasValue bool) bool {
 		return true
 	case m.Type == "tmpfs" || m.Type == "ramfs" || m.Type == "overlay":
 		return hasValue && slices.Contains([]string{
-			"mpol", "context", "fscontext", "defcontext", "rootcontext", "smackfsdef", "smackfsroot", "index", "xino", "metacopy",
+			"mpol", "context", "fscontext", "defcontext", "rootcontext", "smackfsdef",
+			"smackfsroot", "index", "xino", "metacopy",
 			"redirect_dir", "nfs_export", "uuid", "verity", "fsync", "default_permissions",
 		}, name)
 	}

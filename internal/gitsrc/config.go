@@ -54,14 +54,16 @@ type Config struct {
 	Overlay           bool
 }
 
-// DefaultConfig is what gbp does without a gbp.conf, but for pristine-tar: that is used where it has something.
+// DefaultConfig is what gbp does without a gbp.conf, but for pristine-tar: that is used where it
+// has something.
 func DefaultConfig() Config {
-	return Config{UpstreamTag: "upstream/%(version)s", UpstreamBranch: "upstream", UpstreamTree: "TAG",
+	return Config{UpstreamTag: "upstream/%(version)s", UpstreamBranch: "upstream",
+		UpstreamTree: "TAG",
 		DebianBranch: "master", Compression: "auto"}
 }
 
-// ReadConfig reads what gbp buildpackage would read for a source directory: the files that GBP_CONF_FILES
-// names, else those of gbp.conf(5), the later over the earlier.
+// ReadConfig reads what gbp buildpackage would read for a source directory: the files that
+// GBP_CONF_FILES names, else those of gbp.conf(5), the later over the earlier.
 func ReadConfig(l *Layout, getenv func(string) string) (Config, error) {
 	all := newSections()
 	for _, name := range configFiles(l, getenv) {
@@ -81,8 +83,8 @@ func ReadConfig(l *Layout, getenv func(string) string) (Config, error) {
 	return c, fault.Wrap(fault.GivenBack, "see gbp.conf(5)", err)
 }
 
-// configFiles are the files to read, in order. What lies below a repository is that of the source directory:
-// where several sources share one, it is their top.
+// configFiles are the files to read, in order. What lies below a repository is that of the source
+// directory: where several sources share one, it is their top.
 func configFiles(l *Layout, getenv func(string) string) []string {
 	names := []string{"/etc/git-buildpackage/gbp.conf", "~/.gbp.conf", "%(top_dir)s/.gbp.conf",
 		"%(top_dir)s/debian/gbp.conf", "%(git_dir)s/gbp.conf"}
@@ -136,8 +138,10 @@ func (s *sections) config() (Config, error) {
 	c := DefaultConfig()
 	in := s.of("buildpackage")
 	for key, to := range map[string]*string{
-		"upstream-tag": &c.UpstreamTag, "upstream-branch": &c.UpstreamBranch, "upstream-tree": &c.UpstreamTree,
-		"debian-branch": &c.DebianBranch, "compression": &c.Compression, "compression-level": &c.CompressionLevel,
+		"upstream-tag": &c.UpstreamTag, "upstream-branch": &c.UpstreamBranch,
+		"upstream-tree": &c.UpstreamTree,
+		"debian-branch": &c.DebianBranch, "compression": &c.Compression,
+		"compression-level": &c.CompressionLevel,
 	} {
 		if v, ok := in[key]; ok {
 			*to = v.text
@@ -150,7 +154,8 @@ func (s *sections) config() (Config, error) {
 	}
 	pristine := false
 	for key, to := range map[string]*bool{
-		"pristine-tar": &pristine, "pristine-tar-commit": &c.PristineTarCommit, "submodules": &c.Submodules,
+		"pristine-tar": &pristine, "pristine-tar-commit": &c.PristineTarCommit,
+		"submodules":   &c.Submodules,
 		"force-create": &c.ForceCreate, "no-create-orig": &c.NoCreateOrig, "overlay": &c.Overlay,
 	} {
 		if v, ok := in[key]; ok {
@@ -221,7 +226,8 @@ func components(one, several setting) ([]string, error) {
 
 // componentName tells whether dpkg-source would take a name of a component (dpkg-source(1)).
 func componentName(c string) bool {
-	return c != "" && strings.Trim(c, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
+	return c != "" &&
+		strings.Trim(c, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
 }
 
 // list reads a list of strings in Python's form, without running it as gbp does.
@@ -256,14 +262,15 @@ func list(text string) (out []string, err error) {
 	}
 }
 
-// Path is the directory for an upstream version, as an absolute path: gbp looks at it from the working tree.
-// "" means none. A directory that the source itself names must be one beside the working tree: else a source
-// could have any tarball of the caller's brought to its build.
+// Path is the directory for an upstream version, as an absolute path: gbp looks at it from the
+// working tree. "" means none. A directory that the source itself names must be one beside the
+// working tree: else a source could have any tarball of the caller's brought to its build.
 func (d Dir) Path(l *Layout, upstream string, getenv func(string) string) (string, error) {
 	if d.Name == "" {
 		return "", nil
 	}
-	name, err := substitute(expandUser(os.Expand(d.Name, kept(getenv)), getenv), upstream, func(v string) string { return v })
+	name, err := substitute(expandUser(os.Expand(d.Name, kept(getenv)), getenv), upstream,
+		func(v string) string { return v })
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", d.File, err)
 	}
@@ -273,8 +280,10 @@ func (d Dir) Path(l *Layout, upstream string, getenv func(string) string) (strin
 	}
 	beside := filepath.Dir(l.Top)
 	if !d.Own && (beside == "/" || !within(name, beside)) {
-		return "", fault.New(fault.GivenBack, "name it in ~/.gbp.conf, or put the tarball beside the source directory",
-			"%s names %s, which is not below %s", d.File, name, beside)
+		return "",
+			fault.New(fault.GivenBack,
+				"name it in ~/.gbp.conf, or put the tarball beside the source directory",
+				"%s names %s, which is not below %s", d.File, name, beside)
 	}
 	return name, nil
 }

@@ -36,10 +36,11 @@ type Exported struct {
 	LFS        []string // files that only name what Git LFS keeps elsewhere
 }
 
-// Export writes the source directory as it is in the last commit (Head) or in the index (Index) into a new
-// directory: the very bytes that git has. Attributes (export-ignore, export-subst, eol, filters) are about
-// other uses of them. Submodules are written when they are wanted and at hand.
-func (r *Repository) Export(ctx context.Context, what, into string, submodules bool) (*Exported, error) {
+// Export writes the source directory as it is in the last commit (Head) or in the index (Index)
+// into a new directory: the very bytes that git has. Attributes (export-ignore, export-subst, eol,
+// filters) are about other uses of them. Submodules are written when they are wanted and at hand.
+func (r *Repository) Export(ctx context.Context, what, into string, submodules bool) (
+	*Exported, error) {
 	all, err := r.list(ctx, what)
 	if err != nil {
 		return nil, err
@@ -66,7 +67,8 @@ type export struct {
 const maxDepth = 8
 
 // write writes files below a prefix, then the submodules among them.
-func (r *Repository) write(ctx context.Context, x *export, all []entry, prefix string, submodules bool, depth int) error {
+func (r *Repository) write(ctx context.Context, x *export, all []entry, prefix string,
+	submodules bool, depth int) error {
 	var files, modules []entry
 	for _, e := range all {
 		if e.mode == modeSubmodule {
@@ -140,8 +142,9 @@ func (r *Repository) index(ctx context.Context) ([]entry, error) {
 			return entry{}, fmt.Errorf("git ls-files: %q", line)
 		}
 		if f[2] != "0" {
-			return entry{}, fault.New(fault.GivenBack, "resolve the conflict, git add, or use --git=head",
-				"%s is not merged in the index", name)
+			return entry{},
+				fault.New(fault.GivenBack, "resolve the conflict, git add, or use --git=head",
+					"%s is not merged in the index", name)
 		}
 		return entry{f[0], f[1], name}, nil
 	})
@@ -149,7 +152,8 @@ func (r *Repository) index(ctx context.Context) ([]entry, error) {
 		return nil, err
 	}
 	// What was only announced (git add -N) is in the index, but would not be committed.
-	announced, err := r.git(ctx, "diff-files", "--name-only", "-z", "--diff-filter=A", "--no-ext-diff", "--", ".")
+	announced, err := r.git(ctx, "diff-files", "--name-only", "-z", "--diff-filter=A",
+		"--no-ext-diff", "--", ".")
 	if err != nil {
 		return nil, err
 	}
@@ -166,12 +170,13 @@ func (r *Repository) index(ctx context.Context) ([]entry, error) {
 	return kept, nil
 }
 
-// maxFiles bounds a tree: a few objects can describe one that no disk could hold. Debian's largest sources
-// have some 500,000 files.
+// maxFiles bounds a tree: a few objects can describe one that no disk could hold. Debian's largest
+// sources have some 500,000 files.
 const maxFiles = 4 << 20
 
 // entries reads a list of files, each ended by a zero byte.
-func (r *Repository) entries(ctx context.Context, c Command, parse func(string) (entry, error)) (all []entry, err error) {
+func (r *Repository) entries(ctx context.Context, c Command, parse func(string) (entry, error)) (
+	all []entry, err error) {
 	err = r.read(ctx, c, func(in io.Reader) error {
 		lines := bufio.NewReaderSize(in, 64<<10)
 		for {
@@ -197,7 +202,8 @@ func (r *Repository) entries(ctx context.Context, c Command, parse func(string) 
 	return all, err
 }
 
-// readLine reads to a delimiter, which it leaves out. A line longer than the reader's buffer is no name.
+// readLine reads to a delimiter, which it leaves out. A line longer than the reader's buffer is no
+// name.
 func readLine(in *bufio.Reader, end byte) (string, error) {
 	line, err := in.ReadSlice(end)
 	if errors.Is(err, io.EOF) && len(line) > 0 {
@@ -223,11 +229,13 @@ func checkEntry(e entry) error {
 	if strings.HasPrefix(e.mode, "100") { // written by old versions of git
 		return nil
 	}
-	return fmt.Errorf("%s is neither a file, a symbolic link nor a submodule (mode %s)", e.path, e.mode)
+	return fmt.Errorf("%s is neither a file, a symbolic link nor a submodule (mode %s)", e.path,
+		e.mode)
 }
 
 // writeFiles writes the contents of files, which git cat-file hands out one after the other.
-func (r *Repository) writeFiles(ctx context.Context, x *export, files []entry, prefix string) error {
+func (r *Repository) writeFiles(ctx context.Context, x *export, files []entry,
+	prefix string) error {
 	if len(files) == 0 {
 		return nil
 	}
@@ -250,7 +258,8 @@ func (r *Repository) writeFiles(ctx context.Context, x *export, files []entry, p
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			if end, err := objects.ReadByte(); err != nil || end != '\n' {
-				return fmt.Errorf("git cat-file: object %s does not end where it should (%w)", e.id, err)
+				return fmt.Errorf("git cat-file: object %s does not end where it should (%w)", e.id,
+					err)
 			}
 			if lfs {
 				x.done.LFS = append(x.done.LFS, name)
@@ -346,7 +355,8 @@ func roomFor(root *os.Root, size int64) error {
 		return err
 	}
 	if free := int64(st.Bavail) * st.Bsize; size > free {
-		return fault.New(fault.GivenBack, "make room there", "%d bytes do not fit into %s (%d are free)",
+		return fault.New(fault.GivenBack, "make room there",
+			"%d bytes do not fit into %s (%d are free)",
 			size, root.Name(), free)
 	}
 	return nil

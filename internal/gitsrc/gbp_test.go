@@ -14,8 +14,8 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// gbpConf is a set of configuration files, and what gbp buildpackage makes of it. Most are of the forms that
-// packages in public repositories have.
+// gbpConf is a set of configuration files, and what gbp buildpackage makes of it. Most are of the
+// forms that packages in public repositories have.
 type gbpConf struct {
 	name  string
 	files map[string]string // below the source directory; "~" is the home
@@ -30,79 +30,160 @@ func debianConf(name, text, want string) gbpConf {
 func gbpConfs() []gbpConf {
 	return []gbpConf{
 		{name: "none"},
-		debianConf("branch and pristine-tar", "[DEFAULT]\ndebian-branch = stable-backports\npristine-tar = True\n\n", "debian-branch=stable-backports pristine-tar=on"),
-		debianConf("comments, filter", "# build: gbp buildpackage\n\n[DEFAULT]\npristine-tar = True\nsign-tags = True\nfilter = */.git*\ndebian-branch = debian/latest\nupstream-branch = upstream/latest\n",
+		debianConf("branch and pristine-tar",
+			"[DEFAULT]\ndebian-branch = stable-backports\npristine-tar = True\n\n",
+			"debian-branch=stable-backports pristine-tar=on"),
+		debianConf("comments, filter", "# build: gbp buildpackage\n\n[DEFAULT]\npristine-tar = "+
+			"True\nsign-tags = True\nfilter = */.git*\ndebian-branch = "+
+			"debian/latest\nupstream-branch = upstream/latest\n",
 			"debian-branch=debian/latest pristine-tar=on upstream-branch=upstream/latest"),
-		debianConf("tags by suite, old section of another command", "[DEFAULT]\ndebian-tag = x/%(version)s\nupstream-branch = upstream-old\nupstream-tag = upstream-old/%(version)s\npristine-tar = True\n\n[git-dch]\nmeta = 1\n",
+		debianConf("tags by suite, old section of another command", "[DEFAULT]\ndebian-tag = "+
+			"x/%(version)s\nupstream-branch = upstream-old\nupstream-tag = "+
+			"upstream-old/%(version)s\npristine-tar = True\n\n[git-dch]\nmeta = 1\n",
 			"pristine-tar=on upstream-branch=upstream-old upstream-tag=upstream-old/%(version)s"),
-		debianConf("export-dir", "[DEFAULT]\nupstream-branch = upstream\n\n[buildpackage]\nexport-dir = ../build-area/\n", "export-dir=../build-area/"),
-		debianConf("tag with a name", "[DEFAULT]\npristine-tar = True\nupstream-branch = master\nupstream-tag = foo-%(version)s\n", "pristine-tar=on upstream-branch=master upstream-tag=foo-%(version)s"),
-		debianConf("commented out", "[DEFAULT]\n#debian-branch = main\nupstream-tag = %(version)s\n", "upstream-tag=%(version)s"),
-		debianConf("no blanks, hook with quotes", "[DEFAULT]\ndebian-tag=v%(version)s\ndebian-branch=main\n\n[buildpackage]\nexport=INDEX\nprebuild=find . -exec grep -qs \"x\" {} \\; -print\n\n[dch]\nmultimaint-merge=True\n", "debian-branch=main"),
-		debianConf("pristine-tar-commit", "[DEFAULT]\npristine-tar-commit = True\nupstream-tag = %(version)s\n", "pristine-tar-commit=true upstream-tag=%(version)s"),
-		debianConf("lower case tree", "[DEFAULT]\nupstream-tree=branch\nupstream-branch=master\n", "upstream-branch=master upstream-tree=branch"),
-		debianConf("a tag with a tail", "[DEFAULT]\nupstream-branch=master\nupstream-tag=v%(version)s-1\n", "upstream-branch=master upstream-tag=v%(version)s-1"),
-		debianConf("old section, lower case", "[git-buildpackage]\nupstream-tag = %(version)s\npristine-tar = false\n", "pristine-tar=off upstream-tag=%(version)s"),
-		debianConf("bloom's", "[git-buildpackage]\nupstream-tag=release/x/pkg/0.4.1-2\nupstream-tree=tag\n", "upstream-tag=release/x/pkg/0.4.1-2 upstream-tree=tag"),
-		debianConf("Python in a value, regular expressions", "[DEFAULT]\nsnapshot-number = os.popen(\"git-log | wc -l\").readlines()[0]\npostbuild = lintian $GBP_CHANGES_FILE\npbuilder = true\npristine-tar = True\n\n\n[git-dch]\nignore-regex = (Signed-off|Acked)-by:\n\n[git-import-orig]\npostimport = git-dch -N%(version)s -S -a\n", "pristine-tar=on"),
+		debianConf("export-dir", "[DEFAULT]\nupstream-branch = "+
+			"upstream\n\n[buildpackage]\nexport-dir = ../build-area/\n",
+			"export-dir=../build-area/"),
+		debianConf("tag with a name", "[DEFAULT]\npristine-tar = True\nupstream-branch = "+
+			"master\nupstream-tag = foo-%(version)s\n",
+			"pristine-tar=on upstream-branch=master upstream-tag=foo-%(version)s"),
+		debianConf("commented out",
+			"[DEFAULT]\n#debian-branch = main\nupstream-tag = %(version)s\n",
+			"upstream-tag=%(version)s"),
+		debianConf("no blanks, hook with quotes",
+			"[DEFAULT]\ndebian-tag=v%(version)s\ndebian-branch=main\n\n[buildpackage]\nexport=INDEX\nprebuild=find . -exec grep -qs \"x\" {} \\; -print\n\n[dch]\nmultimaint-merge=True\n", "debian-branch=main"),
+		debianConf("pristine-tar-commit",
+			"[DEFAULT]\npristine-tar-commit = True\nupstream-tag = %(version)s\n",
+			"pristine-tar-commit=true upstream-tag=%(version)s"),
+		debianConf("lower case tree", "[DEFAULT]\nupstream-tree=branch\nupstream-branch=master\n",
+			"upstream-branch=master upstream-tree=branch"),
+		debianConf("a tag with a tail",
+			"[DEFAULT]\nupstream-branch=master\nupstream-tag=v%(version)s-1\n",
+			"upstream-branch=master upstream-tag=v%(version)s-1"),
+		debianConf("old section, lower case",
+			"[git-buildpackage]\nupstream-tag = %(version)s\npristine-tar = false\n",
+			"pristine-tar=off upstream-tag=%(version)s"),
+		debianConf(
+			"bloom's",
+			"[git-buildpackage]\nupstream-tag=release/x/pkg/0.4.1-2\nupstream-tree=tag\n",
+			"upstream-tag=release/x/pkg/0.4.1-2 upstream-tree=tag"),
+		debianConf("Python in a value, regular expressions", "[DEFAULT]\nsnapshot-number = "+
+			"os.popen(\"git-log | wc -l\").readlines()[0]\npostbuild = lintian "+
+			"$GBP_CHANGES_FILE\npbuilder = true\npristine-tar = "+
+			"True\n\n\n[git-dch]\nignore-regex = "+
+			"(Signed-off|Acked)-by:\n\n[git-import-orig]\npostimport = git-dch -N%(version)s -S -a\n", "pristine-tar=on"),
 		debianConf("small letters", "[DEFAULT]\npristine-tar = true\n", "pristine-tar=on"),
-		debianConf("section over default", "[DEFAULT]\nupstream-branch=upstream/latest\n\n[buildpackage]\nupstream-branch=dfsg/latest\n", "upstream-branch=dfsg/latest"),
-		debianConf("DEP14 and a list", "[DEFAULT]\npristine-tar = True\nfilter = ['debian']\nupstream-branch = upstream/latest\ndist = DEP14\n", "pristine-tar=on upstream-branch=upstream/latest"),
-		debianConf("a ref as tag", "[DEFAULT]\n# any branch\nupstream-tag=origin/master\n", "upstream-tag=origin/master"),
-		debianConf("xz", "[DEFAULT]\nupstream-tag = v%(version)s\npristine-tar = False\ncompression = xz\n", "compression=xz pristine-tar=off upstream-tag=v%(version)s"),
-		debianConf("tarball-dir", "[DEFAULT]\npristine-tar = False\n\n[buildpackage]\nupstream-branch=master\nupstream-tag=v%(version)s\ntarball-dir=../tarballs/\n",
-			"pristine-tar=off tarball-dir=../tarballs/ upstream-branch=master upstream-tag=v%(version)s"),
-		debianConf("builder, export-dir in both", "[DEFAULT]\nupstream-tag = v%(version)s\nbuilder = sbuild\nexport-dir = ../x\n\n[buildpackage]\nexport-dir = ../build-area/\n", "export-dir=../build-area/ upstream-tag=v%(version)s"),
-		debianConf("no newline at the end", "[buildpackage]\nupstream-tree = master\nforce-create = True\nsubmodules = True\n# tag = True", "force-create=true submodules=true upstream-tree=master"),
-		debianConf("components", "[DEFAULT]\npristine-tar = True\ncomponent = ['data', \"docs-x\"]\n", "components=data,docs-x pristine-tar=on"),
-		debianConf("components on several lines", "[DEFAULT]\ncomponents = [\n    'data',\n    'docs',\n  ]\n", "components=data,docs"),
+		debianConf("section over default",
+			"[DEFAULT]\nupstream-branch=upstream/latest\n\n[buildpackage]\nupstream-branch=dfsg/latest\n", "upstream-branch=dfsg/latest"),
+		debianConf("DEP14 and a list", "[DEFAULT]\npristine-tar = True\nfilter = "+
+			"['debian']\nupstream-branch = upstream/latest\ndist = DEP14\n",
+			"pristine-tar=on upstream-branch=upstream/latest"),
+		debianConf("a ref as tag", "[DEFAULT]\n# any branch\nupstream-tag=origin/master\n",
+			"upstream-tag=origin/master"),
+		debianConf(
+			"xz", "[DEFAULT]\nupstream-tag = v%(version)s\npristine-tar = False\ncompression = xz\n", "compression=xz pristine-tar=off upstream-tag=v%(version)s"),
+		debianConf("tarball-dir", "[DEFAULT]\npristine-tar = "+
+			"False\n\n[buildpackage]\nupstream-branch=master\nupstream-tag=v%(version)s\ntarball-dir=../tarballs/\n",
+			"pristine-tar=off tarball-dir=../tarballs/ upstream-branch=master "+
+				"upstream-tag=v%(version)s"),
+		debianConf("builder, export-dir in both", "[DEFAULT]\nupstream-tag = "+
+			"v%(version)s\nbuilder = sbuild\nexport-dir = ../x\n\n[buildpackage]\nexport-dir = "+
+			"../build-area/\n", "export-dir=../build-area/ upstream-tag=v%(version)s"),
+		debianConf("no newline at the end", "[buildpackage]\nupstream-tree = "+
+			"master\nforce-create = True\nsubmodules = True\n# tag = True",
+			"force-create=true submodules=true upstream-tree=master"),
+		debianConf("components",
+			"[DEFAULT]\npristine-tar = True\ncomponent = ['data', \"docs-x\"]\n",
+			"components=data,docs-x pristine-tar=on"),
+		debianConf("components on several lines",
+			"[DEFAULT]\ncomponents = [\n    'data',\n    'docs',\n  ]\n", "components=data,docs"),
 		debianConf("one component", "[DEFAULT]\ncomponent = data\n", "components=data"),
-		debianConf("both forms of components", "[DEFAULT]\ncomponent = data\ncomponents = ['a']\n", "error"),
+		debianConf("both forms of components", "[DEFAULT]\ncomponent = data\ncomponents = ['a']\n",
+			"error"),
 		debianConf("no list", "[DEFAULT]\ncomponent = ['data'\n", "error"),
-		debianConf("mangled tag", "[DEFAULT]\nupstream-tag = REL_%(version%.%_)s\n", "upstream-tag=REL_%(version%.%_)s"),
-		debianConf("hversion", "[DEFAULT]\nupstream-tag = foo-%(hversion)s\n", "upstream-tag=foo-%(hversion)s"),
-		debianConf("overlay", "[DEFAULT]\noverlay = True\nexport-dir = ../build-area\ntarball-dir = ../tarballs\n", "export-dir=../build-area overlay=true tarball-dir=../tarballs"),
+		debianConf("mangled tag", "[DEFAULT]\nupstream-tag = REL_%(version%.%_)s\n",
+			"upstream-tag=REL_%(version%.%_)s"),
+		debianConf("hversion", "[DEFAULT]\nupstream-tag = foo-%(hversion)s\n",
+			"upstream-tag=foo-%(hversion)s"),
+		debianConf(
+			"overlay", "[DEFAULT]\noverlay = True\nexport-dir = ../build-area\ntarball-dir = "+
+				"../tarballs\n", "export-dir=../build-area overlay=true tarball-dir=../tarballs"),
 		debianConf("signatures", "[DEFAULT]\nupstream-signatures = on\n", "signatures=on"),
-		debianConf("signatures, unknown word", "[DEFAULT]\nupstream-signatures = never\n", "signatures=off"),
-		debianConf("colons, capital keys, indented comments", "[DEFAULT]\nUpstream-Branch: main\n   # a comment\n; another\ndebian-branch : x\n", "debian-branch=x upstream-branch=main"),
-		debianConf("a value that goes on", "[DEFAULT]\nupstream-tag = v%(version)s\n  more\n\n  and more\ndebian-branch = x\n", "debian-branch=x upstream-tag=v%(version)s\\nmore\\n\\nand more"),
-		debianConf("an indented section is a value", "[DEFAULT]\ndebian-branch = x\n  [buildpackage]\nupstream-branch = y\n", "debian-branch=x\\n[buildpackage] upstream-branch=y"),
-		debianConf("carriage returns", "[DEFAULT]\r\npristine-tar = True\r\ndebian-branch = x\r\n", "debian-branch=x pristine-tar=on"),
-		debianConf("a comment behind a word", "[DEFAULT]\npristine-tar = True # yes\nsubmodules = 1 # yes\nupstream-branch = x # no\n", "pristine-tar=on submodules=true upstream-branch=x # no"),
+		debianConf("signatures, unknown word", "[DEFAULT]\nupstream-signatures = never\n",
+			"signatures=off"),
+		debianConf("colons, capital keys, indented comments",
+			"[DEFAULT]\nUpstream-Branch: main\n   # a comment\n; another\ndebian-branch : x\n",
+			"debian-branch=x upstream-branch=main"),
+		debianConf("a value that goes on",
+			"[DEFAULT]\nupstream-tag = v%(version)s\n  more\n\n  and more\ndebian-branch = x\n",
+			"debian-branch=x upstream-tag=v%(version)s\\nmore\\n\\nand more"),
+		debianConf("an indented section is a value",
+			"[DEFAULT]\ndebian-branch = x\n  [buildpackage]\nupstream-branch = y\n",
+			"debian-branch=x\\n[buildpackage] upstream-branch=y"),
+		debianConf("carriage returns", "[DEFAULT]\r\npristine-tar = True\r\ndebian-branch = x\r\n",
+			"debian-branch=x pristine-tar=on"),
+		debianConf("a comment behind a word", "[DEFAULT]\npristine-tar = True # yes\nsubmodules "+
+			"= 1 # yes\nupstream-branch = x # no\n",
+			"pristine-tar=on submodules=true upstream-branch=x # no"),
 		debianConf("a comment without a blank", "[DEFAULT]\npristine-tar = True #yes\n", "error"),
 		debianConf("yes", "[DEFAULT]\npristine-tar = yes\n", "error"),
-		debianConf("quotes stay", "[DEFAULT]\nupstream-tag = 'v%(version)s'\n", "upstream-tag='v%(version)s'"),
+		debianConf("quotes stay", "[DEFAULT]\nupstream-tag = 'v%(version)s'\n",
+			"upstream-tag='v%(version)s'"),
 		debianConf("no section", "pristine-tar = True\n", "error"),
 		debianConf("no equals sign", "[DEFAULT]\npristine-tar\n", "error"),
 		debianConf("twice", "[DEFAULT]\ndebian-branch = a\ndebian-branch = b\n", "error"),
-		debianConf("section twice", "[buildpackage]\ndebian-branch = a\n[buildpackage]\nupstream-branch = b\n", "error"),
-		debianConf("DEFAULT twice", "[DEFAULT]\ndebian-branch = a\n[dch]\n[DEFAULT]\nupstream-branch = b\n", "debian-branch=a upstream-branch=b"),
-		debianConf("empty values", "[DEFAULT]\ntarball-dir =\nexport-dir =\ncomponent =\ndebian-branch = a\n", "debian-branch=a"),
-		debianConf("other commands", "[export-orig]\nupstream-tag = a\n[pull]\ndebian-branch = b\n[default]\nupstream-branch = c\n", ""),
-		debianConf("old names of the section", "[DEFAULT]\ndebian-branch = d\nupstream-branch = d\nupstream-tree = d\n[gbp-buildpackage]\ndebian-branch = a\nupstream-tag = a\nupstream-branch = a\n[git-buildpackage]\nupstream-tag = b\n[buildpackage]\nupstream-tree = c\n",
+		debianConf("section twice",
+			"[buildpackage]\ndebian-branch = a\n[buildpackage]\nupstream-branch = b\n", "error"),
+		debianConf("DEFAULT twice",
+			"[DEFAULT]\ndebian-branch = a\n[dch]\n[DEFAULT]\nupstream-branch = b\n",
+			"debian-branch=a upstream-branch=b"),
+		debianConf("empty values",
+			"[DEFAULT]\ntarball-dir =\nexport-dir =\ncomponent =\ndebian-branch = a\n",
+			"debian-branch=a"),
+		debianConf("other commands", "[export-orig]\nupstream-tag = a\n[pull]\ndebian-branch = "+
+			"b\n[default]\nupstream-branch = c\n", ""),
+		debianConf("old names of the section", "[DEFAULT]\ndebian-branch = d\nupstream-branch = "+
+			"d\nupstream-tree = d\n[gbp-buildpackage]\ndebian-branch = a\nupstream-tag = "+
+			"a\nupstream-branch = a\n[git-buildpackage]\nupstream-tag = "+
+			"b\n[buildpackage]\nupstream-tree = c\n",
 			"debian-branch=d upstream-branch=d upstream-tag=b upstream-tree=c"),
-		debianConf("levels", "[DEFAULT]\ncompression = bzip2\ncompression-level = 9\nno-create-orig = True\n", "compression-level=9 compression=bzip2 no-create-orig=true"),
-		{name: "all places", want: "compression=home debian-branch=old pristine-tar=on tarball-dir=git upstream-branch=debian upstream-tag=home",
+		debianConf(
+			"levels",
+			"[DEFAULT]\ncompression = bzip2\ncompression-level = 9\nno-create-orig = True\n",
+			"compression-level=9 compression=bzip2 no-create-orig=true"),
+		{name: "all places", want: "compression=home debian-branch=old pristine-tar=on " +
+			"tarball-dir=git upstream-branch=debian upstream-tag=home",
 			files: map[string]string{
-				"~/.gbp.conf":     "[DEFAULT]\ncompression = home\nupstream-branch = home\npristine-tar = False\n[buildpackage]\nupstream-tag = home\n",
-				".gbp.conf":       "[DEFAULT]\ndebian-branch = old\nupstream-branch = old\nupstream-tag = old\npristine-tar = True\n",
-				"debian/gbp.conf": "[DEFAULT]\nupstream-branch = debian\ntarball-dir = debian\n", ".git/gbp.conf": "[DEFAULT]\ntarball-dir = git\n"}},
-		{name: "GBP_CONF_FILES", env: "~/mine:%(top_dir)s/debian/other:%(git_dir)s/x:missing", want: "debian-branch=c upstream-branch=b upstream-tag=a",
-			files: map[string]string{"~/mine": "[DEFAULT]\nupstream-tag = a\nupstream-branch = a\ndebian-branch = a\n", "debian/other": "[DEFAULT]\nupstream-branch = b\n",
-				".git/x": "[DEFAULT]\ndebian-branch = c\n", "debian/gbp.conf": "[DEFAULT]\nupstream-tag = z\n", "~/.gbp.conf": "[DEFAULT]\nupstream-tag = z\n"}},
-		debianConf("variables and homes in paths", "[DEFAULT]\ntarball-dir = ~/t/$USER_OF_TEST/${USER_OF_TEST}x/$NOT_SET\nexport-dir = ~nobody-of-that-name/x\n",
+				"~/.gbp.conf": "[DEFAULT]\ncompression = home\nupstream-branch = " +
+					"home\npristine-tar = False\n[buildpackage]\nupstream-tag = home\n",
+				".gbp.conf": "[DEFAULT]\ndebian-branch = old\nupstream-branch = " +
+					"old\nupstream-tag = old\npristine-tar = True\n",
+				"debian/gbp.conf": "[DEFAULT]\nupstream-branch = debian\ntarball-dir = debian\n",
+				".git/gbp.conf":   "[DEFAULT]\ntarball-dir = git\n"}},
+		{name: "GBP_CONF_FILES", env: "~/mine:%(top_dir)s/debian/other:%(git_dir)s/x:missing",
+			want: "debian-branch=c upstream-branch=b upstream-tag=a",
+			files: map[string]string{
+				"~/mine":          "[DEFAULT]\nupstream-tag = a\nupstream-branch = a\ndebian-branch = a\n",
+				"debian/other":    "[DEFAULT]\nupstream-branch = b\n",
+				".git/x":          "[DEFAULT]\ndebian-branch = c\n",
+				"debian/gbp.conf": "[DEFAULT]\nupstream-tag = z\n",
+				"~/.gbp.conf":     "[DEFAULT]\nupstream-tag = z\n"}},
+		debianConf("variables and homes in paths", "[DEFAULT]\ntarball-dir = "+
+			"~/t/$USER_OF_TEST/${USER_OF_TEST}x/$NOT_SET\nexport-dir = ~nobody-of-that-name/x\n",
 			"export-dir=~nobody-of-that-name/x tarball-dir=HOME/t/me/mex/$NOT_SET"),
 	}
 }
 
-// lay writes the files of a configuration into a new repository, and returns what stands for its environment.
+// lay writes the files of a configuration into a new repository, and returns what stands for its
+// environment.
 func (c gbpConf) lay(t *testing.T) (dir, home string) {
 	t.Helper()
 	dir, home = filepath.Join(t.TempDir(), "pkg"), t.TempDir()
 	for _, part := range []string{"objects", "refs"} {
 		check(t, os.MkdirAll(filepath.Join(dir, ".git", part), 0o755))
 	}
-	check(t, os.WriteFile(filepath.Join(dir, ".git/HEAD"), []byte("ref: refs/heads/master\n"), 0o644))
+	check(t, os.WriteFile(filepath.Join(dir, ".git/HEAD"), []byte("ref: refs/heads/master\n"),
+		0o644))
 	for name, text := range c.files {
 		file := filepath.Join(dir, name)
 		if rest, ok := strings.CutPrefix(name, "~"); ok {
@@ -160,7 +241,9 @@ func TestReadConfig(t *testing.T) {
 		got := "error"
 		if err == nil {
 			got = say(conf, func(d Dir) string {
-				return strings.ReplaceAll(expandUser(os.Expand(d.Name, kept(c.getenv(home))), c.getenv(home)), home, "HOME")
+				return strings.ReplaceAll(
+					expandUser(os.Expand(d.Name, kept(c.getenv(home))), c.getenv(home)), home,
+					"HOME")
 			})
 		}
 		if got != c.want {
@@ -202,7 +285,8 @@ func TestReadConfigLikeGBP(t *testing.T) {
 	for i, c := range confs {
 		dir, home := c.lay(t)
 		homes[i] = home
-		check(t, json.NewEncoder(&asked).Encode(map[string]string{"dir": dir, "home": home, "env": c.env}))
+		check(t, json.NewEncoder(&asked).Encode(
+			map[string]string{"dir": dir, "home": home, "env": c.env}))
 	}
 	python := exec.Command("/usr/bin/python3", "-c", oracle)
 	python.Stdin = &asked
@@ -225,17 +309,24 @@ func TestReadConfigLikeGBP(t *testing.T) {
 		check(t, answers.Decode(&a))
 		got := "error"
 		if !a.Error {
-			conf := Config{UpstreamTag: a.Upstream_tag, UpstreamBranch: a.Upstream_branch, UpstreamTree: a.Upstream_tree, DebianBranch: a.Debian_branch,
-				Compression: a.Comp_type, CompressionLevel: a.Comp_level, TarballDir: Dir{Name: a.Tarball_dir}, ExportDir: Dir{Name: a.Export_dir},
-				PristineTarCommit: a.Pristine_tar_commit, Submodules: a.With_submodules, Overlay: a.Overlay, Components: a.Components,
-				ForceCreate: fmt.Sprint(a.Force_create) == "true", NoCreateOrig: fmt.Sprint(a.No_create_orig) == "true",
-				Signatures: map[string]Switch{"on": On, "off": Off, "auto": Auto}[a.Signatures]}
+			conf := Config{UpstreamTag: a.Upstream_tag, UpstreamBranch: a.Upstream_branch,
+				UpstreamTree: a.Upstream_tree, DebianBranch: a.Debian_branch,
+				Compression: a.Comp_type, CompressionLevel: a.Comp_level,
+				TarballDir: Dir{Name: a.Tarball_dir}, ExportDir: Dir{Name: a.Export_dir},
+				PristineTarCommit: a.Pristine_tar_commit, Submodules: a.With_submodules,
+				Overlay: a.Overlay, Components: a.Components,
+				ForceCreate:  fmt.Sprint(a.Force_create) == "true",
+				NoCreateOrig: fmt.Sprint(a.No_create_orig) == "true",
+				Signatures:   map[string]Switch{"on": On, "off": Off, "auto": Auto}[a.Signatures]}
 			if a.Pristine_tar {
 				conf.PristineTar = On
 			}
-			got = say(conf, func(d Dir) string { return strings.ReplaceAll(d.Name, homes[i], "HOME") })
+			got = say(conf, func(d Dir) string {
+				return strings.ReplaceAll(d.Name, homes[i], "HOME")
+			})
 		}
-		want := strings.TrimSpace(strings.ReplaceAll(" "+c.want, " pristine-tar=off", "")) // gbp's default
+		// gbp's default
+		want := strings.TrimSpace(strings.ReplaceAll(" "+c.want, " pristine-tar=off", ""))
 		if got != want {
 			t.Errorf("%s: gbp says %s\nwant: %s", c.name, got, want)
 		}
@@ -348,7 +439,8 @@ func TestDirs(t *testing.T) {
 			if rest, ok := strings.CutPrefix(c.file, "~"); ok {
 				file = home + rest
 			}
-			check(t, os.WriteFile(file, []byte(conf(where)(strings.ReplaceAll(c.name, "TOP", top))), 0o644))
+			check(t, os.WriteFile(file, []byte(conf(where)(strings.ReplaceAll(c.name, "TOP", top))),
+				0o644))
 			l, err := Locate(dir)
 			check(t, err)
 			conf, err := ReadConfig(l, g.getenv(home))
@@ -358,7 +450,8 @@ func TestDirs(t *testing.T) {
 				d = conf.ExportDir
 			}
 			got, err := d.Path(l, "1.0", g.getenv(home))
-			if want := strings.NewReplacer("TOP", top, "HOME", home).Replace(c.want); got != want || (err != nil) != (want == "") {
+			if want := strings.NewReplacer("TOP", top, "HOME", home).Replace(c.want); got != want ||
+				(err != nil) != (want == "") {
 				t.Errorf("%s of %s: %s: %q, %v", where, c.file, c.name, got, err)
 			}
 		}

@@ -1,8 +1,10 @@
-// Package gitsrc takes Debian sources out of git repositories, by the conventions of git-buildpackage: the
-// tree of a commit or of the index, and the upstream tarball from a directory, pristine-tar or a tag.
+// Package gitsrc takes Debian sources out of git repositories, by the conventions of
+// git-buildpackage: the tree of a commit or of the index, and the upstream tarball from a
+// directory, pristine-tar or a tag.
 //
-// A repository is as hostile as any source: what git is configured for in it, it runs. Here it is only looked
-// at (Locate); git and its like run in a Jail, which others make, over read-only parts of the host.
+// A repository is as hostile as any source: what git is configured for in it, it runs. Here it is
+// only looked at (Locate); git and its like run in a Jail, which others make, over read-only parts
+// of the host.
 package gitsrc
 
 import (
@@ -19,8 +21,8 @@ const (
 	Index = "INDEX" // what would be committed now
 )
 
-// Changes are the paths that differ from the last commit, each with git's two letters before it; files that
-// git ignores are not among them.
+// Changes are the paths that differ from the last commit, each with git's two letters before it;
+// files that git ignores are not among them.
 func (r *Repository) Changes(ctx context.Context) ([]string, error) {
 	out, err := r.git(ctx, "status", "--porcelain", "--ignore-submodules=dirty", "--", ".")
 	if err != nil {
@@ -33,7 +35,8 @@ func (r *Repository) Changes(ctx context.Context) ([]string, error) {
 func (r *Repository) Commit(ctx context.Context) (string, error) {
 	out, err := r.git(ctx, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
 	if failed := (*Failure)(nil); errors.As(err, &failed) && failed.Said == "" {
-		return "", fault.New(fault.GivenBack, "git commit, or --git=index", "%s has no commit yet", r.Top)
+		return "", fault.New(fault.GivenBack, "git commit, or --git=index", "%s has no commit yet",
+			r.Top)
 	}
 	return strings.TrimSpace(out), err
 }

@@ -28,7 +28,10 @@ func repository(t *testing.T) string {
 		check(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 	}
 	git := func(args ...string) {
-		c := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"}, args...)...)
+		c := exec.Command(
+			"git", append(
+				[]string{"-C", dir, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"},
+				args...)...)
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
@@ -70,7 +73,8 @@ func (j hostJail) Run(ctx context.Context, c Command, out io.Writer) error {
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Stdin, cmd.Stdout = j.names.Replace(c.Dir), c.In, out
-	cmd.Env = append(os.Environ(), "TMPDIR="+j.work, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
+	cmd.Env = append(os.Environ(), "TMPDIR="+j.work, "GIT_CONFIG_GLOBAL=/dev/null",
+		"GIT_CONFIG_NOSYSTEM=1")
 	for _, v := range c.Env {
 		cmd.Env = append(cmd.Env, j.names.Replace(v))
 	}
@@ -92,7 +96,9 @@ func opened(t *testing.T, dir string) *Repository {
 	}
 	work := t.TempDir()
 	check(t, os.Mkdir(filepath.Join(work, "objects"), 0o755))
-	r, err := Open(l, hostJail{strings.NewReplacer("/tmp/", work+"/", jailTree, l.Top, jailGit, l.Common), work})
+	r, err := Open(
+		l, hostJail{strings.NewReplacer("/tmp/", work+"/", jailTree, l.Top, jailGit, l.Common),
+			work})
 	check(t, err)
 	return r
 }
@@ -106,17 +112,20 @@ func TestExport(t *testing.T) {
 		if err != nil || done.Files != 4 || done.Submodules != nil || done.LFS != nil {
 			t.Error(what, done, err)
 		}
-		if got, err := os.ReadFile(filepath.Join(into, "sub/debian/control")); err != nil || string(got) != want {
+		if got, err := os.ReadFile(filepath.Join(into, "sub/debian/control")); err != nil ||
+			string(got) != want {
 			t.Errorf("%s: %q, %v", what, got, err)
 		}
-		if fi, err := os.Stat(filepath.Join(into, "link")); err != nil || fi.Mode().Perm()&0o100 == 0 {
+		if fi, err := os.Stat(filepath.Join(into, "link")); err != nil ||
+			fi.Mode().Perm()&0o100 == 0 {
 			t.Errorf("%s: %v, %v", what, fi, err)
 		}
 		if _, err := os.Stat(filepath.Join(into, "new")); err == nil {
 			t.Errorf("%s has a file that git does not know", what)
 		}
 	}
-	if got, err := r.Changes(t.Context()); err != nil || !slices.Equal(got, []string{"MM sub/debian/control", "?? new"}) {
+	if got, err := r.Changes(t.Context()); err != nil ||
+		!slices.Equal(got, []string{"MM sub/debian/control", "?? new"}) {
 		t.Errorf("%q, %v", got, err)
 	}
 	below := opened(t, filepath.Join(dir, "sub"))
@@ -124,7 +133,8 @@ func TestExport(t *testing.T) {
 		into := filepath.Join(t.TempDir(), "tree")
 		_, err := below.Export(t.Context(), what, into, false)
 		check(t, err)
-		if got, err := os.ReadFile(filepath.Join(into, "debian/control")); err != nil || string(got) != want {
+		if got, err := os.ReadFile(filepath.Join(into, "debian/control")); err != nil ||
+			string(got) != want {
 			t.Errorf("below, %s: %q, %v", what, got, err)
 		}
 	}
@@ -136,8 +146,10 @@ func TestExport(t *testing.T) {
 // in runs git in a repository of a test's.
 func in(t *testing.T, dir string, args ...string) string {
 	t.Helper()
-	c := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=A B", "-c", "user.email=a@mirror.example",
-		"-c", "protocol.file.allow=always"}, args...)...)
+	c := exec.Command(
+		"git", append(
+			[]string{"-C", dir, "-c", "user.name=A B", "-c", "user.email=a@mirror.example",
+				"-c", "protocol.file.allow=always"}, args...)...)
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -145,14 +157,17 @@ func in(t *testing.T, dir string, args ...string) string {
 	return string(out)
 }
 
-// TestExportIsTheCommit compares an export with what the commit has, where attributes would make it another.
+// TestExportIsTheCommit compares an export with what the commit has, where attributes would make it
+// another.
 func TestExportIsTheCommit(t *testing.T) {
 	dir := repository(t)
 	in(t, dir, "config", "core.autocrlf", "true")
 	in(t, dir, "config", "filter.x.smudge", "tr a-z A-Z")
 	files := map[string]string{
-		".gitattributes": "sub/debian export-ignore\n*.h export-subst\n*.bat eol=crlf\n*.i ident\n*.x filter=x\n*.u working-tree-encoding=UTF-16\n",
-		"version.h":      "$Format:%H$\n", "run.bat": "one\ntwo\n", "id.i": "$Id$\n", "f.x": "text\n", "w.u": "text\n", "big.bin": lfsPointer + "oid x\n",
+		".gitattributes": "sub/debian export-ignore\n*.h export-subst\n*.bat eol=crlf\n*.i " +
+			"ident\n*.x filter=x\n*.u working-tree-encoding=UTF-16\n",
+		"version.h": "$Format:%H$\n", "run.bat": "one\ntwo\n", "id.i": "$Id$\n", "f.x": "text\n",
+		"w.u": "text\n", "big.bin": lfsPointer + "oid x\n",
 		"a\tb\n\xff": "odd name\n", "-dash": "", "sub/.gitattributes": "* export-ignore\n",
 	}
 	for name, text := range files {
@@ -162,7 +177,8 @@ func TestExportIsTheCommit(t *testing.T) {
 	w := exec.Command("git", "-C", dir, "hash-object", "-w", "--no-filters", "w.u")
 	id, err := w.Output()
 	check(t, err)
-	in(t, dir, "update-index", "--add", "--cacheinfo", "100644,"+strings.TrimSpace(string(id))+",w.u")
+	in(t, dir, "update-index", "--add", "--cacheinfo", "100644,"+strings.TrimSpace(string(id))+
+		",w.u")
 	in(t, dir, "commit", "-q", "-m", "attributes")
 	into := filepath.Join(t.TempDir(), "tree")
 	done, err := opened(t, dir).Export(t.Context(), Head, into, false)
@@ -191,7 +207,8 @@ func TestExportIndex(t *testing.T) {
 	}
 	id := strings.TrimSpace(in(t, dir, "rev-parse", "HEAD:upstream.c"))
 	unmerged := exec.Command("git", "-C", dir, "update-index", "--index-info")
-	unmerged.Stdin = strings.NewReader("0 " + id + "\tupstream.c\n100644 " + id + " 1\tupstream.c\n100644 " + id + " 2\tupstream.c\n")
+	unmerged.Stdin = strings.NewReader("0 " + id + "\tupstream.c\n100644 " + id +
+		" 1\tupstream.c\n100644 " + id + " 2\tupstream.c\n")
 	if out, err := unmerged.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -215,20 +232,24 @@ func TestExportSubmodules(t *testing.T) {
 	if !slices.Equal(done.Submodules, []string{"lib/middle"}) {
 		t.Error(done.Submodules)
 	}
-	if entries, err := os.ReadDir(filepath.Join(into, "lib/middle")); err != nil || len(entries) != 0 {
+	if entries, err := os.ReadDir(filepath.Join(into, "lib/middle")); err != nil ||
+		len(entries) != 0 {
 		t.Error(entries, err)
 	}
 	_, err = opened(t, fresh).Export(t.Context(), Head, filepath.Join(t.TempDir(), "tree"), true)
-	if err == nil || !strings.Contains(err.Error(), "submodule lib/middle, whose files are not here") {
+	if err == nil ||
+		!strings.Contains(err.Error(), "submodule lib/middle, whose files are not here") {
 		t.Error(err)
 	}
 	in(t, fresh, "submodule", "update", "-q", "--init", "--recursive")
-	check(t, os.WriteFile(filepath.Join(fresh, "lib/middle/upstream.c"), []byte("changed\n"), 0o644))
+	check(t, os.WriteFile(filepath.Join(fresh, "lib/middle/upstream.c"), []byte("changed\n"),
+		0o644))
 	into = filepath.Join(t.TempDir(), "tree")
 	_, err = opened(t, fresh).Export(t.Context(), Head, into, true)
 	check(t, err)
 	for _, name := range []string{"lib/middle/upstream.c", "lib/middle/inner/upstream.c"} {
-		if got, err := os.ReadFile(filepath.Join(into, name)); err != nil || string(got) != "upstream\n" {
+		if got, err := os.ReadFile(filepath.Join(into, name)); err != nil ||
+			string(got) != "upstream\n" {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
@@ -257,7 +278,8 @@ func TestHostileTrees(t *testing.T) {
 			check(t, err)
 			data = append(append(data, entries[i]+" "+entries[i+1]+"\x00"...), bin...)
 		}
-		c := exec.Command("git", "-C", dir, "hash-object", "-w", "-t", "tree", "--literally", "--stdin")
+		c := exec.Command("git", "-C", dir, "hash-object", "-w", "-t", "tree", "--literally",
+			"--stdin")
 		c.Stdin = bytes.NewReader(data)
 		out, err := c.Output()
 		check(t, err)
@@ -271,7 +293,8 @@ func TestHostileTrees(t *testing.T) {
 		"slash":         raw("100644", "a/../../x", id),
 		"link and tree": raw("120000", "a", to, "40000", "a", hooks),
 	} {
-		in(t, dir, "update-ref", "HEAD", strings.TrimSpace(in(t, dir, "commit-tree", "-m", "x", tree)))
+		in(t, dir, "update-ref", "HEAD",
+			strings.TrimSpace(in(t, dir, "commit-tree", "-m", "x", tree)))
 		into := filepath.Join(t.TempDir(), "tree")
 		if done, err := opened(t, dir).Export(t.Context(), Head, into, false); err == nil {
 			t.Errorf("%s: %+v", name, done)
@@ -309,7 +332,8 @@ func TestOrig(t *testing.T) {
 		"begins none of":   {UpstreamTree: "tag", UpstreamTag: "v%(version)d"},
 		"no pristine-tar ": {PristineTar: On, Compression: "auto"},
 	} {
-		if _, err := r.Orig(t.Context(), conf, Upstream{"foo", "2.0"}, t.TempDir()); err == nil || !strings.Contains(err.Error(), said) {
+		if _, err := r.Orig(t.Context(), conf, Upstream{"foo", "2.0"}, t.TempDir()); err == nil ||
+			!strings.Contains(err.Error(), said) {
 			t.Errorf("%s: %v", said, err)
 		}
 	}
@@ -330,7 +354,8 @@ func FuzzReadConfig(f *testing.F) {
 
 // TestPipes puts pipes where git reads files.
 func TestPipes(t *testing.T) {
-	for _, name := range []string{"HEAD", "config", "index", "refs/heads/other", "objects/ab/cdef", "info/exclude"} {
+	for _, name := range []string{"HEAD", "config", "index", "refs/heads/other", "objects/ab/cdef",
+		"info/exclude"} {
 		dir := repository(t)
 		pipe := filepath.Join(dir, ".git", name)
 		check(t, os.RemoveAll(pipe))

@@ -23,8 +23,9 @@ func newSections() *sections {
 	return &sections{map[string]setting{}, map[string]map[string]setting{}}
 }
 
-// read adds a file. The format is that of configparser: values go on in lines that are indented further than
-// their key; a key or a section that a file has twice is an error, as is a line that is neither.
+// read adds a file. The format is that of configparser: values go on in lines that are indented
+// further than their key; a key or a section that a file has twice is an error, as is a line that
+// is neither.
 func (s *sections) read(name, text string, own bool) error {
 	p := &iniReader{all: s, name: name, own: own, seen: map[string]bool{}}
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
@@ -116,8 +117,8 @@ func (p *iniReader) finish() {
 	p.key, p.value = "", nil
 }
 
-// of are the settings of a command of gbp's: its section over the old names of it, over [DEFAULT]. An old
-// section brings [DEFAULT] with it, as gbp reads it.
+// of are the settings of a command of gbp's: its section over the old names of it, over [DEFAULT].
+// An old section brings [DEFAULT] with it, as gbp reads it.
 func (s *sections) of(command string) map[string]setting {
 	out := map[string]setting{}
 	add := func(from map[string]setting) {

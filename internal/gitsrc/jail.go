@@ -20,8 +20,8 @@ type Command struct {
 	In   io.Reader
 }
 
-// Jail runs programs of the host over the Places of a repository, where they can do no harm: what git reads
-// there may have it run anything (core.fsmonitor, filters, hooks, helpers of remotes …).
+// Jail runs programs of the host over the Places of a repository, where they can do no harm: what
+// git reads there may have it run anything (core.fsmonitor, filters, hooks, helpers of remotes …).
 type Jail interface {
 	// Run hands what the program prints to out. A program that fails is a *Failure.
 	Run(ctx context.Context, c Command, out io.Writer) error
@@ -35,7 +35,8 @@ type Failure struct {
 }
 
 func (f *Failure) Error() string {
-	return strings.TrimSuffix(fmt.Sprintf("%s: %s: %s", f.Name, f.Status, strings.TrimSpace(f.Said)), ": ")
+	return strings.TrimSuffix(
+		fmt.Sprintf("%s: %s: %s", f.Name, f.Status, strings.TrimSpace(f.Said)), ": ")
 }
 
 // settings are given to every git command. The jail contains what they do not reach.
@@ -61,7 +62,8 @@ const objects = "/tmp/objects"
 // Open works on a repository by means of a jail that has its Places.
 func Open(l *Layout, jail Jail) (*Repository, error) { return open(l, l, jail) }
 
-// open names the parts of the repository, so that git neither looks for them nor asks whose they are.
+// open names the parts of the repository, so that git neither looks for them nor asks whose they
+// are.
 func open(l, outer *Layout, jail Jail) (*Repository, error) {
 	r := &Repository{Layout: l, jail: jail, outer: outer}
 	var alternates []string
@@ -81,7 +83,8 @@ func open(l, outer *Layout, jail Jail) (*Repository, error) {
 	r.env = []string{
 		"GIT_DIR=" + git, "GIT_WORK_TREE=" + tree, "GIT_OBJECT_DIRECTORY=" + objects,
 		"GIT_ALTERNATE_OBJECT_DIRECTORIES=" + strings.Join(alternates, ":"),
-		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1", "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=",
+		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1", "GIT_TERMINAL_PROMPT=0",
+		"GIT_ALLOW_PROTOCOL=",
 	}
 	return r, nil
 }
@@ -92,7 +95,8 @@ func (r *Repository) command(args ...string) Command {
 	if !ok {
 		dir = jailTree
 	}
-	return Command{Argv: append(append([]string{"git"}, settings...), args...), Dir: dir, Env: r.env}
+	return Command{Argv: append(append([]string{"git"}, settings...), args...), Dir: dir,
+		Env: r.env}
 }
 
 // maxAnswer bounds what is kept of git's answers, in bytes; a list of files is not one of them.
@@ -109,8 +113,8 @@ func (r *Repository) git(ctx context.Context, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// bounded writes no more than so many bytes and takes the rest without an error, which would leave the
-// program that writes hanging.
+// bounded writes no more than so many bytes and takes the rest without an error, which would leave
+// the program that writes hanging.
 type bounded struct {
 	to   io.Writer
 	left int64 // -1 once there was too much

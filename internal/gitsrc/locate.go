@@ -85,8 +85,8 @@ func noPipes(dir string) error {
 	})
 }
 
-// gitDir is the git directory of a working tree, "" when no working tree begins here. Git goes on upwards
-// from a .git that is a directory of another kind; a .git file that is wrong is an error.
+// gitDir is the git directory of a working tree, "" when no working tree begins here. Git goes on
+// upwards from a .git that is a directory of another kind; a .git file that is wrong is an error.
 func gitDir(top string) (string, error) {
 	name := filepath.Join(top, ".git")
 	info, err := os.Lstat(name)
@@ -146,9 +146,9 @@ func isGitDir(dir string) bool {
 	return true
 }
 
-// follow finds what lies outside of the git directory, and refuses what a hostile source directory could
-// point to: another repository of the caller's is opened only when it says itself that it belongs to this
-// working tree.
+// follow finds what lies outside of the git directory, and refuses what a hostile source directory
+// could point to: another repository of the caller's is opened only when it says itself that it
+// belongs to this working tree.
 func (l *Layout) follow() error {
 	if text, err := readSmall(filepath.Join(l.Git, "commondir")); err == nil {
 		common, err := filepath.EvalSymlinks(against(l.Git, strings.TrimRight(text, "\r\n")))
@@ -173,7 +173,8 @@ func (l *Layout) follow() error {
 		if l.Common != l.Git {
 			hint = "if it is: git worktree repair"
 		}
-		return fault.New(fault.GivenBack, hint, "%s names the git directory %s, which does not say that it is %s's",
+		return fault.New(fault.GivenBack, hint,
+			"%s names the git directory %s, which does not say that it is %s's",
 			filepath.Join(l.Top, ".git"), l.Git, l.Top)
 	}
 	for _, dir := range []string{l.Git, l.Common} {
@@ -201,7 +202,8 @@ func (l *Layout) belongs() bool {
 	return tree != "" && same(against(l.Git, tree), l.Top)
 }
 
-// staysInside refuses a link of a git directory that leads out of it: the jail does not have what is there.
+// staysInside refuses a link of a git directory that leads out of it: the jail does not have what
+// is there.
 func (l *Layout) staysInside(name string) error {
 	if info, err := os.Lstat(name); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		return nil //nolint:nilerr // what is not there leads nowhere
@@ -221,8 +223,8 @@ func (l *Layout) staysInside(name string) error {
 const maxBorrow = 5
 
 // borrow finds the objects of other repositories that are used by one (objects/info/alternates in
-// gitrepository-layout(5)). A source directory that has its repository with it may only name what lies in
-// it: else it could show any repository of the caller's to the build.
+// gitrepository-layout(5)). A source directory that has its repository with it may only name what
+// lies in it: else it could show any repository of the caller's to the build.
 func (l *Layout) borrow(objects string, depth int) error {
 	text, err := readSmall(filepath.Join(objects, "info", "alternates"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -232,7 +234,8 @@ func (l *Layout) borrow(objects string, depth int) error {
 		return err
 	}
 	if depth == maxBorrow {
-		return fault.New(fault.GivenBack, "", "%s: too many repositories borrow from one another", l.Common)
+		return fault.New(fault.GivenBack, "", "%s: too many repositories borrow from one another",
+			l.Common)
 	}
 	own := within(l.Common, l.Top)
 	for line := range strings.Lines(text) {
@@ -250,7 +253,8 @@ func (l *Layout) borrow(objects string, depth int) error {
 		}
 		if err != nil {
 			return fault.Wrap(fault.GivenBack,
-				fmt.Sprintf("git -C %s repack -a -d && rm %s", l.Top, filepath.Join(objects, "info/alternates")),
+				fmt.Sprintf("git -C %s repack -a -d && rm %s", l.Top,
+					filepath.Join(objects, "info/alternates")),
 				fmt.Errorf("the repository borrows objects from %s: %w", line, err))
 		}
 		l.borrowed = append(l.borrowed, to)
@@ -261,7 +265,8 @@ func (l *Layout) borrow(objects string, depth int) error {
 	return nil
 }
 
-// objectDir tells whether a directory is one of git's objects: it has one of the two that git makes there.
+// objectDir tells whether a directory is one of git's objects: it has one of the two that git makes
+// there.
 func objectDir(dir string) bool {
 	for _, part := range []string{"pack", "info"} {
 		if info, err := os.Stat(filepath.Join(dir, part)); err == nil && info.IsDir() {
@@ -271,8 +276,9 @@ func objectDir(dir string) bool {
 	return false
 }
 
-// Places are what a jail needs of the host to work on the repository, all of it read-only. Of the working
-// tree that is the source directory, and what git reads on the way to it; not what lies beside it.
+// Places are what a jail needs of the host to work on the repository, all of it read-only. Of the
+// working tree that is the source directory, and what git reads on the way to it; not what lies
+// beside it.
 func (l *Layout) Places() []Place {
 	out := []Place{{l.Dir, path.Join(jailTree, filepath.ToSlash(l.Prefix))}}
 	for at := l.Dir; at != l.Top; {
@@ -303,8 +309,8 @@ func (l *Layout) inJail(host string) (string, bool) {
 	return at, ok
 }
 
-// coreWorktree is core.worktree of a git configuration (git-config(1)), "" where it is not said plainly.
-// It is only compared: what is read wrongly here is refused.
+// coreWorktree is core.worktree of a git configuration (git-config(1)), "" where it is not said
+// plainly. It is only compared: what is read wrongly here is refused.
 func coreWorktree(config string) string {
 	section, found := "", ""
 	for line := range strings.Lines(config) {
@@ -321,8 +327,8 @@ func coreWorktree(config string) string {
 	return found
 }
 
-// readSmall reads a file of a git directory that has a few lines. It is no more than a file there: a link or
-// a pipe in its place is refused.
+// readSmall reads a file of a git directory that has a few lines. It is no more than a file there:
+// a link or a pipe in its place is refused.
 func readSmall(name string) (string, error) {
 	const bound = 1 << 20
 	f, err := regular.OpenNoFollow(name)
@@ -345,8 +351,8 @@ func against(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// same tells whether a directory is the one with this real path. Links are followed, but it is names that are
-// compared: a hard link would make one file two.
+// same tells whether a directory is the one with this real path. Links are followed, but it is
+// names that are compared: a hard link would make one file two.
 func same(dir, path string) bool {
 	dir, err := filepath.EvalSymlinks(dir)
 	return err == nil && dir == path

@@ -42,8 +42,8 @@ func compressorOf(word string) (compressor, bool) {
 	return compressor{}, false
 }
 
-// Complete tells whether files have the upstream tarball, and one for each component, in the compression that
-// gbp.conf asks for.
+// Complete tells whether files have the upstream tarball, and one for each component, in the
+// compression that gbp.conf asks for.
 func (c Config) Complete(u Upstream, files []string) bool {
 	asked, is := compressorOf(c.Compression)
 	for _, component := range append([]string{""}, c.Components...) {
@@ -59,9 +59,10 @@ func (c Config) Complete(u Upstream, files []string) bool {
 	return true
 }
 
-// Orig makes the upstream tarballs of a source in a directory: with pristine-tar where the repository has
-// them, else of the tree that gbp.conf says. It returns how they were made.
-func (r *Repository) Orig(ctx context.Context, conf Config, u Upstream, into string) (how string, err error) {
+// Orig makes the upstream tarballs of a source in a directory: with pristine-tar where the
+// repository has them, else of the tree that gbp.conf says. It returns how they were made.
+func (r *Repository) Orig(ctx context.Context, conf Config, u Upstream, into string) (
+	how string, err error) {
 	if conf.PristineTar != Off {
 		how, err := r.pristine(ctx, conf, u, into)
 		if how != "" || err != nil {
@@ -79,7 +80,8 @@ func (r *Repository) Orig(ctx context.Context, conf Config, u Upstream, into str
 type tree struct{ name, id string }
 
 // upstreamTree is the tree that gbp would make the upstream tarball of.
-func (r *Repository) upstreamTree(ctx context.Context, conf Config, u Upstream) (t tree, err error) {
+func (r *Repository) upstreamTree(ctx context.Context, conf Config, u Upstream) (
+	t tree, err error) {
 	t.name = conf.UpstreamTree
 	hint := "correct upstream-tree in gbp.conf, or put the tarball beside the source directory"
 	switch strings.ToUpper(conf.UpstreamTree) {
@@ -90,7 +92,9 @@ func (r *Repository) upstreamTree(ctx context.Context, conf Config, u Upstream) 
 		hint = "git fetch --tags, or put the tarball beside the source directory"
 	case "BRANCH":
 		t.name = conf.UpstreamBranch
-		hint = fmt.Sprintf("git branch %s origin/%s, or put the tarball beside the source directory", t.name, t.name)
+		hint = fmt.Sprintf(
+			"git branch %s origin/%s, or put the tarball beside the source directory", t.name,
+			t.name)
 		if is, err := r.has(ctx, "refs/heads/"+t.name); err != nil || !is {
 			return t, errors.Join(err, r.noTree(u, "branch "+t.name, hint))
 		}
@@ -116,11 +120,12 @@ func (r *Repository) upstreamTree(ctx context.Context, conf Config, u Upstream) 
 
 func (r *Repository) noTree(u Upstream, what, hint string) error {
 	return fault.New(fault.GivenBack, hint,
-		"there is no upstream tarball for version %s, and the repository has no %s to make it of", u.Version, what)
+		"there is no upstream tarball for version %s, and the repository has no %s to make it of",
+		u.Version, what)
 }
 
-// without makes a tree that lacks some directories of another. It is wrapped in a commit: what is archived of
-// a bare tree has the time of now.
+// without makes a tree that lacks some directories of another. It is wrapped in a commit: what is
+// archived of a bare tree has the time of now.
 func (r *Repository) without(ctx context.Context, from string, dirs []string) (string, error) {
 	all, err := r.git(ctx, "ls-tree", "-z", "--full-tree", from+"^{tree}")
 	if err != nil {
@@ -172,7 +177,8 @@ func (r *Repository) commit(ctx context.Context, id, from string) (string, error
 }
 
 // archives makes the upstream tarball, and one of each component's directory.
-func (r *Repository) archives(ctx context.Context, conf Config, u Upstream, from tree, into string) error {
+func (r *Repository) archives(ctx context.Context, conf Config, u Upstream, from tree,
+	into string) error {
 	comp, err := r.compression(ctx, conf, u)
 	if err != nil {
 		return err
@@ -211,11 +217,13 @@ func (r *Repository) archives(ctx context.Context, conf Config, u Upstream, from
 }
 
 // archive makes one tarball. Attributes (export-ignore, export-subst …) count: it is git archive's.
-func (r *Repository) archive(ctx context.Context, conf Config, u Upstream, comp compressor, id, component, into string) error {
+func (r *Repository) archive(ctx context.Context, conf Config, u Upstream, comp compressor, id,
+	component, into string) error {
 	prefix := u.Name + "-" + u.Version + "/"
 	file := u.tarball(component) + comp.ext
 	raw := path.Join(jailWork, "orig.tar")
-	if _, err := r.git(ctx, "archive", "--format=tar", "--prefix="+prefix, "--output="+raw, id); err != nil {
+	if _, err := r.git(ctx, "archive", "--format=tar", "--prefix="+prefix, "--output="+raw,
+		id); err != nil {
 		return err
 	}
 	if conf.Submodules {
@@ -256,7 +264,8 @@ func (r *Repository) addSubmodules(ctx context.Context, id, prefix, raw string, 
 		}
 		below := prefix + e.path + "/"
 		part := path.Join(jailWork, "part.tar")
-		if _, err := sub.git(ctx, "archive", "--format=tar", "--prefix="+below, "--output="+part, e.id); err != nil {
+		if _, err := sub.git(ctx, "archive", "--format=tar", "--prefix="+below, "--output="+part,
+			e.id); err != nil {
 			return err
 		}
 		join := Command{Argv: []string{"tar", "-A", "-f", raw, part}, Dir: jailWork}
@@ -278,7 +287,8 @@ func (r *Repository) bring(ctx context.Context, c Command, file string) error {
 	}
 	err = r.jail.Run(ctx, c, f)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fault.New(fault.GivenBack, "apt install "+debianPackage(c.Argv[0]), "there is no %s", c.Argv[0])
+		err = fault.New(fault.GivenBack, "apt install "+debianPackage(c.Argv[0]), "there is no %s",
+			c.Argv[0])
 	}
 	return errors.Join(err, f.Close())
 }
@@ -305,7 +315,8 @@ func (r *Repository) compression(ctx context.Context, conf Config, u Upstream) (
 		if !is {
 			continue
 		}
-		log, err := r.git(ctx, "log", "--no-show-signature", "--no-merges", "--format=%s", branch, "--")
+		log, err := r.git(ctx, "log", "--no-show-signature", "--no-merges", "--format=%s", branch,
+			"--")
 		if err != nil {
 			return gzip, err
 		}
@@ -314,8 +325,8 @@ func (r *Repository) compression(ctx context.Context, conf Config, u Upstream) (
 	return gzip, nil
 }
 
-// compressionOf reads the compression off the subjects of pristine-tar's commits: the last about this version,
-// else the last.
+// compressionOf reads the compression off the subjects of pristine-tar's commits: the last about
+// this version, else the last.
 func compressionOf(log string, u Upstream, otherwise compressor) compressor {
 	subjects := strings.Split(log, "\n")
 	subject := subjects[0]

@@ -13,9 +13,10 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// pristine makes tarballs with pristine-tar. how is "" when it has nothing for this version, or is not there,
-// and nothing asks for it.
-func (r *Repository) pristine(ctx context.Context, conf Config, u Upstream, into string) (how string, err error) {
+// pristine makes tarballs with pristine-tar. how is "" when it has nothing for this version, or is
+// not there, and nothing asks for it.
+func (r *Repository) pristine(ctx context.Context, conf Config, u Upstream, into string) (
+	how string, err error) {
 	kept, err := r.pristineFiles(ctx)
 	if err != nil {
 		return "", err
@@ -28,8 +29,10 @@ func (r *Repository) pristine(ctx context.Context, conf Config, u Upstream, into
 		}
 		if file == "" {
 			if conf.PristineTar == On && !conf.PristineTarCommit {
-				return "", fault.New(fault.GivenBack, "git fetch, gbp pristine-tar commit TARBALL, or put the tarball beside the source directory",
-					"gbp.conf says pristine-tar, but no pristine-tar branch has %s*", u.tarball(component))
+				return "", fault.New(fault.GivenBack, "git fetch, gbp pristine-tar commit "+
+					"TARBALL, or put the tarball beside the source directory",
+					"gbp.conf says pristine-tar, but no pristine-tar branch has %s*",
+					u.tarball(component))
 			}
 			return "", nil
 		}
@@ -51,7 +54,8 @@ func (r *Repository) pristine(ctx context.Context, conf Config, u Upstream, into
 		err := r.checkout(ctx, conf, file, kept, into)
 		if errors.Is(err, fs.ErrNotExist) {
 			if conf.PristineTar == On {
-				return "", fault.New(fault.GivenBack, "apt install pristine-tar", "gbp.conf says pristine-tar, which is not installed")
+				return "", fault.New(fault.GivenBack, "apt install pristine-tar",
+					"gbp.conf says pristine-tar, which is not installed")
 			}
 			return "", nil
 		}
@@ -62,10 +66,11 @@ func (r *Repository) pristine(ctx context.Context, conf Config, u Upstream, into
 	return "pristine-tar", nil
 }
 
-// pristineFiles are the files of the branch that pristine-tar keeps its own in, as it finds it: the local one,
-// else a remote's.
+// pristineFiles are the files of the branch that pristine-tar keeps its own in, as it finds it: the
+// local one, else a remote's.
 func (r *Repository) pristineFiles(ctx context.Context) ([]string, error) {
-	refs, err := r.git(ctx, "for-each-ref", "--format=%(refname)", "refs/heads/pristine-tar", "refs/remotes/*/pristine-tar")
+	refs, err := r.git(ctx, "for-each-ref", "--format=%(refname)", "refs/heads/pristine-tar",
+		"refs/remotes/*/pristine-tar")
 	if err != nil {
 		return nil, err
 	}
@@ -77,12 +82,14 @@ func (r *Repository) pristineFiles(ctx context.Context) ([]string, error) {
 	return strings.Split(out, "\x00"), err
 }
 
-// keptTarball is the file that pristine-tar has of a component, "" for none. Of several compressions it is the
-// one that gbp.conf says, else that of the last commit.
-func (r *Repository) keptTarball(ctx context.Context, conf Config, u Upstream, component string, kept []string) (string, error) {
+// keptTarball is the file that pristine-tar has of a component, "" for none. Of several
+// compressions it is the one that gbp.conf says, else that of the last commit.
+func (r *Repository) keptTarball(ctx context.Context, conf Config, u Upstream, component string,
+	kept []string) (string, error) {
 	var found []string
 	for _, name := range kept {
-		if file, ok := strings.CutSuffix(name, ".delta"); ok && strings.HasPrefix(file, u.tarball(component)) {
+		if file, ok := strings.CutSuffix(name, ".delta"); ok &&
+			strings.HasPrefix(file, u.tarball(component)) {
 			found = append(found, file)
 		}
 	}
@@ -95,7 +102,9 @@ func (r *Repository) keptTarball(ctx context.Context, conf Config, u Upstream, c
 		said = true
 	}
 	if said {
-		found = slices.DeleteFunc(found, func(file string) bool { return file != u.tarball(component)+c.ext })
+		found = slices.DeleteFunc(found, func(file string) bool {
+			return file != u.tarball(component)+c.ext
+		})
 	}
 	if len(found) == 0 {
 		return "", nil
@@ -104,7 +113,8 @@ func (r *Repository) keptTarball(ctx context.Context, conf Config, u Upstream, c
 }
 
 // checkout has pristine-tar make a tarball again, and takes it out of the jail, with its signature.
-func (r *Repository) checkout(ctx context.Context, conf Config, file string, kept []string, into string) error {
+func (r *Repository) checkout(ctx context.Context, conf Config, file string, kept []string,
+	into string) error {
 	argv := []string{"pristine-tar", "checkout"}
 	signed := slices.Contains(kept, file+".asc") && conf.Signatures != Off
 	if conf.Signatures == On && !signed {

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// mangling is %(version%A%B)s: the version with each A replaced by B. Of several characters in the place of B
-// the last counts, which may be "\%": so gbp's own expression reads it.
+// mangling is %(version%A%B)s: the version with each A replaced by B. Of several characters in the
+// place of B the last counts, which may be "\%": so gbp's own expression reads it.
 var mangling = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`%\(version%([^%])%([^%]|\\%)+\)s`)
 })
@@ -42,7 +42,8 @@ func interpolate(format string, values map[string]string) (string, error) {
 		name, next, ok := strings.Cut(after, ")s")
 		value, known := values[strings.TrimPrefix(name, "(")]
 		if !ok || !known || after[0] != '(' {
-			return "", fmt.Errorf("%q has a %% that begins none of %%(version)s, %%(hversion)s, %%(version%%A%%B)s and %%%%", format)
+			return "", fmt.Errorf("%q has a %% that begins none of %%(version)s, %%(hversion)s, "+
+				"%%(version%%A%%B)s and %%%%", format)
 		}
 		out.WriteString(value)
 		rest = next
@@ -59,7 +60,8 @@ func (c Config) tag(version string) (string, error) {
 	return name, nil
 }
 
-// tagVersion writes a version as tags have it, which cannot have all the characters of versions (DEP-14).
+// tagVersion writes a version as tags have it, which cannot have all the characters of versions
+// (DEP-14).
 func tagVersion(version string) string {
 	var out strings.Builder
 	for i, c := range []byte(version) {

@@ -59,7 +59,8 @@ func parseConf(text string) (conf, error) {
 		case "Log":
 			err = flag(&c.log)
 		default:
-			err = fmt.Errorf("line %d: there is no field %q (Description, Build-Depends, Depends, Cache, Network, Log)", number, name)
+			err = fmt.Errorf("line %d: there is no field %q (Description, Build-Depends, "+
+				"Depends, Cache, Network, Log)", number, name)
 		}
 		if err != nil {
 			return c, err

@@ -36,7 +36,8 @@ const shellCommand = "bash -i </dev/tty >/dev/tty 2>/dev/tty"
 // commandEnv is the environment of commands in a jail. Its last variable is LC_ALL.
 func commandEnv() []string {
 	return []string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SHELL=/bin/sh", "USER=root", "LOGNAME=root", "HOME=/nonexistent",
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SHELL=/bin/sh",
+		"USER=root", "LOGNAME=root", "HOME=/nonexistent",
 		"DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8",
 	}
 }
@@ -49,7 +50,8 @@ func (c *Context) environment(h *Hook, network bool) []string {
 	}
 	if h.dir != nil && h.dir.pbuilder {
 		env[len(env)-1] = "LC_ALL=C"
-		return append(env, "LANG=C", "BUILDDIR="+c.BuildDir, "DISTRIBUTION="+c.Distribution, "BUILD_ARCH="+c.BuildArch, "HOST_ARCH="+c.HostArch,
+		return append(env, "LANG=C", "BUILDDIR="+c.BuildDir, "DISTRIBUTION="+c.Distribution,
+			"BUILD_ARCH="+c.BuildArch, "HOST_ARCH="+c.HostArch,
 			"PBUILDER_OPERATION="+c.Operation.pbuilders())
 	}
 	if h.dir == nil {
@@ -60,9 +62,13 @@ func (c *Context) environment(h *Hook, network bool) []string {
 		net = "host"
 	}
 	own := [][2]string{
-		{"OPERATION", string(c.Operation)}, {"STAGE", string(h.Stage)}, {"HOOK", h.Name}, {"HOOK_DIR", h.dir.where()}, {"STATE_DIR", h.dir.state()}, {"NETWORK", net},
-		{"SOURCE", c.Source}, {"VERSION", c.Version}, {"DISTRIBUTION", c.Distribution}, {"BUILD_ARCH", c.BuildArch}, {"HOST_ARCH", c.HostArch}, {"BUILD_TYPE", c.BuildType},
-		{"PROFILES", strings.Join(c.Profiles, " ")}, {"BUILDER", c.Builder}, {"BUILD_DIR", c.BuildDir}, {"SOURCE_DIR", c.SourceDir}, {"DSC", c.DSC}, {"CHANGES", c.Changes},
+		{"OPERATION", string(c.Operation)}, {"STAGE", string(h.Stage)}, {"HOOK", h.Name},
+		{"HOOK_DIR", h.dir.where()}, {"STATE_DIR", h.dir.state()}, {"NETWORK", net},
+		{"SOURCE", c.Source}, {"VERSION", c.Version}, {"DISTRIBUTION", c.Distribution},
+		{"BUILD_ARCH", c.BuildArch}, {"HOST_ARCH", c.HostArch}, {"BUILD_TYPE", c.BuildType},
+		{"PROFILES", strings.Join(c.Profiles, " ")}, {"BUILDER", c.Builder},
+		{"BUILD_DIR", c.BuildDir}, {"SOURCE_DIR", c.SourceDir}, {"DSC", c.DSC},
+		{"CHANGES", c.Changes},
 		{"STATUS", c.Status}, {"FAIL_STAGE", c.FailStage},
 	}
 	if h.dir.conf.cache {
@@ -89,9 +95,12 @@ func (c *Context) expand(command string, onHost bool) string {
 		dsc, changes = c.HostDSC, c.HostChanges
 	}
 	escapes := []struct{ name, value string }{ // those that begin with others first
-		{"SBUILD_PKGBUILD_DIR", c.SourceDir}, {"SBUILD_CHROOT_EXEC", ""}, {"SBUILD_CHROOT_DIR", ""}, {"SBUILD_BUILD_ARCH", c.BuildArch}, {"SBUILD_HOST_ARCH", c.HostArch},
-		{"SBUILD_BUILD_DIR", c.BuildDir}, {"SBUILD_CHANGES", changes}, {"SBUILD_SHELL", shellCommand}, {"SBUILD_DSC", dsc},
-		{"%", "%"}, {"a", c.HostArch}, {"b", c.BuildDir}, {"c", changes}, {"d", dsc}, {"e", ""}, {"p", c.SourceDir}, {"r", ""}, {"s", shellCommand},
+		{"SBUILD_PKGBUILD_DIR", c.SourceDir}, {"SBUILD_CHROOT_EXEC", ""}, {"SBUILD_CHROOT_DIR", ""},
+		{"SBUILD_BUILD_ARCH", c.BuildArch}, {"SBUILD_HOST_ARCH", c.HostArch},
+		{"SBUILD_BUILD_DIR", c.BuildDir}, {"SBUILD_CHANGES", changes},
+		{"SBUILD_SHELL", shellCommand}, {"SBUILD_DSC", dsc},
+		{"%", "%"}, {"a", c.HostArch}, {"b", c.BuildDir}, {"c", changes}, {"d", dsc}, {"e", ""},
+		{"p", c.SourceDir}, {"r", ""}, {"s", shellCommand},
 	}
 	if onHost {
 		for i := range escapes {

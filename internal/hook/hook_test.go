@@ -42,7 +42,8 @@ func names(hooks []*Hook) string {
 
 // TestHookDir takes from a hook directory what pbuilder takes, in its order.
 func TestHookDir(t *testing.T) {
-	dir := tree(t, "A20two*", "A10one*", "A10~*", "A30old.bak*", "A40plain", "Aten*", "A1x*", "B10b*", "I99*", "Z10z*", "common", "sub/A10x*")
+	dir := tree(t, "A20two*", "A10one*", "A10~*", "A30old.bak*", "A40plain", "Aten*", "A1x*",
+		"B10b*", "I99*", "Z10z*", "common", "sub/A10x*")
 	if err := os.Symlink("A10one", filepath.Join(dir, "A50link")); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,8 @@ func TestHookDir(t *testing.T) {
 	if got := names(s.At(AfterBuild, AfterCollect)); got != "B10b I99" {
 		t.Errorf("B and I: %s", got)
 	}
-	want := []string{"skipping a backup file A10~", "skipping a backup file A30old.bak", "execute priv not set on file A40plain, not executing."}
+	want := []string{"skipping a backup file A10~", "skipping a backup file A30old.bak",
+		"execute priv not set on file A40plain, not executing."}
 	if !slices.Equal(s.Notes, want) {
 		t.Errorf("notes %q, want %q", s.Notes, want)
 	}
@@ -69,21 +71,26 @@ func TestNative(t *testing.T) {
 		want  string // of before-build
 		says  string
 	}{
-		{[]string{"before-build.d/20-b*", "before-build.d/10-a*", "before-build.d/10-a~*", "after-build.d/x*", "lib/file", "README"}, "N/before-build.d/10-a N/before-build.d/20-b", ""},
+		{[]string{"before-build.d/20-b*", "before-build.d/10-a*", "before-build.d/10-a~*",
+			"after-build.d/x*", "lib/file", "README"},
+			"N/before-build.d/10-a N/before-build.d/20-b", ""},
 		{[]string{"before-build.d/10-a"}, "", "before-build.d/10-a is not executable"},
 		{[]string{"befor-build.d/10-a*"}, "", `there is no stage "befor-build"`},
 		{[]string{"host-start.d/10-a*"}, "", `there is no stage "host-start"`},
 		{[]string{"README"}, "", "it holds no hook"},
-		{[]string{"updated.d/10-a*", "before-run.d/10-a*"}, "", "no hook of a stage that this command comes by"},
+		{[]string{"updated.d/10-a*", "before-run.d/10-a*"}, "",
+			"no hook of a stage that this command comes by"},
 		{[]string{"updated.d/10-a*", "before-build.d/10-a*"}, "N/before-build.d/10-a", ""},
 		{[]string{"before-build.d/x*", "hook.conf=Network: yes\n"}, "", "it needs the network"},
-		{[]string{"before-build.d/x*", "hook.conf=Nework: yes\n"}, "", `hook.conf: line 1: there is no field "Nework"`},
+		{[]string{"before-build.d/x*", "hook.conf=Nework: yes\n"}, "",
+			`hook.conf: line 1: there is no field "Nework"`},
 		{[]string{"before-build.d/x*", "hook.conf=Cache: maybe\n"}, "", `Cache is yes or no`},
 	} {
 		dir := tree(t, c.files...)
 		s, err := Load(Options{Hooks: []string{dir}})
 		if c.says != "" {
-			if err == nil || !strings.Contains(err.Error(), c.says) || fault.KindOf(err) != fault.Usage {
+			if err == nil || !strings.Contains(err.Error(), c.says) ||
+				fault.KindOf(err) != fault.Usage {
 				t.Errorf("%v: %v, want %q", c.files, err, c.says)
 			}
 			continue
@@ -92,15 +99,18 @@ func TestNative(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if got := strings.ReplaceAll(names(s.At(BeforeBuild)), filepath.Base(dir), "N"); got != c.want {
+		if got := strings.ReplaceAll(names(s.At(BeforeBuild)), filepath.Base(dir),
+			"N"); got != c.want {
 			t.Errorf("%v: %s, want %s", c.files, got, c.want)
 		}
 	}
 }
 
-// TestOperations has each verb come by its own stages, under pbuilder's names where the hooks are pbuilder's.
+// TestOperations has each verb come by its own stages, under pbuilder's names where the hooks are
+// pbuilder's.
 func TestOperations(t *testing.T) {
-	native := tree(t, "created.d/1*", "updated.d/1*", "start.d/1*", "before-run.d/1*", "before-build.d/1*")
+	native := tree(t, "created.d/1*", "updated.d/1*", "start.d/1*", "before-run.d/1*",
+		"before-build.d/1*")
 	old := tree(t, "A10a*", "E10e*", "F10f*", "G10g*", "H10h*")
 	for _, c := range []struct {
 		of             Operation
@@ -130,7 +140,8 @@ func TestOperations(t *testing.T) {
 					continue
 				}
 				ours = append(ours, h.file)
-				if !slices.Contains(env, "NSBUILD_OPERATION="+c.called) || !slices.Contains(env, "NSBUILD_STAGE="+string(stage)) {
+				if !slices.Contains(env, "NSBUILD_OPERATION="+c.called) ||
+					!slices.Contains(env, "NSBUILD_STAGE="+string(stage)) {
 					t.Errorf("%s: the hook finds %q", c.of, env)
 				}
 			}
@@ -144,14 +155,19 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// TestExpand replaces sbuild's escapes as sbuild does: the longest first, unknown ones and those without a value not at all.
+// TestExpand replaces sbuild's escapes as sbuild does: the longest first, unknown ones and those
+// without a value not at all.
 func TestExpand(t *testing.T) {
-	c := Context{BuildArch: "amd64", HostArch: "arm64", BuildDir: "/build", SourceDir: "/build/x-1", DSC: "/build/x.dsc", HostDSC: "x.dsc", HostChanges: "/out/x.changes", ChrootExec: "run --", ChrootDir: "/root"}
+	c := Context{BuildArch: "amd64", HostArch: "arm64", BuildDir: "/build", SourceDir: "/build/x-1",
+		DSC: "/build/x.dsc", HostDSC: "x.dsc", HostChanges: "/out/x.changes", ChrootExec: "run --",
+		ChrootDir: "/root"}
 	for _, tt := range []struct{ in, jail, host string }{
 		{"%a %b %p %d", "arm64 /build /build/x-1 /build/x.dsc", "arm64 /build /build/x-1 x.dsc"},
-		{"%SBUILD_BUILD_ARCH %SBUILD_BUILD_DIR %SBUILD_HOST_ARCH %SBUILD_PKGBUILD_DIR %SBUILD_DSC", "amd64 /build arm64 /build/x-1 /build/x.dsc", "amd64 /build arm64 /build/x-1 x.dsc"},
+		{"%SBUILD_BUILD_ARCH %SBUILD_BUILD_DIR %SBUILD_HOST_ARCH %SBUILD_PKGBUILD_DIR %SBUILD_DSC",
+			"amd64 /build arm64 /build/x-1 /build/x.dsc", "amd64 /build arm64 /build/x-1 x.dsc"},
 		{"%c %SBUILD_CHANGES", "%c %SBUILD_CHANGES", "/out/x.changes /out/x.changes"},
-		{"%e %r %SBUILD_CHROOT_EXEC %SBUILD_CHROOT_DIR", "%e %r %SBUILD_CHROOT_EXEC %SBUILD_CHROOT_DIR", "run -- /root run -- /root"},
+		{"%e %r %SBUILD_CHROOT_EXEC %SBUILD_CHROOT_DIR",
+			"%e %r %SBUILD_CHROOT_EXEC %SBUILD_CHROOT_DIR", "run -- /root run -- /root"},
 		{"%%a 100%% %q %", "%a 100% %q %", "%a 100% %q %"},
 		{"%s", shellCommand, shellCommand},
 		{"%SBUILD_SHELL", shellCommand, shellCommand},
@@ -190,7 +206,9 @@ func TestDigest(t *testing.T) {
 		t.Error("hooks that change nothing below the dependencies have a digest")
 	}
 	seen := map[string]bool{}
-	for _, d := range []string{digest("a"), digest("b"), digest("", "D10x=1*"), digest("", "D10x=2*"), digest("", "D10x=1*", "common=1"), digest("", "D10y=1*"), digest("a", "D10x=1*")} {
+	for _, d := range []string{digest("a"), digest("b"), digest("", "D10x=1*"),
+		digest("", "D10x=2*"), digest("", "D10x=1*", "common=1"), digest("", "D10y=1*"),
+		digest("a", "D10x=1*")} {
 		if d == "" || seen[d] {
 			t.Errorf("a digest is empty or not its own: %q", d)
 		}
@@ -211,7 +229,8 @@ func TestDigestOfWhatHooksAreTold(t *testing.T) {
 	}{
 		{"native", Options{Hooks: []string{tree(t, "start.d/10-x=1*")}}, true},
 		{"pbuilder's", Options{HookDir: tree(t, "H10x=1*")}, false},
-		{"command", Options{Commands: map[string][]string{"chroot-setup-commands": {"x %b"}}}, false},
+		{"command", Options{Commands: map[string][]string{"chroot-setup-commands": {"x %b"}}},
+			false},
 	} {
 		s, err := Load(c.options)
 		if err != nil {
@@ -239,10 +258,14 @@ func TestUnknown(t *testing.T) {
 		unknown bool
 	}{
 		{"before the dependencies", Options{Hooks: []string{tree(t, "start.d/10-x=1*")}}, false},
-		{"with a cache", Options{Hooks: []string{tree(t, "start.d/10-x=1*", "hook.conf=Cache: yes")}}, true},
-		{"later, with a cache", Options{Hooks: []string{tree(t, "before-build.d/10-x=1*", "hook.conf=Cache: yes")}}, false},
+		{"with a cache",
+			Options{Hooks: []string{tree(t, "start.d/10-x=1*", "hook.conf=Cache: yes")}}, true},
+		{"later, with a cache",
+			Options{Hooks: []string{tree(t, "before-build.d/10-x=1*", "hook.conf=Cache: yes")}},
+			false},
 		{"with the network", Options{HookDir: tree(t, "D10x=1*"), Network: true}, true},
-		{"from the host", Options{Commands: map[string][]string{"pre-build-commands": {"x | %e y"}}}, true},
+		{"from the host",
+			Options{Commands: map[string][]string{"pre-build-commands": {"x | %e y"}}}, true},
 	} {
 		s, err := Load(c.options)
 		if err != nil {
@@ -258,7 +281,8 @@ func TestUnknown(t *testing.T) {
 func TestFakerootsVariable(t *testing.T) {
 	for _, installed := range []bool{true, false} {
 		env := (&Context{Fakeroot: installed}).environment(&Hook{}, false)
-		if slices.Contains(env, "FAKEROOTDONTTRYCHOWN=1") != installed || !slices.Contains(env, "LC_ALL=C.UTF-8") {
+		if slices.Contains(env, "FAKEROOTDONTTRYCHOWN=1") != installed ||
+			!slices.Contains(env, "LC_ALL=C.UTF-8") {
 			t.Errorf("%t: %q", installed, env)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// Host runs the commands that sbuild defines for the host: as the caller, with the caller's environment. They come from the caller's command line or configuration and from nowhere
-// else.
+// Host runs the commands that sbuild defines for the host: as the caller, with the caller's
+// environment. They come from the caller's command line or configuration and from nowhere else.
 type Host struct {
 	Set     *Set
 	Out     io.Writer
@@ -68,7 +68,8 @@ func (r *Host) one(ctx context.Context, h *Hook) (s sandbox.Status, err error) {
 	var exit *exec.ExitError
 	switch {
 	case errors.Is(context.Cause(ctx), errTimeout):
-		return s, fmt.Errorf("%w: it was ended after %v (--hook-timeout)", errTimeout, r.Set.Timeout)
+		return s, fmt.Errorf("%w: it was ended after %v (--hook-timeout)", errTimeout,
+			r.Set.Timeout)
 	case errors.As(err, &exit):
 		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 			s.Signal = ws.Signal()
@@ -82,8 +83,8 @@ func (r *Host) one(ctx context.Context, h *Hook) (s sandbox.Status, err error) {
 	return s, err
 }
 
-// group runs a command as a process group of its own, so that all of it can be ended. The shell of a
-// person must stay in the terminal's.
+// group runs a command as a process group of its own, so that all of it can be ended. The shell of
+// a person must stay in the terminal's.
 func (r *Host) group(h *Hook, c *exec.Cmd) error {
 	var mu sync.Mutex
 	ended := false // then the group's number may be another's

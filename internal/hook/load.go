@@ -78,8 +78,11 @@ func Load(o Options) (*Set, error) {
 	stages := o.Operation.Stages()
 	for _, name := range o.Hooks {
 		d, err := o.find(name)
-		if err == nil && slices.ContainsFunc(dirs(s.hooks), func(other *dir) bool { return other.name == d.name }) {
-			err = fault.New(fault.Usage, "give one of the directories another name", "there are two of this name")
+		if err == nil && slices.ContainsFunc(dirs(s.hooks), func(other *dir) bool {
+			return other.name == d.name
+		}) {
+			err = fault.New(fault.Usage, "give one of the directories another name",
+				"there are two of this name")
 		}
 		if err == nil {
 			err = s.loadNative(d, stages)
@@ -131,7 +134,9 @@ func (o *Options) find(name string) (*dir, error) {
 			}
 		}
 	}
-	return nil, fault.New(fault.Usage, "give its directory (./"+name+"), or one that ships with nsbuild: "+strings.Join(shipped, ", "), "there is no such hook")
+	return nil,
+		fault.New(fault.Usage, "give its directory (./"+name+"), or one that ships with nsbuild: "+
+			strings.Join(shipped, ", "), "there is no such hook")
 }
 
 // Bounds of a hook directory: all of it is copied into the jail.
@@ -185,10 +190,12 @@ func openDir(name string, files fs.FS, shipped bool) (*dir, error) {
 
 // backup tells whether a file is an editor's or a package manager's copy.
 func backup(name string) bool {
-	return strings.HasSuffix(name, "~") || strings.HasSuffix(name, ".bak") || strings.HasPrefix(name, ".") || strings.Contains(name, ".dpkg-")
+	return strings.HasSuffix(name, "~") || strings.HasSuffix(name, ".bak") ||
+		strings.HasPrefix(name, ".") || strings.Contains(name, ".dpkg-")
 }
 
-// loadNative takes the hooks of STAGE.d/ directories, of which some must be for the stages that there will be.
+// loadNative takes the hooks of STAGE.d/ directories, of which some must be for the stages that
+// there will be.
 func (s *Set) loadNative(d *dir, stages []Stage) error {
 	found, reached := 0, 0
 	for _, f := range d.all {
@@ -207,35 +214,45 @@ func (s *Set) loadNative(d *dir, stages []Stage) error {
 		case !isStage || strings.Contains(stage, "/"):
 			continue // a file that hooks use
 		case !slices.Contains(native, Stage(stage)):
-			return fault.New(fault.Usage, "the stages: "+join(native), "%s: there is no stage %q", f.name, stage)
+			return fault.New(fault.Usage, "the stages: "+join(native), "%s: there is no stage %q",
+				f.name, stage)
 		case backup(name):
-			s.Notes = append(s.Notes, fmt.Sprintf("hook %s/%s is skipped: a backup file", d.name, f.name))
+			s.Notes = append(s.Notes, fmt.Sprintf("hook %s/%s is skipped: a backup file", d.name,
+				f.name))
 			continue
 		case !f.exec:
-			return fault.New(fault.Usage, "chmod +x it, or move it out of "+parent, "%s is not executable", f.name)
+			return fault.New(fault.Usage, "chmod +x it, or move it out of "+parent,
+				"%s is not executable", f.name)
 		}
 		found++
 		if slices.Contains(stages, Stage(stage)) {
 			reached++
 		}
-		s.hooks = append(s.hooks, &Hook{Stage: Stage(stage), Name: d.name + "/" + f.name, dir: d, file: f.name})
+		s.hooks = append(s.hooks, &Hook{Stage: Stage(stage), Name: d.name + "/" + f.name, dir: d,
+			file: f.name})
 	}
 	switch {
 	case found == 0:
-		return fault.New(fault.Usage, "put executable files into STAGE.d/: "+join(stages), "it holds no hook")
+		return fault.New(fault.Usage, "put executable files into STAGE.d/: "+join(stages),
+			"it holds no hook")
 	case reached == 0:
-		return fault.New(fault.Usage, "its directories here: "+join(stages), "it holds no hook of a stage that this command comes by")
+		return fault.New(fault.Usage, "its directories here: "+join(stages),
+			"it holds no hook of a stage that this command comes by")
 	}
 	if d.conf.network && !s.Network {
-		return fault.New(fault.Usage, "--hook-network gives hooks the network; the build never has it", "it needs the network")
+		return fault.New(fault.Usage,
+			"--hook-network gives hooks the network; the build never has it",
+			"it needs the network")
 	}
 	return nil
 }
 
-// loadHookDir takes a hook directory as pbuilder does: X[0-9][0-9]*, in the order of the names; what is not executable is skipped with a warning.
+// loadHookDir takes a hook directory as pbuilder does: X[0-9][0-9]*, in the order of the names;
+// what is not executable is skipped with a warning.
 func (s *Set) loadHookDir(where string) error {
 	wrap := func(err error) error {
-		return fault.Wrap(fault.Usage, "--hookdir takes a directory of pbuilder's hooks", fmt.Errorf("hook directory %s: %w", where, err))
+		return fault.Wrap(fault.Usage, "--hookdir takes a directory of pbuilder's hooks",
+			fmt.Errorf("hook directory %s: %w", where, err))
 	}
 	if _, err := os.Stat(where); err != nil {
 		return wrap(err)
@@ -246,7 +263,8 @@ func (s *Set) loadHookDir(where string) error {
 	}
 	d.pbuilder = true
 	for _, f := range d.all {
-		if len(f.name) < 3 || strings.Contains(f.name, "/") || !isDigit(f.name[1]) || !isDigit(f.name[2]) {
+		if len(f.name) < 3 || strings.Contains(f.name, "/") || !isDigit(f.name[1]) ||
+			!isDigit(f.name[2]) {
 			continue
 		}
 		stage, ok := letters[f.name[0]]
@@ -256,7 +274,8 @@ func (s *Set) loadHookDir(where string) error {
 		case strings.HasSuffix(f.name, "~"), strings.HasSuffix(f.name, ".bak"):
 			s.Notes = append(s.Notes, "skipping a backup file "+f.name)
 		case !f.exec:
-			s.Notes = append(s.Notes, fmt.Sprintf("execute priv not set on file %s, not executing.", f.name))
+			s.Notes = append(s.Notes, fmt.Sprintf("execute priv not set on file %s, not executing.",
+				f.name))
 		default:
 			s.hooks = append(s.hooks, &Hook{Stage: stage, Name: f.name, dir: d, file: f.name})
 		}
@@ -300,7 +319,8 @@ func (s *Set) Digest(c Context, stages ...Stage) (string, error) {
 	}
 	sum := sha256.New()
 	for _, h := range hooks {
-		fmt.Fprintf(sum, "%s\x00%s\x00%s\x00", h.Stage, h.Name, c.expand(h.command, h.Stage.OnHost()))
+		fmt.Fprintf(sum, "%s\x00%s\x00%s\x00", h.Stage, h.Name,
+			c.expand(h.command, h.Stage.OnHost()))
 		for _, told := range c.environment(h, s.Network) {
 			fmt.Fprintf(sum, "%s\x00", told)
 		}
@@ -348,7 +368,9 @@ func (s *Set) BuildDepends() []string {
 
 // Installs tells whether hooks of these stages want packages of their own.
 func (s *Set) Installs(stages ...Stage) bool {
-	return slices.ContainsFunc(dirs(s.At(stages...)), func(d *dir) bool { return d.conf.depends != "" })
+	return slices.ContainsFunc(dirs(s.At(stages...)), func(d *dir) bool {
+		return d.conf.depends != ""
+	})
 }
 
 // Caches are the names of hooks that keep something from one build to the next.
@@ -374,13 +396,18 @@ func (s *Set) Unknown() bool {
 	if s.Network && len(s.At(BeforeLayer()...)) > 0 {
 		return true
 	}
-	if slices.ContainsFunc(dirs(s.At(BeforeLayer()...)), func(d *dir) bool { return d.conf.cache }) {
+	if slices.ContainsFunc(dirs(s.At(BeforeLayer()...)), func(d *dir) bool {
+		return d.conf.cache
+	}) {
 		return true
 	}
-	return slices.ContainsFunc(s.At(OnHostStart), func(h *Hook) bool { return entersJail(h.command) })
+	return slices.ContainsFunc(s.At(OnHostStart), func(h *Hook) bool {
+		return entersJail(h.command)
+	})
 }
 
 // entersJail tells whether a command on the host may change the jail's root.
 func entersJail(command string) bool {
-	return slices.ContainsFunc([]string{"%e", "%r", "%SBUILD_CHROOT_EXEC", "%SBUILD_CHROOT_DIR"}, func(s string) bool { return strings.Contains(command, s) })
+	return slices.ContainsFunc([]string{"%e", "%r", "%SBUILD_CHROOT_EXEC", "%SBUILD_CHROOT_DIR"},
+		func(s string) bool { return strings.Contains(command, s) })
 }

@@ -14,9 +14,9 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// Relay lets commands on the host run others in a jail, which is what sbuild's %e is for: a socket in
-// a directory that only the caller may enter. Whoever connects gets a connection to the jail, which
-// RunInJail uses, in a process of this program that such a command starts.
+// Relay lets commands on the host run others in a jail, which is what sbuild's %e is for: a socket
+// in a directory that only the caller may enter. Whoever connects gets a connection to the jail,
+// which RunInJail uses, in a process of this program that such a command starts.
 type Relay struct {
 	listener *net.UnixListener
 	dir      *os.File // of the socket
@@ -33,7 +33,8 @@ func Listen(jail *sandbox.Jail, dir string) (*Relay, error) {
 	}
 	l, err := net.ListenUnix("unix", addressIn(d, socketName))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listening for commands to run in the jail: %w", err), d.Close())
+		return nil, errors.Join(fmt.Errorf("listening for commands to run in the jail: %w", err),
+			d.Close())
 	}
 	r := &Relay{l, d}
 	go r.serve(jail)
@@ -82,7 +83,8 @@ func answer(jail *sandbox.Jail, c *net.UnixConn) {
 func (r *Relay) Close() error { return errors.Join(r.listener.Close(), r.dir.Close()) }
 
 // RunInJail runs a command as root of the jail behind a socket, on these streams.
-func RunInJail(ctx context.Context, socket string, argv []string, stdin, stdout, stderr *os.File) (status sandbox.Status, err error) {
+func RunInJail(ctx context.Context, socket string, argv []string, stdin, stdout, stderr *os.File) (
+	status sandbox.Status, err error) {
 	f, err := connect(socket)
 	if err != nil {
 		return status, err
@@ -92,7 +94,8 @@ func RunInJail(ctx context.Context, socket string, argv []string, stdin, stdout,
 		return status, err
 	}
 	defer func() { err = errors.Join(err, jail.Leave()) }()
-	return jail.Run(ctx, sandbox.Command{Argv: argv, Env: commandEnv(), Stdin: stdin, Stdout: stdout, Stderr: stderr})
+	return jail.Run(ctx, sandbox.Command{Argv: argv, Env: commandEnv(), Stdin: stdin,
+		Stdout: stdout, Stderr: stderr})
 }
 
 func connect(socket string) (*os.File, error) {

@@ -87,8 +87,9 @@ func (r *Run) Outcome() string {
 // errTimeout is the cause of a hook's end that takes longer than it may.
 var errTimeout = errors.New("it took too long")
 
-// Run runs the hooks of a stage, one after the other, up to the first that fails. What they leave running is ended and named. It returns what ran, and the lines that before-build
-// hooks have written for the environment of the build.
+// Run runs the hooks of a stage, one after the other, up to the first that fails. What they leave
+// running is ended and named. It returns what ran, and the lines that before-build hooks have
+// written for the environment of the build.
 func (r *Runner) Run(ctx context.Context, stage Stage) (ran []Run, env []string, err error) {
 	hooks := r.Set.At(stage)
 	if len(hooks) == 0 {
@@ -181,7 +182,8 @@ func (r *Runner) start(ctx context.Context, h *Hook, run *Run) (sandbox.Status, 
 	return status, err
 }
 
-// place puts the files of hooks into the jail, afresh for each stage: what ran in between may have changed them.
+// place puts the files of hooks into the jail, afresh for each stage: what ran in between may have
+// changed them.
 func (r *Runner) place(ctx context.Context, hooks []*Hook) error {
 	if err := r.clean(ctx); err != nil {
 		return err
@@ -194,7 +196,9 @@ func (r *Runner) place(ctx context.Context, hooks []*Hook) error {
 			continue
 		}
 		if r.Install == nil {
-			return fmt.Errorf("hook %s needs packages (%s), which cannot be installed at this stage", d.name, d.conf.depends)
+			return fmt.Errorf(
+				"hook %s needs packages (%s), which cannot be installed at this stage", d.name,
+				d.conf.depends)
 		}
 		if err := r.Install(ctx, d.conf.depends); err != nil {
 			return fmt.Errorf("installing what hook %s needs: %w", d.name, err)
@@ -208,7 +212,8 @@ func (r *Runner) placeDir(d *dir) error {
 	for _, f := range d.all {
 		parent := path.Join(d.where(), path.Dir(f.name))
 		if !made[parent] {
-			if err := r.Jail.Mkdir(parent, 0o755, 0, 0); err != nil && !errors.Is(err, fs.ErrExist) {
+			if err := r.Jail.Mkdir(parent, 0o755, 0, 0); err != nil &&
+				!errors.Is(err, fs.ErrExist) {
 				return err
 			}
 			made[parent] = true
@@ -254,9 +259,12 @@ func (r *Runner) fill(to string, mode fs.FileMode, in io.Reader) error {
 	return errors.Join(err, out.Close())
 }
 
-// clean takes away what place brought: the root of a stage before the dependencies lies below the build's.
+// clean takes away what place brought: the root of a stage before the dependencies lies below the
+// build's.
 func (r *Runner) clean(ctx context.Context) error {
-	status, err := r.Jail.RunTo(ctx, sandbox.Command{Argv: []string{"rm", "-rf", pbuilderDir, filesDir, logFile, envFile}}, io.Discard, io.Discard)
+	status, err := r.Jail.RunTo(
+		ctx, sandbox.Command{Argv: []string{"rm", "-rf", pbuilderDir, filesDir, logFile, envFile}},
+		io.Discard, io.Discard)
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("deleting the hooks in the jail: %s", status)
 	}
@@ -272,7 +280,8 @@ var variable = sync.OnceValue(func() *regexp.Regexp {
 
 // Forget deletes what hooks keep for later stages, where the root outlives them.
 func (r *Runner) Forget(ctx context.Context) error {
-	status, err := r.Jail.RunTo(ctx, sandbox.Command{Argv: []string{"rm", "-rf", stateDir}}, io.Discard, io.Discard)
+	status, err := r.Jail.RunTo(ctx, sandbox.Command{Argv: []string{"rm", "-rf", stateDir}},
+		io.Discard, io.Discard)
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("deleting what hooks keep in the jail: %s", status)
 	}

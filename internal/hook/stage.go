@@ -12,7 +12,8 @@ const (
 	Update Operation = "update"
 	Exec   Operation = "run"
 	Shell  Operation = "shell"
-	// Session is the beginning of one: its commands come later, and each finds what the hooks have left.
+	// Session is the beginning of one: its commands come later, and each finds what the hooks have
+	// left.
 	Session Operation = "session"
 )
 
@@ -26,7 +27,8 @@ func (o Operation) Stages() []Stage {
 	case Exec, Shell, Session:
 		return []Stage{Start, BeforeRun}
 	}
-	return []Stage{Start, BeforeDeps, DepsFailed, BeforeBuild, BuildEnded, AfterBuild, BuildFailed, AfterCollect, Cleanup}
+	return []Stage{Start, BeforeDeps, DepsFailed, BeforeBuild, BuildEnded, AfterBuild, BuildFailed,
+		AfterCollect, Cleanup}
 }
 
 // pbuilders is pbuilder's name of an operation.
@@ -40,17 +42,21 @@ func (o Operation) pbuilders() string {
 	return string(o)
 }
 
-// Stage is the moment at which a hook runs. Native hooks lie in a directory of that name with ".d" at its end.
+// Stage is the moment at which a hook runs. Native hooks lie in a directory of that name with ".d"
+// at its end.
 type Stage string
 
-// The stages of a build in the jail, in their order, then those of bases and of commands, then those on the host. Start is theirs, too.
+// The stages of a build in the jail, in their order, then those of bases and of commands, then
+// those on the host. Start is theirs, too.
 const (
-	Start        Stage = "start"         // the root is there, and nothing has been done in it
-	BeforeDeps   Stage = "before-deps"   // the source is unpacked; what a hook changes outside it lies below the build dependencies
-	DepsFailed   Stage = "deps-failed"   // the build dependencies cannot be installed
-	BeforeBuild  Stage = "before-build"  // the source is unpacked, the dependencies are installed
-	BuildEnded   Stage = "build-ended"   // dpkg-buildpackage has ended, well or not
-	AfterBuild   Stage = "after-build"   // it has ended well; its results are still in the jail alone
+	Start Stage = "start" // the root is there, and nothing has been done in it
+	// the source is unpacked; what a hook changes outside it lies below the build dependencies
+	BeforeDeps  Stage = "before-deps"
+	DepsFailed  Stage = "deps-failed"  // the build dependencies cannot be installed
+	BeforeBuild Stage = "before-build" // the source is unpacked, the dependencies are installed
+	BuildEnded  Stage = "build-ended"  // dpkg-buildpackage has ended, well or not
+	// it has ended well; its results are still in the jail alone
+	AfterBuild   Stage = "after-build"
 	BuildFailed  Stage = "build-failed"  // it has failed
 	AfterCollect Stage = "after-collect" // the results are outside
 	Cleanup      Stage = "cleanup"       // of every build, before its jail ends
@@ -65,21 +71,25 @@ const (
 )
 
 // native are the stages that have directories.
-var native = []Stage{Start, BeforeDeps, DepsFailed, BeforeBuild, BuildEnded, AfterBuild, BuildFailed, AfterCollect, Cleanup, Created, Updated, BeforeRun}
+var native = []Stage{Start, BeforeDeps, DepsFailed, BeforeBuild, BuildEnded, AfterBuild,
+	BuildFailed, AfterCollect, Cleanup, Created, Updated, BeforeRun}
 
 // letters are the stages of pbuilder's hooks (pbuilder(8), --hookdir).
-var letters = map[byte]Stage{'A': BeforeBuild, 'B': AfterBuild, 'C': BuildFailed, 'D': BeforeDeps, 'E': Updated, 'F': BeforeRun, 'G': Created, 'H': Start, 'I': AfterCollect}
+var letters = map[byte]Stage{'A': BeforeBuild, 'B': AfterBuild, 'C': BuildFailed, 'D': BeforeDeps,
+	'E': Updated, 'F': BeforeRun, 'G': Created, 'H': Start, 'I': AfterCollect}
 
 // OnHost tells whether a stage's hooks run on the host.
 func (s Stage) OnHost() bool { return s == OnHostStart || s == OnHostSuccess || s == OnHostFailure }
 
-// Failure tells whether a stage comes because something failed. Its hooks have the caller's terminal, where there is one.
+// Failure tells whether a stage comes because something failed. Its hooks have the caller's
+// terminal, where there is one.
 func (s Stage) Failure() bool { return s == DepsFailed || s == BuildFailed || s == OnHostFailure }
 
 // BeforeLayer are the stages whose hooks change what lies below the build dependencies.
 func BeforeLayer() []Stage { return []Stage{Start, BeforeDeps} }
 
-// Commands are sbuild's names of its command hooks (sbuild(1), EXTERNAL COMMANDS), with their stages.
+// Commands are sbuild's names of its command hooks (sbuild(1), EXTERNAL COMMANDS), with their
+// stages.
 func Commands() []Kind { return slices.Clone(commands) }
 
 // Kind is one of sbuild's command hooks.
@@ -105,7 +115,8 @@ var commands = []Kind{
 	{"anything-failed-commands", "", []Stage{DepsFailed, BuildFailed}},
 }
 
-// FailStage is the Fail-Stage of a build whose hook failed at a stage: sbuild's name where sbuild has such a moment.
+// FailStage is the Fail-Stage of a build whose hook failed at a stage: sbuild's name where sbuild
+// has such a moment.
 func (s Stage) FailStage() string {
 	for _, k := range commands {
 		if k.Stages[0] == s {

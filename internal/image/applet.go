@@ -85,7 +85,8 @@ func runPack(dir string, archive, results *os.File) error {
 	return rawjson.NewEncoder(results).Encode(notes)
 }
 
-// jailOwner translates ids as the holder sees them: those of the jail as they are; the caller's own, just above them, is root.
+// jailOwner translates ids as the holder sees them: those of the jail as they are; the caller's
+// own, just above them, is root.
 func jailOwner(name string, uid, gid uint32) (int, int, error) {
 	ids := [2]int{int(uid), int(gid)}
 	for i, id := range ids {
@@ -119,7 +120,8 @@ func runUnpack(dir string, archive, results *os.File) error {
 	if err := u.archive(r); err != nil {
 		return err
 	}
-	// What follows the archive's end is padding; reading it lets a checksum at the very end be checked, and a writer finish.
+	// What follows the archive's end is padding; reading it lets a checksum at the very end be
+	// checked, and a writer finish.
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return fmt.Errorf("reading the archive: %w", err)
 	}

@@ -17,7 +17,8 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// dictionary is the largest dictionary or window of an archive that is read: xz -9 has 64 MiB, zstd --ultra -22 has 128.
+// dictionary is the largest dictionary or window of an archive that is read: xz -9 has 64 MiB, zstd
+// --ultra -22 has 128.
 const dictionary = 256 << 20
 
 // magics are how compressed files begin.
@@ -40,17 +41,23 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 			return deb.Decompress(in, m.suffix, dictionary)
 		}
 	}
-	// POSIX and GNU tar say "ustar"; what tar wrote before 1988 begins with no magic, and with a block that is not empty.
-	if len(begin) == 512 && (string(begin[257:262]) == "ustar" || len(bytes.Trim(begin, "\x00")) == 0 || plausible(begin)) {
+	// POSIX and GNU tar say "ustar"; what tar wrote before 1988 begins with no magic, and with a
+	// block that is not empty.
+	if len(begin) == 512 &&
+		(string(begin[257:262]) == "ustar" || len(bytes.Trim(begin, "\x00")) == 0 ||
+			plausible(begin)) {
 		return io.NopCloser(in), nil
 	}
-	return nil, errors.New("it is no tar archive, also not one compressed with gzip, bzip2, xz or zstd")
+	return nil,
+		errors.New("it is no tar archive, also not one compressed with gzip, bzip2, xz or zstd")
 }
 
-// plausible tells whether a block may be a tar header without magic: its checksum is right (tar(5)).
+// plausible tells whether a block may be a tar header without magic: its checksum is right
+// (tar(5)).
 func plausible(block []byte) bool {
 	var said, sum int
-	if _, err := fmt.Sscanf(strings.Trim(string(block[148:156]), " \x00"), "%o", &said); err != nil {
+	if _, err := fmt.Sscanf(strings.Trim(string(block[148:156]), " \x00"), "%o",
+		&said); err != nil {
 		return false
 	}
 	for i, b := range block {
@@ -76,15 +83,18 @@ const (
 // FormatOf tells the format by a file's name.
 func FormatOf(name string) (Format, error) {
 	base := filepath.Base(name)
-	for suffix, f := range map[string]Format{".tar": Tar, ".tar.gz": Gzip, ".tgz": Gzip, ".tar.xz": XZ, ".txz": XZ, ".tar.zst": Zstd, ".tzst": Zstd} {
+	for suffix, f := range map[string]Format{".tar": Tar, ".tar.gz": Gzip, ".tgz": Gzip,
+		".tar.xz": XZ, ".txz": XZ, ".tar.zst": Zstd, ".tzst": Zstd} {
 		if strings.HasSuffix(base, suffix) {
 			return f, nil
 		}
 	}
-	return "", fault.New(fault.Usage, "let it end in .tar, .tar.gz, .tar.xz or .tar.zst", "%s: its name does not say how to write it", name)
+	return "", fault.New(fault.Usage, "let it end in .tar, .tar.gz, .tar.xz or .tar.zst",
+		"%s: its name does not say how to write it", name)
 }
 
-// compressor writes a format. The same input gives the same output, however many processors there are.
+// compressor writes a format. The same input gives the same output, however many processors there
+// are.
 func compressor(ctx context.Context, w io.Writer, f Format) (io.WriteCloser, error) {
 	switch f {
 	case Gzip:

@@ -13,7 +13,8 @@ import (
 	"nsbuild/internal/tree"
 )
 
-// TestPackDeep has trees that are deeper than a process may have descriptors, and than a path can say.
+// TestPackDeep has trees that are deeper than a process may have descriptors, and than a path can
+// say.
 func TestPackDeep(t *testing.T) {
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
@@ -21,7 +22,8 @@ func TestPackDeep(t *testing.T) {
 	}
 	open, err := os.ReadDir("/proc/self/fd")
 	if err == nil {
-		err = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(len(open)) + 30, Max: old.Max})
+		err = unix.Setrlimit(unix.RLIMIT_NOFILE,
+			&unix.Rlimit{Cur: uint64(len(open)) + 30, Max: old.Max})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,8 @@ import (
 )
 
 // Export writes a tree of the holder's ids as an archive.
-func Export(ctx context.Context, h *sandbox.Holder, tree string, w io.Writer, format Format) (Notes, error) {
+func Export(ctx context.Context, h *sandbox.Holder, tree string, w io.Writer, format Format) (
+	Notes, error) {
 	z, err := compressor(ctx, w, format)
 	if err != nil {
 		return Notes{}, err
@@ -40,8 +41,9 @@ type Imported struct {
 	Notes Notes
 }
 
-// Import fills tree, an empty directory made by Holder.MakeRoot, from an archive, a directory, or a container image in either. The directory above tree is the caller's, for
-// what is needed meanwhile.
+// Import fills tree, an empty directory made by Holder.MakeRoot, from an archive, a directory, or a
+// container image in either. The directory above tree is the caller's, for what is needed
+// meanwhile.
 func Import(ctx context.Context, h *sandbox.Holder, from *os.File, tree string) (Imported, error) {
 	info, err := from.Stat()
 	if err != nil {
@@ -106,22 +108,27 @@ func (n *Notes) add(more Notes) {
 func (n *Notes) Lines() []string {
 	var out []string
 	if n.Devices > 0 {
-		out = append(out, fault.Count(n.Devices, "device node is", "device nodes are")+" left out: a jail has its own")
+		out = append(out, fault.Count(n.Devices, "device node is", "device nodes are")+
+			" left out: a jail has its own")
 	}
 	if n.Sockets > 0 {
-		out = append(out, fault.Count(n.Sockets, "socket is", "sockets are")+" left out: a tar archive cannot hold them")
+		out = append(out, fault.Count(n.Sockets, "socket is", "sockets are")+
+			" left out: a tar archive cannot hold them")
 	}
 	if len(n.Mounts) > 0 {
 		out = append(out, "what is mounted there is left out: "+strings.Join(n.Mounts, ", "))
 	}
 	for name, count := range n.Xattrs {
-		out = append(out, fmt.Sprintf("the attribute %s of %s is left out: it is the host's", name, fault.Count(count, "file", "files")))
+		out = append(out, fmt.Sprintf("the attribute %s of %s is left out: it is the host's", name,
+			fault.Count(count, "file", "files")))
 	}
 	return out
 }
 
-// importDir copies a directory of the host. Trees of the holder's ids are read in the holder, others by this process, as which the caller can read them.
-func importDir(ctx context.Context, h *sandbox.Holder, from *os.File, tree string) (notes Notes, found unpacked, err error) {
+// importDir copies a directory of the host. Trees of the holder's ids are read in the holder,
+// others by this process, as which the caller can read them.
+func importDir(ctx context.Context, h *sandbox.Holder, from *os.File, tree string) (notes Notes,
+	found unpacked, err error) {
 	dir, err := filepath.EvalSymlinks(from.Name())
 	if err == nil {
 		dir, err = filepath.Abs(dir)
@@ -148,7 +155,8 @@ func importDir(ctx context.Context, h *sandbox.Holder, from *os.File, tree strin
 	return notes, found, err
 }
 
-// ownedBy tells whether a directory is to be read in the holder: because its ids are the holder's, or because it is the caller's own.
+// ownedBy tells whether a directory is to be read in the holder: because its ids are the holder's,
+// or because it is the caller's own.
 func ownedBy(dir *os.File, ids sandbox.IDMap) (bool, error) {
 	info, err := dir.Stat()
 	if err != nil {
@@ -165,13 +173,15 @@ func ownedBy(dir *os.File, ids sandbox.IDMap) (bool, error) {
 	case int(st.Uid) == os.Geteuid():
 		return true, nil
 	}
-	return false, fault.New(fault.Usage, "run nsbuild as root, or make a tar archive of it as root", "%s belongs to uid %d, whose files you cannot read as they are", dir.Name(), st.Uid)
+	return false, fault.New(fault.Usage, "run nsbuild as root, or make a tar archive of it as root",
+		"%s belongs to uid %d, whose files you cannot read as they are", dir.Name(), st.Uid)
 }
 
 // hostOwner takes the host's ids for the jail's.
 func hostOwner(name string, uid, gid uint32) (int, int, error) {
 	if uid >= idCount || gid >= idCount {
-		return 0, 0, fmt.Errorf("%s belongs to %d:%d; a jail has ids below %d", name, uid, gid, idCount)
+		return 0, 0, fmt.Errorf("%s belongs to %d:%d; a jail has ids below %d", name, uid, gid,
+			idCount)
 	}
 	return int(uid), int(gid), nil
 }
@@ -192,7 +202,8 @@ func stream(work func(*os.File) error) (*reader, error) {
 	return &reader{r, g}, nil
 }
 
-// end waits for the work's end, and tells which of the two errors was the cause: a reader that gives up breaks the pipe, a writer that does cuts it short.
+// end waits for the work's end, and tells which of the two errors was the cause: a reader that
+// gives up breaks the pipe, a writer that does cuts it short.
 func (r *reader) end(read error) error {
 	err := r.File.Close()
 	wrote := r.group.Wait()
@@ -203,12 +214,14 @@ func (r *reader) end(read error) error {
 }
 
 // applet runs the applet and reads its results.
-func applet(ctx context.Context, h *sandbox.Holder, results any, archive *os.File, args ...string) error {
+func applet(ctx context.Context, h *sandbox.Holder, results any, archive *os.File,
+	args ...string) error {
 	for i := 1; i < len(args); i++ {
 		if !filepath.IsAbs(args[i]) {
 			continue
 		}
-		resolved, err := filepath.EvalSymlinks(filepath.Dir(args[i])) // as the holder sees the host's tree, absolute links lead astray
+		// as the holder sees the host's tree, absolute links lead astray
+		resolved, err := filepath.EvalSymlinks(filepath.Dir(args[i]))
 		if err != nil {
 			return err
 		}

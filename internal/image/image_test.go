@@ -143,24 +143,33 @@ func archiveOf(t *testing.T, headers ...tar.Header) []byte {
 
 func with(body string) map[string]string { return map[string]string{"test.body": body} }
 
-// TestRoundTrip: all that a tree can have comes out as it went in, whatever compression it went through.
+// TestRoundTrip: all that a tree can have comes out as it went in, whatever compression it went
+// through.
 func TestRoundTrip(t *testing.T) {
-	capability := "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" // cap_net_raw=ep, capabilities(7)
+	// cap_net_raw=ep, capabilities(7)
+	capability := "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	long := strings.Repeat("long/", 30) + "name"
 	big := strings.Repeat("x", 1<<20) + strings.Repeat("\x00", 3<<20) + "end"
 	original := archiveOf(t,
 		tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755},
 		tar.Header{Name: "./big", PAXRecords: with(big)},
-		tar.Header{Name: "./bin", Typeflag: tar.TypeSymlink, Linkname: "usr/bin", Mode: 0o777, ModTime: then.Add(time.Hour)},
-		tar.Header{Name: "./caps", Mode: 0o755, PAXRecords: map[string]string{xattrRecord + "security.capability": capability, xattrRecord + "user.mine": "\x00\xff", "test.body": "c"}},
-		tar.Header{Name: "./etc/", Typeflag: tar.TypeDir, Mode: 0o750, Uid: 7, Gid: 65533, ModTime: then.Add(123456789)},
+		tar.Header{Name: "./bin", Typeflag: tar.TypeSymlink, Linkname: "usr/bin", Mode: 0o777,
+			ModTime: then.Add(time.Hour)},
+		tar.Header{Name: "./caps", Mode: 0o755, PAXRecords: map[string]string{
+			xattrRecord + "security.capability": capability, xattrRecord + "user.mine": "\x00\xff",
+			"test.body": "c"}},
+		tar.Header{Name: "./etc/", Typeflag: tar.TypeDir, Mode: 0o750, Uid: 7, Gid: 65533,
+			ModTime: then.Add(123456789)},
 		tar.Header{Name: "./etc/fifo", Typeflag: tar.TypeFifo, Mode: 0o620, Gid: 5},
-		tar.Header{Name: "./etc/secret", Mode: 0o001, Uid: 1000, Gid: 42, PAXRecords: with("s"), ModTime: then.Add(1)},
+		tar.Header{Name: "./etc/secret", Mode: 0o001, Uid: 1000, Gid: 42, PAXRecords: with("s"),
+			ModTime: then.Add(1)},
 		tar.Header{Name: "./setuid", Mode: 0o6755, Uid: 3, Gid: 4, PAXRecords: with("u")},
 		tar.Header{Name: "./usr/", Typeflag: tar.TypeDir, Mode: 0o755},
 		tar.Header{Name: "./usr/bin/", Typeflag: tar.TypeDir, Mode: 0o1777},
-		tar.Header{Name: "./usr/bin/again", Typeflag: tar.TypeLink, Linkname: "./setuid", Mode: 0o6755, Uid: 3, Gid: 4},
-		tar.Header{Name: "./usr/bin/dangling", Typeflag: tar.TypeSymlink, Linkname: "/../nowhere/" + long, Mode: 0o777, Uid: 9},
+		tar.Header{Name: "./usr/bin/again", Typeflag: tar.TypeLink, Linkname: "./setuid",
+			Mode: 0o6755, Uid: 3, Gid: 4},
+		tar.Header{Name: "./usr/bin/dangling", Typeflag: tar.TypeSymlink, Linkname: "/../nowhere/" +
+			long, Mode: 0o777, Uid: 9},
 		tar.Header{Name: "./usr/bin/\xff\n", PAXRecords: with("odd")},
 		tar.Header{Name: "./zero", PAXRecords: with("")},
 	)
@@ -193,13 +202,17 @@ func TestLeftOut(t *testing.T) {
 	got, err := p.load(archiveOf(t,
 		tar.Header{Name: "dev/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3},
 		tar.Header{Name: "white", Typeflag: tar.TypeChar},
-		tar.Header{Name: "dir/", Typeflag: tar.TypeDir, PAXRecords: map[string]string{xattrRecord + "user.overlay.opaque": "y", xattrRecord + "trusted.overlay.opaque": "y", xattrRecord + "security.selinux": "x"}},
+		tar.Header{Name: "dir/", Typeflag: tar.TypeDir, PAXRecords: map[string]string{
+			xattrRecord + "user.overlay.opaque": "y", xattrRecord + "trusted.overlay.opaque": "y",
+			xattrRecord + "security.selinux": "x"}},
 		tar.Header{Name: "deep/er/file", PAXRecords: with("x")},
 	))
-	if err != nil || got.Notes.Devices != 2 || len(got.Notes.Xattrs) != 3 || len(got.Notes.Lines()) != 4 {
+	if err != nil || got.Notes.Devices != 2 || len(got.Notes.Xattrs) != 3 ||
+		len(got.Notes.Lines()) != 4 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if names := p.names(); !slices.Equal(names, []string{"", "deep/", "deep/er/", "deep/er/file", "dir/"}) {
+	if names := p.names(); !slices.Equal(names, []string{"", "deep/", "deep/er/", "deep/er/file",
+		"dir/"}) {
 		t.Errorf("%q", names)
 	}
 	if bytes.Contains(p.export(Tar), []byte("opaque")) {
@@ -207,7 +220,8 @@ func TestLeftOut(t *testing.T) {
 	}
 }
 
-// TestReplaced: of two entries with one name the last counts, and a link does not lead a directory's attributes astray.
+// TestReplaced: of two entries with one name the last counts, and a link does not lead a
+// directory's attributes astray.
 func TestReplaced(t *testing.T) {
 	p := newPlace(t)
 	if _, err := p.load(archiveOf(t,
@@ -229,7 +243,8 @@ func TestReplaced(t *testing.T) {
 	)); err != nil {
 		t.Fatal(err)
 	}
-	if names := p.names(); !slices.Equal(names, []string{"", "a", "lib", "usr/", "usr/lib/", "usr/lib/file"}) {
+	if names := p.names(); !slices.Equal(
+		names, []string{"", "a", "lib", "usr/", "usr/lib/", "usr/lib/file"}) {
 		t.Errorf("%q", names)
 	}
 }
@@ -241,21 +256,42 @@ func TestHostile(t *testing.T) {
 		headers []tar.Header
 		want    string // in the error; "" where the archive is harmless
 	}{
-		"dots":            {[]tar.Header{{Name: "../../.." + outside + "/x", PAXRecords: with("x")}}, "leads out of the tree"},
-		"dots in between": {[]tar.Header{{Name: "a/../../" + outside + "/x", PAXRecords: with("x")}}, "leads out of the tree"},
-		"absolute":        {[]tar.Header{{Name: outside + "/x", PAXRecords: with("x")}, {Name: "y"}}, ""},
-		"link and file":   {[]tar.Header{{Name: "l", Typeflag: tar.TypeSymlink, Linkname: outside}, {Name: "l/x", PAXRecords: with("x")}}, "l"},
-		"relative link": {[]tar.Header{{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "../../../../../../../../.." + outside}, {Name: "l/x", PAXRecords: with("x")}},
+		"dots": {
+			[]tar.Header{{Name: "../../.." + outside + "/x", PAXRecords: with("x")}},
+			"leads out of the tree"},
+		"dots in between": {
+			[]tar.Header{{Name: "a/../../" + outside + "/x", PAXRecords: with("x")}},
+			"leads out of the tree"},
+		"absolute": {[]tar.Header{{Name: outside + "/x", PAXRecords: with("x")}, {Name: "y"}},
+			""},
+		"link and file": {[]tar.Header{{Name: "l", Typeflag: tar.TypeSymlink, Linkname: outside},
+			{Name: "l/x", PAXRecords: with("x")}}, "l"},
+		"relative link": {
+			[]tar.Header{
+				{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "../../../../../../../../.." +
+					outside}, {Name: "l/x", PAXRecords: with("x")}},
 			"l"},
-		"link, directory and file": {[]tar.Header{{Name: "l", Typeflag: tar.TypeSymlink, Linkname: outside}, {Name: outside + "/", Typeflag: tar.TypeDir}, {Name: "l/x", PAXRecords: with("x")}}, ""},
-		"link and attributes":      {[]tar.Header{{Name: "l", Typeflag: tar.TypeSymlink, Linkname: outside}, {Name: "l", Typeflag: tar.TypeDir, Mode: 0o777}}, ""},
-		"hard link":                {[]tar.Header{{Name: "h", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}}, "no such file"},
-		"hard link with dots":      {[]tar.Header{{Name: "h", Typeflag: tar.TypeLink, Linkname: "../../../../etc/passwd"}}, "leads out of the tree"},
-		"hard link through a link": {[]tar.Header{{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "/etc"}, {Name: "h", Typeflag: tar.TypeLink, Linkname: "l/passwd"}}, "no such file"},
-		"ids":                      {[]tar.Header{{Name: "x", Uid: 65536}}, "belongs to 65536:0"},
-		"caller's id":              {[]tar.Header{{Name: "x", Gid: 1<<31 - 1}}, "jail has ids below"},
-		"the root a file":          {[]tar.Header{{Name: ".", PAXRecords: with("x")}}, "root is not a directory"},
-		"unknown type":             {[]tar.Header{{Name: "x", Typeflag: 'V'}}, "not supported"},
+		"link, directory and file": {
+			[]tar.Header{{Name: "l", Typeflag: tar.TypeSymlink, Linkname: outside},
+				{Name: outside + "/", Typeflag: tar.TypeDir}, {Name: "l/x", PAXRecords: with("x")}},
+			""},
+		"link and attributes": {
+			[]tar.Header{{Name: "l", Typeflag: tar.TypeSymlink, Linkname: outside},
+				{Name: "l", Typeflag: tar.TypeDir, Mode: 0o777}}, ""},
+		"hard link": {
+			[]tar.Header{{Name: "h", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}},
+			"no such file"},
+		"hard link with dots": {
+			[]tar.Header{{Name: "h", Typeflag: tar.TypeLink, Linkname: "../../../../etc/passwd"}},
+			"leads out of the tree"},
+		"hard link through a link": {
+			[]tar.Header{{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "/etc"},
+				{Name: "h", Typeflag: tar.TypeLink, Linkname: "l/passwd"}}, "no such file"},
+		"ids":         {[]tar.Header{{Name: "x", Uid: 65536}}, "belongs to 65536:0"},
+		"caller's id": {[]tar.Header{{Name: "x", Gid: 1<<31 - 1}}, "jail has ids below"},
+		"the root a file": {[]tar.Header{{Name: ".", PAXRecords: with("x")}},
+			"root is not a directory"},
+		"unknown type": {[]tar.Header{{Name: "x", Typeflag: 'V'}}, "not supported"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
@@ -264,18 +300,22 @@ func TestHostile(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = p.load(archiveOf(t, c.headers...))
-			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			if (err == nil) != (c.want == "") || err != nil &&
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v; want %q", err, c.want)
 			}
 			if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {
 				t.Errorf("outside the tree there is now %v, %v", entries, err)
 			}
-			if after, err := os.Stat(outside); err != nil || after.Mode() != before.Mode() || !after.ModTime().Equal(before.ModTime()) {
+			if after, err := os.Stat(outside); err != nil || after.Mode() != before.Mode() ||
+				!after.ModTime().Equal(before.ModTime()) {
 				t.Errorf("a directory outside was changed: %v", err)
 			}
 		})
 	}
-	for name, data := range map[string][]byte{"text": []byte("no archive"), "empty": nil, "cut": archiveOf(t, tar.Header{Name: "x", PAXRecords: with("12345")})[:514], "bad gzip": []byte("\x1f\x8bxxxxxxxxxxxxxxxxxxxx")} {
+	for name, data := range map[string][]byte{"text": []byte("no archive"), "empty": nil,
+		"cut":      archiveOf(t, tar.Header{Name: "x", PAXRecords: with("12345")})[:514],
+		"bad gzip": []byte("\x1f\x8bxxxxxxxxxxxxxxxxxxxx")} {
 		p := newPlace(t)
 		if _, err := p.load(data); err == nil {
 			t.Errorf("%s was imported", name)
@@ -286,7 +326,9 @@ func TestHostile(t *testing.T) {
 // TestOneDirectory: an archive of the directory, instead of what is in it.
 func TestOneDirectory(t *testing.T) {
 	p := newPlace(t)
-	if _, err := p.load(archiveOf(t, tar.Header{Name: "chroot/", Typeflag: tar.TypeDir, Mode: 0o711}, tar.Header{Name: "chroot/etc/", Typeflag: tar.TypeDir})); err != nil {
+	if _, err := p.load(
+		archiveOf(t, tar.Header{Name: "chroot/", Typeflag: tar.TypeDir, Mode: 0o711},
+			tar.Header{Name: "chroot/etc/", Typeflag: tar.TypeDir})); err != nil {
 		t.Fatal(err)
 	}
 	if names := p.names(); !slices.Equal(names, []string{"", "etc/"}) {
@@ -316,7 +358,8 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(got, err)
 	}
 	r := tar.NewReader(bytes.NewReader(p.export(Tar)))
-	for _, want := range []string{"./ 0 0 700", "./etc/ 0 0 700", "./etc/link 0 0 777", "./file 0 0 640"} {
+	for _, want := range []string{"./ 0 0 700", "./etc/ 0 0 700", "./etc/link 0 0 777",
+		"./file 0 0 640"} {
 		h, err := r.Next()
 		if err != nil {
 			t.Fatal(err)
@@ -330,12 +373,18 @@ func TestDirectory(t *testing.T) {
 // layersOf are two layers, the second of which deletes, makes opaque and replaces.
 func layersOf(t *testing.T) [][]byte {
 	lower := archiveOf(t,
-		tar.Header{Name: "gone", PAXRecords: with("x")}, tar.Header{Name: "kept", PAXRecords: with("x")},
-		tar.Header{Name: "dir/", Typeflag: tar.TypeDir}, tar.Header{Name: "dir/old", PAXRecords: with("x")},
-		tar.Header{Name: "tree/sub/", Typeflag: tar.TypeDir}, tar.Header{Name: "tree/sub/file"}, tar.Header{Name: "replaced/", Typeflag: tar.TypeDir}, tar.Header{Name: "replaced/in"})
+		tar.Header{Name: "gone", PAXRecords: with("x")},
+		tar.Header{Name: "kept", PAXRecords: with("x")},
+		tar.Header{Name: "dir/", Typeflag: tar.TypeDir},
+		tar.Header{Name: "dir/old", PAXRecords: with("x")},
+		tar.Header{Name: "tree/sub/", Typeflag: tar.TypeDir}, tar.Header{Name: "tree/sub/file"},
+		tar.Header{Name: "replaced/", Typeflag: tar.TypeDir}, tar.Header{Name: "replaced/in"})
 	upper := archiveOf(t,
-		tar.Header{Name: ".wh.gone"}, tar.Header{Name: "dir/", Typeflag: tar.TypeDir}, tar.Header{Name: "dir/new", PAXRecords: with("x")}, tar.Header{Name: "dir/.wh..wh..opq"},
-		tar.Header{Name: "tree/.wh.sub"}, tar.Header{Name: "replaced", PAXRecords: with("file")}, tar.Header{Name: ".wh...", PAXRecords: with("")}, tar.Header{Name: "own"}, tar.Header{Name: ".wh.own"})
+		tar.Header{Name: ".wh.gone"}, tar.Header{Name: "dir/", Typeflag: tar.TypeDir},
+		tar.Header{Name: "dir/new", PAXRecords: with("x")}, tar.Header{Name: "dir/.wh..wh..opq"},
+		tar.Header{Name: "tree/.wh.sub"}, tar.Header{Name: "replaced", PAXRecords: with("file")},
+		tar.Header{Name: ".wh...", PAXRecords: with("")}, tar.Header{Name: "own"},
+		tar.Header{Name: ".wh.own"})
 	return [][]byte{lower, upper}
 }
 
@@ -358,10 +407,12 @@ func TestOCI(t *testing.T) {
 	type object = map[string]any
 	image := func(t *testing.T, arch string, damage bool) []byte {
 		var layers []object
-		files := []tar.Header{{Name: "oci-layout", PAXRecords: with(`{"imageLayoutVersion":"1.0.0"}`)}}
+		files := []tar.Header{
+			{Name: "oci-layout", PAXRecords: with(`{"imageLayoutVersion":"1.0.0"}`)}}
 		blob := func(data []byte) string {
 			sum := digestOf(data)
-			files = append(files, tar.Header{Name: "blobs/sha256/" + sum, PAXRecords: with(string(data))})
+			files = append(
+				files, tar.Header{Name: "blobs/sha256/" + sum, PAXRecords: with(string(data))})
 			return "sha256:" + sum
 		}
 		for _, l := range layersOf(t) {
@@ -386,19 +437,26 @@ func TestOCI(t *testing.T) {
 			{"digest": manifest, "platform": object{"os": "linux", "architecture": arch}},
 			{"digest": manifest, "platform": object{"os": "plan9", "architecture": "mips"}},
 		}})))
-		return archiveOf(t, append(files, tar.Header{Name: "index.json", PAXRecords: with(mustJSON(t, object{"manifests": []object{{"digest": inner}}}))})...)
+		return archiveOf(
+			t, append(
+				files, tar.Header{Name: "index.json",
+					PAXRecords: with(
+						mustJSON(t, object{"manifests": []object{{"digest": inner}}}))})...)
 	}
 	p := newPlace(t)
-	if got, err := p.load(image(t, runtime.GOARCH, false)); err != nil || got.Kind != "container image" {
+	if got, err := p.load(image(t, runtime.GOARCH, false)); err != nil ||
+		got.Kind != "container image" {
 		t.Fatal(got, err)
 	}
 	if names := p.names(); !slices.Equal(names, merged) {
 		t.Errorf("%q, want %q", names, merged)
 	}
-	if _, err := newPlace(t).load(image(t, "other", false)); err == nil || !strings.Contains(err.Error(), "linux/other, plan9/mips") {
+	if _, err := newPlace(t).load(image(t, "other", false)); err == nil ||
+		!strings.Contains(err.Error(), "linux/other, plan9/mips") {
 		t.Error(err)
 	}
-	if _, err := newPlace(t).load(image(t, runtime.GOARCH, true)); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, err := newPlace(t).load(image(t, runtime.GOARCH, true)); err == nil ||
+		!strings.Contains(err.Error(), "damaged") {
 		t.Error(err)
 	}
 }
@@ -406,11 +464,13 @@ func TestOCI(t *testing.T) {
 func TestDocker(t *testing.T) {
 	layers := layersOf(t)
 	image := func(manifest string) []byte {
-		return archiveOf(t, tar.Header{Name: "a/layer.tar", PAXRecords: with(string(layers[0]))}, tar.Header{Name: "b/layer.tar", PAXRecords: with(string(layers[1]))},
+		return archiveOf(t, tar.Header{Name: "a/layer.tar", PAXRecords: with(string(layers[0]))},
+			tar.Header{Name: "b/layer.tar", PAXRecords: with(string(layers[1]))},
 			tar.Header{Name: "manifest.json", PAXRecords: with(manifest)})
 	}
 	p := newPlace(t)
-	if got, err := p.load(image(`[{"Config":"c.json","RepoTags":["x:y"],"Layers":["a/layer.tar","b/layer.tar"]}]`)); err != nil || got.Kind != "container image" {
+	if got, err := p.load(
+		image(`[{"Config":"c.json","RepoTags":["x:y"],"Layers":["a/layer.tar","b/layer.tar"]}]`)); err != nil || got.Kind != "container image" {
 		t.Fatal(got, err)
 	}
 	if names := p.names(); !slices.Equal(names, merged) {
@@ -422,14 +482,16 @@ func TestDocker(t *testing.T) {
 		`[{"Layers":[]}]`: "has no files",
 		`{`:               "unexpected EOF",
 	} {
-		if _, err := newPlace(t).load(image(manifest)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := newPlace(t).load(image(manifest)); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", manifest, err)
 		}
 	}
 }
 
 func TestFormatOf(t *testing.T) {
-	for name, want := range map[string]Format{"/a.b/x.tar": Tar, "x.tgz": Gzip, "x.tar.xz": XZ, "x.tar.zst": Zstd, "x.gz": "", "tar": ""} {
+	for name, want := range map[string]Format{"/a.b/x.tar": Tar, "x.tgz": Gzip, "x.tar.xz": XZ,
+		"x.tar.zst": Zstd, "x.gz": "", "tar": ""} {
 		if got, err := FormatOf(name); got != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %q %v", name, got, err)
 		}

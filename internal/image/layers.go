@@ -15,14 +15,16 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// The files that tell a container image from a tree: the OCI Image Layout Specification's, and what "docker save" writes.
+// The files that tell a container image from a tree: the OCI Image Layout Specification's, and what
+// "docker save" writes.
 const (
 	ociLayout      = "oci-layout"
 	ociIndex       = "index.json"
 	dockerManifest = "manifest.json"
 )
 
-// whiteoutPrefix begins the names by which a layer deletes (OCI Image Layer Filesystem Changeset Specification, "Whiteouts").
+// whiteoutPrefix begins the names by which a layer deletes (OCI Image Layer Filesystem Changeset
+// Specification, "Whiteouts").
 const (
 	whiteoutPrefix = ".wh."
 	opaqueName     = ".wh..wh..opq"
@@ -93,7 +95,9 @@ func (d *imageDir) layers() ([]string, error) {
 		return nil, err
 	}
 	if len(images) != 1 {
-		return nil, fmt.Errorf("the archive has %d images; a base is made of one: save that one alone", len(images))
+		return nil,
+			fmt.Errorf("the archive has %d images; a base is made of one: save that one alone",
+				len(images))
 	}
 	return images[0].Layers, nil
 }
@@ -111,9 +115,12 @@ func (d *imageDir) choose(manifests []descriptor, depth int) ([]string, error) {
 	}
 	switch {
 	case len(fit) == 0:
-		return nil, fmt.Errorf("the image is not for linux/%s but for %s", d.arch, strings.Join(others, ", "))
+		return nil, fmt.Errorf("the image is not for linux/%s but for %s", d.arch,
+			strings.Join(others, ", "))
 	case len(fit) > 1:
-		return nil, fmt.Errorf("the archive has %d images for linux/%s; a base is made of one: save that one alone", len(fit), d.arch)
+		return nil,
+			fmt.Errorf("the archive has %d images for linux/%s; a base is made of one: save that "+
+				"one alone", len(fit), d.arch)
 	case depth > 3:
 		return nil, errors.New("the image's indices are nested too deeply")
 	}

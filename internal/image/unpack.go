@@ -17,7 +17,8 @@ import (
 	"nsbuild/internal/tree"
 )
 
-// unpacker fills the root directory of this process from tar archives: one, or the layers of a container image. Names are resolved by the kernel, which knows no way out.
+// unpacker fills the root directory of this process from tar archives: one, or the layers of a
+// container image. Names are resolved by the kernel, which knows no way out.
 type unpacker struct {
 	dirs    map[inode]dirAttr // what directories get in the end
 	notes   Notes
@@ -27,7 +28,8 @@ type unpacker struct {
 	buf     []byte
 }
 
-// dirAttr is the last that was said of a directory, under whichever of its names: links may lead to it.
+// dirAttr is the last that was said of a directory, under whichever of its names: links may lead to
+// it.
 type dirAttr struct {
 	path   string
 	header *tar.Header
@@ -56,7 +58,8 @@ func (u *unpacker) archive(r io.Reader) error {
 	}
 }
 
-// entryPath makes a name absolute. One that would lead out of the tree is refused: the archive is damaged or malicious.
+// entryPath makes a name absolute. One that would lead out of the tree is refused: the archive is
+// damaged or malicious.
 func entryPath(name string) (string, error) {
 	if slices.Contains(strings.Split(name, "/"), "..") {
 		return "", fmt.Errorf("the archive has an entry %q, which leads out of the tree", name)
@@ -198,7 +201,8 @@ func (u *unpacker) file(p string, h *tar.Header, body io.Reader) error {
 	return u.attributes(p, h)
 }
 
-// attributes gives a file its owner, mode, attributes and time, in the order in which none undoes another.
+// attributes gives a file its owner, mode, attributes and time, in the order in which none undoes
+// another.
 func (u *unpacker) attributes(p string, h *tar.Header) error {
 	if err := os.Lchown(p, h.Uid, h.Gid); err != nil {
 		return err
@@ -214,7 +218,8 @@ func (u *unpacker) attributes(p string, h *tar.Header) error {
 	return setTime(p, h)
 }
 
-// holeSize is the size of blocks that are left out when they are empty: /var/log/lastlog is a file of gigabytes with a handful of bytes in it.
+// holeSize is the size of blocks that are left out when they are empty: /var/log/lastlog is a file
+// of gigabytes with a handful of bytes in it.
 const holeSize = 64 << 10
 
 func (u *unpacker) content(p string, body io.Reader) error {
@@ -255,7 +260,8 @@ func (u *unpacker) xattrs(p string, h *tar.Header) error {
 			u.notes.xattr(name)
 			continue
 		}
-		if err := wrap("setting the attribute "+name+" of", p, unix.Lsetxattr(p, name, []byte(value), 0)); err != nil {
+		if err := wrap("setting the attribute "+name+" of", p,
+			unix.Lsetxattr(p, name, []byte(value), 0)); err != nil {
 			return err
 		}
 	}
@@ -267,7 +273,8 @@ func (u *unpacker) finish() error {
 	for id, d := range u.dirs {
 		var st unix.Stat_t
 		err := unix.Stat(d.path, &st)
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || err == nil && (inode{st.Dev, st.Ino}) != id {
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) ||
+			errors.Is(err, unix.ELOOP) || err == nil && (inode{st.Dev, st.Ino}) != id {
 			delete(u.dirs, id) // a later entry has replaced it
 			continue
 		}
@@ -277,7 +284,8 @@ func (u *unpacker) finish() error {
 		if err := os.Chown(d.path, d.header.Uid, d.header.Gid); err != nil {
 			return err
 		}
-		if err := wrap("chmod", d.path, unix.Chmod(d.path, uint32(d.header.Mode)&0o7777)); err != nil {
+		if err := wrap("chmod", d.path,
+			unix.Chmod(d.path, uint32(d.header.Mode)&0o7777)); err != nil {
 			return err
 		}
 	}

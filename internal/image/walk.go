@@ -17,18 +17,22 @@ import (
 	"nsbuild/internal/tree"
 )
 
-// xattrRecord begins the key of a PAX record that is an extended attribute; GNU tar's and bsdtar's, too.
+// xattrRecord begins the key of a PAX record that is an extended attribute; GNU tar's and bsdtar's,
+// too.
 const xattrRecord = "SCHILY.xattr."
 
-// keepsXattr tells whether an extended attribute belongs to a tree: what users and packages set. What overlayfs notes, and labels of a host's policy, do not.
+// keepsXattr tells whether an extended attribute belongs to a tree: what users and packages set.
+// What overlayfs notes, and labels of a host's policy, do not.
 func keepsXattr(name string) bool {
 	if strings.HasPrefix(name, "user.") {
 		return !strings.HasPrefix(name, "user.overlay.")
 	}
-	return name == "security.capability" || name == "system.posix_acl_access" || name == "system.posix_acl_default"
+	return name == "security.capability" || name == "system.posix_acl_access" ||
+		name == "system.posix_acl_default"
 }
 
-// packer writes a tree as a tar archive. It opens each directory beneath its parent and follows no link.
+// packer writes a tree as a tar archive. It opens each directory beneath its parent and follows no
+// link.
 type packer struct {
 	ctx context.Context
 	w   *tar.Writer
@@ -57,7 +61,8 @@ func (n *Notes) xattr(name string) {
 }
 
 // pack writes the tree below an open directory.
-func pack(ctx context.Context, w io.Writer, root *os.File, owner func(string, uint32, uint32) (int, int, error)) (Notes, error) {
+func pack(ctx context.Context, w io.Writer, root *os.File, owner func(string, uint32, uint32) (
+	int, int, error)) (Notes, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(root.Fd()), &st); err != nil {
 		return Notes{}, &os.PathError{Op: "stat", Path: root.Name(), Err: err}
@@ -67,7 +72,8 @@ func pack(ctx context.Context, w io.Writer, root *os.File, owner func(string, ui
 		return Notes{}, &os.PathError{Op: "open", Path: root.Name(), Err: err}
 	}
 	defer chain.Close()
-	p := &packer{ctx: ctx, w: tar.NewWriter(w), owner: owner, chain: chain, links: map[inode]string{}}
+	p := &packer{ctx: ctx, w: tar.NewWriter(w), owner: owner, chain: chain,
+		links: map[inode]string{}}
 	err = p.dir("", &st)
 	return p.notes, errors.Join(err, p.w.Close())
 }
@@ -144,7 +150,9 @@ func (p *packer) enter(base, name string, st *unix.Stat_t) error {
 }
 
 // errTooDeep is about what an archive could hold, but nobody could unpack.
-var errTooDeep = fmt.Errorf("its path is longer than the %d bytes that the kernel takes: no archive can be made of it", unix.PathMax)
+var errTooDeep = fmt.Errorf(
+	"its path is longer than the %d bytes that the kernel takes: no archive can be made of it",
+	unix.PathMax)
 
 // entry writes one file of any type.
 func (p *packer) entry(base, name string) error {
@@ -192,7 +200,8 @@ func (p *packer) entry(base, name string) error {
 	case unix.S_IFIFO:
 		h.Typeflag = tar.TypeFifo
 	default:
-		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeChar, int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev))
+		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeChar, int64(unix.Major(st.Rdev)),
+			int64(unix.Minor(st.Rdev))
 		if kind == unix.S_IFBLK {
 			h.Typeflag = tar.TypeBlock
 		}
@@ -202,7 +211,8 @@ func (p *packer) entry(base, name string) error {
 
 // open writes a regular file, through a descriptor of just what was looked at.
 func (p *packer) open(parent int, base, name string, st *unix.Stat_t) error {
-	fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(parent, base,
+		unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: "/" + name, Err: err}
 	}
@@ -258,7 +268,8 @@ func (p *packer) header(name string, st *unix.Stat_t, fd int) (*tar.Header, erro
 	if err != nil {
 		return nil, err
 	}
-	h := &tar.Header{Name: name, Mode: int64(st.Mode & 0o7777), Uid: uid, Gid: gid, ModTime: time.Unix(st.Mtim.Unix()), Format: tar.FormatPAX}
+	h := &tar.Header{Name: name, Mode: int64(st.Mode & 0o7777), Uid: uid, Gid: gid,
+		ModTime: time.Unix(st.Mtim.Unix()), Format: tar.FormatPAX}
 	if fd >= 0 {
 		err = p.xattrs(h, fd)
 	}
@@ -282,7 +293,8 @@ func (p *packer) xattrs(h *tar.Header, fd int) error {
 		value := make([]byte, 64<<10)
 		size, err := unix.Fgetxattr(fd, key, value)
 		if err != nil {
-			return &os.PathError{Op: "reading the attribute " + key + " of", Path: "/" + h.Name, Err: err}
+			return &os.PathError{Op: "reading the attribute " + key + " of", Path: "/" + h.Name,
+				Err: err}
 		}
 		if h.PAXRecords == nil {
 			h.PAXRecords = map[string]string{}

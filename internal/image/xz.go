@@ -10,10 +10,12 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// xzBlock is how much input goes into one xz stream. xz(1) and all who read its format take several streams in a row as one file (The .xz File Format, section 2).
+// xzBlock is how much input goes into one xz stream. xz(1) and all who read its format take several
+// streams in a row as one file (The .xz File Format, section 2).
 const xzBlock = 16 << 20
 
-// xzPiece is how much of a block is compressed between two looks at the context: some 20 ms of work.
+// xzPiece is how much of a block is compressed between two looks at the context: some 20 ms of
+// work.
 const xzPiece = 64 << 10
 
 // xzWriter compresses blocks on all processors and writes them in order. When its context ends, so
@@ -31,7 +33,8 @@ type result struct {
 }
 
 func newXZWriter(ctx context.Context, w io.Writer) *xzWriter {
-	x := &xzWriter{ctx: ctx, queue: make(chan chan result, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
+	x := &xzWriter{ctx: ctx, queue: make(chan chan result, runtime.GOMAXPROCS(0)),
+		done: make(chan error, 1)}
 	go func() {
 		var failed error
 		for ch := range x.queue {

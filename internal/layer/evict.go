@@ -17,8 +17,10 @@ import (
 // Where a kill can have come between two steps, what is older than this belongs to nobody.
 const abandoned = time.Minute
 
-// Take takes layers away for their deletion and returns their directories; those in use are left out. What is taken is found by nobody any more, also when the deletion is cut
-// short. With drafts, those whose maker is gone are among them. release unlocks what was taken, and must be called after the deletion.
+// Take takes layers away for their deletion and returns their directories; those in use are left
+// out. What is taken is found by nobody any more, also when the deletion is cut short. With drafts,
+// those whose maker is gone are among them. release unlocks what was taken, and must be called
+// after the deletion.
 func (s *Store) Take(keys []string, drafts bool) (dirs []string, release func() error, err error) {
 	var locks []*os.File
 	release = func() error {
@@ -79,18 +81,21 @@ func (s *Store) drafts() ([]string, error) {
 	return out, nil
 }
 
-// unlocked tells whether a draft has no lock file, because its maker was killed before it made that, or its deleter after it had deleted that.
+// unlocked tells whether a draft has no lock file, because its maker was killed before it made
+// that, or its deleter after it had deleted that.
 func unlocked(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, "lock"))
 	st, dirErr := os.Lstat(dir)
 	return errors.Is(err, fs.ErrNotExist) && dirErr == nil && time.Since(st.ModTime()) > abandoned
 }
 
-// retire makes a layer a draft: a deletion that is cut short then leaves no half layer under its key.
+// retire makes a layer a draft: a deletion that is cut short then leaves no half layer under its
+// key.
 func (s *Store) retire(key string) (string, error) {
 	dir, err := os.MkdirTemp(s.dir, draftPrefix)
 	if err == nil {
-		err = unix.Rename(filepath.Join(s.dir, key), dir) // over the empty directory, which os.Rename would not do
+		// over the empty directory, which os.Rename would not do
+		err = unix.Rename(filepath.Join(s.dir, key), dir)
 	}
 	if err != nil {
 		return "", fmt.Errorf("taking layer %.12s away: %w", key, err)
@@ -116,7 +121,9 @@ func (s *Store) Tidy() error {
 			if err != nil {
 				continue // gone by now, or not ours to read
 			}
-			if _, err := os.Lstat(filepath.Join(s.dir, strings.TrimSpace(string(key)), "lock")); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Lstat(
+				filepath.Join(s.dir, strings.TrimSpace(string(key)), "lock")); !errors.Is(
+				err, fs.ErrNotExist) {
 				continue
 			}
 		}

@@ -1,8 +1,11 @@
-// Package layer keeps dependency layers on disk: what installing build dependencies over a base has written, to be used again by the next build that needs the same.
+// Package layer keeps dependency layers on disk: what installing build dependencies over a base has
+// written, to be used again by the next build that needs the same.
 //
-// A layer is an overlay's upper directory, owned by mapped ids. It has two keys. The first is made from all that apt's resolver sees; it leads to the second, made from all that
-// decides what the installed files are. So a suite's new Release, which changes the first, still finds the layer when it resolves to the same packages. What the keys are made
-// of is internal/build's business, and so is filling a layer.
+// A layer is an overlay's upper directory, owned by mapped ids. It has two keys. The first is made
+// from all that apt's resolver sees; it leads to the second, made from all that decides what the
+// installed files are. So a suite's new Release, which changes the first, still finds the layer
+// when it resolves to the same packages. What the keys are made of is internal/build's business,
+// and so is filling a layer.
 //
 //	CACHE/layers/by-request/KEY       a file that holds the layer's key
 //	CACHE/layers/LAYER/lock           shared by the layer's users; its time is that of the last use
@@ -40,7 +43,8 @@ type Manifest struct {
 	Created  time.Time `json:"created"`
 	Size     int64     `json:"size"` // bytes of its files
 	Packages []string  `json:"packages"`
-	// Boot is the boot of the machine in which the layer was written, until it is known to have reached the disk: only a crash can have hurt it, and that ends the boot.
+	// Boot is the boot of the machine in which the layer was written, until it is known to have
+	// reached the disk: only a crash can have hurt it, and that ends the boot.
 	Boot string `json:"boot,omitempty"`
 
 	// What follows tells whether a larger layer may be made over this one.
@@ -56,7 +60,8 @@ type Store struct{ dir string }
 
 const requests = "by-request"
 
-// Open opens the store below a cache directory and makes what is missing. Only its owner may enter it: maintainer scripts may have made secrets in a layer.
+// Open opens the store below a cache directory and makes what is missing. Only its owner may enter
+// it: maintainer scripts may have made secrets in a layer.
 func Open(cache string) (*Store, error) {
 	s := &Store{filepath.Join(cache, "layers")}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
@@ -78,7 +83,9 @@ func Key(parts ...string) string {
 }
 
 // validKey tells whether key is one, a SHA-256 in hexadecimal.
-func validKey(key string) bool { return len(key) == 64 && strings.Trim(key, "0123456789abcdef") == "" }
+func validKey(key string) bool {
+	return len(key) == 64 && strings.Trim(key, "0123456789abcdef") == ""
+}
 
 // Layer is a layer in use: it stays while it is not closed.
 type Layer struct {
@@ -89,7 +96,8 @@ type Layer struct {
 	below    *Layer
 }
 
-// Trees are the directories to be lowers of an overlay, topmost first: the layer's own, and that of the layer below.
+// Trees are the directories to be lowers of an overlay, topmost first: the layer's own, and that of
+// the layer below.
 func (l *Layer) Trees() []string {
 	if l.below == nil {
 		return []string{l.Tree()}
@@ -97,7 +105,8 @@ func (l *Layer) Trees() []string {
 	return append([]string{l.Tree()}, l.below.Trees()...)
 }
 
-// Size is what the layer's files take, with those of the layer below, in bytes. Of no layer it is 0.
+// Size is what the layer's files take, with those of the layer below, in bytes. Of no layer it is
+// 0.
 func (l *Layer) Size() int64 {
 	if l == nil {
 		return 0
@@ -136,14 +145,16 @@ func (s *Store) Use(key string) (*Layer, error) {
 	}
 	l := &Layer{Key: key, dir: filepath.Join(s.dir, key)}
 	var err error
-	if l.lock, err = lock(filepath.Join(l.dir, "lock"), os.O_RDWR, flock.Shared); err != nil || l.lock == nil {
+	if l.lock, err = lock(filepath.Join(l.dir, "lock"), os.O_RDWR, flock.Shared); err != nil ||
+		l.lock == nil {
 		return nil, err
 	}
 	data, err := os.ReadFile(filepath.Join(l.dir, "manifest.json"))
 	if errors.Is(err, fs.ErrNotExist) { // evicted at this moment
 		return nil, l.lock.Close()
 	}
-	if err == nil && json.Unmarshal(data, &l.Manifest) != nil { // a crash has left it so: it is made anew
+	// a crash has left it so: it is made anew
+	if err == nil && json.Unmarshal(data, &l.Manifest) != nil {
 		return nil, l.lock.Close()
 	}
 	if boot := l.Manifest.Boot; err == nil && boot != "" {
@@ -210,9 +221,11 @@ func (m *Making) Close() error {
 	return errors.Join(os.Remove(m.lock.Name()), m.lock.Close())
 }
 
-// Make is for whoever misses a layer: it gives the right to make it. When another process or build has that, it waits until the layer is there, which it returns then, or until the
-// other gives up; after patience it returns neither, and the layer may be made all the same: of two, one is kept.
-func (s *Store) Make(ctx context.Context, key string, patience time.Duration) (*Making, *Layer, error) {
+// Make is for whoever misses a layer: it gives the right to make it. When another process or build
+// has that, it waits until the layer is there, which it returns then, or until the other gives up;
+// after patience it returns neither, and the layer may be made all the same: of two, one is kept.
+func (s *Store) Make(ctx context.Context, key string, patience time.Duration) (*Making, *Layer,
+	error) {
 	name := filepath.Join(s.dir, "making-"+key)
 	const pause = 50 * time.Millisecond
 	for waited := time.Duration(0); ; waited += pause {
@@ -268,8 +281,8 @@ func (d *Draft) Tree() string { return filepath.Join(d.dir, "tree") }
 // Dir is the draft's directory, to be deleted when it is not committed.
 func (d *Draft) Dir() string { return d.dir }
 
-// Commit publishes the layer under its key. Nobody waits for it to reach the disk: see Settle. It reports false when another process has published the same: then the draft is to be
-// deleted.
+// Commit publishes the layer under its key. Nobody waits for it to reach the disk: see Settle. It
+// reports false when another process has published the same: then the draft is to be deleted.
 func (d *Draft) Commit(key string, m Manifest) (bool, error) {
 	var err error
 	if m.Boot, err = bootID(); err == nil {
@@ -293,7 +306,8 @@ func (d *Draft) Commit(key string, m Manifest) (bool, error) {
 			return false, err
 		}
 		defer old.Close()
-		if err := os.Rename(to, d.dir+"-old"); err != nil { // a draft without maker, which Take finds
+		// a draft without maker, which Take finds
+		if err := os.Rename(to, d.dir+"-old"); err != nil {
 			return false, fmt.Errorf("making a layer: %w", err)
 		}
 		err = os.Rename(d.dir, to)
@@ -325,8 +339,9 @@ func bootID() (string, error) {
 // Settled tells whether a layer, and what lies below it, is known to have reached the disk.
 func (l *Layer) Settled() bool { return l == nil || l.Manifest.Boot == "" && l.below.Settled() }
 
-// Settle has a layer reach the disk, with what lies below it, so that it outlives the boot in which it was made. That may take long: all else that was written to the same disk goes with
-// it. Cut short, it is as if it had not been begun.
+// Settle has a layer reach the disk, with what lies below it, so that it outlives the boot in which
+// it was made. That may take long: all else that was written to the same disk goes with it. Cut
+// short, it is as if it had not been begun.
 func (s *Store) Settle(key string) error {
 	l, err := s.Use(key)
 	if l == nil || err != nil {

@@ -54,7 +54,8 @@ func TestRequests(t *testing.T) {
 		t.Error(err)
 	}
 	// A note that a full disk cut short leads nowhere.
-	if err := os.WriteFile(filepath.Join(s.dir, requests, request), []byte(key[:20]), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.dir, requests, request), []byte(key[:20]),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if l, err := s.Request(request); l != nil || err != nil {
@@ -85,7 +86,8 @@ func TestTwoMakers(t *testing.T) {
 	}
 }
 
-// TestBoot has layers meet the next boot of the machine: those that have reached the disk are there, the others are made again.
+// TestBoot has layers meet the next boot of the machine: those that have reached the disk are
+// there, the others are made again.
 func TestBoot(t *testing.T) {
 	s, err := Open(t.TempDir())
 	if err != nil {
@@ -216,14 +218,16 @@ func TestBelow(t *testing.T) {
 	if err != nil || l == nil {
 		t.Fatal(l, err)
 	}
-	if trees := l.Trees(); len(trees) != 2 || trees[0] != filepath.Join(s.dir, high, "tree") || trees[1] != filepath.Join(s.dir, low, "tree") {
+	if trees := l.Trees(); len(trees) != 2 || trees[0] != filepath.Join(s.dir, high, "tree") ||
+		trees[1] != filepath.Join(s.dir, low, "tree") {
 		t.Errorf("%q", trees)
 	}
 	if l.Size() != 7 {
 		t.Errorf("size %d", l.Size())
 	}
 	// In use are both.
-	if dirs, release, err := s.Take([]string{low, high}, false); err != nil || len(dirs) != 0 || release() != nil {
+	if dirs, release, err := s.Take([]string{low, high}, false); err != nil || len(dirs) != 0 ||
+		release() != nil {
 		t.Errorf("%q %v", dirs, err)
 	}
 	if err := l.Close(); err != nil {
@@ -290,9 +294,11 @@ func TestTake(t *testing.T) {
 		t.Fatal(l, err)
 	}
 	// A maker that was killed before it had a lock, and a note half written.
-	early, half := filepath.Join(s.dir, draftPrefix+"early"), filepath.Join(s.dir, requests, newPrefix+"1")
+	early, half := filepath.Join(s.dir, draftPrefix+"early"),
+		filepath.Join(s.dir, requests, newPrefix+"1")
 	long := time.Now().Add(-time.Hour)
-	if err := errors.Join(os.Mkdir(early, 0o755), os.WriteFile(half, nil, 0o644), os.Chtimes(early, long, long), os.Chtimes(half, long, long)); err != nil {
+	if err := errors.Join(os.Mkdir(early, 0o755), os.WriteFile(half, nil, 0o644),
+		os.Chtimes(early, long, long), os.Chtimes(half, long, long)); err != nil {
 		t.Fatal(err)
 	}
 	gone, kept := Key("request of what goes"), Key("request of what stays")
@@ -314,7 +320,8 @@ func TestTake(t *testing.T) {
 	if err := s.Tidy(); err != nil {
 		t.Error(err)
 	}
-	if left, err := os.ReadDir(filepath.Join(s.dir, requests)); err != nil || len(left) != 1 || left[0].Name() != kept {
+	if left, err := os.ReadDir(filepath.Join(s.dir, requests)); err != nil || len(left) != 1 ||
+		left[0].Name() != kept {
 		t.Errorf("%v %v", left, err)
 	}
 	// What is about to be deleted is nobody's to use.

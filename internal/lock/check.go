@@ -26,8 +26,11 @@ func (f *File) check() (field, why string) {
 		in := fmt.Sprintf("repository.%d.", i)
 		switch {
 		case !usable(r.URI):
-			return in + "uri", fmt.Sprintf("%q is no URI of an archive (http, https, file or copy), without a login in it", r.URI)
-		case r.Suite == "" || strings.ContainsAny(r.Suite, " \t\n\\?#") || strings.Contains(r.Suite, ".."):
+			return in + "uri",
+				fmt.Sprintf("%q is no URI of an archive (http, https, file or copy), without a "+
+					"login in it", r.URI)
+		case r.Suite == "" || strings.ContainsAny(r.Suite, " \t\n\\?#") ||
+			strings.Contains(r.Suite, ".."):
 			return in + "suite", fmt.Sprintf("%q cannot be the name of a suite", r.Suite)
 		case !r.Date.IsZero() && !plausible(r.Date):
 			return in + "date", "it is not between 1970 and 9999"
@@ -59,7 +62,9 @@ func (p Package) check(arch string) (field, why string) {
 	case !word(p.Version):
 		return "version", fmt.Sprintf("package %s: %q cannot be a version", p.Name, p.Version)
 	case p.Arch != arch && p.Arch != "all":
-		return "architecture", fmt.Sprintf("package %s: %q is neither %s, the architecture of the base, nor all", p.Name, p.Arch, arch)
+		return "architecture",
+			fmt.Sprintf("package %s: %q is neither %s, the architecture of the base, nor all",
+				p.Name, p.Arch, arch)
 	case p.Size <= 0:
 		return "size", fmt.Sprintf("package %s: %d bytes cannot be a package", p.Name, p.Size)
 	case !digest(p.SHA256):
@@ -76,7 +81,8 @@ func plausible(t time.Time) bool { return t.Unix() > 0 && t.UTC().Year() <= 9999
 // word: the characters that Policy 5.6 allows in names, versions and architectures.
 func word(s string) bool {
 	const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	return s != "" && strings.Contains(alphanumeric, s[:1]) && strings.Trim(s, alphanumeric+"+-.~:_") == ""
+	return s != "" && strings.Contains(alphanumeric, s[:1]) &&
+		strings.Trim(s, alphanumeric+"+-.~:_") == ""
 }
 
 // digest: a SHA-256 in lower-case hex.
@@ -92,10 +98,13 @@ func local(s string) bool {
 			return false
 		}
 	}
-	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '\\' || c == '?' || c == '#' })
+	return !strings.ContainsFunc(s, func(c rune) bool {
+		return c <= ' ' || c == 0x7f || c == '\\' || c == '?' || c == '#'
+	})
 }
 
-// usable: an archive's URI as this program fetches from, and without a login, which has no place in a file that is passed on.
+// usable: an archive's URI as this program fetches from, and without a login, which has no place in
+// a file that is passed on.
 func usable(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" {

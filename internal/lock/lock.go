@@ -1,7 +1,9 @@
-// Package lock reads and writes lock files: the exact packages of a base, their hashes, and where they came from.
+// Package lock reads and writes lock files: the exact packages of a base, their hashes, and where
+// they came from.
 //
-// The format is TOML with one line for each package, so that diff(1) shows what differs between two of them; docs/bases.md explains the fields. What is written was verified while
-// the base was made, so a lock vouches for its packages by itself. What is made of it is left to internal/build.
+// The format is TOML with one line for each package, so that diff(1) shows what differs between two
+// of them; docs/bases.md explains the fields. What is written was verified while the base was made,
+// so a lock vouches for its packages by itself. What is made of it is left to internal/build.
 package lock
 
 import (
@@ -83,14 +85,18 @@ func Read(name string) (*File, error) {
 		return nil, fault.Wrap(fault.Usage, hint, fmt.Errorf("reading the lock: %w", err))
 	}
 	if len(data) > maxSize {
-		return nil, fault.New(fault.Usage, hint, "%s: it has more than %d bytes: it is no lock file", name, maxSize)
+		return nil,
+			fault.New(fault.Usage, hint, "%s: it has more than %d bytes: it is no lock file", name,
+				maxSize)
 	}
 	return parse(name, data)
 }
 
 func parse(name string, data []byte) (*File, error) {
 	wrong := func(line int, format string, args ...any) error {
-		return fault.New(fault.Usage, "nsbuild create --lock FILE writes a new one; docs/bases.md explains the format", "%s:%d: %s", name, line, fmt.Sprintf(format, args...))
+		return fault.New(fault.Usage,
+			"nsbuild create --lock FILE writes a new one; docs/bases.md explains the format",
+			"%s:%d: %s", name, line, fmt.Sprintf(format, args...))
 	}
 	malformed := func(err error) error {
 		var strict *toml.StrictMissingError
@@ -120,7 +126,9 @@ func parse(name string, data []byte) (*File, error) {
 	case version.Format == nil:
 		return nil, wrong(1, "format: it is missing: this is no lock file")
 	case *version.Format != Format:
-		return nil, wrong(lines(data).of("format"), "format: it is %d; this nsbuild reads format %d", *version.Format, Format)
+		return nil,
+			wrong(lines(data).of("format"), "format: it is %d; this nsbuild reads format %d",
+				*version.Format, Format)
 	}
 	sum := sha256.Sum256(data)
 	f := &File{Name: name, Digest: hex.EncodeToString(sum[:])}
@@ -141,10 +149,13 @@ type place struct {
 	kind unstable.Kind // of its value; Invalid for a table
 }
 
-// untimely is the first field that should be a time and is none: of these the library does not say where they are.
+// untimely is the first field that should be a time and is none: of these the library does not say
+// where they are.
 func (p places) untimely() (first string) {
 	for field, at := range p {
-		if last := field[strings.LastIndexByte(field, '.')+1:]; (last == "epoch" || last == "date") && at.kind != unstable.DateTime && (first == "" || at.line < p[first].line) {
+		if last := field[strings.LastIndexByte(field, '.')+1:]; (last == "epoch" ||
+			last == "date") && at.kind != unstable.DateTime &&
+			(first == "" || at.line < p[first].line) {
 			first = field
 		}
 	}

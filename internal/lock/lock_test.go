@@ -20,13 +20,20 @@ var sum = strings.Repeat("0123456789abcdef", 4)
 func sample() *File {
 	epoch := time.Date(2026, 11, 21, 9, 15, 44, 0, time.UTC)
 	return &File{
-		Format: Format, Suite: "bookworm", Arch: "amd64", Variant: "buildd", Layout: []string{"required", "usr-is-merged"}, Include: []string{"git"}, Exclude: []string{"nano"},
-		Components: []string{"main", "contrib"}, Mirror: []string{`deb [arch=amd64] http://mirror.example/debian bookworm main # "x"\`, "/srv/\u00fc\x7f"}, Keyring: "/srv/k.gpg", Unverified: true, Epoch: epoch,
+		Format: Format, Suite: "bookworm", Arch: "amd64", Variant: "buildd",
+		Layout: []string{"required", "usr-is-merged"}, Include: []string{"git"},
+		Exclude:    []string{"nano"},
+		Components: []string{"main", "contrib"},
+		Mirror: []string{`deb [arch=amd64] http://mirror.example/debian bookworm main # "x"\`,
+			"/srv/\u00fc\x7f"}, Keyring: "/srv/k.gpg", Unverified: true, Epoch: epoch,
 		Repositories: []Repository{
-			{URI: "http://mirror.example/debian", Suite: "bookworm", Components: []string{"main"}, Date: epoch, SHA256: sum, Keys: []string{"0123ABCD"}, Packages: []Package{
-				{Name: "apt", Version: "2.6.1", Arch: "amd64", Size: 10, SHA256: sum, File: "pool/main/a/apt/apt_2.6.1_amd64.deb"},
-				{Name: "base-files", Version: "12.4+deb12u9", Arch: "all", Required: true, Size: 20, SHA256: sum, File: "pool/b.deb"},
-			}},
+			{URI: "http://mirror.example/debian", Suite: "bookworm", Components: []string{"main"},
+				Date: epoch, SHA256: sum, Keys: []string{"0123ABCD"}, Packages: []Package{
+					{Name: "apt", Version: "2.6.1", Arch: "amd64", Size: 10, SHA256: sum,
+						File: "pool/main/a/apt/apt_2.6.1_amd64.deb"},
+					{Name: "base-files", Version: "12.4+deb12u9", Arch: "all", Required: true,
+						Size: 20, SHA256: sum, File: "pool/b.deb"},
+				}},
 			{URI: "file:/srv/more", Suite: "./"},
 		},
 	}
@@ -94,23 +101,31 @@ func TestWrong(t *testing.T) {
 		{"format = 1\n", "", "f:1: format: it is missing"},
 		{"format = 1", "format = \"1\"", "f:3: "},
 		{`suite = "bookworm"` + "\narch", `suite = "book worm"` + "\narch", "f:4: suite: "},
-		{`suite = "bookworm"` + "\narch", `sweet = "bookworm"` + "\narch", "f:4: sweet: unknown field"},
+		{`suite = "bookworm"` + "\narch", `sweet = "bookworm"` + "\narch",
+			"f:4: sweet: unknown field"},
 		{`architecture = "amd64"` + "\nvariant", `variant`, "f:1: architecture: "},
 		{"epoch = 2026-11-21T09:15:44Z", "epoch = 7", line("epoch = ") + "epoch: it is no date"},
 		{"epoch = 2026-11-21T09:15:44Z", "", "f:1: epoch: it is missing"},
-		{"http://mirror.example/debian\"\nsuite", "ftp://mirror.example/debian\"\nsuite", line("uri = \"http") + "repository.0.uri: "},
-		{"http://mirror.example/debian\"\nsuite", "http://me:pw@mirror.example/debian\"\nsuite", line("uri = \"http") + "repository.0.uri: "},
+		{"http://mirror.example/debian\"\nsuite", "ftp://mirror.example/debian\"\nsuite",
+			line("uri = \"http") + "repository.0.uri: "},
+		{"http://mirror.example/debian\"\nsuite", "http://me:pw@mirror.example/debian\"\nsuite",
+			line("uri = \"http") + "repository.0.uri: "},
 		{`suite = "./"`, `suite = "../x"`, line(`suite = "./"`) + "repository.1.suite: "},
-		{"size = 20", "size = -1", line("size = 20") + "repository.0.packages.1.size: package base-files: "},
+		{"size = 20", "size = -1",
+			line("size = 20") + "repository.0.packages.1.size: package base-files: "},
 		{"size = 20", "size = \"a\"", line("size = 20")},
 		{"size = 20, ", "", line("size = 20") + "repository.0.packages.1.size: "},
-		{"size = 20, sha256 = \"0", "size = 20, sha256 = \"g", line("size = 20") + "repository.0.packages.1.sha256: package base-files: "},
+		{"size = 20, sha256 = \"0", "size = 20, sha256 = \"g",
+			line("size = 20") + "repository.0.packages.1.sha256: package base-files: "},
 		{"size = 20, ", "size = 20, color = 1, ", line("size = 20")},
-		{`"base-files"`, `"apt"`, line("size = 20") + "repository.0.packages.1.name: package apt is there twice"},
+		{`"base-files"`, `"apt"`,
+			line("size = 20") + "repository.0.packages.1.name: package apt is there twice"},
 		{`"base-files"`, `"base/files"`, line("size = 20") + "repository.0.packages.1.name: "},
 		{`"12.4+deb12u9"`, `"12 4"`, line("size = 20") + "repository.0.packages.1.version: "},
-		{`architecture = "all"`, `architecture = "i386"`, line("size = 20") + "repository.0.packages.1.architecture: "},
-		{`"pool/b.deb"`, `"pool/../../b.deb"`, line("size = 20") + "repository.0.packages.1.file: "},
+		{`architecture = "all"`, `architecture = "i386"`,
+			line("size = 20") + "repository.0.packages.1.architecture: "},
+		{`"pool/b.deb"`, `"pool/../../b.deb"`,
+			line("size = 20") + "repository.0.packages.1.file: "},
 		{`"pool/b.deb"`, `"/pool/b.deb"`, line("size = 20") + "repository.0.packages.1.file: "},
 		{"packages = [", "packages = [[", "f:28: "},
 		{"\n[[repository]]", "\n[[repository]", line("[[repository]]")},
@@ -128,7 +143,9 @@ func TestWrong(t *testing.T) {
 		}
 	}
 	empty, _, _ := strings.Cut(good, "\n[[")
-	for in, says := range map[string]string{"": "f:1: format", "\x7fELF": "f:1: ", empty: "f:1: repository: there is none", empty + "\n[[repository]]\nuri = \"file:/x\"\nsuite = \"x\"\n": ": repository: there is no package"} {
+	for in, says := range map[string]string{"": "f:1: format", "\x7fELF": "f:1: ",
+		empty: "f:1: repository: there is none",
+		empty + "\n[[repository]]\nuri = \"file:/x\"\nsuite = \"x\"\n": ": repository: there is no package"} {
 		if _, err := parse("f", []byte(in)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v, want %s", in, err, says)
 		}
@@ -153,7 +170,8 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
-// TestKilledWriter finds what a process left that was killed while it wrote, and a file that another is about to name: the next one deletes the first only, and has nothing there itself
+// TestKilledWriter finds what a process left that was killed while it wrote, and a file that
+// another is about to name: the next one deletes the first only, and has nothing there itself
 // before it writes.
 func TestKilledWriter(t *testing.T) {
 	dir := t.TempDir()
@@ -207,7 +225,8 @@ func TestKilledWriter(t *testing.T) {
 	}
 }
 
-// FuzzParse: what is read, written and read again is the same, and what is wrong has a line of the file.
+// FuzzParse: what is read, written and read again is the same, and what is wrong has a line of the
+// file.
 func FuzzParse(f *testing.F) {
 	good := text(f, sample())
 	f.Add([]byte(good))
@@ -221,7 +240,8 @@ func FuzzParse(f *testing.F) {
 		}
 		got, err := parse("f", data)
 		if err != nil {
-			if !strings.HasPrefix(err.Error(), "f:") || strings.Contains(strings.SplitN(err.Error(), " ", 2)[0], "-") {
+			if !strings.HasPrefix(err.Error(), "f:") ||
+				strings.Contains(strings.SplitN(err.Error(), " ", 2)[0], "-") {
 				t.Error(err)
 			}
 			return
@@ -235,7 +255,8 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, r := range got.Repositories {
 			for _, p := range r.Packages {
-				if strings.Contains("/"+p.File+"/", "/../") || p.Size <= 0 || strings.ContainsAny(p.Name+p.Version+p.Arch, "/ \n") {
+				if strings.Contains("/"+p.File+"/", "/../") || p.Size <= 0 ||
+					strings.ContainsAny(p.Name+p.Version+p.Arch, "/ \n") {
 					t.Errorf("%+v", p)
 				}
 			}

@@ -24,11 +24,13 @@ const head = `# Written by nsbuild create --lock: the exact packages of a base, 
 // Write writes the file. The same packages always give the same bytes.
 func (f *File) Write(w io.Writer) error {
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, "%sformat = %d\nsuite = %s\narchitecture = %s\nvariant = %s\n", head, Format, quote(f.Suite), quote(f.Arch), quote(f.Variant))
+	fmt.Fprintf(b, "%sformat = %d\nsuite = %s\narchitecture = %s\nvariant = %s\n", head, Format,
+		quote(f.Suite), quote(f.Arch), quote(f.Variant))
 	for _, l := range []struct {
 		key  string
 		list []string
-	}{{"layout", f.Layout}, {"include", f.Include}, {"exclude", f.Exclude}, {"components", f.Components}, {"mirror", f.Mirror}} {
+	}{{"layout", f.Layout}, {"include", f.Include}, {"exclude", f.Exclude},
+		{"components", f.Components}, {"mirror", f.Mirror}} {
 		if len(l.list) > 0 {
 			fmt.Fprintf(b, "%s = %s\n", l.key, quoteAll(l.list))
 		}
@@ -69,8 +71,10 @@ func (r Repository) write(b *bufio.Writer) {
 		if p.Required {
 			required = "required = true, "
 		}
-		fmt.Fprintf(b, "  { name = %s, version = %s, architecture = %s, %ssize = %d, sha256 = %s, file = %s },\n",
-			quote(p.Name), quote(p.Version), quote(p.Arch), required, p.Size, quote(p.SHA256), quote(p.File))
+		fmt.Fprintf(b, "  { name = %s, version = %s, architecture = %s, %ssize = %d, sha256 = "+
+			"%s, file = %s },\n",
+			quote(p.Name), quote(p.Version), quote(p.Arch), required, p.Size, quote(p.SHA256),
+			quote(p.File))
 	}
 	fmt.Fprint(b, "]\n")
 }
@@ -107,7 +111,8 @@ type Draft struct {
 	text []byte
 }
 
-// Begin tries whether the file can be written, so that a place where it cannot is noticed first. It deletes what one that was killed in Commit has left there.
+// Begin tries whether the file can be written, so that a place where it cannot is noticed first. It
+// deletes what one that was killed in Commit has left there.
 func Begin(name string) (*Draft, error) {
 	const hint = "give the name of a file in a directory that you may write to"
 	if fi, err := os.Stat(name); err == nil && !fi.Mode().IsRegular() {
@@ -127,7 +132,8 @@ func Begin(name string) (*Draft, error) {
 // prefix is what the names of files on their way begin with.
 func (d *Draft) prefix() string { return "." + filepath.Base(d.name) + "-" }
 
-// create makes a file beside the one that it is to become. It stays locked while it is open, so that sweep leaves it alone.
+// create makes a file beside the one that it is to become. It stays locked while it is open, so
+// that sweep leaves it alone.
 func (d *Draft) create() (*os.File, error) {
 	f, err := os.CreateTemp(filepath.Dir(d.name), d.prefix())
 	if err != nil {
@@ -147,7 +153,8 @@ func (d *Draft) sweep() error {
 	}
 	for _, e := range entries {
 		random, found := strings.CutPrefix(e.Name(), d.prefix())
-		if _, err := strconv.ParseUint(random, 10, 64); !found || err != nil || !e.Type().IsRegular() {
+		if _, err := strconv.ParseUint(random, 10, 64); !found || err != nil ||
+			!e.Type().IsRegular() {
 			continue
 		}
 		left := filepath.Join(filepath.Dir(d.name), e.Name())

@@ -18,29 +18,34 @@ const binfmtDir = "/proc/sys/fs/binfmt_misc"
 
 // header is the beginning of an architecture's programs: e_ident, e_type and e_machine of elf(5).
 func (f format) header() []byte {
-	h := []byte{0x7f, 'E', 'L', 'F', byte(f.bits / 32), 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, byte(f.machine), byte(f.machine >> 8)}
+	h := []byte{0x7f, 'E', 'L', 'F', byte(f.bits / 32), 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0,
+		byte(f.machine), byte(f.machine >> 8)}
 	if f.big {
 		h[5], h[16], h[17], h[18], h[19] = 2, 0, 2, h[19], h[18]
 	}
 	return h
 }
 
-// mask leaves out the operating system's number, and whether a program is position-independent (e_type 2 or 3).
+// mask leaves out the operating system's number, and whether a program is position-independent
+// (e_type 2 or 3).
 func (f format) mask() []byte {
-	m := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff}
+	m := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+		0xff, 0xff, 0xfe, 0xff, 0xff, 0xff}
 	if f.big {
 		m[16], m[17] = 0xff, 0xfe
 	}
 	return m
 }
 
-// emulator looks for QEMU's as Debian installs it: where its name tells it that argv[0] is preserved, else as a static program.
+// emulator looks for QEMU's as Debian installs it: where its name tells it that argv[0] is
+// preserved, else as a static program.
 func emulator(f format) *sandbox.Emulator {
 	e := &sandbox.Emulator{Name: "qemu-" + f.qemu, Magic: f.header(), Mask: f.mask()}
 	for _, c := range []struct {
 		file  string
 		argv0 bool
-	}{{"/usr/libexec/qemu-binfmt/" + f.qemu + "-binfmt-P", true}, {"/usr/bin/qemu-" + f.qemu + "-static", false}, {"/usr/bin/qemu-" + f.qemu, false}} {
+	}{{"/usr/libexec/qemu-binfmt/" + f.qemu + "-binfmt-P", true},
+		{"/usr/bin/qemu-" + f.qemu + "-static", false}, {"/usr/bin/qemu-" + f.qemu, false}} {
 		if static(c.file) {
 			e.Interpreter, e.KeepArgv0 = c.file, c.argv0
 			return e
@@ -49,7 +54,8 @@ func emulator(f format) *sandbox.Emulator {
 	return nil
 }
 
-// static reports whether a file is a program without an interpreter of its own: in a jail, the loader would be another architecture's.
+// static reports whether a file is a program without an interpreter of its own: in a jail, the
+// loader would be another architecture's.
 func static(file string) bool {
 	program, err := elf.Open(file)
 	if err != nil {

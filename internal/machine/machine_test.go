@@ -43,12 +43,15 @@ func TestProgram(t *testing.T) {
 			t.Errorf("%s: %v", arch, err)
 			continue
 		}
-		if len(file.Progs) != 1 || file.Progs[0].Type != elf.PT_LOAD || file.Entry != file.Progs[0].Vaddr+uint64(len(p)-4) {
+		if len(file.Progs) != 1 || file.Progs[0].Type != elf.PT_LOAD ||
+			file.Entry != file.Progs[0].Vaddr+uint64(len(p)-4) {
 			t.Errorf("%s: %+v", arch, file.Progs)
 		}
 	}
 	testenv.RequireArch(t, "amd64") // whose code this is
-	if err := run(program(formats["amd64"], []byte{0x31, 0xff, 0xb8, 0x3c, 0, 0, 0, 0x0f, 0x05})); err != nil {
+	if err := run(
+		program(formats["amd64"], []byte{0x31, 0xff, 0xb8, 0x3c, 0, 0, 0, 0x0f,
+			0x05})); err != nil {
 		t.Error(err)
 	}
 	crash := run(program(formats["amd64"], []byte{0x0f, 0x0b})) // ud2
@@ -72,14 +75,16 @@ func TestVsyscall(t *testing.T) {
 // TestRegistered reads entries as the kernel writes them.
 func TestRegistered(t *testing.T) {
 	dir := t.TempDir()
-	arm64 := "enabled\ninterpreter /usr/bin/qemu-aarch64-static\nflags: %F\noffset 0\nmagic 7f454c460201010000000000000000000200b700\nmask ffffffffffffff00fffffffffffffffffeffffff\n"
+	arm64 := "enabled\ninterpreter /usr/bin/qemu-aarch64-static\nflags: %F\noffset 0\nmagic " +
+		"7f454c460201010000000000000000000200b700\nmask ffffffffffffff00fffffffffffffffffeffffff\n"
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	write("status", "enabled\n")
-	write("python3.11", "enabled\ninterpreter /usr/bin/python3.11\nflags: \noffset 0\nmagic a70d0d0a\n")
+	write("python3.11",
+		"enabled\ninterpreter /usr/bin/python3.11\nflags: \noffset 0\nmagic a70d0d0a\n")
 	write("jar", "enabled\ninterpreter /usr/bin/jexec\nflags: \nextension .jar\n")
 	write("qemu-aarch64", strings.Replace(arm64, "%F", "OC", 1))
 	e, err := registered(dir, formats["arm64"])
@@ -99,7 +104,8 @@ func TestRegistered(t *testing.T) {
 	if e, err := registered(dir, formats["riscv64"]); e != nil || err != nil {
 		t.Errorf("disabled: %+v, %v", e, err)
 	}
-	for _, bad := range []string{"enabled\nmagic zz\n", "enabled\noffset x\n", "enabled\noffset -1\nmagic 7f\n"} {
+	for _, bad := range []string{"enabled\nmagic zz\n", "enabled\noffset x\n",
+		"enabled\noffset -1\nmagic 7f\n"} {
 		write("bad", bad)
 		if _, err := registered(dir, formats["arm64"]); err == nil {
 			t.Errorf("%q", bad)

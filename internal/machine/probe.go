@@ -14,7 +14,8 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// exitCode is a program's machine code that only exits with status 0, for each format that a 64-bit kernel may run besides its own.
+// exitCode is a program's machine code that only exits with status 0, for each format that a 64-bit
+// kernel may run besides its own.
 var exitCode = map[string][]byte{
 	"i386": {
 		0xb8, 0x01, 0x00, 0x00, 0x00, // mov eax, SYS_exit
@@ -28,7 +29,8 @@ var exitCode = map[string][]byte{
 	},
 }
 
-// vsyscallCode asks for the time as glibc before 2.14 does, by calling into the vsyscall page, and exits with status 0.
+// vsyscallCode asks for the time as glibc before 2.14 does, by calling into the vsyscall page, and
+// exits with status 0.
 var vsyscallCode = []byte{
 	0x31, 0xff, // xor edi, edi
 	0x48, 0xc7, 0xc0, 0x00, 0x04, 0x60, 0xff, // mov rax, 0xffffffffff600400: time()
@@ -38,10 +40,12 @@ var vsyscallCode = []byte{
 	0x0f, 0x05, // syscall
 }
 
-// probeExec tries whether the kernel runs programs of a 32-bit format. It may be compiled in and switched off, so only an execution tells.
+// probeExec tries whether the kernel runs programs of a 32-bit format. It may be compiled in and
+// switched off, so only an execution tells.
 func probeExec(f format) error { return run(program(f, exitCode[f.qemu])) }
 
-// Vsyscall tries whether programs may call into the vsyscall page, as those of squeeze and wheezy do on amd64. That the page is mapped does not mean so.
+// Vsyscall tries whether programs may call into the vsyscall page, as those of squeeze and wheezy
+// do on amd64. That the page is mapped does not mean so.
 func Vsyscall() error {
 	if Native() != "amd64" {
 		return nil
@@ -51,7 +55,8 @@ func Vsyscall() error {
 	if err == nil || !errors.As(err, &exit) {
 		return err
 	}
-	return fault.New(fault.Internal, "boot this machine with vsyscall=xonly on the kernel's command line (GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub)",
+	return fault.New(fault.Internal, "boot this machine with vsyscall=xonly on the kernel's "+
+		"command line (GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub)",
 		"a call into the vsyscall page ends with %w", err)
 }
 
@@ -97,7 +102,8 @@ func program(f format, code []byte) []byte {
 	if f.bits == 64 {
 		word(4, readExecute)
 	}
-	for _, v := range []uint64{0, base, base, end, end} { // p_offset, p_vaddr, p_paddr, p_filesz, p_memsz
+	// p_offset, p_vaddr, p_paddr, p_filesz, p_memsz
+	for _, v := range []uint64{0, base, base, end, end} {
 		word(address, v)
 	}
 	if f.bits == 32 {

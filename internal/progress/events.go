@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Event is what happened to a phase, for programs: begun, progress (something was counted since the last event, at most one a second), ended.
+// Event is what happened to a phase, for programs: begun, progress (something was counted since the
+// last event, at most one a second), ended.
 type Event struct {
 	Kind    string // "phase-begun", "progress", "phase-ended"
 	Task    string // of several pieces of work, which; see Task
@@ -23,7 +24,8 @@ const eventEvery = time.Second
 
 // tell reports an event of a phase, where somebody listens. It is called without mu.
 func (p *Progress) tell(kind string, ph *Phase, outcome string) {
-	e := Event{Kind: kind, Phase: ph.name, Outcome: outcome, Elapsed: ph.Elapsed(), Done: ph.done.Load(), Total: ph.total.Load(), Unit: "bytes"}
+	e := Event{Kind: kind, Phase: ph.name, Outcome: outcome, Elapsed: ph.Elapsed(),
+		Done: ph.done.Load(), Total: ph.total.Load(), Unit: "bytes"}
 	if ph.p.task != nil {
 		e.Task = ph.p.task.name
 	}
@@ -62,7 +64,8 @@ func (p *Progress) unwatch(ph *Phase, err error) {
 	if i < 0 {
 		return // closed before
 	}
-	words := map[outcome]string{outcomeDone: "done", outcomeFailed: "failed", outcomeStopped: "stopped"}
+	words := map[outcome]string{outcomeDone: "done", outcomeFailed: "failed",
+		outcomeStopped: "stopped"}
 	p.tell("phase-ended", ph, words[outcomeOf(err)])
 }
 

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Phase is one piece of work with a beginning and an end. Add, AddTotal, Note and Unit never wait for the terminal, so that a stopped one (Ctrl-S) does not stop the work.
+// Phase is one piece of work with a beginning and an end. Add, AddTotal, Note and Unit never wait
+// for the terminal, so that a stopped one (Ctrl-S) does not stop the work.
 type Phase struct {
 	p     *Progress
 	name  string
@@ -31,19 +32,22 @@ func (ph *Phase) Unit(name string) {
 	ph.unit.Store(&name)
 }
 
-// AddTotal makes the work n bytes (or units) larger. A phase without a total shows only what is done.
+// AddTotal makes the work n bytes (or units) larger. A phase without a total shows only what is
+// done.
 func (ph *Phase) AddTotal(n int64) { ph.total.Add(n) }
 
 // Add counts n more bytes (or units) as done; a negative n takes back what has to be done again.
 func (ph *Phase) Add(n int64) { ph.done.Add(n) }
 
-// Note says what the phase is busy with; each note replaces the one before. The last one stays on the finished phase's line. Control characters are replaced.
+// Note says what the phase is busy with; each note replaces the one before. The last one stays on
+// the finished phase's line. Control characters are replaced.
 func (ph *Phase) Note(text string) {
 	text = printable(text)
 	ph.note.Store(&text)
 }
 
-// Write counts len(b) bytes as done, so that a phase can be one end of an io.TeeReader or io.MultiWriter.
+// Write counts len(b) bytes as done, so that a phase can be one end of an io.TeeReader or
+// io.MultiWriter.
 func (ph *Phase) Write(b []byte) (int, error) {
 	ph.Add(int64(len(b)))
 	return len(b), nil
@@ -52,8 +56,9 @@ func (ph *Phase) Write(b []byte) (int, error) {
 // Elapsed is the time since the phase began.
 func (ph *Phase) Elapsed() time.Duration { return time.Since(ph.began) }
 
-// Done ends the phase: with nil as finished, with context.Canceled as stopped, with any other error as failed. What the error says is left to the caller to print. Only the first
-// call counts, so Done may be deferred with an error and called earlier without.
+// Done ends the phase: with nil as finished, with context.Canceled as stopped, with any other error
+// as failed. What the error says is left to the caller to print. Only the first call counts, so
+// Done may be deferred with an error and called earlier without.
 func (ph *Phase) Done(err error) {
 	if ph.finished.Swap(true) {
 		return

@@ -1,13 +1,16 @@
 // Package progress shows a person what nsbuild is doing and how far it is.
 //
-// Work is reported as phases. On a terminal each running phase has one live line with its elapsed time and, where something is counted, how much of it is done and how fast; a
-// finished phase leaves one line behind. Where there is no terminal there are plain lines: one for each finished phase, and one now and then for a phase that takes long. Quiet
-// shows no phases at all.
+// Work is reported as phases. On a terminal each running phase has one live line with its elapsed
+// time and, where something is counted, how much of it is done and how fast; a finished phase
+// leaves one line behind. Where there is no terminal there are plain lines: one for each finished
+// phase, and one now and then for a phase that takes long. Quiet shows no phases at all.
 //
-// Everything else that is printed to the same stream goes through Writer, so that it never mixes with a live line. The terminal's modes are never changed and its cursor never
-// hidden: a process that dies at any moment leaves at most the text of its live line.
+// Everything else that is printed to the same stream goes through Writer, so that it never mixes
+// with a live line. The terminal's modes are never changed and its cursor never hidden: a process
+// that dies at any moment leaves at most the text of its live line.
 //
-// What the phases are called, which of them exist, and what is logged is left to the callers; results on standard output too.
+// What the phases are called, which of them exist, and what is logged is left to the callers;
+// results on standard output too.
 package progress
 
 import (
@@ -34,7 +37,8 @@ type Options struct {
 	Quiet bool
 	// Plain shows plain lines even on a terminal.
 	Plain bool
-	// NoColor leaves out colours even on a terminal. They are also left out when the environment variable NO_COLOR is set and not empty (https://no-color.org).
+	// NoColor leaves out colours even on a terminal. They are also left out when the environment
+	// variable NO_COLOR is set and not empty (https://no-color.org).
 	NoColor bool
 	// Events, when set, is told what happens, by several goroutines at once.
 	Events func(Event)
@@ -42,7 +46,8 @@ type Options struct {
 	Interval time.Duration
 }
 
-// Progress is one stream that phases and log lines share, or one task's view of it (Task). Its methods, and those of its phases and writers, may be called concurrently.
+// Progress is one stream that phases and log lines share, or one task's view of it (Task). Its
+// methods, and those of its phases and writers, may be called concurrently.
 type Progress struct {
 	*stream
 	task *Phase // whose line shows the phases that begin here; nil for lines of their own
@@ -71,7 +76,8 @@ type stream struct {
 	stopEvents chan struct{}
 }
 
-// New shows progress on out, which is standard error in the product. Live lines are used where out is a terminal and TERM is not "dumb".
+// New shows progress on out, which is standard error in the product. Live lines are used where out
+// is a terminal and TERM is not "dumb".
 func New(out io.Writer, o Options) *Progress {
 	var term terminal
 	if f, ok := out.(*os.File); ok && os.Getenv("TERM") != "dumb" {
@@ -82,7 +88,8 @@ func New(out io.Writer, o Options) *Progress {
 }
 
 func newProgress(out io.Writer, o Options, term terminal) *Progress {
-	p := &Progress{stream: &stream{out: out, term: term, quiet: o.Quiet, interval: o.Interval, events: o.Events, color: term != nil && !o.NoColor}}
+	p := &Progress{stream: &stream{out: out, term: term, quiet: o.Quiet, interval: o.Interval,
+		events: o.Events, color: term != nil && !o.NoColor}}
 	if o.Plain || o.Quiet {
 		p.term = nil
 	}
@@ -92,7 +99,8 @@ func newProgress(out io.Writer, o Options, term terminal) *Progress {
 	return p
 }
 
-// Live reports whether phases have live lines: the output is a terminal and neither Quiet nor Plain was asked for.
+// Live reports whether phases have live lines: the output is a terminal and neither Quiet nor Plain
+// was asked for.
 func (p *Progress) Live() bool { return p.term != nil }
 
 // Phase begins a phase. Several may run at the same time; each has its own line. It ends with Done.
@@ -129,10 +137,13 @@ func (p *Progress) begin(ph *Phase) {
 	p.draw(nil)
 }
 
-// Writer returns a writer for log lines and other text. Whole lines are passed on at once, above the live lines; an unfinished line waits for its end, or for Close. Text is passed
-// on as it is, escape sequences included. Each writer keeps its own unfinished line: use one for each source of text.
+// Writer returns a writer for log lines and other text. Whole lines are passed on at once, above
+// the live lines; an unfinished line waits for its end, or for Close. Text is passed on as it is,
+// escape sequences included. Each writer keeps its own unfinished line: use one for each source of
+// text.
 //
-// Writing never fails for want of a terminal: a failure to write is reported by Close, and by the Write that met it.
+// Writing never fails for want of a terminal: a failure to write is reported by Close, and by the
+// Write that met it.
 func (p *Progress) Writer() io.Writer {
 	w := &writer{p: p}
 	if p.task != nil {
@@ -141,7 +152,8 @@ func (p *Progress) Writer() io.Writer {
 	return w
 }
 
-// Pause takes the live lines off the screen, for somebody else to use the terminal, until resume is called. Phases go on meanwhile; those that end leave their lines.
+// Pause takes the live lines off the screen, for somebody else to use the terminal, until resume is
+// called. Phases go on meanwhile; those that end leave their lines.
 func (p *Progress) Pause() (resume func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,8 +167,9 @@ func (p *Progress) Pause() (resume func()) {
 	})
 }
 
-// Close ends the display: phases still running are shown as stopped, unfinished lines of writers are completed, live lines removed. It returns the first error that was met when
-// writing. Later calls do nothing; writers stay usable.
+// Close ends the display: phases still running are shown as stopped, unfinished lines of writers
+// are completed, live lines removed. It returns the first error that was met when writing. Later
+// calls do nothing; writers stay usable.
 func (p *Progress) Close() error {
 	p.mu.Lock()
 	if p.closed {
@@ -231,7 +244,8 @@ func (p *Progress) update(now time.Time) {
 	}
 }
 
-// draw prints text, whole lines, above the live lines and brings those up to date, in a single write: nothing of another process can come between. The caller holds mu.
+// draw prints text, whole lines, above the live lines and brings those up to date, in a single
+// write: nothing of another process can come between. The caller holds mu.
 func (p *Progress) draw(text []byte) {
 	if p.term == nil {
 		if len(text) > 0 {
@@ -264,7 +278,8 @@ func (p *Progress) draw(text []byte) {
 	}
 }
 
-// write sends bytes out. Progress that cannot be shown must not end the work: the error is kept for Close. The caller holds mu.
+// write sends bytes out. Progress that cannot be shown must not end the work: the error is kept for
+// Close. The caller holds mu.
 func (p *Progress) write(b []byte) {
 	if _, err := p.out.Write(b); err != nil && p.err == nil {
 		p.err = err

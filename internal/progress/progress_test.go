@@ -23,7 +23,8 @@ func expect(t *testing.T, s *screen, want ...string) {
 	}
 }
 
-func onScreen(t *testing.T, width, height int, o Options, test func(t *testing.T, s *screen, p *Progress)) {
+func onScreen(t *testing.T, width, height int, o Options,
+	test func(t *testing.T, s *screen, p *Progress)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScreen(width, height)
@@ -57,9 +58,11 @@ func TestLiveLine(t *testing.T) {
 		ph.AddTotal(144)
 		ph.Add(7)
 		time.Sleep(time.Minute + time.Second)
-		expect(t, s, "download          1.1s  40.0 MB  36.4 MB/s", "configure        1m01s   4%  7/144 packages")
+		expect(t, s, "download          1.1s  40.0 MB  36.4 MB/s",
+			"configure        1m01s   4%  7/144 packages")
 		ph.Done(nil)
-		expect(t, s, "download          1.1s  40.0 MB  36.4 MB/s", "configure        1m01s  7 packages", "")
+		expect(t, s, "download          1.1s  40.0 MB  36.4 MB/s",
+			"configure        1m01s  7 packages", "")
 	})
 }
 
@@ -78,7 +81,8 @@ func TestLogLinesDoNotMix(t *testing.T) {
 			t.Error(err)
 		}
 		fmt.Fprint(w, "after")
-		expect(t, s, "checking for gcc... yes", "a line from elsewhere", "build             0.0s", "checking for g++...", "after")
+		expect(t, s, "checking for gcc... yes", "a line from elsewhere", "build             0.0s",
+			"checking for g++...", "after")
 	})
 }
 
@@ -89,11 +93,13 @@ func TestSeveralPhases(t *testing.T) {
 		expect(t, s, "a                 0.0s", "b                 0.0s", "and 2 more")
 		time.Sleep(time.Second)
 		b.Done(nil)
-		expect(t, s, "b                 1.0s", "a                 1.0s", "c                 1.0s", "d                 1.0s")
+		expect(t, s, "b                 1.0s", "a                 1.0s", "c                 1.0s",
+			"d                 1.0s")
 		a.Done(nil)
 		c.Done(nil)
 		d.Done(nil)
-		expect(t, s, "b                 1.0s", "a                 1.0s", "c                 1.0s", "d                 1.0s", "")
+		expect(t, s, "b                 1.0s", "a                 1.0s", "c                 1.0s",
+			"d                 1.0s", "")
 	})
 }
 
@@ -111,7 +117,8 @@ func TestNarrowAndResized(t *testing.T) {
 		s.resize(70)
 		time.Sleep(redraw)
 		expect(t, s, "before",
-			"download          1.2s  this note is so long that it must be cut, or", "unpack            1.2s")
+			"download          1.2s  this note is so long that it must be cut, or",
+			"unpack            1.2s")
 		s.resize(1)
 		time.Sleep(redraw)
 		s.resize(60)
@@ -136,7 +143,8 @@ func TestOutcomes(t *testing.T) {
 		}
 		open.Done(nil) // what ends after Close prints nothing
 		p.Phase("late").Done(nil)
-		expect(t, s, "unpack            0.1s  failed", "download          0.1s  stopped  1.5/2.0 kB", "build             0.1s  stopped", "")
+		expect(t, s, "unpack            0.1s  failed",
+			"download          0.1s  stopped  1.5/2.0 kB", "build             0.1s  stopped", "")
 	})
 }
 
@@ -323,18 +331,21 @@ func TestTask(t *testing.T) {
 		fetch.AddTotal(2)
 		fetch.Add(1)
 		time.Sleep(time.Second)
-		expect(t, s, "hello             1.0s  unpack", "tree              1.0s  source  50%  1/2 files")
+		expect(t, s, "hello             1.0s  unpack",
+			"tree              1.0s  source  50%  1/2 files")
 		unpack.Done(nil)
 		build := one.Phase("build")
 		fmt.Fprintln(one.Writer(), "warning")
 		fetch.Done(errors.New("cut"))
 		endTwo("given-back", errors.New("cut"))
 		time.Sleep(100 * time.Millisecond)
-		expect(t, s, "hello: warning", "tree              1.0s  failed  given-back", "hello             1.1s  build")
+		expect(t, s, "hello: warning", "tree              1.0s  failed  given-back",
+			"hello             1.1s  build")
 		build.Done(nil)
 		endOne("successful", nil)
 		endOne("too late", nil)
-		expect(t, s, "hello: warning", "tree              1.0s  failed  given-back", "hello             1.1s  successful", "")
+		expect(t, s, "hello: warning", "tree              1.0s  failed  given-back",
+			"hello             1.1s  successful", "")
 	})
 	t.Run("plain", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -349,7 +360,8 @@ func TestTask(t *testing.T) {
 			if err := p.Close(); err != nil {
 				t.Error(err)
 			}
-			want := "hello: build     30.0s …\nhello: build     31.0s\nhello            31.0s  successful\nhello: cut\n"
+			want := "hello: build     30.0s …\nhello: build     31.0s\nhello            31.0s  " +
+				"successful\nhello: cut\n"
 			if out.String() != want {
 				t.Errorf("got\n%swant\n%s", out.String(), want)
 			}

@@ -53,7 +53,8 @@ func (p *Progress) finishedLine(ph *Phase, how outcome, now time.Time) string {
 	return line + "\n"
 }
 
-// runningLine is the state of a phase: name, elapsed time, how much is done, how fast, and its note. What matters most comes first, as narrow terminals cut the end.
+// runningLine is the state of a phase: name, elapsed time, how much is done, how fast, and its
+// note. What matters most comes first, as narrow terminals cut the end.
 func (p *Progress) runningLine(ph *Phase, now time.Time) string {
 	return strings.TrimRight(head(ph.name, now.Sub(ph.began))+p.state(ph, now), " ")
 }
@@ -69,7 +70,8 @@ func (p *Progress) state(ph *Phase, now time.Time) string {
 	var parts []string
 	switch {
 	case total > 0:
-		parts = append(parts, fmt.Sprintf("%2d%%", min(100, max(0, done*100/total))), amountOf(done, total, unit))
+		parts = append(parts, fmt.Sprintf("%2d%%", min(100, max(0, done*100/total))),
+			amountOf(done, total, unit))
 	case done > 0:
 		parts = append(parts, amount(done, unit))
 	}
@@ -79,7 +81,8 @@ func (p *Progress) state(ph *Phase, now time.Time) string {
 	return join(parts, ph.noteText())
 }
 
-// liveLines are the lines to show now, each narrower than the terminal: a line that fills it would wrap.
+// liveLines are the lines to show now, each narrower than the terminal: a line that fills it would
+// wrap.
 func (p *Progress) liveLines(width, height int, now time.Time) []string {
 	show := p.running
 	room := max(1, height-1)
@@ -99,7 +102,8 @@ func (p *Progress) liveLines(width, height int, now time.Time) []string {
 	return lines
 }
 
-// erase goes back to where the live lines began and clears from there. On a terminal that has become narrower since they were drawn, they now fill more rows.
+// erase goes back to where the live lines began and clears from there. On a terminal that has
+// become narrower since they were drawn, they now fill more rows.
 func erase(lines []string, width int) string {
 	if len(lines) == 0 {
 		return ""
@@ -150,7 +154,8 @@ func duration(d time.Duration) string {
 	case d < time.Hour:
 		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
 	default:
-		return fmt.Sprintf("%dh%02dm%02ds", int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60)
+		return fmt.Sprintf("%dh%02dm%02ds", int(d.Hours()), int(d.Minutes())%60,
+			int(d.Seconds())%60)
 	}
 }
 
@@ -187,7 +192,8 @@ func amountOf(done, total int64, unit string) string {
 		return fmt.Sprintf("%d/%d %s", done, total, unit)
 	}
 	power, by := scale(float64(max(done, total)))
-	return fmt.Sprintf("%s/%s %s", number(float64(done)/by, power), number(float64(total)/by, power), byteUnits[power])
+	return fmt.Sprintf("%s/%s %s", number(float64(done)/by, power),
+		number(float64(total)/by, power), byteUnits[power])
 }
 
 func rate(perSecond float64) string {
@@ -195,7 +201,8 @@ func rate(perSecond float64) string {
 	return number(perSecond/by, power) + " " + byteUnits[power] + "/s"
 }
 
-// printable replaces what would move the cursor or change the terminal: names come from mirrors and packages.
+// printable replaces what would move the cursor or change the terminal: names come from mirrors and
+// packages.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {

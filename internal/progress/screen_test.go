@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// screen is as much of a terminal as the display uses: it wraps, scrolls nothing away, and understands \r, \n, cursor up, clear to the end, and colours.
+// screen is as much of a terminal as the display uses: it wraps, scrolls nothing away, and
+// understands \r, \n, cursor up, clear to the end, and colours.
 type screen struct {
 	mu            sync.Mutex
 	width, height int

@@ -16,7 +16,8 @@ type terminal interface {
 	foreground() bool
 }
 
-// fileTerminal is a terminal that the process has open. Its size is asked for at each drawing, which is cheap and needs no handler for SIGWINCH.
+// fileTerminal is a terminal that the process has open. Its size is asked for at each drawing,
+// which is cheap and needs no handler for SIGWINCH.
 type fileTerminal struct{ fd int }
 
 // openTerminal returns the terminal behind f, or nil when it is none.
@@ -39,7 +40,8 @@ func (t fileTerminal) size() (width, height int) {
 
 func (t fileTerminal) foreground() bool {
 	var group int32
-	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(t.fd), syscall.TIOCGPGRP, uintptr(unsafe.Pointer(&group)))
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(t.fd), syscall.TIOCGPGRP,
+		uintptr(unsafe.Pointer(&group)))
 	// ENOTTY: a terminal, but not the one that controls us; nobody's prompt is there.
 	return errno != 0 || int(group) == syscall.Getpgrp()
 }

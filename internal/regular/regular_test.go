@@ -89,7 +89,8 @@ func TestOpeners(t *testing.T) {
 				f.Close()
 			case err == nil:
 				t.Errorf("%s was opened, want: %s", tt.name, *want)
-			case *want == fine || !strings.Contains(err.Error(), *want) || !strings.Contains(err.Error(), tt.name):
+			case *want == fine || !strings.Contains(err.Error(), *want) ||
+				!strings.Contains(err.Error(), tt.name):
 				t.Errorf("%s: %v, want %q", tt.name, err, *want)
 			}
 		}
@@ -99,7 +100,8 @@ func TestOpeners(t *testing.T) {
 	} else if errors.Is(err, ErrLink) {
 		t.Errorf("%v is ErrLink", err)
 	}
-	if _, err := OpenNoFollow(filepath.Join(dir, "to-file")); !errors.Is(err, ErrLink) || !errors.Is(err, ErrNotRegular) {
+	if _, err := OpenNoFollow(filepath.Join(dir, "to-file")); !errors.Is(err, ErrLink) ||
+		!errors.Is(err, ErrNotRegular) {
 		t.Errorf("%v is not ErrLink", err)
 	}
 }
@@ -109,7 +111,8 @@ func TestReadFile(t *testing.T) {
 	if data, err := ReadFile(filepath.Join(dir, "file"), 4); err != nil || string(data) != "text" {
 		t.Errorf("%q, %v", data, err)
 	}
-	if _, err := ReadFile(filepath.Join(dir, "file"), 3); err == nil || !strings.Contains(err.Error(), "larger than 3 bytes") {
+	if _, err := ReadFile(filepath.Join(dir, "file"), 3); err == nil ||
+		!strings.Contains(err.Error(), "larger than 3 bytes") {
 		t.Error(err)
 	}
 	if data, err := ReadFile(os.DevNull, 3); err != nil || len(data) != 0 {

@@ -1,7 +1,9 @@
-// Package result is the machine-readable outcome of one build: result.json, which lies beside the artefacts.
+// Package result is the machine-readable outcome of one build: result.json, which lies beside the
+// artefacts.
 //
-// Its schema has a number. Fields may be added under the same number; a field that changes its meaning, its unit or its name makes a new one. The package holds the types and writes
-// them; what stands in them is gathered by internal/build.
+// Its schema has a number. Fields may be added under the same number; a field that changes its
+// meaning, its unit or its name makes a new one. The package holds the types and writes them; what
+// stands in them is gathered by internal/build.
 package result
 
 import (
@@ -21,7 +23,8 @@ import (
 // Schema is the number of the format that this package writes.
 const Schema = 1
 
-// Result is one build. Times are UTC (RFC 3339), durations seconds, sizes bytes; hashes are lower-case hexadecimal.
+// Result is one build. Times are UTC (RFC 3339), durations seconds, sizes bytes; hashes are
+// lower-case hexadecimal.
 type Result struct {
 	Schema  int    `json:"schema"`
 	Program string `json:"program"` // "nsbuild 0.1.0"
@@ -198,7 +201,8 @@ type Hook struct {
 	Strays  []string `json:"strays,omitempty"` // command lines of what it left running
 }
 
-// Write stores a result at path, in one step: whoever reads path sees the old result or this one. Its schema is set.
+// Write stores a result at path, in one step: whoever reads path sees the old result or this one.
+// Its schema is set.
 func Write(path string, r *Result) (err error) {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
@@ -244,7 +248,8 @@ func Read(path string) (*Result, error) {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	if r.Schema < 1 || r.Schema > Schema {
-		return nil, fmt.Errorf("reading %s: it has schema %d, this program knows 1 to %d", path, r.Schema, Schema)
+		return nil, fmt.Errorf("reading %s: it has schema %d, this program knows 1 to %d", path,
+			r.Schema, Schema)
 	}
 	if err := rawjson.Exact(&r, r.Escaped); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)

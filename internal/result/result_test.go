@@ -19,17 +19,26 @@ func example() *Result {
 	at := time.Date(2026, 11, 24, 7, 51, 5, 0, time.UTC)
 	return &Result{
 		Program: "nsbuild 0.1.0",
-		Source: Source{Name: "hello", Version: "1:2.10-3", From: "hello_2.10-3.dsc", Format: "3.0 (quilt)", Signature: "good", Signer: "A B <a@example.org>", Key: "0123",
+		Source: Source{Name: "hello", Version: "1:2.10-3", From: "hello_2.10-3.dsc",
+			Format: "3.0 (quilt)", Signature: "good", Signer: "A B <a@example.org>", Key: "0123",
 			Files: []Hashed{{Name: "hello_2.10.orig.tar.gz", Size: 3, SHA256: "ab"}}},
-		Target:   Target{Distribution: "bookworm", BuildArch: "amd64", HostArch: "amd64", BuildType: "binary", Profiles: []string{"nocheck"}, Options: []string{"parallel=2"}},
-		Inputs:   Inputs{Base: Base{Name: "bookworm", Generation: 3}, Releases: []Release{{URI: "http://mirror.example/debian", Suite: "bookworm", Date: at}}, Layer: Layer{Key: "cd", Cached: true}},
-		Outcome:  Outcome{Status: "attempted", FailStage: "build", Error: "dpkg-buildpackage died with exit 2", Exit: 2, Causes: []Cause{{Kind: "compile-error", Line: 7, Text: "a compile error"}}},
-		Started:  at,
-		Finished: at.Add(time.Minute),
-		Stages:   []Stage{{Name: "build", Seconds: 1.5, Failed: true}},
-		Use:      Use{SpaceKiB: -1, PeakMemory: 1 << 20}, Isolation: Isolation{Rung: "root", Scratch: "tmpfs"},
+		Target: Target{Distribution: "bookworm", BuildArch: "amd64", HostArch: "amd64",
+			BuildType: "binary", Profiles: []string{"nocheck"}, Options: []string{"parallel=2"}},
+		Inputs: Inputs{Base: Base{Name: "bookworm", Generation: 3},
+			Releases: []Release{{URI: "http://mirror.example/debian", Suite: "bookworm", Date: at}},
+			Layer:    Layer{Key: "cd", Cached: true}},
+		Outcome: Outcome{Status: "attempted", FailStage: "build",
+			Error: "dpkg-buildpackage died with exit 2", Exit: 2,
+			Causes: []Cause{{Kind: "compile-error", Line: 7, Text: "a compile error"}}},
+		Started:   at,
+		Finished:  at.Add(time.Minute),
+		Stages:    []Stage{{Name: "build", Seconds: 1.5, Failed: true}},
+		Use:       Use{SpaceKiB: -1, PeakMemory: 1 << 20},
+		Isolation: Isolation{Rung: "root", Scratch: "tmpfs"},
 		Strays:    []Stray{{PID: 7, Command: "sleep 1000"}},
-		Artefacts: []Artefact{{Hashed: Hashed{Name: "hello_2.10-3_amd64.build", Size: 1}, Kind: "other", Path: "hello_2.10-3_amd64.build"}},
+		Artefacts: []Artefact{
+			{Hashed: Hashed{Name: "hello_2.10-3_amd64.build", Size: 1}, Kind: "other",
+				Path: "hello_2.10-3_amd64.build"}},
 	}
 }
 
@@ -91,7 +100,8 @@ func TestErrors(t *testing.T) {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
-	for text, want := range map[string]string{"{": "unexpected end", `{"schema": 2}`: "it has schema 2, this program knows 1 to 1", `{}`: "it has schema 0"} {
+	for text, want := range map[string]string{"{": "unexpected end",
+		`{"schema": 2}`: "it has schema 2, this program knows 1 to 1", `{}`: "it has schema 0"} {
 		path := filepath.Join(dir, "r")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -110,7 +120,8 @@ func TestAnyBytes(t *testing.T) {
 	const latin1, escaped = "/home/J\xf6rg\\x/hello.build", `"/home/J\\xf6rg\\\\x/hello.build"`
 	path := filepath.Join(t.TempDir(), "result.json")
 	want := example()
-	want.Schema, want.Log, want.Artefacts[0].Path, want.Source.From = Schema, latin1, latin1, `C:\new`
+	want.Schema, want.Log, want.Artefacts[0].Path, want.Source.From = Schema, latin1, latin1,
+		`C:\new`
 	if err := Write(path, want); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +129,8 @@ func TestAnyBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{`"log": ` + escaped, `"path": ` + escaped, `"from": "C:\\new"`, "\"escaped\": [\n    \"/artefacts/0/path\",\n    \"/log\"\n  ]"} {
+	for _, part := range []string{`"log": ` + escaped, `"path": ` + escaped, `"from": "C:\\new"`,
+		"\"escaped\": [\n    \"/artefacts/0/path\",\n    \"/log\"\n  ]"} {
 		if !strings.Contains(string(text), part) {
 			t.Errorf("there is no %s in\n%s", part, text)
 		}
@@ -133,10 +145,12 @@ func TestAnyBytes(t *testing.T) {
 	events.Write(Event{Event: EventMessage, Message: "a ##[error] for a build service"})
 	lines := strings.Split(out.String(), "\n")
 	var back Event
-	if err := json.Unmarshal([]byte(lines[2]), &back); err != nil || back.Message != "a ##[error] for a build service" || strings.Contains(lines[2], "##") {
+	if err := json.Unmarshal([]byte(lines[2]), &back); err != nil ||
+		back.Message != "a ##[error] for a build service" || strings.Contains(lines[2], "##") {
 		t.Errorf("%v: %s", err, lines[2])
 	}
-	if events.Err() != nil || !strings.HasSuffix(lines[0], `"message":"no \\xff","escaped":["/message"]}`) ||
+	if events.Err() != nil ||
+		!strings.HasSuffix(lines[0], `"message":"no \\xff","escaped":["/message"]}`) ||
 		!strings.HasSuffix(lines[1], `"escaped":["/artefacts/0/path","/log"]}}`) {
 		t.Errorf("%v: %s", events.Err(), out.String())
 	}

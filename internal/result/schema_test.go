@@ -9,15 +9,18 @@ import (
 	"time"
 )
 
-// TestSchemas holds the published schemas to the types: what is written has just these fields, and those without omitempty always.
+// TestSchemas holds the published schemas to the types: what is written has just these fields, and
+// those without omitempty always.
 func TestSchemas(t *testing.T) {
 	for _, c := range []struct {
 		file, title string
 		schema      int
 		kind        reflect.Type
 	}{
-		{"../../docs/result.schema.json", "Result of an nsbuild build", Schema, reflect.TypeFor[Result]()},
-		{"../../docs/events.schema.json", "A line of nsbuild --json", EventSchema, reflect.TypeFor[Event]()},
+		{"../../docs/result.schema.json", "Result of an nsbuild build", Schema,
+			reflect.TypeFor[Result]()},
+		{"../../docs/events.schema.json", "A line of nsbuild --json", EventSchema,
+			reflect.TypeFor[Event]()},
 	} {
 		defs := map[string]any{}
 		top, ok := schemaOf(c.kind, defs).(map[string]any)
@@ -37,7 +40,9 @@ func TestSchemas(t *testing.T) {
 		}
 		properties["schema"] = map[string]any{"const": c.schema}
 		if c.kind == reflect.TypeFor[Event]() {
-			properties["event"] = map[string]any{"enum": []string{EventPhaseBegun, EventProgress, EventPhaseEnded, EventMessage, EventArtefact, EventResult}}
+			properties["event"] = map[string]any{
+				"enum": []string{EventPhaseBegun, EventProgress, EventPhaseEnded, EventMessage,
+					EventArtefact, EventResult}}
 		}
 		want, err := json.MarshalIndent(root, "", "  ")
 		if err != nil {
@@ -54,7 +59,8 @@ func TestSchemas(t *testing.T) {
 			t.Fatal(err)
 		}
 		if string(got) != string(want) {
-			t.Errorf("%s is not what the types say; go test ./internal/result -update, and a new number of the schema if a field has changed its meaning", c.file)
+			t.Errorf("%s is not what the types say; go test ./internal/result -update, and a new "+
+				"number of the schema if a field has changed its meaning", c.file)
 		}
 	}
 }
@@ -83,7 +89,8 @@ func schemaOf(k reflect.Type, defs map[string]any) any {
 		properties, required := map[string]any{}, []string{}
 		defs[k.Name()] = map[string]any{} // for types that hold themselves
 		fields(k, properties, &required, defs)
-		defs[k.Name()] = map[string]any{"type": "object", "properties": properties, "required": required, "additionalProperties": false}
+		defs[k.Name()] = map[string]any{"type": "object", "properties": properties,
+			"required": required, "additionalProperties": false}
 	}
 	return map[string]any{"$ref": "#/$defs/" + k.Name()}
 }

@@ -11,16 +11,17 @@ import (
 )
 
 // helperPatience is far more than a helper needs for an answer. It lives in the jail: jail root can
-// hold it (with a debugger, or a file system of its own on the path of a command) while PID 1 serves
-// nobody else.
+// hold it (with a debugger, or a file system of its own on the path of a command) while PID 1
+// serves nobody else.
 const helperPatience = 20 * time.Second
 
-// killPatience is how long processes may take to end that were killed. Some cannot end: they wait for
-// a device.
+// killPatience is how long processes may take to end that were killed. Some cannot end: they wait
+// for a device.
 const killPatience = time.Minute
 
 // ask sends a helper a request and waits for its answer, for so long, and not where it is held.
-func ask(helper *conn, patience time.Duration, held func() bool, m *message, files ...*os.File) (*message, []*os.File, error) {
+func ask(helper *conn, patience time.Duration, held func() bool, m *message, files ...*os.File) (
+	*message, []*os.File, error) {
 	if err := helper.sendWithin(patience, m, files...); err != nil {
 		return nil, nil, err
 	}
@@ -30,8 +31,8 @@ func ask(helper *conn, patience time.Duration, held func() bool, m *message, fil
 	return helper.recvWithin(patience)
 }
 
-// heldPause is how often a helper that has not answered yet is looked at, and heldTimes how often in
-// turn it must have been held.
+// heldPause is how often a helper that has not answered yet is looked at, and heldTimes how often
+// in turn it must have been held.
 const (
 	heldPause = 200 * time.Millisecond
 	heldTimes = 5

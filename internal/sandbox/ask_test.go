@@ -39,7 +39,8 @@ func TestHelperStopped(t *testing.T) {
 	j := hostJail(t, h)
 	inTime(t, func() {
 		for range 20 {
-			if out, st := sh(t, j, stopHelper("STOP")+"; echo stopped"); out != "stopped\n" || !st.Success() {
+			if out, st := sh(t, j, stopHelper("STOP")+"; echo stopped"); out != "stopped\n" ||
+				!st.Success() {
 				t.Errorf("%q %v", out, st)
 			}
 		}
@@ -49,8 +50,8 @@ func TestHelperStopped(t *testing.T) {
 	})
 }
 
-// TestHelperKilled kills the helper from inside: the next command is refused with the reason, and the
-// jail can be closed.
+// TestHelperKilled kills the helper from inside: the next command is refused with the reason, and
+// the jail can be closed.
 func TestHelperKilled(t *testing.T) {
 	h := startHolder(t)
 	j := hostJail(t, h)
@@ -63,7 +64,8 @@ func TestHelperKilled(t *testing.T) {
 	inTime(t, func() {
 		for range 2 {
 			_, err := j.Start(Command{Argv: []string{"/bin/true"}})
-			if err == nil || !strings.Contains(err.Error(), "the jail's helper has ended: killed by signal 9") {
+			if err == nil ||
+				!strings.Contains(err.Error(), "the jail's helper has ended: killed by signal 9") {
 				t.Errorf("after the helper's death: %v", err)
 			}
 		}
@@ -87,7 +89,8 @@ func TestAskHeldUp(t *testing.T) {
 	defer c.close()
 	const patience = 50 * time.Millisecond
 	free := func() bool { return false }
-	for _, size := range []int{1, 4 << 20} { // which fits into the socket's buffer, and which does not
+	// which fits into the socket's buffer, and which does not
+	for _, size := range []int{1, 4 << 20} {
 		m := &message{Op: opExec, Command: &Command{Argv: []string{strings.Repeat("x", size)}}}
 		if _, _, err := ask(c, patience, free, m); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%d bytes: %v", size, err)
@@ -117,7 +120,8 @@ func TestMayBeStarted(t *testing.T) {
 		_ = child.Wait()
 	}()
 	pid := child.Process.Pid
-	p := &pid1{commands: map[int]command{}, orphans: map[int]*Status{7: {}}, helpers: map[int]bool{}}
+	p := &pid1{commands: map[int]command{}, orphans: map[int]*Status{7: {}},
+		helpers: map[int]bool{}}
 	for _, good := range []int{pid, 7} {
 		if err := p.mayBeStarted(good); err != nil {
 			t.Error(err)
@@ -165,8 +169,8 @@ func TestKillSame(t *testing.T) {
 	}
 }
 
-// TestEndGroup ends what a leader has left in its group, and reports only that. The leader stays to be
-// waited for.
+// TestEndGroup ends what a leader has left in its group, and reports only that. The leader stays to
+// be waited for.
 func TestEndGroup(t *testing.T) {
 	for script, want := range map[string]bool{"exit 3": false, "sleep 100 & exit 3": true} {
 		leader := exec.Command("/bin/sh", "-c", script)
@@ -181,7 +185,8 @@ func TestEndGroup(t *testing.T) {
 		if err := leader.Wait(); err == nil || err.Error() != "exit status 3" {
 			t.Errorf("%s: %v", script, err)
 		}
-		if err := syscall.Kill(-leader.Process.Pid, 0); !errors.Is(err, syscall.ESRCH) && want == false {
+		if err := syscall.Kill(-leader.Process.Pid, 0); !errors.Is(err, syscall.ESRCH) &&
+			want == false {
 			t.Errorf("%s: the group is still there: %v", script, err)
 		}
 	}

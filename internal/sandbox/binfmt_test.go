@@ -8,14 +8,16 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// TestEmulator has cat be the interpreter of files that begin in a certain way, which only the holder's own jails see. Kernels before 6.7 keep that for root, and the error says so.
+// TestEmulator has cat be the interpreter of files that begin in a certain way, which only the
+// holder's own jails see. Kernels before 6.7 keep that for root, and the error says so.
 func TestEmulator(t *testing.T) {
 	ids, err := ResolveIDs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	h, err := Start(context.Background(), HolderSpec{IDs: ids, Emulator: &Emulator{
-		Name: "nsbuild-test", Magic: []byte("NSB\x00"), Mask: []byte{0xff, 0xff, 0xff, 0}, Interpreter: "/usr/bin/cat",
+		Name: "nsbuild-test", Magic: []byte("NSB\x00"), Mask: []byte{0xff, 0xff, 0xff, 0},
+		Interpreter: "/usr/bin/cat",
 	}})
 	if err != nil {
 		if !strings.Contains(fault.HintOf(err), "6.7") {
@@ -42,7 +44,9 @@ func TestEmulatorMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := Start(context.Background(), HolderSpec{IDs: ids, Emulator: &Emulator{Name: "none", Magic: []byte("NSB"), Mask: []byte{255, 255, 255}, Interpreter: "/nonexistent/qemu"}})
+	h, err := Start(context.Background(),
+		HolderSpec{IDs: ids, Emulator: &Emulator{Name: "none", Magic: []byte("NSB"),
+			Mask: []byte{255, 255, 255}, Interpreter: "/nonexistent/qemu"}})
 	if err == nil || !strings.Contains(err.Error(), "/nonexistent/qemu") {
 		t.Error(err)
 	}

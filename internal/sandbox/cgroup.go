@@ -19,8 +19,10 @@ import (
 	"nsbuild/internal/flock"
 )
 
-// cgroup is a control group of a holder: below it, init has PID 1 and jail everything that runs in jails, which is what is limited. A limit of PID 1's own group could be used up
-// from inside, and a PID 1 without memory or threads takes the jail with it (cgroups(7); "Control Group v2" in the kernel's documentation).
+// cgroup is a control group of a holder: below it, init has PID 1 and jail everything that runs in
+// jails, which is what is limited. A limit of PID 1's own group could be used up from inside, and a
+// PID 1 without memory or threads takes the jail with it (cgroups(7); "Control Group v2" in the
+// kernel's documentation).
 type cgroup struct {
 	dir         string
 	controllers []string // that it has
@@ -47,9 +49,9 @@ func controllersOf(l Limits) []string {
 // noController says why a limit is not held.
 const noController = "the machine's cgroup v2 has no such controller (it may be bound to cgroup v1)"
 
-// newCgroup makes a group with as many of the controllers as can be had, and says what stands in the way of
-// the others. It returns nil where none can be had. pids are the processes that are to be limited, and are in
-// our own group so far.
+// newCgroup makes a group with as many of the controllers as can be had, and says what stands in
+// the way of the others. It returns nil where none can be had. pids are the processes that are to
+// be limited, and are in our own group so far.
 func newCgroup(l Limits, pids ...int) (*cgroup, string, error) {
 	top, own, why, err := hierarchy("/proc/self/mountinfo", "/proc/self/cgroup")
 	if err != nil || why != "" {
@@ -141,12 +143,15 @@ func available(dir string, want []string) ([]string, error) {
 		return nil, fmt.Errorf("reading what cgroup v2 offers: %w", err)
 	}
 	has := strings.Fields(string(data))
-	return slices.DeleteFunc(slices.Clone(want), func(c string) bool { return !slices.Contains(has, c) }), nil
+	return slices.DeleteFunc(slices.Clone(want), func(c string) bool {
+		return !slices.Contains(has, c)
+	}), nil
 }
 
-// makeBelow makes a group with these controllers below parent, if we may and if the parent has them to give.
-// pids may have to move for that.
-func makeBelow(parent string, controllers []string, pids []int) (_ *cgroup, refusal string, err error) {
+// makeBelow makes a group with these controllers below parent, if we may and if the parent has them
+// to give. pids may have to move for that.
+func makeBelow(parent string, controllers []string, pids []int) (_ *cgroup, refusal string,
+	err error) {
 	has, err := available(parent, controllers)
 	if err != nil {
 		return nil, "", err
@@ -186,8 +191,8 @@ func makeBelow(parent string, controllers []string, pids []int) (_ *cgroup, refu
 	return g, "", nil
 }
 
-// sweepGroups removes the groups of callers that were killed: a living one keeps its group locked, whatever
-// its number is in which PID namespace. What is not empty stays. The group must be locked.
+// sweepGroups removes the groups of callers that were killed: a living one keeps its group locked,
+// whatever its number is in which PID namespace. What is not empty stays. The group must be locked.
 func sweepGroups(parent string) error {
 	left, err := filepath.Glob(filepath.Join(parent, groupPrefix+"*"))
 	if err != nil {
@@ -252,7 +257,8 @@ func (g *cgroup) limit() error {
 			set["memory.swap.max"] = "0"
 		case "cpu":
 			const period = 100000 // microseconds, the kernel's default
-			set["cpu.max"] = fmt.Sprintf("%d %d", max(1000, int64(math.Round(g.limits.CPUs*period))), period)
+			set["cpu.max"] = fmt.Sprintf(
+				"%d %d", max(1000, int64(math.Round(g.limits.CPUs*period))), period)
 		case "pids":
 			set["pids.max"] = strconv.Itoa(g.limits.PIDs + helperTasks)
 		}
@@ -273,14 +279,15 @@ func (g *cgroup) jail() string { return filepath.Join(g.dir, "jail") }
 
 // admit moves PID 1 into the group.
 func (g *cgroup) admit(pid int) error {
-	if err := writeGroup(filepath.Join(g.dir, "init"), "cgroup.procs", strconv.Itoa(pid)); err != nil {
+	if err := writeGroup(filepath.Join(g.dir, "init"), "cgroup.procs",
+		strconv.Itoa(pid)); err != nil {
 		return fmt.Errorf("moving PID 1 of the sandbox into its control group: %w", err)
 	}
 	return nil
 }
 
-// remove kills what is still in the group, though PID 1's end has killed all, and deletes it. The group above
-// it is then as it was.
+// remove kills what is still in the group, though PID 1's end has killed all, and deletes it. The
+// group above it is then as it was.
 func (g *cgroup) remove() error {
 	lock, err := lockGroup(filepath.Dir(g.dir))
 	if err != nil {
@@ -296,12 +303,14 @@ func (g *cgroup) removeLocked() error {
 	if g.alive != nil {
 		defer g.alive.Close()
 	}
-	if err := writeGroup(g.dir, "cgroup.kill", "1"); err != nil && !errors.Is(err, fs.ErrNotExist) { // since Linux 5.14
+	// since Linux 5.14
+	if err := writeGroup(g.dir, "cgroup.kill", "1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	// The kernel takes a moment from a process's end to its leaving the group.
 	err := g.rmdir()
-	for pause := 100 * time.Microsecond; errors.Is(err, syscall.EBUSY) && pause < time.Second; pause *= 2 {
+	for pause := 100 * time.Microsecond; errors.Is(err, syscall.EBUSY) &&
+		pause < time.Second; pause *= 2 {
 		time.Sleep(pause)
 		err = g.rmdir()
 	}

@@ -12,8 +12,8 @@ import (
 	"nsbuild/internal/tree"
 )
 
-// linkTable has the copies of files that have several names, by what the original is: a directory beside
-// the copied tree, so that neither memory nor paths grow with their number.
+// linkTable has the copies of files that have several names, by what the original is: a directory
+// beside the copied tree, so that neither memory nor paths grow with their number.
 type linkTable struct {
 	dir string
 	fd  int
@@ -33,8 +33,8 @@ func newLinkTable(parent string) (*linkTable, error) {
 
 func (l *linkTable) name(st *unix.Stat_t) string { return fmt.Sprintf("%x-%x", st.Dev, st.Ino) }
 
-// link gives a copy one more name; ENOENT when there is no copy yet. A file that can have no more names
-// here, on a file system with another limit, is copied anew for the names that follow.
+// link gives a copy one more name; ENOENT when there is no copy yet. A file that can have no more
+// names here, on a file system with another limit, is copied anew for the names that follow.
 func (l *linkTable) link(st *unix.Stat_t, dir int, name string) error {
 	err := unix.Linkat(l.fd, l.name(st), dir, name, 0)
 	if errors.Is(err, unix.EMLINK) {

@@ -20,7 +20,8 @@ const (
 	appletSaveLayer = "save-layer"
 )
 
-// CopyTree copies a tree of mapped ids: owners, modes, times, hard links, extended attributes and whiteouts (overlayfs.rst) stay. to must not exist; its parent must.
+// CopyTree copies a tree of mapped ids: owners, modes, times, hard links, extended attributes and
+// whiteouts (overlayfs.rst) stay. to must not exist; its parent must.
 func (h *Holder) CopyTree(ctx context.Context, from, to string) error {
 	source, err := resolve(from)
 	if err != nil {
@@ -33,8 +34,9 @@ func (h *Holder) CopyTree(ctx context.Context, from, to string) error {
 	return h.Applet(ctx, appletCopyTree, []string{source, filepath.Join(parent, filepath.Base(to))})
 }
 
-// SaveLayer copies the frozen upper directory of a closed jail to a host directory, and tells how many bytes its files have. It may run while later jails
-// use the layer. to must not exist; its parent must.
+// SaveLayer copies the frozen upper directory of a closed jail to a host directory, and tells how
+// many bytes its files have. It may run while later jails use the layer. to must not exist; its
+// parent must.
 func (h *Holder) SaveLayer(ctx context.Context, jail int, to string) (int64, error) {
 	parent, err := resolve(filepath.Dir(to))
 	if err != nil {
@@ -45,7 +47,8 @@ func (h *Holder) SaveLayer(ctx context.Context, jail int, to string) (int64, err
 		return 0, err
 	}
 	defer r.Close()
-	err = h.Applet(ctx, appletSaveLayer, []string{strconv.Itoa(jail), filepath.Join(parent, filepath.Base(to))}, w)
+	err = h.Applet(ctx, appletSaveLayer,
+		[]string{strconv.Itoa(jail), filepath.Join(parent, filepath.Base(to))}, w)
 	w.Close()
 	if err != nil {
 		return 0, err
@@ -57,7 +60,8 @@ func (h *Holder) SaveLayer(ctx context.Context, jail int, to string) (int64, err
 	return size, nil
 }
 
-// saveLayerApplet is told the upper directory by PID 1 (see pid1.applet): jails are numbered, and only PID 1 knows where they are.
+// saveLayerApplet is told the upper directory by PID 1 (see pid1.applet): jails are numbered, and
+// only PID 1 knows where they are.
 func saveLayerApplet(args []string) int {
 	if len(args) != 2 {
 		fmt.Fprintf(os.Stderr, "a layer and a directory are expected, not %q\n", args)
@@ -100,7 +104,8 @@ func copyTreeApplet(args []string) int {
 	return 0
 }
 
-// treeCopier copies a tree, however deep it is: of either side, a bounded number of directories is open.
+// treeCopier copies a tree, however deep it is: of either side, a bounded number of directories is
+// open.
 type treeCopier struct {
 	from, to string
 	into     *tree.Chain
@@ -127,8 +132,8 @@ func (c *treeCopier) copy() (err error) {
 	return errors.Join(err, c.links.remove())
 }
 
-// Visit copies one file of any type. A directory gets its attributes when it is left: making entries in
-// it changes its times.
+// Visit copies one file of any type. A directory gets its attributes when it is left: making
+// entries in it changes its times.
 func (c *treeCopier) Visit(e *tree.Entry) (bool, error) {
 	if c.without[e.Path] {
 		return false, nil
@@ -158,7 +163,8 @@ func (c *treeCopier) Leave(dir int, name string) error {
 	return sysErr("leaving", name, c.into.Leave())
 }
 
-// linked copies a file that has several names: the first time into the table, from which all are linked.
+// linked copies a file that has several names: the first time into the table, from which all are
+// linked.
 func (c *treeCopier) linked(e *tree.Entry) error {
 	for {
 		err := c.links.link(&e.Stat, c.into.Fd(), e.Name)
@@ -190,7 +196,8 @@ func (c *treeCopier) file(e *tree.Entry, dir int, name string) error {
 			return sysErr("mknod", e.Path, err)
 		}
 	}
-	if err := unix.Fchownat(dir, name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.Fchownat(dir, name, int(st.Uid), int(st.Gid),
+		unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return sysErr("chown", e.Path, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
@@ -203,7 +210,8 @@ func (c *treeCopier) file(e *tree.Entry, dir int, name string) error {
 		return err
 	}
 	times := []unix.Timespec{st.Atim, st.Mtim}
-	return sysErr("utimensat", e.Path, unix.UtimesNanoAt(dir, name, times, unix.AT_SYMLINK_NOFOLLOW))
+	return sysErr("utimensat", e.Path,
+		unix.UtimesNanoAt(dir, name, times, unix.AT_SYMLINK_NOFOLLOW))
 }
 
 func (c *treeCopier) regular(e *tree.Entry, dir int, name string) error {
@@ -234,7 +242,8 @@ func (c *treeCopier) regular(e *tree.Entry, dir int, name string) error {
 	return errors.Join(err, out.Close())
 }
 
-// attributes gives an open file or directory the owner, mode, extended attributes and times of another.
+// attributes gives an open file or directory the owner, mode, extended attributes and times of
+// another.
 func (c *treeCopier) attributes(from, to int, st *unix.Stat_t, name string) error {
 	if err := unix.Fchown(to, int(st.Uid), int(st.Gid)); err != nil {
 		return sysErr("chown", name, err)
@@ -255,12 +264,15 @@ func readlinkAt(dir int, name string) (string, error) {
 	return string(buf[:max(n, 0)]), err
 }
 
-// overlayNotes are attributes that are true only where the upper directory was made (overlayfs.rst).
-var overlayNotes = []string{"user.overlay.origin", "user.overlay.uuid", "user.overlay.impure", "user.overlay.nlink"}
+// overlayNotes are attributes that are true only where the upper directory was made
+// (overlayfs.rst).
+var overlayNotes = []string{"user.overlay.origin", "user.overlay.uuid", "user.overlay.impure",
+	"user.overlay.nlink"}
 
 func (c *treeCopier) copyXattrs(from, to attributed, shown string) error {
 	if c.names == nil {
-		c.names, c.value = make([]byte, 64<<10), make([]byte, 64<<10) // the kernel's own limits (XATTR_LIST_MAX)
+		// the kernel's own limits (XATTR_LIST_MAX)
+		c.names, c.value = make([]byte, 64<<10), make([]byte, 64<<10)
 	}
 	n, err := from.list(c.names)
 	if errors.Is(err, unix.ENOTSUP) {

@@ -11,8 +11,8 @@ func LeadsNowhere(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP)
 }
 
-// DanglingLink tells whether name is a link that leads nowhere, with the directory root as "/". What
-// cannot be looked at is none.
+// DanglingLink tells whether name is a link that leads nowhere, with the directory root as "/".
+// What cannot be looked at is none.
 func DanglingLink(root, name string) bool {
 	dir, err := openPath(root)
 	if err != nil {

@@ -28,12 +28,15 @@ func ownerMain() int {
 		fmt.Println("error:", err)
 		return 1
 	}
-	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: os.Args[1]}}}, Mounts: programs()})
+	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: os.Args[1]}}},
+		Mounts: programs()})
 	if err != nil {
 		fmt.Println("error:", err)
 		return 1
 	}
-	if _, err := j.Start(Command{Argv: []string{"/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 5001 & done; setsid sleep 5001 & wait"}}); err != nil {
+	if _, err := j.Start(
+		Command{Argv: []string{"/bin/sh", "-c",
+			"for i in 1 2 3 4 5 6 7 8; do sleep 5001 & done; setsid sleep 5001 & wait"}}); err != nil {
 		fmt.Println("error:", err)
 		return 1
 	}
@@ -43,7 +46,8 @@ func ownerMain() int {
 
 const ownerName = "nsbuild-test-owner"
 
-// TestParentKilled kills the caller with SIGKILL: PID 1 and all that is in the jail must be gone at once.
+// TestParentKilled kills the caller with SIGKILL: PID 1 and all that is in the jail must be gone at
+// once.
 func TestParentKilled(t *testing.T) {
 	testenv.RequireTool(t, "pgrep")
 	root := testRoot(t, startHolder(t))
@@ -129,7 +133,8 @@ func TestHomeOf0700(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: programs()})
+	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}},
+		Mounts: programs()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +162,8 @@ func TestNothingLeaksIn(t *testing.T) {
 		}
 	}
 	// Our own binary must not be writable from inside (CVE-2019-5736).
-	if out, st := sh(t, j, "for p in /proc/[0-9]*; do (: >>$p/exe) 2>/dev/null && readlink $p/exe; done; true"); out != "" || !st.Success() {
+	if out, st := sh(
+		t, j, "for p in /proc/[0-9]*; do (: >>$p/exe) 2>/dev/null && readlink $p/exe; done; true"); out != "" || !st.Success() {
 		t.Errorf("executables that could be opened for writing: %q %v", out, st)
 	}
 }

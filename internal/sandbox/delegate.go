@@ -14,8 +14,8 @@ import (
 	"nsbuild/internal/flock"
 )
 
-// systemdDir is there where systemd runs (sd_booted(3)): then it alone divides control groups, but those
-// that it has delegated ("Two Key Design Rules" in systemd's CGROUP_DELEGATION).
+// systemdDir is there where systemd runs (sd_booted(3)): then it alone divides control groups, but
+// those that it has delegated ("Two Key Design Rules" in systemd's CGROUP_DELEGATION).
 const systemdDir = "/run/systemd/system"
 
 // The names of our groups, beside each other in one that was delegated.
@@ -24,12 +24,12 @@ const (
 	callerPrefix = groupPrefix + "caller-" // has the caller, where it was in the way
 )
 
-// passedMark is an attribute of a group: the controllers that we have enabled for those below it, and that
-// the last of us disables again.
+// passedMark is an attribute of a group: the controllers that we have enabled for those below it,
+// and that the last of us disables again.
 const passedMark = "user.nsbuild.passed"
 
-// delegatedTop is how far up, from a process's own group on, groups may be made: "" when nowhere. Without
-// systemd there is nobody else who divides them: in a container, say.
+// delegatedTop is how far up, from a process's own group on, groups may be made: "" when nowhere.
+// Without systemd there is nobody else who divides them: in a container, say.
 func delegatedTop(systemd, top, own string) string {
 	if _, err := os.Stat(systemd); err != nil {
 		return top
@@ -46,8 +46,8 @@ func delegatedTop(systemd, top, own string) string {
 	return ""
 }
 
-// isDelegated asks for the mark that systemd gives a unit with Delegate=: since version 251 one that users
-// can read, before that one for root.
+// isDelegated asks for the mark that systemd gives a unit with Delegate=: since version 251 one
+// that users can read, before that one for root.
 func isDelegated(dir string) bool {
 	value := make([]byte, 16)
 	for _, name := range []string{"user.delegate", "trusted.delegate"} {
@@ -70,8 +70,9 @@ func lockGroup(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// passOn is pass for a group that is not ours alone: what it enables is marked. A group in which processes
-// are can pass nothing on; where these are the given ones they move into one of their own.
+// passOn is pass for a group that is not ours alone: what it enables is marked. A group in which
+// processes are can pass nothing on; where these are the given ones they move into one of their
+// own.
 func passOn(dir string, controllers []string, pids []int) error {
 	before, err := passedControllers(dir)
 	if err != nil {
@@ -118,7 +119,8 @@ func mark(dir string, before []string) error {
 		return nil
 	}
 	err = unix.Setxattr(dir, passedMark, []byte(strings.Join(ours, " ")), 0)
-	if err != nil { // a kernel without such attributes: nothing stays enabled that nobody would disable
+	// a kernel without such attributes: nothing stays enabled that nobody would disable
+	if err != nil {
 		return errors.Join(sysErr("setxattr", dir, err), withdraw(dir, before))
 	}
 	return nil
@@ -167,7 +169,8 @@ func retreat(dir string, pids []int) error {
 	return nil
 }
 
-// restore puts a group back as it was when the last of our groups in it is gone. The group must be locked.
+// restore puts a group back as it was when the last of our groups in it is gone. The group must be
+// locked.
 func restore(dir string) error {
 	left, err := filepath.Glob(filepath.Join(dir, groupPrefix+"*"))
 	if err != nil {
@@ -206,7 +209,8 @@ func dissolve(group, into string) error {
 		return err
 	}
 	for pid := range strings.FieldsSeq(string(data)) {
-		if err := writeGroup(into, "cgroup.procs", pid); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := writeGroup(into, "cgroup.procs", pid); err != nil &&
+			!errors.Is(err, syscall.ESRCH) {
 			return err
 		}
 	}

@@ -15,9 +15,11 @@ import (
 // TestDelegatedTop makes groups only where they were delegated: what systemd divides is left to it.
 func TestDelegatedTop(t *testing.T) {
 	top := t.TempDir()
-	scope := filepath.Join(top, "user.slice/user-1000.slice/user@1000.service/app.slice/run-1.scope")
+	scope := filepath.Join(
+		top, "user.slice/user-1000.slice/user@1000.service/app.slice/run-1.scope")
 	service := filepath.Join(top, "system.slice/ci.service")
-	for _, dir := range []string{filepath.Join(scope, "inner"), filepath.Join(service, "job/step")} {
+	for _, dir := range []string{filepath.Join(scope, "inner"),
+		filepath.Join(service, "job/step")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -53,8 +55,8 @@ func TestDelegatedTop(t *testing.T) {
 	}
 }
 
-// TestGroupRestored enables controllers for a group, out of one that has processes, and finds it as it was
-// afterwards, when the last of two is gone.
+// TestGroupRestored enables controllers for a group, out of one that has processes, and finds it as
+// it was afterwards, when the last of two is gone.
 func TestGroupRestored(t *testing.T) {
 	testenv.RequireControllers(t, "pids")
 	top, _, _, err := hierarchy("/proc/self/mountinfo", "/proc/self/cgroup")
@@ -89,7 +91,8 @@ func TestGroupRestored(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if passed, err := passedControllers(parent); err != nil || len(passed) > 0 || len(marked(parent)) > 0 {
+	if passed, err := passedControllers(parent); err != nil || len(passed) > 0 ||
+		len(marked(parent)) > 0 {
 		t.Errorf("left enabled: %q %v", passed, err)
 	}
 }

@@ -14,8 +14,8 @@ import (
 
 // xino has an overlay over several file systems number its files itself: without it a file has the
 // device of its layer, which is no mount's, and /proc/locks and fuser(1) find other numbers than
-// stat(2) does (overlayfs.rst, "Inode properties"). It costs the highest bits of inode numbers, so a
-// program that has 32 bits for them cannot stat(2) a file of a lower layer.
+// stat(2) does (overlayfs.rst, "Inode properties"). It costs the highest bits of inode numbers, so
+// a program that has 32 bits for them cannot stat(2) a file of a lower layer.
 const xino = "xino=on,"
 
 // chooseXino decides whether overlays of this scratch are mounted with it.
@@ -28,12 +28,13 @@ func (p *pid1) chooseXino(spec *HolderSpec) error {
 	return err
 }
 
-// probeXino tells whether an overlay with its upper directory below dir numbers its files itself, over
-// a lower directory of another file system.
+// probeXino tells whether an overlay with its upper directory below dir numbers its files itself,
+// over a lower directory of another file system.
 func probeXino(dir string) (ok bool, err error) {
 	return probeWith(dir, func(probe, merged string) (bool, error) {
 		lower := path.Join(probe, "lower")
-		if err := mount("tmpfs", lower, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=64k"); err != nil {
+		if err := mount("tmpfs", lower, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV,
+			"mode=0755,size=64k"); err != nil {
 			return false, err
 		}
 		defer func() { err = errors.Join(err, unmountTree(lower)) }()
@@ -48,8 +49,8 @@ func probeXino(dir string) (ok bool, err error) {
 	})
 }
 
-// numbered tells why a file of the layer below, or one that is just made, does not have the device of
-// its mount, or has another number in /proc/locks.
+// numbered tells why a file of the layer below, or one that is just made, does not have the device
+// of its mount, or has another number in /proc/locks.
 func numbered(merged, old, made string) error {
 	if err := os.WriteFile(path.Join(merged, made), nil, 0o644); err != nil {
 		return err
@@ -133,9 +134,9 @@ func usualFiles() []string {
 	return []string{"etc/passwd", "etc/group", "etc/debian_version", "etc/os-release", "bin/sh"}
 }
 
-// likePlain tells whether files of the lower layers of a root have the device of its mount, as those
-// of a plain directory do. Layers on one file system have it without xino, and numbers that are too
-// large for xino do not have it with it.
+// likePlain tells whether files of the lower layers of a root have the device of its mount, as
+// those of a plain directory do. Layers on one file system have it without xino, and numbers that
+// are too large for xino do not have it with it.
 func likePlain(target string) bool {
 	root, err := openPath(target)
 	if err != nil {

@@ -27,8 +27,8 @@ for f in /srv/old/file /srv/new; do
 done
 echo examined`
 
-// TestFilesHaveTheDeviceOfTheirMount looks at a root as lsof(8) and fuser(1) do: over layers of another
-// file system than the scratch's, and in a plain copy of them.
+// TestFilesHaveTheDeviceOfTheirMount looks at a root as lsof(8) and fuser(1) do: over layers of
+// another file system than the scratch's, and in a plain copy of them.
 func TestFilesHaveTheDeviceOfTheirMount(t *testing.T) {
 	h := startHolder(t)
 	root := testRoot(t, h)
@@ -42,7 +42,8 @@ func TestFilesHaveTheDeviceOfTheirMount(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !j.Plain {
-				if _, err := os.Stat("/sys/module/overlay/parameters/xino_auto"); err == nil || plain {
+				if _, err := os.Stat("/sys/module/overlay/parameters/xino_auto"); err == nil ||
+					plain {
 					t.Fatal("files do not have the device of their mount")
 				}
 				testenv.Missing(t, "kernel", "this kernel cannot hide an overlay: no xino")
@@ -56,7 +57,8 @@ func TestFilesHaveTheDeviceOfTheirMount(t *testing.T) {
 			} else {
 				want += "overlayfs\n"
 			}
-			if out, _ := sh(t, j, "cat /opt/kept; stat -f -c %T /opt; test ! -e /media || echo deleted"); out != want {
+			if out, _ := sh(
+				t, j, "cat /opt/kept; stat -f -c %T /opt; test ! -e /media || echo deleted"); out != want {
 				t.Errorf("%q, want %q", out, want)
 			}
 			if out, st := sh(t, j, setuid); out != "read\n" || !st.Success() {
@@ -77,7 +79,8 @@ exec setpriv --reuid 33 --regid 33 --clear-groups /opt/cat /opt/secret`
 // layerOf makes a layer over a root that adds a file and deletes a directory.
 func layerOf(t *testing.T, h *Holder, root string) Lower {
 	t.Helper()
-	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: programs()})
+	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}},
+		Mounts: programs()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +125,8 @@ func TestNumbered(t *testing.T) {
 		t.Fatal(err)
 	}
 	// No mount point at all: its files have a device that no mount of that name has.
-	if err := numbered(dir, "old", "new"); err == nil || !strings.Contains(err.Error(), "another device") {
+	if err := numbered(dir, "old", "new"); err == nil ||
+		!strings.Contains(err.Error(), "another device") {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,24 +1,32 @@
-// Package sandbox is the jail: it runs commands over a root directory in namespaces of their own, and takes everything they left behind with it when it ends.
+// Package sandbox is the jail: it runs commands over a root directory in namespaces of their own,
+// and takes everything they left behind with it when it ends.
 //
 // # Two user namespaces
 //
-// A Holder (H) owns a PID namespace, a mount namespace and PID 1, which is this very binary. It maps ids 0–65535 to the caller's subordinate ids (to an unused range when the
-// caller is root) and, at 65536, the caller's own uid and gid, as which PID 1 runs: so it can enter a home of mode 0700, and nothing in the jail can signal or trace it. A jail
-// (J) is nested in H: a user namespace with ids 0–65535 only, and mount, network, IPC, UTS and cgroup namespaces. Every command runs in a jail. What H mounted is locked there:
-// jail root can neither unmount it nor make it writable (user_namespaces(7), mount_namespaces(7)).
+// A Holder (H) owns a PID namespace, a mount namespace and PID 1, which is this very binary. It
+// maps ids 0–65535 to the caller's subordinate ids (to an unused range when the caller is root)
+// and, at 65536, the caller's own uid and gid, as which PID 1 runs: so it can enter a home of mode
+// 0700, and nothing in the jail can signal or trace it. A jail (J) is nested in H: a user namespace
+// with ids 0–65535 only, and mount, network, IPC, UTS and cgroup namespaces. Every command runs in
+// a jail. What H mounted is locked there: jail root can neither unmount it nor make it writable
+// (user_namespaces(7), mount_namespaces(7)).
 //
 // # Processes
 //
 //	caller ── PID 1 in H ── helper in J
 //	             └── command, command, …
 //
-// The caller re-executes itself; argv[0] decides what it becomes (see Main). A helper enters J once and forks the commands; CLONE_PARENT makes them children of PID 1, the one
-// process that reaps. Requests and their descriptors travel over one unix socket. When that socket closes because the caller died, or PID 1's parent-death signal arrives, PID 1
-// exits and the kernel kills all the rest.
+// The caller re-executes itself; argv[0] decides what it becomes (see Main). A helper enters J once
+// and forks the commands; CLONE_PARENT makes them children of PID 1, the one process that reaps.
+// Requests and their descriptors travel over one unix socket. When that socket closes because the
+// caller died, or PID 1's parent-death signal arrives, PID 1 exits and the kernel kills all the
+// rest.
 //
-// A jail can be shared with other processes of its caller: each has a connection to PID 1 of its own (Jail.Share, Join), and what it started ends with it.
+// A jail can be shared with other processes of its caller: each has a connection to PID 1 of its
+// own (Jail.Share, Join), and what it started ends with it.
 //
-// Several jails can follow one another under one holder: the frozen upper directory of one is a lower of the next. One jail is open at a time.
+// Several jails can follow one another under one holder: the frozen upper directory of one is a
+// lower of the next. One jail is open at a time.
 //
 // The package knows nothing of Debian, bases or builds. It imports no sibling but fault.
 package sandbox

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// feed copies a file of the caller's into a pipe that a command reads. What the command has not read
-// by its end is given back, so that whoever reads the file next begins there.
+// feed copies a file of the caller's into a pipe that a command reads. What the command has not
+// read by its end is given back, so that whoever reads the file next begins there.
 type feed struct {
 	from  *os.File
 	read  *os.File // the end that the command has, for what is left in it
@@ -20,8 +20,8 @@ type feed struct {
 	err   error // likewise
 }
 
-// mayRead tells whether a jail may be given what a command reads: opened anew, it must be readable, and
-// by nobody writable through a stream that is only read.
+// mayRead tells whether a jail may be given what a command reads: opened anew, it must be readable,
+// and by nobody writable through a stream that is only read.
 func (j *openJail) mayRead(f *os.File) (bool, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {

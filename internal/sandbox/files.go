@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileOp serves opOpen, opCreate, opMkdir and opLink. The tree is hostile: nothing is followed, nothing but a regular file or a directory is handed out.
+// fileOp serves opOpen, opCreate, opMkdir and opLink. The tree is hostile: nothing is followed,
+// nothing but a regular file or a directory is handed out.
 func (p *pid1) fileOp(m *message) (*message, []*os.File, error) {
 	j := p.open
 	if j == nil || j.id != m.Jail {
@@ -31,7 +32,8 @@ func (p *pid1) fileOp(m *message) (*message, []*os.File, error) {
 		}
 		return &message{}, []*os.File{f}, nil
 	case opCreate:
-		f, err := openStrict(j.root, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOCTTY, uint64(m.Mode))
+		f, err := openStrict(j.root, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOCTTY,
+			uint64(m.Mode))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -55,7 +57,8 @@ func linkBeneath(root *os.File, name, target string) error {
 	if err := unix.Symlinkat(target, int(dir.Fd()), path.Base(name)); err != nil {
 		return sysErr("symlink", "/"+name, err)
 	}
-	return sysErr("chown", "/"+name, unix.Fchownat(int(dir.Fd()), path.Base(name), 0, 0, unix.AT_SYMLINK_NOFOLLOW))
+	return sysErr("chown", "/"+name, unix.Fchownat(int(dir.Fd()), path.Base(name), 0, 0,
+		unix.AT_SYMLINK_NOFOLLOW))
 }
 
 // openStrict opens name beneath root and follows no link at all.
@@ -76,7 +79,8 @@ func regularOrDir(f *os.File, name string) error {
 		return sysErr("stat", name, err)
 	}
 	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
-		return &Error{Op: "open", Path: "/" + name + " (neither a regular file nor a directory)", Errno: unix.EINVAL}
+		return &Error{Op: "open", Path: "/" + name + " (neither a regular file nor a directory)",
+			Errno: unix.EINVAL}
 	}
 	return nil
 }

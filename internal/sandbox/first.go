@@ -14,8 +14,9 @@ import (
 	"nsbuild/internal/rawjson"
 )
 
-// leadFirst starts a command as PID 1 of a PID namespace of its own, waits for it and does to it what signals are to do. It shares our process group, so that the keys of a terminal
-// reach both of us.
+// leadFirst starts a command as PID 1 of a PID namespace of its own, waits for it and does to it
+// what signals are to do. It shares our process group, so that the keys of a terminal reach both of
+// us.
 func leadFirst(c *Command, signals <-chan os.Signal) int {
 	runtime.LockOSThread() // the thread whose death is the command's
 	pid, err := startFirst(c)
@@ -37,8 +38,10 @@ func leadFirst(c *Command, signals <-chan os.Signal) int {
 	return status
 }
 
-// act passes a signal on to a PID 1 that has left our process group, which otherwise has it from who sent it to us. The kernel does not let signals end or stop a PID 1 that does not
-// handle them (pid_namespaces(7)): that is done here, and act tells whether it has ended it. A command that is gone needs no signals.
+// act passes a signal on to a PID 1 that has left our process group, which otherwise has it from
+// who sent it to us. The kernel does not let signals end or stop a PID 1 that does not handle them
+// (pid_namespaces(7)): that is done here, and act tells whether it has ended it. A command that is
+// gone needs no signals.
 func act(pid int, sig syscall.Signal) (ended bool) {
 	if group, err := unix.Getpgid(pid); err == nil && group != unix.Getpgrp() {
 		_ = syscall.Kill(pid, sig)
@@ -49,13 +52,15 @@ func act(pid int, sig syscall.Signal) (ended bool) {
 	switch sig {
 	case syscall.SIGTSTP:
 		_ = syscall.Kill(pid, syscall.SIGSTOP)
-	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2:
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1,
+		syscall.SIGUSR2:
 		return syscall.Kill(pid, syscall.SIGKILL) == nil
 	}
 	return false
 }
 
-// handles tells whether a process catches or ignores a signal (SigCgt and SigIgn in proc_pid_status(5)).
+// handles tells whether a process catches or ignores a signal (SigCgt and SigIgn in
+// proc_pid_status(5)).
 func handles(pid int, sig syscall.Signal) (bool, error) {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
@@ -77,7 +82,8 @@ func handles(pid int, sig syscall.Signal) (bool, error) {
 	return false, nil
 }
 
-// startFirst starts it by way of firstMain. We have been given this program at the descriptors behind the command's.
+// startFirst starts it by way of firstMain. We have been given this program at the descriptors
+// behind the command's.
 func startFirst(c *Command) (int, error) {
 	own, err := inheritedSelf(commandFD + 1)
 	if err != nil {
@@ -89,7 +95,8 @@ func startFirst(c *Command) (int, error) {
 	}
 	defer r.Close()
 	pid, err := own.forkExec(firstName, nil, []uintptr{0, 1, 2, r.Fd()}, &syscall.ProcAttr{
-		Dir: "/", Env: []string{}, Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS},
+		Dir: "/", Env: []string{},
+		Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS},
 	})
 	if err != nil {
 		w.Close()
@@ -98,7 +105,8 @@ func startFirst(c *Command) (int, error) {
 	return pid, errors.Join(rawjson.NewEncoder(w).Encode(c), w.Close())
 }
 
-// firstMain becomes the command: it shows the processes of its own PID namespace, becomes the command's user and executes it.
+// firstMain becomes the command: it shows the processes of its own PID namespace, becomes the
+// command's user and executes it.
 func firstMain() int {
 	runtime.LockOSThread()
 	c, err := readCommand()
@@ -112,7 +120,8 @@ func becomeCommand(c *Command) error {
 	if err := mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return err
 	}
-	if err := mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC,
+		""); err != nil {
 		return err
 	}
 	program, err := lookPath(c)
@@ -128,7 +137,8 @@ func becomeCommand(c *Command) error {
 	if err := syscall.Setresuid(c.UID, c.UID, c.UID); err != nil {
 		return sysErr("setresuid", "", err)
 	}
-	// After setresuid, which clears it. The leader's death cannot be waited for otherwise: who leads a PID namespace outlives its parent.
+	// After setresuid, which clears it. The leader's death cannot be waited for otherwise: who
+	// leads a PID namespace outlives its parent.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0); err != nil {
 		return sysErr("prctl", "PR_SET_PDEATHSIG", err)
 	}

@@ -30,7 +30,8 @@ func TestClosedHolderIsForgotten(t *testing.T) {
 		return weak.Make(h)
 	}
 	closed := begin()
-	for deadline := time.Now().Add(10 * time.Second); closed.Value() != nil; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); closed.Value() != nil; time.Sleep(
+		20 * time.Millisecond) {
 		runtime.GC()
 		if time.Now().After(deadline) {
 			t.Fatal("the context still knows of a holder that was closed")

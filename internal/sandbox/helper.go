@@ -16,7 +16,8 @@ import (
 // defaultPath is where a command is looked up when its environment has no PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// helperMain finishes the jail from inside and then forks its commands until PID 1 closes the socket. Its thread is locked: the session keyring belongs to a thread.
+// helperMain finishes the jail from inside and then forks its commands until PID 1 closes the
+// socket. Its thread is locked: the session keyring belongs to a thread.
 func helperMain() int {
 	c, err := controlSocket()
 	if err != nil {
@@ -66,8 +67,10 @@ func helperMain() int {
 
 // enterJail makes root the jail's "/" and prepares what commands inherit.
 func enterJail(spec *Spec, root string, join bool, l *Limits) (notes []string, err error) {
-	// What the helper ignores, its commands would too; handled signals become default again at exec.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGTERM, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+	// What the helper ignores, its commands would too; handled signals become default again at
+	// exec.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT,
+		syscall.SIGPIPE, syscall.SIGTERM, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
 	if err := mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return nil, err
 	}
@@ -78,8 +81,10 @@ func enterJail(spec *Spec, root string, join bool, l *Limits) (notes []string, e
 	for _, m := range jailMounts(spec) {
 		err := applyMount(dir, nil, m, nil)
 		if m.Type == "sysfs" && errors.Is(err, unix.EPERM) {
-			// Some container hides part of /sys; the kernel then grants no whole one. What the container sees, read-only, shows no more than it does.
-			notes = append(notes, "/sys is the host's, read-only: the kernel grants no new one here")
+			// Some container hides part of /sys; the kernel then grants no whole one. What the
+			// container sees, read-only, shows no more than it does.
+			notes = append(
+				notes, "/sys is the host's, read-only: the kernel grants no new one here")
 			err = hostSys(root)
 		}
 		if err != nil {
@@ -94,7 +99,8 @@ func enterJail(spec *Spec, root string, join bool, l *Limits) (notes []string, e
 		notes = append(notes, more...)
 	}
 	dir.Close()
-	// Copied from H, the root mount is locked and pivot_root refuses it; a bind of it on itself is ours.
+	// Copied from H, the root mount is locked and pivot_root refuses it; a bind of it on itself is
+	// ours.
 	if err := mount(root, root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return nil, err
 	}
@@ -140,7 +146,8 @@ func enterJail(spec *Spec, root string, join bool, l *Limits) (notes []string, e
 			return nil, err
 		}
 	}
-	// Not when we were cloned: the namespace's root is the group in which its maker is, and PID 1 is in another one than commands.
+	// Not when we were cloned: the namespace's root is the group in which its maker is, and PID 1
+	// is in another one than commands.
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return nil, sysErr("unshare", "the control groups", err)
 	}
@@ -153,13 +160,17 @@ func hostSys(root string) error {
 	if err := mount(HostRoot+"/sys", target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err
 	}
-	return setAttr(unix.AT_FDCWD, target, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, true)
+	return setAttr(unix.AT_FDCWD, target,
+		unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC,
+		true)
 }
 
 // writeHosts makes the jail's own name resolve, in a root that is thrown away.
 func writeHosts(hostname string) error {
-	hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + hostname + "\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-	for name, text := range map[string]string{"/etc/hosts": hosts, "/etc/hostname": hostname + "\n"} {
+	hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + hostname +
+		"\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+	for name, text := range map[string]string{"/etc/hosts": hosts, "/etc/hostname": hostname +
+		"\n"} {
 		// Removed first: a link in the tree is not to be written through.
 		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
@@ -190,7 +201,8 @@ func spawn(own *self, c *Command, files []*os.File) (int, error) {
 		},
 	}
 	if c.Applet != "" {
-		pid, err := own.forkExec(appletName, append([]string{c.Applet}, c.Argv...), descriptors(files), attr)
+		pid, err := own.forkExec(appletName, append([]string{c.Applet}, c.Argv...),
+			descriptors(files), attr)
 		if err != nil {
 			return 0, startError(c.Applet, dir, err)
 		}

@@ -23,7 +23,8 @@ func TestPID1AndCallersIDs(t *testing.T) {
 		t.Run(fmt.Sprint("as ", c.as, " where the caller is ", caller.UID), func(t *testing.T) {
 			h := startHolder(t)
 			j, err := h.NewJail(context.Background(), Spec{
-				Root: Root{Lowers: []Lower{{Path: testRoot(t, h)}}}, Mounts: programs(), Caller: &caller, KeepNames: true,
+				Root: Root{Lowers: []Lower{{Path: testRoot(t, h)}}}, Mounts: programs(),
+				Caller: &caller, KeepNames: true,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -39,9 +40,12 @@ func TestPID1AndCallersIDs(t *testing.T) {
 				t.Errorf("signals that PID 1 can be sent: %s%v", out, st)
 			}
 			for _, attack := range []string{
-				"prlimit --pid 1 --nofile=16:16", "prlimit --pid 1", "taskset -p 1 1", "renice 19 1", "renice 19 -g 1",
-				"choom -p 1 -n 1000", "echo 1000 >/proc/1/oom_score_adj", "echo x >/proc/1/comm", "readlink /proc/1/exe",
-				"ls /proc/1/fd", "ls /proc/1/root/", "cat /proc/1/environ", "cat /proc/1/maps", "chrt -i -p 0 1", "ionice -c3 -p 1",
+				"prlimit --pid 1 --nofile=16:16", "prlimit --pid 1", "taskset -p 1 1",
+				"renice 19 1", "renice 19 -g 1",
+				"choom -p 1 -n 1000", "echo 1000 >/proc/1/oom_score_adj", "echo x >/proc/1/comm",
+				"readlink /proc/1/exe",
+				"ls /proc/1/fd", "ls /proc/1/root/", "cat /proc/1/environ", "cat /proc/1/maps",
+				"chrt -i -p 0 1", "ionice -c3 -p 1",
 			} {
 				if out, st := as(attack); st.Success() && !strings.Contains(out, "denied") {
 					t.Errorf("%s succeeded: %s", attack, out)
@@ -57,7 +61,8 @@ func TestPID1AndCallersIDs(t *testing.T) {
 			if _, err := j.Close(); err != nil {
 				t.Error(err)
 			}
-			again := Spec{Root: Root{Lowers: []Lower{{Path: testRoot(t, startHolder(t))}}}, Mounts: programs()}
+			again := Spec{Root: Root{Lowers: []Lower{{Path: testRoot(t, startHolder(t))}}},
+				Mounts: programs()}
 			if _, err := h.NewJail(context.Background(), again); err == nil {
 				t.Error("a jail was opened that has PID 1's id")
 			}

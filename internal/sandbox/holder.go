@@ -38,7 +38,8 @@ type Holder struct {
 	closeOne sync.Once
 }
 
-// Start makes the outer namespaces and PID 1. The holder ends with Close, with ctx, and with the death of the calling process, however it dies.
+// Start makes the outer namespaces and PID 1. The holder ends with Close, with ctx, and with the
+// death of the calling process, however it dies.
 func Start(ctx context.Context, spec HolderSpec) (*Holder, error) {
 	b, err := Begin()
 	if err != nil {
@@ -47,7 +48,8 @@ func Start(ctx context.Context, spec HolderSpec) (*Holder, error) {
 	return b.Start(ctx, spec)
 }
 
-// Beginning is a PID 1 that is starting and does not know yet what for: a caller that must first find out what it wants need not wait for it afterwards.
+// Beginning is a PID 1 that is starting and does not know yet what for: a caller that must first
+// find out what it wants need not wait for it afterwards.
 type Beginning struct{ h *Holder }
 
 // Begin makes the namespaces and PID 1, which waits. Either Start or Cancel follows.
@@ -76,7 +78,8 @@ func Begin() (*Beginning, error) {
 	return &Beginning{h}, nil
 }
 
-// Cancel ends a PID 1 that is not needed. It may be called after Start, whose holder it leaves alone.
+// Cancel ends a PID 1 that is not needed. It may be called after Start, whose holder it leaves
+// alone.
 func (b *Beginning) Cancel() error {
 	if b.h == nil {
 		return nil
@@ -110,7 +113,8 @@ func (b *Beginning) Start(ctx context.Context, spec HolderSpec) (*Holder, error)
 	return h, nil
 }
 
-// supervise forks PID 1 and waits for it, on one thread: the parent-death signal follows the thread that forked (PR_SET_PDEATHSIG in prctl(2)).
+// supervise forks PID 1 and waits for it, on one thread: the parent-death signal follows the thread
+// that forked (PR_SET_PDEATHSIG in prctl(2)).
 func (h *Holder) supervise(socket *os.File, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -130,8 +134,9 @@ func (h *Holder) supervise(socket *os.File, started chan<- error) {
 		Env:   quickStart,
 		Files: []uintptr{null.Fd(), null.Fd(), os.Stderr.Fd(), socket.Fd()},
 		Sys: &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS,
-			AmbientCaps: caps, // without them the exec, by a uid that is not yet mapped, would lose all
+			Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS,
+			// without them the exec, by a uid that is not yet mapped, would lose all
+			AmbientCaps: caps,
 			Pdeathsig:   syscall.SIGKILL,
 			Setsid:      true, // the terminal's Ctrl-C is for the caller, who ends us in order
 			PidFD:       &pidfd,
@@ -220,7 +225,8 @@ func (h *Holder) setup(ctx context.Context, spec HolderSpec) error {
 	h.scratch, h.personality32 = answer.Scratch, spec.Personality32
 	if len(answer.Found) > 0 && spec.Memory != "" {
 		if err := remember(spec.Memory, current, spec.Known, answer.Found); err != nil {
-			h.notes = append(h.notes, fmt.Sprintf("what overlays can do here is tried again at each start, for it cannot be remembered: %v", err))
+			h.notes = append(h.notes, fmt.Sprintf("what overlays can do here is tried again at "+
+				"each start, for it cannot be remembered: %v", err))
 		}
 	}
 	return nil
@@ -254,7 +260,8 @@ func (h *Holder) prepare(spec *HolderSpec) (exe string, current memory, err erro
 // mapIDs writes PID 1's id maps: jail ids at 0, the caller's own above them.
 func (h *Holder) mapIDs(ctx context.Context) error {
 	if h.ids.Rung != RungSubIDs {
-		for file, base := range map[string]uint32{"uid_map": h.ids.UIDBase, "gid_map": h.ids.GIDBase} {
+		for file, base := range map[string]uint32{"uid_map": h.ids.UIDBase,
+			"gid_map": h.ids.GIDBase} {
 			own := os.Geteuid()
 			if file == "gid_map" {
 				own = os.Getegid()
@@ -264,7 +271,8 @@ func (h *Holder) mapIDs(ctx context.Context) error {
 			if err := os.WriteFile(path, []byte(text), 0); err != nil {
 				err = fmt.Errorf("mapping ids (%q): %w", text, err)
 				if errors.Is(err, unix.EPERM) {
-					err = fault.Wrap(fault.Internal, "give root the capabilities CAP_SETUID and CAP_SETGID (CapabilityBoundingSet= of a service, --cap-add of a container)", err)
+					err = fault.Wrap(fault.Internal, "give root the capabilities CAP_SETUID and "+
+						"CAP_SETGID (CapabilityBoundingSet= of a service, --cap-add of a container)", err)
 				}
 				return err
 			}
@@ -281,19 +289,24 @@ func (h *Holder) newMap(ctx context.Context, tool string, base uint32, own int) 
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, program, strconv.Itoa(h.pid), "0", strconv.FormatUint(uint64(base), 10), strconv.Itoa(IDCount), strconv.Itoa(callerID), strconv.Itoa(own), "1")
+	cmd := exec.CommandContext(ctx, program, strconv.Itoa(h.pid), "0",
+		strconv.FormatUint(uint64(base), 10), strconv.Itoa(IDCount), strconv.Itoa(callerID),
+		strconv.Itoa(own), "1")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		hint := "look at /etc/subuid and /etc/subgid, and that " + tool + " is setuid root or has its file capability (sudo apt-get install --reinstall uidmap)"
+		hint := "look at /etc/subuid and /etc/subgid, and that " + tool +
+			" is setuid root or has its file capability (sudo apt-get install --reinstall uidmap)"
 		if set, _ := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); set == 1 {
-			hint = "without root nsbuild needs " + tool + ", which gains no privilege under no_new_privs (NoNewPrivileges= of a service, --security-opt of a container)"
+			hint = "without root nsbuild needs " + tool + ", which gains no privilege under " +
+				"no_new_privs (NoNewPrivileges= of a service, --security-opt of a container)"
 		}
 		return fault.New(fault.Internal, hint, "%s: %w: %s", tool, err, bytes.TrimSpace(out))
 	}
 	return nil
 }
 
-// Applet runs one of this program's own applets in H: as the caller's uid with every capability over the mapped ids, with the host's tree at HostRoot. It is for trusted code on
-// trees of mapped ids (making, copying, deleting them); hostile commands run in a jail.
+// Applet runs one of this program's own applets in H: as the caller's uid with every capability
+// over the mapped ids, with the host's tree at HostRoot. It is for trusted code on trees of mapped
+// ids (making, copying, deleting them); hostile commands run in a jail.
 func (h *Holder) Applet(ctx context.Context, name string, args []string, files ...*os.File) error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -328,7 +341,8 @@ func (h *Holder) Applet(ctx context.Context, name string, args []string, files .
 	return nil
 }
 
-// Close kills everything in the holder and waits until the kernel has reaped it. It may be called more than once.
+// Close kills everything in the holder and waits until the kernel has reaped it. It may be called
+// more than once.
 func (h *Holder) Close() error {
 	var err error
 	h.closeOne.Do(func() {
@@ -358,7 +372,8 @@ func (h *Holder) IDs() IDMap { return h.ids }
 // Scratch is where throwaway roots are kept, as the kernel permits.
 func (h *Holder) Scratch() Scratch { return h.scratch }
 
-// resolve makes a host path absolute and free of symbolic links: inside H the host's tree stands elsewhere, where absolute links would lead astray.
+// resolve makes a host path absolute and free of symbolic links: inside H the host's tree stands
+// elsewhere, where absolute links would lead astray.
 func resolve(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -393,14 +408,20 @@ func explainClone(err error) error {
 	}
 	switch {
 	case setting("user/max_user_namespaces", "0"):
-		return fault.Wrap(fault.Internal, "sudo sysctl user.max_user_namespaces=15000", fmt.Errorf("%w: user namespaces are switched off (user.max_user_namespaces=0)", what))
+		return fault.Wrap(fault.Internal, "sudo sysctl user.max_user_namespaces=15000",
+			fmt.Errorf("%w: user namespaces are switched off (user.max_user_namespaces=0)", what))
 	case setting("kernel/unprivileged_userns_clone", "0") && os.Geteuid() != 0:
-		return fault.Wrap(fault.Internal, "sudo sysctl kernel.unprivileged_userns_clone=1", fmt.Errorf("%w: user namespaces are forbidden to users", what))
+		return fault.Wrap(fault.Internal, "sudo sysctl kernel.unprivileged_userns_clone=1",
+			fmt.Errorf("%w: user namespaces are forbidden to users", what))
 	case setting("kernel/apparmor_restrict_unprivileged_userns", "1") && os.Geteuid() != 0:
-		return fault.Wrap(fault.Internal, "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for nsbuild that allows userns",
+		return fault.Wrap(fault.Internal, "sudo sysctl "+
+			"kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for nsbuild "+
+			"that allows userns",
 			fmt.Errorf("%w: AppArmor forbids user namespaces to users", what))
 	case errors.Is(err, unix.EPERM):
-		return fault.Wrap(fault.Internal, "in a container: allow namespaces (docker: --security-opt seccomp=unconfined --security-opt systempaths=unconfined --cap-add SYS_ADMIN)", what)
+		return fault.Wrap(fault.Internal, "in a container: allow namespaces (docker: "+
+			"--security-opt seccomp=unconfined --security-opt systempaths=unconfined --cap-add "+
+			"SYS_ADMIN)", what)
 	}
 	return what
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestPID1DiesAtStart kills PID 1 before it is told what for it is: the start fails at once, with the
-// reason.
+// TestPID1DiesAtStart kills PID 1 before it is told what for it is: the start fails at once, with
+// the reason.
 func TestPID1DiesAtStart(t *testing.T) {
 	ids, err := ResolveIDs()
 	if err != nil {
@@ -32,7 +32,8 @@ func TestPID1DiesAtStart(t *testing.T) {
 	})
 }
 
-// TestPID1HangsAtStart stops PID 1 before it is told what for it is: the start ends with its context.
+// TestPID1HangsAtStart stops PID 1 before it is told what for it is: the start ends with its
+// context.
 func TestPID1HangsAtStart(t *testing.T) {
 	ids, err := ResolveIDs()
 	if err != nil {

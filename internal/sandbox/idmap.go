@@ -25,15 +25,18 @@ const callerID = IDCount
 type Rung string
 
 const (
-	// RungRoot: the caller is root and maps a range that nobody uses, so that jail root is never host root.
+	// RungRoot: the caller is root and maps a range that nobody uses, so that jail root is never
+	// host root.
 	RungRoot Rung = "root, unused ids"
 	// RungSubIDs: the caller maps subordinate ids with newuidmap(1) and newgidmap(1).
 	RungSubIDs Rung = "user, subordinate ids"
-	// RungContainer: the caller is root of a container with few ids; jail ids 0–65534 are the container's 1–65535, and 65535 does not exist.
+	// RungContainer: the caller is root of a container with few ids; jail ids 0–65534 are the
+	// container's 1–65535, and 65535 does not exist.
 	RungContainer Rung = "container root, ids shifted by one"
 )
 
-// IDMap is the translation between the jail's ids and those of the caller's user namespace: jail id n is UIDBase+n outside.
+// IDMap is the translation between the jail's ids and those of the caller's user namespace: jail id
+// n is UIDBase+n outside.
 type IDMap struct {
 	Rung    Rung   `json:"rung"`
 	UIDBase uint32 `json:"uid_base"`
@@ -47,10 +50,12 @@ func (m IDMap) String() string {
 	return fmt.Sprintf("user namespace (%s, 0-%d at %d)", m.Rung, m.Count-1, m.UIDBase)
 }
 
-// rootRangeFirst is where a range for root is looked for: above what systemd-nspawn, useradd and containers hand out, below 2^31.
+// rootRangeFirst is where a range for root is looked for: above what systemd-nspawn, useradd and
+// containers hand out, below 2^31.
 const rootRangeFirst = 0x70000000
 
-// ResolveIDs finds the ids that the caller can map. The errors are fault errors: what is missing, and the command that mends it.
+// ResolveIDs finds the ids that the caller can map. The errors are fault errors: what is missing,
+// and the command that mends it.
 func ResolveIDs() (IDMap, error) {
 	if os.Geteuid() == 0 {
 		return rootIDs()
@@ -81,11 +86,14 @@ func rootIDs() (IDMap, error) {
 			return IDMap{Rung: RungRoot, UIDBase: first, GIDBase: first, Count: IDCount}, nil
 		}
 	}
-	if few := (extent{first: 1, count: IDCount - 1}); inside(few, visible) && inside(few, visibleGroups) {
+	if few := (extent{first: 1, count: IDCount - 1}); inside(few, visible) &&
+		inside(few, visibleGroups) {
 		return IDMap{Rung: RungContainer, UIDBase: 1, GIDBase: 1, Count: IDCount - 1}, nil
 	}
-	return IDMap{}, fault.New(fault.Internal, "give the container 65536 ids or more (podman: --userns=auto:size=65536)",
-		"this container has too few user ids for a jail: 65535 are needed beside its root")
+	return IDMap{},
+		fault.New(fault.Internal,
+			"give the container 65536 ids or more (podman: --userns=auto:size=65536)",
+			"this container has too few user ids for a jail: 65535 are needed beside its root")
 }
 
 func subordinateIDs() (IDMap, error) {
@@ -96,11 +104,13 @@ func subordinateIDs() (IDMap, error) {
 	}
 	for _, tool := range []string{"newuidmap", "newgidmap"} {
 		if _, err := findProgram(tool); err != nil {
-			return IDMap{}, fault.New(fault.Internal, "sudo apt-get install uidmap", "%s is not installed; without root it is needed to map subordinate ids", tool)
+			return IDMap{}, fault.New(fault.Internal, "sudo apt-get install uidmap",
+				"%s is not installed; without root it is needed to map subordinate ids", tool)
 		}
 	}
 	ids := IDMap{Rung: RungSubIDs, Count: IDCount}
-	for file, base := range map[string]*uint32{"/etc/subuid": &ids.UIDBase, "/etc/subgid": &ids.GIDBase} {
+	for file, base := range map[string]*uint32{"/etc/subuid": &ids.UIDBase,
+		"/etc/subgid": &ids.GIDBase} {
 		ranges, err := readSubIDs(file, []string{name, strconv.Itoa(uid)})
 		if err != nil {
 			return IDMap{}, err
@@ -113,7 +123,8 @@ func subordinateIDs() (IDMap, error) {
 			}
 		}
 		if !found {
-			return IDMap{}, fault.New(fault.Internal, fmt.Sprintf("sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s (a range that %s gives to nobody else)", name, file),
+			return IDMap{}, fault.New(fault.Internal, fmt.Sprintf("sudo usermod --add-subuids "+
+				"100000-165535 --add-subgids 100000-165535 %s (a range that %s gives to nobody else)", name, file),
 				"%s has no %d subordinate ids in %s", name, IDCount, file)
 		}
 	}
@@ -175,7 +186,8 @@ func readExtents(file string) ([]extent, error) {
 	return out, nil
 }
 
-// readSubIDs reads subuid(5) or subgid(5): the ranges of the given owners, or of all when owners is nil. A missing file has none.
+// readSubIDs reads subuid(5) or subgid(5): the ranges of the given owners, or of all when owners is
+// nil. A missing file has none.
 func readSubIDs(file string, owners []string) ([]extent, error) {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {

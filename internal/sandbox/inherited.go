@@ -27,14 +27,16 @@ func heedSignals() error {
 	const setSize = 8 // of sigset_t, in bytes
 	for sig := uintptr(1); sig <= last; sig++ {
 		var now, byDefault action
-		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, 0, uintptr(unsafe.Pointer(&now)), setSize, 0, 0)
+		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, 0,
+			uintptr(unsafe.Pointer(&now)), setSize, 0, 0)
 		if errno != 0 {
 			return sysErr("sigaction", strconv.Itoa(int(sig)), errno)
 		}
 		if now[0] != ignored {
 			continue
 		}
-		_, _, errno = unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&byDefault)), 0, setSize, 0, 0)
+		_, _, errno = unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig,
+			uintptr(unsafe.Pointer(&byDefault)), 0, setSize, 0, 0)
 		if errno != 0 {
 			return sysErr("sigaction", strconv.Itoa(int(sig)), errno)
 		}
@@ -43,8 +45,8 @@ func heedSignals() error {
 }
 
 // setPersonality makes uname(2) tell of the machine as it is, or of a 32-bit one (PER_LINUX32 in
-// personality(2)), and memory be laid out as usual, whatever the caller has of its own (setarch(8)).
-// Like all of a personality it is inherited.
+// personality(2)), and memory be laid out as usual, whatever the caller has of its own
+// (setarch(8)). Like all of a personality it is inherited.
 func setPersonality(want32 bool) error {
 	const ask, perLinux, perLinux32 = 0xffffffff, 0, 0x0008
 	want := uintptr(perLinux)
@@ -78,7 +80,8 @@ func expendable(proc string, pid int) error {
 	if score >= 0 {
 		return nil
 	}
-	if err := os.WriteFile(filepath.Join(proc, strconv.Itoa(pid), file), []byte("0\n"), 0); err != nil {
+	if err := os.WriteFile(filepath.Join(proc, strconv.Itoa(pid), file), []byte("0\n"),
+		0); err != nil {
 		return fmt.Errorf("raising PID 1's score for want of memory: %w", err)
 	}
 	return nil

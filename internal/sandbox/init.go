@@ -44,11 +44,12 @@ type pid1 struct {
 	mu       sync.Mutex // of the tables that the reaper shares
 	commands map[int]command
 	pids     map[command]int
-	leaders  map[int]bool    // pids of commands that are session leaders of ours, see spawnSession
-	orphans  map[int]*Status // reaped while a request to the helper was under way: its answer may name them
-	stopped  map[int]bool    // so were these stopped
-	asking   bool
-	helpers  map[int]bool // pids of those that live
+	leaders  map[int]bool // pids of commands that are session leaders of ours, see spawnSession
+	// reaped while a request to the helper was under way: its answer may name them
+	orphans map[int]*Status
+	stopped map[int]bool // so were these stopped
+	asking  bool
+	helpers map[int]bool // pids of those that live
 	// lostHelpers are those that have ended, for whoever asks one next.
 	lostHelpers map[int]Status
 	streams     map[int]*streams     // by pid; of commands that have them by way of us
@@ -89,20 +90,23 @@ func initMain() int {
 		return 1
 	}
 	p := &pid1{
-		commands: map[int]command{}, pids: map[command]int{}, leaders: map[int]bool{}, orphans: map[int]*Status{},
+		commands: map[int]command{}, pids: map[command]int{}, leaders: map[int]bool{},
+		orphans: map[int]*Status{},
 		stopped: map[int]bool{},
 		helpers: map[int]bool{}, lostHelpers: map[int]Status{},
 		streams: map[int]*streams{}, draining: map[command]*streams{},
 	}
 	// A broken pipe is the end of the caller, as an end of file is, met while writing.
-	if err := p.serve(&client{conn: c}); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE) {
+	if err := p.serve(&client{conn: c}); err != nil && !errors.Is(err, io.EOF) &&
+		!errors.Is(err, syscall.EPIPE) {
 		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
 		return 1
 	}
 	return 0 // whatever still runs dies with us
 }
 
-// controlSocket takes over the inherited socket. What else was inherited open (shells and CI runners leave descriptors) must not reach the commands.
+// controlSocket takes over the inherited socket. What else was inherited open (shells and CI
+// runners leave descriptors) must not reach the commands.
 func controlSocket() (*conn, error) {
 	if err := unix.CloseRange(controlFD, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return nil, sysErr("close_range", "", err)
@@ -112,8 +116,10 @@ func controlSocket() (*conn, error) {
 
 func (p *pid1) serve(caller *client) error {
 	// Terminal signals are the caller's business; it tells us what to pass on.
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGPIPE)
-	// Beyond the caller's limit a relay's write fails, which is then said; commands have the default.
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP,
+		syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGPIPE)
+	// Beyond the caller's limit a relay's write fails, which is then said; commands have the
+	// default.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGXFSZ)
 	m, files, err := caller.conn.recv()
 	if err != nil {
@@ -121,7 +127,9 @@ func (p *pid1) serve(caller *client) error {
 	}
 	closeFiles(files)
 	err = p.setup(m)
-	if sendErr := caller.conn.send(&message{Op: opSetup, ID: m.ID, Err: toWire(err), Scratch: p.kind, Found: p.found}); err != nil || sendErr != nil {
+	if sendErr := caller.conn.send(
+		&message{Op: opSetup, ID: m.ID, Err: toWire(err), Scratch: p.kind,
+			Found: p.found}); err != nil || sendErr != nil {
 		return sendErr // the caller reports err
 	}
 	go p.reap()
@@ -236,11 +244,12 @@ func (p *pid1) applet(c *Command, files []*os.File) (int, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pid, err := p.self.forkExec(appletName, append([]string{c.Applet}, c.Argv...), descriptors(files), &syscall.ProcAttr{
-		Dir: "/",
-		Env: c.Env,
-		Sys: &syscall.SysProcAttr{AmbientCaps: p.caps, Setsid: true},
-	})
+	pid, err := p.self.forkExec(appletName, append([]string{c.Applet}, c.Argv...),
+		descriptors(files), &syscall.ProcAttr{
+			Dir: "/",
+			Env: c.Env,
+			Sys: &syscall.SysProcAttr{AmbientCaps: p.caps, Setsid: true},
+		})
 	if err != nil {
 		return 0, sysErr("starting", c.Applet, err)
 	}
@@ -251,7 +260,8 @@ func (p *pid1) applet(c *Command, files []*os.File) (int, error) {
 // frozen is the upper directory of a closed jail.
 func (p *pid1) frozen(id string) (string, error) {
 	n, err := strconv.Atoi(id)
-	if err != nil || n < 1 || n > len(p.jails) || p.jails[n-1].upper == "" || p.open == p.jails[n-1] {
+	if err != nil || n < 1 || n > len(p.jails) || p.jails[n-1].upper == "" ||
+		p.open == p.jails[n-1] {
 		return "", fmt.Errorf("jail %s has no frozen layer", id)
 	}
 	return p.jails[n-1].upper, nil
@@ -300,7 +310,8 @@ func (p *pid1) askHelper(m *message, files []*os.File) (int, error) {
 		pid = p.open.netPID
 	}
 	request := &message{Op: opExec, Command: m.Command}
-	got, extra, err := ask(helper, helperPatience, func() bool { return heldInside(pid) }, request, files...)
+	got, extra, err := ask(helper, helperPatience, func() bool { return heldInside(pid) }, request,
+		files...)
 	closeFiles(extra)
 	if err != nil {
 		return 0, p.helperLost(pid, helper, err)
@@ -314,7 +325,8 @@ func (p *pid1) askHelper(m *message, files []*os.File) (int, error) {
 	return got.PID, nil
 }
 
-// settle ties a started pid to its command, after the client has been told of it, so that its end is reported after its beginning.
+// settle ties a started pid to its command, after the client has been told of it, so that its end
+// is reported after its beginning.
 func (p *pid1) settle(c command, pid int, leader bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -454,7 +466,8 @@ func (p *pid1) openJail(spec *Spec, trees []*os.File) (_ *message, err error) {
 
 // startHelper clones the helper into J and has it finish the jail from inside.
 func (p *pid1) startHelper(j *openJail, spec *Spec) ([]string, error) {
-	m, files, err := p.cloneHelper(&j.helper, &j.pid, &message{Op: opSetup, Spec: spec, Root: j.target})
+	m, files, err := p.cloneHelper(&j.helper, &j.pid,
+		&message{Op: opSetup, Spec: spec, Root: j.target})
 	if err != nil {
 		return nil, err
 	}
@@ -466,7 +479,8 @@ func (p *pid1) startHelper(j *openJail, spec *Spec) ([]string, error) {
 	return m.Notes, m.Err.error()
 }
 
-// cloneHelper clones a helper into namespaces of its own, gives it its task and returns its answer. Its socket and pid are stored as soon as there are any.
+// cloneHelper clones a helper into namespaces of its own, gives it its task and returns its answer.
+// Its socket and pid are stored as soon as there are any.
 func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []*os.File, error) {
 	ours, theirs, err := socketpair()
 	if err != nil {
@@ -482,7 +496,8 @@ func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []
 	}
 	spec := task.Spec
 	uids, gids := jailIDs(count, spec.Caller)
-	flags := uintptr(syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS)
+	flags := uintptr(
+		syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS)
 	if spec.Network != NetworkHost {
 		flags |= syscall.CLONE_NEWNET
 	}
@@ -502,7 +517,8 @@ func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []
 	defer done()
 	p.mu.Lock()
 	err = withTaskLimit(p.limits.PIDs, func() error {
-		*pid, err = own.forkExec(helperName, nil, []uintptr{p.null.Fd(), p.null.Fd(), p.null.Fd(), theirs.Fd()}, &syscall.ProcAttr{Dir: "/", Env: quickStart, Sys: attr})
+		*pid, err = own.forkExec(helperName, nil, []uintptr{p.null.Fd(), p.null.Fd(), p.null.Fd(),
+			theirs.Fd()}, &syscall.ProcAttr{Dir: "/", Env: quickStart, Sys: attr})
 		return err
 	})
 	if err == nil {
@@ -518,7 +534,8 @@ func (p *pid1) cloneHelper(helper **conn, pid *int, task *message) (*message, []
 		return nil, nil, sysErr("starting the jail's helper", "", err)
 	}
 	task.Limits = &p.limits
-	m, files, err := ask(*helper, helperPatience, func() bool { return heldInside(*pid) }, task, own.files()...)
+	m, files, err := ask(*helper, helperPatience, func() bool { return heldInside(*pid) }, task,
+		own.files()...)
 	if err != nil {
 		return nil, nil, p.helperLost(*pid, *helper, err)
 	}
@@ -539,7 +556,8 @@ func jailIDCount() (int, error) {
 	return 0, errors.New("the sandbox has no ids for its jail")
 }
 
-// stopJail ends every process of the open jail. Its root stays mounted, and nothing changes in it any more.
+// stopJail ends every process of the open jail. Its root stays mounted, and nothing changes in it
+// any more.
 func (p *pid1) stopJail(id int) ([]Stray, error) {
 	j := p.open
 	if j == nil || j.id != id {
@@ -585,7 +603,8 @@ func (j *openJail) release() {
 	}
 }
 
-// killAll kills everything else in the PID namespace and waits until it is gone. As PID 1 we own them all, nested PID namespaces included.
+// killAll kills everything else in the PID namespace and waits until it is gone. As PID 1 we own
+// them all, nested PID namespaces included.
 func killAll() error {
 	begin := time.Now()
 	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
@@ -593,7 +612,8 @@ func killAll() error {
 			return nil
 		}
 		if time.Since(begin) > killPatience {
-			return fmt.Errorf("processes of the jail are still there %v after they were killed", killPatience)
+			return fmt.Errorf("processes of the jail are still there %v after they were killed",
+				killPatience)
 		}
 		time.Sleep(pause) // the reaper works meanwhile
 	}

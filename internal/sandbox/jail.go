@@ -96,7 +96,8 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 // ID names the jail among those of its holder; see Lower.Jail.
 func (j *Jail) ID() int { return j.id }
 
-// Run runs a command and waits for it. A command that could not be started is an error (with errors.Is, fs.ErrNotExist and fs.ErrPermission tell 127 from 126); one that failed is a Status.
+// Run runs a command and waits for it. A command that could not be started is an error (with
+// errors.Is, fs.ErrNotExist and fs.ErrPermission tell 127 from 126); one that failed is a Status.
 func (j *Jail) Run(ctx context.Context, c Command) (Status, error) {
 	p, err := j.Start(c)
 	if err != nil {
@@ -105,11 +106,13 @@ func (j *Jail) Run(ctx context.Context, c Command) (Status, error) {
 	return p.Wait(ctx)
 }
 
-// strayGrace is how long the output of a command that has ended is still waited for: what it left running may hold its pipe for ever.
+// strayGrace is how long the output of a command that has ended is still waited for: what it left
+// running may hold its pipe for ever.
 const strayGrace = 500 * time.Millisecond
 
-// RunTo runs a command as Run does and copies its standard output and standard error to a writer each; they may be the same. It returns when the command has ended and its
-// output was read; what its leftover processes say later is lost.
+// RunTo runs a command as Run does and copies its standard output and standard error to a writer
+// each; they may be the same. It returns when the command has ended and its output was read; what
+// its leftover processes say later is lost.
 func (j *Jail) RunTo(ctx context.Context, c Command, stdout, stderr io.Writer) (Status, error) {
 	var err error
 	var pumps []*pump
@@ -212,9 +215,12 @@ func refuseDirectories(c *Command) error {
 }
 
 // Wait waits for the command's end. When ctx ends first its process group is killed.
-func (p *Process) Wait(ctx context.Context) (Status, error) { return p.h.wait(ctx, p.handle, p.status) }
+func (p *Process) Wait(ctx context.Context) (Status, error) {
+	return p.h.wait(ctx, p.handle, p.status)
+}
 
-// Paused is told when a command on a terminal was stopped, by Ctrl-Z or by a signal. SIGCONT lets it go on.
+// Paused is told when a command on a terminal was stopped, by Ctrl-Z or by a signal. SIGCONT lets
+// it go on.
 func (p *Process) Paused() <-chan struct{} { return p.paused }
 
 // Signal sends a signal to the command's process group.
@@ -223,23 +229,29 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return err
 }
 
-// Open opens a regular file or a directory beneath the jail's root for reading. path is relative to the root; no symbolic link on the way is followed.
+// Open opens a regular file or a directory beneath the jail's root for reading. path is relative to
+// the root; no symbolic link on the way is followed.
 func (j *Jail) Open(path string) (*os.File, error) {
 	return j.file(&message{Op: opOpen, Jail: j.id, Path: path})
 }
 
-// Create makes a new file beneath the jail's root, owned by a jail id, and opens it for writing. It refuses to follow symbolic links and to overwrite.
+// Create makes a new file beneath the jail's root, owned by a jail id, and opens it for writing. It
+// refuses to follow symbolic links and to overwrite.
 func (j *Jail) Create(path string, mode os.FileMode, uid, gid int) (*os.File, error) {
-	return j.file(&message{Op: opCreate, Jail: j.id, Path: path, Mode: uint32(mode.Perm()), UID: uid, GID: gid})
+	return j.file(&message{Op: opCreate, Jail: j.id, Path: path, Mode: uint32(mode.Perm()),
+		UID: uid, GID: gid})
 }
 
-// Mkdir makes a directory beneath the jail's root, with its missing parents (those belong to jail root, mode 0755).
+// Mkdir makes a directory beneath the jail's root, with its missing parents (those belong to jail
+// root, mode 0755).
 func (j *Jail) Mkdir(path string, mode os.FileMode, uid, gid int) error {
-	_, _, err := j.h.call(&message{Op: opMkdir, Jail: j.id, Path: path, Mode: uint32(mode.Perm()), UID: uid, GID: gid})
+	_, _, err := j.h.call(&message{Op: opMkdir, Jail: j.id, Path: path, Mode: uint32(mode.Perm()),
+		UID: uid, GID: gid})
 	return err
 }
 
-// Symlink makes a symbolic link beneath the jail's root, owned by jail root. target is taken as it is.
+// Symlink makes a symbolic link beneath the jail's root, owned by jail root. target is taken as it
+// is.
 func (j *Jail) Symlink(target, path string) error {
 	_, _, err := j.h.call(&message{Op: opLink, Jail: j.id, Path: path, Target: target})
 	return err
@@ -252,13 +264,15 @@ func (j *Jail) file(m *message) (*os.File, error) {
 	}
 	if len(files) != 1 {
 		closeFiles(files)
-		return nil, fmt.Errorf("%s %s: %d descriptors came back instead of one", m.Op, m.Path, len(files))
+		return nil, fmt.Errorf("%s %s: %d descriptors came back instead of one", m.Op, m.Path,
+			len(files))
 	}
 	return files[0], nil
 }
 
-// Strays lists what runs in the jail besides the commands that were started and have not ended: what Stop would kill. For a caller that closes the holder next, for which the kernel kills all
-// at once.
+// Strays lists what runs in the jail besides the commands that were started and have not ended:
+// what Stop would kill. For a caller that closes the holder next, for which the kernel kills all at
+// once.
 func (j *Jail) Strays() ([]Stray, error) {
 	answer, _, err := j.h.call(&message{Op: opStrays, Jail: j.id})
 	if err != nil {
@@ -267,7 +281,8 @@ func (j *Jail) Strays() ([]Stray, error) {
 	return answer.Strays, nil
 }
 
-// Stop ends the jail's processes: it lists what still runs, and kills it. Open goes on working, on files that nobody can change any more. A second call lists nothing.
+// Stop ends the jail's processes: it lists what still runs, and kills it. Open goes on working, on
+// files that nobody can change any more. A second call lists nothing.
 func (j *Jail) Stop() ([]Stray, error) {
 	answer, _, err := j.h.call(&message{Op: opStop, Jail: j.id})
 	if err != nil {
@@ -276,7 +291,8 @@ func (j *Jail) Stop() ([]Stray, error) {
 	return answer.Strays, nil
 }
 
-// Sweep ends what the jail's commands have left running, and lists it; the jail goes on. A command that has not ended yet is spared, but not what it has started.
+// Sweep ends what the jail's commands have left running, and lists it; the jail goes on. A command
+// that has not ended yet is spared, but not what it has started.
 func (j *Jail) Sweep() ([]Stray, error) {
 	answer, _, err := j.h.call(&message{Op: opSweep, Jail: j.id})
 	if err != nil {
@@ -285,7 +301,8 @@ func (j *Jail) Sweep() ([]Stray, error) {
 	return answer.Strays, nil
 }
 
-// Close stops the jail and unmounts its root. The upper directory stays, frozen, as a possible lower of the next jail.
+// Close stops the jail and unmounts its root. The upper directory stays, frozen, as a possible
+// lower of the next jail.
 func (j *Jail) Close() ([]Stray, error) {
 	strays, err := j.Stop()
 	if err != nil {

@@ -20,7 +20,8 @@ type kernelLog struct {
 	found victims
 }
 
-// openKernelLog opens it at its end. Users often may not read it (kernel.dmesg_restrict): then there is none.
+// openKernelLog opens it at its end. Users often may not read it (kernel.dmesg_restrict): then
+// there is none.
 func openKernelLog() *kernelLog {
 	fd, err := syscall.Open("/dev/kmsg", syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if err != nil {
@@ -40,7 +41,8 @@ func (l *kernelLog) close() {
 	l.fd = -1
 }
 
-// victims reads which processes of a control group the kernel has killed for their memory since the log was opened: how many, and the last of them.
+// victims reads which processes of a control group the kernel has killed for their memory since the
+// log was opened: how many, and the last of them.
 func (l *kernelLog) victims(group string) (int, []Victim, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +62,8 @@ func (l *kernelLog) read() (records []string, err error) {
 	for {
 		n, err := syscall.Read(l.fd, buf)
 		switch {
-		case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.EINTR): // records were overwritten before we read them
+		case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.EINTR):
+			// records were overwritten before we read them
 			continue
 		case errors.Is(err, syscall.EAGAIN) || err == nil && n == 0:
 			return records, nil
@@ -73,10 +76,12 @@ func (l *kernelLog) read() (records []string, err error) {
 	}
 }
 
-// groupName is what is unique in a group's path: its own name and the leaf's. The kernel writes it below a root that we may not see.
+// groupName is what is unique in a group's path: its own name and the leaf's. The kernel writes it
+// below a root that we may not see.
 func groupName(dir string) string { return dir[strings.LastIndexByte(dir, '/'):] + "/jail" }
 
-// maxVictims is how many are remembered: a jail that goes on running out of memory must not use up ours.
+// maxVictims is how many are remembered: a jail that goes on running out of memory must not use up
+// ours.
 const maxVictims = 100
 
 // victims are the processes of a group that were killed, by the kernel's log.
@@ -93,13 +98,16 @@ type victims struct {
 //
 // A name is the process's own choice: it is shown with what could steer a terminal escaped.
 func (v *victims) add(records []string, group string) {
-	killed := regexp.MustCompile(`^Memory cgroup out of memory: Killed process (\d+) \((.*)\) total-vm:\d+kB, anon-rss:(\d+)kB, file-rss:(\d+)kB, shmem-rss:(\d+)kB`)
-	chosen := regexp.MustCompile(`^oom-kill:.*,oom_memcg=(\S*?),task_memcg=(\S*?),task=.*,pid=(\d+),uid=\d+$`)
+	killed := regexp.MustCompile(
+		`^Memory cgroup out of memory: Killed process (\d+) \((.*)\) total-vm:\d+kB, anon-rss:(\d+)kB, file-rss:(\d+)kB, shmem-rss:(\d+)kB`)
+	chosen := regexp.MustCompile(
+		`^oom-kill:.*,oom_memcg=(\S*?),task_memcg=(\S*?),task=.*,pid=(\d+),uid=\d+$`)
 	if v.chosen == nil {
 		v.chosen = map[string]bool{}
 	}
 	for _, r := range records {
-		if m := chosen.FindStringSubmatch(r); m != nil && (strings.HasSuffix(m[2], group) || strings.Contains(m[2], group+"/")) {
+		if m := chosen.FindStringSubmatch(r); m != nil &&
+			(strings.HasSuffix(m[2], group) || strings.Contains(m[2], group+"/")) {
 			v.chosen[m[3]] = true
 		}
 		m := killed.FindStringSubmatch(r)

@@ -9,10 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keyCalls are the numbers of add_key, request_key and keyctl, which follow one another, for each kind
-// of program that a machine's kernel may run (AUDIT_ARCH in seccomp(2); syscalls(2)).
+// keyCalls are the numbers of add_key, request_key and keyctl, which follow one another, for each
+// kind of program that a machine's kernel may run (AUDIT_ARCH in seccomp(2); syscalls(2)).
 type keyCalls struct {
-	goarch string // of the machine whose programs these are; "" for what others run beside their own
+	// of the machine whose programs these are; "" for what others run beside their own
+	goarch string
 	arch   uint32
 	first  uint32
 }
@@ -53,15 +54,16 @@ func ownKeyring(caller *Caller) error {
 	return nil
 }
 
-// forbidKeys has the calls answer ENOSYS, as a kernel without keys does: to this thread and to what it
-// begins.
+// forbidKeys has the calls answer ENOSYS, as a kernel without keys does: to this thread and to what
+// it begins.
 func forbidKeys(calls []keyCalls) error {
 	program, err := keyFilter(calls, runtime.GOARCH)
 	if err != nil {
 		return err
 	}
 	prog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	_, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog)))
+	_, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0,
+		uintptr(unsafe.Pointer(&prog)))
 	runtime.KeepAlive(program)
 	if errno != 0 {
 		return sysErr("seccomp", "", errno)
@@ -74,13 +76,14 @@ func forbidKeys(calls []keyCalls) error {
 func keyFilter(calls []keyCalls, goarch string) ([]unix.SockFilter, error) {
 	const (
 		offsetNumber, offsetArch = 0, 4
-		x32                      = 0x40000000 // a bit in the number, of another ABI of the same kind
-		load                     = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
-		and                      = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
-		equal                    = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
-		atLeast                  = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
-		answer                   = unix.BPF_RET | unix.BPF_K
-		count                    = 3
+		// a bit in the number, of another ABI of the same kind
+		x32     = 0x40000000
+		load    = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+		and     = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
+		equal   = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		atLeast = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
+		answer  = unix.BPF_RET | unix.BPF_K
+		count   = 3
 	)
 	known := false
 	refuse := unix.SockFilter{Code: answer, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)}

@@ -18,13 +18,15 @@ func keysApplet([]string) int {
 	return 0
 }
 
-// TestCallersKeys has the calls about keys in a jail that has the caller's ids, for jail root too, and
-// in no other.
+// TestCallersKeys has the calls about keys in a jail that has the caller's ids, for jail root too,
+// and in no other.
 func TestCallersKeys(t *testing.T) {
-	if _, err := unix.KeyctlInt(unix.KEYCTL_GET_KEYRING_ID, unix.KEY_SPEC_SESSION_KEYRING, 0, 0, 0); errors.Is(err, unix.ENOSYS) {
+	if _, err := unix.KeyctlInt(unix.KEYCTL_GET_KEYRING_ID, unix.KEY_SPEC_SESSION_KEYRING, 0, 0,
+		0); errors.Is(err, unix.ENOSYS) {
 		testenv.Missing(t, "kernel", "needs a kernel with keys")
 	}
-	for want, spec := range map[string]Spec{"false\n": {}, "true\n": {Caller: &Caller{UID: 1000, GID: 1000}}} {
+	for want, spec := range map[string]Spec{
+		"false\n": {}, "true\n": {Caller: &Caller{UID: 1000, GID: 1000}}} {
 		h := startHolder(t)
 		spec.Root = Root{Lowers: []Lower{{Path: testRoot(t, h)}}}
 		j, err := h.NewJail(context.Background(), spec)
@@ -32,7 +34,8 @@ func TestCallersKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, uid := range []int{0, 1000} {
-			if out, st := run(t, j, Command{Applet: "keys", UID: uid, GID: uid}); out != want || !st.Success() {
+			if out, st := run(t, j, Command{Applet: "keys", UID: uid, GID: uid}); out != want ||
+				!st.Success() {
 				t.Errorf("caller %v, uid %d: calls are forbidden: %q %v", spec.Caller, uid, out, st)
 			}
 		}
@@ -48,7 +51,8 @@ func TestKeyFilter(t *testing.T) {
 	}
 	for _, c := range calls {
 		for number, refused := range map[uint32]bool{
-			0: false, c.first - 1: false, c.first: true, c.first + 1: true, c.first + 2: true, c.first + 3: false,
+			0: false, c.first - 1: false, c.first: true, c.first + 1: true, c.first + 2: true,
+			c.first + 3:          false,
 			c.first | 0x40000000: true, 9999: false,
 		} {
 			if got := filtered(t, program, c.arch, number); got != refused {

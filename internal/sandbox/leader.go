@@ -13,9 +13,11 @@ import (
 	"nsbuild/internal/rawjson"
 )
 
-// spawnSession starts a session leader, on a terminal with that as its controlling one; it starts the command and stays its parent. Were the command itself the leader, or a child of PID 1,
-// its process group would be an orphaned one, which the kernel does not stop (setpgid(2), "orphaned process group"): Ctrl-Z would do nothing.
-// A command that is to be PID 1 needs a parent, too: CLONE_NEWPID cannot be had with CLONE_PARENT (clone(2)).
+// spawnSession starts a session leader, on a terminal with that as its controlling one; it starts
+// the command and stays its parent. Were the command itself the leader, or a child of PID 1, its
+// process group would be an orphaned one, which the kernel does not stop (setpgid(2), "orphaned
+// process group"): Ctrl-Z would do nothing. A command that is to be PID 1 needs a parent, too:
+// CLONE_NEWPID cannot be had with CLONE_PARENT (clone(2)).
 func spawnSession(own *self, c *Command, files []*os.File, attr *syscall.ProcAttr) (int, error) {
 	if _, err := lookPath(c); err != nil {
 		return 0, err // here, where it is still an error of the caller's
@@ -34,7 +36,8 @@ func spawnSession(own *self, c *Command, files []*os.File, attr *syscall.ProcAtt
 	attr.Sys.Credential = &syscall.Credential{}
 	attr.Sys.Setctty, attr.Sys.Ctty = c.Terminal, 0
 	attr.Dir, attr.Env = "/", []string{}
-	pid, err := own.forkExec(sessionName, nil, descriptors(append(append(files[:3:3], r), own.files()...)), attr)
+	pid, err := own.forkExec(sessionName, nil,
+		descriptors(append(append(files[:3:3], r), own.files()...)), attr)
 	if err != nil {
 		w.Close()
 		return 0, sysErr("starting", "a session", err)
@@ -47,7 +50,8 @@ func spawnSession(own *self, c *Command, files []*os.File, attr *syscall.ProcAtt
 	return pid, nil
 }
 
-// commandFD is the pipe on which a session leader and a command's first process are told the command.
+// commandFD is the pipe on which a session leader and a command's first process are told the
+// command.
 const commandFD = 3
 
 // readCommand reads it, and makes sure that the command inherits nothing but its three streams.
@@ -83,7 +87,8 @@ func sessionMain() int {
 		return complain(err)
 	}
 	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGTSTP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT,
+		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGTSTP)
 	if c.PID1 {
 		return leadFirst(c, signals)
 	}
@@ -106,7 +111,8 @@ func sessionMain() int {
 	return await(-pid, pid)
 }
 
-// await waits for a command and returns its status. When it is stopped, so are we; when we go on, so does it, or its process group.
+// await waits for a command and returns its status. When it is stopped, so are we; when we go on,
+// so does it, or its process group.
 func await(group, pid int) int {
 	for {
 		var ws syscall.WaitStatus
@@ -117,7 +123,8 @@ func await(group, pid int) int {
 			fmt.Fprintf(os.Stderr, "nsbuild-session: waiting for the command: %v\n", err)
 			return cannotRun
 		case ws.Stopped():
-			// PID 1 sees us stop and tells the caller, whose shell then has the terminal. We go on when it does.
+			// PID 1 sees us stop and tells the caller, whose shell then has the terminal. We go on
+			// when it does.
 			if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
 				fmt.Fprintf(os.Stderr, "nsbuild-session: %v\n", err)
 			}
@@ -133,13 +140,14 @@ func await(group, pid int) int {
 	}
 }
 
-// giveTerminal makes a command that was stopped for want of the terminal the foreground of it. One that
-// is gone needs nothing.
+// giveTerminal makes a command that was stopped for want of the terminal the foreground of it. One
+// that is gone needs nothing.
 func giveTerminal(pid int) {
 	_ = unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, pid)
 }
 
-// startInForeground starts the command as a process group of its own that has the terminal, unless it is to begin in the background.
+// startInForeground starts the command as a process group of its own that has the terminal, unless
+// it is to begin in the background.
 func startInForeground(c *Command) (int, error) {
 	program, err := lookPath(c)
 	if err != nil {
@@ -157,7 +165,8 @@ func startInForeground(c *Command) (int, error) {
 	}
 	pid, err := own.start(program, c, []uintptr{0, 1, 2}, &syscall.ProcAttr{
 		Dir: dir, Env: c.Env,
-		Sys: &syscall.SysProcAttr{Credential: credential(c), Setpgid: true, Foreground: !c.Background, Ctty: 0},
+		Sys: &syscall.SysProcAttr{Credential: credential(c), Setpgid: true,
+			Foreground: !c.Background, Ctty: 0},
 	})
 	if err != nil {
 		return 0, startError(program, dir, err)

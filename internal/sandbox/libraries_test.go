@@ -18,11 +18,13 @@ import (
 // goes on having its own.
 func TestLibrariesOfJail(t *testing.T) {
 	if name, err := interpreterOf("/proc/self/exe"); err != nil || name == "" {
-		testenv.Missing(t, "cgo", "this test is a static program, which needs no libraries (CGO_ENABLED=1 makes another)")
+		testenv.Missing(t, "cgo", "this test is a static program, which needs no libraries "+
+			"(CGO_ENABLED=1 makes another)")
 	}
 	h := startHolder(t)
 	for _, caller := range []*Caller{nil, {UID: 1000, GID: 1000}} {
-		spec := Spec{Root: Root{Lowers: []Lower{{Path: testRoot(t, h)}}}, Mounts: programs(), Caller: caller}
+		spec := Spec{Root: Root{Lowers: []Lower{{Path: testRoot(t, h)}}}, Mounts: programs(),
+			Caller: caller}
 		j, err := h.NewJail(context.Background(), spec)
 		if err != nil {
 			t.Fatal(err)

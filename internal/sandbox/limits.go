@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limits bound what everything in the jails of a holder may use together. Zero values are no limits.
+// Limits bound what everything in the jails of a holder may use together. Zero values are no
+// limits.
 type Limits struct {
 	Memory int64   // bytes, what is written to a throwaway root on a tmpfs included
 	CPUs   float64 // processors' worth of time
@@ -26,7 +27,8 @@ type Limits struct {
 type Exhaustion struct {
 	Limit, Peak int64 // bytes; Peak is 0 where the kernel does not say
 	Kills       int   // processes that it killed
-	// Named is how many of them the kernel's log names, as far as it is readable, and Victims are the last of those.
+	// Named is how many of them the kernel's log names, as far as it is readable, and Victims are
+	// the last of those.
 	Named   int
 	Victims []Victim
 }
@@ -78,7 +80,8 @@ func (e *Exhaustion) String() string {
 
 func mib(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
 
-// confine puts PID 1 into a control group with the limits. What cannot be limited so is limited for each process as far as that goes, by PID 1; a note says which, and why.
+// confine puts PID 1 into a control group with the limits. What cannot be limited so is limited for
+// each process as far as that goes, by PID 1; a note says which, and why.
 func (h *Holder) confine(spec *HolderSpec) error {
 	if spec.Limits == (Limits{}) {
 		return nil
@@ -110,24 +113,33 @@ func (h *Holder) confine(spec *HolderSpec) error {
 		if os.Geteuid() != 0 {
 			user = "--user "
 		}
-		why += " (systemd-run " + user + "--scope -p Delegate=yes nsbuild … begins nsbuild where they may be)"
+		why += " (systemd-run " + user +
+			"--scope -p Delegate=yes nsbuild … begins nsbuild where they may be)"
 	}
 	if left.Memory > 0 {
-		h.spared = append(h.spared, fmt.Sprintf("memory is limited to %s for each process, not for all together: %s", mib(left.Memory), why))
+		h.spared = append(
+			h.spared,
+			fmt.Sprintf("memory is limited to %s for each process, not for all together: %s",
+				mib(left.Memory), why))
 	}
 	if left.CPUs > 0 {
-		h.spared = append(h.spared, fmt.Sprintf("processors are limited to %d by what processes begin with, which they can change: %s", spareCPUs(left.CPUs), why))
+		h.spared = append(
+			h.spared, fmt.Sprintf("processors are limited to %d by what processes begin with, "+
+				"which they can change: %s", spareCPUs(left.CPUs), why))
 	}
 	if left.PIDs > 0 && !countsNamespaces() {
-		h.spared = append(h.spared, "the number of processes is not limited: "+why+", and this kernel does not count those of a user namespace")
+		h.spared = append(h.spared, "the number of processes is not limited: "+why+
+			", and this kernel does not count those of a user namespace")
 	}
 	return nil
 }
 
-// Spared are the limits that do not hold for all processes together, or not at all: a line for each, with the reason.
+// Spared are the limits that do not hold for all processes together, or not at all: a line for
+// each, with the reason.
 func (h *Holder) Spared() []string { return h.spared }
 
-// Exhausted tells whether processes were killed because memory ran out; nil when none was. It is to be asked before Close.
+// Exhausted tells whether processes were killed because memory ran out; nil when none was. It is to
+// be asked before Close.
 func (h *Holder) Exhausted() (*Exhaustion, error) {
 	if h.group == nil || !slices.Contains(h.group.controllers, "memory") {
 		return nil, nil
@@ -137,7 +149,9 @@ func (h *Holder) Exhausted() (*Exhaustion, error) {
 		return nil, err
 	}
 	e := &Exhaustion{Limit: h.group.limits.Memory, Kills: int(kills)}
-	if e.Peak, err = h.group.count("memory.peak", ""); err != nil && !errors.Is(err, fs.ErrNotExist) { // since Linux 5.19
+	// since Linux 5.19
+	if e.Peak, err = h.group.count("memory.peak", ""); err != nil &&
+		!errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	if h.group.log != nil {
@@ -148,14 +162,16 @@ func (h *Holder) Exhausted() (*Exhaustion, error) {
 	return e, nil
 }
 
-// countsNamespaces tells whether RLIMIT_NPROC counts all processes of a user namespace, as it does since Linux 5.14.
+// countsNamespaces tells whether RLIMIT_NPROC counts all processes of a user namespace, as it does
+// since Linux 5.14.
 func countsNamespaces() bool {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {
 		return false
 	}
 	var major, minor int
-	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major,
+		&minor); err != nil {
 		return false
 	}
 	return major > 5 || major == 5 && minor >= 14
@@ -164,8 +180,10 @@ func countsNamespaces() bool {
 // spareCPUs is how many processors stand for a share of time.
 func spareCPUs(cpus float64) int { return max(1, int(math.Ceil(cpus))) }
 
-// withTaskLimit does work, the making of the jail's user namespace, with a limit of processes that the namespace keeps: it is counted over all of its users (RLIMIT_NPROC in
-// getrlimit(2), user_namespaces(7)). Our own threads count, and must not be caught by it; afterwards PID 1 has its limit back.
+// withTaskLimit does work, the making of the jail's user namespace, with a limit of processes that
+// the namespace keeps: it is counted over all of its users (RLIMIT_NPROC in getrlimit(2),
+// user_namespaces(7)). Our own threads count, and must not be caught by it; afterwards PID 1 has
+// its limit back.
 func withTaskLimit(tasks int, work func() error) error {
 	if tasks == 0 || !countsNamespaces() {
 		return work()
@@ -182,18 +200,23 @@ func withTaskLimit(tasks int, work func() error) error {
 	return errors.Join(err, sysErr("setrlimit", "NPROC", unix.Setrlimit(unix.RLIMIT_NPROC, &old)))
 }
 
-// spareMemory limits us, who are about to become a command and need no more, and so all that it will begin. Private writable memory, not address space: many programs reserve much more of
-// that than they ever use. Nobody else's to be inherited: the Go runtime of a session leader does not start with little.
+// spareMemory limits us, who are about to become a command and need no more, and so all that it
+// will begin. Private writable memory, not address space: many programs reserve much more of that
+// than they ever use. Nobody else's to be inherited: the Go runtime of a session leader does not
+// start with little.
 func spareMemory(size int64) error {
 	if size == 0 {
 		return nil
 	}
-	return sysErr("setrlimit", "DATA", unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(size), Max: uint64(size)}))
+	return sysErr("setrlimit", "DATA",
+		unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(size), Max: uint64(size)}))
 }
 
-// start starts a command. One whose memory is limited begins as this program, which limits itself: a limit that is set from outside comes when the command has run for a while, on a busy
-// machine long enough to have all the memory that it wants.
-func (s *self) start(program string, c *Command, files []uintptr, attr *syscall.ProcAttr) (int, error) {
+// start starts a command. One whose memory is limited begins as this program, which limits itself:
+// a limit that is set from outside comes when the command has run for a while, on a busy machine
+// long enough to have all the memory that it wants.
+func (s *self) start(program string, c *Command, files []uintptr, attr *syscall.ProcAttr) (
+	int, error) {
 	if c.Memory == 0 {
 		attr.Files = files
 		return syscall.ForkExec(program, c.Argv, attr)
@@ -222,7 +245,8 @@ func (s *self) start(program string, c *Command, files []uintptr, attr *syscall.
 	return 0, syscall.Errno(errno)
 }
 
-// limitedMain becomes the command that start was given: its limit, the number of its descriptors, behind which there is a pipe, its program and its arguments.
+// limitedMain becomes the command that start was given: its limit, the number of its descriptors,
+// behind which there is a pipe, its program and its arguments.
 func limitedMain(args []string) int {
 	size, err := strconv.ParseInt(args[0], 10, 64)
 	if err != nil {

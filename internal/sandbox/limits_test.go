@@ -20,12 +20,17 @@ import (
 func TestParseVictims(t *testing.T) {
 	records := []string{
 		"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/x/nsbuild-7-1/jail,task_memcg=/x/nsbuild-7-1/jail,task=cc1 (a),pid=17,uid=1000",
-		"Memory cgroup out of memory: Killed process 17 (cc1 (a)) total-vm:9160kB, anon-rss:5120kB, file-rss:1024kB, shmem-rss:0kB, UID:1000 pgtables:60kB oom_score_adj:0",
+		"Memory cgroup out of memory: Killed process 17 (cc1 (a)) total-vm:9160kB, " +
+			"anon-rss:5120kB, file-rss:1024kB, shmem-rss:0kB, UID:1000 pgtables:60kB " +
+			"oom_score_adj:0",
 		"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/x/nsbuild-8-1/jail,task_memcg=/x/nsbuild-8-1/jail,task=other,pid=18,uid=1000",
-		"Memory cgroup out of memory: Killed process 18 (other) total-vm:9160kB, anon-rss:5120kB, file-rss:1024kB, shmem-rss:0kB, UID:1000 pgtables:60kB oom_score_adj:0",
+		"Memory cgroup out of memory: Killed process 18 (other) total-vm:9160kB, " +
+			"anon-rss:5120kB, file-rss:1024kB, shmem-rss:0kB, UID:1000 pgtables:60kB " +
+			"oom_score_adj:0",
 		"usb 1-1: new device",
 		"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/x/nsbuild-7-1/jail,task_memcg=/x/nsbuild-7-1/jail/sub,task=\x1b[2J,pid=19,uid=0",
-		"Memory cgroup out of memory: Killed process 19 (\x1b[2J) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:2kB, UID:0 pgtables:60kB oom_score_adj:0",
+		"Memory cgroup out of memory: Killed process 19 (\x1b[2J) total-vm:1kB, anon-rss:1kB, " +
+			"file-rss:0kB, shmem-rss:2kB, UID:0 pgtables:60kB oom_score_adj:0",
 	}
 	want := []Victim{{`cc1 (a)`, 17, 6 << 20}, {`\x1b[2J`, 19, 3 << 10}}
 	var got victims
@@ -39,7 +44,8 @@ func TestParseVictims(t *testing.T) {
 		got.add(records[:2], groupName("/sys/fs/cgroup/x/nsbuild-7-1"))
 	}
 	if len(got.last) != maxVictims || got.count != 2+maxVictims || len(got.chosen) != 0 {
-		t.Errorf("%d of %d are kept, %d expected to be killed", len(got.last), got.count, len(got.chosen))
+		t.Errorf("%d of %d are kept, %d expected to be killed", len(got.last), got.count,
+			len(got.chosen))
 	}
 }
 
@@ -56,8 +62,10 @@ func TestSince(t *testing.T) {
 		{nil, nil, ""},
 		{one, one, ""},
 		{nil, one, "memory ran out, with a limit of 64 MiB: the kernel killed a (pid 1) at 1 MiB"},
-		{one, three, "memory ran out, with a limit of 64 MiB: the kernel killed b (pid 2) at 2 MiB, c (pid 3) at 3 MiB"},
-		{&Exhaustion{Kills: 1}, unnamed, "memory ran out, with a limit of 64 MiB: the kernel killed 2 processes (its log says which: sudo dmesg)"},
+		{one, three, "memory ran out, with a limit of 64 MiB: the kernel killed b (pid 2) at 2 " +
+			"MiB, c (pid 3) at 3 MiB"},
+		{&Exhaustion{Kills: 1}, unnamed, "memory ran out, with a limit of 64 MiB: the kernel " +
+			"killed 2 processes (its log says which: sudo dmesg)"},
 	} {
 		got := ""
 		if e := c.now.Since(c.before); e != nil {
@@ -84,11 +92,15 @@ func FuzzParseVictims(f *testing.F) {
 
 func TestHierarchy(t *testing.T) {
 	for _, c := range []struct{ name, mounts, self, top, own, why string }{
-		{"v2", "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "0::/user.slice/a b\n", "/sys/fs/cgroup", "/sys/fs/cgroup/user.slice/a b", ""},
-		{"both", "30 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n31 23 0:28 / /sys/fs/cgroup/uni\\040fied rw shared:1 - cgroup2 none rw\n", "3:cpu:/x\n0::/\n",
+		{"v2", "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "0::/user.slice/a b\n",
+			"/sys/fs/cgroup", "/sys/fs/cgroup/user.slice/a b", ""},
+		{"both", "30 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n31 23 0:28 / " +
+			"/sys/fs/cgroup/uni\\040fied rw shared:1 - cgroup2 none rw\n", "3:cpu:/x\n0::/\n",
 			"/sys/fs/cgroup/uni fied", "/sys/fs/cgroup/uni fied", ""},
-		{"v1", "30 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n", "3:cpu:/x\n", "", "", "cgroup v2 is not mounted here"},
-		{"a part of it", "29 23 0:26 /docker/1 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "0::/docker/1\n", "", "", "cgroup v2 is not mounted here"},
+		{"v1", "30 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n", "3:cpu:/x\n", "", "",
+			"cgroup v2 is not mounted here"},
+		{"a part of it", "29 23 0:26 /docker/1 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+			"0::/docker/1\n", "", "", "cgroup v2 is not mounted here"},
 	} {
 		dir := t.TempDir()
 		mounts, self := filepath.Join(dir, "mountinfo"), filepath.Join(dir, "cgroup")
@@ -184,12 +196,14 @@ func limited(t *testing.T, spec HolderSpec, script string) (*Holder, *Jail, stri
 			t.Error(err)
 		}
 	})
-	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: programs()})
+	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}},
+		Mounts: programs()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	status, err := j.RunTo(t.Context(), Command{Argv: []string{"/bin/sh", "-c", script}}, &out, &out)
+	status, err := j.RunTo(t.Context(), Command{Argv: []string{"/bin/sh", "-c", script}}, &out,
+		&out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,13 +223,15 @@ func TestSpareLimits(t *testing.T) {
 	if n := number(out); n < 40 || n > 40+2*helperTasks {
 		t.Errorf("with a limit of 40 processes %q could begin", out)
 	}
-	_, _, out, status := limited(t, HolderSpec{Spare: Limits{Memory: 64 << 20, CPUs: 0.5}}, "nproc; "+grows)
+	_, _, out, status := limited(t, HolderSpec{Spare: Limits{Memory: 64 << 20, CPUs: 0.5}},
+		"nproc; "+grows)
 	if status.Success() || !strings.HasPrefix(out, "1\n") || strings.Contains(out, "209715200") {
 		t.Errorf("with 64 MiB and half a processor: %v, %q", status, out)
 	}
 }
 
-// TestSpareMemoryFromTheStart has commands say their limit first of all, while every processor is busy.
+// TestSpareMemoryFromTheStart has commands say their limit first of all, while every processor is
+// busy.
 func TestSpareMemoryFromTheStart(t *testing.T) {
 	testenv.RequireUserns(t)
 	_, j, _, _ := limited(t, HolderSpec{Spare: Limits{Memory: 64 << 20}}, "true")
@@ -226,7 +242,8 @@ func TestSpareMemoryFromTheStart(t *testing.T) {
 		}()
 	}
 	for range 50 {
-		if out, st := sh(t, j, "ulimit -d; echo $0 $#"); !st.Success() || out != "65536\n/bin/sh 0\n" {
+		if out, st := sh(t, j, "ulimit -d; echo $0 $#"); !st.Success() ||
+			out != "65536\n/bin/sh 0\n" {
 			t.Fatalf("%q, %v", out, st)
 		}
 	}
@@ -251,7 +268,9 @@ func TestLimits(t *testing.T) {
 	testenv.RequireUserns(t)
 	testenv.RequireControllers(t, "memory", "cpu", "pids")
 	testenv.RequireTool(t, "perl")
-	h, j, out, status := limited(t, HolderSpec{Limits: Limits{Memory: 64 << 20, CPUs: 1.5, PIDs: 40}}, "cat /proc/self/cgroup; "+grows)
+	h, j, out, status := limited(
+		t, HolderSpec{Limits: Limits{Memory: 64 << 20, CPUs: 1.5, PIDs: 40}},
+		"cat /proc/self/cgroup; "+grows)
 	if len(j.Notes)+len(h.Spared()) > 0 {
 		t.Error(j.Notes, h.Spared())
 	}
@@ -262,7 +281,8 @@ func TestLimits(t *testing.T) {
 	if err != nil || e == nil || e.Kills != 1 {
 		t.Fatalf("%v, %v", e, err)
 	}
-	if e.Victims != nil && (len(e.Victims) != 1 || e.Victims[0].Command != "perl" || e.Victims[0].Memory < 32<<20 || e.Victims[0].Memory > 64<<20) {
+	if e.Victims != nil && (len(e.Victims) != 1 || e.Victims[0].Command != "perl" ||
+		e.Victims[0].Memory < 32<<20 || e.Victims[0].Memory > 64<<20) {
 		t.Error(e)
 	}
 	t.Log(e)

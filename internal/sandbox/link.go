@@ -10,7 +10,8 @@ import (
 	"syscall"
 )
 
-// link is the caller's end of a connection to PID 1: requests and their answers, and the events of commands that were started over it.
+// link is the caller's end of a connection to PID 1: requests and their answers, and the events of
+// commands that were started over it.
 type link struct {
 	conn *conn
 
@@ -31,7 +32,8 @@ type reply struct {
 var ErrClosed = errors.New("the sandbox has ended")
 
 func newLink(c *conn) *link {
-	return &link{conn: c, pending: map[int]chan reply{}, running: map[int]chan Status{}, pauses: map[int]chan struct{}{}}
+	return &link{conn: c, pending: map[int]chan reply{}, running: map[int]chan Status{},
+		pauses: map[int]chan struct{}{}}
 }
 
 // receive routes answers and events until PID 1 is gone.
@@ -42,7 +44,8 @@ func (l *link) receive() {
 		switch {
 		case err != nil:
 			lost = ErrClosed
-			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) &&
+				!errors.Is(err, syscall.ECONNRESET) {
 				lost = fmt.Errorf("%w: %w", ErrClosed, err)
 			}
 		case m.ID != 0:
@@ -111,7 +114,8 @@ func (l *link) call(m *message, files ...*os.File) (*message, []*os.File, error)
 	return r.m, r.files, nil
 }
 
-// start runs a command of H or of the open jail and returns its handle and the channel of its status.
+// start runs a command of H or of the open jail and returns its handle and the channel of its
+// status.
 func (l *link) start(o op, c Command) (int, <-chan Status, error) {
 	stdio := []*os.File{c.Stdin, c.Stdout, c.Stderr}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
@@ -153,7 +157,8 @@ func (l *link) start(o op, c Command) (int, <-chan Status, error) {
 	return handle, ch, nil
 }
 
-// wait waits for a started command. When ctx ends first the command's process group gets SIGKILL, and ctx's cause is the error.
+// wait waits for a started command. When ctx ends first the command's process group gets SIGKILL,
+// and ctx's cause is the error.
 func (l *link) wait(ctx context.Context, handle int, ch <-chan Status) (Status, error) {
 	select {
 	case s, ok := <-ch:
@@ -163,7 +168,9 @@ func (l *link) wait(ctx context.Context, handle int, ch <-chan Status) (Status, 
 		return s, s.lost
 	case <-ctx.Done():
 		// The holder may be gone already; then there is nothing left to signal.
-		if _, _, err := l.call(&message{Op: opSignal, Handle: handle, Signal: int(syscall.SIGKILL)}); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, syscall.ESRCH) {
+		if _, _, err := l.call(
+			&message{Op: opSignal, Handle: handle, Signal: int(syscall.SIGKILL)}); err != nil &&
+			!errors.Is(err, ErrClosed) && !errors.Is(err, syscall.ESRCH) {
 			return Status{}, errors.Join(context.Cause(ctx), err)
 		}
 		return Status{}, context.Cause(ctx)

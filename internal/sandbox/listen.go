@@ -10,8 +10,9 @@ import (
 
 const appletListen = "listen"
 
-// Listen opens a TCP port of the jail's own loopback, whose connections come out here: a way for the jail to one service of the caller's and to nothing else. It must be called before
-// anything runs in the jail that is not trusted.
+// Listen opens a TCP port of the jail's own loopback, whose connections come out here: a way for
+// the jail to one service of the caller's and to nothing else. It must be called before anything
+// runs in the jail that is not trusted.
 func (j *Jail) Listen(ctx context.Context) (net.Listener, error) {
 	l, err := j.listen(ctx)
 	if err != nil {

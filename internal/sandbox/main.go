@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The names by which a re-executed binary knows its part. They stand in argv[0], which no user types, and are seen in ps(1).
+// The names by which a re-executed binary knows its part. They stand in argv[0], which no user
+// types, and are seen in ps(1).
 const (
 	initName   = "nsbuild-init"
 	helperName = "nsbuild-helper"
@@ -31,11 +32,13 @@ var quickStart = []string{"GOMAXPROCS=2"}
 // HostRoot is where an applet that runs in H finds the host's tree.
 const HostRoot = "/host"
 
-// Applet is a function of this program that runs as a process of its own, in a jail (Command.Applet) or in H (Holder.Applet). Descriptor 3 and on are Command.Files. What it
-// returns is its exit status.
+// Applet is a function of this program that runs as a process of its own, in a jail
+// (Command.Applet) or in H (Holder.Applet). Descriptor 3 and on are Command.Files. What it returns
+// is its exit status.
 type Applet func(args []string) int
 
-// Main must be the first call of main, and of TestMain in tests that open jails: in a re-executed process it does that process's work and exits; otherwise it returns at once.
+// Main must be the first call of main, and of TestMain in tests that open jails: in a re-executed
+// process it does that process's work and exits; otherwise it returns at once.
 func Main(applets map[string]Applet) {
 	switch os.Args[0] {
 	case initName, helperName, sessionName, firstName, limitedName, appletName:
@@ -76,7 +79,8 @@ func HostApplet(name string, args ...string) *exec.Cmd {
 	return &exec.Cmd{Path: "/proc/self/exe", Args: append([]string{appletName, name}, args...)}
 }
 
-// nameProcess makes ps(1) and top(1) show a name instead of that of the descriptor we were started by. The name is decoration: that it could not be set harms nobody.
+// nameProcess makes ps(1) and top(1) show a name instead of that of the descriptor we were started
+// by. The name is decoration: that it could not be set harms nobody.
 func nameProcess(name string) {
 	if text, err := unix.BytePtrFromString(name); err == nil {
 		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(text)), 0, 0, 0)

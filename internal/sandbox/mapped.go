@@ -12,7 +12,8 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// mapTrees clones what spec wants mapped, in the caller: only root of the namespace that mounted a file system can map its ids. It fills in the Tree numbers and returns the clones.
+// mapTrees clones what spec wants mapped, in the caller: only root of the namespace that mounted a
+// file system can map its ids. It fills in the Tree numbers and returns the clones.
 func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err error) {
 	users := map[MapKind]*os.File{}
 	defer func() {
@@ -45,7 +46,9 @@ func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err err
 		}
 		if spec.Root.Tree, err = clone(path, kind); err != nil {
 			if cannotMap(err) {
-				err = fault.Wrap(fault.Internal, "copy the tree to a file system that can, such as ext4, xfs or btrfs", fmt.Errorf("the ids of %s cannot be mapped: %w", path, err))
+				err = fault.Wrap(fault.Internal,
+					"copy the tree to a file system that can, such as ext4, xfs or btrfs",
+					fmt.Errorf("the ids of %s cannot be mapped: %w", path, err))
 			}
 			return nil, trees, err
 		}
@@ -63,7 +66,9 @@ func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err err
 		}
 		m.Tree, err = cloned(m.Source, m.Map, m.NoLinks)
 		if cannotMap(err) {
-			notes = append(notes, fmt.Sprintf("files in %s belong to nobody: their file system cannot map ids", m.Target))
+			notes = append(
+				notes, fmt.Sprintf("files in %s belong to nobody: their file system cannot map ids",
+					m.Target))
 			err = nil
 		}
 		if err != nil {
@@ -76,10 +81,12 @@ func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err err
 // cannotMap tells whether a file system has no id-mapped mounts, or not for us.
 func cannotMap(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Op == "mapping the ids of" && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM))
+	return errors.As(err, &e) && e.Op == "mapping the ids of" &&
+		(errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM))
 }
 
-// mapped is the user namespace that an id-mapped mount refers to: ids on disk on the left, ids of the kernel on the right.
+// mapped is the user namespace that an id-mapped mount refers to: ids on disk on the left, ids of
+// the kernel on the right.
 func (m IDMap) mapped(kind MapKind) (uids, gids []syscall.SysProcIDMap) {
 	first := 0
 	if kind == MapUsers {
@@ -99,7 +106,8 @@ func usersOf(uids, gids []syscall.SysProcIDMap) (*os.File, error) {
 	defer r.Close()
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{idsName}, &syscall.ProcAttr{
 		Dir: "/", Env: []string{}, Files: []uintptr{r.Fd()},
-		Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: uids, GidMappings: gids},
+		Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: uids,
+			GidMappings: gids},
 	})
 	if err != nil {
 		w.Close()
@@ -122,7 +130,8 @@ func idsMain() int {
 	return 0
 }
 
-// cloneMapped clones a mount with all below it and maps its ids. Private: what is mounted on the clone must not show up on the host.
+// cloneMapped clones a mount with all below it and maps its ids. Private: what is mounted on the
+// clone must not show up on the host.
 func cloneMapped(path string, users *os.File, noLinks bool) (*os.File, error) {
 	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC}
 	if noLinks {
@@ -140,7 +149,8 @@ func cloneMapped(path string, users *os.File, noLinks bool) (*os.File, error) {
 	}
 	f := os.NewFile(uintptr(fd), path)
 	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{
-		Attr_set: unix.MOUNT_ATTR_IDMAP, Propagation: unix.MS_PRIVATE, Userns_fd: uint64(users.Fd()),
+		Attr_set: unix.MOUNT_ATTR_IDMAP, Propagation: unix.MS_PRIVATE,
+		Userns_fd: uint64(users.Fd()),
 	})
 	if err != nil {
 		f.Close()
@@ -149,7 +159,8 @@ func cloneMapped(path string, users *os.File, noLinks bool) (*os.File, error) {
 	return f, nil
 }
 
-// attachTree mounts the clone of that number (from 1 on) on a path, or on a descriptor when path is empty.
+// attachTree mounts the clone of that number (from 1 on) on a path, or on a descriptor when path is
+// empty.
 func attachTree(trees []*os.File, number, dirfd int, path, shown string) error {
 	if number < 1 || number > len(trees) {
 		return fmt.Errorf("mounting on %s: there is no tree %d", shown, number)
@@ -158,10 +169,12 @@ func attachTree(trees []*os.File, number, dirfd int, path, shown string) error {
 	if path == "" {
 		flags |= unix.MOVE_MOUNT_T_EMPTY_PATH
 	}
-	return sysErr("move_mount on", shown, unix.MoveMount(int(trees[number-1].Fd()), "", dirfd, path, flags))
+	return sysErr("move_mount on", shown, unix.MoveMount(int(trees[number-1].Fd()), "", dirfd, path,
+		flags))
 }
 
-// jailIDs are J's maps: H's first ids as they are, and the caller's own in the place of one of them where that is asked for.
+// jailIDs are J's maps: H's first ids as they are, and the caller's own in the place of one of them
+// where that is asked for.
 func jailIDs(count int, caller *Caller) (uids, gids []syscall.SysProcIDMap) {
 	if caller == nil {
 		same := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: count}}

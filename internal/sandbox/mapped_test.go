@@ -37,23 +37,27 @@ func TestMappedRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	j, err := h.NewJail(context.Background(), Spec{
-		Root:   Root{Dir: dir, Map: MapAll},
-		Mounts: append(programs(), Mount{Type: "rbind", Source: users, Target: "/srv", Mkdir: true, Map: MapUsers}),
+		Root: Root{Dir: dir, Map: MapAll},
+		Mounts: append(programs(), Mount{Type: "rbind", Source: users, Target: "/srv", Mkdir: true,
+			Map: MapUsers}),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, st := sh(t, j, "stat -c %u:%g / /home/someone; touch /tmp/mine; touch /srv/home/root 2>/dev/null || echo refused")
+	out, st := sh(t, j, "stat -c %u:%g / /home/someone; touch /tmp/mine; touch /srv/home/root "+
+		"2>/dev/null || echo refused")
 	if out != "0:0\n1234:1235\nrefused\n" || !st.Success() {
 		t.Errorf("%q %v", out, st)
 	}
-	if out, st := run(t, j, Command{Argv: []string{"/bin/touch", "/srv/home/user"}, UID: 1500, GID: 1500}); !st.Success() {
+	if out, st := run(t, j, Command{Argv: []string{"/bin/touch", "/srv/home/user"}, UID: 1500,
+		GID: 1500}); !st.Success() {
 		t.Errorf("%q %v", out, st)
 	}
 	if _, err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for name, uid := range map[string]uint32{filepath.Join(dir, "tmp/mine"): 0, filepath.Join(users, "home/user"): 1500} {
+	for name, uid := range map[string]uint32{filepath.Join(dir, "tmp/mine"): 0,
+		filepath.Join(users, "home/user"): 1500} {
 		st, err := os.Stat(name)
 		if err != nil {
 			t.Error(err)
@@ -62,11 +66,13 @@ func TestMappedRoot(t *testing.T) {
 		}
 	}
 	// Over a throwaway layer the tree stays as it is.
-	j, err = h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: dir}}, Map: MapAll}, Mounts: programs()})
+	j, err = h.NewJail(context.Background(),
+		Spec{Root: Root{Lowers: []Lower{{Path: dir}}, Map: MapAll}, Mounts: programs()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, st := sh(t, j, "rm -r /home && touch /new && stat -c %u /new"); out != "0\n" || !st.Success() {
+	if out, st := sh(t, j, "rm -r /home && touch /new && stat -c %u /new"); out != "0\n" ||
+		!st.Success() {
 		t.Errorf("%q %v", out, st)
 	}
 	if _, err := j.Close(); err != nil {
@@ -78,7 +84,8 @@ func TestMappedRoot(t *testing.T) {
 }
 
 func TestReplaced(t *testing.T) {
-	for _, c := range []struct{ at, extents, total int }{{0, 2, 65536}, {1000, 3, 65536}, {65535, 2, 65536}, {70000, 2, 65537}} {
+	for _, c := range []struct{ at, extents, total int }{{0, 2, 65536}, {1000, 3, 65536},
+		{65535, 2, 65536}, {70000, 2, 65537}} {
 		got := replaced(IDCount, c.at)
 		total, own := 0, false
 		for _, e := range got {

@@ -25,7 +25,8 @@ func checkProc(dir string) error {
 	}
 	switch {
 	case st.Type != unix.PROC_SUPER_MAGIC:
-		return fault.New(fault.Internal, "sudo mount -t proc proc "+dir, "%s is not mounted here", dir)
+		return fault.New(fault.Internal, "sudo mount -t proc proc "+dir, "%s is not mounted here",
+			dir)
 	case st.Flags&unix.ST_RDONLY != 0:
 		return fault.New(fault.Internal, "sudo mount -o remount,bind,rw "+dir,
 			"%s is mounted read-only here: the ids of a jail are written there", dir)
@@ -33,8 +34,8 @@ func checkProc(dir string) error {
 	return nil
 }
 
-// explainProc says why the kernel grants no new /proc: a user namespace gets one only where all of an
-// old one can be seen (mount_too_revealing in the kernel's fs/namespace.c).
+// explainProc says why the kernel grants no new /proc: a user namespace gets one only where all of
+// an old one can be seen (mount_too_revealing in the kernel's fs/namespace.c).
 func explainProc(err error) error {
 	var e *Error
 	if !errors.As(err, &e) || e.Op != "mount proc on" || !errors.Is(e.Errno, unix.EPERM) {
@@ -52,8 +53,8 @@ func explainProc(err error) error {
 		fmt.Errorf("the kernel grants no new /proc here, for %s: %w", what, err))
 }
 
-// procMasks lists what is mounted below /proc, besides what systemd mounts there on every host: that
-// lies on a directory which is always empty, and hides nothing.
+// procMasks lists what is mounted below /proc, besides what systemd mounts there on every host:
+// that lies on a directory which is always empty, and hides nothing.
 func procMasks(mountinfo string) (masks []string) {
 	for line := range strings.Lines(mountinfo) {
 		fields := strings.Fields(line)

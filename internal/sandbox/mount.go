@@ -32,7 +32,8 @@ func mountAs(source, target, shown, fstype string, flags uintptr, data string) e
 	return nil
 }
 
-// setAttr is mount_setattr(2): unlike a remount it reaches every mount of a tree, and keeps the flags it does not name.
+// setAttr is mount_setattr(2): unlike a remount it reaches every mount of a tree, and keeps the
+// flags it does not name.
 func setAttr(dirfd int, target string, attr uint64, recursive bool) error {
 	flags := uint(0)
 	if recursive {
@@ -41,7 +42,8 @@ func setAttr(dirfd int, target string, attr uint64, recursive bool) error {
 	if target == "" {
 		flags |= unix.AT_EMPTY_PATH
 	}
-	return sysErr("mount_setattr", target, unix.MountSetattr(dirfd, target, flags, &unix.MountAttr{Attr_set: attr}))
+	return sysErr("mount_setattr", target,
+		unix.MountSetattr(dirfd, target, flags, &unix.MountAttr{Attr_set: attr}))
 }
 
 // unmountTree detaches a mount and all below it.
@@ -57,7 +59,8 @@ func ignoreInvalid(err error) error {
 	return err
 }
 
-// openPath opens a directory or file to be named by descriptor. A descriptor from before our mount namespace could not be an overlay layer (EINVAL).
+// openPath opens a directory or file to be named by descriptor. A descriptor from before our mount
+// namespace could not be an overlay layer (EINVAL).
 func openPath(name string) (*os.File, error) {
 	fd, err := unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -89,7 +92,8 @@ func (p *pid1) mountRoot(j *openJail, root *Root, trees []*os.File) error {
 	return p.mountLayers(j, root, trees)
 }
 
-// applyMount does one step of a plan below root. Sources of binds are looked up below host, as H sees it.
+// applyMount does one step of a plan below root. Sources of binds are looked up below host, as H
+// sees it.
 func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 	var source *os.File
 	sourceIsDir := true
@@ -116,7 +120,8 @@ func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 			return err
 		}
 		defer parent.Close()
-		return sysErr("symlink", m.Target, unix.Symlinkat(m.Source, int(parent.Fd()), path.Base(m.Target)))
+		return sysErr("symlink", m.Target,
+			unix.Symlinkat(m.Source, int(parent.Fd()), path.Base(m.Target)))
 	}
 	target, err := openTarget(root, m, sourceIsDir)
 	if err != nil {
@@ -176,8 +181,8 @@ func applyMount(root, host *os.File, m Mount, trees []*os.File) error {
 	return mountAs(m.Type, fdPath(target), m.Target, m.Type, mountFlags(m), m.Data)
 }
 
-// openSource opens what a bind shows. A tree that the caller has cloned is taken as it came: root's rights to the
-// directories above it, which belong to others, are not ours.
+// openSource opens what a bind shows. A tree that the caller has cloned is taken as it came: root's
+// rights to the directories above it, which belong to others, are not ours.
 func openSource(host *os.File, m Mount, trees []*os.File) (*os.File, error) {
 	if m.Tree < 1 || m.Tree > len(trees) {
 		if !m.NoLinks {
@@ -185,7 +190,8 @@ func openSource(host *os.File, m Mount, trees []*os.File) (*os.File, error) {
 		}
 		// Without O_NOFOLLOW, with which O_PATH would open a link itself.
 		fd, err := openat2(host, strings.TrimPrefix(m.Source, "/"), &unix.OpenHow{
-			Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+			Flags:   unix.O_PATH | unix.O_CLOEXEC,
+			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
 		})
 		if err != nil {
 			return nil, sysErr("open", m.Source, err)
@@ -204,7 +210,9 @@ func attributes(m Mount) uint64 {
 	for _, f := range []struct {
 		on   bool
 		attr uint64
-	}{{m.ReadOnly, unix.MOUNT_ATTR_RDONLY}, {m.NoSuid, unix.MOUNT_ATTR_NOSUID}, {m.NoDev, unix.MOUNT_ATTR_NODEV}, {m.NoExec, unix.MOUNT_ATTR_NOEXEC}, {m.NoSymFollow, unix.MOUNT_ATTR_NOSYMFOLLOW}} {
+	}{{m.ReadOnly, unix.MOUNT_ATTR_RDONLY}, {m.NoSuid, unix.MOUNT_ATTR_NOSUID},
+		{m.NoDev, unix.MOUNT_ATTR_NODEV}, {m.NoExec, unix.MOUNT_ATTR_NOEXEC},
+		{m.NoSymFollow, unix.MOUNT_ATTR_NOSYMFOLLOW}} {
 		if f.on {
 			attr |= f.attr
 		}
@@ -217,7 +225,8 @@ func mountFlags(m Mount) uintptr {
 	for _, f := range []struct {
 		on   bool
 		flag uintptr
-	}{{m.ReadOnly, unix.MS_RDONLY}, {m.NoSuid, unix.MS_NOSUID}, {m.NoDev, unix.MS_NODEV}, {m.NoExec, unix.MS_NOEXEC}, {m.NoSymFollow, unix.MS_NOSYMFOLLOW}} {
+	}{{m.ReadOnly, unix.MS_RDONLY}, {m.NoSuid, unix.MS_NOSUID}, {m.NoDev, unix.MS_NODEV},
+		{m.NoExec, unix.MS_NOEXEC}, {m.NoSymFollow, unix.MS_NOSYMFOLLOW}} {
 		if f.on {
 			flags |= f.flag
 		}
@@ -225,20 +234,24 @@ func mountFlags(m Mount) uintptr {
 	return flags
 }
 
-// openBeneath opens name with root as its "/": symbolic links, absolute ones too, stay inside (RESOLVE_IN_ROOT in openat2(2)).
+// openBeneath opens name with root as its "/": symbolic links, absolute ones too, stay inside
+// (RESOLVE_IN_ROOT in openat2(2)).
 func openBeneath(root *os.File, name string, flags uint64) (*os.File, error) {
-	fd, err := openat2(root, name, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	fd, err := openat2(root, name, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
 	if err != nil {
 		return nil, sysErr("open", name, err)
 	}
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// openat2 tries again while the kernel says so: with "..", it cannot tell whether a path stays inside when anything on the machine was renamed or mounted meanwhile (EAGAIN in openat2(2)).
+// openat2 tries again while the kernel says so: with "..", it cannot tell whether a path stays
+// inside when anything on the machine was renamed or mounted meanwhile (EAGAIN in openat2(2)).
 func openat2(dir *os.File, name string, how *unix.OpenHow) (fd int, err error) {
 	const tries = 1000
 	for range tries {
-		if fd, err = unix.Openat2(int(dir.Fd()), name, how); !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+		if fd, err = unix.Openat2(int(dir.Fd()), name, how); !errors.Is(err, unix.EAGAIN) &&
+			!errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
@@ -255,7 +268,8 @@ func openTarget(root *os.File, m Mount, dir bool) (*os.File, error) {
 	}
 	if !dir {
 		// Followed by the kernel, a descriptor of a link is the link.
-		if link, linkErr := openBeneath(root, m.Target, unix.O_PATH|unix.O_NOFOLLOW); linkErr == nil {
+		if link, linkErr := openBeneath(root, m.Target,
+			unix.O_PATH|unix.O_NOFOLLOW); linkErr == nil {
 			return link, nil
 		}
 	}
@@ -268,7 +282,8 @@ func openTarget(root *os.File, m Mount, dir bool) (*os.File, error) {
 	return openBeneath(root, m.Target, unix.O_PATH)
 }
 
-// makeTarget makes a missing mount point and its parents below root, owned by jail root: a directory, or an empty file.
+// makeTarget makes a missing mount point and its parents below root, owned by jail root: a
+// directory, or an empty file.
 func makeTarget(root *os.File, name string, dir bool, owner int) error {
 	made := "/"
 	parts := strings.Split(strings.Trim(path.Clean("/"+name), "/"), "/")
@@ -300,7 +315,8 @@ func makeEntry(root, parent *os.File, name string, dir bool, owner int) error {
 		if dir {
 			return unix.Mkdirat(int(parent.Fd()), base, 0o755)
 		}
-		fd, err := unix.Openat(int(parent.Fd()), base, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+		fd, err := unix.Openat(int(parent.Fd()), base,
+			unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
 		if err != nil {
 			return err
 		}
@@ -310,16 +326,19 @@ func makeEntry(root, parent *os.File, name string, dir bool, owner int) error {
 		err = asJailRoot(work)
 	}
 	if errors.Is(err, unix.EEXIST) { // and yet it could not be opened
-		return fmt.Errorf("making the mount point %s: it is a link to something that does not exist", name)
+		return fmt.Errorf(
+			"making the mount point %s: it is a link to something that does not exist", name)
 	}
 	if err != nil {
 		return sysErr("making the mount point", name, err)
 	}
-	return sysErr("chown", name, unix.Fchownat(int(parent.Fd()), base, owner, owner, unix.AT_SYMLINK_NOFOLLOW))
+	return sysErr("chown", name, unix.Fchownat(int(parent.Fd()), base, owner, owner,
+		unix.AT_SYMLINK_NOFOLLOW))
 }
 
-// asJailRoot does file work with the file system ids of jail root: on an id-mapped mount our own are no ids at all, and nothing can be made with them (EOVERFLOW). The ids belong to
-// a thread, which ends with the work. No command may run meanwhile: see below.
+// asJailRoot does file work with the file system ids of jail root: on an id-mapped mount our own
+// are no ids at all, and nothing can be made with them (EOVERFLOW). The ids belong to a thread,
+// which ends with the work. No command may run meanwhile: see below.
 func asJailRoot(work func() error) error {
 	if unix.Geteuid() == 0 {
 		return work()
@@ -338,6 +357,8 @@ func asJailRoot(work func() error) error {
 		}()
 	}()
 	err := <-done
-	// The kernel has taken the change for that of a setuid program, and given our files in /proc to jail root (proc_pid(5), "dumpable").
-	return errors.Join(err, sysErr("prctl", "PR_SET_DUMPABLE", unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)))
+	// The kernel has taken the change for that of a setuid program, and given our files in /proc to
+	// jail root (proc_pid(5), "dumpable").
+	return errors.Join(
+		err, sysErr("prctl", "PR_SET_DUMPABLE", unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)))
 }

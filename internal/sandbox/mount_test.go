@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestOpenWhileRenaming opens a path with ".." in it while other names change, as they do all the time on a busy machine.
+// TestOpenWhileRenaming opens a path with ".." in it while other names change, as they do all the
+// time on a busy machine.
 func TestOpenWhileRenaming(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"root/below/deep", "beside-a"} {

@@ -12,8 +12,8 @@ import (
 )
 
 // CheckExec tells why no program of a root in dir could be started: its file system is mounted
-// noexec. A user namespace may not undo that (mount_namespaces(7), "locked"). An overlay over such a
-// directory is a mount of its own, and its programs run. A directory that does not exist yet is
+// noexec. A user namespace may not undo that (mount_namespaces(7), "locked"). An overlay over such
+// a directory is a mount of its own, and its programs run. A directory that does not exist yet is
 // looked for where it will be.
 func CheckExec(dir string) error {
 	dir, err := filepath.Abs(dir)

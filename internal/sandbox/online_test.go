@@ -13,7 +13,8 @@ import (
 func TestSweep(t *testing.T) {
 	testenv.RequireTool(t, "pgrep", "ps")
 	j := hostJail(t, startHolder(t))
-	left := "(setsid sleep 1001 &); unshare -Urpf --mount-proc sleep 1003 & while ! pgrep -x sleep >/dev/null || [ $(pgrep -xc sleep) -lt 2 ]; do :; done"
+	left := "(setsid sleep 1001 &); unshare -Urpf --mount-proc sleep 1003 & while ! pgrep -x " +
+		"sleep >/dev/null || [ $(pgrep -xc sleep) -lt 2 ]; do :; done"
 	if out, st := sh(t, j, "("+left+") >/dev/null 2>&1"); !st.Success() {
 		t.Fatalf("%q %v", out, st)
 	}
@@ -31,7 +32,9 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	// The dead that nobody has collected yet do not count.
-	if out, st := sh(t, j, "ps -eo stat=,comm= | grep -v ^Z | grep -w sleep; echo on"); out != "on\n" || !st.Success() {
+	if out, st := sh(
+		t, j, "ps -eo stat=,comm= | grep -v ^Z | grep -w sleep; echo on"); out != "on\n" ||
+		!st.Success() {
 		t.Errorf("after it: %q %v", out, st)
 	}
 	if strays, err := j.Sweep(); err != nil || len(strays) > 0 {
@@ -49,7 +52,12 @@ func TestNetworkOfOneCommand(t *testing.T) {
 	host := interfaces(string(text))
 	j := hostJail(t, startHolder(t))
 	before, _ := sh(t, j, "cat "+file)
-	with, st := run(t, j, Command{Argv: []string{"/bin/sh", "-c", "cat " + file + "; echo mine >/tmp/made; test -d /sys/class && test -e /etc/resolv.conf"}, Env: []string{"PATH=" + defaultPath}, Network: NetworkHost})
+	with, st := run(
+		t, j, Command{
+			Argv: []string{"/bin/sh", "-c",
+				"cat " + file +
+					"; echo mine >/tmp/made; test -d /sys/class && test -e /etc/resolv.conf"},
+			Env: []string{"PATH=" + defaultPath}, Network: NetworkHost})
 	if !st.Success() {
 		t.Errorf("%q %v", with, st)
 	}
@@ -80,7 +88,8 @@ func TestNetworkOverDanglingResolver(t *testing.T) {
 	if !st.Success() || out != string(want) {
 		t.Errorf("%q %v; want %q", out, st, want)
 	}
-	if out, _ := sh(t, j, "readlink "+resolverFile+"; cat "+resolverFile); strings.Contains(out, string(want)) {
+	if out, _ := sh(t, j, "readlink "+resolverFile+"; cat "+resolverFile); strings.Contains(
+		out, string(want)) {
 		t.Errorf("the jail's other commands see it, too: %q", out)
 	}
 }

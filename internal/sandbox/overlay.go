@@ -13,7 +13,8 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// prepareOverlay resolves the directories of an overlay and finds one that holds both the upper and the work directory: an overlay wants them on one mount.
+// prepareOverlay resolves the directories of an overlay and finds one that holds both the upper and
+// the work directory: an overlay wants them on one mount.
 func prepareOverlay(o Overlay) (*Overlay, error) {
 	o.Lowers = slices.Clone(o.Lowers)
 	for i := range o.Lowers {
@@ -54,7 +55,9 @@ func cloneLayers(m *Mount, clone func(string, MapKind) (int, error)) error {
 	for _, dir := range dirs {
 		n, err := clone(dir, m.Map)
 		if cannotMap(err) {
-			return fault.Wrap(fault.Internal, "copy the directory to a file system that can, such as ext4, xfs or btrfs", fmt.Errorf("the ids of %s cannot be mapped: %w", dir, err))
+			return fault.Wrap(fault.Internal,
+				"copy the directory to a file system that can, such as ext4, xfs or btrfs",
+				fmt.Errorf("the ids of %s cannot be mapped: %w", dir, err))
 		}
 		if err != nil {
 			return err
@@ -110,16 +113,19 @@ func mountOverlayOf(target, host *os.File, m Mount, trees []*os.File) error {
 		data += ",upperdir=" + upper + ",workdir=" + work
 	}
 	work := func() error {
-		return mountAs("overlay", fdPath(target), m.Target, "overlay", mountFlags(m)|unix.MS_NODEV, data)
+		return mountAs("overlay", fdPath(target), m.Target, "overlay", mountFlags(m)|unix.MS_NODEV,
+			data)
 	}
 	if len(o.Trees) > 0 && o.Writable != "" {
-		// An overlay writes with the ids of who mounted it. Ours are none on a mapped mount: it would be read-only, without a word.
+		// An overlay writes with the ids of who mounted it. Ours are none on a mapped mount: it
+		// would be read-only, without a word.
 		return asJailRoot(work)
 	}
 	return work()
 }
 
-// layerDir is where clones are mounted that are layers of overlays: a layer must be in the mount namespace of who mounts the overlay.
+// layerDir is where clones are mounted that are layers of overlays: a layer must be in the mount
+// namespace of who mounts the overlay.
 const layerDir = "/layers"
 
 // attachLayer mounts a clone where nobody in a jail sees it.
@@ -128,5 +134,6 @@ func attachLayer(tree *os.File) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return sysErr("move_mount on", dir, unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH))
+	return sysErr("move_mount on", dir, unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, dir,
+		unix.MOVE_MOUNT_F_EMPTY_PATH))
 }

@@ -43,7 +43,8 @@ const (
 	opUsage  op = "usage"  // what the holder uses
 )
 
-// message is the one frame of the protocol: requests carry an ID that the answer repeats; events have ID 0.
+// message is the one frame of the protocol: requests carry an ID that the answer repeats; events
+// have ID 0.
 type message struct {
 	Op  op
 	ID  int        `json:",omitempty"`
@@ -88,7 +89,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s %s: %s", e.Op, e.Path, e.Errno.Error())
 }
 
-// Unwrap gives the errno, so that errors.Is(err, fs.ErrNotExist) and the like hold across processes.
+// Unwrap gives the errno, so that errors.Is(err, fs.ErrNotExist) and the like hold across
+// processes.
 func (e *Error) Unwrap() error { return e.Errno }
 
 // sysErr wraps err as an Error where it carries an errno.
@@ -132,15 +134,15 @@ func (w *wireError) error() error {
 
 const (
 	maxFrame = 32 << 20 // an environment and an argument list at the kernel's own limits fit well
-	// maxFiles bounds the descriptors of a message, maxTrees those of a jail's request, which has one
-	// for each mapped tree. A command's stay below the numbers of our own (see raise), which must fit
-	// into a limit of 64 open files.
+	// maxFiles bounds the descriptors of a message, maxTrees those of a jail's request, which has
+	// one for each mapped tree. A command's stay below the numbers of our own (see raise), which
+	// must fit into a limit of 64 open files.
 	maxFiles = 16
 	maxTrees = 64
 )
 
-// conn frames messages and their descriptors over a unix stream socket: four bytes of length, then JSON
-// with any bytes in its strings (rawjson). Descriptors travel with the length.
+// conn frames messages and their descriptors over a unix stream socket: four bytes of length, then
+// JSON with any bytes in its strings (rawjson). Descriptors travel with the length.
 type conn struct {
 	u  *net.UnixConn
 	mu sync.Mutex // of senders

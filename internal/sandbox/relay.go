@@ -17,9 +17,9 @@ import (
 // a command writes to goes through a pipe of PID 1's, and its own file is never seen in the jail,
 // where it could be read, cut short or, by an owner, opened for everybody.
 
-// openToJail lets a jail's ids open a pipe in the direction that it is passed in. Others on the host
-// have no path to it: /proc/PID/fd is for who may trace that process. Where the mode is not ours to
-// change PID 1 relays.
+// openToJail lets a jail's ids open a pipe in the direction that it is passed in. Others on the
+// host have no path to it: /proc/PID/fd is for who may trace that process. Where the mode is not
+// ours to change PID 1 relays.
 func openToJail(f *os.File) {
 	var st unix.Stat_t
 	fd := int(f.Fd())
@@ -34,7 +34,8 @@ func openToJail(f *os.File) {
 // isPipe tells a pipe from a FIFO, which is a file of somebody's with a mode that means something.
 func isPipe(fd int, st *unix.Stat_t) bool {
 	var fs unix.Statfs_t
-	return st.Mode&unix.S_IFMT == unix.S_IFIFO && unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.PIPEFS_MAGIC
+	return st.Mode&unix.S_IFMT == unix.S_IFIFO && unix.Fstatfs(fd, &fs) == nil &&
+		fs.Type == unix.PIPEFS_MAGIC
 }
 
 // othersBits are those of a mode that allow others what a descriptor allows.
@@ -54,10 +55,11 @@ func othersBits(fd int) (uint32, error) {
 
 // relay copies what a command writes from a pipe to where it belongs.
 type relay struct {
-	name    string // of the stream
-	pipe    *os.File
-	to      *os.File
-	drained chan struct{} // closed when all that was written by the command's end has been passed on
+	name string // of the stream
+	pipe *os.File
+	to   *os.File
+	// closed when all that was written by the command's end has been passed on
+	drained chan struct{}
 	once    sync.Once
 	err     error // valid once drained
 }
@@ -72,7 +74,8 @@ type streams struct {
 
 // standBetween replaces those of a command's files that a jail is not to have by pipes. done closes
 // what was made for the jail.
-func (j *openJail) standBetween(files []*os.File) (passed []*os.File, s *streams, done func(), err error) {
+func (j *openJail) standBetween(files []*os.File) (passed []*os.File, s *streams, done func(),
+	err error) {
 	passed = append(passed, files...)
 	between := &streams{skip: make(chan struct{})}
 	var ends []*os.File
@@ -122,8 +125,8 @@ func (j *openJail) standBetween(files []*os.File) (passed []*os.File, s *streams
 	return passed, between, done, nil
 }
 
-// mayHave tells whether a jail may be given a stream itself: nothing can be done to it, opened anew,
-// that the stream does not allow.
+// mayHave tells whether a jail may be given a stream itself: nothing can be done to it, opened
+// anew, that the stream does not allow.
 func (j *openJail) mayHave(f *os.File) (bool, error) {
 	fd := int(f.Fd())
 	var st unix.Stat_t
@@ -147,8 +150,8 @@ func (j *openJail) mayHave(f *os.File) (bool, error) {
 	return true, nil // devices, terminals of the jail among them
 }
 
-// isHostTerminal tells whether a stream is a terminal that is not the jail's own: who has it open can
-// read its keys and change its mode. internal/session gives the jail one of its own instead.
+// isHostTerminal tells whether a stream is a terminal that is not the jail's own: who has it open
+// can read its keys and change its mode. internal/session gives the jail one of its own instead.
 func (j *openJail) isHostTerminal(fd int, st *unix.Stat_t) bool {
 	if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err != nil {
 		return false
@@ -209,9 +212,11 @@ func startRelay(name string, to *os.File) (*relay, *os.File, error) {
 		own, err = unix.FcntlInt(to.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	}
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("relaying %s: %w", name, err), pipe.Close(), end.Close())
+		return nil, nil, errors.Join(fmt.Errorf("relaying %s: %w", name, err), pipe.Close(),
+			end.Close())
 	}
-	r := &relay{name: name, pipe: pipe, to: os.NewFile(uintptr(own), name), drained: make(chan struct{})}
+	r := &relay{name: name, pipe: pipe, to: os.NewFile(uintptr(own), name),
+		drained: make(chan struct{})}
 	go r.copy()
 	return r, end, nil
 }
@@ -243,7 +248,8 @@ func (r *relay) write(data []byte) error {
 	return err
 }
 
-// rest passes on what is in the pipe now. What processes that go on write meanwhile is not waited for.
+// rest passes on what is in the pipe now. What processes that go on write meanwhile is not waited
+// for.
 func (r *relay) rest(buffer []byte) error {
 	if err := r.pipe.SetReadDeadline(time.Time{}); err != nil {
 		return err
@@ -253,7 +259,9 @@ func (r *relay) rest(buffer []byte) error {
 		return err
 	}
 	var left int
-	if ctl := raw.Control(func(fd uintptr) { left, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); ctl != nil {
+	if ctl := raw.Control(func(fd uintptr) {
+		left, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+	}); ctl != nil {
 		return ctl
 	}
 	for err == nil && left > 0 {
@@ -279,8 +287,8 @@ func (r *relay) rest(buffer []byte) error {
 	return err
 }
 
-// fail keeps why something could not be passed on. A reader that has gone is no error: who writes on
-// is told by the end of the pipe, as without us.
+// fail keeps why something could not be passed on. A reader that has gone is no error: who writes
+// on is told by the end of the pipe, as without us.
 func (r *relay) fail(err error) {
 	if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 		r.once.Do(func() {
@@ -296,8 +304,8 @@ func (r *relay) end(err error) {
 	closeFiles([]*os.File{r.pipe, r.to})
 }
 
-// wait waits until what a command has written by its end is where it belongs, and gives back what it
-// has not read.
+// wait waits until what a command has written by its end is where it belongs, and gives back what
+// it has not read.
 func (s *streams) wait() error {
 	var patience <-chan time.Time
 	if s.asked {
@@ -350,8 +358,8 @@ func (p *pid1) hurry(c command, pid int, sig syscall.Signal) (ended bool) {
 	return true
 }
 
-// report tells a client of the end of its command, once all that it wrote is where it belongs. It is
-// called with mu held.
+// report tells a client of the end of its command, once all that it wrote is where it belongs. It
+// is called with mu held.
 func (p *pid1) report(pid int, c command, status *Status) {
 	end := &message{Op: opExit, Handle: c.handle, Status: status}
 	s := p.streams[pid]

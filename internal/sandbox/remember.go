@@ -11,11 +11,13 @@ import (
 	"syscall"
 )
 
-// memory is what probing found out on this machine, kept in a file so that the next start need not find it out again. It holds for one boot of one kernel and for one build of this
-// program; what a file system can do is kept by its device number.
+// memory is what probing found out on this machine, kept in a file so that the next start need not
+// find it out again. It holds for one boot of one kernel and for one build of this program; what a
+// file system can do is kept by its device number.
 type memory struct {
 	Boot, Kernel, Program string
-	// Overlays tells by file system whether an overlay with its upper directory there does what builds do.
+	// Overlays tells by file system whether an overlay with its upper directory there does what
+	// builds do.
 	Overlays map[string]bool
 }
 
@@ -40,20 +42,23 @@ func now(program string) (memory, error) {
 	return m, nil
 }
 
-// recall reads what the file remembers. A file that is missing, broken or of another boot, kernel or program remembers nothing: all of it can be found out again.
+// recall reads what the file remembers. A file that is missing, broken or of another boot, kernel
+// or program remembers nothing: all of it can be found out again.
 func recall(file string, current memory) (map[string]bool, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, ignoreMissing(err)
 	}
 	var m memory
-	if broken := json.Unmarshal(data, &m); broken == nil && m.Boot == current.Boot && m.Kernel == current.Kernel && m.Program == current.Program {
+	if broken := json.Unmarshal(data, &m); broken == nil && m.Boot == current.Boot &&
+		m.Kernel == current.Kernel && m.Program == current.Program {
 		return m.Overlays, nil
 	}
 	return nil, nil
 }
 
-// remember writes what was found out beside what was known, by one rename: readers see the old file or the new one.
+// remember writes what was found out beside what was known, by one rename: readers see the old file
+// or the new one.
 func remember(file string, current memory, known, found map[string]bool) error {
 	current.Overlays = map[string]bool{}
 	maps.Copy(current.Overlays, known)

@@ -21,7 +21,8 @@ func TestMemory(t *testing.T) {
 		}
 	}
 	check("no file", current, nil)
-	if err := remember(file, current, map[string]bool{"device 1:2": false}, map[string]bool{"tmpfs": true}); err != nil {
+	if err := remember(file, current, map[string]bool{"device 1:2": false},
+		map[string]bool{"tmpfs": true}); err != nil {
 		t.Fatal(err)
 	}
 	check("the same", current, map[string]bool{"tmpfs": true, "device 1:2": false})

@@ -22,7 +22,10 @@ func TestMain(m *testing.M) {
 		os.Exit(ownerMain())
 	}
 	Main(map[string]Applet{
-		"echo":        func(args []string) int { fmt.Println(strings.Join(args, " ")); return len(args) },
+		"echo": func(args []string) int {
+			fmt.Println(strings.Join(args, " "))
+			return len(args)
+		},
 		"small-root":  smallRoot,
 		"deep":        deepMain,
 		"descriptors": descriptorsApplet,
@@ -85,7 +88,8 @@ func testRoot(t testing.TB, h *Holder) string {
 	return root
 }
 
-// smallRoot is an applet that fills a root. Its arguments are pairs of what links lead to and what they are called.
+// smallRoot is an applet that fills a root. Its arguments are pairs of what links lead to and what
+// they are called.
 func smallRoot(links []string) int {
 	for pair := range slices.Chunk(links, 2) {
 		if err := os.Symlink(pair[0], pair[1]); err != nil {
@@ -99,7 +103,8 @@ func smallRoot(links []string) int {
 			return 1
 		}
 	}
-	for name, text := range map[string]string{"/etc/passwd": "root:x:0:0::/root:/bin/sh\n", "/srv/old/file": "old\n"} {
+	for name, text := range map[string]string{"/etc/passwd": "root:x:0:0::/root:/bin/sh\n",
+		"/srv/old/file": "old\n"} {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			fmt.Println(err)
 			return 1
@@ -113,7 +118,8 @@ func programs() []Mount {
 	dirs, _ := testenv.Programs()
 	var mounts []Mount
 	for _, dir := range dirs {
-		mounts = append(mounts, Mount{Type: "bind", Source: dir, Target: dir, ReadOnly: true, Mkdir: true})
+		mounts = append(mounts, Mount{Type: "bind", Source: dir, Target: dir, ReadOnly: true,
+			Mkdir: true})
 	}
 	return mounts
 }
@@ -121,7 +127,9 @@ func programs() []Mount {
 // hostJail opens a jail with the host's programs over a throwaway layer.
 func hostJail(t testing.TB, h *Holder, mounts ...Mount) *Jail {
 	t.Helper()
-	j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: testRoot(t, h)}}}, Mounts: append(programs(), mounts...)})
+	j, err := h.NewJail(context.Background(),
+		Spec{Root: Root{Lowers: []Lower{{Path: testRoot(t, h)}}},
+			Mounts: append(programs(), mounts...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +139,9 @@ func hostJail(t testing.TB, h *Holder, mounts ...Mount) *Jail {
 // sh runs a shell command as jail root and returns its output and status.
 func sh(t testing.TB, j *Jail, script string) (string, Status) {
 	t.Helper()
-	return run(t, j, Command{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + defaultPath}})
+	return run(
+		t, j, Command{Argv: []string{"/bin/sh", "-c", script},
+			Env: []string{"PATH=" + defaultPath}})
 }
 
 func run(t testing.TB, j *Jail, c Command) (string, Status) {
@@ -162,8 +172,12 @@ func TestCommand(t *testing.T) {
 		{"limits", "ulimit -n; ulimit -c; umask", "1024\n0\n0022\n", 0},
 		{"loopback", "cat /sys/class/net/lo/operstate; ls /sys/class/net", "unknown\nlo\n", 0},
 		{"proc", "ls -d /proc/[0-9]* | wc -l", "", 0},
-		{"devices", "echo x >/dev/null && head -c 2 /dev/zero | wc -c && ls -l /dev/fd /dev/ptmx | wc -l", "2\n2\n", 0},
-		{"write", "echo y >/etc/nsbuild-test && cat /etc/nsbuild-test && mkdir /srv/x && rmdir /srv/x", "y\n", 0},
+		{"devices",
+			"echo x >/dev/null && head -c 2 /dev/zero | wc -c && ls -l /dev/fd /dev/ptmx | wc -l",
+			"2\n2\n", 0},
+		{"write",
+			"echo y >/etc/nsbuild-test && cat /etc/nsbuild-test && mkdir /srv/x && rmdir /srv/x",
+			"y\n", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, st := sh(t, j, c.script)
@@ -175,10 +189,12 @@ func TestCommand(t *testing.T) {
 	if _, err := os.Lstat("/etc/nsbuild-test"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the jail wrote to the host: %v", err)
 	}
-	if _, err := j.Start(Command{Argv: []string{"no-such-command"}}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := j.Start(Command{Argv: []string{"no-such-command"}}); !errors.Is(
+		err, os.ErrNotExist) {
 		t.Errorf("a missing command: %v", err)
 	}
-	if _, err := j.Start(Command{Argv: []string{"/etc/passwd"}}); !errors.Is(err, os.ErrPermission) {
+	if _, err := j.Start(Command{Argv: []string{"/etc/passwd"}}); !errors.Is(
+		err, os.ErrPermission) {
 		t.Errorf("a command that is not executable: %v", err)
 	}
 	out, st := run(t, j, Command{Applet: "own", UID: 1000, GID: 1001})
@@ -196,7 +212,8 @@ func TestCommand(t *testing.T) {
 
 func TestPID1CannotBeTouched(t *testing.T) {
 	h := startHolder(t)
-	j := hostJail(t, h, Mount{Type: "bind", Source: "/usr/share", Target: "/srv/ro", ReadOnly: true, Mkdir: true})
+	j := hostJail(t, h, Mount{Type: "bind", Source: "/usr/share", Target: "/srv/ro", ReadOnly: true,
+		Mkdir: true})
 	for sig := 1; sig <= 64; sig++ {
 		if sig == 32 || sig == 33 {
 			continue // no shell can send them
@@ -206,8 +223,11 @@ func TestPID1CannotBeTouched(t *testing.T) {
 		}
 	}
 	for _, attack := range []string{
-		"umount /proc", "umount -l /dev", "umount /dev/null", "umount -R -l /dev", "mount -o remount,rw /srv/ro", "mount -o remount,bind,rw /srv/ro", "umount /srv/ro", "touch /srv/ro/x",
-		"mount -o remount,dev /", "mknod /tmp/d b 8 0", "readlink /proc/1/exe", "ls /proc/1/root/", "cat /proc/1/environ", "ls /proc/1/fd", "echo x >/proc/1/oom_score_adj",
+		"umount /proc", "umount -l /dev", "umount /dev/null", "umount -R -l /dev",
+		"mount -o remount,rw /srv/ro", "mount -o remount,bind,rw /srv/ro", "umount /srv/ro",
+		"touch /srv/ro/x",
+		"mount -o remount,dev /", "mknod /tmp/d b 8 0", "readlink /proc/1/exe", "ls /proc/1/root/",
+		"cat /proc/1/environ", "ls /proc/1/fd", "echo x >/proc/1/oom_score_adj",
 		"strace -f -p 1 -o /dev/null & sleep 0.3; kill -INT $!; wait $!",
 		"echo 0 >/proc/sys/kernel/randomize_va_space", "echo x >/proc/sysrq-trigger",
 		"nsenter -t 1 -m true", "chroot /proc/1/root true",
@@ -216,7 +236,9 @@ func TestPID1CannotBeTouched(t *testing.T) {
 			t.Errorf("%s succeeded: %s", attack, out)
 		}
 	}
-	if out, st := sh(t, j, "echo alive; unshare -Urpf --mount-proc sh -c 'echo nested $$'"); !st.Success() || out != "alive\nnested 1\n" {
+	if out, st := sh(
+		t, j, "echo alive; unshare -Urpf --mount-proc sh -c 'echo nested $$'"); !st.Success() ||
+		out != "alive\nnested 1\n" {
 		t.Errorf("after the attacks: %q %v", out, st)
 	}
 }
@@ -225,7 +247,8 @@ func TestStrays(t *testing.T) {
 	testenv.RequireTool(t, "pgrep")
 	h := startHolder(t)
 	j := hostJail(t, h)
-	if out, st := sh(t, j, "setsid sleep 1001 >/dev/null 2>&1 & (setsid sh -c 'sleep 1002 & exit' &) ; unshare -Urpf --mount-proc sleep 1003 >/dev/null 2>&1 & sleep 0.3"); !st.Success() {
+	if out, st := sh(t, j, "setsid sleep 1001 >/dev/null 2>&1 & (setsid sh -c 'sleep 1002 & "+
+		"exit' &) ; unshare -Urpf --mount-proc sleep 1003 >/dev/null 2>&1 & sleep 0.3"); !st.Success() {
 		t.Fatalf("%q %v", out, st)
 	}
 	strays, err := j.Close()
@@ -252,22 +275,26 @@ func TestStrays(t *testing.T) {
 func TestFrozenLayer(t *testing.T) {
 	h := startHolder(t)
 	root := testRoot(t, h)
-	deps, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: programs()})
+	deps, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}},
+		Mounts: programs()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, st := sh(t, deps, "mkdir -p /opt/dep && echo 1 >/opt/dep/file && rm -rf /srv && mv /media /opt/media"); !st.Success() {
+	if out, st := sh(
+		t, deps, "mkdir -p /opt/dep && echo 1 >/opt/dep/file && rm -rf /srv && mv /media /opt/media"); !st.Success() {
 		t.Fatalf("%q %v", out, st)
 	}
 	if _, err := deps.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for _, content := range []string{"2", "3"} {
-		j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Jail: deps.ID()}, {Path: root}}}, Mounts: programs()})
+		j, err := h.NewJail(context.Background(),
+			Spec{Root: Root{Lowers: []Lower{{Jail: deps.ID()}, {Path: root}}}, Mounts: programs()})
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, st := sh(t, j, "cat /opt/dep/file; ls -d /srv /media 2>/dev/null; echo "+content+" >/opt/dep/file; rm -r /opt/media; cat /opt/dep/file")
+		out, st := sh(t, j, "cat /opt/dep/file; ls -d /srv /media 2>/dev/null; echo "+content+
+			" >/opt/dep/file; rm -r /opt/media; cat /opt/dep/file")
 		if want := "1\n" + content + "\n"; out != want || !st.Success() {
 			t.Errorf("%q %v, want %q", out, st, want)
 		}
@@ -303,7 +330,8 @@ func TestScratch(t *testing.T) {
 					t.Error(err)
 				}
 				for _, e := range entries {
-					if err := startHolder(t).RemoveTree(ctx, filepath.Join(spec.ScratchDir, e.Name())); err != nil {
+					if err := startHolder(t).RemoveTree(
+						ctx, filepath.Join(spec.ScratchDir, e.Name())); err != nil {
 						t.Error(err)
 					}
 				}
@@ -319,7 +347,9 @@ func TestScratch(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				out, st := sh(t, j, "cat /srv/old/file && rm -r /srv/old && mkdir /srv/old && ls /srv/old && mv /srv/old /srv/x && mv /srv/x /srv/old && echo new >/srv/old/file")
+				out, st := sh(t, j, "cat /srv/old/file && rm -r /srv/old && mkdir /srv/old && ls "+
+					"/srv/old && mv /srv/old /srv/x && mv /srv/x /srv/old && echo new "+
+					">/srv/old/file")
 				if out != want || !st.Success() {
 					t.Errorf("jail %d: %q %v", i, out, st)
 				}
@@ -328,7 +358,8 @@ func TestScratch(t *testing.T) {
 				}
 				lowers = append([]Lower{{Jail: j.ID()}}, lowers...)
 			}
-			if text, err := os.ReadFile(filepath.Join(root, "srv/old/file")); err != nil || string(text) != "old\n" {
+			if text, err := os.ReadFile(filepath.Join(root, "srv/old/file")); err != nil ||
+				string(text) != "old\n" {
 				t.Errorf("the base was written to: %q %v", text, err)
 			}
 		})
@@ -349,7 +380,8 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	if out, _ := sh(t, j, "stat -c '%u:%g %a' /build /build/in /build/in/file"); out != "0:0 755\n1000:1000 700\n1000:1001 600\n" {
+	if out, _ := sh(
+		t, j, "stat -c '%u:%g %a' /build /build/in /build/in/file"); out != "0:0 755\n1000:1000 700\n1000:1001 600\n" {
 		t.Errorf("owners and modes: %q", out)
 	}
 	if err := j.Symlink("/opt", "build/opt"); err != nil {
@@ -358,8 +390,10 @@ func TestFiles(t *testing.T) {
 	if out, _ := sh(t, j, "readlink /build/opt; stat -c %u /build/opt"); out != "/opt\n0\n" {
 		t.Errorf("symbolic link: %q", out)
 	}
-	sh(t, j, "ln -s /etc /build/link; ln -s file /build/in/l; mkfifo /build/pipe; cd /build/in && ln /build/in/file hard")
-	for _, bad := range []string{"build/link/passwd", "build/in/l", "build/pipe", "build/link", "proc/self/root/etc/passwd"} {
+	sh(t, j, "ln -s /etc /build/link; ln -s file /build/in/l; mkfifo /build/pipe; cd /build/in "+
+		"&& ln /build/in/file hard")
+	for _, bad := range []string{"build/link/passwd", "build/in/l", "build/pipe", "build/link",
+		"proc/self/root/etc/passwd"} {
 		if f, err := j.Open(bad); err == nil {
 			f.Close()
 			t.Errorf("%s was opened", bad)
@@ -398,7 +432,8 @@ func TestCancel(t *testing.T) {
 	if err := p.Signal(syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
 	}
-	if st, err := p.Wait(context.Background()); err != nil || st.ExitCode() != 128+int(syscall.SIGUSR1) {
+	if st, err := p.Wait(context.Background()); err != nil || st.ExitCode() != 128+
+		int(syscall.SIGUSR1) {
 		t.Errorf("%v %v", st, err)
 	}
 }
@@ -407,11 +442,13 @@ func BenchmarkRunTrue(b *testing.B) {
 	root := testRoot(b, startHolder(b))
 	for b.Loop() {
 		h := startHolder(b)
-		j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}}, Mounts: programs()})
+		j, err := h.NewJail(context.Background(), Spec{Root: Root{Lowers: []Lower{{Path: root}}},
+			Mounts: programs()})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if st, err := j.Run(context.Background(), Command{Argv: []string{"/bin/true"}}); err != nil || !st.Success() {
+		if st, err := j.Run(context.Background(),
+			Command{Argv: []string{"/bin/true"}}); err != nil || !st.Success() {
 			b.Fatal(st, err)
 		}
 		h.Close()

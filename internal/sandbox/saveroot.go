@@ -13,12 +13,14 @@ import (
 	"nsbuild/internal/rawjson"
 )
 
-// appletSaveRoot copies what layers make together: TO, JSON list of paths to leave out, layers topmost first.
+// appletSaveRoot copies what layers make together: TO, JSON list of paths to leave out, layers
+// topmost first.
 const appletSaveRoot = "save-root"
 
-// SaveRoot copies what a closed jail has seen as its root, without what was mounted in it, and has the copy reach the disk: whatever was changed, deleted, replaced or linked there
-// is so in the copy. lowers are the jail itself and the layers that it was opened over, topmost first. Of the paths in without, relative to the root, nothing is copied. to must
-// not exist; its parent must.
+// SaveRoot copies what a closed jail has seen as its root, without what was mounted in it, and has
+// the copy reach the disk: whatever was changed, deleted, replaced or linked there is so in the
+// copy. lowers are the jail itself and the layers that it was opened over, topmost first. Of the
+// paths in without, relative to the root, nothing is copied. to must not exist; its parent must.
 func (h *Holder) SaveRoot(ctx context.Context, lowers []Lower, to string, without []string) error {
 	parent, err := resolve(filepath.Dir(to))
 	if err != nil {
@@ -44,7 +46,8 @@ func (h *Holder) SaveRoot(ctx context.Context, lowers []Lower, to string, withou
 	return h.Applet(ctx, appletSaveRoot, args)
 }
 
-// places turns the numbers of jails among an applet's arguments into their upper directories: only PID 1 knows where they are.
+// places turns the numbers of jails among an applet's arguments into their upper directories: only
+// PID 1 knows where they are.
 func (p *pid1) places(args []string) error {
 	for i, arg := range args {
 		if strings.HasPrefix(arg, "/") {
@@ -95,7 +98,8 @@ func saveRoot(args []string) (err error) {
 			defer f.Close()
 			names[i] = fdPath(f)
 		}
-		if err := mount("overlay", c.from, "overlay", unix.MS_NODEV|unix.MS_RDONLY, "userxattr,lowerdir="+strings.Join(names, ":")); err != nil {
+		if err := mount("overlay", c.from, "overlay", unix.MS_NODEV|unix.MS_RDONLY,
+			"userxattr,lowerdir="+strings.Join(names, ":")); err != nil {
 			return err
 		}
 		defer func() {

@@ -14,8 +14,9 @@ import (
 // scratchMount is where H has its tmpfs for what is thrown away.
 const scratchMount = "/scratch"
 
-// openScratch decides where upper directories go. Kernels differ in what an overlay in a user namespace can do (none at all before 5.11; on a tmpfs only since 6.6), so the first
-// kind counts that behaves.
+// openScratch decides where upper directories go. Kernels differ in what an overlay in a user
+// namespace can do (none at all before 5.11; on a tmpfs only since 6.6), so the first kind counts
+// that behaves.
 func (p *pid1) openScratch(spec *HolderSpec) error {
 	if err := p.findScratch(spec); err != nil {
 		return err
@@ -28,7 +29,8 @@ func (p *pid1) findScratch(spec *HolderSpec) error {
 	if spec.ScratchSize > 0 {
 		data += ",size=" + strconv.FormatInt(spec.ScratchSize, 10)
 	}
-	if err := mount("tmpfs", scratchMount, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
+	if err := mount("tmpfs", scratchMount, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV,
+		data); err != nil {
 		return err
 	}
 	type choice struct {
@@ -68,13 +70,15 @@ func (p *pid1) findScratch(spec *HolderSpec) error {
 	return nil
 }
 
-// overlays tells whether overlays behave with their upper directory below dir, from what is known or by trying.
+// overlays tells whether overlays behave with their upper directory below dir, from what is known
+// or by trying.
 func (p *pid1) overlays(known map[string]bool, dir string) (bool, error) {
 	return p.remembered(known, dir, "", probeOverlay)
 }
 
 // remembered tells what is known of overlays with their upper directory below dir, or finds it out.
-func (p *pid1) remembered(known map[string]bool, dir, what string, probe func(string) (bool, error)) (bool, error) {
+func (p *pid1) remembered(known map[string]bool, dir, what string,
+	probe func(string) (bool, error)) (bool, error) {
 	key := "tmpfs"
 	if !strings.HasPrefix(dir, scratchMount) {
 		var st unix.Stat_t
@@ -99,7 +103,8 @@ func (p *pid1) remembered(known map[string]bool, dir, what string, probe func(st
 	return ok, err
 }
 
-// probeOverlay tells whether an overlay with its upper directory below dir can do what builds do: replace a directory of a lower layer, and rename.
+// probeOverlay tells whether an overlay with its upper directory below dir can do what builds do:
+// replace a directory of a lower layer, and rename.
 func probeOverlay(dir string) (bool, error) {
 	return probeWith(dir, func(probe, merged string) (bool, error) {
 		if err := mount("overlay", merged, "overlay", unix.MS_NODEV, overlayOf(probe)); err != nil {
@@ -126,7 +131,8 @@ func probeWith(dir string, try func(probe, merged string) (bool, error)) (bool, 
 
 // overlayOf are the options of an overlay of a probe's directories.
 func overlayOf(probe string) string {
-	return fmt.Sprintf("userxattr,lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", probe, probe, probe)
+	return fmt.Sprintf("userxattr,lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", probe,
+		probe, probe)
 }
 
 func behaves(merged string) bool {
@@ -135,7 +141,8 @@ func behaves(merged string) bool {
 		return false
 	}
 	entries, err := os.ReadDir(old)
-	return err == nil && len(entries) == 0 && os.Rename(old, other) == nil && os.Remove(other) == nil
+	return err == nil && len(entries) == 0 && os.Rename(old, other) == nil &&
+		os.Remove(other) == nil
 }
 
 // mountLayers mounts a throwaway root: an overlay, or a copy where there are no overlays.
@@ -193,7 +200,8 @@ func (p *pid1) mountPlain(j *openJail, root *Root, lowers []*os.File) error {
 		}
 	} else {
 		data := "userxattr," + lowerdirs(lowers)
-		if err := mountAs("overlay", from, "/", "overlay", unix.MS_NODEV|unix.MS_RDONLY, data); err != nil {
+		if err := mountAs("overlay", from, "/", "overlay", unix.MS_NODEV|unix.MS_RDONLY,
+			data); err != nil {
 			return err
 		}
 		defer func() { _ = unmountTree(from) }() // a mount of ours that nobody sees
@@ -222,7 +230,8 @@ func (p *pid1) mountOverlay(j *openJail, root *Root, lowers []*os.File, work str
 	if root.ReadOnly {
 		flags |= unix.MS_RDONLY
 	}
-	// userxattr: without it an overlay in a user namespace cannot delete a lower directory (overlayfs.rst).
+	// userxattr: without it an overlay in a user namespace cannot delete a lower directory
+	// (overlayfs.rst).
 	data := "userxattr," + lowerdirs(lowers) + ",upperdir=" + j.upper + ",workdir=" + work
 	if p.xino {
 		data = xino + data
@@ -243,7 +252,8 @@ func lowerdirs(lowers []*os.File) string {
 	return "lowerdir=" + strings.Join(names, ":")
 }
 
-// mountCopy copies the topmost layer that is a whole tree: a closed jail's, which was a copy itself, or a base. What lies between is part of it already.
+// mountCopy copies the topmost layer that is a whole tree: a closed jail's, which was a copy
+// itself, or a base. What lies between is part of it already.
 func (p *pid1) mountCopy(j *openJail, root *Root, lowers []*os.File) error {
 	whole := 0
 	for whole < len(root.Lowers)-1 && root.Lowers[whole].Jail == 0 {
@@ -251,7 +261,8 @@ func (p *pid1) mountCopy(j *openJail, root *Root, lowers []*os.File) error {
 	}
 	for i := range whole {
 		if root.Lowers[i].Path != "" {
-			return errors.New("this kernel has no overlays for us, and without them a layer on disk cannot be used")
+			return errors.New("this kernel has no overlays for us, and without them a layer on " +
+				"disk cannot be used")
 		}
 	}
 	from, err := os.Readlink(fdPath(lowers[whole]))

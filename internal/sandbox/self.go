@@ -14,20 +14,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// self is this binary as a re-executed process can start it, from any root: by descriptors of H's own mounts. Built without cgo it is static and needs nothing else; built with
-// cgo (go run, go test and go install do so where a C compiler is installed) it comes with its dynamic loader and libraries, since the jail has none or other ones.
+// self is this binary as a re-executed process can start it, from any root: by descriptors of H's
+// own mounts. Built without cgo it is static and needs nothing else; built with cgo (go run, go
+// test and go install do so where a C compiler is installed) it comes with its dynamic loader and
+// libraries, since the jail has none or other ones.
 type self struct {
 	exe    *os.File
 	loader *os.File // nil for a static binary
 	libs   *os.File // the directory of its libraries: a detached mount, whose ".." is itself
 }
 
-// exeDir is where H keeps them, on its own tmpfs, which belongs to the caller's uid: nobody in a jail can write there (CVE-2019-5736).
+// exeDir is where H keeps them, on its own tmpfs, which belongs to the caller's uid: nobody in a
+// jail can write there (CVE-2019-5736).
 const exeDir = "/exe"
 
 const libsDir = exeDir + "/lib"
 
-// prepareSelf makes this binary executable by jail ids: a read-only bind where its mode permits, else a copy.
+// prepareSelf makes this binary executable by jail ids: a read-only bind where its mode permits,
+// else a copy.
 func prepareSelf(hostPath string) (*self, error) {
 	target := path.Join(exeDir, "nsbuild")
 	file, err := os.OpenFile(target, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
@@ -40,7 +44,9 @@ func prepareSelf(hostPath string) (*self, error) {
 	}
 	err = unix.Stat(HostRoot+hostPath, &found)
 	source := HostRoot + hostPath
-	if err != nil || found.Dev != running.Dev || found.Ino != running.Ino || found.Mode&0o005 != 0o005 { // replaced meanwhile, or private to the caller
+	// replaced meanwhile, or private to the caller
+	if err != nil || found.Dev != running.Dev || found.Ino != running.Ino ||
+		found.Mode&0o005 != 0o005 {
 		if err := copyInto(file, "/proc/self/exe"); err != nil {
 			return nil, err
 		}
@@ -52,7 +58,8 @@ func prepareSelf(hostPath string) (*self, error) {
 	if err := mount(source, target, "", unix.MS_BIND, ""); err != nil {
 		return nil, err
 	}
-	if err := setAttr(unix.AT_FDCWD, target, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, false); err != nil {
+	if err := setAttr(unix.AT_FDCWD, target,
+		unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, false); err != nil {
 		return nil, err
 	}
 	s := &self{}
@@ -111,8 +118,8 @@ func cloneLibraries() (*os.File, error) {
 }
 
 // forJail is this binary as a jail may hold it. Jail root can attach a mount that is attached
-// nowhere to its own tree, and mount other libraries over those in it: so each helper has a mount of
-// its own, by which nothing outside of its jail is started. It is closed by done.
+// nowhere to its own tree, and mount other libraries over those in it: so each helper has a mount
+// of its own, by which nothing outside of its jail is started. It is closed by done.
 func (s *self) forJail() (own *self, done func(), err error) {
 	if s.loader == nil {
 		return s, func() {}, nil
@@ -124,7 +131,8 @@ func (s *self) forJail() (own *self, done func(), err error) {
 	return &self{exe: s.exe, loader: s.loader, libs: libs}, func() { libs.Close() }, nil
 }
 
-// openHigh opens a path at a descriptor number that no list of passed files reaches, so that ForkExec cannot cover it.
+// openHigh opens a path at a descriptor number that no list of passed files reaches, so that
+// ForkExec cannot cover it.
 func openHigh(name string) (*os.File, error) {
 	f, err := openPath(name)
 	if err != nil {
@@ -177,13 +185,15 @@ func inheritedSelf(first int) (*self, error) {
 		return nil, err
 	}
 	if static != "" {
-		files = append(files, os.NewFile(uintptr(first+1), "loader"), os.NewFile(uintptr(first+2), "libraries"))
+		files = append(files, os.NewFile(uintptr(first+1), "loader"),
+			os.NewFile(uintptr(first+2), "libraries"))
 	}
 	return selfFrom(files)
 }
 
 // forkExec starts this binary under the name argv0, with files as its descriptors 0, 1, ….
-func (s *self) forkExec(argv0 string, args []string, files []uintptr, attr *syscall.ProcAttr) (int, error) {
+func (s *self) forkExec(argv0 string, args []string, files []uintptr, attr *syscall.ProcAttr) (
+	int, error) {
 	attr.Files = files
 	if s.loader == nil {
 		return syscall.ForkExec(fdPath(s.exe), append([]string{argv0}, args...), attr)
@@ -192,7 +202,8 @@ func (s *self) forkExec(argv0 string, args []string, files []uintptr, attr *sysc
 	attr.Files = append(files[:n:n], s.exe.Fd(), s.loader.Fd(), s.libs.Fd())
 	inChild := func(i int) string { return "/proc/self/fd/" + strconv.Itoa(n+i) }
 	// The loader's own options, see ld.so(8).
-	argv := append([]string{argv0, "--argv0", argv0, "--library-path", inChild(2), inChild(0)}, args...)
+	argv := append([]string{argv0, "--argv0", argv0, "--library-path", inChild(2), inChild(0)},
+		args...)
 	return syscall.ForkExec(fdPath(s.loader), argv, attr)
 }
 
@@ -212,7 +223,8 @@ func interpreterOf(name string) (string, error) {
 	return "", nil
 }
 
-// copyLibraries copies the shared objects that this process runs with, and its loader under the loader's own name.
+// copyLibraries copies the shared objects that this process runs with, and its loader under the
+// loader's own name.
 func copyLibraries(dir, interpreter string) error {
 	maps, err := os.Open("/proc/self/maps")
 	if err != nil {

@@ -37,14 +37,16 @@ func (p *pid1) setup(m *message) error {
 	return p.openScratch(m.Holder)
 }
 
-// mountHolder replaces the root by a tmpfs with the host's tree at HostRoot and a /proc of our PID namespace, and drops nothing that a jail could still need to see.
+// mountHolder replaces the root by a tmpfs with the host's tree at HostRoot and a /proc of our PID
+// namespace, and drops nothing that a jail could still need to see.
 func mountHolder() error {
 	// Slave: what the host unmounts must not stay busy because of us.
 	if err := mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 		return err
 	}
 	const staging = "/tmp"
-	if err := mount("tmpfs", staging, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+	if err := mount("tmpfs", staging, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV,
+		"mode=0755"); err != nil {
 		return err
 	}
 	for _, dir := range []string{HostRoot, "/proc", "/jail", "/scratch", "/exe"} {
@@ -52,7 +54,8 @@ func mountHolder() error {
 			return err
 		}
 	}
-	if err := mount("proc", staging+"/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := mount("proc", staging+"/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC,
+		""); err != nil {
 		return err
 	}
 	if err := unix.PivotRoot(staging, staging+HostRoot); err != nil {

@@ -14,7 +14,8 @@ type client struct {
 	jail int // the one jail of a guest; 0 for the caller that owns the holder
 }
 
-// guestPatience is how long a guest may keep PID 1 waiting before it is taken for gone: nobody else is served meanwhile.
+// guestPatience is how long a guest may keep PID 1 waiting before it is taken for gone: nobody else
+// is served meanwhile.
 const guestPatience = 2 * time.Second
 
 func (c *client) send(m *message, files ...*os.File) error {
@@ -26,7 +27,8 @@ func (c *client) send(m *message, files ...*os.File) error {
 	return c.conn.send(m, files...)
 }
 
-// tell sends an event. A caller that is gone takes everything with it, a guest only what it started.
+// tell sends an event. A caller that is gone takes everything with it, a guest only what it
+// started.
 func (c *client) tell(m *message) {
 	if err := c.send(m); err != nil {
 		if c.jail == 0 {
@@ -36,7 +38,8 @@ func (c *client) tell(m *message) {
 	}
 }
 
-// may tells whether a client can ask for this. Guests run commands; making, ending and filling jails is for the owner.
+// may tells whether a client can ask for this. Guests run commands; making, ending and filling
+// jails is for the owner.
 func (c *client) may(m *message, open *openJail) error {
 	if c.jail == 0 {
 		return nil
@@ -104,10 +107,12 @@ func (p *pid1) forget(guest *client) []int {
 	return pids
 }
 
-// killSession kills the processes of a session: a command, its process groups, the jobs of its shell. Those that made a session of their own, as daemons do, go on.
+// killSession kills the processes of a session: a command, its process groups, the jobs of its
+// shell. Those that made a session of their own, as daemons do, go on.
 func killSession(leader int) {
 	begin := time.Now() // nobody else is served meanwhile
-	for pause := 50 * time.Microsecond; time.Since(begin) < killPatience; pause = min(2*pause, 5*time.Millisecond) {
+	for pause := 50 * time.Microsecond; time.Since(begin) < killPatience; pause = min(
+		2*pause, 5*time.Millisecond) {
 		members, err := processes(func(p *process) bool { return p.session == leader })
 		if err != nil || len(members) == 0 {
 			return // without a /proc there is no way to know them
@@ -119,13 +124,15 @@ func killSession(leader int) {
 	}
 }
 
-// Share makes another connection to the jail, for a process of the same user: pass it on (SCM_RIGHTS in unix(7)), and Join there. When it closes, the commands that were started
-// over it are killed, with the whole session of each; daemons they started go on.
+// Share makes another connection to the jail, for a process of the same user: pass it on
+// (SCM_RIGHTS in unix(7)), and Join there. When it closes, the commands that were started over it
+// are killed, with the whole session of each; daemons they started go on.
 func (j *Jail) Share() (*os.File, error) {
 	return j.file(&message{Op: opShare, Jail: j.id})
 }
 
-// Join takes a connection that Share has made, and closes f. Commands can be run over it, and terminals and files opened; Leave ends it.
+// Join takes a connection that Share has made, and closes f. Commands can be run over it, and
+// terminals and files opened; Leave ends it.
 func Join(f *os.File) (*Jail, error) {
 	c, err := newConn(f)
 	if err != nil {

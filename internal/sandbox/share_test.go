@@ -28,7 +28,8 @@ func guest(t *testing.T, j *Jail) *Jail {
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(
+		5 * time.Millisecond) {
 		if holds() {
 			return
 		}
@@ -40,9 +41,11 @@ func TestGuests(t *testing.T) {
 	h := startHolder(t)
 	j := hostJail(t, h)
 	one, other := guest(t, j), guest(t, j)
-	if out, st := sh(t, one, "echo from one >/srv/note; sleep 6001 >/dev/null 2>&1 & echo $!"); !st.Success() {
+	if out, st := sh(
+		t, one, "echo from one >/srv/note; sleep 6001 >/dev/null 2>&1 & echo $!"); !st.Success() {
 		t.Fatal(out, st)
-	} else if got, st := sh(t, other, "cat /srv/note; kill "+strings.TrimSpace(out)); got != "from one\n" || !st.Success() {
+	} else if got, st := sh(t, other, "cat /srv/note; kill "+strings.TrimSpace(
+		out)); got != "from one\n" || !st.Success() {
 		t.Errorf("%q %v", got, st)
 	}
 	var all sync.WaitGroup
@@ -50,7 +53,9 @@ func TestGuests(t *testing.T) {
 		all.Go(func() {
 			g := guest(t, j)
 			for range 3 {
-				if out, st := sh(t, g, fmt.Sprintf("cat /srv/note; exit %d", n)); out != "from one\n" || st.Code != n {
+				if out, st := sh(
+					t, g, fmt.Sprintf("cat /srv/note; exit %d", n)); out != "from one\n" ||
+					st.Code != n {
 					t.Errorf("%d: %q %v", n, out, st)
 				}
 			}
@@ -74,7 +79,8 @@ func TestGuests(t *testing.T) {
 	}
 }
 
-// TestGuestGone leaves while a command runs: it dies with its children, and a daemon that it started lives.
+// TestGuestGone leaves while a command runs: it dies with its children, and a daemon that it
+// started lives.
 func TestGuestGone(t *testing.T) {
 	h := startHolder(t)
 	j := hostJail(t, h)
@@ -108,12 +114,16 @@ func TestGuestGone(t *testing.T) {
 	}
 }
 
-// TestFirstGone is TestGuestGone for a command that is PID 1 of its own namespace, which outlives its parent if nothing is done.
+// TestFirstGone is TestGuestGone for a command that is PID 1 of its own namespace, which outlives
+// its parent if nothing is done.
 func TestFirstGone(t *testing.T) {
 	h := startHolder(t)
 	j := hostJail(t, h)
 	g := guest(t, j)
-	if _, err := g.Start(Command{PID1: true, Argv: []string{"/bin/sh", "-c", "setsid sleep 6005 & sleep 6006 & : >/srv/ready; wait"}}); err != nil {
+	if _, err := g.Start(
+		Command{PID1: true,
+			Argv: []string{"/bin/sh", "-c",
+				"setsid sleep 6005 & sleep 6006 & : >/srv/ready; wait"}}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the command runs", func() bool {
@@ -143,7 +153,8 @@ func TestUsage(t *testing.T) {
 		t.Fatal(out, st)
 	}
 	u, err := h.Usage()
-	if err != nil || u.Processes != 1 || u.Memory < 4096 || u.Memory > 50<<20 || u.Disk < 5000000 || u.Disk > 20<<20 {
+	if err != nil || u.Processes != 1 || u.Memory < 4096 || u.Memory > 50<<20 || u.Disk < 5000000 ||
+		u.Disk > 20<<20 {
 		t.Errorf("%+v %v", u, err)
 	}
 	if err := p.Signal(syscall.SIGKILL); err != nil {

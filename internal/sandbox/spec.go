@@ -15,7 +15,8 @@ const (
 	NetworkNone Network = "none"
 	// NetworkHost shares the caller's network namespace.
 	NetworkHost Network = "host"
-	// NetworkPrivate is a network namespace of the jail's own, connected to the outside by pasta(1).
+	// NetworkPrivate is a network namespace of the jail's own, connected to the outside by
+	// pasta(1).
 	NetworkPrivate Network = "private"
 )
 
@@ -23,26 +24,33 @@ const (
 type HolderSpec struct {
 	// IDs is the id mapping that every tree the holder touches is owned by.
 	IDs IDMap
-	// ScratchSize limits the tmpfs for upper directories, in bytes; 0 leaves it to the kernel (half of memory).
+	// ScratchSize limits the tmpfs for upper directories, in bytes; 0 leaves it to the kernel (half
+	// of memory).
 	ScratchSize int64
-	// ScratchDir, when set, keeps upper directories below this host directory instead of on a tmpfs.
+	// ScratchDir, when set, keeps upper directories below this host directory instead of on a
+	// tmpfs.
 	ScratchDir string
-	// FallbackDir is a host directory to be used so where the kernel has no overlays on a tmpfs for us.
+	// FallbackDir is a host directory to be used so where the kernel has no overlays on a tmpfs for
+	// us.
 	FallbackDir string
-	// Memory, when set, is a host file in which it is remembered what this kernel's overlays can do; without it each start tries.
+	// Memory, when set, is a host file in which it is remembered what this kernel's overlays can
+	// do; without it each start tries.
 	Memory string
 	// Known is what Memory says; set by Start.
 	Known map[string]bool `json:",omitempty"`
 	// Limits bound what runs in the holder's jails.
 	Limits Limits
-	// Group is the control group of what runs in jails, "" for none, and Spare those of the Limits that it does not hold; both are set by Start.
+	// Group is the control group of what runs in jails, "" for none, and Spare those of the Limits
+	// that it does not hold; both are set by Start.
 	Group string `json:",omitempty"`
 	Spare Limits
-	// Copy makes each throwaway root a copy on the tmpfs. It is also what is done where the kernel has no overlays for us at all.
+	// Copy makes each throwaway root a copy on the tmpfs. It is also what is done where the kernel
+	// has no overlays for us at all.
 	Copy bool
 	// Emulator, when set, runs the programs of another architecture in all jails of the holder.
 	Emulator *Emulator `json:",omitempty"`
-	// Inodes32 is for programs that have 32 bits for inode numbers: overlays then leave files the numbers of their layers.
+	// Inodes32 is for programs that have 32 bits for inode numbers: overlays then leave files the
+	// numbers of their layers.
 	Inodes32 bool `json:",omitempty"`
 	// Personality32 is Spec.Personality32 for all jails of the holder.
 	Personality32 bool `json:",omitempty"`
@@ -66,24 +74,28 @@ type Root struct {
 	Lowers []Lower
 	// Dir is a host directory used as it is. It is owned by mapped ids.
 	Dir string
-	// Plain makes the root a plain copy of the layers, in the scratch, for programs that see an overlay.
+	// Plain makes the root a plain copy of the layers, in the scratch, for programs that see an
+	// overlay.
 	Plain bool `json:",omitempty"`
 	// ReadOnly makes the root read-only.
 	ReadOnly bool
-	// Map shows Dir, or the one layer that is a Path, with its real ids as jail ids: for trees that were not made in a holder. Only root can.
+	// Map shows Dir, or the one layer that is a Path, with its real ids as jail ids: for trees that
+	// were not made in a holder. Only root can.
 	Map MapKind `json:",omitempty"`
 	// Tree is the number of the descriptor that comes with the request; set by NewJail.
 	Tree int `json:",omitempty"`
 }
 
-// Lower is one read-only layer: a host directory, or the upper directory of an earlier jail of the same holder.
+// Lower is one read-only layer: a host directory, or the upper directory of an earlier jail of the
+// same holder.
 type Lower struct {
 	Path string `json:",omitempty"`
 	// Jail is the id of a closed jail whose upper directory is meant; used when Path is empty.
 	Jail int `json:",omitempty"`
 }
 
-// MapKind says which real ids of a host tree are the same numbers in the jail (MOUNT_ATTR_IDMAP in mount_setattr(2)). What is not mapped belongs to nobody there.
+// MapKind says which real ids of a host tree are the same numbers in the jail (MOUNT_ATTR_IDMAP in
+// mount_setattr(2)). What is not mapped belongs to nobody there.
 type MapKind string
 
 const (
@@ -100,14 +112,15 @@ type Caller struct{ UID, GID int }
 
 // Mount is one mount of the plan. Target is a path inside the jail, resolved inside it.
 type Mount struct {
-	Type   string // "bind", "rbind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "overlay", "remount"
+	// "bind", "rbind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "overlay", "remount"
+	Type   string
 	Source string // host path for binds
 	Target string
 	// ReadOnly, NoExec, NoSuid and NoDev hold for the whole subtree of an rbind (mount_setattr).
 	ReadOnly, NoExec, NoSuid, NoDev bool
 	NoSymFollow                     bool // so does this: symbolic links lead nowhere
-	// NoLinks is for binds whose Source is absolute and has no symbolic link in it: where others can put one into
-	// it meanwhile, it is refused.
+	// NoLinks is for binds whose Source is absolute and has no symbolic link in it: where others
+	// can put one into it meanwhile, it is refused.
 	NoLinks bool `json:",omitempty"`
 	// Data is the file system's own options, such as "mode=755,size=10m".
 	Data string
@@ -123,10 +136,12 @@ type Mount struct {
 	Overlay *Overlay `json:",omitempty"`
 }
 
-// Overlay is an overlay of host directories within a jail's tree. Map of its Mount holds for all of them.
+// Overlay is an overlay of host directories within a jail's tree. Map of its Mount holds for all of
+// them.
 type Overlay struct {
 	Lowers []string // topmost first
-	// Upper and Work are on one file system, or empty for a read-only overlay. They are named relative to Writable, a directory that holds both.
+	// Upper and Work are on one file system, or empty for a read-only overlay. They are named
+	// relative to Writable, a directory that holds both.
 	Upper, Work, Writable string
 	// Trees are those of the lowers, then Writable's; see Root.Tree.
 	Trees []int `json:",omitempty"`
@@ -142,7 +157,8 @@ type Spec struct {
 	Personality32 bool
 	// KeepNames leaves /etc/hosts and /etc/hostname as they are, in a root whose changes are kept.
 	KeepNames bool `json:",omitempty"`
-	// Caller, when set, maps the caller's own uid and gid to these ids of the jail, for binds of what the caller owns.
+	// Caller, when set, maps the caller's own uid and gid to these ids of the jail, for binds of
+	// what the caller owns.
 	Caller *Caller `json:",omitempty"`
 }
 
@@ -150,27 +166,33 @@ type Spec struct {
 type Command struct {
 	// Argv is the program and its arguments; Argv[0] is looked up in PATH of Env, inside the jail.
 	Argv []string
-	// Applet, when set, runs this very binary instead of Argv[0]: the applet of that name (see Applets), with Argv as its arguments.
+	// Applet, when set, runs this very binary instead of Argv[0]: the applet of that name (see
+	// Applets), with Argv as its arguments.
 	Applet string
 	Env    []string // complete environment; nothing is inherited
 	Dir    string   // default "/"
 	UID    int      // numeric, inside the jail
 	GID    int
 	Groups []int // supplementary groups
-	// Network, when it is NetworkHost in a jail without network, gives this one command the caller's network namespace. It and the jail's other commands cannot trace each other.
+	// Network, when it is NetworkHost in a jail without network, gives this one command the
+	// caller's network namespace. It and the jail's other commands cannot trace each other.
 	Network Network `json:",omitempty"`
-	// Memory limits each process of the command, where Limits cannot limit all together; set by the helper.
+	// Memory limits each process of the command, where Limits cannot limit all together; set by the
+	// helper.
 	Memory int64 `json:",omitempty"`
-	// Terminal makes standard input the controlling terminal of a session of the command's own; see Jail.NewTerminal.
+	// Terminal makes standard input the controlling terminal of a session of the command's own; see
+	// Jail.NewTerminal.
 	Terminal bool `json:",omitempty"`
-	// Background starts a command with a Terminal in its background: it is stopped when it wants to read
-	// keys or to change the terminal's mode, and has the terminal once it is continued.
+	// Background starts a command with a Terminal in its background: it is stopped when it wants to
+	// read keys or to change the terminal's mode, and has the terminal once it is continued.
 	Background bool `json:",omitempty"`
-	// PID1 makes the command PID 1 of a PID namespace of its own, with the /proc of that. Its end ends all that it started.
+	// PID1 makes the command PID 1 of a PID namespace of its own, with the /proc of that. Its end
+	// ends all that it started.
 	PID1 bool `json:",omitempty"`
 
 	Stdin, Stdout, Stderr *os.File `json:"-"`
-	// Files are passed as descriptors 3, 4, … (applets use them for their specifications and results).
+	// Files are passed as descriptors 3, 4, … (applets use them for their specifications and
+	// results).
 	Files []*os.File `json:"-"`
 }
 

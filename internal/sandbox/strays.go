@@ -88,7 +88,8 @@ func readProcess(pid int) (_ process, alive bool, err error) {
 	if first < 0 || last < first {
 		return process{}, false, fmt.Errorf("%s cannot be read: %q", file, stat)
 	}
-	fields := strings.Fields(string(stat[last+1:])) // state ppid pgrp session … starttime is field 22, in ticks since boot
+	// state ppid pgrp session … starttime is field 22, in ticks since boot
+	fields := strings.Fields(string(stat[last+1:]))
 	if len(fields) < 20 {
 		return process{}, false, fmt.Errorf("%s has too few fields", file)
 	}
@@ -101,15 +102,16 @@ func readProcess(pid int) (_ process, alive bool, err error) {
 	}
 	const perSecond = 100 // USER_HZ, fixed in the kernel's interface to user space
 	p := process{
-		pid: pid, parent: parent, group: group, session: session, name: string(stat[first+1 : last]), state: fields[0],
+		pid: pid, parent: parent, group: group, session: session,
+		name: string(stat[first+1 : last]), state: fields[0],
 		start: time.Duration(ticks) * time.Second / perSecond,
 	}
 	return p, fields[0] != "Z" && fields[0] != "X", nil
 }
 
-// EndGroup waits until a child of ours has ended that leads a process group, and kills what is left of
-// the group. The child is not reaped: until the caller has done so, the number of the group cannot
-// become another one's.
+// EndGroup waits until a child of ours has ended that leads a process group, and kills what is left
+// of the group. The child is not reaped: until the caller has done so, the number of the group
+// cannot become another one's.
 func EndGroup(leader int) (left bool, err error) {
 	for {
 		err := unix.Waitid(unix.P_PID, leader, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -127,7 +129,8 @@ func EndGroup(leader int) (left bool, err error) {
 	return true, sysErr("kill", members[0].name, syscall.Kill(-leader, syscall.SIGKILL))
 }
 
-// listStrays lists the processes of the PID namespace, nested ones included, but those to be spared and the dead.
+// listStrays lists the processes of the PID namespace, nested ones included, but those to be spared
+// and the dead.
 func listStrays(spared map[int]bool) ([]Stray, error) {
 	var uptime unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &uptime); err != nil {
@@ -157,7 +160,8 @@ func listStrays(spared map[int]bool) ([]Stray, error) {
 	return strays, nil
 }
 
-// printable joins a command line with blanks and escapes what could steer a terminal or forge a line of the log.
+// printable joins a command line with blanks and escapes what could steer a terminal or forge a
+// line of the log.
 func printable(line []byte) string {
 	const longest = 200
 	text := strings.ReplaceAll(string(line), "\x00", " ")

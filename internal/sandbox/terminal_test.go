@@ -24,8 +24,10 @@ func onTerminal(t *testing.T, j *Jail, uid int, script, keys string) (string, St
 	if err := term.Resize(33, 77); err != nil {
 		t.Fatal(err)
 	}
-	p, err := j.Start(Command{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + defaultPath}, UID: uid, GID: uid,
-		Stdin: term.Slave(), Stdout: term.Slave(), Stderr: term.Slave(), Terminal: true})
+	p, err := j.Start(
+		Command{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + defaultPath},
+			UID: uid, GID: uid,
+			Stdin: term.Slave(), Stdout: term.Slave(), Stderr: term.Slave(), Terminal: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +65,8 @@ func TestTerminal(t *testing.T) {
 		{"size", "stty size", "", "33 77\r\n", 0, 0},
 		{"interrupt", "stty -echo -echoctl; exec sleep 20", "\x03", "", 0, 130},
 		{"status", "exit 7", "", "", 0, 7},
-		{"foreground", "set -- $(cat /proc/$$/stat); test $5 = $8 && echo yes", "", "yes\r\n", 0, 0},
+		{"foreground", "set -- $(cat /proc/$$/stat); test $5 = $8 && echo yes", "", "yes\r\n", 0,
+			0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, st := onTerminal(t, j, c.uid, c.script, c.keys)
@@ -81,7 +84,8 @@ func TestPausedAndResumed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer term.Close()
-	p, err := j.Start(Command{Argv: []string{"/bin/sh", "-c", "kill -TSTP $$; echo again"}, Env: []string{"PATH=" + defaultPath},
+	p, err := j.Start(Command{Argv: []string{"/bin/sh", "-c", "kill -TSTP $$; echo again"},
+		Env:   []string{"PATH=" + defaultPath},
 		Stdin: term.Slave(), Stdout: term.Slave(), Stderr: term.Slave(), Terminal: true})
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +123,8 @@ func TestTerminalCommandNotFound(t *testing.T) {
 		}
 	}()
 	s := term.Slave()
-	if _, err := j.Start(Command{Argv: []string{"no-such-command"}, Stdin: s, Stdout: s, Stderr: s, Terminal: true}); !os.IsNotExist(err) && !strings.Contains(err.Error(), "no such file") {
+	if _, err := j.Start(Command{Argv: []string{"no-such-command"}, Stdin: s, Stdout: s, Stderr: s,
+		Terminal: true}); !os.IsNotExist(err) && !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("%v", err)
 	}
 }
@@ -135,7 +140,8 @@ func TestHostTerminal(t *testing.T) {
 	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
-	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER,
+		unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
 	if errno != 0 {
 		t.Fatal(errno)
 	}
@@ -145,7 +151,9 @@ func TestHostTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	script := "for i in 0 1 2; do test -t $i && echo terminal $i; done; read x; echo got $x."
-	p, err := j.Start(Command{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + defaultPath}, Stdin: slave, Stdout: slave, Stderr: slave})
+	p, err := j.Start(
+		Command{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + defaultPath},
+			Stdin: slave, Stdout: slave, Stderr: slave})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +170,8 @@ func TestHostTerminal(t *testing.T) {
 		}
 		shown.Write(buf[:n])
 	}
-	if text := shown.String(); !strings.Contains(text, "got .\r\n") || strings.Contains(text, "terminal") {
+	if text := shown.String(); !strings.Contains(text, "got .\r\n") ||
+		strings.Contains(text, "terminal") {
 		t.Errorf("%q", text)
 	}
 }

@@ -66,7 +66,8 @@ func (h *Holder) MakeRoot(ctx context.Context, dir string) error {
 	return h.Applet(ctx, appletMakeRoot, []string{filepath.Join(parent, filepath.Base(dir))})
 }
 
-// RemoveTree deletes a tree of mapped ids, which its caller could not delete without root. A tree that does not exist is no error.
+// RemoveTree deletes a tree of mapped ids, which its caller could not delete without root. A tree
+// that does not exist is no error.
 func (h *Holder) RemoveTree(ctx context.Context, dir string) error {
 	parent, err := resolve(filepath.Dir(dir))
 	if os.IsNotExist(err) {
@@ -78,8 +79,8 @@ func (h *Holder) RemoveTree(ctx context.Context, dir string) error {
 	return h.Applet(ctx, appletRemoveTree, []string{filepath.Join(parent, filepath.Base(dir))})
 }
 
-// RemoveTree deletes a tree, in a holder of its own where some of it belongs to mapped ids. A tree that
-// does not exist is no error.
+// RemoveTree deletes a tree, in a holder of its own where some of it belongs to mapped ids. A tree
+// that does not exist is no error.
 func RemoveTree(ctx context.Context, dir string) error {
 	err := tree.Remove(ctx, dir)
 	if !errors.Is(err, fs.ErrPermission) {

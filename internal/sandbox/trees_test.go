@@ -13,8 +13,8 @@ import (
 	"nsbuild/internal/tree"
 )
 
-// deepMain is an applet that makes a directory, and as many in it as the second argument says, each in
-// the one before.
+// deepMain is an applet that makes a directory, and as many in it as the second argument says, each
+// in the one before.
 func deepMain(args []string) int {
 	levels, err := strconv.Atoi(args[1])
 	if err == nil {
@@ -64,8 +64,12 @@ func TestDeepTrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, shape := range map[string]struct{ levels, length int }{"short": {2500, 1}, "long": {50, 255}} {
-		t.Run(name, func(t *testing.T) { deepTrees(t, ids, shape.levels, strings.Repeat("n", shape.length)) })
+	for name, shape := range map[string]struct {
+		levels, length int
+	}{"short": {2500, 1}, "long": {50, 255}} {
+		t.Run(name, func(t *testing.T) {
+			deepTrees(t, ids, shape.levels, strings.Repeat("n", shape.length))
+		})
 	}
 }
 
@@ -96,7 +100,8 @@ func deepTrees(t *testing.T, ids IDMap, levels int, name string) {
 	if _, err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	layer, whole, again := filepath.Join(dir, "layer"), filepath.Join(dir, "whole"), filepath.Join(dir, "again")
+	layer, whole, again := filepath.Join(dir, "layer"), filepath.Join(dir, "whole"),
+		filepath.Join(dir, "again")
 	if _, err := h.SaveLayer(ctx, j.ID(), layer); err != nil {
 		t.Error(err)
 	}

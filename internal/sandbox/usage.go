@@ -34,8 +34,10 @@ func (h *Holder) Usage() (Usage, error) {
 	return *answer.Usage, nil
 }
 
-// RootPath is where the holder's caller can look into the root of an open jail from outside: below PID 1's (proc_pid_root(5)). Not at the root of one of the jail's processes: that link
-// reads "/", so that a program which resolves it (realpath(3)) goes on with the host's own root. This resolves to what the host does not have.
+// RootPath is where the holder's caller can look into the root of an open jail from outside: below
+// PID 1's (proc_pid_root(5)). Not at the root of one of the jail's processes: that link reads "/",
+// so that a program which resolves it (realpath(3)) goes on with the host's own root. This resolves
+// to what the host does not have.
 func (h *Holder) RootPath(j *Jail) string {
 	return fmt.Sprintf("/proc/%d/root%s", h.pid, jailTarget(j.id))
 }
@@ -85,7 +87,8 @@ func memoryOf(pid int) (int64, error) {
 	}
 	for line := range bytes.Lines(data) {
 		if rest, ok := bytes.CutPrefix(line, []byte("Pss:")); ok {
-			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(string(rest)), " kB"), 10, 64)
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(string(rest)), " kB"),
+				10, 64)
 			if err != nil {
 				return 0, fmt.Errorf("%s: %w", file, err)
 			}
@@ -102,7 +105,8 @@ func (p *pid1) written() (sum int64, more bool, err error) {
 		if err := unix.Statfs(scratchMount, &fsys); err != nil {
 			return 0, false, sysErr("statfs", scratchMount, err)
 		}
-		return int64(fsys.Blocks-fsys.Bfree) * int64(fsys.Bsize), false, nil //nolint:unconvert // int32 on 32-bit machines
+		return int64(fsys.Blocks-fsys.Bfree) * int64(fsys.Bsize), false,
+			nil //nolint:unconvert // int32 on 32-bit machines
 	}
 	for _, j := range p.jails {
 		if j.upper == "" {
@@ -117,15 +121,15 @@ func (p *pid1) written() (sum int64, more bool, err error) {
 	return sum, more, nil
 }
 
-// measureTime is how long written files are counted: who asks for it waits, and so do all others who ask
-// PID 1 for something.
+// measureTime is how long written files are counted: who asks for it waits, and so do all others
+// who ask PID 1 for something.
 const measureTime = 500 * time.Millisecond
 
 // errMany means that there was no time to count all files.
 var errMany = errors.New("there are very many files")
 
-// diskUsage is what du(1) says. Files that come and go meanwhile do not matter. It reports true when it
-// is more than that: not all files could be counted.
+// diskUsage is what du(1) says. Files that come and go meanwhile do not matter. It reports true
+// when it is more than that: not all files could be counted.
 func diskUsage(dir string) (int64, bool, error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), measureTime, errMany)
 	defer cancel()

@@ -41,7 +41,8 @@ type Setting struct {
 // Origin is where it was set last.
 func (s Setting) Origin() string { return fmt.Sprintf("%s:%d", s.File, s.Line) }
 
-// New is a configuration that may set the variables of these names (without sigils). environ is the environment that files may ask for, home what they find as $HOME.
+// New is a configuration that may set the variables of these names (without sigils). environ is the
+// environment that files may ask for, home what they find as $HOME.
 func New(keys []string, environ []string, home string) *Config {
 	c := &Config{known: map[string]bool{}, vars: map[string]*variable{}, env: map[string]Setting{}}
 	for _, k := range keys {
@@ -81,7 +82,8 @@ func Files(getenv func(string) string, home string) []string {
 	return files
 }
 
-// ReadFile reads one file into the configuration. As with sbuild, one that does not exist or that the caller may not read sets nothing; what is in it is told in a note.
+// ReadFile reads one file into the configuration. As with sbuild, one that does not exist or that
+// the caller may not read sets nothing; what is in it is told in a note.
 func (c *Config) ReadFile(name string) error {
 	f, err := regular.Open(name)
 	switch {
@@ -99,12 +101,14 @@ func (c *Config) ReadFile(name string) error {
 		return err
 	}
 	if len(data) > maxFile {
-		return fault.New(fault.Usage, "", "%s: it is larger than any configuration (%d bytes)", name, maxFile)
+		return fault.New(fault.Usage, "", "%s: it is larger than any configuration (%d bytes)",
+			name, maxFile)
 	}
 	return c.Parse(name, string(data))
 }
 
-// Parse reads the text of a file into the configuration. It fails where the rest of the file cannot be told apart into statements.
+// Parse reads the text of a file into the configuration. It fails where the rest of the file cannot
+// be told apart into statements.
 func (c *Config) Parse(name, data string) error {
 	p := &parser{config: c, file: name, src: data, locals: map[string]*variable{}, modifier: -1}
 	return p.parse()

@@ -41,7 +41,8 @@ func (p *parser) either() (*Value, error) {
 	v, err := p.concatenation()
 	for err == nil {
 		defined := strings.HasPrefix(p.src[p.pos:], "//")
-		if !defined && !strings.HasPrefix(p.src[p.pos:], "||") || strings.HasPrefix(p.src[p.pos+2:], "=") {
+		if !defined && !strings.HasPrefix(p.src[p.pos:], "||") ||
+			strings.HasPrefix(p.src[p.pos+2:], "=") {
 			return v, nil
 		}
 		p.pos += 2
@@ -64,7 +65,8 @@ func (p *parser) concatenation() (*Value, error) {
 	v, err := p.primary()
 	for err == nil {
 		rest := p.src[p.pos:]
-		if !strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "..") || strings.HasPrefix(rest, ".=") {
+		if !strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "..") ||
+			strings.HasPrefix(rest, ".=") {
 			return v, nil
 		}
 		if err = p.want("."); err != nil {
@@ -195,7 +197,8 @@ func (p *parser) one(values []*Value, list bool, err error) (*Value, error) {
 // number reads a decimal number.
 func (p *parser) number() (*Value, error) {
 	end := p.pos + 1
-	for end < len(p.src) && (isDigit(p.src[end]) || p.src[end] == '_' || p.src[end] == '.' && end+1 < len(p.src) && isDigit(p.src[end+1])) {
+	for end < len(p.src) && (isDigit(p.src[end]) || p.src[end] == '_' || p.src[end] == '.' &&
+		end+1 < len(p.src) && isDigit(p.src[end+1])) {
 		end++
 	}
 	literal := strings.TrimPrefix(p.src[p.pos:end], "-")
@@ -225,7 +228,8 @@ func (p *parser) bracketed(opening, closing string) ([]*Value, error) {
 // listExpression reads what stands behind @x = and push @x.
 func (p *parser) listExpression() ([]*Value, error) { return p.items(";)}") }
 
-// items reads elements separated by commas up to one of the characters, which stays. Lists among them become part of the list.
+// items reads elements separated by commas up to one of the characters, which stays. Lists among
+// them become part of the list.
 func (p *parser) items(ends string) ([]*Value, error) {
 	if p.depth++; p.depth > maxDepth {
 		return nil, p.no("it is nested too deep")
@@ -264,7 +268,9 @@ func (p *parser) items(ends string) ([]*Value, error) {
 // item reads what stands between two commas.
 func (p *parser) item() ([]*Value, error) {
 	rest := p.src[p.pos:]
-	if w := word(rest); w != "" && strings.HasPrefix(strings.TrimLeft(rest[len(w):], " \t\r\n"), "=>") { // a word before => is a string
+	// a word before => is a string
+	if w := word(rest); w != "" && strings.HasPrefix(strings.TrimLeft(rest[len(w):], " \t\r\n"),
+		"=>") {
 		p.pos += len(w)
 		return []*Value{text(w)}, p.space()
 	}
@@ -383,7 +389,8 @@ func (p *parser) target(reading bool) (*place, error) {
 // use finds a variable by its name.
 func (p *parser) use(name string) (*variable, error) {
 	if !p.declared(name) {
-		others := []string{"ARGV", "INC", "STDIN", "STDERR", "conf", "_", "a", "b"} // Perl's, sbuild's
+		// Perl's, sbuild's
+		others := []string{"ARGV", "INC", "STDIN", "STDERR", "conf", "_", "a", "b"}
 		if p.lax || slices.Contains(others, name[1:]) {
 			return nil, p.no("%s is not read", name)
 		}
@@ -523,7 +530,8 @@ func (p *parser) element(t *place, reading bool) (*place, error) {
 // key reads what names an element: a word, or an expression.
 func (p *parser) key(closing string) (string, error) {
 	rest := p.src[p.pos:]
-	if w := word(rest); w != "" && closing == "}" && strings.HasPrefix(strings.TrimLeft(rest[len(w):], " \t"), closing) {
+	if w := word(rest); w != "" && closing == "}" &&
+		strings.HasPrefix(strings.TrimLeft(rest[len(w):], " \t"), closing) {
 		p.pos += len(w)
 		return w, p.space()
 	}

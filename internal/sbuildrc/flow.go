@@ -220,7 +220,8 @@ func (p *parser) operator(op string) (bool, error) {
 func (p *parser) negation() (bool, error) {
 	rest := p.src[p.pos:]
 	if strings.HasPrefix(rest, "!") && !strings.HasPrefix(rest, "!~") || word(rest) == "not" {
-		if _, err := p.operator(map[bool]string{true: "!", false: "not"}[rest[0] == '!']); err != nil {
+		if _, err := p.operator(
+			map[bool]string{true: "!", false: "not"}[rest[0] == '!']); err != nil {
 			return false, err
 		}
 		holds, err := p.negation()

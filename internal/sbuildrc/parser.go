@@ -10,7 +10,8 @@ import (
 	"nsbuild/internal/fault"
 )
 
-// parser reads one file. Its position is always in front of something: white space and comments are skipped after each token.
+// parser reads one file. Its position is always in front of something: white space and comments are
+// skipped after each token.
 type parser struct {
 	config *Config
 	file   string
@@ -26,7 +27,8 @@ type parser struct {
 	lax      bool // no strict: an unknown variable is none of sbuild's, and no mistake
 }
 
-// docs are the texts of the heredocs of one line, which follow it. They are read when the mark of each is met.
+// docs are the texts of the heredocs of one line, which follow it. They are read when the mark of
+// each is met.
 type docs struct {
 	newline int // the position of the line's end; 0: there are none
 	end     int // behind the last text
@@ -45,7 +47,9 @@ func (p *parser) no(format string, args ...any) error {
 	return &notRead{p.pos, fmt.Sprintf(format, args...)}
 }
 
-func (p *parser) lineAt(pos int) int { return 1 + strings.Count(p.src[:min(pos, len(p.src))], "\n") }
+func (p *parser) lineAt(pos int) int {
+	return 1 + strings.Count(p.src[:min(pos, len(p.src))], "\n")
+}
 
 // parse reads all statements.
 func (p *parser) parse() error {
@@ -72,7 +76,9 @@ func (p *parser) end() bool {
 }
 
 func (p *parser) fatal(err error) error {
-	return fault.New(fault.Usage, "what cannot be read can be given on the command line, or left out of the file", "%s:%d: %w", p.file, p.lineAt(p.pos), err)
+	return fault.New(fault.Usage,
+		"what cannot be read can be given on the command line, or left out of the file",
+		"%s:%d: %w", p.file, p.lineAt(p.pos), err)
 }
 
 // leave goes on behind a statement that is not understood, and marks the variables that it names.
@@ -92,7 +98,8 @@ func (p *parser) leave(start int, why error) error {
 	}
 	var names []string
 	for _, m := range named().FindAllStringSubmatch(whole, -1) {
-		if name := m[1]; p.config.known[name] && !slices.Contains(names, name) && assigned(whole, name) {
+		if name := m[1]; p.config.known[name] && !slices.Contains(names, name) &&
+			assigned(whole, name) {
 			names = append(names, name)
 		}
 	}
@@ -106,7 +113,8 @@ func (p *parser) leave(start int, why error) error {
 		}
 	}
 	if len(names) == 0 {
-		p.config.Notes = append(p.config.Notes, fmt.Sprintf("%s:%d: not read: %s", p.file, line, at.what))
+		p.config.Notes = append(p.config.Notes, fmt.Sprintf("%s:%d: not read: %s", p.file, line,
+			at.what))
 	}
 	return nil
 }
@@ -222,7 +230,8 @@ func (p *parser) patternFollows() bool {
 // blockFollows tells whether a statement that begins here ends with a block instead of a semicolon.
 func (p *parser) blockFollows() bool {
 	return strings.HasPrefix(p.src[p.pos:], "{") ||
-		slices.Contains([]string{"if", "unless", "while", "until", "for", "foreach", "sub", "BEGIN", "END", "package"}, word(p.src[p.pos:]))
+		slices.Contains([]string{"if", "unless", "while", "until", "for", "foreach", "sub", "BEGIN",
+			"END", "package"}, word(p.src[p.pos:]))
 }
 
 // goesOn tells whether a block is followed by another one of the same statement.

@@ -11,7 +11,8 @@ func quoteWord(w string) bool {
 	return slices.Contains([]string{"q", "qq", "qw", "qr", "qx", "m", "s", "tr", "y"}, w)
 }
 
-// delimiter skips a quote's word and its opening delimiter, and returns that with the closing one; ok is false when the word is no quote here: a key before =>, say.
+// delimiter skips a quote's word and its opening delimiter, and returns that with the closing one;
+// ok is false when the word is no quote here: a key before =>, say.
 func (p *parser) delimiter(w string) (opening, closing byte, ok bool, err error) {
 	start := p.pos
 	p.pos += len(w)
@@ -26,7 +27,8 @@ func (p *parser) delimiter(w string) (opening, closing byte, ok bool, err error)
 		return 0, 0, false, nil
 	}
 	opening = p.src[p.pos]
-	if strings.IndexByte("=,;)]}", opening) >= 0 || spaced && (isLetter(opening) || isDigit(opening)) {
+	if strings.IndexByte("=,;)]}", opening) >= 0 || spaced &&
+		(isLetter(opening) || isDigit(opening)) {
 		p.pos = start
 		return 0, 0, false, nil
 	}
@@ -95,7 +97,8 @@ func (p *parser) delimited(opening, closing byte) (string, error) {
 func single(raw string, opening, closing byte) string {
 	var out strings.Builder
 	for i := 0; i < len(raw); i++ {
-		if raw[i] == '\\' && i+1 < len(raw) && (raw[i+1] == '\\' || raw[i+1] == opening || raw[i+1] == closing) {
+		if raw[i] == '\\' && i+1 < len(raw) &&
+			(raw[i+1] == '\\' || raw[i+1] == opening || raw[i+1] == closing) {
 			i++
 		}
 		out.WriteByte(raw[i])
@@ -216,7 +219,8 @@ func (p *parser) heredoc() (*Value, error) {
 	return v, p.space()
 }
 
-// heredocText finds the text of a heredoc, which follows the line that its mark is in, or the text before.
+// heredocText finds the text of a heredoc, which follows the line that its mark is in, or the text
+// before.
 func (p *parser) heredocText() (body string, interpolated bool, err error) {
 	start := p.pos
 	p.pos += len("<<")

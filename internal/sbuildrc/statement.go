@@ -52,7 +52,8 @@ func (p *parser) digits() (string, error) {
 	return p.src[start:p.pos], p.space()
 }
 
-// pragma reads what changes nothing here: modules are not loaded, and what is used of one is not understood where it is used.
+// pragma reads what changes nothing here: modules are not loaded, and what is used of one is not
+// understood where it is used.
 func (p *parser) pragma(w string) error {
 	p.pos += len(w)
 	i := strings.IndexAny(p.src[p.pos:], ";\n")
@@ -64,7 +65,8 @@ func (p *parser) pragma(w string) error {
 	return nil
 }
 
-// declaration reads my $x, with a value or without one. Like our $x, it hides a key of that name from sbuild: the file sets a variable of its own.
+// declaration reads my $x, with a value or without one. Like our $x, it hides a key of that name
+// from sbuild: the file sets a variable of its own.
 func (p *parser) declaration(w string) error {
 	if _, err := p.keyword(w); err != nil {
 		return err
@@ -74,7 +76,8 @@ func (p *parser) declaration(w string) error {
 		return p.no("%s", p.here())
 	}
 	own := &variable{value: &Value{Kind: Unreadable}}
-	defer func() { p.locals[name] = own }() // not before: its value may be made of the variable that it hides
+	// not before: its value may be made of the variable that it hides
+	defer func() { p.locals[name] = own }()
 	p.pos += len(name)
 	if err := p.space(); err != nil {
 		return err
@@ -136,12 +139,14 @@ func (p *parser) variable(name string) *variable {
 
 // deprecated are the variables that are no scalars and that sbuild still takes.
 func deprecated(name string) bool {
-	return slices.Contains([]string{"%mailto", "@toolchain_regex", "%individual_stalled_pkg_timeout"}, name)
+	return slices.Contains(
+		[]string{"%mailto", "@toolchain_regex", "%individual_stalled_pkg_timeout"}, name)
 }
 
 // declared tells whether a variable may be used: Perl is strict here.
 func (p *parser) declared(name string) bool {
-	return p.locals[name] != nil || name == "%ENV" || name == "$HOME" || name[0] == '$' && p.config.known[name[1:]] || deprecated(name) || p.config.vars[name] != nil
+	return p.locals[name] != nil || name == "%ENV" || name == "$HOME" || name[0] == '$' &&
+		p.config.known[name[1:]] || deprecated(name) || p.config.vars[name] != nil
 }
 
 // assignment reads TARGET = EXPRESSION and its relatives.
@@ -158,7 +163,8 @@ func (p *parser) assignment() error {
 			break
 		}
 	}
-	if op == "" || op == "&&=" || strings.HasPrefix(p.src[p.pos:], "==") || strings.HasPrefix(p.src[p.pos:], "=~") {
+	if op == "" || op == "&&=" || strings.HasPrefix(p.src[p.pos:], "==") ||
+		strings.HasPrefix(p.src[p.pos:], "=~") {
 		return p.no("%s", p.here())
 	}
 	if err := p.want(op); err != nil {

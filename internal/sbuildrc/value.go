@@ -71,7 +71,8 @@ func (v *Value) Keys() []string {
 	return out
 }
 
-// number is a numeric literal as Perl prints it; ok is false for one that it would print in another way.
+// number is a numeric literal as Perl prints it; ok is false for one that it would print in another
+// way.
 func number(literal string) (string, bool) {
 	n, err := strconv.ParseInt(literal, 10, 64)
 	if err == nil && (literal == "0" || literal[0] != '0') {

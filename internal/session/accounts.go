@@ -20,7 +20,8 @@ type account struct {
 	groups            []int
 }
 
-// lookup finds the user and the groups as the jail's own files name them (passwd(5), group(5)). A number needs no entry.
+// lookup finds the user and the groups as the jail's own files name them (passwd(5), group(5)). A
+// number needs no entry.
 func lookup(jail *sandbox.Jail, user, group string, groups []string) (account, error) {
 	a := account{name: "root", home: "/root", shell: "/bin/sh"}
 	passwd, err := database(jail, "/etc/passwd", 7)
@@ -47,7 +48,8 @@ func lookup(jail *sandbox.Jail, user, group string, groups []string) (account, e
 			a.name, a.home, a.gid = user, "/", number
 		}
 	default:
-		return a, fault.New(fault.Usage, "give a name of the jail's /etc/passwd, or a number", "the user %q is unknown in the jail", user)
+		return a, fault.New(fault.Usage, "give a name of the jail's /etc/passwd, or a number",
+			"the user %q is unknown in the jail", user)
 	}
 	if entry >= 0 && groups == nil {
 		for _, f := range known {
@@ -104,12 +106,14 @@ func groupID(known [][]string, name string) (int, error) {
 	}
 	n, err := id(name)
 	if err != nil {
-		return 0, fault.New(fault.Usage, "give a name of the jail's /etc/group, or a number", "the group %q is unknown in the jail", name)
+		return 0, fault.New(fault.Usage, "give a name of the jail's /etc/group, or a number",
+			"the group %q is unknown in the jail", name)
 	}
 	return n, nil
 }
 
-// database reads a file of lines with colons. Lines with another number of fields (NIS's, and comments) are passed over, as the C library does. A root without the file has none.
+// database reads a file of lines with colons. Lines with another number of fields (NIS's, and
+// comments) are passed over, as the C library does. A root without the file has none.
 func database(jail *sandbox.Jail, name string, fields int) ([][]string, error) {
 	f, err := jail.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {

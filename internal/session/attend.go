@@ -16,11 +16,12 @@ import (
 // KillAfter is how long a command usually has to end, once it was asked to.
 const KillAfter = 1500 * time.Millisecond
 
-// grace is how long what was cancelled, or killed, has to end in order. Whatever does not answer by then
-// is left alone: a helper that was stopped from inside the jail, say.
+// grace is how long what was cancelled, or killed, has to end in order. Whatever does not answer by
+// then is left alone: a helper that was stopped from inside the jail, say.
 const grace = 400 * time.Millisecond
 
-// Stopped is the cause of an end that a signal has asked for, where there is no command to pass it on to.
+// Stopped is the cause of an end that a signal has asked for, where there is no command to pass it
+// on to.
 type Stopped struct{ Signal syscall.Signal }
 
 func (s Stopped) Error() string { return "stopped by a signal (" + s.Signal.String() + ")" }
@@ -28,8 +29,9 @@ func (s Stopped) Error() string { return "stopped by a signal (" + s.Signal.Stri
 // errTimeout is the cause of an end by Options.Timeout before the command has begun.
 var errTimeout = errors.New("the time is over")
 
-// attention is who heeds the signals of a run. While the command runs they are the command's. Before and
-// after that, those that ask for the end cancel what is being done. The zero pointer heeds nothing.
+// attention is who heeds the signals of a run. While the command runs they are the command's.
+// Before and after that, those that ask for the end cancel what is being done. The zero pointer
+// heeds nothing.
 type attention struct {
 	signals  <-chan os.Signal
 	cancel   context.CancelCauseFunc
@@ -40,7 +42,8 @@ type attention struct {
 
 // asksForEnd tells whether a signal does.
 func asksForEnd(s os.Signal) bool {
-	return slices.Contains([]os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}, s)
+	return slices.Contains([]os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP,
+		syscall.SIGQUIT}, s)
 }
 
 // heed begins to heed the signals.
@@ -81,8 +84,8 @@ func (a *attention) leave() []os.Signal {
 	return <-a.finished
 }
 
-// lateStart is how much longer than a command may take its start may: it counts for a jail that does not
-// answer, not for a busy machine.
+// lateStart is how much longer than a command may take its start may: it counts for a jail that
+// does not answer, not for a busy machine.
 const lateStart = time.Second
 
 // deadline has the start of a command, which comes next, count for its time.
@@ -99,9 +102,10 @@ func (a *attention) begun() {
 	}
 }
 
-// attended does work, the run of a command from the opening of its jail to the last of what comes after
-// it. What does not end when it is cancelled is cut off by abandon, and not waited for.
-func (o *Options) attended(ctx context.Context, abandon func(), work func(context.Context) (sandbox.Status, error)) (sandbox.Status, error) {
+// attended does work, the run of a command from the opening of its jail to the last of what comes
+// after it. What does not end when it is cancelled is cut off by abandon, and not waited for.
+func (o *Options) attended(ctx context.Context, abandon func(),
+	work func(context.Context) (sandbox.Status, error)) (sandbox.Status, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	o.attention = &attention{signals: o.Signals, cancel: cancel}

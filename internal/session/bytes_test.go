@@ -25,7 +25,8 @@ func anyBytes(t *testing.T, o *Options) {
 		t.Fatal(err)
 	}
 	o.Mounts = append(o.Mounts,
-		fstab.Mount{Type: "bind", Source: dir, Target: "/srv/" + latin1, ReadOnly: true, Mkdir: true})
+		fstab.Mount{Type: "bind", Source: dir, Target: "/srv/" + latin1, ReadOnly: true,
+			Mkdir: true})
 }
 
 // TestAnyBytes is about what file systems, arguments and variables carry and JSON does not.
@@ -39,11 +40,13 @@ func TestAnyBytes(t *testing.T) {
 		t.Errorf("%q, %v, %v; want %q", out, st, err, want)
 	}
 	o.PID1 = true // by way of a session leader
-	if out, st, err := output(t, o, whatever+"; printf '\xe4'"); err != nil || !st.Success() || out != want {
+	if out, st, err := output(t, o, whatever+"; printf '\xe4'"); err != nil || !st.Success() ||
+		out != want {
 		t.Errorf("as PID 1: %q, %v, %v; want %q", out, st, err, want)
 	}
 	o.PID1, o.Dir = false, "/srv/"+latin1
-	if out, st, err := output(t, o, "pwd; /nonesuch\xe4 2>/dev/null || echo $?"); err != nil || out != "/srv/"+latin1+"\n127\n" {
+	if out, st, err := output(t, o, "pwd; /nonesuch\xe4 2>/dev/null || echo $?"); err != nil ||
+		out != "/srv/"+latin1+"\n127\n" {
 		t.Errorf("%q, %v, %v", out, st, err)
 	}
 }

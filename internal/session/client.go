@@ -23,11 +23,12 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// endGrace is how long a supervisor that was asked to end before its session has begun may take to clean
-// up before it is killed. What is left is deleted by whoever comes next.
+// endGrace is how long a supervisor that was asked to end before its session has begun may take to
+// clean up before it is killed. What is left is deleted by whoever comes next.
 const endGrace = time.Second
 
-// Begin begins a session: a jail that stays until it is ended, whoever comes and goes. It returns the session's name: the given one, or a new one.
+// Begin begins a session: a jail that stays until it is ended, whoever comes and goes. It returns
+// the session's name: the given one, or a new one.
 func Begin(ctx context.Context, o Options, name string) (string, error) {
 	if name == "" {
 		of := o.Base
@@ -48,10 +49,14 @@ func Begin(ctx context.Context, o Options, name string) (string, error) {
 		return "", err
 	}
 	defer r.Close()
-	// Of the creator's environment it needs no more than to find newuidmap(1), and to know whether there is a systemd of the user's to name.
+	// Of the creator's environment it needs no more than to find newuidmap(1), and to know whether
+	// there is a systemd of the user's to name.
 	supervisor := &exec.Cmd{
-		Path: "/proc/self/exe", Args: []string{SupervisorName, name}, Env: []string{"PATH=" + os.Getenv("PATH"), "XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")},
-		Stdin: bytes.NewReader(body), ExtraFiles: []*os.File{w}, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+		Path: "/proc/self/exe", Args: []string{SupervisorName, name},
+		Env: []string{"PATH=" + os.Getenv("PATH"),
+			"XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")},
+		Stdin: bytes.NewReader(body), ExtraFiles: []*os.File{w}, SysProcAttr: &syscall.SysProcAttr{
+			Setsid: true},
 	}
 	if o.Named != nil {
 		supervisor.ExtraFiles = append(supervisor.ExtraFiles, o.Stderr)
@@ -71,7 +76,8 @@ func Begin(ctx context.Context, o Options, name string) (string, error) {
 		return "", context.Cause(ctx)
 	}
 	if err != nil {
-		return "", fmt.Errorf("the session's supervisor has died: %w", errors.Join(supervisor.Wait(), err))
+		return "", fmt.Errorf("the session's supervisor has died: %w",
+			errors.Join(supervisor.Wait(), err))
 	}
 	if err := answer.Fault.error(); err != nil {
 		_ = supervisor.Wait() // it has said why it fails
@@ -81,7 +87,8 @@ func Begin(ctx context.Context, o Options, name string) (string, error) {
 	return name, supervisor.Process.Release()
 }
 
-// RunIn runs a command in a session. Of the options those count that say what to run, and as whom. What it leaves running stays.
+// RunIn runs a command in a session. Of the options those count that say what to run, and as whom.
+// What it leaves running stays.
 func RunIn(ctx context.Context, o Options, id string) (sandbox.Status, error) {
 	var joined connection
 	return o.attended(ctx, joined.cut, func(ctx context.Context) (sandbox.Status, error) {
@@ -116,7 +123,8 @@ func (c *connection) leave() error {
 
 func (c *connection) cut() { _ = c.leave() } // whoever is cut off says why
 
-func (o *Options) joinAndRun(ctx context.Context, id string, c *connection) (status sandbox.Status, err error) {
+func (o *Options) joinAndRun(ctx context.Context, id string, c *connection) (status sandbox.Status,
+	err error) {
 	o.attention.deadline(o.Timeout)
 	joined, passed, err := ask(ctx, o.StateDir, id, askJoin)
 	if err != nil {
@@ -149,13 +157,14 @@ func (o *Options) joinAndRun(ctx context.Context, id string, c *connection) (sta
 // meanwhile says what it means that a jail is gone that was there.
 func meanwhile(id string, err error) error {
 	if errors.Is(err, sandbox.ErrClosed) || errors.Is(err, syscall.ESHUTDOWN) {
-		return fault.Wrap(fault.Internal, "nsbuild session list", fmt.Errorf("session %s has ended meanwhile: %w", id, err))
+		return fault.Wrap(fault.Internal, "nsbuild session list",
+			fmt.Errorf("session %s has ended meanwhile: %w", id, err))
 	}
 	return err
 }
 
-// List lists the sessions, the oldest first. What dead ones have left is deleted; where that cannot be
-// done, log is told. A session that does not answer is listed as one.
+// List lists the sessions, the oldest first. What dead ones have left is deleted; where that cannot
+// be done, log is told. A session that does not answer is listed as one.
 func List(ctx context.Context, state string, log logrus.FieldLogger) ([]Info, error) {
 	all, err := ids(state)
 	if err != nil {
@@ -181,7 +190,8 @@ func List(ctx context.Context, state string, log logrus.FieldLogger) ([]Info, er
 			infos = append(infos, a.info)
 		case errors.Is(a.err, errSilent):
 			infos = append(infos, silentInfo(state, all[i]))
-		case !errors.Is(a.err, ErrNone) && !errors.Is(a.err, errStale) && !errors.Is(a.err, errNotReady):
+		case !errors.Is(a.err, ErrNone) && !errors.Is(a.err, errStale) &&
+			!errors.Is(a.err, errNotReady):
 			log.Warnf("session %s: %v", all[i], a.err)
 		}
 	}
@@ -207,13 +217,15 @@ func Find(ctx context.Context, state, id string) (Info, error) {
 // errSilent means that a supervisor lives and says nothing.
 var errSilent = errors.New("its supervisor does not answer")
 
-// End ends a session and everything in it. It returns what still ran, and what was killed because memory ran out, whenever that was; nil when nothing was.
+// End ends a session and everything in it. It returns what still ran, and what was killed because
+// memory ran out, whenever that was; nil when nothing was.
 func End(ctx context.Context, state, id string) ([]sandbox.Stray, *sandbox.Exhaustion, error) {
 	r, _, err := ask(ctx, state, id, askEnd)
 	return r.Strays, r.Exhausted, err
 }
 
-// answerTime is how long a supervisor may take. The end of a jail with very many processes takes the kernel some seconds.
+// answerTime is how long a supervisor may take. The end of a jail with very many processes takes
+// the kernel some seconds.
 func answerTime(r request) time.Duration {
 	switch r {
 	case askEnd:
@@ -225,7 +237,8 @@ func answerTime(r request) time.Duration {
 }
 
 // ask asks the supervisor of a session.
-func ask(ctx context.Context, state, id string, what request) (r reply, passed *os.File, err error) {
+func ask(ctx context.Context, state, id string, what request) (r reply, passed *os.File,
+	err error) {
 	c, err := dial(ctx, state, id)
 	if err != nil {
 		return r, nil, err
@@ -244,9 +257,12 @@ func ask(ctx context.Context, state, id string, what request) (r reply, passed *
 		err = context.Cause(ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		const hint = "when it is stopped, let it go on; when it is killed, the session dies with it"
-		err = fault.Wrap(fault.Internal, hint, fmt.Errorf("session %s: %w%s", id, errSilent, peerOf(c)))
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
-		err = fault.Wrap(fault.Internal, "nsbuild session begin", fmt.Errorf("session %s: %w", id, errStale))
+		err = fault.Wrap(fault.Internal, hint, fmt.Errorf("session %s: %w%s", id, errSilent,
+			peerOf(c)))
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
+		err = fault.Wrap(fault.Internal, "nsbuild session begin",
+			fmt.Errorf("session %s: %w", id, errStale))
 	case err != nil:
 		err = fmt.Errorf("session %s: %w", id, err)
 	default:
@@ -296,5 +312,6 @@ func peerOf(c *net.UnixConn) string {
 
 // Describe is one line about a process that still ran at the end.
 func Describe(s sandbox.Stray) string {
-	return strings.TrimSpace(fmt.Sprintf("still running at the end: pid %d (parent %d), for %v: %s", s.PID, s.PPID, s.Age, s.Command))
+	return strings.TrimSpace(fmt.Sprintf("still running at the end: pid %d (parent %d), for %v: %s",
+		s.PID, s.PPID, s.Age, s.Command))
 }

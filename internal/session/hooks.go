@@ -13,13 +13,16 @@ import (
 
 // Hooks run in the jail before the command.
 type Hooks struct {
-	Set     *hook.Set
-	Stages  []hook.Stage
-	Context func(*base.Generation) hook.Context                             // what they are told; of no base, when there is a Root
-	Mounts  func(context.Context, *sandbox.Holder) ([]sandbox.Mount, error) // what they keep from one run to the next
+	Set    *hook.Set
+	Stages []hook.Stage
+	// what they are told; of no base, when there is a Root
+	Context func(*base.Generation) hook.Context
+	// what they keep from one run to the next
+	Mounts func(context.Context, *sandbox.Holder) ([]sandbox.Mount, error)
 }
 
-// Named are hooks by their names: the supervisor of a session, another process than the one that begins it, finds them itself.
+// Named are hooks by their names: the supervisor of a session, another process than the one that
+// begins it, finds them itself.
 type Named struct {
 	hook.Options
 	CacheDir string // where they keep what outlives a run
@@ -28,12 +31,14 @@ type Named struct {
 // any tells whether there is one to run.
 func (h *Hooks) any() bool { return len(h.Set.At(h.Stages...)) > 0 }
 
-// runHooks runs the hooks. What they print goes to standard error: standard output is the command's.
+// runHooks runs the hooks. What they print goes to standard error: standard output is the
+// command's.
 func (o *Options) runHooks(ctx context.Context, jail *sandbox.Jail, log hook.Logger) error {
 	if !o.Hooks.any() {
 		return nil
 	}
-	r := hook.Runner{Set: o.Hooks.Set, Jail: jail, Out: o.Stderr, Log: log, Context: o.Hooks.Context(o.base)}
+	r := hook.Runner{Set: o.Hooks.Set, Jail: jail, Out: o.Stderr, Log: log,
+		Context: o.Hooks.Context(o.base)}
 	for _, stage := range o.Hooks.Stages {
 		if _, _, err := r.Run(ctx, stage); err != nil {
 			return err
@@ -42,7 +47,8 @@ func (o *Options) runHooks(ctx context.Context, jail *sandbox.Jail, log hook.Log
 	return nil
 }
 
-// hookNotes keeps what the user has to know about hooks, for a process that has nobody to tell it to.
+// hookNotes keeps what the user has to know about hooks, for a process that has nobody to tell it
+// to.
 type hookNotes struct{ notes *[]string }
 
 func (l hookNotes) Subsection(string)   {}

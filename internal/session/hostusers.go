@@ -11,8 +11,9 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// addHostUsers gives a throwaway root those users and groups of the host that it has not, without passwords: so that the caller is somebody there. The jail's own keep their numbers;
-// of the host's those are left out whose number somebody in the jail has.
+// addHostUsers gives a throwaway root those users and groups of the host that it has not, without
+// passwords: so that the caller is somebody there. The jail's own keep their numbers; of the host's
+// those are left out whose number somebody in the jail has.
 func addHostUsers(ctx context.Context, jail *sandbox.Jail) error {
 	for _, name := range []string{"/etc/passwd", "/etc/group"} {
 		fields := map[string]int{"/etc/passwd": 7, "/etc/group": 4}[name]
@@ -35,7 +36,8 @@ func addHostUsers(ctx context.Context, jail *sandbox.Jail) error {
 	return nil
 }
 
-// missing are the lines of the host's file that have a name and a number which are not among the jail's.
+// missing are the lines of the host's file that have a name and a number which are not among the
+// jail's.
 func missing(own [][]string, host string, fields int) string {
 	const name, password, number = 0, 1, 2
 	var out strings.Builder
@@ -47,7 +49,9 @@ func missing(own [][]string, host string, fields int) string {
 		if _, err := id(f[number]); err != nil {
 			continue // no jail has it
 		}
-		if slices.ContainsFunc(own, func(o []string) bool { return o[name] == f[name] || o[number] == f[number] }) {
+		if slices.ContainsFunc(own, func(o []string) bool {
+			return o[name] == f[name] || o[number] == f[number]
+		}) {
 			continue
 		}
 		f[password] = "*"
@@ -67,7 +71,9 @@ func appendTo(ctx context.Context, jail *sandbox.Jail, name, text string) error 
 		_, err := w.WriteString(text)
 		written <- errors.Join(err, w.Close())
 	}()
-	status, err := jail.Run(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-c", `exec cat >>"$1"`, "sh", name}, Stdin: r, Env: []string{"PATH=/usr/bin:/bin"}})
+	status, err := jail.Run(
+		ctx, sandbox.Command{Argv: []string{"/bin/sh", "-c", `exec cat >>"$1"`, "sh", name},
+			Stdin: r, Env: []string{"PATH=/usr/bin:/bin"}})
 	// It has ended: what is not read by now never will be.
 	err = errors.Join(err, r.Close(), <-written)
 	if err == nil && !status.Success() {

@@ -17,7 +17,8 @@ import (
 )
 
 // own are the file systems that every jail has of its own, by where they are.
-var own = map[string]string{"/proc": "proc", "/sys": "sysfs", "/dev": "devtmpfs", "/dev/pts": "devpts", "/dev/mqueue": "mqueue", "/dev/shm": "tmpfs"}
+var own = map[string]string{"/proc": "proc", "/sys": "sysfs", "/dev": "devtmpfs",
+	"/dev/pts": "devpts", "/dev/mqueue": "mqueue", "/dev/shm": "tmpfs"}
 
 // ownDevices are files that every jail has of its own, too.
 var ownDevices = []string{
@@ -78,7 +79,8 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 	if kind, ok := own[target]; ok && (kind == m.Type || itself) {
 		// The host's would show its processes, its terminals, its devices.
 		if target == "/proc" && m.ReadOnly {
-			spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "remount", Target: target, ReadOnly: true})
+			spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "remount", Target: target,
+				ReadOnly: true})
 		}
 		if kind != "tmpfs" || bind || m.Data == "" && !m.ReadOnly && !m.NoExec {
 			return "", nil
@@ -90,8 +92,10 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 			target, m.Type), nil
 	}
 	out := sandbox.Mount{
-		Type: m.Type, Source: m.Source, Target: target, Data: m.Data, Mkdir: m.Mkdir || o.throwaway(),
-		ReadOnly: m.ReadOnly, NoSuid: m.NoSuid, NoDev: m.NoDev || m.Type == "tmpfs", NoExec: m.NoExec, NoSymFollow: m.NoSymFollow,
+		Type: m.Type, Source: m.Source, Target: target, Data: m.Data, Mkdir: m.Mkdir ||
+			o.throwaway(),
+		ReadOnly: m.ReadOnly, NoSuid: m.NoSuid, NoDev: m.NoDev || m.Type == "tmpfs",
+		NoExec: m.NoExec, NoSymFollow: m.NoSymFollow,
 	}
 	if m.Type == "overlay" {
 		missing, err := o.overlay(spec, &out, m)
@@ -116,7 +120,8 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 		if note = o.owners(spec, &out, info); info.Mode()&os.ModeDevice != 0 {
 			note = fmt.Sprintf("%s: device files of the host cannot be used in a jail", target)
 		}
-		if !m.ReadOnly && !o.Force && !o.HostUsers && info.Mode()&(os.ModeDevice|os.ModeSocket) == 0 {
+		if !m.ReadOnly && !o.Force && !o.HostUsers &&
+			info.Mode()&(os.ModeDevice|os.ModeSocket) == 0 {
 			if err := o.exposed.noteBind(m.Source); err != nil {
 				return "", err
 			}
@@ -127,7 +132,8 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 }
 
 // overlay fills in the layers of an overlay. It returns the first that is missing.
-func (o *Options) overlay(spec *sandbox.Spec, out *sandbox.Mount, m fstab.Mount) (missing string, err error) {
+func (o *Options) overlay(spec *sandbox.Spec, out *sandbox.Mount, m fstab.Mount) (missing string,
+	err error) {
 	dirs := slices.Clone(m.Lowers)
 	if m.Upper != "" {
 		dirs = append(dirs, m.Upper, m.Work)
@@ -150,7 +156,8 @@ func (o *Options) overlay(spec *sandbox.Spec, out *sandbox.Mount, m fstab.Mount)
 		if m.Upper != "" && !o.Force {
 			return "", o.exposed.noteRoot(m.Upper)
 		}
-	case m.Upper != "" && spec.Caller == nil && os.Geteuid() < sandbox.IDCount && os.Getegid() < sandbox.IDCount:
+	case m.Upper != "" && spec.Caller == nil && os.Geteuid() < sandbox.IDCount &&
+		os.Getegid() < sandbox.IDCount:
 		spec.Caller = &sandbox.Caller{UID: os.Geteuid(), GID: os.Getegid()}
 	}
 	return "", nil
@@ -163,7 +170,8 @@ func notThere(name string) error {
 	return &fs.PathError{Op: "stat", Path: name, Err: syscall.ENOENT}
 }
 
-// throwaway tells whether what is written to the root is thrown away, so that mount points can be made in it.
+// throwaway tells whether what is written to the root is thrown away, so that mount points can be
+// made in it.
 func (o *Options) throwaway() bool { return o.Root == "" || o.Overlay }
 
 // owners decides whose the files of a bind are in the jail.
@@ -181,9 +189,11 @@ func (o *Options) owners(spec *sandbox.Spec, m *sandbox.Mount, info os.FileInfo)
 	return ""
 }
 
-// placeCaller gives an ordinary user's own ids a place in the jail, without which the caller's files would be nobody's there.
+// placeCaller gives an ordinary user's own ids a place in the jail, without which the caller's
+// files would be nobody's there.
 func placeCaller(spec *sandbox.Spec) {
-	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 && spec.Caller == nil && uid < sandbox.IDCount && gid < sandbox.IDCount {
+	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 && spec.Caller == nil &&
+		uid < sandbox.IDCount && gid < sandbox.IDCount {
 		spec.Caller = &sandbox.Caller{UID: uid, GID: gid}
 	}
 }

@@ -39,23 +39,29 @@ func TestOverlayLine(t *testing.T) {
 		}
 	}
 	lower := "lowerdir=" + dir + "/a:" + dir + "/b"
-	withFstab(t, &o, "none /rw overlay "+lower+",upperdir="+dir+"/up,workdir="+dir+"/work 0 0\nnone /ro overlay "+lower+"\nnone /no overlay nofail,lowerdir=/nonesuch:/a\n")
-	out, st, err := output(t, o, "cat /rw/* /ro/one; rm /rw/one; echo new >/rw/three; ls /rw; touch /ro/x 2>/dev/null || echo read-only; test ! -e /no")
-	if want := "a/one\nb/two\na/one\nthree\ntwo\nread-only\n"; err != nil || !st.Success() || out != want {
+	withFstab(t, &o, "none /rw overlay "+lower+",upperdir="+dir+"/up,workdir="+dir+
+		"/work 0 0\nnone /ro overlay "+lower+"\nnone /no overlay nofail,lowerdir=/nonesuch:/a\n")
+	out, st, err := output(t, o, "cat /rw/* /ro/one; rm /rw/one; echo new >/rw/three; ls /rw; "+
+		"touch /ro/x 2>/dev/null || echo read-only; test ! -e /no")
+	if want := "a/one\nb/two\na/one\nthree\ntwo\nread-only\n"; err != nil || !st.Success() ||
+		out != want {
 		t.Errorf("%q, %v, %v; want %q", out, st, err, want)
 	}
-	if text, err := os.ReadFile(filepath.Join(dir, "up", "three")); err != nil || string(text) != "new\n" {
+	if text, err := os.ReadFile(filepath.Join(dir, "up", "three")); err != nil ||
+		string(text) != "new\n" {
 		t.Errorf("the upper directory has %q, %v", text, err)
 	}
 	withFstab(t, &o, "none /rw overlay lowerdir=/nonesuch:/a\n")
-	if _, _, err := output(t, o, "true"); err == nil || !strings.Contains(err.Error(), ":1: mounting on /rw: stat /nonesuch: no such file") {
+	if _, _, err := output(t, o, "true"); err == nil ||
+		!strings.Contains(err.Error(), ":1: mounting on /rw: stat /nonesuch: no such file") {
 		t.Errorf("a missing lower directory: %v", err)
 	}
 	if os.Geteuid() == 0 {
 		return
 	}
 	// What the test may not delete itself.
-	o.Overlay, o.Fstab, o.Mounts = true, "", append(o.Mounts, fstab.Mount{Type: "bind", Source: dir, Target: "/srv"})
+	o.Overlay, o.Fstab, o.Mounts = true, "",
+		append(o.Mounts, fstab.Mount{Type: "bind", Source: dir, Target: "/srv"})
 	if out, st, err := output(t, o, "rm -rf /srv/up/* /srv/work/*"); err != nil || !st.Success() {
 		t.Errorf("%q, %v, %v", out, st, err)
 	}
@@ -63,9 +69,14 @@ func TestOverlayLine(t *testing.T) {
 
 func TestOwnLines(t *testing.T) {
 	o := tree(t)
-	withFstab(t, &o, "proc /proc proc ro 0 0\nsys /sys sysfs rw 0 0\ndevpts /dev/pts devpts gid=5,mode=620 0 0\n/dev/pts /dev/pts none bind,rw 0 0\nshm /dev/shm tmpfs size=64k,mode=1777\n")
-	out, st, err := output(t, o, "grep -c '^proc /proc proc ro,' /proc/mounts; (echo x >/proc/sys/kernel/hostname) 2>/dev/null || echo read-only; ls /dev/pts; df -k --output=size /dev/shm | tail -1; stat -c %a /dev/shm")
-	if want := "1\nread-only\nptmx\n   64\n1777\n"; err != nil || !st.Success() || strings.ReplaceAll(out, " ", "") != strings.ReplaceAll(want, " ", "") {
+	withFstab(t, &o, "proc /proc proc ro 0 0\nsys /sys sysfs rw 0 0\ndevpts /dev/pts devpts "+
+		"gid=5,mode=620 0 0\n/dev/pts /dev/pts none bind,rw 0 0\nshm /dev/shm tmpfs "+
+		"size=64k,mode=1777\n")
+	out, st, err := output(t, o, "grep -c '^proc /proc proc ro,' /proc/mounts; (echo x "+
+		">/proc/sys/kernel/hostname) 2>/dev/null || echo read-only; ls /dev/pts; df -k "+
+		"--output=size /dev/shm | tail -1; stat -c %a /dev/shm")
+	if want := "1\nread-only\nptmx\n   64\n1777\n"; err != nil || !st.Success() ||
+		strings.ReplaceAll(out, " ", "") != strings.ReplaceAll(want, " ", "") {
 		t.Errorf("%q, %v, %v; want %q", out, st, err, want)
 	}
 }
@@ -73,8 +84,10 @@ func TestOwnLines(t *testing.T) {
 func TestReadOnlySubmounts(t *testing.T) {
 	o := tree(t)
 	// /dev has file systems below it on every host.
-	o.Mounts = append(o.Mounts, fstab.Mount{Type: "rbind", Source: "/dev", Target: "/srv", ReadOnly: true})
-	out, st, err := output(t, o, "touch /srv/x 2>/dev/null || echo read-only; touch /srv/shm/x 2>/dev/null || echo read-only; grep ' /srv' /proc/mounts | grep -v ' ro,' || true")
+	o.Mounts = append(o.Mounts, fstab.Mount{Type: "rbind", Source: "/dev", Target: "/srv",
+		ReadOnly: true})
+	out, st, err := output(t, o, "touch /srv/x 2>/dev/null || echo read-only; touch /srv/shm/x "+
+		"2>/dev/null || echo read-only; grep ' /srv' /proc/mounts | grep -v ' ro,' || true")
 	if want := "read-only\nread-only\n"; err != nil || !st.Success() || out != want {
 		t.Errorf("%q, %v, %v; want %q", out, st, err, want)
 	}
@@ -93,7 +106,8 @@ func TestMissingMountPoint(t *testing.T) {
 	} {
 		withFstab(t, &o, line+"\n")
 		_, st, err := output(t, o, "stat -c %u /x")
-		if want == "" && (err != nil || !st.Success()) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if want == "" && (err != nil || !st.Success()) || want != "" &&
+			(err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, %v; want %q", line, st, err, want)
 		}
 	}
@@ -102,7 +116,8 @@ func TestMissingMountPoint(t *testing.T) {
 	if err != nil || !st.Success() || out != "0\n0\n" {
 		t.Errorf("%q, %v, %v", out, st, err)
 	}
-	if info, err := os.Stat(filepath.Join(o.Root, "made")); err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
+	if info, err := os.Stat(filepath.Join(o.Root, "made")); err != nil ||
+		int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
 		t.Errorf("what was made is not ours: %v, %v", info, err)
 	}
 }
@@ -143,8 +158,12 @@ test -d /srv/d/a:b && test -d /srv/d/link/ && echo bound; test -d /srv/n/link/ |
 		t.Errorf("%q, %v, %v; want %q", out, st, err, want)
 	}
 	for _, note := range []string{
-		"fstab:2: UUID=1 is not mounted on /", "fstab:3: /data is not mounted: a jail cannot mount ext4", "fstab:4: /dev/sda5 is skipped: swap",
-		"fstab:5: /proc: left out: hidepid=2", "/var/dev/pts is not mounted: a jail has its own devpts", "fstab:12: /srv/d: rslave is left out",
+		"fstab:2: UUID=1 is not mounted on /",
+		"fstab:3: /data is not mounted: a jail cannot mount ext4",
+		"fstab:4: /dev/sda5 is skipped: swap",
+		"fstab:5: /proc: left out: hidepid=2",
+		"/var/dev/pts is not mounted: a jail has its own devpts",
+		"fstab:12: /srv/d: rslave is left out",
 		"fstab:14: /sys/kernel/debug is not mounted: a jail has no debugfs",
 	} {
 		if !strings.Contains(notes.String(), note) {

@@ -11,9 +11,12 @@ func TestNarrow(t *testing.T) {
 		name, file, text string
 		want             bool
 	}{
-		{"32 bits", "usr/bin/dash", "\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00", true},
-		{"64 bits", "usr/bin/dash", "\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00", false},
-		{"by dpkg", "usr/bin/dpkg", "\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00", true},
+		{"32 bits", "usr/bin/dash", "\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+			true},
+		{"64 bits", "usr/bin/dash", "\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+			false},
+		{"by dpkg", "usr/bin/dpkg", "\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+			true},
 		{"no program", "usr/bin/dash", "#!", false},
 		{"empty", "empty", "", false},
 	} {

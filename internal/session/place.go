@@ -18,8 +18,9 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// A session has a directory below the state directory's run/, which its supervisor keeps locked (flock(2)) as every process of ours does with its own: when it is not locked, the
-// supervisor is dead, and whoever comes next deletes it.
+// A session has a directory below the state directory's run/, which its supervisor keeps locked
+// (flock(2)) as every process of ours does with its own: when it is not locked, the supervisor is
+// dead, and whoever comes next deletes it.
 const (
 	dirPrefix  = "session-"
 	socketName = "socket"
@@ -32,13 +33,17 @@ const longestID = 100
 
 // forID tells whether a name can have this character; one of the punctuation cannot be the first.
 func forID(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._+-", r)
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+		strings.ContainsRune("._+-", r)
 }
 
 // checkID tells whether a session can be called so.
 func checkID(id string) error {
-	if id == "" || len(id) > longestID || strings.ContainsRune("._+-", rune(id[0])) || strings.ContainsFunc(id, func(r rune) bool { return !forID(r) }) {
-		return fault.New(fault.Usage, "use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit", "%q cannot be the name of a session", id)
+	if id == "" || len(id) > longestID || strings.ContainsRune("._+-", rune(id[0])) ||
+		strings.ContainsFunc(id, func(r rune) bool { return !forID(r) }) {
+		return fault.New(fault.Usage,
+			"use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit",
+			"%q cannot be the name of a session", id)
 	}
 	return nil
 }
@@ -71,7 +76,10 @@ func claim(ctx context.Context, state, id string) (dir string, lock *os.File, er
 		err := os.Mkdir(dir, 0o700)
 		if errors.Is(err, fs.ErrExist) {
 			if swept, err := sweep(ctx, state, id); err != nil || !swept {
-				return "", nil, errors.Join(err, fault.New(fault.Internal, "nsbuild session end "+id+", or another --name", "there is a session %s already", id))
+				return "", nil,
+					errors.Join(
+						err, fault.New(fault.Internal, "nsbuild session end "+id+
+							", or another --name", "there is a session %s already", id))
 			}
 			continue
 		}
@@ -86,7 +94,8 @@ func claim(ctx context.Context, state, id string) (dir string, lock *os.File, er
 	}
 }
 
-// sweep deletes what a session has left whose supervisor is dead. It tells whether there was such a one.
+// sweep deletes what a session has left whose supervisor is dead. It tells whether there was such a
+// one.
 func sweep(ctx context.Context, state, id string) (bool, error) {
 	dir := directory(state, id)
 	lock, err := flock.Open(dir, os.O_RDONLY, flock.Exclusive)
@@ -123,7 +132,8 @@ func ids(state string) ([]string, error) {
 // errStale means that the supervisor is dead.
 var errStale = errors.New("its supervisor is dead, and so is everything in it")
 
-// errNotReady means that a session has no socket although its supervisor lives: that may take as long as hooks do.
+// errNotReady means that a session has no socket although its supervisor lives: that may take as
+// long as hooks do.
 var errNotReady = errors.New("is not ready: it begins, or it is ending")
 
 // dial connects to the supervisor of a session. What is left of one that is dead is deleted.
@@ -146,9 +156,11 @@ func dial(ctx context.Context, state, id string) (*net.UnixConn, error) {
 		case sweepErr != nil:
 			return nil, sweepErr
 		case swept:
-			return nil, fault.Wrap(fault.Internal, "nsbuild session begin", fmt.Errorf("session %s: %w", id, errStale))
+			return nil, fault.Wrap(fault.Internal, "nsbuild session begin",
+				fmt.Errorf("session %s: %w", id, errStale))
 		}
-		return nil, fault.Wrap(fault.Internal, "nsbuild session list", fmt.Errorf("session %s %w", id, errNotReady))
+		return nil, fault.Wrap(fault.Internal, "nsbuild session list",
+			fmt.Errorf("session %s %w", id, errNotReady))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("session %s: %w", id, err)
@@ -160,7 +172,8 @@ func dial(ctx context.Context, state, id string) (*net.UnixConn, error) {
 	return u, nil
 }
 
-// socketIn names the socket by its directory's descriptor: a path may be longer than a socket's address can be (unix(7)).
+// socketIn names the socket by its directory's descriptor: a path may be longer than a socket's
+// address can be (unix(7)).
 func socketIn(dir *os.File) string {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), socketName)
 }

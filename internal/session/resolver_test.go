@@ -17,8 +17,8 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// TestDanglingResolver has roots whose resolv.conf is a link that leads nowhere, as systemd-resolved
-// makes it: the file is shown all the same, and the tree stays as it is.
+// TestDanglingResolver has roots whose resolv.conf is a link that leads nowhere, as
+// systemd-resolved makes it: the file is shown all the same, and the tree stays as it is.
 func TestDanglingResolver(t *testing.T) {
 	own := filepath.Join(t.TempDir(), "resolv.conf")
 	if err := os.WriteFile(own, []byte("nameserver 192.0.2.7\n"), 0o644); err != nil {
@@ -38,7 +38,8 @@ func TestDanglingResolver(t *testing.T) {
 		{"network of the host, a link to itself", "resolv.conf", func(o *Options) {
 			o.Network = sandbox.NetworkHost
 		}, string(hosts)},
-		{"bind", nowhere, func(o *Options) { o.Mounts = append(o.Mounts, bind) }, "nameserver 192.0.2.7\n"},
+		{"bind", nowhere, func(o *Options) { o.Mounts = append(o.Mounts, bind) },
+			"nameserver 192.0.2.7\n"},
 		{"bind over a tree as it is", nowhere, func(o *Options) {
 			o.Overlay, o.Force = false, true
 			o.Mounts = append(o.Mounts, bind)
@@ -47,7 +48,8 @@ func TestDanglingResolver(t *testing.T) {
 			o.Overlay, o.ReadOnly, o.Force = false, true, true
 			o.Mounts = append(o.Mounts, bind)
 		}, "nameserver 192.0.2.7\n"},
-		{"network of the host", nowhere, func(o *Options) { o.Network = sandbox.NetworkHost }, string(hosts)},
+		{"network of the host", nowhere, func(o *Options) { o.Network = sandbox.NetworkHost },
+			string(hosts)},
 		{"read-only", nowhere, func(o *Options) {
 			o.Network, o.ReadOnly = sandbox.NetworkHost, true
 		}, string(hosts)},
@@ -57,7 +59,8 @@ func TestDanglingResolver(t *testing.T) {
 			dangling(t, o.Root, c.link)
 			c.set(&o)
 			if o.Network == sandbox.NetworkHost && hostErr != nil {
-				testenv.Missing(t, "resolver", fmt.Sprint("this host has no resolv.conf: ", hostErr))
+				testenv.Missing(t, "resolver", fmt.Sprint("this host has no resolv.conf: ",
+					hostErr))
 			}
 			out, st, err := output(t, o, "cat /etc/resolv.conf")
 			if err != nil || !st.Success() || out != c.want {
@@ -82,12 +85,13 @@ func dangling(t *testing.T, root, to string) {
 	}
 }
 
-// TestOwnResolver has a directory that is used as it is, with the host's network: it has its own file,
-// and one that leads nowhere is told, unless a mount shows another.
+// TestOwnResolver has a directory that is used as it is, with the host's network: it has its own
+// file, and one that leads nowhere is told, unless a mount shows another.
 func TestOwnResolver(t *testing.T) {
 	hosts := fstab.Mount{Type: "bind", Source: resolverFile, Target: resolverFile, ReadOnly: true}
 	for link, told := range map[string]bool{
-		nowhere: true, "/run/resolv.conf": true, "resolv.conf": true, "passwd": false, "/etc/passwd": false,
+		nowhere: true, "/run/resolv.conf": true, "resolv.conf": true, "passwd": false,
+		"/etc/passwd": false,
 	} {
 		o := tree(t)
 		o.Overlay, o.Force, o.Network = false, true, sandbox.NetworkHost
@@ -100,7 +104,8 @@ func TestOwnResolver(t *testing.T) {
 				t.Fatalf("%s: %v %v", link, st, err)
 			}
 			notes := said.AllEntries()
-			if got := len(notes) == 1 && strings.Contains(notes[0].Message, "leads nowhere"); got != (told && mounts == nil) {
+			if got := len(notes) == 1 &&
+				strings.Contains(notes[0].Message, "leads nowhere"); got != (told && mounts == nil) {
 				t.Errorf("a link to %s, %d mounts: %d notes", link, len(mounts), len(notes))
 			}
 		}
@@ -118,7 +123,9 @@ func TestHostWithoutResolver(t *testing.T) {
 		set  func(o *Options)
 	}{
 		{"network of the host, no file", "", func(o *Options) { o.Network = sandbox.NetworkHost }},
-		{"network of the host, a link", nowhere, func(o *Options) { o.Network = sandbox.NetworkHost }},
+		{"network of the host, a link", nowhere, func(o *Options) {
+			o.Network = sandbox.NetworkHost
+		}},
 		{"network of the host, a link to itself", "resolv.conf", func(o *Options) {
 			o.Network = sandbox.NetworkHost
 		}},
@@ -141,11 +148,13 @@ func TestHostWithoutResolver(t *testing.T) {
 			}
 			log, said := logtest.NewNullLogger()
 			o.Log = log
-			if out, st, err := output(t, o, "echo works"); err != nil || !st.Success() || out != "works\n" {
+			if out, st, err := output(t, o, "echo works"); err != nil || !st.Success() ||
+				out != "works\n" {
 				t.Fatalf("%q %v %v", out, st, err)
 			}
 			notes := said.AllEntries()
-			if len(notes) != 1 || notes[0].Level != logrus.WarnLevel || notes[0].Message != sandbox.NoResolver {
+			if len(notes) != 1 || notes[0].Level != logrus.WarnLevel ||
+				notes[0].Message != sandbox.NoResolver {
 				t.Errorf("%d notes, want one: %q", len(notes), sandbox.NoResolver)
 			}
 		})

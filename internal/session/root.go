@@ -51,12 +51,15 @@ func (o *Options) hostTree(spec *sandbox.Spec, ids sandbox.IDMap) (note string, 
 		return fmt.Sprintf("%s: its files are owned by mapped ids already", dir), nil
 	case os.Geteuid() == 0:
 		spec.Root.Map = sandbox.MapAll
-		return fmt.Sprintf("%s: id-mapped mount; its owners' ids are the same in the jail", dir), nil
+		return fmt.Sprintf("%s: id-mapped mount; its owners' ids are the same in the jail", dir),
+			nil
 	case int(owner.Uid) == os.Geteuid():
 		spec.Caller = &sandbox.Caller{}
-		return fmt.Sprintf("%s: you are root in the jail, its other ids are your subordinate ones", dir), nil
+		return fmt.Sprintf("%s: you are root in the jail, its other ids are your subordinate ones",
+			dir), nil
 	}
-	return "", fault.New(fault.Internal, "run nsbuild as root", "%s belongs to uid %d, which you cannot map", dir, owner.Uid)
+	return "", fault.New(fault.Internal, "run nsbuild as root",
+		"%s belongs to uid %d, which you cannot map", dir, owner.Uid)
 }
 
 // dangerous refuses a root from which a jail could harm the host; --force overrides it.
@@ -73,11 +76,14 @@ func (o *Options) dangerous(dir string) error {
 	}
 	switch {
 	case dir == "/":
-		return fault.New(fault.Usage, "--force does it all the same", "the host's own root is no jail")
+		return fault.New(fault.Usage, "--force does it all the same",
+			"the host's own root is no jail")
 	case within(state, dir):
-		return fault.New(fault.Usage, "--force does it all the same", "%s contains nsbuild's state directory %s", dir, state)
+		return fault.New(fault.Usage, "--force does it all the same",
+			"%s contains nsbuild's state directory %s", dir, state)
 	case within(dir, state) && !o.Overlay && !o.ReadOnly:
-		return fault.New(fault.Usage, "nsbuild shell --save BASE changes a base", "%s is nsbuild's own, which nothing else may change", dir)
+		return fault.New(fault.Usage, "nsbuild shell --save BASE changes a base",
+			"%s is nsbuild's own, which nothing else may change", dir)
 	}
 	return nil
 }
@@ -90,7 +96,8 @@ func within(path, dir string) bool {
 // jailDirs are what a jail needs to mount on.
 func jailDirs() []string { return []string{"proc", "sys", "dev"} }
 
-// complete checks that a root that is used as it is has the directories that a jail needs: nothing is made in somebody's tree without a word.
+// complete checks that a root that is used as it is has the directories that a jail needs: nothing
+// is made in somebody's tree without a word.
 func (o *Options) complete(dir string) error {
 	for _, name := range jailDirs() {
 		info, err := os.Lstat(filepath.Join(dir, name))
@@ -98,7 +105,9 @@ func (o *Options) complete(dir string) error {
 			err = syscall.ENOTDIR
 		}
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-			return fault.New(fault.Internal, fmt.Sprintf("mkdir %s, or --overlay", filepath.Join(dir, name)), "%s has no directory %s to mount on", dir, name)
+			return fault.New(fault.Internal,
+				fmt.Sprintf("mkdir %s, or --overlay", filepath.Join(dir, name)),
+				"%s has no directory %s to mount on", dir, name)
 		}
 		if err != nil {
 			return err

@@ -1,7 +1,9 @@
-// Package session runs the commands of people in jails: over a base or a directory of the host, as a user of the jail, on a terminal of the jail's own or with the caller's pipes.
+// Package session runs the commands of people in jails: over a base or a directory of the host, as
+// a user of the jail, on a terminal of the jail's own or with the caller's pipes.
 //
-// Bases are internal/base's, mounts and processes internal/sandbox's, the caller's terminal internal/console's; flags and exit statuses are cmd/nsbuild's. What belongs to building
-// packages is internal/build's.
+// Bases are internal/base's, mounts and processes internal/sandbox's, the caller's terminal
+// internal/console's; flags and exit statuses are cmd/nsbuild's. What belongs to building packages
+// is internal/build's.
 package session
 
 import (
@@ -67,12 +69,17 @@ type Options struct {
 	Store    *base.Store `json:"-"`
 	StateDir string
 	IDs      func() (sandbox.IDMap, error) `json:"-"` // of a Root
-	Fallback string                        // where throwaway layers are kept when they cannot be on a tmpfs
-	// Under, when set, makes further layers over the base, topmost first, on which the command then runs.
-	Under func(context.Context, *sandbox.Holder, *base.Generation) ([]sandbox.Lower, error) `json:"-"`
-	Hooks Hooks                                                                             `json:"-"`
-	Named *Named                                                                            // the hooks of a session that begins, for its supervisor
-	// Keep, when set, is given what the command has left of its root, once it has ended and all that it left running, too.
+	// where throwaway layers are kept when they cannot be on a tmpfs
+	Fallback string
+	// Under, when set, makes further layers over the base, topmost first, on which the command then
+	// runs.
+	Under func(context.Context, *sandbox.Holder, *base.Generation) ([]sandbox.Lower,
+		error) `json:"-"`
+	Hooks Hooks `json:"-"`
+	// the hooks of a session that begins, for its supervisor
+	Named *Named
+	// Keep, when set, is given what the command has left of its root, once it has ended and all
+	// that it left running, too.
 	Keep func(context.Context, Left) error `json:"-"`
 	Log  logrus.FieldLogger                `json:"-"`
 
@@ -95,7 +102,8 @@ type Left struct {
 	Status sandbox.Status
 }
 
-// Strays says what to do about processes that a command leaves behind. The kernel ends them in any case.
+// Strays says what to do about processes that a command leaves behind. The kernel ends them in any
+// case.
 type Strays string
 
 const (
@@ -138,7 +146,10 @@ func (o *Options) run(ctx context.Context) (status sandbox.Status, err error) {
 	if _, err := r.jail.Close(); err != nil {
 		return status, err
 	}
-	return status, o.Keep(ctx, Left{Base: o.base, Holder: r.holder, Lowers: append([]sandbox.Lower{{Jail: r.jail.ID()}}, o.lowers...), Status: status})
+	return status,
+		o.Keep(ctx,
+			Left{Base: o.base, Holder: r.holder,
+				Lowers: append([]sandbox.Lower{{Jail: r.jail.ID()}}, o.lowers...), Status: status})
 }
 
 // tellNotes tells what a jail does without, and which limits do not hold as they were asked for.
@@ -174,7 +185,8 @@ func (r *room) close() error { return errors.Join(r.holder.Close(), r.release())
 
 // open opens the jail.
 func (o *Options) open(ctx context.Context) (_ *room, err error) {
-	spec := sandbox.Spec{Hostname: o.Hostname, Network: o.Network, Root: sandbox.Root{ReadOnly: o.ReadOnly}}
+	spec := sandbox.Spec{Hostname: o.Hostname, Network: o.Network,
+		Root: sandbox.Root{ReadOnly: o.ReadOnly}}
 	ids, release, err := o.chooseRoot(&spec)
 	if err != nil {
 		return nil, err
@@ -213,7 +225,8 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 		return nil, err
 	}
 	holder := sandbox.HolderSpec{
-		IDs: ids, Limits: o.Limits, FallbackDir: o.Fallback, Memory: filepath.Join(o.StateDir, "kernel.json"),
+		IDs: ids, Limits: o.Limits, FallbackDir: o.Fallback,
+		Memory:      filepath.Join(o.StateDir, "kernel.json"),
 		ScratchSize: machineHas.Limit / 2, // as of a machine without a limit the kernel gives half
 	}
 	holder.Inodes32 = o.Root != "" && narrow(o.Root)
@@ -278,7 +291,8 @@ func (o *Options) explain(err error) error {
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault.Wrap(fault.Internal, "make the directory, or mount with x-mount.mkdir, or use --overlay", err)
+		return fault.Wrap(fault.Internal,
+			"make the directory, or mount with x-mount.mkdir, or use --overlay", err)
 	}
 	return err
 }
@@ -312,7 +326,8 @@ func (o *Options) chooseRoot(spec *sandbox.Spec) (sandbox.IDMap, func() error, e
 	return g.Manifest.IDs, g.Close, nil
 }
 
-// hostnameOf makes a host name of another name: the kernel takes 64 bytes, programs want letters, digits and '-' (hostname(7)).
+// hostnameOf makes a host name of another name: the kernel takes 64 bytes, programs want letters,
+// digits and '-' (hostname(7)).
 func hostnameOf(name string) string {
 	clean := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
@@ -334,7 +349,8 @@ func (o *Options) command(jail *sandbox.Jail) (sandbox.Command, error) {
 		return sandbox.Command{}, err
 	}
 	c := sandbox.Command{
-		Argv: o.Argv, Dir: o.Dir, UID: a.uid, GID: a.gid, Groups: a.groups, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr,
+		Argv: o.Argv, Dir: o.Dir, UID: a.uid, GID: a.gid, Groups: a.groups, Stdin: o.Stdin,
+		Stdout: o.Stdout, Stderr: o.Stderr,
 		Terminal: console.IsTerminal(o.Stdin) && console.IsTerminal(o.Stdout), PID1: o.PID1,
 	}
 	if len(c.Argv) == 0 {
@@ -374,7 +390,8 @@ func (o *Options) environment(a *account, terminal bool) []string {
 		name = filepath.Base(o.Root)
 	}
 	env := []string{
-		"PATH=" + path, "HOME=" + a.home, "SHELL=" + a.shell, "USER=" + a.name, "LOGNAME=" + a.name, "LANG=C.UTF-8",
+		"PATH=" + path, "HOME=" + a.home, "SHELL=" + a.shell, "USER=" + a.name, "LOGNAME=" + a.name,
+		"LANG=C.UTF-8",
 		"debian_chroot=" + name, // Debian's prompts show it
 	}
 	for _, key := range []string{"TERM", "COLORTERM", "NO_COLOR"} {
@@ -419,7 +436,8 @@ func (o *Options) end(jail *sandbox.Jail) error {
 		say("%s", Describe(s))
 	}
 	if o.Strays == StraysFail {
-		return fault.New(fault.Internal, "--strays=kill ends them without a word", "the command left %s running", fault.Count(len(strays), "process", "processes"))
+		return fault.New(fault.Internal, "--strays=kill ends them without a word",
+			"the command left %s running", fault.Count(len(strays), "process", "processes"))
 	}
 	return nil
 }
@@ -461,10 +479,12 @@ type waiter struct {
 	o       *Options
 	p       *sandbox.Process
 	console *console.Console // nil without a terminal
-	keys    *os.File         // the terminal whose keys the command gets when it asks for them; nil: it has them, or never will
-	pausing bool             // that the command stops next is our doing
-	asked   bool             // SIGINT was passed on
-	end     syscall.Signal   // what has asked the command to end, first; 0 where its time was over
+	// the terminal whose keys the command gets when it asks for them; nil: it has them, or never
+	// will
+	keys    *os.File
+	pausing bool           // that the command stops next is our doing
+	asked   bool           // SIGINT was passed on
+	end     syscall.Signal // what has asked the command to end, first; 0 where its time was over
 	kill    <-chan time.Time
 	silent  <-chan time.Time // when there is nothing more to wait for
 	sent    chan syscall.Signal
@@ -501,7 +521,8 @@ func (w *waiter) wait(ctx context.Context) (sandbox.Status, error) {
 		select {
 		case r := <-ended:
 			if timedOut && r.err == nil {
-				return sandbox.Status{Code: TimeoutStatus, MaxRSS: r.status.MaxRSS, User: r.status.User, System: r.status.System}, nil
+				return sandbox.Status{Code: TimeoutStatus, MaxRSS: r.status.MaxRSS,
+					User: r.status.User, System: r.status.System}, nil
 			}
 			return r.status, r.err
 		case <-timeout:
@@ -528,8 +549,8 @@ func (w *waiter) wait(ctx context.Context) (sandbox.Status, error) {
 	}
 }
 
-// startSending sends signals one after the other, and tells of what fails: that a jail does not answer
-// must keep nobody from waiting for its end.
+// startSending sends signals one after the other, and tells of what fails: that a jail does not
+// answer must keep nobody from waiting for its end.
 func (w *waiter) startSending() <-chan error {
 	w.sent = make(chan syscall.Signal, 64)
 	failed := make(chan error, 1)
@@ -620,7 +641,8 @@ func (w *waiter) askedBy(sig syscall.Signal) {
 // pauseGrace is how long a command has to stop by itself.
 const pauseGrace = 100 * time.Millisecond
 
-// pause stops a command without a terminal, and then us. SIGTSTP alone does not do it: the kernel ignores it in a session whose parent is outside.
+// pause stops a command without a terminal, and then us. SIGTSTP alone does not do it: the kernel
+// ignores it in a session whose parent is outside.
 func (w *waiter) pause() error {
 	w.pausing = w.keys != nil
 	if err := w.p.Signal(syscall.SIGTSTP); err != nil {
@@ -630,10 +652,12 @@ func (w *waiter) pause() error {
 	if err := w.p.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	return syscall.Kill(os.Getpid(), syscall.SIGSTOP) // SIGCONT, when we go on, is passed on as every signal
+	// SIGCONT, when we go on, is passed on as every signal
+	return syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 }
 
-// stopSelf gives the terminal back and stops us as the command was stopped, so that the caller's shell takes over. It returns when we are continued.
+// stopSelf gives the terminal back and stops us as the command was stopped, so that the caller's
+// shell takes over. It returns when we are continued.
 func (w *waiter) stopSelf() error {
 	if w.console == nil || !w.console.Taken() {
 		return nil
@@ -645,7 +669,8 @@ func (w *waiter) stopSelf() error {
 	if err := syscall.Kill(0, syscall.SIGSTOP); err != nil {
 		return err
 	}
-	// The signal may stop us a moment later than kill(2) returns: only SIGCONT says that the shell has put us into the foreground again.
+	// The signal may stop us a moment later than kill(2) returns: only SIGCONT says that the shell
+	// has put us into the foreground again.
 	for s := range w.o.Signals {
 		if err := w.signal(s); err != nil || s == syscall.SIGCONT {
 			return err

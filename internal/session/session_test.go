@@ -37,7 +37,8 @@ func tree(t *testing.T) Options {
 	testenv.HostState(t)
 	dir := filepath.Join(t.TempDir(), "root")
 	programs, links := testenv.Programs()
-	for _, name := range append([]string{"etc", "tmp", "root", "proc", "sys", "dev", "srv", "var", "run-of-jail"}, programs...) {
+	for _, name := range append([]string{"etc", "tmp", "root", "proc", "sys", "dev", "srv", "var",
+		"run-of-jail"}, programs...) {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +64,8 @@ func tree(t *testing.T) Options {
 	log := logrus.New()
 	log.SetOutput(t.Output())
 	return Options{
-		Root: dir, Overlay: true, StateDir: t.TempDir(), IDs: sandbox.ResolveIDs, Log: log, Fallback: t.TempDir(), Strays: StraysKill,
+		Root: dir, Overlay: true, StateDir: t.TempDir(), IDs: sandbox.ResolveIDs, Log: log,
+		Fallback: t.TempDir(), Strays: StraysKill,
 		Network: sandbox.NetworkNone, Mounts: mounts,
 	}
 }
@@ -75,7 +77,8 @@ func output(t *testing.T, o Options, script string) (string, sandbox.Status, err
 }
 
 // outputOf runs a shell command somewhere and returns what it wrote.
-func outputOf(t *testing.T, o Options, script string, run func(context.Context, Options) (sandbox.Status, error)) (string, sandbox.Status, error) {
+func outputOf(t *testing.T, o Options, script string, run func(context.Context, Options) (
+	sandbox.Status, error)) (string, sandbox.Status, error) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -106,23 +109,44 @@ func TestRun(t *testing.T) {
 	}{
 		{"status", "exit 9", "", 9, nil},
 		{"signal", "kill -9 $$", "", 137, nil},
-		{"user", "id -u; id -g; id -G; echo $HOME $USER", "7\n8\n8 9\n/srv someone\n", 0, func(o *Options) { o.User = "someone" }},
-		{"groups", "id -G", "8 0 77\n", 0, func(o *Options) { o.User, o.Groups = "7", []string{"root", "77"} }},
+		{"user", "id -u; id -g; id -G; echo $HOME $USER", "7\n8\n8 9\n/srv someone\n", 0,
+			func(o *Options) { o.User = "someone" }},
+		{"groups", "id -G", "8 0 77\n", 0, func(o *Options) {
+			o.User, o.Groups = "7", []string{"root", "77"}
+		}},
 		{"group", "id -g", "9\n", 0, func(o *Options) { o.Group = "more" }},
 		{"number", "id -u; id -g", "1234\n1234\n", 0, func(o *Options) { o.User = "1234" }},
 		{"directory", "pwd", "/srv\n", 0, func(o *Options) { o.Dir = "/srv" }},
-		{"variables", "echo $A $LANG", "b C\n", 0, func(o *Options) { o.Env = []string{"A=b", "LANG=C"} }},
+		{"variables", "echo $A $LANG", "b C\n", 0, func(o *Options) {
+			o.Env = []string{"A=b", "LANG=C"}
+		}},
 		{"host name", "hostname", "test\n", 0, func(o *Options) { o.Hostname = "test" }},
-		{"read-only", "touch /srv/x 2>/dev/null || echo refused", "refused\n", 0, func(o *Options) { o.ReadOnly, o.Overlay = true, false }},
-		{"PID 1", "echo $$; echo /proc/[0-9]*; test -r /proc/1/cmdline; cat /proc/self/comm; id -u; exit 5", "1\n/proc/1\ncat\n7\n", 5, func(o *Options) { o.PID1, o.User = true, "someone" }},
-		{"PID 1 times out", "exec sleep 100", "", TimeoutStatus, func(o *Options) { o.PID1, o.Timeout = true, 200*time.Millisecond }},
-		{"PID 1 killed", "trap 'exit 6' TERM; kill -9 $$; kill $$", "", 6, func(o *Options) { o.PID1 = true }},
+		{"read-only", "touch /srv/x 2>/dev/null || echo refused", "refused\n", 0, func(o *Options) {
+			o.ReadOnly, o.Overlay = true, false
+		}},
+		{"PID 1", "echo $$; echo /proc/[0-9]*; test -r /proc/1/cmdline; cat /proc/self/comm; id " +
+			"-u; exit 5", "1\n/proc/1\ncat\n7\n", 5, func(o *Options) {
+			o.PID1, o.User = true, "someone"
+		}},
+		{"PID 1 times out", "exec sleep 100", "", TimeoutStatus, func(o *Options) {
+			o.PID1, o.Timeout = true, 200*time.Millisecond
+		}},
+		{"PID 1 killed", "trap 'exit 6' TERM; kill -9 $$; kill $$", "", 6, func(o *Options) {
+			o.PID1 = true
+		}},
 		{"overlay", "echo x >/srv/x && rm -r /var && cat /srv/x", "x\n", 0, nil},
 		{"tmpfs", "stat -c %a /srv; stat -f -c %T /srv", "700\ntmpfs\n", 0, func(o *Options) {
-			o.Mounts = append(o.Mounts, fstab.Mount{Type: "tmpfs", Target: "/srv", Data: "mode=700"})
+			o.Mounts = append(
+				o.Mounts, fstab.Mount{Type: "tmpfs", Target: "/srv", Data: "mode=700"})
 		}},
-		{"timeout", "sleep 20", "", TimeoutStatus, func(o *Options) { o.Timeout = 200 * time.Millisecond }},
-		{"kill after", "trap '' TERM; while :; do sleep 0.1; done", "", TimeoutStatus, func(o *Options) { o.Timeout, o.KillAfter = 200*time.Millisecond, 200*time.Millisecond }},
+		{"timeout", "sleep 20", "", TimeoutStatus, func(o *Options) {
+			o.Timeout = 200 * time.Millisecond
+		}},
+		{"kill after", "trap '' TERM; while :; do sleep 0.1; done", "", TimeoutStatus,
+			func(o *Options) {
+				o.Timeout, o.KillAfter = 200*time.Millisecond,
+					200*time.Millisecond
+			}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := tree(t)
@@ -147,20 +171,23 @@ func TestFstab(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(shown, "file"), []byte("shown\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	text := "proc /proc proc defaults 0 0\nsys /sys sysfs defaults 0 0\n/dev/pts /dev/pts none bind,rw 0 0\n" +
+	text := "proc /proc proc defaults 0 0\nsys /sys sysfs defaults 0 0\n/dev/pts /dev/pts none " +
+		"bind,rw 0 0\n" +
 		"/var/run /var/run tmpfs rw,nosuid,noexec,mode=755 0 0\n/no/such /srv none bind,nofail 0 0\n" +
 		shown + " /escape/made none bind,ro 0 0\n"
 	if err := os.WriteFile(o.Fstab, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, st, err := output(t, o, "stat -f -c %T /run-of-jail; ls /dev/pts; cat /made/file; touch /made/x 2>/dev/null || echo read-only")
+	out, st, err := output(t, o, "stat -f -c %T /run-of-jail; ls /dev/pts; cat /made/file; touch "+
+		"/made/x 2>/dev/null || echo read-only")
 	if err != nil || !st.Success() || out != "tmpfs\nptmx\nshown\nread-only\n" {
 		t.Errorf("%q %v %v", out, st, err)
 	}
 	if err := os.WriteFile(o.Fstab, []byte("proc /proc proc hidepid\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := output(t, o, "true"); err == nil || !strings.Contains(err.Error(), ":1: fs_mntops") {
+	if _, _, err := output(t, o, "true"); err == nil ||
+		!strings.Contains(err.Error(), ":1: fs_mntops") {
 		t.Errorf("a bad line: %v", err)
 	}
 }
@@ -171,18 +198,24 @@ func TestRefused(t *testing.T) {
 		set        func(*testing.T, *Options)
 	}{
 		{"the host", "the host's own root", func(_ *testing.T, o *Options) { o.Root = "/" }},
-		{"the state directory", "contains nsbuild's state directory", func(_ *testing.T, o *Options) { o.StateDir = filepath.Join(o.Root, "srv") }},
+		{"the state directory", "contains nsbuild's state directory",
+			func(_ *testing.T, o *Options) { o.StateDir = filepath.Join(o.Root, "srv") }},
 		{"no /proc", "has no directory proc", func(t *testing.T, o *Options) {
 			o.Overlay, o.Force = false, true
 			if err := os.Remove(filepath.Join(o.Root, "proc")); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		{"user", `the user "nobody-here" is unknown`, func(_ *testing.T, o *Options) { o.User = "nobody-here" }},
-		{"group", `the group "nothing" is unknown`, func(_ *testing.T, o *Options) { o.Group = "nothing" }},
+		{"user", `the user "nobody-here" is unknown`, func(_ *testing.T, o *Options) {
+			o.User = "nobody-here"
+		}},
+		{"group", `the group "nothing" is unknown`, func(_ *testing.T, o *Options) {
+			o.Group = "nothing"
+		}},
 		{"large id", "unknown", func(_ *testing.T, o *Options) { o.User = "70000" }},
 		{"bind", "no such file", func(_ *testing.T, o *Options) {
-			o.Mounts = append(o.Mounts, fstab.Mount{Type: "bind", Source: "/no/such", Target: "/srv"})
+			o.Mounts = append(
+				o.Mounts, fstab.Mount{Type: "bind", Source: "/no/such", Target: "/srv"})
 		}},
 		{"mount point", "no such file", func(_ *testing.T, o *Options) {
 			o.Overlay, o.Force = false, true
@@ -192,15 +225,16 @@ func TestRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			o := tree(t)
 			c.set(t, &o)
-			if out, st, err := output(t, o, "true"); err == nil || !strings.Contains(err.Error(), c.want) {
+			if out, st, err := output(t, o, "true"); err == nil ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("%q %v %v; want %q", out, st, err, c.want)
 			}
 		})
 	}
 }
 
-// TestOthersCanEnter has a jail write to trees that every user can enter: it works as it stands, with
-// one warning that says how to close it.
+// TestOthersCanEnter has a jail write to trees that every user can enter: it works as it stands,
+// with one warning that says how to close it.
 func TestOthersCanEnter(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -232,8 +266,10 @@ func TestOthersCanEnter(t *testing.T) {
 				}
 			}
 			o.Mounts = append(o.Mounts, fstab.Mount{Type: "rbind", Source: dir, Target: "/tmp"})
-			o.Mounts = append(o.Mounts, fstab.Mount{Type: "rbind", Source: dir, Target: "/var", ReadOnly: true})
-		}, []string{"every user of this host can enter PARENT/root and PARENT/given, where", "with the option ro"}},
+			o.Mounts = append(o.Mounts, fstab.Mount{Type: "rbind", Source: dir, Target: "/var",
+				ReadOnly: true})
+		}, []string{"every user of this host can enter PARENT/root and PARENT/given, where",
+			"with the option ro"}},
 		{"a bind alone", func(t *testing.T, o *Options, parent string) {
 			o.Overlay = true
 			makeDir(t, filepath.Join(parent, "open", "home"), 0o755)
@@ -242,12 +278,16 @@ func TestOthersCanEnter(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			o.Mounts = append(o.Mounts, fstab.Mount{Type: "bind", Source: filepath.Join(parent, "open"), Target: "/tmp"})
+			o.Mounts = append(
+				o.Mounts, fstab.Mount{Type: "bind", Source: filepath.Join(parent, "open"),
+					Target: "/tmp"})
 		}, []string{"can enter PARENT/open, where"}},
 		{"a bind of one's own", func(t *testing.T, o *Options, parent string) {
 			o.Overlay = true
 			makeDir(t, filepath.Join(parent, "own"), 0o700)
-			o.Mounts = append(o.Mounts, fstab.Mount{Type: "bind", Source: filepath.Join(parent, "own"), Target: "/tmp"})
+			o.Mounts = append(
+				o.Mounts, fstab.Mount{Type: "bind", Source: filepath.Join(parent, "own"),
+					Target: "/tmp"})
 		}, nil},
 		{"accepted", func(_ *testing.T, o *Options, _ string) { o.Force = true }, nil},
 	} {
@@ -321,7 +361,8 @@ func checkWarning(t *testing.T, entries []*logrus.Entry, parent string, wants []
 func TestStrays(t *testing.T) {
 	o := tree(t)
 	o.Strays = StraysFail
-	if _, _, err := output(t, o, "sleep 100 >/dev/null 2>&1 & sleep 0.1"); err == nil || !strings.Contains(err.Error(), "left 1 process running") {
+	if _, _, err := output(t, o, "sleep 100 >/dev/null 2>&1 & sleep 0.1"); err == nil ||
+		!strings.Contains(err.Error(), "left 1 process running") {
 		t.Errorf("%v", err)
 	}
 }
@@ -354,7 +395,8 @@ func TestSignals(t *testing.T) {
 				}
 			}()
 			o.Stdout = w
-			o.Argv = []string{"/bin/sh", "-c", "trap 'exit 11' USR1; trap '' INT; echo; while :; do sleep 0.05; done"}
+			o.Argv = []string{"/bin/sh", "-c",
+				"trap 'exit 11' USR1; trap '' INT; echo; while :; do sleep 0.05; done"}
 			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 			defer cancel()
 			st, err := Run(ctx, o)
@@ -376,19 +418,22 @@ func pty(t *testing.T) (keyboard, terminal *os.File) {
 	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
-	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER,
+		unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
 	if errno != 0 {
 		t.Fatal(errno)
 	}
 	slave := os.NewFile(peer, "terminal")
 	t.Cleanup(func() { slave.Close() })
-	if err := unix.IoctlSetWinsize(int(peer), unix.TIOCSWINSZ, &unix.Winsize{Row: 41, Col: 111}); err != nil {
+	if err := unix.IoctlSetWinsize(int(peer), unix.TIOCSWINSZ,
+		&unix.Winsize{Row: 41, Col: 111}); err != nil {
 		t.Fatal(err)
 	}
 	return master, slave
 }
 
-// sitAt types at a terminal: each answer when what was shown has the words before it. It returns what was shown.
+// sitAt types at a terminal: each answer when what was shown has the words before it. It returns
+// what was shown.
 func sitAt(t *testing.T, keyboard *os.File, talk ...[2]string) <-chan string {
 	t.Helper()
 	shown := make(chan string, 1)
@@ -412,10 +457,12 @@ func sitAt(t *testing.T, keyboard *os.File, talk ...[2]string) <-chan string {
 	return shown
 }
 
-// converse is a script for a terminal, and what one types who sits at it. Ctrl-C comes when cat is sure to run: a shell that is just starting a program may keep it to itself.
+// converse is a script for a terminal, and what one types who sits at it. Ctrl-C comes when cat is
+// sure to run: a shell that is just starting a program may keep it to itself.
 const converse = "tty; stty size; read line; echo got $line; exec cat"
 
-var conversation = [][2]string{{"41 111\r\n", "words\r"}, {"got words\r\n", "again\r"}, {"again\r\nagain\r\n", "\x03"}}
+var conversation = [][2]string{{"41 111\r\n", "words\r"}, {"got words\r\n", "again\r"},
+	{"again\r\nagain\r\n", "\x03"}}
 
 func TestTerminal(t *testing.T) {
 	for name, pid1 := range map[string]bool{"child of PID 1": false, "PID 1": true} {
@@ -450,7 +497,8 @@ func terminal(t *testing.T, pid1 bool) {
 }
 
 func TestHostnameOf(t *testing.T) {
-	for name, want := range map[string]string{"bookworm": "bookworm", "a.b_c": "a-b-c", "--": "nsbuild", strings.Repeat("x", 80): strings.Repeat("x", 63)} {
+	for name, want := range map[string]string{"bookworm": "bookworm", "a.b_c": "a-b-c",
+		"--": "nsbuild", strings.Repeat("x", 80): strings.Repeat("x", 63)} {
 		if got := hostnameOf(name); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)
 		}

@@ -26,8 +26,8 @@ func input(t *testing.T, mode os.FileMode, text string) *os.File {
 	return f
 }
 
-// TestInputOpenedAnew has users of the jail open /dev/stdin, where it is a file of any mode, and try to
-// write to it.
+// TestInputOpenedAnew has users of the jail open /dev/stdin, where it is a file of any mode, and
+// try to write to it.
 func TestInputOpenedAnew(t *testing.T) {
 	for _, mode := range []os.FileMode{0o600, 0o644, 0o666} {
 		for _, user := range []string{"", "someone"} {

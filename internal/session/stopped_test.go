@@ -11,7 +11,8 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// soon is how long an end may take that was asked for: two seconds, and a second for a busy machine.
+// soon is how long an end may take that was asked for: two seconds, and a second for a busy
+// machine.
 const soon = 3 * time.Second
 
 // bounded fails when work takes longer.
@@ -24,7 +25,8 @@ func bounded(t *testing.T, what string, limit time.Duration, work func()) {
 	}
 }
 
-// stopHelpers has jail root stop every process of the jail, the helper among them, once it has answered.
+// stopHelpers has jail root stop every process of the jail, the helper among them, once it has
+// answered.
 func stopHelpers(t *testing.T, o Options, id string) {
 	t.Helper()
 	const script = "{ sleep 0.5; kill -STOP -1; } >/dev/null 2>&1 &"
@@ -34,8 +36,8 @@ func stopHelpers(t *testing.T, o Options, id string) {
 	time.Sleep(time.Second)
 }
 
-// TestStoppedHelper has a session whose helper jail root has stopped: its commands can be interrupted and
-// have an end, it is listed, others too, and it can be ended.
+// TestStoppedHelper has a session whose helper jail root has stopped: its commands can be
+// interrupted and have an end, it is listed, others too, and it can be ended.
 func TestStoppedHelper(t *testing.T) {
 	o, id := begun(t, "stopped")
 	if _, err := Begin(t.Context(), o, "other"); err != nil {
@@ -73,7 +75,8 @@ func TestStoppedHelper(t *testing.T) {
 			switch {
 			case want.signal == nil && st.Code == TimeoutStatus && err == nil:
 			case want.signal != nil && errors.As(err, &s) && s.Signal == want.signal:
-			case want.signal != nil && st.Signal == want.signal && err == nil: // PID 1 has set its helper going again
+			case want.signal != nil && st.Signal == want.signal && err == nil:
+				// PID 1 has set its helper going again
 			case err != nil && st == (sandbox.Status{}) && !errors.As(err, &s):
 				t.Logf("%s: it did not wait: %v", name, err) // PID 1 has given its helper up
 			default:
@@ -101,20 +104,23 @@ func TestStoppedHelper(t *testing.T) {
 	}
 }
 
-// TestStubborn has commands that do not end when they are asked to: they ignore it, or were stopped.
+// TestStubborn has commands that do not end when they are asked to: they ignore it, or were
+// stopped.
 func TestStubborn(t *testing.T) {
 	o, id := begun(t, "stubborn")
 	signals := make(chan os.Signal, 1)
 	o.Signals, o.KillAfter = signals, 500*time.Millisecond
 	in := func(ctx context.Context, o Options) (sandbox.Status, error) { return RunIn(ctx, o, id) }
-	for where, run := range map[string]func(context.Context, Options) (sandbox.Status, error){"run": Run, "session": in} {
+	for where, run := range map[string]func(context.Context, Options) (sandbox.Status, error){
+		"run": Run, "session": in} {
 		for how, script := range map[string]string{
 			"ignores":            "trap '' INT TERM HUP QUIT; sleep 60 & wait; sleep 60",
 			"is stopped":         "kill -STOP $$; sleep 60",
 			"stops all":          "kill -STOP 0; sleep 60",
 			"stops its children": "trap '' INT TERM; sleep 60 & kill -STOP $!; wait",
 		} {
-			for what, signal := range map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "timeout": nil} {
+			for what, signal := range map[string]os.Signal{"INT": syscall.SIGINT,
+				"TERM": syscall.SIGTERM, "timeout": nil} {
 				t.Run(where+", "+how+", "+what, func(t *testing.T) {
 					p := o
 					r, w := pair(t, "FIFO")
@@ -127,14 +133,16 @@ func TestStubborn(t *testing.T) {
 						begun := make(chan struct{})
 						go func() {
 							defer close(begun)
-							if _, err := r.Read(make([]byte, len("begun\n"))); err == nil && signal != nil {
+							if _, err := r.Read(make([]byte, len("begun\n"))); err == nil &&
+								signal != nil {
 								signals <- signal
 							}
 						}()
 						st, err := run(t.Context(), p)
 						w.Close()
 						<-begun
-						if err != nil || signal == nil && st.Code != TimeoutStatus || signal != nil && st.Signal == 0 {
+						if err != nil || signal == nil && st.Code != TimeoutStatus ||
+							signal != nil && st.Signal == 0 {
 							t.Error(st, err)
 						}
 					})

@@ -59,7 +59,8 @@ func TestOneFileForBoth(t *testing.T) {
 	}
 }
 
-// TestStreamsGrantNoMore has a jail try to get at more of the caller's files than the streams allow.
+// TestStreamsGrantNoMore has a jail try to get at more of the caller's files than the streams
+// allow.
 func TestStreamsGrantNoMore(t *testing.T) {
 	for _, kind := range []string{"pipe", "file"} {
 		t.Run(kind, func(t *testing.T) {
@@ -101,7 +102,8 @@ func TestReaderGone(t *testing.T) {
 	}
 }
 
-// TestOutputCannotBeWritten has a file that takes nothing: the command's end is not all that is told.
+// TestOutputCannotBeWritten has a file that takes nothing: the command's end is not all that is
+// told.
 func TestOutputCannotBeWritten(t *testing.T) {
 	o := tree(t)
 	fd, err := unix.MemfdCreate("sealed", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
@@ -130,14 +132,16 @@ func TestReaderIsSlow(t *testing.T) {
 	var asked time.Time
 	go func() {
 		// That something can be read shows that the command has begun.
-		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(r.Fd()), Events: unix.POLLIN}}, 60_000); n != 1 || err != nil {
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(r.Fd()), Events: unix.POLLIN}},
+			60_000); n != 1 || err != nil {
 			t.Errorf("nothing is written: %v", err)
 		}
 		asked = time.Now()
 		signals <- syscall.SIGTERM
 	}()
 	st, err := Run(context.Background(), o)
-	if took := time.Since(asked); err != nil || st.Signal != syscall.SIGTERM || took > 2*time.Second {
+	if took := time.Since(asked); err != nil || st.Signal != syscall.SIGTERM ||
+		took > 2*time.Second {
 		t.Errorf("%v %v after %v", st, err, took)
 	}
 }

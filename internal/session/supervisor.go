@@ -21,11 +21,13 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// SupervisorName is the name, in argv[0], by which a re-executed binary knows that it is the supervisor of a session: the process that owns the jail. Its death, however it comes, is
-// the jail's.
+// SupervisorName is the name, in argv[0], by which a re-executed binary knows that it is the
+// supervisor of a session: the process that owns the jail. Its death, however it comes, is the
+// jail's.
 const SupervisorName = "nsbuild-supervisor"
 
-// readyFD is where a supervisor says that its session has begun; hooksFD is its creator's standard error, for what hooks print, where there are hooks.
+// readyFD is where a supervisor says that its session has begun; hooksFD is its creator's standard
+// error, for what hooks print, where there are hooks.
 const (
 	readyFD = 3
 	hooksFD = 4
@@ -129,10 +131,12 @@ type supervisor struct {
 	measuring chan struct{} // has an element while PID 1 is asked what the jail uses
 }
 
-// Supervise is the main function of a supervisor. It returns the exit status. find finds hooks by their names.
+// Supervise is the main function of a supervisor. It returns the exit status. find finds hooks by
+// their names.
 func Supervise(find func(Named) (Hooks, error)) int {
 	// The creator's terminal may go; only what asks for the end of the session ends it.
-	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGQUIT, syscall.SIGUSR1,
+		syscall.SIGUSR2)
 	ends := make(chan os.Signal, 1)
 	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
 	pipe := os.NewFile(readyFD, "ready")
@@ -143,7 +147,8 @@ func Supervise(find func(Named) (Hooks, error)) int {
 		answer.Notes, answer.Spared = s.room.notes, s.room.holder.Spared()
 	}
 	// A creator that is gone cannot be told, and has no use for the session.
-	if sendErr := errors.Join(rawjson.NewEncoder(pipe).Encode(answer), pipe.Close()); err == nil && sendErr != nil {
+	if sendErr := errors.Join(rawjson.NewEncoder(pipe).Encode(answer), pipe.Close()); err == nil &&
+		sendErr != nil {
 		err = sendErr
 		_, _, endErr := s.end()
 		err = errors.Join(err, endErr)
@@ -177,13 +182,15 @@ func (s *supervisor) endUnasked() error {
 }
 
 // begin reads the task, opens the jail and runs the hooks, up to the first signal of ends.
-func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, error)) (_ *supervisor, err error) {
+func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, error)) (
+	_ *supervisor, err error) {
 	var t task
 	if err := rawjson.NewDecoder(os.Stdin).Decode(&t); err != nil {
 		return nil, fmt.Errorf("reading what the session is to be: %w", err)
 	}
 	if t.Options.Named != nil {
-		syscall.CloseOnExec(hooksFD) // before the jail starts: it would hold the creator's stream open
+		// before the jail starts: it would hold the creator's stream open
+		syscall.CloseOnExec(hooksFD)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	early := &attention{signals: ends, cancel: cancel}
@@ -222,14 +229,16 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 		return nil, errors.Join(err, s.room.close())
 	}
 	s.info = Info{
-		ID: t.ID, Base: s.o.Base, Root: s.o.Root, Began: time.Now(), PID: os.Getpid(), Init: s.room.holder.PID(), Scratch: string(s.room.holder.Scratch()),
+		ID: t.ID, Base: s.o.Base, Root: s.o.Root, Began: time.Now(), PID: os.Getpid(),
+		Init: s.room.holder.PID(), Scratch: string(s.room.holder.Scratch()),
 		MemoryLimit: s.o.Limits.Memory,
 	}
 	s.info.Path = s.room.holder.RootPath(s.room.jail)
 	if s.listen, err = listen(s.dir); err != nil {
 		return nil, errors.Join(err, s.room.close())
 	}
-	// Not to keep the caller's file system busy; relative names of the options have been resolved by now.
+	// Not to keep the caller's file system busy; relative names of the options have been resolved
+	// by now.
 	return s, os.Chdir("/")
 }
 
@@ -245,19 +254,22 @@ func (s *supervisor) runHooks(ctx context.Context) error {
 	return err
 }
 
-// ownStreams leaves the creator's streams to it: whoever reads them to their end must not wait for us.
+// ownStreams leaves the creator's streams to it: whoever reads them to their end must not wait for
+// us.
 func (s *supervisor) ownStreams() error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer null.Close()
-	log, err := os.OpenFile(filepath.Join(s.dir, logName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(filepath.Join(s.dir, logName), os.O_CREATE|os.O_WRONLY|os.O_APPEND,
+		0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	return errors.Join(syscall.Dup3(int(null.Fd()), 0, 0), syscall.Dup3(int(null.Fd()), 1, 0), syscall.Dup3(int(log.Fd()), 2, 0))
+	return errors.Join(syscall.Dup3(int(null.Fd()), 0, 0), syscall.Dup3(int(null.Fd()), 1, 0),
+		syscall.Dup3(int(log.Fd()), 2, 0))
 }
 
 func listen(dir string) (*net.UnixListener, error) {
@@ -383,7 +395,8 @@ func (s *supervisor) refusal() error {
 	if !s.ending {
 		return nil
 	}
-	return fault.Wrap(fault.Internal, "nsbuild session begin", fmt.Errorf("session %s: %w", s.info.ID, errEnding))
+	return fault.Wrap(fault.Internal, "nsbuild session begin",
+		fmt.Errorf("session %s: %w", s.info.ID, errEnding))
 }
 
 func (s *supervisor) join() (*os.File, *sandbox.Exhaustion, error) {
@@ -410,12 +423,13 @@ func (s *supervisor) usage() (Info, error) {
 	if errors.Is(err, errSilent) {
 		info.Silent, err = true, nil
 	}
-	info.Processes, info.Memory, info.Disk, info.DiskMore = u.Processes, u.Memory, u.Disk, u.DiskMore
+	info.Processes, info.Memory, info.Disk, info.DiskMore = u.Processes, u.Memory, u.Disk,
+		u.DiskMore
 	return info, err
 }
 
-// silence is how long PID 1 may take to answer. A helper that was stopped from inside the jail keeps it
-// from that, as well as very many processes do.
+// silence is how long PID 1 may take to answer. A helper that was stopped from inside the jail
+// keeps it from that, as well as very many processes do.
 const silence = 800 * time.Millisecond
 
 // measure asks PID 1 what the jail uses, one question at a time.
@@ -444,7 +458,8 @@ func (s *supervisor) measure() (sandbox.Usage, error) {
 	}
 }
 
-// end ends everything, and lists what still ran and what had been killed. Who comes second is refused.
+// end ends everything, and lists what still ran and what had been killed. Who comes second is
+// refused.
 func (s *supervisor) end() ([]sandbox.Stray, *sandbox.Exhaustion, error) {
 	s.mu.Lock()
 	second := s.ending
@@ -462,7 +477,8 @@ func (s *supervisor) end() ([]sandbox.Stray, *sandbox.Exhaustion, error) {
 	if errors.Is(err, sandbox.ErrClosed) { // PID 1 is dead already, and all with it
 		err = nil
 	}
-	return strays, exhausted, errors.Join(err, memoryErr, s.room.close(), s.listen.Close(), s.remove(ctx))
+	return strays, exhausted, errors.Join(err, memoryErr, s.room.close(), s.listen.Close(),
+		s.remove(ctx))
 }
 
 // closeJail ends what runs in the jail. Where PID 1 does not answer, all ends with it, unlisted.

@@ -24,10 +24,12 @@ func begun(t *testing.T, name string) (Options, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, _, err := End(context.Background(), o.StateDir, id); err != nil && !errors.Is(err, ErrNone) && !errors.Is(err, errStale) {
+		if _, _, err := End(context.Background(), o.StateDir, id); err != nil &&
+			!errors.Is(err, ErrNone) && !errors.Is(err, errStale) {
 			t.Error(err)
 		}
-		if left, err := filepath.Glob(filepath.Join(o.StateDir, "run", "*")); err != nil || len(left) > 0 {
+		if left, err := filepath.Glob(filepath.Join(o.StateDir, "run", "*")); err != nil ||
+			len(left) > 0 {
 			t.Error("left:", left, err)
 		}
 	})
@@ -37,13 +39,16 @@ func begun(t *testing.T, name string) (Options, string) {
 // in runs a shell command in a session.
 func in(t *testing.T, o Options, id, script string) (string, sandbox.Status, error) {
 	t.Helper()
-	return outputOf(t, o, script, func(ctx context.Context, o Options) (sandbox.Status, error) { return RunIn(ctx, o, id) })
+	return outputOf(t, o, script, func(ctx context.Context, o Options) (sandbox.Status, error) {
+		return RunIn(ctx, o, id)
+	})
 }
 
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(
+		5 * time.Millisecond) {
 		if holds() {
 			return
 		}
@@ -56,7 +61,8 @@ func TestSession(t *testing.T) {
 	if id != "work" {
 		t.Errorf("it is called %q", id)
 	}
-	if _, err := Begin(t.Context(), o, id); err == nil || !strings.Contains(err.Error(), "there is a session work already") {
+	if _, err := Begin(t.Context(), o, id); err == nil ||
+		!strings.Contains(err.Error(), "there is a session work already") {
 		t.Errorf("a second one of the name: %v", err)
 	}
 	out, st, err := in(t, o, id, "echo one >/srv/file; sleep 7001 >/dev/null 2>&1 & echo $!")
@@ -65,12 +71,14 @@ func TestSession(t *testing.T) {
 	}
 	pid := strings.TrimSpace(out)
 	o.User, o.Env = "someone", []string{"A=b"}
-	if out, st, err := in(t, o, id, "cat /srv/file; id -un; echo $A; cat /proc/"+pid+"/comm; exit 3"); err != nil || st.Code != 3 || out != "one\nsomeone\nb\nsleep\n" {
+	if out, st, err := in(t, o, id, "cat /srv/file; id -un; echo $A; cat /proc/"+pid+
+		"/comm; exit 3"); err != nil || st.Code != 3 || out != "one\nsomeone\nb\nsleep\n" {
 		t.Errorf("%q %v %v", out, st, err)
 	}
 	o.User = ""
 	all, err := List(t.Context(), o.StateDir, o.Log)
-	if err != nil || len(all) != 1 || all[0].ID != id || all[0].Root != o.Root || all[0].Processes != 1 || all[0].Memory == 0 || all[0].Disk == 0 {
+	if err != nil || len(all) != 1 || all[0].ID != id || all[0].Root != o.Root ||
+		all[0].Processes != 1 || all[0].Memory == 0 || all[0].Disk == 0 {
 		t.Errorf("%+v %v", all, err)
 	}
 	if out, st, err := in(t, o, id, "kill "+pid); err != nil || !st.Success() {
@@ -80,7 +88,9 @@ func TestSession(t *testing.T) {
 		i, err := Find(t.Context(), o.StateDir, id)
 		return err == nil && i.Processes == 0
 	})
-	out, st, err = in(t, o, id, "sleep 7002 >/dev/null 2>&1 & until grep -aq '^sleep' /proc/$!/cmdline; do :; done")
+	out, st, err = in(
+		t, o, id,
+		"sleep 7002 >/dev/null 2>&1 & until grep -aq '^sleep' /proc/$!/cmdline; do :; done")
 	if err != nil || !st.Success() {
 		t.Error(out, st, err)
 	}
@@ -101,7 +111,8 @@ func TestManyCommands(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range 100 {
 		all.Go(func() {
-			if out, st, err := in(t, o, id, fmt.Sprintf("echo %d; exit %d", n, n%50)); err != nil || out != fmt.Sprintln(n) || st.Code != n%50 {
+			if out, st, err := in(t, o, id, fmt.Sprintf("echo %d; exit %d", n, n%50)); err != nil ||
+				out != fmt.Sprintln(n) || st.Code != n%50 {
 				t.Errorf("%d: %q %v %v", n, out, st, err)
 			}
 		})
@@ -109,7 +120,8 @@ func TestManyCommands(t *testing.T) {
 	all.Wait()
 }
 
-// TestSupervisorKilled kills the supervisor: everything dies with it, a command hears of it, and what is left is recognised.
+// TestSupervisorKilled kills the supervisor: everything dies with it, a command hears of it, and
+// what is left is recognised.
 func TestSupervisorKilled(t *testing.T) {
 	o, id := begun(t, "")
 	info, err := Find(t.Context(), o.StateDir, id)
@@ -139,7 +151,8 @@ func TestSupervisorKilled(t *testing.T) {
 		pid, err := syscall.Wait4(info.Init, nil, syscall.WNOHANG, nil)
 		return err == nil && pid == info.Init
 	})
-	if _, _, err := in(t, o, id, "true"); err == nil || !strings.Contains(err.Error(), "its supervisor is dead") {
+	if _, _, err := in(t, o, id, "true"); err == nil ||
+		!strings.Contains(err.Error(), "its supervisor is dead") {
 		t.Errorf("a stale session says %v", err)
 	}
 	if all, err := List(t.Context(), o.StateDir, o.Log); err != nil || len(all) > 0 {
@@ -162,7 +175,8 @@ func TestSessionOutlives(t *testing.T) {
 			if err := syscall.Kill(info.PID, syscall.SIGHUP); err != nil {
 				t.Fatal(err)
 			}
-			if out, st, err := in(t, o, id, "echo here"); err != nil || !st.Success() || out != "here\n" {
+			if out, st, err := in(t, o, id, "echo here"); err != nil || !st.Success() ||
+				out != "here\n" {
 				t.Errorf("%q %v %v", out, st, err)
 			}
 			if err := end(info); err != nil {
@@ -193,7 +207,8 @@ func TestEnding(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for id, good := range map[string]bool{"a": true, "A9._+-": true, "": false, "-a": false, ".a": false, "a/b": false, "ä": false, strings.Repeat("x", 101): false} {
+	for id, good := range map[string]bool{"a": true, "A9._+-": true, "": false, "-a": false,
+		".a": false, "a/b": false, "ä": false, strings.Repeat("x", 101): false} {
 		if err := checkID(id); (err == nil) != good {
 			t.Errorf("%q: %v", id, err)
 		}
@@ -207,17 +222,21 @@ func TestNames(t *testing.T) {
 
 func TestNoSession(t *testing.T) {
 	o, id := begun(t, "there")
-	for _, c := range []struct{ id, want string }{{"other", "session other: no such session"}, {"a/b", "cannot be the name"}, {"", "cannot be the name"}} {
-		if _, err := RunIn(t.Context(), o, c.id); err == nil || !strings.Contains(err.Error(), c.want) {
+	for _, c := range []struct{ id, want string }{{"other", "session other: no such session"},
+		{"a/b", "cannot be the name"}, {"", "cannot be the name"}} {
+		if _, err := RunIn(t.Context(), o, c.id); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v", c.id, err)
 		}
 	}
 	bad := o
 	bad.Root = filepath.Join(o.Root, "nowhere")
-	if _, err := Begin(t.Context(), bad, "bad"); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, err := Begin(t.Context(), bad, "bad"); err == nil ||
+		!strings.Contains(err.Error(), "no such file") {
 		t.Errorf("%v", err)
 	}
-	if all, err := List(t.Context(), o.StateDir, o.Log); err != nil || len(all) != 1 || all[0].ID != id {
+	if all, err := List(t.Context(), o.StateDir, o.Log); err != nil || len(all) != 1 ||
+		all[0].ID != id {
 		t.Errorf("%+v %v", all, err)
 	}
 }

@@ -54,7 +54,8 @@ func redirected(t *testing.T, o Options, terminal *os.File, streams, script stri
 
 // TestRedirected has some streams be the caller's terminal: the command's is one of the jail's.
 func TestRedirected(t *testing.T) {
-	const where = "a=$(for i in 0 1 2; do readlink /proc/$$/fd/$i; done); echo $a $(stty -F /dev/pts/0 size) >&3"
+	const where = "a=$(for i in 0 1 2; do readlink /proc/$$/fd/$i; done); echo $a $(stty -F " +
+		"/dev/pts/0 size) >&3"
 	for streams, want := range map[string]string{
 		"tff": "/dev/pts/0 pipe: pipe: 41 111",
 		"tft": "/dev/pts/0 pipe: /dev/pts/0 41 111",
@@ -66,7 +67,8 @@ func TestRedirected(t *testing.T) {
 			keyboard, terminal := pty(t)
 			go func() { _, _ = io.Copy(io.Discard, keyboard) }()
 			o := tree(t)
-			got := redirected(t, o, terminal, streams, "exec 3>&"+map[bool]string{true: "1", false: "2"}[streams[1] == 'f']+"; "+where)
+			got := redirected(t, o, terminal, streams,
+				"exec 3>&"+map[bool]string{true: "1", false: "2"}[streams[1] == 'f']+"; "+where)
 			var fields []string
 			for f := range strings.FieldsSeq(got) {
 				if strings.HasPrefix(f, "pipe:") {
@@ -139,7 +141,8 @@ func TestKeysWhenAskedFor(t *testing.T) {
 			waitRaw(terminal)
 			_, _ = io.WriteString(keyboard, "one\rtwo\r\x04")
 		}()
-		got := redirected(t, tree(t), terminal, streams, "echo ready >&2; read a; stty -echo; read b; echo $a $b; cat; stty -a | grep -o -- '-echo '")
+		got := redirected(t, tree(t), terminal, streams, "echo ready >&2; read a; stty -echo; "+
+			"read b; echo $a $b; cat; stty -a | grep -o -- '-echo '")
 		want := "one two\n-echo \n"
 		if streams == "tff" {
 			want = "ready\n" + want
@@ -149,7 +152,8 @@ func TestKeysWhenAskedFor(t *testing.T) {
 		}
 		terminal.Close()
 		<-seen
-		if text := screen.String(); !strings.Contains(text, shown) || !strings.Contains(text, "one\r\n") {
+		if text := screen.String(); !strings.Contains(text, shown) ||
+			!strings.Contains(text, "one\r\n") {
 			t.Errorf("%s: shown was %q", streams, text)
 		}
 	}

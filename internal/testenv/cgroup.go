@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// RequireControllers needs a cgroup v2 in which groups can be made, with these controllers. Condition "cgroup", which "all" does not contain: a machine that tests in a container
-// often has none to give.
+// RequireControllers needs a cgroup v2 in which groups can be made, with these controllers.
+// Condition "cgroup", which "all" does not contain: a machine that tests in a container often has
+// none to give.
 func RequireControllers(t testing.TB, controllers ...string) {
 	t.Helper()
 	if reason := lacksControllers(t, controllers); reason != "" {
@@ -84,7 +85,9 @@ func MemoryGroup(t testing.TB, limit int64) string {
 			continue
 		}
 		t.Cleanup(func() {
-			if err := eventually(5*time.Second, func() error { return os.Remove(dir) }); err != nil {
+			if err := eventually(5*time.Second, func() error {
+				return os.Remove(dir)
+			}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -26,7 +26,8 @@ const (
 //   - files in the directory for temporary files, which is a new one for the length of the test;
 //   - anything named after nsbuild in /tmp, /var/tmp, /dev/shm and /run.
 //
-// It must be called first in a test, before t.TempDir, and not in parallel tests of one package: their processes cannot be told apart.
+// It must be called first in a test, before t.TempDir, and not in parallel tests of one package:
+// their processes cannot be told apart.
 func HostState(t testing.TB) {
 	t.Helper()
 	if _, _, errno := syscall.Syscall(syscall.SYS_PRCTL, prSetChildSubreaper, 1, 0); errno != 0 {
@@ -97,7 +98,8 @@ func mountTable() ([]string, error) {
 		if len(f) < 7 || dash < 0 || dash+2 >= len(f) {
 			return nil, fmt.Errorf("cannot read this line of mountinfo: %q", line)
 		}
-		out = append(out, strings.Join([]string{f[4], "from", f[3], f[dash+1], f[dash+2], f[5]}, " "))
+		out = append(out, strings.Join([]string{f[4], "from", f[3], f[dash+1], f[dash+2], f[5]},
+			" "))
 	}
 	return out, nil
 }
@@ -120,7 +122,8 @@ func noNewProcesses(before map[int]string) error {
 	return nil
 }
 
-// descendants are the live processes below one, with their commands. Those that have ended and only wait to be asked for their status are not among them.
+// descendants are the live processes below one, with their commands. Those that have ended and only
+// wait to be asked for their status are not among them.
 func descendants(root int) (map[int]string, error) {
 	type process struct {
 		parent  int

@@ -1,8 +1,11 @@
-// Package testenv says what a test needs of the machine that it runs on, and checks that the machine is left as it was.
+// Package testenv says what a test needs of the machine that it runs on, and checks that the
+// machine is left as it was.
 //
-// A condition that does not hold skips the test with its reason. Where everything must run, the environment variable NSBUILD_TEST_REQUIRE turns such a skip into a failure: it
-// names conditions ("userns,network"), or "all" for all of them. Who runs the tests is not a matter of the machine, so "all" does not contain the conditions "root" and "user" (nor "cgroup"):
-// a machine's tests run once as each.
+// A condition that does not hold skips the test with its reason. Where everything must run, the
+// environment variable NSBUILD_TEST_REQUIRE turns such a skip into a failure: it names conditions
+// ("userns,network"), or "all" for all of them. Who runs the tests is not a matter of the machine,
+// so "all" does not contain the conditions "root" and "user" (nor "cgroup"): a machine's tests run
+// once as each.
 //
 // The package is for tests alone and imports nothing of nsbuild.
 package testenv
@@ -49,7 +52,8 @@ func missing(t testing.TB, condition, reason string) {
 func required(list, condition string) bool {
 	for name := range strings.SplitSeq(list, ",") {
 		name = strings.TrimSpace(name)
-		if name == condition || name == "all" && condition != "root" && condition != "user" && condition != "cgroup" {
+		if name == condition || name == "all" && condition != "root" && condition != "user" &&
+			condition != "cgroup" {
 			return true
 		}
 	}
@@ -72,7 +76,8 @@ func RequireUser(t testing.TB) {
 	}
 }
 
-// RequireUserns needs what a jail needs: new user namespaces and, for an ordinary user, subordinate ids with the tools that map them. Condition "userns".
+// RequireUserns needs what a jail needs: new user namespaces and, for an ordinary user, subordinate
+// ids with the tools that map them. Condition "userns".
 func RequireUserns(t testing.TB) {
 	t.Helper()
 	if err := userns(); err != nil {
@@ -80,7 +85,8 @@ func RequireUserns(t testing.TB) {
 	}
 }
 
-// RequireArch needs a machine of one of Go's architectures, for tests that run machine code. Condition "arch".
+// RequireArch needs a machine of one of Go's architectures, for tests that run machine code.
+// Condition "arch".
 func RequireArch(t testing.TB, arch string) {
 	t.Helper()
 	if runtime.GOARCH != arch {
@@ -88,7 +94,8 @@ func RequireArch(t testing.TB, arch string) {
 	}
 }
 
-// RequireNetwork needs the mirror that the host's apt uses, or without apt Debian's primary one. Condition "network". With -short it always skips.
+// RequireNetwork needs the mirror that the host's apt uses, or without apt Debian's primary one.
+// Condition "network". With -short it always skips.
 func RequireNetwork(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
@@ -109,7 +116,8 @@ func RequireTool(t testing.TB, names ...string) {
 	}
 }
 
-// FindTool looks for a program in PATH, then in /usr/local/sbin, /usr/sbin and /sbin, which an ordinary user's PATH lacks.
+// FindTool looks for a program in PATH, then in /usr/local/sbin, /usr/sbin and /sbin, which an
+// ordinary user's PATH lacks.
 func FindTool(name string) (string, error) {
 	found, err := exec.LookPath(name)
 	if err == nil {
@@ -126,7 +134,8 @@ func FindTool(name string) (string, error) {
 // userns tries what a jail does first.
 var userns = sync.OnceValue(func() error {
 	cmd := exec.Command("/bin/true")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("making one: %w", err)
 	}
@@ -182,7 +191,8 @@ var network = sync.OnceValue(func() error {
 		transport.Proxy = http.ProxyURL(u)
 	}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, strings.TrimSuffix(mirror, "/")+"/dists/", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, strings.TrimSuffix(mirror, "/")+
+		"/dists/", nil)
 	if err != nil {
 		return err
 	}
@@ -205,7 +215,8 @@ func hostMirror() (mirror, proxy string) {
 			break
 		}
 	}
-	if out, err := exec.Command("apt-config", "dump", "--format", "%v", "Acquire::http::Proxy").Output(); err == nil {
+	if out, err := exec.Command("apt-config", "dump", "--format", "%v",
+		"Acquire::http::Proxy").Output(); err == nil {
 		proxy = strings.TrimSpace(string(out))
 	}
 	if proxy == "DIRECT" {
@@ -246,8 +257,9 @@ func eventually(limit time.Duration, f func() error) error {
 	}
 }
 
-// Programs says how the host's programs are shown in a small root: the directories to bind, and the links that stand for the others where /usr is merged. In a base of nsbuild's own, as
-// an image to test in, /bin may be no link.
+// Programs says how the host's programs are shown in a small root: the directories to bind, and the
+// links that stand for the others where /usr is merged. In a base of nsbuild's own, as an image to
+// test in, /bin may be no link.
 func Programs() (dirs []string, links map[string]string) {
 	dirs, links = []string{"/usr"}, map[string]string{}
 	for _, dir := range []string{"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"} {

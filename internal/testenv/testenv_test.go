@@ -45,8 +45,10 @@ type recorder struct {
 	errors   []string
 }
 
-func (r *recorder) Cleanup(f func())          { r.cleanups = append(r.cleanups, f) }
-func (r *recorder) Error(args ...any)         { r.errors = append(r.errors, args[0].(error).Error()) }
+func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
+func (r *recorder) Error(args ...any) {
+	r.errors = append(r.errors, args[0].(error).Error())
+}
 func (r *recorder) Errorf(f string, a ...any) { r.errors = append(r.errors, f+" "+a[0].(string)) }
 
 func TestHostStateFindsWhatIsLeft(t *testing.T) {

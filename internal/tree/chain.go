@@ -1,7 +1,7 @@
-// Package tree goes through directory trees that others wrote: it walks them and deletes them, however
-// deep they are and however many names they have, with a bounded number of descriptors and without
-// recursion. Names are resolved one at a time, beneath the directory that was opened before; no link
-// is followed, and nothing is entered on which another file system is mounted.
+// Package tree goes through directory trees that others wrote: it walks them and deletes them,
+// however deep they are and however many names they have, with a bounded number of descriptors and
+// without recursion. Names are resolved one at a time, beneath the directory that was opened
+// before; no link is followed, and nothing is entered on which another file system is mounted.
 //
 // What a tree is, and who may delete it, is the callers' business.
 package tree
@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxOpen is how many directories of one way down are held open. More are opened again on the way up.
+// maxOpen is how many directories of one way down are held open. More are opened again on the way
+// up.
 const maxOpen = 16
 
 var (

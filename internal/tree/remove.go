@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Remove deletes a file or a tree, as os.RemoveAll does. One that does not exist is no error. What can
-// be deleted is, also when something else cannot be; the error is the first one.
+// Remove deletes a file or a tree, as os.RemoveAll does. One that does not exist is no error. What
+// can be deleted is, also when something else cannot be; the error is the first one.
 //
 // Directories that lie deep are moved up into the top one before they are emptied, so that the
 // deletion of a deep tree needs no way back. The order of what is deleted is therefore any.
@@ -71,8 +71,8 @@ func (r *remover) all() error {
 	}
 }
 
-// empty deletes what is in a directory, and counts what it found and what it deleted. It calls itself
-// for the directories in it, down to a depth of maxOpen.
+// empty deletes what is in a directory, and counts what it found and what it deleted. It calls
+// itself for the directories in it, down to a depth of maxOpen.
 func (r *remover) empty(dir, depth int) (found, deleted int, err error) {
 	names := &r.names[depth]
 	if err := names.rewind(dir); err != nil {
@@ -97,8 +97,8 @@ func (r *remover) empty(dir, depth int) (found, deleted int, err error) {
 	}
 }
 
-// entry deletes an entry of a directory, or moves it up. What cannot be done is noted; the error is the
-// end of all.
+// entry deletes an entry of a directory, or moves it up. What cannot be done is noted; the error is
+// the end of all.
 func (r *remover) entry(dir int, name string, kind byte, depth int) (bool, error) {
 	err := unlinkKind(dir, name, kind)
 	if err == nil {
@@ -146,7 +146,8 @@ func (r *remover) moveUp(dir int, name string) error {
 		r.moved++
 		err := unix.Renameat(dir, name, r.top, "moved-"+strconv.Itoa(r.moved))
 		// The name is taken by a file or by a directory with something in it.
-		if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOTDIR) {
+		if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTEMPTY) ||
+			errors.Is(err, unix.ENOTDIR) {
 			continue
 		}
 		return err

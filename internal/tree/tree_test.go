@@ -17,7 +17,8 @@ import (
 	"nsbuild/internal/tree"
 )
 
-// deep makes directories in one another, each with a file beside the next, and returns the uppermost.
+// deep makes directories in one another, each with a file beside the next, and returns the
+// uppermost.
 func deep(t *testing.T, levels int, name string) string {
 	t.Helper()
 	top := filepath.Join(t.TempDir(), "deep")
@@ -109,8 +110,9 @@ func TestDeepTree(t *testing.T) {
 	}
 }
 
-// TestBushyTree has directories with several others in them at each level beyond those that are held
-// open, names that the deletion itself would give, and files where directories would be moved to.
+// TestBushyTree has directories with several others in them at each level beyond those that are
+// held open, names that the deletion itself would give, and files where directories would be moved
+// to.
 func TestBushyTree(t *testing.T) {
 	top := filepath.Join(t.TempDir(), "bushy")
 	entries := 0
@@ -159,7 +161,8 @@ func TestManyNames(t *testing.T) {
 	const names = 40000
 	long := strings.Repeat("n", 240)
 	for i := range names {
-		if err := unix.Mknod(fmt.Sprintf("%s/%s%d", top, long, i), unix.S_IFREG|0o600, 0); err != nil {
+		if err := unix.Mknod(fmt.Sprintf("%s/%s%d", top, long, i), unix.S_IFREG|0o600,
+			0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -187,7 +190,8 @@ func TestRemoveThrough(t *testing.T) {
 	}
 	top := filepath.Join(t.TempDir(), "top")
 	for _, err := range []error{
-		os.MkdirAll(top+"/dir", 0o755), os.Symlink(outside, top+"/link"), os.Symlink(outside, top+"/dir/link"),
+		os.MkdirAll(top+"/dir", 0o755), os.Symlink(outside, top+"/link"),
+		os.Symlink(outside, top+"/dir/link"),
 		unix.Mkfifo(top+"/fifo", 0o600), os.Symlink(outside, filepath.Dir(top)+"/self"),
 	} {
 		if err != nil {
@@ -220,8 +224,8 @@ func TestRemoveCancelled(t *testing.T) {
 	}
 }
 
-// TestMounted neither goes into another file system that is mounted in a tree, nor deletes it; binds
-// of a tree in itself have no end.
+// TestMounted neither goes into another file system that is mounted in a tree, nor deletes it;
+// binds of a tree in itself have no end.
 func TestMounted(t *testing.T) {
 	testenv.RequireRoot(t)
 	top := t.TempDir()
@@ -245,7 +249,8 @@ func TestMounted(t *testing.T) {
 	}
 }
 
-// TestMoved has the directory moved away that a walk is in, far below the descriptors that it holds.
+// TestMoved has the directory moved away that a walk is in, far below the descriptors that it
+// holds.
 func TestMoved(t *testing.T) {
 	top := deep(t, 50, "d")
 	moved := t.TempDir() + "/moved"

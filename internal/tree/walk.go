@@ -35,12 +35,13 @@ type Visitor interface {
 	Leave(dir int, path string) error
 }
 
-// longestPath is how much of a path is kept, for who reads of it: as much as the kernel would take at
-// once. A name that lies deeper is known by the directory above it.
+// longestPath is how much of a path is kept, for who reads of it: as much as the kernel would take
+// at once. A name that lies deeper is known by the directory above it.
 const longestPath = unix.PathMax
 
-// Walk visits what is below dir, directories before what they have in them, in the order in which they
-// are read. The paths that it tells of are cut when they become longer than the kernel's limit.
+// Walk visits what is below dir, directories before what they have in them, in the order in which
+// they are read. The paths that it tells of are cut when they become longer than the kernel's
+// limit.
 func Walk(ctx context.Context, dir string, v Visitor) error {
 	return walk(ctx, dir, v, false)
 }

@@ -75,7 +75,8 @@ func (l *lengths) reset() {
 // reset forgets everything but the properties.
 func (d *lzma) reset() {
 	d.state, d.rep = 0, [4]uint32{}
-	for _, p := range [][]uint16{d.isMatch[:], d.isRep[:], d.isRepG0[:], d.isRepG1[:], d.isRepG2[:], d.isRep0Long[:], d.distSpec[:], d.align[:]} {
+	for _, p := range [][]uint16{d.isMatch[:], d.isRep[:], d.isRepG0[:], d.isRepG1[:], d.isRepG2[:],
+		d.isRep0Long[:], d.distSpec[:], d.align[:]} {
 		fill(p)
 	}
 	for i := range d.distSlot {
@@ -99,14 +100,16 @@ func (d *lzma) properties(b byte) error {
 	return nil
 }
 
-// coder is the range decoder. It works on copies in registers; a chunk is in memory as a whole, with padding bytes behind it that no valid chunk reaches.
+// coder is the range decoder. It works on copies in registers; a chunk is in memory as a whole,
+// with padding bytes behind it that no valid chunk reaches.
 type coder struct {
 	rng, code uint32
 	pos       int
 	in        []byte
 }
 
-// padding is how far one symbol can read beyond a chunk: 48 bits and no more, of which each takes less than a byte.
+// padding is how far one symbol can read beyond a chunk: 48 bits and no more, of which each takes
+// less than a byte.
 const padding = 64
 
 // bit decodes one bit.
@@ -129,7 +132,8 @@ func (c *coder) bit(p *uint16) uint32 {
 	return 1
 }
 
-// tree decodes the bits of a tree with len(p) leaves, the highest first. What they are is as good as chance, so there is no branch on them: a processor guesses half of those wrongly.
+// tree decodes the bits of a tree with len(p) leaves, the highest first. What they are is as good
+// as chance, so there is no branch on them: a processor guesses half of those wrongly.
 func (c *coder) tree(p []uint16) uint32 {
 	rng, code, pos, in := c.rng, c.code, c.pos, c.in
 	n := uint32(len(p))
@@ -207,7 +211,8 @@ func (c *coder) literal(p *[litSize]uint16) byte {
 	return byte(m)
 }
 
-// matched decodes a byte that follows a match and therefore probably differs from the one that would have continued it.
+// matched decodes a byte that follows a match and therefore probably differs from the one that
+// would have continued it.
 func (c *coder) matched(p *[litSize]uint16, like byte) byte {
 	rng, code, pos, in := c.rng, c.code, c.pos, c.in
 	m, offset, other := uint32(1), uint32(0x100), uint32(like)
@@ -259,12 +264,14 @@ func (c *coder) distance(d *lzma, length int) uint32 {
 	return dist + c.direct(n-alignBits)<<alignBits + c.reverse(d.align[:], alignBits)
 }
 
-// decode fills buf[pos:end], behind which there must be slack, from a chunk, in, which is followed by padding in its array. position counts bytes since the dictionary was reset.
+// decode fills buf[pos:end], behind which there must be slack, from a chunk, in, which is followed
+// by padding in its array. position counts bytes since the dictionary was reset.
 func (d *lzma) decode(buf []byte, pos, end int, in []byte, position uint64, window int) error {
 	if len(in) < 5 || in[0] != 0 {
 		return errCorrupt
 	}
-	c := coder{rng: 0xffffffff, code: uint32(in[1])<<24 | uint32(in[2])<<16 | uint32(in[3])<<8 | uint32(in[4]), pos: 5, in: in[:len(in)+padding]}
+	c := coder{rng: 0xffffffff, code: uint32(in[1])<<24 | uint32(in[2])<<16 | uint32(
+		in[3])<<8 | uint32(in[4]), pos: 5, in: in[:len(in)+padding]}
 	buf = buf[:end+slack]
 	state, rep0, rep1, rep2, rep3 := d.state, d.rep[0], d.rep[1], d.rep[2], d.rep[3]
 	posMask, litMask, litShift := uint32(1)<<d.pb-1, uint32(1)<<d.lp-1, d.lc
@@ -282,7 +289,8 @@ func (d *lzma) decode(buf []byte, pos, end int, in []byte, position uint64, wind
 			if history+pos-start > 0 {
 				prev = buf[pos-1]
 			}
-			p := (*[litSize]uint16)(d.lit[litSize*((here&litMask)<<litShift|uint32(prev)>>(8-litShift)):])
+			p := (*[litSize]uint16)(
+				d.lit[litSize*((here&litMask)<<litShift|uint32(prev)>>(8-litShift)):])
 			if state < litStates {
 				buf[pos] = c.literal(p)
 				state -= min(state, 3)
@@ -348,7 +356,8 @@ func (d *lzma) decode(buf []byte, pos, end int, in []byte, position uint64, wind
 	return nil
 }
 
-// after is the state after a match or a repetition: base when a literal came before it, else three more.
+// after is the state after a match or a repetition: base when a literal came before it, else three
+// more.
 func after(state, base uint32) uint32 {
 	switch {
 	case state < litStates:
@@ -362,7 +371,8 @@ func after(state, base uint32) uint32 {
 // slack is how far repeat may write beyond what it is to write.
 const slack = 8
 
-// repeat copies length bytes within buf from an earlier place, which may reach into what is being written. Most matches are short, so that calling copy would cost more than copying.
+// repeat copies length bytes within buf from an earlier place, which may reach into what is being
+// written. Most matches are short, so that calling copy would cost more than copying.
 func repeat(buf []byte, from, to, length int) {
 	if to-from < 8 {
 		for i := range length {

@@ -1,7 +1,9 @@
 // Package xz unpacks .xz files (the XZ file format, version 1.1.0), as fast as Go can.
 //
-// Most of the time that goes into making a base is spent here. So the LZMA2 chunks, which are 64 KiB at most, are read as a whole, unpacked into one flat window, and decoded without
-// branches where these would be guessed wrongly. Filters other than LZMA2, which no Debian package uses, are left to a slower package.
+// Most of the time that goes into making a base is spent here. So the LZMA2 chunks, which are 64
+// KiB at most, are read as a whole, unpacked into one flat window, and decoded without branches
+// where these would be guessed wrongly. Filters other than LZMA2, which no Debian package uses, are
+// left to a slower package.
 package xz
 
 import (
@@ -58,7 +60,8 @@ type Reader struct {
 	need   byte   // what the next chunk must reset: 2 everything, 1 the state and properties
 }
 
-// NewReader reads the header of the first stream. maxWindow limits the memory that a file may ask for, in bytes.
+// NewReader reads the header of the first stream. maxWindow limits the memory that a file may ask
+// for, in bytes.
 func NewReader(r io.Reader, maxWindow int64) (io.Reader, error) {
 	z := &Reader{in: bufio.NewReaderSize(r, 64<<10), max: int(min(maxWindow, 1<<32-1))}
 	if other, err := z.otherFilters(); err != nil || other {
@@ -299,10 +302,12 @@ func (z *Reader) compressed(control byte, h [5]byte, size int) error {
 	return z.dec.decode(z.buf, z.pos, z.pos+size, z.chunk[:n], z.since, z.window)
 }
 
-// ahead is how much is unpacked, at the least, before the window is moved to the beginning of the buffer again.
+// ahead is how much is unpacked, at the least, before the window is moved to the beginning of the
+// buffer again.
 const ahead = 4 << 20
 
-// room makes room for size bytes behind pos, and keeps the window before it. Small files get small buffers.
+// room makes room for size bytes behind pos, and keeps the window before it. Small files get small
+// buffers.
 func (z *Reader) room(size int) {
 	if z.pos+size+slack <= len(z.buf) {
 		return
@@ -318,7 +323,8 @@ func (z *Reader) room(size int) {
 
 // blockEnd compares what was unpacked with what the block says about it.
 func (z *Reader) blockEnd() error {
-	if w := z.wantSizes; w[0] >= 0 && uint64(w[0]) != z.packed-z.header || w[1] >= 0 && uint64(w[1]) != z.unpacked {
+	if w := z.wantSizes; w[0] >= 0 && uint64(w[0]) != z.packed-z.header || w[1] >= 0 &&
+		uint64(w[1]) != z.unpacked {
 		return errCorrupt
 	}
 	unpadded := z.packed

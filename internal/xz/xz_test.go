@@ -26,14 +26,18 @@ func samples() map[string][]byte {
 	}
 	var text bytes.Buffer
 	for text.Len() < 1<<20 {
-		text.WriteString([]string{"all ", "work ", "and no play ", "makes jack\n", "a dull boy "}[chance.IntN(5)])
+		text.WriteString([]string{"all ", "work ", "and no play ", "makes jack\n",
+			"a dull boy "}[chance.IntN(5)])
 		if chance.IntN(100) == 0 {
 			at := chance.IntN(text.Len())
 			text.Write(bytes.Clone(text.Bytes()[at:min(at+chance.IntN(3000), text.Len())]))
 		}
 	}
-	mixed := bytes.Join([][]byte{text.Bytes()[:300<<10], noise[:200<<10], text.Bytes()[300<<10 : 700<<10], noise, make([]byte, 300<<10)}, nil)
-	return map[string][]byte{"empty": {}, "one byte": {7}, "noise": noise, "text": text.Bytes(), "mixed": mixed, "zeros": make([]byte, 5<<20)}
+	mixed := bytes.Join(
+		[][]byte{text.Bytes()[:300<<10], noise[:200<<10], text.Bytes()[300<<10 : 700<<10], noise,
+			make([]byte, 300<<10)}, nil)
+	return map[string][]byte{"empty": {}, "one byte": {7}, "noise": noise, "text": text.Bytes(),
+		"mixed": mixed, "zeros": make([]byte, 5<<20)}
 }
 
 func pack(t testing.TB, c writer.WriterConfig, data []byte) []byte {
@@ -63,26 +67,32 @@ func TestReader(t *testing.T) {
 			continue
 		}
 		for _, c := range []writer.WriterConfig{
-			{}, {CheckSum: writer.CRC32}, {CheckSum: writer.SHA256}, {NoCheckSum: true}, {DictCap: 64 << 10}, {BlockSize: 700 << 10},
-			{Properties: &model.Properties{LC: 0, LP: 2, PB: 0}}, {Properties: &model.Properties{LC: 1, LP: 3, PB: 4}},
+			{}, {CheckSum: writer.CRC32}, {CheckSum: writer.SHA256}, {NoCheckSum: true},
+			{DictCap: 64 << 10}, {BlockSize: 700 << 10},
+			{Properties: &model.Properties{LC: 0, LP: 2, PB: 0}},
+			{Properties: &model.Properties{LC: 1, LP: 3, PB: 4}},
 		} {
 			got, err := unpack(pack(t, c, data), 64<<20)
 			if err != nil || !bytes.Equal(got, data) {
 				t.Errorf("%s, %+v: %d of %d bytes, %v", name, c, len(got), len(data), err)
 			}
 		}
-		twice := append(append(pack(t, writer.WriterConfig{}, data), 0, 0, 0, 0), pack(t, writer.WriterConfig{CheckSum: writer.CRC32}, data)...)
-		if got, err := unpack(twice, 64<<20); err != nil || !bytes.Equal(got, append(bytes.Clone(data), data...)) {
+		twice := append(append(pack(t, writer.WriterConfig{}, data), 0, 0, 0, 0),
+			pack(t, writer.WriterConfig{CheckSum: writer.CRC32}, data)...)
+		if got, err := unpack(twice, 64<<20); err != nil ||
+			!bytes.Equal(got, append(bytes.Clone(data), data...)) {
 			t.Errorf("%s, two streams: %d bytes, %v", name, len(got), err)
 		}
 	}
 }
 
-// TestOthersWork reads what xz(1) makes, where that is installed: levels, several threads, other filters.
+// TestOthersWork reads what xz(1) makes, where that is installed: levels, several threads, other
+// filters.
 func TestOthersWork(t *testing.T) {
 	testenv.RequireTool(t, "xz")
 	for name, data := range samples() {
-		for _, args := range [][]string{{"-0"}, {"-6"}, {"-9e"}, {"-T2", "--block-size=600KiB"}, {"--x86", "--lzma2"}, {"--delta=dist=4", "--lzma2"}, {"--check=none"}} {
+		for _, args := range [][]string{{"-0"}, {"-6"}, {"-9e"}, {"-T2", "--block-size=600KiB"},
+			{"--x86", "--lzma2"}, {"--delta=dist=4", "--lzma2"}, {"--check=none"}} {
 			cmd := exec.Command("xz", append([]string{"-c"}, args...)...)
 			cmd.Stdin = bytes.NewReader(data)
 			packed, err := cmd.Output()
@@ -135,7 +145,8 @@ func TestBadFiles(t *testing.T) {
 func FuzzReader(f *testing.F) {
 	for _, data := range [][]byte{{}, []byte("a"), bytes.Repeat([]byte("abcabcabd"), 500)} {
 		f.Add(pack(f, writer.WriterConfig{DictCap: 1 << 16}, data))
-		f.Add(pack(f, writer.WriterConfig{DictCap: 1 << 16, CheckSum: writer.CRC32, Properties: &model.Properties{LC: 0, LP: 1, PB: 1}}, data))
+		f.Add(pack(f, writer.WriterConfig{DictCap: 1 << 16, CheckSum: writer.CRC32,
+			Properties: &model.Properties{LC: 0, LP: 1, PB: 1}}, data))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		got, err := unpack(in, 1<<20)

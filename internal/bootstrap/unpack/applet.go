@@ -28,7 +28,8 @@ func Main(args []string) int {
 	var err error
 	switch mode {
 	case "extract":
-		// Packages are unpacked in a few large buffers: they cost nothing to look through, and those left over would be most of the process.
+		// Packages are unpacked in a few large buffers: they cost nothing to look through, and
+		// those left over would be most of the process.
 		debug.SetMemoryLimit(96 << 20)
 		err = Extract(in, out)
 	case "preinst":
@@ -45,8 +46,9 @@ func Main(args []string) int {
 	return 0
 }
 
-// Extract reads a Plan and Items from in, extracts the packages, and writes a Result for each to out. Failures of packages are results; the error is for what keeps
-// the work from being done at all. It changes the process's root directory.
+// Extract reads a Plan and Items from in, extracts the packages, and writes a Result for each to
+// out. Failures of packages are results; the error is for what keeps the work from being done at
+// all. It changes the process's root directory.
 func Extract(in io.Reader, out io.Writer) error {
 	dec := rawjson.NewDecoder(in)
 	var plan Plan
@@ -64,12 +66,14 @@ func Extract(in io.Reader, out io.Writer) error {
 	if err := prepare(plan); err != nil {
 		return err
 	}
-	x := &extraction{plan: plan, debs: int(debs.Fd()), tree: newTree(plan), out: rawjson.NewEncoder(out), items: make(chan Item)}
+	x := &extraction{plan: plan, debs: int(debs.Fd()), tree: newTree(plan),
+		out: rawjson.NewEncoder(out), items: make(chan Item)}
 	return x.run(dec)
 }
 
-// enter makes dir the root directory, so that paths and links resolve in the bare tree. This process does nothing else afterwards, so what pivot_root is
-// needed for elsewhere does not matter here.
+// enter makes dir the root directory, so that paths and links resolve in the bare tree. This
+// process does nothing else afterwards, so what pivot_root is needed for elsewhere does not matter
+// here.
 func enter(dir string) error {
 	if err := unix.Chroot(dir); err != nil {
 		return &os.PathError{Op: "chroot", Path: dir, Err: err}
@@ -150,7 +154,8 @@ func (x *extraction) run(dec *rawjson.Decoder) error {
 	return x.end()
 }
 
-// feed hands the items on as they arrive: those marked First, one after the other, before all others.
+// feed hands the items on as they arrive: those marked First, one after the other, before all
+// others.
 func (x *extraction) feed(dec *rawjson.Decoder) error {
 	first := x.plan.First
 	var held []Item
@@ -181,7 +186,8 @@ func (x *extraction) feed(dec *rawjson.Decoder) error {
 		}
 	}
 	if len(held) > 0 {
-		return fmt.Errorf("%s for one that never came", fault.Count(len(held), "package waits", "packages wait"))
+		return fmt.Errorf("%s for one that never came",
+			fault.Count(len(held), "package waits", "packages wait"))
 	}
 	return nil
 }

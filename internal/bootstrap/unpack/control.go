@@ -8,7 +8,8 @@ import (
 	"nsbuild/internal/deb"
 )
 
-// paragraph is one parsed control paragraph: lower-case field name to value, continuation lines included.
+// paragraph is one parsed control paragraph: lower-case field name to value, continuation lines
+// included.
 type paragraph map[string]string
 
 func (p paragraph) get(field string) string { return p[strings.ToLower(field)] }
@@ -21,7 +22,8 @@ func (p paragraph) infoName() string {
 	return p.get("Package")
 }
 
-// parseControl reads the control file of a package: exactly one paragraph (Debian Policy, section 5.3).
+// parseControl reads the control file of a package: exactly one paragraph (Debian Policy, section
+// 5.3).
 func parseControl(text string) (paragraph, error) {
 	p := paragraph{}
 	field := ""
@@ -69,13 +71,15 @@ func validName(s string) bool {
 	if len(s) < 2 || s[0] == '+' || s[0] == '-' || s[0] == '.' {
 		return false
 	}
-	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.") == ""
+	return strings.Trim(
+		s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.") == ""
 }
 
 // conffile is one line of a package's conffiles file (deb-conffiles(5)).
 type conffile struct {
 	path string
-	// removed marks the flag remove-on-upgrade: a file that the package has no more. At a first installation dpkg only notes it.
+	// removed marks the flag remove-on-upgrade: a file that the package has no more. At a first
+	// installation dpkg only notes it.
 	removed bool
 }
 
@@ -101,7 +105,8 @@ func readConffiles(f *deb.ControlFile) ([]conffile, error) {
 	return list, nil
 }
 
-// interest is one line of a package's triggers file that dpkg records at unpacking (deb-triggers(5)).
+// interest is one line of a package's triggers file that dpkg records at unpacking
+// (deb-triggers(5)).
 type interest struct {
 	name    string
 	noawait bool
@@ -127,7 +132,8 @@ func readInterests(f *deb.ControlFile) ([]interest, error) {
 		case "interest-noawait":
 			list = append(list, interest{words[1], true})
 		case "activate", "activate-await", "activate-noawait":
-			// Whoever is interested is itself not configured yet, and then dpkg does nothing either.
+			// Whoever is interested is itself not configured yet, and then dpkg does nothing
+			// either.
 			continue
 		default:
 			return nil, fmt.Errorf("triggers: unknown directive %q", words[0])

@@ -23,7 +23,8 @@ func TestParseControl(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for field, want := range map[string]string{"package": "sample", "VERSION": "1:2.0-3", "Depends": "libc6 (>= 2.36),\n other | third", "None": ""} {
+	for field, want := range map[string]string{"package": "sample", "VERSION": "1:2.0-3",
+		"Depends": "libc6 (>= 2.36),\n other | third", "None": ""} {
 		if got := p.get(field); got != want {
 			t.Errorf("%s: %q, want %q", field, got, want)
 		}
@@ -87,12 +88,14 @@ func FuzzReadConffiles(f *testing.F) {
 }
 
 func TestReadInterests(t *testing.T) {
-	got, err := readInterests(body("# a comment\ninterest ldconfig\ninterest-noawait /usr/share/x # why\nactivate other\ninterest-await aa\n"))
+	got, err := readInterests(body("# a comment\ninterest ldconfig\ninterest-noawait " +
+		"/usr/share/x # why\nactivate other\ninterest-await aa\n"))
 	want := []interest{{"ldconfig", false}, {"/usr/share/x", true}, {"aa", false}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
-	for _, bad := range []string{"interest", "interest a b", "frobnicate x", "interest ../../etc/passwd"} {
+	for _, bad := range []string{"interest", "interest a b", "frobnicate x",
+		"interest ../../etc/passwd"} {
 		if _, err := readInterests(body(bad)); err == nil {
 			t.Errorf("%q: accepted", bad)
 		}
@@ -114,7 +117,8 @@ func FuzzReadInterests(f *testing.F) {
 func TestStanza(t *testing.T) {
 	u := &unpacked{
 		item: Item{Name: "sample"}, control: paragraph{"package": "sample"},
-		text:      "Package: sample\nStatus: purge ok not-installed\nVersion: 1\nConffiles:\n /etc/forged 0\nDescription: x\n y\n\n",
+		text: "Package: sample\nStatus: purge ok not-installed\nVersion: 1\nConffiles:\n " +
+			"/etc/forged 0\nDescription: x\n y\n\n",
 		conffiles: []conffile{{"/etc/a", false}, {"/etc/gone", true}},
 		entries:   []entry{{path: "/."}, {path: "/etc/a", md5: "0123"}},
 	}
@@ -122,7 +126,8 @@ func TestStanza(t *testing.T) {
 	if err := writeStanza(&b, u); err != nil {
 		t.Fatal(err)
 	}
-	want := "Package: sample\nStatus: install ok unpacked\nVersion: 1\nDescription: x\n y\nConffiles:\n /etc/a 0123\n /etc/gone newconffile remove-on-upgrade\n\n"
+	want := "Package: sample\nStatus: install ok unpacked\nVersion: 1\nDescription: x\n " +
+		"y\nConffiles:\n /etc/a 0123\n /etc/gone newconffile remove-on-upgrade\n\n"
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}

@@ -17,7 +17,8 @@ const (
 	triggerDir = adminDir + "/triggers"
 )
 
-// writeInfo writes the files that dpkg keeps of one package. It is called by the worker that extracted it.
+// writeInfo writes the files that dpkg keeps of one package. It is called by the worker that
+// extracted it.
 func writeInfo(u *unpacked) error {
 	if err := os.MkdirAll(infoDir, 0o755); err != nil {
 		return err
@@ -34,7 +35,8 @@ func writeInfo(u *unpacked) error {
 		case "md5sums":
 			hasSums = true
 		}
-		if err := writeFile(base+f.Name, f.Body, uint32(f.Mode.Perm()), f.ModTime.Unix()); err != nil {
+		if err := writeFile(base+f.Name, f.Body, uint32(f.Mode.Perm()),
+			f.ModTime.Unix()); err != nil {
 			return err
 		}
 	}
@@ -53,10 +55,12 @@ func writeInfo(u *unpacked) error {
 	return nil
 }
 
-// writeDatabase writes what concerns all packages, in the order of their ranks. Absent lists (diversions, statoverride, alternatives) stay absent, as on a fresh system.
+// writeDatabase writes what concerns all packages, in the order of their ranks. Absent lists
+// (diversions, statoverride, alternatives) stay absent, as on a fresh system.
 func writeDatabase(all []*unpacked) error {
 	sort.Slice(all, func(i, j int) bool { return all[i].item.Rank < all[j].item.Rank })
-	for _, d := range []string{infoDir, triggerDir, adminDir + "/updates", adminDir + "/alternatives", adminDir + "/parts"} {
+	for _, d := range []string{infoDir, triggerDir, adminDir + "/updates",
+		adminDir + "/alternatives", adminDir + "/parts"} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
 		}
@@ -113,7 +117,8 @@ func (u *unpacked) interests() ([]interest, error) {
 	return nil, nil
 }
 
-// writeStanza writes a package's paragraph of the status file. dpkg puts fields into its own order when it writes the file the next time.
+// writeStanza writes a package's paragraph of the status file. dpkg puts fields into its own order
+// when it writes the file the next time.
 func writeStanza(b *strings.Builder, u *unpacked) error {
 	b.WriteString("Package: " + u.control.get("Package") + "\nStatus: install ok unpacked\n")
 	skip := false
@@ -125,7 +130,8 @@ func writeStanza(b *strings.Builder, u *unpacked) error {
 		if line[0] != ' ' && line[0] != '\t' {
 			name, _, _ := strings.Cut(line, ":")
 			switch strings.ToLower(name) {
-			case "package", "status", "conffiles", "config-version", "triggers-pending", "triggers-awaited":
+			case "package", "status", "conffiles", "config-version", "triggers-pending",
+				"triggers-awaited":
 				skip = true
 			default:
 				skip = false
@@ -149,8 +155,9 @@ func writeStanza(b *strings.Builder, u *unpacked) error {
 	return nil
 }
 
-// conffileLines are the lines of the Conffiles field, in the order of the package's own list. The files stand in place already: as .dpkg-new, where dpkg would put them
-// until it configures, scripts of other packages would miss them.
+// conffileLines are the lines of the Conffiles field, in the order of the package's own list. The
+// files stand in place already: as .dpkg-new, where dpkg would put them until it configures,
+// scripts of other packages would miss them.
 func (u *unpacked) conffileLines() ([]string, error) {
 	sums := map[string]string{}
 	for _, e := range u.entries {
@@ -160,9 +167,12 @@ func (u *unpacked) conffileLines() ([]string, error) {
 	for _, c := range u.conffiles {
 		switch sum := sums[c.path]; {
 		case c.removed:
-			lines = append(lines, c.path+" newconffile remove-on-upgrade") // dpkg never gets to hash it
+			// dpkg never gets to hash it
+			lines = append(lines, c.path+" newconffile remove-on-upgrade")
 		case sum == "":
-			return nil, &inexactError{fmt.Sprintf("conffile %s of %s is not a regular file of the package", c.path, u.item.Name)}
+			return nil,
+				&inexactError{fmt.Sprintf("conffile %s of %s is not a regular file of the package",
+					c.path, u.item.Name)}
 		default:
 			lines = append(lines, c.path+" "+sum)
 		}

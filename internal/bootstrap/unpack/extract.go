@@ -57,7 +57,8 @@ type dirAttr struct {
 type tree struct {
 	// loose lets a file replace another: dpkg will unpack everything once more.
 	loose bool
-	// links are those that were made beforehand (Plan.Links). A package may bring the same ones, as noble's base-files does.
+	// links are those that were made beforehand (Plan.Links). A package may bring the same ones, as
+	// noble's base-files does.
 	links map[string]string
 
 	mu     sync.Mutex
@@ -66,7 +67,8 @@ type tree struct {
 }
 
 func newTree(plan Plan) *tree {
-	return &tree{loose: !plan.Database, links: plan.Links, dirs: map[string]dirAttr{}, owners: map[string]string{}}
+	return &tree{loose: !plan.Database, links: plan.Links, dirs: map[string]dirAttr{},
+		owners: map[string]string{}}
 }
 
 // extract reads one package from r and writes its files. buf is scratch space of the worker.
@@ -82,7 +84,8 @@ func (t *tree) extract(r io.Reader, item Item, buf []byte) (*unpacked, error) {
 		return nil, err
 	}
 	if p.get("Package") != item.Name {
-		return nil, fmt.Errorf("it is package %q, not %q as the index says", p.get("Package"), item.Name)
+		return nil, fmt.Errorf("it is package %q, not %q as the index says", p.get("Package"),
+			item.Name)
 	}
 	u := &unpacked{item: item, control: p, text: text, files: d.Control()}
 	if u.conffiles, err = readConffiles(d.ControlFile("conffiles")); err != nil {
@@ -117,7 +120,8 @@ func (t *tree) extract(r io.Reader, item Item, buf []byte) (*unpacked, error) {
 	}
 }
 
-func (t *tree) entry(tr *tar.Reader, h *tar.Header, p string, item Item, hash bool, buf []byte) (sum string, err error) {
+func (t *tree) entry(tr *tar.Reader, h *tar.Header, p string, item Item, hash bool, buf []byte) (
+	sum string, err error) {
 	mode := uint32(h.Mode) & 0o7777
 	sec := h.ModTime.Unix()
 	if h.Typeflag == tar.TypeDir {
@@ -131,7 +135,9 @@ func (t *tree) entry(tr *tar.Reader, h *tar.Header, p string, item Item, hash bo
 		return t.regular(tr, h, p, mode, hash, buf)
 	case tar.TypeLink:
 		target := path.Clean("/" + h.Linkname)
-		if err := t.create(p, func() error { return unix.Linkat(unix.AT_FDCWD, target, unix.AT_FDCWD, p, 0) }); err != nil {
+		if err := t.create(p, func() error {
+			return unix.Linkat(unix.AT_FDCWD, target, unix.AT_FDCWD, p, 0)
+		}); err != nil {
 			return "", err
 		}
 		if hash {
@@ -172,10 +178,12 @@ func (t *tree) entry(tr *tar.Reader, h *tar.Header, p string, item Item, hash bo
 	return "", setTime(p, sec)
 }
 
-func (t *tree) regular(tr *tar.Reader, h *tar.Header, p string, mode uint32, hash bool, buf []byte) (sum string, err error) {
+func (t *tree) regular(tr *tar.Reader, h *tar.Header, p string, mode uint32, hash bool,
+	buf []byte) (sum string, err error) {
 	fd := -1
 	err = t.create(p, func() (err error) {
-		fd, err = unix.Open(p, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+		fd, err = unix.Open(
+			p, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 		return err
 	})
 	if err != nil {
@@ -211,7 +219,8 @@ func (t *tree) regular(tr *tar.Reader, h *tar.Header, p string, mode uint32, has
 	for k, v := range h.PAXRecords {
 		if name, ok := strings.CutPrefix(k, "SCHILY.xattr."); ok {
 			if err := unix.Fsetxattr(fd, name, []byte(v), 0); err != nil {
-				return "", &os.PathError{Op: "setting the attribute " + name + " of", Path: p, Err: err}
+				return "", &os.PathError{Op: "setting the attribute " + name + " of", Path: p,
+					Err: err}
 			}
 		}
 	}
@@ -225,7 +234,8 @@ func (t *tree) regular(tr *tar.Reader, h *tar.Header, p string, mode uint32, has
 	return hex.EncodeToString(digest.Sum(nil)), nil
 }
 
-// claim notes who owns a file. dpkg decides a clash by Replaces and by the order of unpacking, so a clash is left to it.
+// claim notes who owns a file. dpkg decides a clash by Replaces and by the order of unpacking, so a
+// clash is left to it.
 func (t *tree) claim(p, pkg string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -236,7 +246,8 @@ func (t *tree) claim(p, pkg string) error {
 	return nil
 }
 
-// directory makes a directory, or accepts one, or a link to one, that is there. Its attributes are set in the end, by the package with the lowest rank.
+// directory makes a directory, or accepts one, or a link to one, that is there. Its attributes are
+// set in the end, by the package with the lowest rank.
 func (t *tree) directory(p string, a dirAttr) error {
 	t.mu.Lock()
 	old, known := t.dirs[p]
@@ -259,7 +270,8 @@ func (t *tree) directory(p string, a dirAttr) error {
 		if serr == nil && st.IsDir() {
 			return nil
 		}
-		return &inexactError{fmt.Sprintf("%s is a directory in one package and something else in another", p)}
+		return &inexactError{
+			fmt.Sprintf("%s is a directory in one package and something else in another", p)}
 	}
 	if err != nil {
 		return &os.PathError{Op: "mkdir", Path: p, Err: err}
@@ -267,7 +279,8 @@ func (t *tree) directory(p string, a dirAttr) error {
 	return nil
 }
 
-// finishDirs gives every directory its owner, mode and time. It is called when no worker runs any more.
+// finishDirs gives every directory its owner, mode and time. It is called when no worker runs any
+// more.
 func (t *tree) finishDirs(epoch int64) error {
 	dirs, err := t.realDirs()
 	if err != nil {
@@ -287,8 +300,8 @@ func (t *tree) finishDirs(epoch int64) error {
 	return nil
 }
 
-// realDirs are the directories by their real paths. Where links stand for directories, as those of merged /usr do, packages have one directory by several names; then, too, the lowest
-// rank counts.
+// realDirs are the directories by their real paths. Where links stand for directories, as those of
+// merged /usr do, packages have one directory by several names; then, too, the lowest rank counts.
 func (t *tree) realDirs() (map[string]dirAttr, error) {
 	dirs := make(map[string]dirAttr, len(t.dirs))
 	resolved := map[string]string{"/": "/"}
@@ -319,7 +332,8 @@ func (t *tree) realDirs() (map[string]dirAttr, error) {
 	return dirs, nil
 }
 
-// create runs f, which makes p, and once more with p's parent directories made when they were missing.
+// create runs f, which makes p, and once more with p's parent directories made when they were
+// missing.
 func (t *tree) create(p string, f func() error) error {
 	err := f()
 	if errors.Is(err, unix.ENOENT) {
@@ -334,7 +348,8 @@ func (t *tree) create(p string, f func() error) error {
 		}
 	}
 	if errors.Is(err, unix.EEXIST) {
-		return &inexactError{fmt.Sprintf("%s is there already, by another name or from another package", p)}
+		return &inexactError{
+			fmt.Sprintf("%s is there already, by another name or from another package", p)}
 	}
 	if err != nil {
 		return &os.PathError{Op: "create", Path: p, Err: err}
@@ -343,7 +358,8 @@ func (t *tree) create(p string, f func() error) error {
 }
 
 func setTime(p string, sec int64) error {
-	ts, err := unix.TimeToTimespec(time.Unix(sec, 0)) // which is too far away for 32-bit machines, maybe
+	// which is too far away for 32-bit machines, maybe
+	ts, err := unix.TimeToTimespec(time.Unix(sec, 0))
 	if err == nil {
 		err = unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 	}

@@ -10,7 +10,8 @@ import (
 	"nsbuild/internal/regular"
 )
 
-// TestPipeAsFile is about a tree that was imported with a FIFO as its /etc/passwd: nobody writes to it.
+// TestPipeAsFile is about a tree that was imported with a FIFO as its /etc/passwd: nobody writes to
+// it.
 func TestPipeAsFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "passwd")
 	if err := syscall.Mkfifo(name, 0o644); err != nil {

@@ -121,7 +121,8 @@ func (l Line) add() error {
 	return writeFile(l.Path, []byte(text+l.Text+"\n"), mode, 0)
 }
 
-// clampTimes makes no file of the tree younger than epoch (seconds), so that two trees made from the same input are alike.
+// clampTimes makes no file of the tree younger than epoch (seconds), so that two trees made from
+// the same input are alike.
 func clampTimes(root string, epoch int64) error {
 	return filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -1,8 +1,10 @@
-// Package unpack is the part of the native bootstrapper that runs inside the jail: it extracts binary packages into the tree in parallel, writes dpkg's database as
-// `dpkg --unpack` would, runs the preinst scripts, and finishes the tree at the end.
+// Package unpack is the part of the native bootstrapper that runs inside the jail: it extracts
+// binary packages into the tree in parallel, writes dpkg's database as `dpkg --unpack` would, runs
+// the preinst scripts, and finishes the tree at the end.
 //
-// It is started as an applet by internal/bootstrap, which chooses and fetches the packages. Whatever a package or a script puts into the tree, symbolic links that
-// lead outside included, is resolved by the kernel inside the jail's root, so nothing here needs to distrust a path.
+// It is started as an applet by internal/bootstrap, which chooses and fetches the packages.
+// Whatever a package or a script puts into the tree, symbolic links that lead outside included, is
+// resolved by the kernel inside the jail's root, so nothing here needs to distrust a path.
 package unpack
 
 import "time"
@@ -15,22 +17,27 @@ const (
 	OutputFD = 4 // JSON lines: what was done
 )
 
-// Plan is the first JSON value on the input of `unpack extract`. Items follow, one JSON value each, until the end of the stream.
+// Plan is the first JSON value on the input of `unpack extract`. Items follow, one JSON value each,
+// until the end of the stream.
 type Plan struct {
-	// Tree is where the tree itself is found, without the mounts that a jail has on /dev, /proc and the like. The applet makes it its root directory.
+	// Tree is where the tree itself is found, without the mounts that a jail has on /dev, /proc and
+	// the like. The applet makes it its root directory.
 	Tree string
-	// Debs is the directory that the items' paths are relative to. It is opened before Tree becomes the root.
+	// Debs is the directory that the items' paths are relative to. It is opened before Tree becomes
+	// the root.
 	Debs string
 	// Workers is how many packages are extracted at once; 0 means one per processor.
 	Workers int
 	// First is how many items have First set: the others wait until those are done.
 	First int
-	// Links are symbolic links made before anything else, path to target, with their targets as directories (merged /usr where no package brings the links).
+	// Links are symbolic links made before anything else, path to target, with their targets as
+	// directories (merged /usr where no package brings the links).
 	Links map[string]string
 	// Files are written before anything is extracted, path to content (mode 0644).
 	Files map[string]string
-	// Database says to write dpkg's database; without it files are only extracted (what debootstrap does with required packages before dpkg can run), of
-	// two packages that have the same file either one's.
+	// Database says to write dpkg's database; without it files are only extracted (what debootstrap
+	// does with required packages before dpkg can run), of two packages that have the same file
+	// either one's.
 	Database bool
 	// Wipe empties the tree first.
 	Wipe bool
@@ -40,9 +47,10 @@ type Plan struct {
 
 // Item is one package to extract.
 type Item struct {
-	Path  string // below Plan.Debs
-	Name  string // expected in the Package field
-	Rank  int    // its place in the order in which dpkg would unpack; decides who owns a directory's mode
+	Path string // below Plan.Debs
+	Name string // expected in the Package field
+	// its place in the order in which dpkg would unpack; decides who owns a directory's mode
+	Rank  int
 	First bool
 }
 
@@ -71,7 +79,8 @@ type Preinsts struct {
 // Preinst is one script to run.
 type Preinst struct {
 	Package, Arch string
-	// Info is the name under which the package's files stand in dpkg's info directory: "bash", "libc6:amd64".
+	// Info is the name under which the package's files stand in dpkg's info directory: "bash",
+	// "libc6:amd64".
 	Info    string
 	Control string
 }

@@ -13,12 +13,15 @@ import (
 	"nsbuild/internal/regular"
 )
 
-// scriptDir is where dpkg puts a package's control files while its preinst runs; scripts that use debconf look for it.
+// scriptDir is where dpkg puts a package's control files while its preinst runs; scripts that use
+// debconf look for it.
 const scriptDir = adminDir + "/tmp.ci"
 
-// runPreinsts runs preinst scripts as `dpkg --unpack` does at a first installation (Debian Policy 6.5).
+// runPreinsts runs preinst scripts as `dpkg --unpack` does at a first installation (Debian Policy
+// 6.5).
 //
-// The packages' files are in place before the scripts run, which dpkg does the other way round. Where that could make a difference, a Result on results says so.
+// The packages' files are in place before the scripts run, which dpkg does the other way round.
+// Where that could make a difference, a Result on results says so.
 func runPreinsts(in io.Reader, out *os.File, results io.Writer) error {
 	var spec Preinsts
 	if err := rawjson.NewDecoder(in).Decode(&spec); err != nil {
@@ -36,7 +39,8 @@ func runPreinsts(in io.Reader, out *os.File, results io.Writer) error {
 	return rawjson.NewEncoder(results).Encode(Result{Last: true, Inexact: reason})
 }
 
-// disturbed looks in the tree at root for traces of scripts that act on files: a missing file of a package whose script ran, and a diversion of a file that another package brought.
+// disturbed looks in the tree at root for traces of scripts that act on files: a missing file of a
+// package whose script ran, and a diversion of a file that another package brought.
 func disturbed(root string, scripts []Preinst) (reason string, err error) {
 	for _, s := range scripts {
 		list, err := regular.ReadFile(path.Join(root, infoDir, s.Info+".list"), maxText)
@@ -53,7 +57,8 @@ func disturbed(root string, scripts []Preinst) (reason string, err error) {
 	return diverted(root)
 }
 
-// diverted compares dpkg's diversions (three lines each: the path, where it goes, the package or ":") with the files of the packages.
+// diverted compares dpkg's diversions (three lines each: the path, where it goes, the package or
+// ":") with the files of the packages.
 func diverted(root string) (reason string, err error) {
 	body, err := regular.ReadFile(path.Join(root, adminDir, "diversions"), maxText)
 	if err != nil && !os.IsNotExist(err) {
@@ -79,7 +84,8 @@ func diverted(root string) (reason string, err error) {
 		pkg, _, _ := strings.Cut(strings.TrimSuffix(path.Base(l), ".list"), ":")
 		for p := range strings.Lines(string(body)) {
 			if owner, ok := by[strings.TrimSuffix(p, "\n")]; ok && owner != pkg {
-				return fmt.Sprintf("%s of %s is diverted by %s", strings.TrimSpace(p), pkg, owner), nil
+				return fmt.Sprintf("%s of %s is diverted by %s", strings.TrimSpace(p), pkg, owner),
+					nil
 			}
 		}
 	}

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// A preinst that removes files or diverts another package's makes the order matter, so that dpkg has to unpack.
+// A preinst that removes files or diverts another package's makes the order matter, so that dpkg
+// has to unpack.
 func TestDisturbed(t *testing.T) {
 	root := t.TempDir()
 	put := func(p, body string) {
