@@ -35,8 +35,8 @@ func benchmarks() []benchmark {
 					name: "pbuilder create", needs: []string{"pbuilder"}, long: true,
 					once: needPbuilder,
 					run: func(ctx context.Context, l *lab) (time.Duration, error) {
-						return l.timed(
-							ctx, l.pbuilderCreate(disk+"/create.tgz", disk+"/pbuilder-create")...)
+						return l.timed(ctx,
+							l.pbuilderCreate(disk+"/create.tgz", disk+"/pbuilder-create")...)
 					},
 				},
 			},

@@ -62,8 +62,8 @@ func (l *lab) prepare(ctx context.Context) error {
 			"update"); err != nil {
 			return err
 		}
-		if err := l.do(
-			ctx, append([]string{"apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "install",
+		if err := l.do(ctx,
+			append([]string{"apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "install",
 				"--no-install-recommends"}, missing...)...); err != nil {
 			return err
 		}

@@ -96,7 +96,7 @@ func (b bound) line(r *results) string {
 func (r *results) report() string {
 	var t strings.Builder
 	t.WriteString("# nsbuild and its peers\n\nMeasured by [`bench/run`](../../bench/README.md): " +
-		"the contestants of each benchmark in turn, in one run; medians. The figures themselves " +
+		"the contestants of each benchmark in turn, in one\nrun; medians. The figures themselves " +
 		"are in `results.json`.\n\n![bars](bench.svg)\n")
 	var lines string
 	for _, b := range bounds() {
@@ -177,8 +177,8 @@ func (r *results) plot() string {
 				kind = "own"
 			}
 			long := max(1, int(v/most*float64(width-left-right)))
-			fmt.Fprintf(
-				&body, `<text x="%d" y="%d" class="name">%s</text><rect x="%d" y="%d" width="%d" height="%d" class="%s"/><text x="%d" y="%d">%s</text>`+"\n",
+			fmt.Fprintf(&body,
+				`<text x="%d" y="%d" class="name">%s</text><rect x="%d" y="%d" width="%d" height="%d" class="%s"/><text x="%d" y="%d">%s</text>`+"\n",
 				left-8, y+barHeight-4, html.EscapeString(row.Name), left, y, long, barHeight, kind,
 				left+long+6, y+barHeight-4, show(v, row.Unit))
 			y += barHeight + gap

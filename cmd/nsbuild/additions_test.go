@@ -56,8 +56,8 @@ func TestExtraRepository(t *testing.T) {
 		Files:   []fakedebian.File{{Path: "opt/fromelsewhere/v3.0"}}})
 	scanned := "Package: tool-fromelsewhere\nVersion: 3.0\nArchitecture: all\nMaintainer: A B " +
 		"<a@mirror.example>\n" +
-		"Filename: ./tool-fromelsewhere_3.0_all.deb\n" + sizeAndDigest(
-		t, filepath.Join(w.dir, "bare", "tool-fromelsewhere_3.0_all.deb")) +
+		"Filename: ./tool-fromelsewhere_3.0_all.deb\n" + sizeAndDigest(t,
+		filepath.Join(w.dir, "bare", "tool-fromelsewhere_3.0_all.deb")) +
 		"Description: x\n"
 	check(t, os.WriteFile(filepath.Join(w.dir, "bare", "Packages"), []byte(scanned), 0o644))
 	bare := "file:" + filepath.Join(w.dir, "bare")
@@ -132,9 +132,9 @@ func TestExtraRepository(t *testing.T) {
 			refusal{status: 3, says: []string{"Depends: other-fromelsewhere"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.want.check(
-				t, w.run(
-					t, append([]string{"build", "-q", "-d", "bookworm", dsc, "--extra-repository"},
+			c.want.check(t,
+				w.run(t,
+					append([]string{"build", "-q", "-d", "bookworm", dsc, "--extra-repository"},
 						c.args...)...))
 		})
 	}
@@ -182,10 +182,10 @@ func TestExtraPackages(t *testing.T) {
 		"--add-conflicts-arch=no-other-package"), "^changed$", "^Setting up hello ",
 		`^Filtered Build-Depends: tool-fromelsewhere, hello, tool-fromelsewhere \(>= 1\.0\), build-essential$`, "^Filtered Build-Conflicts: no-such-package, no-other-package$")
 	refusal{status: 2, says: []string{"--add-depends", `"foo (>="`,
-		"relation to foo: the version is empty"}, hint: "write it as in debian/control"}.check(
-		t, w.run(t, "build", "--add-depends=foo (>=", dsc))
-	refusal{status: 2, says: []string{"extra package", "no .deb"}, hint: "give a .deb"}.check(
-		t, w.run(t, "build", "--extra-package", dsc, dsc))
+		"relation to foo: the version is empty"}, hint: "write it as in debian/control"}.check(t,
+		w.run(t, "build", "--add-depends=foo (>=", dsc))
+	refusal{status: 2, says: []string{"extra package", "no .deb"}, hint: "give a .deb"}.check(t,
+		w.run(t, "build", "--extra-package", dsc, dsc))
 	refusal{status: 2, says: []string{"--pin", "none of the words"},
 		hint: "apt_preferences(5)"}.check(t, w.run(t, "build", "--pin=foo 7", dsc))
 }
@@ -218,8 +218,8 @@ func TestBuildComponents(t *testing.T) {
 	testenv.HostState(t)
 	dsc := w.writeSource(t, small("compound"))
 	args := []string{"build", "-q", "-d", "bookworm", "--no-arch-all", "--add-depends=unrar", dsc}
-	refusal{status: 3, says: []string{"Depends: unrar but it is not installable"}}.check(
-		t, w.run(t, args...))
+	refusal{status: 3, says: []string{"Depends: unrar but it is not installable"}}.check(t,
+		w.run(t, args...))
 	w.must(t, append(args, "--components=main,non-free")...)
 	wantIn(t, "log", read(t, filepath.Join(w.dir, "compound_1.0_amd64.build")),
 		"^Setting up unrar ")

@@ -164,8 +164,8 @@ func TestBuildHooksItsBase(t *testing.T) {
 	inOrder(t, w.logOf(t, "hooked"), "Starting Timed Build Commands", "pbuilder G create",
 		"native created create none", "pbuilder E create")
 	wantIn(t, "log", w.logOf(t, "hooked"), "^GNU ed 1")
-	if o := w.must(t, "info", name); !strings.Contains(
-		o.stdout, "Variant: minbase\nIncluded: ed\n") {
+	if o := w.must(t, "info", name); !strings.Contains(o.stdout,
+		"Variant: minbase\nIncluded: ed\n") {
 		t.Error(o)
 	}
 }

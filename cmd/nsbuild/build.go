@@ -35,18 +35,22 @@ func newBuild(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "build SOURCE...",
 		Short: "Build source packages",
-		Long: `build builds source packages, each in a sandbox without network over a throwaway layer.
+		Long: `build builds source packages, each in a sandbox without network over a throwaway
+layer.
 
-SOURCE is a .dsc, the URL of a .dsc, a source directory (or '.'), or the name of a package, which is fetched from the suite:
-NAME or NAME=VERSION. The base of the suite is made when it is missing, and updated when the suite has newer packages of it,
-with what is configured for create and update, hooks among it.
+SOURCE is a .dsc, the URL of a .dsc, a source directory (or '.'), or the name of a package, which is
+fetched from the suite: NAME or NAME=VERSION. The base of the suite is made when it is missing, and
+updated when the suite has newer packages of it, with what is configured for create and update,
+hooks among it.
 
-The results go to the current directory (for a source directory that is the current one: its parent), or to --output. Their
-paths are printed on standard output; the log is PACKAGE_VERSION_ARCH.build.
+The results go to the current directory (for a source directory that is the current one: its
+parent), or to --output. Their paths are printed on standard output; the log is
+PACKAGE_VERSION_ARCH.build.
 
-Several sources are built beside each other, as many at a time as the machine feeds; --jobs-at-once 1 builds one after the
-other. They begin in the given order, and share processors (the parallel= of DEB_BUILD_OPTIONS) and memory. A failure does
-not stop the others. The exit status is the worst: that of an interruption, else 1, else 2, else 3.
+Several sources are built beside each other, as many at a time as the machine feeds; --jobs-at-once
+1 builds one after the other. They begin in the given order, and share processors (the parallel= of
+DEB_BUILD_OPTIONS) and memory. A failure does not stop the others. The exit status is the worst:
+that of an interruption, else 1, else 2, else 3.
 ` + exitHelp,
 		Example: "  nsbuild build hello\n  nsbuild build -d trixie foo_1.2-3.dsc\n  nsbuild build .",
 		Args:    rangeArgs(1, -1, "which source?"),

@@ -218,8 +218,8 @@ func TestSources(t *testing.T) {
 				slices.Sorted(slices.Values(got)), want) {
 				t.Errorf("built %q, want %q", got, want)
 			}
-			if log := read(t, filepath.Join(w.dir, c.log)); !strings.Contains(
-				log, "Status: successful") {
+			if log := read(t, filepath.Join(w.dir, c.log)); !strings.Contains(log,
+				"Status: successful") {
 				t.Errorf("the log does not tell of success:\n%s", log)
 			}
 		})
@@ -230,15 +230,15 @@ func TestSources(t *testing.T) {
 func TestSkipped(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	dsc := w.writeSource(
-		t, fakedebian.Source{Name: "foreign", Version: "1.0", Packages: []fakedebian.Package{
+	dsc := w.writeSource(t,
+		fakedebian.Source{Name: "foreign", Version: "1.0", Packages: []fakedebian.Package{
 			{Name: "foreign", Architecture: "s390x"}}})
 	o := w.must(t, "build", "-d", "bookworm", dsc)
 	if o.stdout != "" || !strings.Contains(o.stderr, "nsbuild: skipped: foreign") {
 		t.Error(o)
 	}
-	if log := read(t, filepath.Join(w.dir, "foreign_1.0_amd64.build")); !strings.Contains(
-		log, "Status: skipped") {
+	if log := read(t, filepath.Join(w.dir, "foreign_1.0_amd64.build")); !strings.Contains(log,
+		"Status: skipped") {
 		t.Errorf("the log does not say that it was skipped:\n%s", log)
 	}
 }
@@ -252,8 +252,8 @@ func badRules(commands string) string {
 func TestFailingBuild(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	dsc := w.writeSource(
-		t, fakedebian.Source{Name: "failing", Version: "1.0",
+	dsc := w.writeSource(t,
+		fakedebian.Source{Name: "failing", Version: "1.0",
 			Rules: badRules("\tseq 1 40\n\techo the compiler is unhappy\n\texit 7\n")})
 	o := w.run(t, "build", "-d", "bookworm", dsc)
 	if o.status != 2 {
@@ -272,8 +272,8 @@ func TestFailingBuild(t *testing.T) {
 	if o.stdout != "" {
 		t.Error("a build that failed has results")
 	}
-	if log := read(t, filepath.Join(w.dir, "failing_1.0_amd64.build")); !strings.Contains(
-		log, "Status: attempted") || !strings.Contains(log, "Fail-Stage: build") {
+	if log := read(t, filepath.Join(w.dir, "failing_1.0_amd64.build")); !strings.Contains(log,
+		"Status: attempted") || !strings.Contains(log, "Fail-Stage: build") {
 		t.Errorf("the log's summary does not tell of it")
 	}
 	if t.Failed() {

@@ -21,12 +21,13 @@ func newCache(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cache",
 		Short: "Look at, check and clean what is kept to save time",
-		Long: `cache deals with what nsbuild keeps of downloads and of installed build dependencies. All of it can be had again.
+		Long: `cache deals with what nsbuild keeps of downloads and of installed build dependencies.
+All of it can be had again.
 
 It grows to --cache-limit; what was not used for longest goes first.
 ` + exitHelp,
-		Args: rangeArgs(
-			0, 0, "say what to do with the cache: info, layers, clean, verify or copies"),
+		Args: rangeArgs(0, 0,
+			"say what to do with the cache: info, layers, clean, verify or copies"),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newCacheInfo(a), newCacheLayers(a), newCacheClean(a), newCacheVerify(a),
@@ -47,8 +48,9 @@ func newCacheInfo(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "info",
 		Short: "Show how much the cache takes",
-		Long: `info shows the cache by kind: lists (of suites), debs (packages as downloaded), copies (the same, packed so that they are unpacked quickly),
-sources, and layers (installed build dependencies).
+		Long: `info shows the cache by kind: lists (of suites), debs (packages as downloaded), copies
+(the same, packed so that they are unpacked quickly), sources, and layers (installed build
+dependencies).
 ` + exitHelp,
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error { return a.cacheInfo(c.Context(), asJSON) },
@@ -187,8 +189,8 @@ func newCacheClean(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "clean",
 		Short: "Delete what was not used for longest",
-		Long: `clean makes the cache no larger than --max-size, deletes what was not used for longer than --older-than, or deletes --all of it.
-What a build is using stays.
+		Long: `clean makes the cache no larger than --max-size, deletes what was not used for longer
+than --older-than, or deletes --all of it. What a build is using stays.
 ` + exitHelp,
 		Example: "  nsbuild cache clean --max-size 5G\n  nsbuild cache clean --older-than 30d\n  " +
 			"nsbuild cache clean --all",
@@ -244,8 +246,9 @@ func newCacheVerify(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify",
 		Short: "Check what was downloaded against its digests",
-		Long: `verify reads every list, package, copy and source of the cache and deletes those that are not what they should be. They are fetched or made
-again when they are needed. (Each is checked before it is used, too.)
+		Long: `verify reads every list, package, copy and source of the cache and deletes those that
+are not what they should be. They are fetched or made again when they are needed. (Each is checked
+before it is used, too.)
 ` + exitHelp,
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error { return a.cacheVerify(c.Context()) },
@@ -275,8 +278,9 @@ func newCacheCopies(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "copies",
 		Short: "Make all copies of packages that are missing, now",
-		Long: `copies makes the copy of every package of the cache that has none. nsbuild also makes them beside its other work, on processors that are idle:
-this is for those who want the next create to be at its quickest.
+		Long: `copies makes the copy of every package of the cache that has none. nsbuild also makes
+them beside its other work, on processors that are idle: this is for those who want the next create
+to be at its quickest.
 ` + exitHelp,
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error { return a.cacheCopies(c.Context()) },

@@ -88,8 +88,8 @@ func TestCacheAfterKill(t *testing.T) {
 				"after a kill at %s the second build sees something else, or has no layer:\n%s",
 				wait, log)
 		}
-		if o := own.must(t, "cache", "verify"); !strings.Contains(
-			o.stderr, " are as they should be, 0 were not") {
+		if o := own.must(t, "cache", "verify"); !strings.Contains(o.stderr,
+			" are as they should be, 0 were not") {
 			t.Errorf("after a kill at %s: %s", wait, o)
 		}
 	}
@@ -134,8 +134,8 @@ func TestFlippedBits(t *testing.T) {
 	if !strings.Contains(o.stderr, "is damaged in the cache") {
 		t.Errorf("it is not said that something was damaged: %s", o.stderr)
 	}
-	if o := own.must(t, "cache", "verify"); !strings.Contains(
-		o.stderr, " are as they should be, 0 were not") {
+	if o := own.must(t, "cache", "verify"); !strings.Contains(o.stderr,
+		" are as they should be, 0 were not") {
 		t.Errorf("of %d damaged files: %s", damaged, o)
 	}
 }

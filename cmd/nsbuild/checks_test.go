@@ -132,8 +132,8 @@ func TestCheckUpgrade(t *testing.T) {
 	for _, c := range []struct {
 		script, outcome string
 	}{{"", "pass"}, {"test $$1 = install", "fail"}} {
-		dsc := w.writeSource(
-			t, fakedebian.Source{Name: "hello", Version: "99", Rules: rules(c.script),
+		dsc := w.writeSource(t,
+			fakedebian.Source{Name: "hello", Version: "99", Rules: rules(c.script),
 				Packages: []fakedebian.Package{{Name: "hello", Architecture: "any"}}})
 		w.must(t, "build", "-q", "-d", "bookworm", "--check-install", dsc)
 		wantIn(t, "log", read(t, filepath.Join(w.dir, "hello_99_amd64.build")),
@@ -253,8 +253,8 @@ func TestPiuparts(t *testing.T) {
 	o := w.run(t, "build", "-q", "-d", "bookworm", "--run-piuparts", "--fail-on=error",
 		"--memory=300M", source("leaves", ":"))
 	if o.status != 1 ||
-		!strings.Contains(
-			o.stderr, "piuparts: error: the tmpfs of 150 MiB that piuparts works on is full") {
+		!strings.Contains(o.stderr,
+			"piuparts: error: the tmpfs of 150 MiB that piuparts works on is full") {
 		t.Error(o)
 	}
 }
@@ -267,8 +267,8 @@ func TestLintian(t *testing.T) {
 		Packages: []fakedebian.Package{{Name: "examined", Architecture: "all"}}})
 	w.must(t, "build", "-d", "bookworm", "--run-lintian", "--lintian-opts=--tags no-copyright-file",
 		dsc)
-	if log := read(t, filepath.Join(w.dir, "examined_1.0_amd64.build")); !strings.Contains(
-		log, "\nE: examined: no-copyright-file\n") || !strings.Contains(log, "\nLintian: fail\n") {
+	if log := read(t, filepath.Join(w.dir, "examined_1.0_amd64.build")); !strings.Contains(log,
+		"\nE: examined: no-copyright-file\n") || !strings.Contains(log, "\nLintian: fail\n") {
 		t.Errorf("lintian did not speak:\n%s", log)
 	}
 	o := w.run(t, "build", "-q", "-d", "bookworm", "--run-lintian", "--fail-on=error", dsc)

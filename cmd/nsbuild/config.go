@@ -263,8 +263,9 @@ func newConfigShow(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show",
 		Short: "List every key with its value and where that comes from",
-		Long: `show writes the configuration as a configuration file: every key with its value, and as a comment where the value comes from: a
-flag, a variable of the environment, a line of a file, or default. What is default may depend on the machine and is then empty.
+		Long: `show writes the configuration as a configuration file: every key with its value, and
+as a comment where the value comes from: a flag, a variable of the environment, a line of a file, or
+default. What is default may depend on the machine and is then empty.
 ` + exitHelp,
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {

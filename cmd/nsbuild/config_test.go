@@ -139,8 +139,8 @@ func TestConfigErrors(t *testing.T) {
 
 // TestConfigShow: what is shown is a configuration file that says the same.
 func TestConfigShow(t *testing.T) {
-	onlyConfig(
-		t, "[build]\nadd-depends = [\"quote\\\"d\", \"b\"]\nmaintainer = 'A \\ B <a@b.example>'\n")
+	onlyConfig(t,
+		"[build]\nadd-depends = [\"quote\\\"d\", \"b\"]\nmaintainer = 'A \\ B <a@b.example>'\n")
 	show := func() string {
 		root, conf, err := configured(t, "config", "show")
 		if err != nil {

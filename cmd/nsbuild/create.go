@@ -31,11 +31,14 @@ func newCreate(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "create SUITE",
 		Short: "Make the base of a suite",
-		Long: `create makes a base: the root directory of a suite with what every build needs, as debootstrap --variant=buildd chooses it.
+		Long: `create makes a base: the root directory of a suite with what every build needs, as
+debootstrap --variant=buildd chooses it.
 
-SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, debian:12). With --locked it need not be given.
+SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, debian:12). With
+--locked it need not be given.
 
-Nothing in the base is younger than its suite's Release file, or than SOURCE_DATE_EPOCH where that is set: two bases of one Release file are the same, byte for byte.
+Nothing in the base is younger than its suite's Release file, or than SOURCE_DATE_EPOCH where that
+is set: two bases of one Release file are the same, byte for byte.
 ` + exitHelp,
 		Example: "  nsbuild create trixie\n  nsbuild create --name big --include=debhelper,git " +
 			"sid\n  nsbuild create --lock trixie.lock trixie\n  nsbuild create --locked trixie.lock",
@@ -196,7 +199,9 @@ func newUpdate(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "update BASE...",
 		Short: "Bring bases up to date",
-		Long: `update makes a new generation of a base when its suite has newer packages. Builds that use the old one keep it until they end. A base that a lock file fixes is not updated. With hooks there is a new generation in any case.
+		Long: `update makes a new generation of a base when its suite has newer packages. Builds that
+use the old one keep it until they end. A base that a lock file fixes is not updated. With hooks
+there is a new generation in any case.
 ` + exitHelp,
 		Example: "  nsbuild update trixie\n  nsbuild update --all",
 		Args:    rangeArgs(0, -1, ""),
@@ -260,7 +265,8 @@ func newRemove(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "remove BASE...",
 		Short: "Delete bases",
-		Long: `remove deletes bases with all their generations. A base that is in use is not deleted. --all deletes the dependency layers, and what hooks keep, too.
+		Long: `remove deletes bases with all their generations. A base that is in use is not deleted.
+--all deletes the dependency layers, and what hooks keep, too.
 ` + exitHelp,
 		Example: "  nsbuild remove sid",
 		Args:    rangeArgs(0, -1, ""),

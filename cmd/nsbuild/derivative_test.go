@@ -60,8 +60,8 @@ func TestDerivative(t *testing.T) {
 	w.must(t, "create", "--variant=essential", "--mirror", srv.URL("crane"), "--keyring", keyring,
 		"crane")
 	clean("crane", "dpkg")
-	if o := w.must(t, "info", "crane"); !strings.Contains(
-		o.stdout, "Support: not known: the suite is in no table") ||
+	if o := w.must(t, "info", "crane"); !strings.Contains(o.stdout,
+		"Support: not known: the suite is in no table") ||
 		!strings.Contains(o.stdout, "Mirror: "+srv.URL("crane")+"\n") {
 		t.Error(o)
 	}
@@ -75,8 +75,8 @@ func TestDerivative(t *testing.T) {
 			"--variant=essential", "--mirror", srv.URL("crane"), "--keyring", keyring, "crane"))
 	})
 
-	w.env = append(
-		w.env, "NSBUILD_SUITES="+file("suites", "Suite: crane\nMirror: "+srv.URL("crane")+
+	w.env = append(w.env,
+		"NSBUILD_SUITES="+file("suites", "Suite: crane\nMirror: "+srv.URL("crane")+
 			"\nKeyrings: "+keyring+"\n"))
 	w.must(t, "create", "--replace", "--variant=essential", "--components=main,toys",
 		"--include=whistle", "crane")

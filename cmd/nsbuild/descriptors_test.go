@@ -75,8 +75,8 @@ func testNoWayOut(t *testing.T, w *world) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	must(w.must(
-		t, append([]string{"run", "--bind", dir + ":/srv", "--as-pid1", "--memory=1G", "bookworm"},
+	must(w.must(t,
+		append([]string{"run", "--bind", dir + ":/srv", "--as-pid1", "--memory=1G", "bookworm"},
 			run("bind")...)...).stdout, "bind")
 
 	w.must(t, "session", "begin", "--name=probed", "bookworm")

@@ -42,8 +42,9 @@ func newDoctor(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what this machine lacks, and the command that mends it",
-		Long: `doctor tries what a build needs: user ids, a sandbox, overlays, memory, disk, the mirror and its keys. It says what is missing
-and how to mend it. With --offline it does not ask the mirror. It changes nothing but nsbuild's own directories.
+		Long: `doctor tries what a build needs: user ids, a sandbox, overlays, memory, disk, the
+mirror and its keys. It says what is missing and how to mend it. With --offline it does not ask the
+mirror. It changes nothing but nsbuild's own directories.
 
 EXIT STATUS
   0  nothing that a build needs is missing
@@ -232,8 +233,8 @@ func (a *app) examineMirror(ctx context.Context, cache string) []finding {
 			suite.SecurityMirror, "/") {
 			from = "the distribution's own"
 		}
-		out = append(
-			out, finding{fine, "mirror", fmt.Sprintf("%s, %s; its signature is good", r, from), ""})
+		out = append(out,
+			finding{fine, "mirror", fmt.Sprintf("%s, %s; its signature is good", r, from), ""})
 	}
 	if err := client.Close(); err != nil {
 		out = append(out, finding{note, "cache", err.Error(), ""})

@@ -15,8 +15,8 @@ import (
 
 func TestPrintFindings(t *testing.T) {
 	var out strings.Builder
-	if err := printFindings(
-		&out, []finding{{fine, "overlay", "in memory", ""},
+	if err := printFindings(&out,
+		[]finding{{fine, "overlay", "in memory", ""},
 			{note, "memory", "little", "buy some"}}); err != nil {
 		t.Error(err)
 	}
@@ -24,8 +24,8 @@ func TestPrintFindings(t *testing.T) {
 		"    → buy some\n"; out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
-	err := printFindings(
-		&out, []finding{{missing, "user ids", "none", "sudo apt-get install uidmap"}})
+	err := printFindings(&out,
+		[]finding{{missing, "user ids", "none", "sudo apt-get install uidmap"}})
 	if exitStatus(err) != 1 || fault.HintOf(err) == "" {
 		t.Errorf("something is missing, and the error is %v", err)
 	}
@@ -109,6 +109,6 @@ func TestDoctor(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(w.dir, "file"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	refusal{status: 1, says: []string{"1 missing"}, hint: "follow the arrows"}.check(
-		t, w.run(t, "doctor", "--offline"))
+	refusal{status: 1, says: []string{"1 missing"}, hint: "follow the arrows"}.check(t,
+		w.run(t, "doctor", "--offline"))
 }

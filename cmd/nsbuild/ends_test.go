@@ -117,8 +117,8 @@ func TestEnds(t *testing.T) {
 	deaf := w.writeSource(t, fakedebian.Source{Name: "deaf", Version: "1.0",
 		Rules: badRules(
 			"\t@trap '' INT TERM; echo deaf; sleep 600 & kill -STOP $$!; wait; sleep 600\n")})
-	stopped := w.writeSource(
-		t, fakedebian.Source{Name: "halted", Version: "1.0",
+	stopped := w.writeSource(t,
+		fakedebian.Source{Name: "halted", Version: "1.0",
 			Rules: badRules("\t@echo halted; kill -STOP 0; sleep 600\n")})
 	bulk := w.writeSource(t, bulky("bulk", 500))
 	build := func(args ...string) []string {
@@ -198,8 +198,8 @@ func (w *world) deafPackages(t *testing.T) (wants, tested string) {
 	writePackage(t, filepath.Join(w.dir, "pool"),
 		fakedebian.Package{Name: "deaf-dev", Version: "1.0",
 			Scripts: map[string]string{"postinst": postinst}})
-	wants = w.writeSource(
-		t, fakedebian.Source{Name: "wants", Version: "1.0", BuildDepends: "deaf-dev",
+	wants = w.writeSource(t,
+		fakedebian.Source{Name: "wants", Version: "1.0", BuildDepends: "deaf-dev",
 			Rules: badRules("\ttrue\n")})
 	tested = w.writeSource(t, fakedebian.Source{
 		Name: "tested", Version: "1.0", Packages: []fakedebian.Package{

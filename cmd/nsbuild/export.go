@@ -22,11 +22,12 @@ func newExport(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export BASE",
 		Short: "Write a base as a tar archive",
-		Long: `export writes the root directory of a base as a tar archive: owners as the jail sees them, modes, times, extended attributes
-(file capabilities among them), hard links. The same generation always gives the same bytes.
+		Long: `export writes the root directory of a base as a tar archive: owners as the jail sees
+them, modes, times, extended attributes (file capabilities among them), hard links. The same
+generation always gives the same bytes.
 
-Without --output the archive goes to standard output, uncompressed. The name of --output says how it is compressed:
-.tar, .tar.gz, .tar.xz or .tar.zst.
+Without --output the archive goes to standard output, uncompressed. The name of --output says how it
+is compressed: .tar, .tar.gz, .tar.xz or .tar.zst.
 ` + exitHelp,
 		Example: "  nsbuild export -o bookworm.tar.zst bookworm\n  nsbuild export bookworm | " +
 			"podman import - mine:bookworm",
@@ -104,12 +105,14 @@ func newImport(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "import NAME {FILE | DIR | -}",
 		Short: "Make a base of a tree that was made elsewhere",
-		Long: `import makes a base of the root directory of a Debian system: a tar archive (also compressed by gzip, bzip2, xz or zstd), such as
-those of mmdebstrap, sbuild, schroot and nsbuild export; a directory, such as debootstrap's; or a container image (an OCI
-archive, or what docker save and podman save write). - is standard input.
+		Long: `import makes a base of the root directory of a Debian system: a tar archive (also
+compressed by gzip, bzip2, xz or zstd), such as those of mmdebstrap, sbuild, schroot and nsbuild
+export; a directory, such as debootstrap's; or a container image (an OCI archive, or what docker
+save and podman save write). - is standard input.
 
-The suite is found in the tree, and the base is kept up to date as one that nsbuild made. What a build needs and the tree
-lacks is added: the user that builds, and the policy that keeps packages from starting daemons. Device nodes are left out.
+The suite is found in the tree, and the base is kept up to date as one that nsbuild made. What a
+build needs and the tree lacks is added: the user that builds, and the policy that keeps packages
+from starting daemons. Device nodes are left out.
 ` + exitHelp,
 		Example: "  nsbuild import mine bookworm-amd64-sbuild.tar.zst\n  podman save --format " +
 			"oci-archive debian:bookworm | nsbuild import slim -",

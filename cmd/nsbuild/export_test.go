@@ -27,8 +27,8 @@ func TestExportImport(t *testing.T) {
 		t.Errorf("export, import and export again gives another archive (%d and %d bytes)",
 			len(one), len(two))
 	}
-	if o := w.must(t, "info", name); !strings.Contains(
-		o.stdout, "Suite: bookworm\nArchitecture: amd64\n") ||
+	if o := w.must(t, "info", name); !strings.Contains(o.stdout,
+		"Suite: bookworm\nArchitecture: amd64\n") ||
 		!strings.Contains(o.stdout, "Bootstrapper: import\n") {
 		t.Error(o)
 	}

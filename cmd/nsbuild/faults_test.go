@@ -20,8 +20,9 @@ const faultsPage = "../../docs/faults.md"
 
 const refusedHead = `# What a fault looks like
 
-Each row is an archive or a mirror with one fault, as ` + "`internal/fakedebian`" + ` makes it, and what ` + "`nsbuild create`" + ` then says and returns. No base stays behind in any of these cases. The
-test ` + "`TestCreateRefuses`" + ` makes this page and compares with it: ` + "`go test ./cmd/nsbuild -run TestCreateRefuses -write-faults`" + ` writes it anew.
+Each row is an archive or a mirror with one fault, as ` + "`internal/fakedebian`" + ` makes it, and what
+` + "`nsbuild create`" + ` then says and returns. No base stays behind in any of these cases. The test
+` + "`TestCreateRefuses`" + ` makes this page and compares with it: ` + "`go test ./cmd/nsbuild -run\nTestCreateRefuses -write-faults`" + ` writes it anew.
 
 | fault | message | hint | status |
 | --- | --- | --- | --- |
@@ -29,7 +30,9 @@ test ` + "`TestCreateRefuses`" + ` makes this page and compares with it: ` + "`g
 
 const overcomeHead = `## What is overcome
 
-A mirror may also go wrong in ways that need not stop anybody. Each row is what ` + "`TestCreateOvercomes`" + ` has a mirror do while a base is made of it, all of them at once, and what nsbuild does.
+A mirror may also go wrong in ways that need not stop anybody. Each row is what
+` + "`TestCreateOvercomes`" + ` has a mirror do while a base is made of it, all of them at once, and what
+nsbuild does.
 
 | fault | what is done |
 | --- | --- |
@@ -83,8 +86,8 @@ func (f *faultTable) compare(t *testing.T) {
 		end = start + len(f.head) + i
 	}
 	if *writeFaults {
-		if err := os.WriteFile(
-			faultsPage, []byte(page[:start]+f.head+strings.Join(f.rows, "")+page[end:]),
+		if err := os.WriteFile(faultsPage,
+			[]byte(page[:start]+f.head+strings.Join(f.rows, "")+page[end:]),
 			0o644); err != nil {
 			t.Fatal(err)
 		}

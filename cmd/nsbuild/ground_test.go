@@ -163,8 +163,8 @@ func TestRightToMakeALayerIsGivenUp(t *testing.T) {
 		{"groundm", "lintian", 3, []string{"--post-build-failed-commands=" + look}},
 	} {
 		args := append([]string{"build", "-q", "-d", "bookworm", "--extra-package=bad"}, c.args...)
-		if o := w.run(
-			t, append(args, w.asking(t, c.name, c.depends, ""))...); o.status != c.status {
+		if o := w.run(t,
+			append(args, w.asking(t, c.name, c.depends, ""))...); o.status != c.status {
 			t.Error(o)
 		}
 		log := w.logOf(t, c.name)

@@ -234,8 +234,8 @@ func TestFailureHooks(t *testing.T) {
 	inOrder(t, w.logOf(t, "unhooked"), "Generic Build Failed Commands",
 		"/<<PKGBUILDDIR>>/debian/rules", "failed /<<PKGBUILDDIR>>", "anything",
 		"Post Build Failed Commands", "on the host")
-	dsc := w.writeSource(
-		t, fakedebian.Source{Name: "wanting", Version: "1.0", BuildDepends: "no-such-package",
+	dsc := w.writeSource(t,
+		fakedebian.Source{Name: "wanting", Version: "1.0", BuildDepends: "no-such-package",
 			Packages: []fakedebian.Package{{Name: "wanting"}}})
 	if o := w.run(t, "build", "-q", "-d", "bookworm",
 		"--build-deps-failed-commands=echo deps failed in $(hostname)",

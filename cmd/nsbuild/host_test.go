@@ -27,8 +27,8 @@ func TestForbiddenNamespaces(t *testing.T) {
 	testenv.RequireUserns(t)
 	w := newWorld(t)
 	testenv.HostState(t)
-	c := exec.Command(
-		"sh", "-c", `echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" create bookworm`,
+	c := exec.Command("sh", "-c",
+		`echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" create bookworm`,
 		program(t))
 	c.Dir, c.Env = w.dir, w.environment()
 	uid, gid, count := os.Getuid(), os.Getgid(), 1
@@ -132,15 +132,15 @@ func TestFullDisk(t *testing.T) {
 	t.Run("state", func(t *testing.T) {
 		full := *w
 		full.state = tinyDisk(t, "20m")
-		refusal{status: 1, says: []string{"no space left on device"}, hint: "free"}.check(
-			t, full.run(t, "create", "bookworm"))
+		refusal{status: 1, says: []string{"no space left on device"}, hint: "free"}.check(t,
+			full.run(t, "create", "bookworm"))
 		full.nothingLeft(t)
 	})
 	t.Run("cache", func(t *testing.T) {
 		full := *newWorld(t)
 		full.cache = tinyDisk(t, "5m")
-		refusal{status: 1, says: []string{"no space left"}, hint: "free some space"}.check(
-			t, full.run(t, "create", "bookworm"))
+		refusal{status: 1, says: []string{"no space left"}, hint: "free some space"}.check(t,
+			full.run(t, "create", "bookworm"))
 		full.nothingLeft(t)
 		// With room again, what was written before is of use or gone.
 		resize(t, full.cache, "4g")
@@ -150,8 +150,8 @@ func TestFullDisk(t *testing.T) {
 		want := seenLine.FindStringSubmatch(
 			read(t, filepath.Join(full.dir, "seen_1.0_amd64.build")))
 		if o.status != 2 || want == nil ||
-			!strings.Contains(
-				o.stderr, "the build dependencies cannot be kept for the next build: ") {
+			!strings.Contains(o.stderr,
+				"the build dependencies cannot be kept for the next build: ") {
 			t.Fatalf("over a full cache: %s", o)
 		}
 		resize(t, full.cache, "4g")
@@ -165,8 +165,8 @@ func TestFullDisk(t *testing.T) {
 		full := *w
 		full.state = tinyDisk(t, "64k,nr_inodes=3")
 		refusal{status: 1, says: []string{"no space left on device"},
-			hint: "free some space"}.check(
-			t, full.run(t, "session", "begin", "--root", t.TempDir()))
+			hint: "free some space"}.check(t,
+			full.run(t, "session", "begin", "--root", t.TempDir()))
 		full.nothingLeft(t)
 	})
 	t.Run("output", func(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 // sleeper is a source whose build goes on until it is stopped.
 func (w *world) sleeper(t *testing.T) string {
 	t.Helper()
-	return w.writeSource(
-		t, fakedebian.Source{Name: "sleeper", Version: "1.0",
+	return w.writeSource(t,
+		fakedebian.Source{Name: "sleeper", Version: "1.0",
 			Rules: badRules("\t@echo asleep; sleep 600\n")})
 }
 
@@ -166,8 +166,8 @@ func TestInterrupt(t *testing.T) {
 	}
 	moments := w.sleeping(t)
 	interrupt(moments[len(moments)-1], "build", "-d", "bookworm", dsc)
-	if log := read(t, filepath.Join(w.dir, "sleeper_1.0_amd64.build")); !strings.Contains(
-		log, "Fail-Stage: abort") {
+	if log := read(t, filepath.Join(w.dir, "sleeper_1.0_amd64.build")); !strings.Contains(log,
+		"Fail-Stage: abort") {
 		t.Errorf("the log does not say that it was stopped")
 	}
 }

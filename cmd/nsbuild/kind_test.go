@@ -61,8 +61,8 @@ func TestBinNMU(t *testing.T) {
 			"22:13:20 +0000"}, []string{`^  \* By hand\.$`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := w.must(
-				t, append([]string{"build", "-q", "-d", "bookworm", "-m", "A B <a@mirror.example>",
+			o := w.must(t,
+				append([]string{"build", "-q", "-d", "bookworm", "-m", "A B <a@mirror.example>",
 					dsc}, c.args...)...)
 			stem := "rebuilt_" + c.version + "_amd64"
 			if got, want := built(o), stem+".deb "+stem+".buildinfo "+stem+".changes"; !sameWords(
@@ -204,8 +204,8 @@ func TestRootRequirements(t *testing.T) {
 			}
 			control += "\nPackage: rooted\nArchitecture: any\nDescription: says who builds it\n " +
 				"Really.\n"
-			dsc := here.writeSource(
-				t, fakedebian.Source{Name: "rooted", Version: "1.0",
+			dsc := here.writeSource(t,
+				fakedebian.Source{Name: "rooted", Version: "1.0",
 					Debian: []fakedebian.File{{Path: "control", Body: control}}, Rules: rules})
 			here.must(t, "build", "-q", "-d", "bookworm", dsc)
 			log := read(t, filepath.Join(here.dir, "rooted_1.0_amd64.build"))
@@ -244,11 +244,11 @@ func TestBuildConflicts(t *testing.T) {
 		"/usr/share/zoneinfo/Europe/Berlin\n" +
 		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -p%s -Pdebian/made\n\tdpkg-deb " +
 		"--root-owner-group --build debian/made ..\n"
-	alone := w.writeSource(
-		t, fakedebian.Source{Name: "alone", Version: "1.0",
+	alone := w.writeSource(t,
+		fakedebian.Source{Name: "alone", Version: "1.0",
 			BuildConflicts: "tzdata, no-such-package", Rules: fmt.Sprintf(rules, "!", "alone")})
-	other := w.writeSource(
-		t, fakedebian.Source{Name: "other", Version: "1.0", Rules: fmt.Sprintf(rules, "", "other")})
+	other := w.writeSource(t,
+		fakedebian.Source{Name: "other", Version: "1.0", Rules: fmt.Sprintf(rules, "", "other")})
 	for _, dsc := range []string{alone, other, alone} {
 		w.must(t, "build", "-q", "-d", "bookworm", dsc)
 	}

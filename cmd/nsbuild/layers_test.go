@@ -53,14 +53,14 @@ func TestLayerUponLayer(t *testing.T) {
 	list := func(args ...string) (inventory, log string) {
 		t.Helper()
 		w.must(t, append([]string{"build", "-q", "-d", "bookworm"}, args...)...)
-		deb := read(
-			t, filepath.Join(w.dir, strings.TrimSuffix(args[len(args)-1], ".dsc")+"_all.deb"))
+		deb := read(t,
+			filepath.Join(w.dir, strings.TrimSuffix(args[len(args)-1], ".dsc")+"_all.deb"))
 		if before, ok := built[args[len(args)-1]]; ok && before != deb {
 			t.Errorf("nsbuild build %s: the package is another", strings.Join(args, " "))
 		}
 		built[args[len(args)-1]] = deb
-		log = read(
-			t, filepath.Join(w.dir, strings.TrimSuffix(args[len(args)-1], ".dsc")+"_amd64.build"))
+		log = read(t,
+			filepath.Join(w.dir, strings.TrimSuffix(args[len(args)-1], ".dsc")+"_amd64.build"))
 		_, rest, _ := strings.Cut(log, "\nBEGIN INVENTORY\n")
 		inventory, _, ok := strings.Cut(rest, "\nEND INVENTORY\n")
 		if !ok {

@@ -43,8 +43,8 @@ func TestLimitFlags(t *testing.T) {
 	root := filepath.Join(w.dir, "root")
 	check(t, makeRoot(root))
 	in := func(limit string, command ...string) outcome {
-		return w.run(
-			t, append([]string{"run", "--root", root, "--overlay", "-f", root + ".fstab", limit,
+		return w.run(t,
+			append([]string{"run", "--root", root, "--overlay", "-f", root + ".fstab", limit,
 				"--"}, command...)...)
 	}
 	t.Run("memory", func(t *testing.T) {
@@ -65,8 +65,8 @@ func TestLimitFlags(t *testing.T) {
 	})
 	t.Run("processors", func(t *testing.T) {
 		o := in("--cpus=1", "nproc")
-		spare := strings.Contains(
-			o.stderr, "processors are limited to 1 by what processes begin with, which they can "+
+		spare := strings.Contains(o.stderr,
+			"processors are limited to 1 by what processes begin with, which they can "+
 				"change: ")
 		if o.status != 0 || spare && (o.stdout != "1\n" || testenv.HasControllers(t, "cpu")) {
 			t.Error(o)
@@ -96,14 +96,14 @@ func TestLimitFlags(t *testing.T) {
 		o := w.run(t, "session", "run", "limited", "--", "perl", "-e", grows("100"))
 		grouped := limitMet(t, o, begun.stderr, "64")
 		// What one command ran into is not told to the next, but at the end.
-		if o := w.must(t, "session", "run", "limited", "--", "true"); strings.Contains(
-			o.stderr, "memory ran out") {
+		if o := w.must(t, "session", "run", "limited", "--", "true"); strings.Contains(o.stderr,
+			"memory ran out") {
 			t.Error(o)
 		}
 		o = w.must(t, "session", "end", "limited")
 		ended = true
-		if strings.Contains(
-			o.stderr, "limited: memory ran out, with a limit of 64 MiB: ") != grouped {
+		if strings.Contains(o.stderr,
+			"limited: memory ran out, with a limit of 64 MiB: ") != grouped {
 			t.Error(o)
 		}
 	})
@@ -113,8 +113,8 @@ func TestLimitFlags(t *testing.T) {
 func TestBuildLimits(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	dsc := w.writeSource(
-		t, fakedebian.Source{Name: "hungry", Version: "1.0",
+	dsc := w.writeSource(t,
+		fakedebian.Source{Name: "hungry", Version: "1.0",
 			Rules: badRules("\t@echo options=$(DEB_BUILD_OPTIONS)\n\t@perl -e '" +
 				strings.ReplaceAll(grows("300"), "$", "$$") + "' >&2\n")})
 	o := w.run(t, "build", "-d", "bookworm", "--result=r.json", "--memory=256M", "--cpus=1",

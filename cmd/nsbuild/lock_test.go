@@ -97,8 +97,8 @@ func TestLock(t *testing.T) {
 		t.Error(o)
 	}
 	// A base that is there already stays, and so does the lock.
-	refusal{status: 2, says: []string{"base two exists already"}, hint: "--replace"}.check(
-		t, w.run(t, "create", "--lock=one.lock", "--name=two", "bookworm"))
+	refusal{status: 2, says: []string{"base two exists already"}, hint: "--replace"}.check(t,
+		w.run(t, "create", "--lock=one.lock", "--name=two", "bookworm"))
 	again, err := lock.Read(filepath.Join(w.dir, "one.lock"))
 	check(t, err)
 	if again.Digest != f.Digest || len(w.files(t)) != 3 {

@@ -154,8 +154,8 @@ func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "nsbuild",
 		Short: "Build Debian packages in throwaway sandboxes, without root",
-		Long: `nsbuild makes bases of Debian suites and builds source packages over them, each in a sandbox of its own
-that ends with everything in it.
+		Long: `nsbuild makes bases of Debian suites and builds source packages over them, each in a
+sandbox of its own that ends with everything in it.
 
     nsbuild build hello              fetch the source, make the base, build the package
     nsbuild build foo_1.2-3.dsc      or a directory, '.', or the URL of a .dsc

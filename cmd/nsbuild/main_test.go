@@ -51,7 +51,8 @@ func (w withShared) Run() int {
 func discard(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, "state", "bases")); err == nil {
 		c := exec.Command("nsbuild", "remove", "--all")
-		c.Env = (&world{state: filepath.Join(dir, "state"), cache: filepath.Join(dir, "cache")}).environment()
+		w := &world{state: filepath.Join(dir, "state"), cache: filepath.Join(dir, "cache")}
+		c.Env = w.environment()
 		if out, err := c.CombinedOutput(); err != nil {
 			return fmt.Errorf("nsbuild remove --all: %w\n%s", err, out)
 		}

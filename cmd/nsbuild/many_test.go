@@ -27,8 +27,8 @@ func TestMany(t *testing.T) {
 	}
 	for _, c := range []struct{ atOnce, parallel string }{{"1", ""}, {"3", "parallel=1"}} {
 		t.Run(c.atOnce, func(t *testing.T) {
-			o := w.run(
-				t, append([]string{"build", "-d", "bookworm", "--jobs-at-once", c.atOnce,
+			o := w.run(t,
+				append([]string{"build", "-d", "bookworm", "--jobs-at-once", c.atOnce,
 					"absent.dsc"}, sources...)...)
 			if o.status != 2 {
 				t.Errorf("status %d, want the worst", o.status)
@@ -46,8 +46,8 @@ func TestMany(t *testing.T) {
 					t.Errorf("nothing matches %s", want)
 				}
 			}
-			if log := read(t, filepath.Join(w.dir, "first_1.0_amd64.build")); !strings.Contains(
-				log, c.parallel) {
+			if log := read(t, filepath.Join(w.dir, "first_1.0_amd64.build")); !strings.Contains(log,
+				c.parallel) {
 				t.Errorf("no %s in the log", c.parallel)
 			}
 			if t.Failed() {
@@ -68,9 +68,9 @@ func TestManySameLayer(t *testing.T) {
 	testenv.HostState(t)
 	var sources []string
 	for _, name := range []string{"left", "right"} {
-		sources = append(
-			sources, w.writeSource(
-				t, fakedebian.Source{Name: name, Version: "1.0", Architecture: "all",
+		sources = append(sources,
+			w.writeSource(t,
+				fakedebian.Source{Name: name, Version: "1.0", Architecture: "all",
 					BuildDepends: "sharutils"}))
 	}
 	w.must(t, append([]string{"build", "-q", "-d", "bookworm", "--jobs-at-once=2"}, sources...)...)
@@ -88,9 +88,9 @@ func TestManyStopped(t *testing.T) {
 	testenv.HostState(t)
 	var sources []string
 	for _, name := range []string{"one", "two", "three"} {
-		sources = append(
-			sources, w.writeSource(
-				t, fakedebian.Source{Name: name, Version: "1.0",
+		sources = append(sources,
+			w.writeSource(t,
+				fakedebian.Source{Name: name, Version: "1.0",
 					Rules: "#!/usr/bin/make -f\n%:\n\techo waiting; sleep 1000\n"}))
 	}
 	c, ended := w.command(t, append([]string{"build", "-d", "bookworm", "--jobs-at-once=2"},

@@ -121,8 +121,8 @@ func TestNews(t *testing.T) {
 		tree.Flip("dists/bookworm/InRelease", 80)
 		srv.Mount("debian", tree)
 		o := w.run(t, args("--refresh")...)
-		refusal{status: 3, says: []string{"the signature is not valid"}, hint: "altered"}.check(
-			t, o)
+		refusal{status: 3, says: []string{"the signature is not valid"}, hint: "altered"}.check(t,
+			o)
 		if strings.Contains(log(), "\nCommand: dpkg-buildpackage") {
 			t.Error(log())
 		}

@@ -52,8 +52,8 @@ func TestOddSource(t *testing.T) {
 		touch -h -d '2001-01-01 12:00 UTC' link pipe; touch -d '2002-02-02 12:00 UTC' closed
 		cd ..; ln -s real linked`)
 	o := w.must(t, "build", "-d", "bookworm", "-s", "linked")
-	if !strings.Contains(
-		o.stderr, "/real/talk is a socket, which no source package has: it is left out") {
+	if !strings.Contains(o.stderr,
+		"/real/talk is a socket, which no source package has: it is left out") {
 		t.Error(o)
 	}
 	log := read(t, filepath.Join(w.dir, "oddone_1.0_amd64.build"))

@@ -27,8 +27,8 @@ func TestAptitude(t *testing.T) {
 	later.Fields = append(later.Fields, fakedebian.Field{Name: "NotAutomatic", Value: "yes"},
 		fakedebian.Field{Name: "ButAutomaticUpgrades", Value: "yes"})
 	srv := fakedebian.Serve(t, fakedebian.Mounts{"debian": a.Tree()}).URL("debian")
-	dsc := w.writeSource(
-		t, needy("later", "tool-fromelsewhere (>= 2), no-such-package | second-fromelsewhere"))
+	dsc := w.writeSource(t,
+		needy("later", "tool-fromelsewhere (>= 2), no-such-package | second-fromelsewhere"))
 	args := []string{"build", "-q", "-d", "bookworm", "--extra-repository-key",
 		fakedebian.Keyring(t, fakedebian.KeyArchive), "--extra-repository",
 		"deb " + srv + " usual main", "--extra-repository", "deb " + srv + " later main", dsc}
@@ -41,10 +41,10 @@ func TestAptitude(t *testing.T) {
 		read(t, filepath.Join(w.dir, "either_1.0_amd64.build")),
 		`^Install main build dependencies \(apt-based resolver\)$`, "^second$")
 	args = append(args, "--build-dep-resolver=aptitude")
-	refusal{status: 3, says: []string{"no-such-package"}}.check(
-		t, w.run(t, append(slices.Clone(args), "--resolve-alternatives=no")...))
-	refusal{status: 2, says: []string{"--resolve-alternatives=maybe"}, hint: "yes or no"}.check(
-		t, w.run(t, append(slices.Clone(args), "--resolve-alternatives=maybe")...))
+	refusal{status: 3, says: []string{"no-such-package"}}.check(t,
+		w.run(t, append(slices.Clone(args), "--resolve-alternatives=no")...))
+	refusal{status: 2, says: []string{"--resolve-alternatives=maybe"}, hint: "yes or no"}.check(t,
+		w.run(t, append(slices.Clone(args), "--resolve-alternatives=maybe")...))
 	w.must(t, args...)
 	log := filepath.Join(w.dir, "later_1.0_amd64.build")
 	wantIn(t, "log", read(t, log), `^Install main build dependencies \(aptitude-based resolver\)$`,
@@ -53,8 +53,8 @@ func TestAptitude(t *testing.T) {
 	wantIn(t, "second log", read(t, log), "^Dependency layer .* has what is needed", `^v2\.0$`)
 	impossible := w.writeSource(t, needy("impossible", "tool-fromelsewhere (>= 3)"))
 	args[len(args)-2] = impossible
-	refusal{status: 3, says: []string{"installing the build dependencies", "aptitude"}}.check(
-		t, w.run(t, args...))
+	refusal{status: 3, says: []string{"installing the build dependencies", "aptitude"}}.check(t,
+		w.run(t, args...))
 }
 
 // TestCross builds a program for another architecture, and a source that is not for it.
@@ -84,8 +84,8 @@ func TestCross(t *testing.T) {
 		"^Build Profiles: cross nocheck$", "Machine: +AArch64",
 		"^parallel=2 nocheck, cross nocheck, /etc/dpkg-cross/cross-config.arm64$",
 		"^Command: dpkg-buildpackage .* -aarm64 -b$", "^Setting up fakeroot ")
-	foreign := w.writeSource(
-		t, fakedebian.Source{Name: "foreign", Version: "1.0", Packages: []fakedebian.Package{
+	foreign := w.writeSource(t,
+		fakedebian.Source{Name: "foreign", Version: "1.0", Packages: []fakedebian.Package{
 			{Name: "foreign", Architecture: "amd64"}}})
 	if o := w.must(t, "build", "-q", "-d", "bookworm", "--host=arm64", foreign); o.stdout != "" {
 		t.Error(o)

@@ -144,12 +144,13 @@ func newRun(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run {BASE | --root DIR} [flags] [-- COMMAND...]",
 		Short: "Run a command in a throwaway layer over a base, or in a directory",
-		Long: `run runs a command in a jail. Over a base, what it changes is thrown away; a directory given with --root is
-changed as the command changes it, unless --overlay or --read-only is given. Without a command it runs a login shell.
+		Long: `run runs a command in a jail. Over a base, what it changes is thrown away; a directory
+given with --root is changed as the command changes it, unless --overlay or --read-only is given.
+Without a command it runs a login shell.
 
-Streams that are a terminal are one of the jail's own for the command. Others are the command's own, byte for
-byte. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and the signals of job control
-are passed on to it; a second SIGINT kills it. What it leaves running is ended.
+Streams that are a terminal are one of the jail's own for the command. Others are the command's own,
+byte for byte. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and the signals of job control are
+passed on to it; a second SIGINT kills it. What it leaves running is ended.
 
 EXIT STATUS
   the command's; 128+N when signal N ended it; 124 when --timeout did; 126 when it cannot be executed,

@@ -119,8 +119,9 @@ func (a *app) sbuild(ctx context.Context, args []string, stdin io.Reader, stdout
 	}
 	switch {
 	case s.help:
-		fmt.Fprintf(
-			stdout, "Usage:\n  sbuild [OPTION…] [PACKAGE[.dsc]] — build a package with nsbuild\n\n%s", f.FlagUsages())
+		fmt.Fprintf(stdout,
+			"Usage:\n  sbuild [OPTION…] [PACKAGE[.dsc]] — build a package with nsbuild\n\n%s",
+			f.FlagUsages())
 		return nil
 	case s.version:
 		fmt.Fprintf(stdout, "sbuild (nsbuild %s)\n", version)

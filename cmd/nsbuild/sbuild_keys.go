@@ -273,8 +273,8 @@ func (s *sbuild) takeUsed(k sbuildKey, set sbuildrc.Setting) error {
 				shown := set.Name + "->{" + stage + "}"
 				// sbuild passes over it, too
 				if !known(stage) && !slices.Contains(formerMoments, stage) {
-					s.idle = append(
-						s.idle, fmt.Sprintf("%s (%s): there is no such moment in a build", shown,
+					s.idle = append(s.idle,
+						fmt.Sprintf("%s (%s): there is no such moment in a build", shown,
 							set.Origin()))
 					continue
 				}
@@ -343,8 +343,8 @@ func commandLineOf(words []string) string {
 	for i, w := range words {
 		quoted[i] = w
 		if w == "" ||
-			strings.Trim(
-				w, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") != "" {
+			strings.Trim(w,
+				"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") != "" {
 			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 		}
 	}

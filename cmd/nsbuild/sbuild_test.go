@@ -323,8 +323,8 @@ func TestSbuild(t *testing.T) {
 		{"no such file", []string{"none.dsc"}, 3, "^E: .*none.dsc"},
 		{"skipped",
 			[]string{"--no-arch-any",
-				w.writeSource(
-					t, fakedebian.Source{Name: "any", Version: "1.0",
+				w.writeSource(t,
+					fakedebian.Source{Name: "any", Version: "1.0",
 						Packages: []fakedebian.Package{{Name: "any", Architecture: "any"}}})}, 0,
 			""},
 		{"wrong option", []string{"--no-such-option", dsc}, 1,

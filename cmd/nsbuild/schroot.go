@@ -146,8 +146,8 @@ func runSchroot(args []string, stdout, stderr *os.File) int {
 // does not exist.
 func ownEnvironment() error {
 	if os.Getenv("PATH") == "" {
-		if err := os.Setenv(
-			"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"); err != nil {
+		if err := os.Setenv("PATH",
+			"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"); err != nil {
 			return err
 		}
 	}

@@ -121,12 +121,12 @@ func TestSchrootInfo(t *testing.T) {
 		t.Errorf("the location is another name of the host's %s", resolved)
 	}
 	if out, _ = w.schroot(t, "-i"); !strings.Contains(out, "  ─── Chroot ───\n") ||
-		!strings.Contains(
-			out, "\n  Aliases                bookworm-amd64 bookworm-amd64-sbuild\n") {
+		!strings.Contains(out,
+			"\n  Aliases                bookworm-amd64 bookworm-amd64-sbuild\n") {
 		t.Error(out)
 	}
-	if out, _ = w.schroot(t, "--config", "-c", "bookworm"); !strings.HasPrefix(
-		out, "[bookworm]\n") || !strings.Contains(out, "\ntype=custom\n") {
+	if out, _ = w.schroot(t, "--config", "-c", "bookworm"); !strings.HasPrefix(out,
+		"[bookworm]\n") || !strings.Contains(out, "\ntype=custom\n") {
 		t.Error(out)
 	}
 }

@@ -21,11 +21,12 @@ func newSession(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "session",
 		Short: "Keep a jail, and run commands in it",
-		Long: `A session is a jail that stays: what one command writes and what it leaves running is there for the next. It ends
-with nsbuild session end, or with the death of its supervisor, a process that nsbuild session begin leaves behind.
+		Long: `A session is a jail that stays: what one command writes and what it leaves running is
+there for the next. It ends with nsbuild session end, or with the death of its supervisor, a process
+that nsbuild session begin leaves behind.
 
-Called by the name of schroot, through a link, nsbuild takes the command line of schroot(1): bases are its chroots, and
-these sessions its sessions.
+Called by the name of schroot, through a link, nsbuild takes the command line of schroot(1): bases
+are its chroots, and these sessions its sessions.
 ` + exitHelp,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -45,8 +46,9 @@ func newSessionBegin(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "begin {BASE | --root DIR} [flags]",
 		Short: "Begin a session, and print its name",
-		Long: `begin opens a jail as nsbuild run does, prints the session's name and returns. The session goes on when the terminal
-is closed. What is written over a base is thrown away at the end. Hooks run once, before the session can be joined.
+		Long: `begin opens a jail as nsbuild run does, prints the session's name and returns. The
+session goes on when the terminal is closed. What is written over a base is thrown away at the end.
+Hooks run once, before the session can be joined.
 ` + exitHelp,
 		Example: "  id=$(nsbuild session begin bookworm)\n  nsbuild session run $id -- apt-get " +
 			"--version\n  nsbuild session end $id",
@@ -114,9 +116,9 @@ func newSessionRun(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run NAME [flags] [-- COMMAND...]",
 		Short: "Run a command in a session",
-		Long: `run runs a command in all namespaces of a session, as nsbuild run does in a jail of its own: terminal, streams, signals
-and exit status are the same. What it leaves running stays. When nsbuild itself is killed, the command is killed.
-Without a command it runs a login shell.
+		Long: `run runs a command in all namespaces of a session, as nsbuild run does in a jail of
+its own: terminal, streams, signals and exit status are the same. What it leaves running stays. When
+nsbuild itself is killed, the command is killed. Without a command it runs a login shell.
 
 EXIT STATUS
   as of nsbuild run; 1 when there is no such session, or when it is ending
@@ -143,8 +145,9 @@ func newSessionList(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the sessions",
-		Long: `list shows each session with its base or directory, its age, how many processes run in it, the memory that these use,
-and what has been written to the throwaway layer. Sessions whose supervisor is dead are not listed; what they left is deleted.
+		Long: `list shows each session with its base or directory, its age, how many processes run in
+it, the memory that these use, and what has been written to the throwaway layer. Sessions whose
+supervisor is dead are not listed; what they left is deleted.
 ` + exitHelp,
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -33,19 +33,21 @@ func newShell(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "shell [BASE | --root DIR] [flags]",
 		Short: "Open a root shell in a throwaway layer over a base",
-		Long: `shell opens a login shell, whose prompt names the base. Without BASE it is that of this machine's own suite, or the only one there is.
+		Long: `shell opens a login shell, whose prompt names the base. Without BASE it is that of
+this machine's own suite, or the only one there is.
 
-What is done in it is thrown away at its end. With --save it becomes a new generation of the base instead: on a terminal after a
-question, otherwise when the shell ends with status 0. Builds that use the old generation keep it until they end. If the base
-was changed by somebody else meanwhile, a base of another name is made.
+What is done in it is thrown away at its end. With --save it becomes a new generation of the base
+instead: on a terminal after a question, otherwise when the shell ends with status 0. Builds that
+use the old generation keep it until they end. If the base was changed by somebody else meanwhile, a
+base of another name is made.
 
 EXIT STATUS
   as of nsbuild run
 `,
 		Example: "  nsbuild shell trixie\n  nsbuild shell --install=strace,vim trixie\n  nsbuild " +
 			"shell --save trixie",
-		Args: rangeArgs(
-			0, 1, "one base is enough, and it takes no command: nsbuild run BASE -- COMMAND"),
+		Args: rangeArgs(0, 1,
+			"one base is enough, and it takes no command: nsbuild run BASE -- COMMAND"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				o.Base = args[0]

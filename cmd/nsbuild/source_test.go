@@ -23,13 +23,13 @@ func TestFormats(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			here := *w
 			here.dir = t.TempDir()
-			dsc := here.writeSource(
-				t, fakedebian.Source{Name: c.name, Version: c.version, Format: c.format,
+			dsc := here.writeSource(t,
+				fakedebian.Source{Name: c.name, Version: c.version, Format: c.format,
 					Files: []fakedebian.File{{Path: "README", Body: "x\n"}}})
 			_, file, _ := strings.Cut(":"+c.version, ":")
 			deb := c.name + "_" + strings.TrimPrefix(file, "1:") + "_amd64.deb"
-			if o := here.must(t, "build", "-q", "-d", "bookworm", dsc); !strings.Contains(
-				o.stdout, deb) {
+			if o := here.must(t, "build", "-q", "-d", "bookworm", dsc); !strings.Contains(o.stdout,
+				deb) {
 				t.Error(o)
 			}
 			if out, err := exec.Command("dpkg-source", "-x", filepath.Join(here.dir, dsc),
@@ -48,8 +48,8 @@ func TestFormats(t *testing.T) {
 func TestComponents(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
-	dsc := w.writeSource(
-		t, fakedebian.Source{Name: "parts", Version: "1.0-1",
+	dsc := w.writeSource(t,
+		fakedebian.Source{Name: "parts", Version: "1.0-1",
 			Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tcat extra/part\n" +
 				"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pparts " +
 				"-Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n"})
@@ -77,8 +77,8 @@ func TestGit(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
 	testenv.RequireTool(t, "git", "dpkg-source")
-	dsc := w.writeSource(
-		t, fakedebian.Source{Name: "gitted", Version: "1.0-1",
+	dsc := w.writeSource(t,
+		fakedebian.Source{Name: "gitted", Version: "1.0-1",
 			Files: []fakedebian.File{{Path: "README", Body: "upstream\n"}},
 			Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n\tcat debian/NOTE\n" +
 				"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pgitted " +
@@ -87,8 +87,8 @@ func TestGit(t *testing.T) {
 	tree := filepath.Join(w.dir, "tree")
 	git := func(args ...string) {
 		t.Helper()
-		c := exec.Command(
-			"git", append(
+		c := exec.Command("git",
+			append(
 				[]string{"-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"},
 				args...)...)
 		if out, err := c.CombinedOutput(); err != nil {
@@ -132,8 +132,8 @@ func TestGit(t *testing.T) {
 	wantIn(t, "log of the index", read(t, log), "^indexed$")
 	git("tag", "-d", "v1.0")
 	refusal{status: 3, says: []string{"no upstream tarball for version 1.0", "no v1.0"},
-		hint: "git fetch --tags"}.check(
-		t, w.run(t, "build", "-q", "-d", "bookworm", "--git", "tree"))
+		hint: "git fetch --tags"}.check(t,
+		w.run(t, "build", "-q", "-d", "bookworm", "--git", "tree"))
 	check(t, exec.Command("tar", "-C", w.dir, "-caf",
 		filepath.Join(w.dir, "gitted_1.0.orig.tar.xz"), "tree/README").Run())
 	w.must(t, "build", "-q", "-d", "bookworm", "tree")
@@ -165,8 +165,8 @@ func TestGitWithoutPackage(t *testing.T) {
 	}
 	git := func(args ...string) {
 		t.Helper()
-		c := exec.Command(
-			"git", append(
+		c := exec.Command("git",
+			append(
 				[]string{"-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"},
 				args...)...)
 		if out, err := c.CombinedOutput(); err != nil {
@@ -174,8 +174,8 @@ func TestGitWithoutPackage(t *testing.T) {
 		}
 	}
 	git("init", "-q")
-	refusal{status: 3, says: []string{"has no commit yet"}, hint: "--git=index"}.check(
-		t, w.run(t, "build", "-q", "--git", "tree"))
+	refusal{status: 3, says: []string{"has no commit yet"}, hint: "--git=index"}.check(t,
+		w.run(t, "build", "-q", "--git", "tree"))
 	git("add", "README")
 	git("commit", "-q", "-m", "x")
 	refusal{status: 3, says: []string{"what git has of it", "tree is not a source package"},
@@ -230,8 +230,8 @@ func TestGitOverlay(t *testing.T) {
 		"^Upstream tarball: .*/laid_1.0.orig-data.tar.gz, .*/laid_1.0.orig.tar.xz$")
 	check(t, os.Remove(filepath.Join(w.dir, "tarballs/1.0/laid_1.0.orig.tar.xz")))
 	refusal{status: 3, says: []string{"no upstream tarball for version 1.0"},
-		hint: "git fetch --tags"}.check(
-		t, w.run(t, "build", "-q", "-d", "bookworm", "--git", "tree"))
+		hint: "git fetch --tags"}.check(t,
+		w.run(t, "build", "-q", "-d", "bookworm", "--git", "tree"))
 }
 
 // TestPristineTar builds with the upstream tarball that pristine-tar has kept, byte for byte.
@@ -239,8 +239,8 @@ func TestPristineTar(t *testing.T) {
 	w := realWorld(t)
 	testenv.HostState(t)
 	testenv.RequireTool(t, "git", "dpkg-source", "pristine-tar")
-	dsc := w.writeSource(
-		t, fakedebian.Source{Name: "kept", Version: "1.0-1",
+	dsc := w.writeSource(t,
+		fakedebian.Source{Name: "kept", Version: "1.0-1",
 			Files: []fakedebian.File{{Path: "README", Body: "upstream\n"}}})
 	const tarball = "kept_1.0.orig.tar.gz" // of gzip's own, which pristine-tar can make again
 	tree := filepath.Join(w.dir, "tree")

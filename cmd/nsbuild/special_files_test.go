@@ -116,8 +116,8 @@ func TestLinksBesideSources(t *testing.T) {
 	testenv.HostState(t)
 	testenv.RequireTool(t, "dpkg-source")
 	const secret = "a line that only the caller may read"
-	file := w.writeSource(
-		t, fakedebian.Source{Name: "linked", Version: "1.0-1",
+	file := w.writeSource(t,
+		fakedebian.Source{Name: "linked", Version: "1.0-1",
 			Files: []fakedebian.File{{Path: "README", Body: "x\n"}}})
 	w.shell(t, "dpkg-source -x "+file+" tree; mkdir farm; mv linked_1.0.orig.tar.xz farm/; echo '"+
 		secret+"' >secret; chmod 600 secret")

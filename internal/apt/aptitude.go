@@ -34,8 +34,8 @@ func aptitudeOptions(pkg string) []string {
 // of each. What aptitude says goes to log when it fails.
 func (a *Apt) AptitudeWanted(ctx context.Context, log io.Writer, pkg string) ([]Wanted, error) {
 	var out bytes.Buffer
-	status, err := a.jail.RunTo(
-		ctx, a.aptitude(slices.Concat([]string{"-s", "-v"}, aptitudeOptions(pkg),
+	status, err := a.jail.RunTo(ctx,
+		a.aptitude(slices.Concat([]string{"-s", "-v"}, aptitudeOptions(pkg),
 			[]string{"install", pkg})), &out, &out)
 	if err != nil {
 		return nil, fmt.Errorf("asking aptitude: %w", err)
@@ -83,8 +83,8 @@ func FileName(name, version, arch string) string {
 
 // Aptitude has the jail's aptitude install a package for real.
 func (a *Apt) Aptitude(ctx context.Context, log io.Writer, pkg string) (sandbox.Status, error) {
-	status, err := a.jail.RunTo(
-		ctx, a.aptitude(slices.Concat(aptitudeOptions(pkg), []string{"install", pkg})), log, log)
+	status, err := a.jail.RunTo(ctx,
+		a.aptitude(slices.Concat(aptitudeOptions(pkg), []string{"install", pkg})), log, log)
 	if err != nil {
 		return status, fmt.Errorf("running aptitude: %w", err)
 	}

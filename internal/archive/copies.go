@@ -116,8 +116,8 @@ func (c *Client) Copy(p *Package, form CopyForm) string {
 		digest := copyDigest(path)
 		ok := len(digest) == 2*sha256.Size && isHex(digest)
 		if ok {
-			ok, err = c.intact(
-				path, blob{name: "the copy of " + p.String(), size: -1,
+			ok, err = c.intact(path,
+				blob{name: "the copy of " + p.String(), size: -1,
 					hashes: Hashes{SHA256: digest}})
 		}
 		if ok && err == nil {

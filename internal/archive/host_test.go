@@ -176,8 +176,8 @@ Signed-By:
 	if key := got[8].options.keyData; key != "\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabcd\n-----END PGP PUBLIC KEY BLOCK-----\n" && !strings.HasPrefix(key, "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabcd\n") {
 		t.Errorf("%q", key)
 	}
-	if _, err := parseSources("Types: deb\nURIs: http://x\n", "f", "amd64"); !errors.Is(
-		err, ErrSyntax) {
+	if _, err := parseSources("Types: deb\nURIs: http://x\n", "f", "amd64"); !errors.Is(err,
+		ErrSyntax) {
 		t.Error(err)
 	}
 }
@@ -450,8 +450,8 @@ func TestEmbeddedKeyrings(t *testing.T) {
 
 // TestValidity: the options of the source, of the label, of the host, in this order.
 func TestValidity(t *testing.T) {
-	h := hostOf(
-		t, nil, map[string]string{
+	h := hostOf(t, nil,
+		map[string]string{
 			"etc/apt/apt.conf": `Acquire { Max-ValidTime 100; Max-ValidTime::Own "50"; Min-ValidTime 10; };`})
 	date := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	no, yes, sec := false, true, 20*time.Second

@@ -292,8 +292,8 @@ func TestRedirectKeepsSecrets(t *testing.T) {
 	defer other.Close()
 	m.srv.RequireAuth("joe", "secret")
 	host := strings.TrimPrefix(m.srv.Server.URL, "http://")
-	m.opt.Host = hostOf(
-		t, nil, map[string]string{"etc/apt/auth.conf": "machine http://" + host +
+	m.opt.Host = hostOf(t, nil,
+		map[string]string{"etc/apt/auth.conf": "machine http://" + host +
 			" login joe password secret"})
 	m.srv.Fault("^debian/pool/.*delta", fakedebian.Fault{Redirect: other.URL + "/debian/pool/x",
 		Times: 1})
@@ -304,8 +304,8 @@ func TestRedirectKeepsSecrets(t *testing.T) {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
-	m.opt.Host = hostOf(
-		t, nil, map[string]string{"etc/apt/apt.conf": `Acquire::http::AllowRedirect "false";`})
+	m.opt.Host = hostOf(t, nil,
+		map[string]string{"etc/apt/apt.conf": `Acquire::http::AllowRedirect "false";`})
 	m.repo.URI, m.opt.CacheDir = other.URL+"/debian", t.TempDir()
 	if _, _, err := m.all(m.client()); !errors.Is(err, ErrRefused) ||
 		!strings.Contains(err.Error(), "AllowRedirect") {
@@ -319,8 +319,8 @@ func TestDiskFull(t *testing.T) {
 	if !errors.Is(err, ErrNoSpace) || !strings.Contains(fault.HintOf(err), "/cache") {
 		t.Errorf("%v, %s", err, fault.HintOf(err))
 	}
-	if other := errors.New("x"); diskError(
-		"/cache", other) != other { //nolint:errorlint // it must come back as it is
+	if other := errors.New("x"); diskError("/cache",
+		other) != other { //nolint:errorlint // it must come back as it is
 		t.Error("another error")
 	}
 }

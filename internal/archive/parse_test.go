@@ -159,7 +159,8 @@ func TestParseRelease(t *testing.T) {
 		"UTC\nMD5Sum:\n 0123456789abcdef0123456789abcdef 3 main/x\nSHA256:\n " + sum64 +
 		"   3 main/x\n"
 	st, err := parseRelease([]byte(good), false)
-	if err != nil || st.files["main/x"].size != 3 || st.files["main/x"].hashes != (Hashes{SHA256: sum64}) {
+	if err != nil || st.files["main/x"].size != 3 ||
+		st.files["main/x"].hashes != (Hashes{SHA256: sum64}) {
 		t.Fatalf("%+v %v", st, err)
 	}
 	if st, err = parseRelease([]byte(good), true); err != nil ||

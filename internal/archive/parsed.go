@@ -23,8 +23,8 @@ func (c *Client) Parsed(key string) (string, error) {
 	}
 	digest := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(name), parsedExt), key+".")
 	if len(digest) == 2*sha256.Size && isHex(digest) {
-		ok, err := c.intact(
-			name, blob{name: "apt's cache", size: -1, hashes: Hashes{SHA256: digest}})
+		ok, err := c.intact(name,
+			blob{name: "apt's cache", size: -1, hashes: Hashes{SHA256: digest}})
 		if ok || err != nil {
 			return name, err
 		}

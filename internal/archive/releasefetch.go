@@ -118,9 +118,9 @@ func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseSt
 	}
 	if repo.Optional && st == nil && errors.Is(err, ErrNoSuite) {
 		return nil,
-			errors.Join(
-				err, c.saveRelease(
-					repo, &rawRelease{
+			errors.Join(err,
+				c.saveRelease(repo,
+					&rawRelease{
 						cachedRelease: cachedRelease{Checked: c.opt.Now(), Absent: true}}))
 	}
 	if err != nil {

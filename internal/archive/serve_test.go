@@ -127,8 +127,8 @@ func TestServerRefuses(t *testing.T) {
 		if err = errors.Join(err, conn.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if got, _, _ := strings.Cut(string(answer), "\r\n"); !strings.Contains(
-			got, http.StatusText(c.status)) {
+		if got, _, _ := strings.Cut(string(answer), "\r\n"); !strings.Contains(got,
+			http.StatusText(c.status)) {
 			t.Errorf("%s %s: %q, want %d", c.method, c.path, got, c.status)
 		}
 	}

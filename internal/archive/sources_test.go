@@ -157,8 +157,8 @@ func asked(found []source) string {
 		uri := strings.ReplaceAll(strings.TrimRight(s.uri, "/"), "%20", " ")
 		uri = strings.Replace(uri, "file:///", "file:/", 1)
 		r := Repo{URI: uri, Suite: s.suite}
-		if one := r.aptDist() + firstWord(s.options.inRelease, "InRelease"); !slices.Contains(
-			out, one) {
+		if one := r.aptDist() + firstWord(s.options.inRelease, "InRelease"); !slices.Contains(out,
+			one) {
 			out = append(out, one)
 		}
 	}

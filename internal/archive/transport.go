@@ -303,12 +303,13 @@ func (t *transport) client(u *url.URL) (*http.Client, chan struct{}, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	dialer := &net.Dialer{Timeout: t.timeout, KeepAlive: 30 * time.Second}
 	c := &http.Client{
 		Transport: &http.Transport{
 			Proxy: func(r *http.Request) (*url.URL, error) {
 				return t.host.proxy(r.URL)
 			},
-			DialContext:           (&net.Dialer{Timeout: t.timeout, KeepAlive: 30 * time.Second}).DialContext,
+			DialContext:           dialer.DialContext,
 			TLSClientConfig:       tlsConfig,
 			TLSHandshakeTimeout:   t.timeout,
 			ResponseHeaderTimeout: t.timeout,
@@ -454,8 +455,8 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.rc.Read(p)
 	b.watch.progress(n)
-	if err != nil &&
-		err != io.EOF { //nolint:errorlint // an io.EOF inside another error is not the end of the file
+	// An io.EOF inside another error is not the end of the file.
+	if err != nil && err != io.EOF { //nolint:errorlint // see above
 		if cause := context.Cause(b.ctx); errors.Is(cause, errStalled) {
 			err = cause
 		}

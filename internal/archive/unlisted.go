@@ -21,8 +21,8 @@ import (
 const maxUnlisted = 1 << 30
 
 // complete gives a trusted repository's answer what it lacks: err is why there is none.
-func (c *Client) complete(
-	ctx context.Context, repo Repo, raw *rawRelease, err error,
+func (c *Client) complete(ctx context.Context, repo Repo, raw *rawRelease,
+	err error,
 ) (*rawRelease, error) {
 	if !repo.Trusted || err != nil && !errors.Is(err, ErrNoSuite) || err == nil && raw.data == nil {
 		return raw, err
@@ -152,8 +152,8 @@ func (c *Client) agrees(file string, want indexFile, name string) error {
 
 // unlistedIndex fetches an index in the first compression that there is, in apt's order, and
 // returns its place in the cache, and its time on the mirror.
-func (c *Client) unlistedIndex(
-	ctx context.Context, repo Repo, name string,
+func (c *Client) unlistedIndex(ctx context.Context, repo Repo,
+	name string,
 ) (file string, at time.Time, err error) {
 	for _, ext := range []string{".xz", ".bz2", ".gz", ".zst", ""} {
 		file, at, err = c.unlistedVariant(ctx, repo, name, ext)
@@ -164,8 +164,8 @@ func (c *Client) unlistedIndex(
 	return "", at, fmt.Errorf("%s: %w", path.Join(repo.String(), name), ErrNotFound)
 }
 
-func (c *Client) unlistedVariant(
-	ctx context.Context, repo Repo, name, ext string,
+func (c *Client) unlistedVariant(ctx context.Context, repo Repo, name,
+	ext string,
 ) (file string, at time.Time, err error) {
 	part, err := c.scratch()
 	if err != nil {

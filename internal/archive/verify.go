@@ -79,8 +79,8 @@ func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, 
 		case c.SignedByEntity == nil:
 			unknown = append(unknown, id)
 		case c.SignatureError != nil || c.SignedBy == nil:
-			failures = append(
-				failures, fmt.Errorf("key %s: %w", id, signatureError(c, latest, config)))
+			failures = append(failures,
+				fmt.Errorf("key %s: %w", id, signatureError(c, latest, config)))
 		default:
 			if err := keyValid(c.SignedBy, now, config, quirks); err != nil {
 				failures = append(failures, fmt.Errorf("key %s: %w", id, err))

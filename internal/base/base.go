@@ -48,7 +48,7 @@ type Manifest struct {
 	Include      []string      `json:"include,omitempty"`
 	Exclude      []string      `json:"exclude,omitempty"`
 	Components   []string      `json:"components,omitempty"` // as the user gave them
-	Mirror       string        `json:"mirror,omitempty"`     // as the user gave it; empty when it was found
+	Mirror       string        `json:"mirror,omitempty"`     // as given; empty when it was found
 	Unverified   bool          `json:"unverified,omitempty"` // whether no signature was asked for
 	Keyring      string        `json:"keyring,omitempty"`    // as the user gave it
 	IDs          sandbox.IDMap `json:"ids"`

@@ -132,8 +132,8 @@ func TestDraftsOfTheDead(t *testing.T) {
 	waited := false
 	short, cancel := context.WithTimeout(ctx, 250*time.Millisecond)
 	defer cancel()
-	if _, err := s.Begin(short, "sid", func() { waited = true }); !errors.Is(
-		err, context.DeadlineExceeded) || !waited {
+	if _, err := s.Begin(short, "sid", func() { waited = true }); !errors.Is(err,
+		context.DeadlineExceeded) || !waited {
 		t.Errorf("the second maker: %v, waited: %v", err, waited)
 	}
 	// A maker's death frees its lock.

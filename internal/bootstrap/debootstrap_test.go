@@ -238,8 +238,8 @@ func TestAgainstDebootstrap(t *testing.T) {
 			}
 			compareTrees(t, model, 0, tree, w.holder.IDs().UIDBase)
 			for _, args := range [][]string{{"--audit"}, {"--verify"}} {
-				out, err := exec.Command(
-					"dpkg", append([]string{"--root=" + tree}, args...)...).CombinedOutput()
+				out, err := exec.Command("dpkg",
+					append([]string{"--root=" + tree}, args...)...).CombinedOutput()
 				if err != nil || len(out) > 0 {
 					t.Errorf("dpkg %v: %v\n%s", args, err, out)
 				}
@@ -253,8 +253,8 @@ func runDebootstrap(t *testing.T, program string, release *archive.Release, targ
 	repo := release.Repo()
 	cmd := exec.Command("/bin/sh", filepath.Join(program, "usr/sbin/debootstrap"),
 		"--variant=buildd", "--arch=amd64", repo.Suite, target, repo.URI)
-	cmd.Env = append(os.Environ(), "DEBOOTSTRAP_DIR="+filepath.Join(
-		program, "usr/share/debootstrap"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+	cmd.Env = append(os.Environ(), "DEBOOTSTRAP_DIR="+filepath.Join(program,
+		"usr/share/debootstrap"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
 	// debootstrap mounts /proc in its tree; other packages' tests watch the host's mount table at
 	// the same time.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}

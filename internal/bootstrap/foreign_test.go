@@ -35,7 +35,8 @@ func TestForeign(t *testing.T) {
 					t.Errorf("%s is not installed", want)
 				}
 			}
-			jail, err := (&job{o: Options{Holder: w.holder, Tree: tree, CacheDir: w.cache}}).openJail(t.Context())
+			work := &job{o: Options{Holder: w.holder, Tree: tree, CacheDir: w.cache}}
+			jail, err := work.openJail(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

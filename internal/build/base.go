@@ -369,8 +369,8 @@ func (e *Env) upgrade(ctx context.Context, g *base.Generation, releases []*archi
 // hasNewer finds out in a throwaway layer whether the suite has newer packages than a generation.
 func (e *Env) hasNewer(ctx context.Context, h *sandbox.Holder, g *base.Generation,
 	sources []apt.Source) (bool, error) {
-	jail, err := h.NewJail(
-		ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}},
+	jail, err := h.NewJail(ctx,
+		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}},
 			Mounts: apt.Mounts(e.CacheDir)})
 	if err != nil {
 		return false, err
@@ -428,8 +428,8 @@ func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Gener
 // upgradeTree has the apt of a tree upgrade it, and returns what is installed then.
 func (e *Env) upgradeTree(ctx context.Context, h *sandbox.Holder, tree string, m base.Manifest,
 	release *archive.Release, sources []apt.Source) ([]base.Package, error) {
-	jail, err := h.NewJail(
-		ctx, sandbox.Spec{Root: sandbox.Root{Dir: tree}, Mounts: apt.Mounts(e.CacheDir)})
+	jail, err := h.NewJail(ctx,
+		sandbox.Spec{Root: sandbox.Root{Dir: tree}, Mounts: apt.Mounts(e.CacheDir)})
 	if err != nil {
 		return nil, err
 	}

@@ -131,8 +131,8 @@ func TestReplaced(t *testing.T) {
 	}
 	packed := func(control string) string {
 		var out strings.Builder
-		if err := deb.Write(
-			&out, deb.Package{Control: control + "Architecture: all\nVersion: 1\nMaintainer: x " +
+		if err := deb.Write(&out,
+			deb.Package{Control: control + "Architecture: all\nVersion: 1\nMaintainer: x " +
 				"<x@mirror.example>\nDescription: x\n"}); err != nil {
 			t.Fatal(err)
 		}

@@ -361,8 +361,8 @@ const maxFileList = 256 << 20
 func (b *builder) filesOf(ctx context.Context, packages []string) ([]string, error) {
 	out := capture{limit: maxFileList}
 	// It fails where one is not installed any more, and has listed the others all the same.
-	if _, err := b.open.RunTo(
-		ctx, sandbox.Command{Argv: slices.Concat([]string{"dpkg", "-L"}, packages),
+	if _, err := b.open.RunTo(ctx,
+		sandbox.Command{Argv: slices.Concat([]string{"dpkg", "-L"}, packages),
 			Env: commandEnv()}, &out, io.Discard); err != nil {
 		return nil, err
 	}

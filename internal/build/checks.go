@@ -67,8 +67,8 @@ func (b *builder) checked(all []stage) []stage {
 		{b.o.Autopkgtest, "autopkgtest", (*builder).autopkgtest, &b.summary.Autopkgtest},
 	} {
 		if c.wanted {
-			all = append(
-				all, stage{c.name, buildlog.StagePostBuild,
+			all = append(all,
+				stage{c.name, buildlog.StagePostBuild,
 					func(b *builder, ctx context.Context) error {
 						return b.check(ctx, c.name, c.run, c.into)
 					}})

@@ -139,8 +139,8 @@ func (b *builder) packSource(ctx context.Context) error {
 	if err := b.overlay(ctx, jail, name); err != nil {
 		return err
 	}
-	status, err := b.run(
-		ctx, jail,
+	status, err := b.run(ctx,
+		jail,
 		b.asBuilder(buildDir, append(append([]string{"dpkg-source"}, b.o.SourceOpts...), "-b",
 			name)...))
 	if err != nil {

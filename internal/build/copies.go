@@ -125,8 +125,8 @@ func stepBack() error {
 			seen[t.Name()] = true
 			tid, err := strconv.Atoi(t.Name())
 			if err == nil {
-				err = unix.SchedSetAttr(
-					tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE,
+				err = unix.SchedSetAttr(tid,
+					&unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE,
 						Nice: 19}, 0)
 			}
 			if err != nil && !errors.Is(err, unix.ESRCH) {

@@ -34,8 +34,8 @@ func packaged(t *testing.T) string {
 	}
 	git := func(args ...string) {
 		t.Helper()
-		hostGitOf(
-			t, dir, append(
+		hostGitOf(t, dir,
+			append(
 				[]string{"-c", "protocol.file.allow=always", "-c", "commit.gpgSign=false"},
 				args...)...)
 	}

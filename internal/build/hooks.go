@@ -99,8 +99,8 @@ func (e *Env) HookMounts(ctx context.Context, h *sandbox.Holder, set *hook.Set) 
 		if err != nil {
 			return nil, fmt.Errorf("the cache of hook %s: %w", name, err)
 		}
-		mounts = append(
-			mounts, sandbox.Mount{Type: "bind", Source: dir, Target: hook.CacheDir(name),
+		mounts = append(mounts,
+			sandbox.Mount{Type: "bind", Source: dir, Target: hook.CacheDir(name),
 				Mkdir: true, NoSuid: true, NoDev: true})
 	}
 	return mounts, nil
@@ -327,8 +327,8 @@ func (b *builder) bringBackSource(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	status, err := b.open.Run(
-		ctx, sandbox.Command{Argv: []string{"tar", "-C", buildDir, "--numeric-owner", "-xpf", "-"},
+	status, err := b.open.Run(ctx,
+		sandbox.Command{Argv: []string{"tar", "-C", buildDir, "--numeric-owner", "-xpf", "-"},
 			Env: commandEnv(), Stdin: f})
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("tar: %s", status)

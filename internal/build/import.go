@@ -112,8 +112,8 @@ func treeDigest(ctx context.Context, h *sandbox.Holder, tree string) (string, er
 // examine reads what a tree says of itself, and completes it for builds where it lacks something.
 func (e *Env) examine(ctx context.Context, h *sandbox.Holder, tree string, o ImportOptions) (
 	*base.Manifest, error) {
-	jail, err := h.NewJail(
-		ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})
+	jail, err := h.NewJail(ctx,
+		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})
 	if err != nil {
 		return nil, err
 	}
@@ -136,8 +136,8 @@ func (e *Env) examine(ctx context.Context, h *sandbox.Holder, tree string, o Imp
 		return nil, err
 	}
 	if lacks {
-		if err := bootstrap.Adopt(
-			ctx, bootstrap.Options{Holder: h, Tree: tree, CacheDir: e.CacheDir,
+		if err := bootstrap.Adopt(ctx,
+			bootstrap.Options{Holder: h, Tree: tree, CacheDir: e.CacheDir,
 				Log: io.Discard}); err != nil {
 			return nil, fmt.Errorf("completing the tree: %w", err)
 		}

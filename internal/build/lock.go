@@ -79,8 +79,8 @@ func (e *Env) lockedOrigin(o BaseOptions) (from origin, err error) {
 		from.recorded = append(from.recorded, base.Release{URI: r.URI, Suite: r.Suite, Date: r.Date,
 			SHA256: r.SHA256, Keys: r.Keys})
 		if !given {
-			from.repos = append(
-				from.repos, archive.Repo{URI: r.URI, Suite: r.Suite, Components: r.Components,
+			from.repos = append(from.repos,
+				archive.Repo{URI: r.URI, Suite: r.Suite, Components: r.Components,
 					Distribution: o.Suite.Distribution})
 		}
 	}
@@ -132,8 +132,8 @@ func (o BaseOptions) explainLocked(err error) error {
 	}
 	var mirrors []string
 	for _, r := range o.Locked.Repositories {
-		mirrors = append(
-			mirrors, fmt.Sprintf("--mirror 'deb [check-valid-until=no] URL %s %s' as of %s",
+		mirrors = append(mirrors,
+			fmt.Sprintf("--mirror 'deb [check-valid-until=no] URL %s %s' as of %s",
 				r.Suite, strings.Join(r.Components, " "),
 				r.Date.UTC().Format("2006-01-02 15:04 UTC")))
 	}

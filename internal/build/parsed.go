@@ -16,8 +16,8 @@ import (
 // to parse its lists, and leaves what it has parsed: that is kept for the next build with the same
 // lists over the same ground. It is taken out before anything is installed, so that nothing but the
 // programs of the base and what hooks have made of them can have touched it.
-func (b *builder) wantedOver(
-	ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source, args ...string,
+func (b *builder) wantedOver(ctx context.Context, resolver *apt.Apt, log io.Writer,
+	sources []apt.Source, args ...string,
 ) ([]apt.Wanted, error) {
 	if b.unknowable { // nor can it be known what apt has parsed there
 		return resolver.Wanted(ctx, log, args...)
@@ -57,9 +57,9 @@ func (b *builder) parsedKey(sources []apt.Source) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			parts = append(
-				parts, strings.Join(
-					[]string{l.Name, l.Path, fmt.Sprint(fi.Size()), fi.ModTime().String()}, " "))
+			parts = append(parts,
+				strings.Join([]string{l.Name, l.Path, fmt.Sprint(fi.Size()), fi.ModTime().String()},
+					" "))
 		}
 	}
 	return layer.Key(parts...), nil

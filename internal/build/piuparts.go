@@ -128,8 +128,8 @@ func (b *builder) openForPiuparts(ctx context.Context, server *archive.Server, s
 	prepare := []string{"/bin/sh", "-c", prepareRoot, "sh",
 		server.SourcesList("http://" + listener.Addr().String()), b.extra.pins}
 	var said tail
-	status, err := b.open.RunTo(
-		ctx, sandbox.Command{Argv: prepare, Dir: piupartsDir, Env: commandEnv()}, &said, &said)
+	status, err := b.open.RunTo(ctx,
+		sandbox.Command{Argv: prepare, Dir: piupartsDir, Env: commandEnv()}, &said, &said)
 	if err == nil && !status.Success() {
 		err = cmp.Or(b.piupartsFull(ctx, space),
 			said.explain(fmt.Errorf("copying the base: %s", status)))
@@ -173,8 +173,8 @@ func (b *builder) piupartsSpace() (int64, error) {
 // piupartsFull is the error for a tmpfs without room.
 func (b *builder) piupartsFull(ctx context.Context, space int64) error {
 	out := capture{limit: maxCapture}
-	status, err := b.open.RunTo(
-		ctx, sandbox.Command{Argv: []string{"stat", "-f", "-c", "%a", piupartsDir},
+	status, err := b.open.RunTo(ctx,
+		sandbox.Command{Argv: []string{"stat", "-f", "-c", "%a", piupartsDir},
 			Env: commandEnv()}, &out, io.Discard)
 	if text, over := out.String(); err == nil && over == nil && status.Success() &&
 		strings.TrimSpace(text) == "0" {
@@ -232,8 +232,8 @@ const (
 
 func (f *piupartsFindings) Write(p []byte) (int, error) {
 	for part := range bytes.Lines(p) {
-		f.line = append(
-			f.line, part[:min(len(part), maxFindingLine-min(len(f.line), maxFindingLine))]...)
+		f.line = append(f.line,
+			part[:min(len(part), maxFindingLine-min(len(f.line), maxFindingLine))]...)
 		if part[len(part)-1] == '\n' {
 			f.take(strings.TrimRight(string(f.line), "\n"))
 			f.line = f.line[:0]

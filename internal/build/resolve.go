@@ -148,8 +148,8 @@ func (b *builder) openInstallation(ctx context.Context, in *installation) (err e
 		}
 		in.sources = slices.Insert(in.sources, 0, localSource(repository))
 	}
-	if in.jail, err = b.holder.NewJail(
-		ctx, sandbox.Spec{Root: sandbox.Root{Lowers: b.layerLowers()},
+	if in.jail, err = b.holder.NewJail(ctx,
+		sandbox.Spec{Root: sandbox.Root{Lowers: b.layerLowers()},
 			Mounts: apt.Mounts(b.env.CacheDir), Hostname: buildHost}); err != nil {
 		return err
 	}
@@ -362,8 +362,8 @@ func (b *builder) installByAptitude(ctx context.Context, in *installation) (done
 		return false, err
 	}
 	for i, w := range wanted {
-		first = append(
-			first, apt.Wanted{Name: w.Name, Hash: packages[i].Hashes.SHA256 +
+		first = append(first,
+			apt.Wanted{Name: w.Name, Hash: packages[i].Hashes.SHA256 +
 				packages[i].Hashes.SHA512})
 	}
 	// The dummy itself differs with every source and is in no layer.

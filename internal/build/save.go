@@ -50,8 +50,8 @@ func (e *Env) InstallLayer(ctx context.Context, h *sandbox.Holder, g *base.Gener
 	if err != nil {
 		return sandbox.Lower{}, err
 	}
-	jail, err := h.NewJail(
-		ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}},
+	jail, err := h.NewJail(ctx,
+		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}},
 			Mounts: apt.Mounts(e.CacheDir), Hostname: buildHost, KeepNames: true})
 	if err != nil {
 		return sandbox.Lower{}, err
@@ -161,8 +161,8 @@ type treeFacts struct {
 // describeTree reads what apt and dpkg know in a tree.
 func (e *Env) describeTree(ctx context.Context, h *sandbox.Holder, tree string) (f treeFacts,
 	err error) {
-	jail, err := h.NewJail(
-		ctx, sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})
+	jail, err := h.NewJail(ctx,
+		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})
 	if err != nil {
 		return f, err
 	}

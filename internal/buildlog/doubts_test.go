@@ -94,8 +94,8 @@ func TestExplainProbes(t *testing.T) {
 // TestExplainFailedTest is the log of a build whose tests fail, among much else that looks like a
 // cause: the suite shows config.log, and a test compiles what must not compile.
 func TestExplainFailedTest(t *testing.T) {
-	causes := explained(
-		"   dh_auto_configure", "checking for minix/config.h... no",
+	causes := explained("   dh_auto_configure",
+		"checking for minix/config.h... no",
 		"x.c:1:10: fatal error: early.h: No such file or directory",
 		"   dh_auto_build", "curl: (6) Could not resolve host: example.org",
 		"   dh_auto_test", "151: listing owned files   FAILED (owned.at:1)", "FAIL: owned",

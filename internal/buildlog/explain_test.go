@@ -122,8 +122,8 @@ func TestExplainOrder(t *testing.T) {
 	for _, c := range causes {
 		got = append(got, fmt.Sprintf("%s:%d", c.Kind, c.Line.Number))
 	}
-	if s := strings.Join(
-		got, " "); s != "disk-full:5 missing-dependency:7 compile-error:2 network-attempt:4 test-failure:1" {
+	if s := strings.Join(got,
+		" "); s != "disk-full:5 missing-dependency:7 compile-error:2 network-attempt:4 test-failure:1" {
 		t.Error(s)
 	}
 }

@@ -148,8 +148,8 @@ func (d *Reader) readControl() error {
 				if err != nil {
 					return fmt.Errorf("%s: %s: %w", m.Name, h.Name, err)
 				}
-				d.control = append(
-					d.control, ControlFile{Name: clean[1:], Mode: h.FileInfo().Mode().Perm(),
+				d.control = append(d.control,
+					ControlFile{Name: clean[1:], Mode: h.FileInfo().Mode().Perm(),
 						ModTime: h.ModTime, Body: body})
 				continue
 			}

@@ -11,8 +11,8 @@ const entry = "hello (1:2.10-3) bookworm-backports unstable; urgency=HIGH (secur
 	"+0200\n\n"
 
 func TestParseChangelog(t *testing.T) {
-	e, err := ParseChangelog(
-		"x", strings.NewReader("\n# a comment\n"+entry+"hello (1.0) nonsense here\n"))
+	e, err := ParseChangelog("x",
+		strings.NewReader("\n# a comment\n"+entry+"hello (1.0) nonsense here\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -174,8 +174,8 @@ func parseControl(name string, text []byte, skip int) ([]*Paragraph, error) {
 					cur.Fields[i].Line)
 			}
 			cur.index[lower] = len(cur.Fields)
-			cur.Fields = append(
-				cur.Fields, Field{Name: key, Value: strings.TrimLeft(value, whiteSpace), Line: n,
+			cur.Fields = append(cur.Fields,
+				Field{Name: key, Value: strings.TrimLeft(value, whiteSpace), Line: n,
 					lines: []int{n}})
 		}
 	}

@@ -49,8 +49,8 @@ func TestParseControlErrors(t *testing.T) {
 			t.Errorf("%q: %T is not an *Error", tt.text, err)
 		}
 	}
-	if _, err := ParseControl(
-		"x", strings.NewReader("A: "+strings.Repeat("x", maxControl))); err == nil ||
+	if _, err := ParseControl("x",
+		strings.NewReader("A: "+strings.Repeat("x", maxControl))); err == nil ||
 		!strings.Contains(err.Error(), "larger than 16 MiB") {
 		t.Errorf("a document that is too large: %v", err)
 	}
@@ -59,8 +59,8 @@ func TestParseControlErrors(t *testing.T) {
 // TestParseControlAsDpkg takes what dpkg takes: form feeds, blanks before a colon, control
 // characters.
 func TestParseControlAsDpkg(t *testing.T) {
-	paras, err := ParseControl(
-		"x", strings.NewReader("Source : a\nX: b\x01\x1b\n\f\nPackage\t:\fa\v\n\fmore\n"))
+	paras, err := ParseControl("x",
+		strings.NewReader("Source : a\nX: b\x01\x1b\n\f\nPackage\t:\fa\v\n\fmore\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

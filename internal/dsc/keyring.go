@@ -76,7 +76,9 @@ func findIn(path string, ids map[uint64]bool, out *openpgp.EntityList) error {
 	return scanKeyring(f, ids, func(cert []byte) error {
 		list, err := openpgp.ReadKeyRing(bytes.NewReader(cert))
 		if err != nil {
-			return nil //nolint:nilerr // a certificate that go-crypto cannot read (version 3, odd curves) is a key that is not known
+			// A certificate that go-crypto cannot read (version 3, odd curves) is a key that is not
+			// known.
+			return nil //nolint:nilerr // see above
 		}
 		*out = append(*out, list...)
 		return nil

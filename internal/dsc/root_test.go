@@ -32,8 +32,8 @@ func TestNeedsRoot(t *testing.T) {
 		if c.field != absent {
 			text += "Rules-Requires-Root: " + c.field + "\n"
 		}
-		control, err := ParseSourceControl(
-			"control", strings.NewReader(text+"\nPackage: xy\nArchitecture: any\n"))
+		control, err := ParseSourceControl("control",
+			strings.NewReader(text+"\nPackage: xy\nArchitecture: any\n"))
 		if err != nil {
 			t.Fatal(err)
 		}

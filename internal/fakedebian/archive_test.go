@@ -79,8 +79,8 @@ func TestSignatures(t *testing.T) {
 			write(t, dir, "Release.gpg", fakedebian.Detached(t, []byte(text), fakedebianTime, key))
 			ring := fakedebian.Keyring(t, kind, fakedebian.KeyOther)
 			for _, args := range [][]string{{"InRelease"}, {"Release.gpg", "Release"}} {
-				cmd := exec.Command(
-					"gpgv", append([]string{"--weak-digest", "MD5", "--keyring", ring}, args...)...)
+				cmd := exec.Command("gpgv",
+					append([]string{"--weak-digest", "MD5", "--keyring", ring}, args...)...)
 				cmd.Dir = dir
 				out, err := cmd.CombinedOutput()
 				if err != nil || !strings.Contains(string(out), "Good signature") {
@@ -136,8 +136,8 @@ func TestReleaseVerifies(t *testing.T) {
 			bytes.TrimSpace(tree.Read("dists/"+dir+"/Release"))) {
 			t.Error("InRelease and Release differ")
 		}
-		if _, err := openpgp.CheckArmoredDetachedSignature(
-			ring, bytes.NewReader(tree.Read("dists/"+dir+"/Release")),
+		if _, err := openpgp.CheckArmoredDetachedSignature(ring,
+			bytes.NewReader(tree.Read("dists/"+dir+"/Release")),
 			bytes.NewReader(tree.Read("dists/"+dir+"/Release.gpg")), nil); err != nil {
 			t.Error(err)
 		}
@@ -282,8 +282,8 @@ func TestSourcesUnpackAndBuild(t *testing.T) {
 			}
 			if c.name == "hello" {
 				if out := run(t, dir, "dpkg-deb", "--contents",
-					filepath.Join(dir, "hello_2.10-3_amd64.deb")); !strings.Contains(
-					out, "./usr/bin/hello") {
+					filepath.Join(dir, "hello_2.10-3_amd64.deb")); !strings.Contains(out,
+					"./usr/bin/hello") {
 					t.Errorf("hello has no program:\n%s", out)
 				}
 			}

@@ -133,8 +133,8 @@ func (p Package) Deb(t testing.TB) []byte {
 	p.defaults()
 	control := []File{{Path: "control", Body: p.Control()}}
 	if len(p.Conffiles) > 0 {
-		control = append(
-			control, File{Path: "conffiles", Body: strings.Join(p.Conffiles, "\n") + "\n"})
+		control = append(control,
+			File{Path: "conffiles", Body: strings.Join(p.Conffiles, "\n") + "\n"})
 	}
 	if sums := md5sums(p.Files); sums != "" {
 		control = append(control, File{Path: "md5sums", Body: sums})

@@ -80,8 +80,8 @@ func gbpConfs() []gbpConf {
 			"pristine-tar=on upstream-branch=upstream/latest"),
 		debianConf("a ref as tag", "[DEFAULT]\n# any branch\nupstream-tag=origin/master\n",
 			"upstream-tag=origin/master"),
-		debianConf(
-			"xz", "[DEFAULT]\nupstream-tag = v%(version)s\npristine-tar = False\ncompression = xz\n", "compression=xz pristine-tar=off upstream-tag=v%(version)s"),
+		debianConf("xz",
+			"[DEFAULT]\nupstream-tag = v%(version)s\npristine-tar = False\ncompression = xz\n", "compression=xz pristine-tar=off upstream-tag=v%(version)s"),
 		debianConf("tarball-dir", "[DEFAULT]\npristine-tar = "+
 			"False\n\n[buildpackage]\nupstream-branch=master\nupstream-tag=v%(version)s\ntarball-dir=../tarballs/\n",
 			"pristine-tar=off tarball-dir=../tarballs/ upstream-branch=master "+
@@ -105,8 +105,8 @@ func gbpConfs() []gbpConf {
 			"upstream-tag=REL_%(version%.%_)s"),
 		debianConf("hversion", "[DEFAULT]\nupstream-tag = foo-%(hversion)s\n",
 			"upstream-tag=foo-%(hversion)s"),
-		debianConf(
-			"overlay", "[DEFAULT]\noverlay = True\nexport-dir = ../build-area\ntarball-dir = "+
+		debianConf("overlay",
+			"[DEFAULT]\noverlay = True\nexport-dir = ../build-area\ntarball-dir = "+
 				"../tarballs\n", "export-dir=../build-area overlay=true tarball-dir=../tarballs"),
 		debianConf("signatures", "[DEFAULT]\nupstream-signatures = on\n", "signatures=on"),
 		debianConf("signatures, unknown word", "[DEFAULT]\nupstream-signatures = never\n",

@@ -28,8 +28,8 @@ func repository(t *testing.T) string {
 		check(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 	}
 	git := func(args ...string) {
-		c := exec.Command(
-			"git", append(
+		c := exec.Command("git",
+			append(
 				[]string{"-C", dir, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"},
 				args...)...)
 		if out, err := c.CombinedOutput(); err != nil {
@@ -96,8 +96,8 @@ func opened(t *testing.T, dir string) *Repository {
 	}
 	work := t.TempDir()
 	check(t, os.Mkdir(filepath.Join(work, "objects"), 0o755))
-	r, err := Open(
-		l, hostJail{strings.NewReplacer("/tmp/", work+"/", jailTree, l.Top, jailGit, l.Common),
+	r, err := Open(l,
+		hostJail{strings.NewReplacer("/tmp/", work+"/", jailTree, l.Top, jailGit, l.Common),
 			work})
 	check(t, err)
 	return r
@@ -146,8 +146,8 @@ func TestExport(t *testing.T) {
 // in runs git in a repository of a test's.
 func in(t *testing.T, dir string, args ...string) string {
 	t.Helper()
-	c := exec.Command(
-		"git", append(
+	c := exec.Command("git",
+		append(
 			[]string{"-C", dir, "-c", "user.name=A B", "-c", "user.email=a@mirror.example",
 				"-c", "protocol.file.allow=always"}, args...)...)
 	out, err := c.CombinedOutput()

@@ -262,8 +262,8 @@ func (r *Runner) fill(to string, mode fs.FileMode, in io.Reader) error {
 // clean takes away what place brought: the root of a stage before the dependencies lies below the
 // build's.
 func (r *Runner) clean(ctx context.Context) error {
-	status, err := r.Jail.RunTo(
-		ctx, sandbox.Command{Argv: []string{"rm", "-rf", pbuilderDir, filesDir, logFile, envFile}},
+	status, err := r.Jail.RunTo(ctx,
+		sandbox.Command{Argv: []string{"rm", "-rf", pbuilderDir, filesDir, logFile, envFile}},
 		io.Discard, io.Discard)
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("deleting the hooks in the jail: %s", status)

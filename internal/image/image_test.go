@@ -243,8 +243,8 @@ func TestReplaced(t *testing.T) {
 	)); err != nil {
 		t.Fatal(err)
 	}
-	if names := p.names(); !slices.Equal(
-		names, []string{"", "a", "lib", "usr/", "usr/lib/", "usr/lib/file"}) {
+	if names := p.names(); !slices.Equal(names,
+		[]string{"", "a", "lib", "usr/", "usr/lib/", "usr/lib/file"}) {
 		t.Errorf("%q", names)
 	}
 }
@@ -411,8 +411,8 @@ func TestOCI(t *testing.T) {
 			{Name: "oci-layout", PAXRecords: with(`{"imageLayoutVersion":"1.0.0"}`)}}
 		blob := func(data []byte) string {
 			sum := digestOf(data)
-			files = append(
-				files, tar.Header{Name: "blobs/sha256/" + sum, PAXRecords: with(string(data))})
+			files = append(files,
+				tar.Header{Name: "blobs/sha256/" + sum, PAXRecords: with(string(data))})
 			return "sha256:" + sum
 		}
 		for _, l := range layersOf(t) {
@@ -437,9 +437,9 @@ func TestOCI(t *testing.T) {
 			{"digest": manifest, "platform": object{"os": "linux", "architecture": arch}},
 			{"digest": manifest, "platform": object{"os": "plan9", "architecture": "mips"}},
 		}})))
-		return archiveOf(
-			t, append(
-				files, tar.Header{Name: "index.json",
+		return archiveOf(t,
+			append(files,
+				tar.Header{Name: "index.json",
 					PAXRecords: with(
 						mustJSON(t, object{"manifests": []object{{"digest": inner}}}))})...)
 	}

@@ -122,8 +122,8 @@ func (s *Store) Tidy() error {
 				continue // gone by now, or not ours to read
 			}
 			if _, err := os.Lstat(
-				filepath.Join(s.dir, strings.TrimSpace(string(key)), "lock")); !errors.Is(
-				err, fs.ErrNotExist) {
+				filepath.Join(s.dir, strings.TrimSpace(string(key)), "lock")); !errors.Is(err,
+				fs.ErrNotExist) {
 				continue
 			}
 		}

@@ -48,11 +48,15 @@ type Manifest struct {
 	Boot string `json:"boot,omitempty"`
 
 	// What follows tells whether a larger layer may be made over this one.
-	Over         string   `json:"over"`                   // key of all that it lies on, as internal/build has it
-	Below        string   `json:"below,omitempty"`        // key of the layer that this one lies upon
-	Files        []string `json:"files"`                  // names and hashes of the packages' files, those of the layer below too
-	Plain        bool     `json:"plain"`                  // no maintainer script of them makes accounts or secrets, or depends on an order otherwise
-	Alternatives []string `json:"alternatives,omitempty"` // names that they register with update-alternatives
+	Over  string `json:"over"`            // key of all that it lies on
+	Below string `json:"below,omitempty"` // key of the layer that this one lies upon
+	// Files are names and hashes of the packages' files, those of the layer below among them.
+	Files []string `json:"files"`
+	// Plain: no maintainer script of them makes accounts or secrets, or depends on an order
+	// otherwise.
+	Plain bool `json:"plain"`
+	// Alternatives are the names that they register with update-alternatives.
+	Alternatives []string `json:"alternatives,omitempty"`
 }
 
 // Store is the directory of all layers.

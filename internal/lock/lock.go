@@ -31,11 +31,12 @@ const maxSize = 16 << 20
 
 // File is a lock file. The doc comments of its fields are repeated for users in docs/bases.md.
 type File struct {
-	Format     int       `toml:"format"`
-	Suite      string    `toml:"suite"`
-	Arch       string    `toml:"architecture"`
-	Variant    string    `toml:"variant"`
-	Layout     []string  `toml:"layout"` // what is special about the suite's tree, in the words of the suite table's field Buildd
+	Format  int    `toml:"format"`
+	Suite   string `toml:"suite"`
+	Arch    string `toml:"architecture"`
+	Variant string `toml:"variant"`
+	// Layout is what is special about the suite's tree, in the words of the suite table's Buildd.
+	Layout     []string  `toml:"layout"`
 	Include    []string  `toml:"include"`
 	Exclude    []string  `toml:"exclude"`
 	Components []string  `toml:"components"` // as the user gave them, as are the three that follow

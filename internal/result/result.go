@@ -63,9 +63,9 @@ func (r *Result) legible() *Result {
 type Source struct {
 	Name      string    `json:"name"`
 	Version   string    `json:"version"`             // with its epoch
-	From      string    `json:"from"`                // what the user asked for: a path, a URL, a name
+	From      string    `json:"from"`                // as asked for: a path, a URL, a name
 	Format    string    `json:"format,omitempty"`    // "3.0 (quilt)"
-	Signature string    `json:"signature,omitempty"` // "good", "unknown-key", "doubtful", "unsigned"
+	Signature string    `json:"signature,omitempty"` // good, unknown-key, doubtful, unsigned
 	Signer    string    `json:"signer,omitempty"`
 	Key       string    `json:"key,omitempty"` // fingerprint
 	Files     []Hashed  `json:"files,omitempty"`
@@ -84,10 +84,11 @@ type Target struct {
 
 // Inputs are everything that the build was made from, but the source: what a repetition needs.
 type Inputs struct {
-	Base         Base      `json:"base"`
-	Releases     []Release `json:"releases,omitempty"`
-	Layer        Layer     `json:"layer"`
-	Dependencies []Package `json:"dependencies,omitempty"` // what was installed for the build, beyond the base
+	Base     Base      `json:"base"`
+	Releases []Release `json:"releases,omitempty"`
+	Layer    Layer     `json:"layer"`
+	// Dependencies are what was installed for the build, beyond the base.
+	Dependencies []Package `json:"dependencies,omitempty"`
 }
 
 // Base is the base that was used.
@@ -121,11 +122,12 @@ type Package struct {
 
 // Outcome is how it ended.
 type Outcome struct {
-	Status    string  `json:"status"`               // sbuild's word: successful, attempted, given-back, failed, skipped
+	// Status is sbuild's word: successful, attempted, given-back, failed or skipped.
+	Status    string  `json:"status"`
 	FailStage string  `json:"fail_stage,omitempty"` // sbuild's name of the stage
 	Error     string  `json:"error,omitempty"`
 	Hint      string  `json:"hint,omitempty"`
-	Exit      int     `json:"exit"`             // exit status of dpkg-buildpackage; 0 when it did not run
+	Exit      int     `json:"exit"`             // of dpkg-buildpackage; 0 when it did not run
 	Signal    int     `json:"signal,omitempty"` // that ended it
 	Causes    []Cause `json:"causes,omitempty"` // of a failure, the most probable first
 }
@@ -146,7 +148,7 @@ type Stage struct {
 
 // Use is what the build used of the machine.
 type Use struct {
-	SpaceKiB   int64   `json:"space_kib"`             // of the tree and the artefacts; -1 when it is not known
+	SpaceKiB   int64   `json:"space_kib"`             // of tree and artefacts; -1 when not known
 	PeakMemory int64   `json:"peak_memory,omitempty"` // bytes
 	UserTime   float64 `json:"user_seconds,omitempty"`
 	SystemTime float64 `json:"system_seconds,omitempty"`

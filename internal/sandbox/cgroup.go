@@ -257,8 +257,8 @@ func (g *cgroup) limit() error {
 			set["memory.swap.max"] = "0"
 		case "cpu":
 			const period = 100000 // microseconds, the kernel's default
-			set["cpu.max"] = fmt.Sprintf(
-				"%d %d", max(1000, int64(math.Round(g.limits.CPUs*period))), period)
+			set["cpu.max"] = fmt.Sprintf("%d %d",
+				max(1000, int64(math.Round(g.limits.CPUs*period))), period)
 		case "pids":
 			set["pids.max"] = strconv.Itoa(g.limits.PIDs + helperTasks)
 		}

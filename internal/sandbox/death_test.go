@@ -36,7 +36,8 @@ func ownerMain() int {
 	}
 	if _, err := j.Start(
 		Command{Argv: []string{"/bin/sh", "-c",
-			"for i in 1 2 3 4 5 6 7 8; do sleep 5001 & done; setsid sleep 5001 & wait"}}); err != nil {
+			"for i in 1 2 3 4 5 6 7 8; do sleep 5001 & done; setsid sleep 5001 & wait"},
+		}); err != nil {
 		fmt.Println("error:", err)
 		return 1
 	}
@@ -162,8 +163,8 @@ func TestNothingLeaksIn(t *testing.T) {
 		}
 	}
 	// Our own binary must not be writable from inside (CVE-2019-5736).
-	if out, st := sh(
-		t, j, "for p in /proc/[0-9]*; do (: >>$p/exe) 2>/dev/null && readlink $p/exe; done; true"); out != "" || !st.Success() {
+	if out, st := sh(t, j,
+		"for p in /proc/[0-9]*; do (: >>$p/exe) 2>/dev/null && readlink $p/exe; done; true"); out != "" || !st.Success() {
 		t.Errorf("executables that could be opened for writing: %q %v", out, st)
 	}
 }

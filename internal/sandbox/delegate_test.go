@@ -15,8 +15,8 @@ import (
 // TestDelegatedTop makes groups only where they were delegated: what systemd divides is left to it.
 func TestDelegatedTop(t *testing.T) {
 	top := t.TempDir()
-	scope := filepath.Join(
-		top, "user.slice/user-1000.slice/user@1000.service/app.slice/run-1.scope")
+	scope := filepath.Join(top,
+		"user.slice/user-1000.slice/user@1000.service/app.slice/run-1.scope")
 	service := filepath.Join(top, "system.slice/ci.service")
 	for _, dir := range []string{filepath.Join(scope, "inner"),
 		filepath.Join(service, "job/step")} {

@@ -57,8 +57,9 @@ func TestFilesHaveTheDeviceOfTheirMount(t *testing.T) {
 			} else {
 				want += "overlayfs\n"
 			}
-			if out, _ := sh(
-				t, j, "cat /opt/kept; stat -f -c %T /opt; test ! -e /media || echo deleted"); out != want {
+			out, _ := sh(t, j,
+				"cat /opt/kept; stat -f -c %T /opt; test ! -e /media || echo deleted")
+			if out != want {
 				t.Errorf("%q, want %q", out, want)
 			}
 			if out, st := sh(t, j, setuid); out != "read\n" || !st.Success() {

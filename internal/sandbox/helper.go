@@ -83,8 +83,8 @@ func enterJail(spec *Spec, root string, join bool, l *Limits) (notes []string, e
 		if m.Type == "sysfs" && errors.Is(err, unix.EPERM) {
 			// Some container hides part of /sys; the kernel then grants no whole one. What the
 			// container sees, read-only, shows no more than it does.
-			notes = append(
-				notes, "/sys is the host's, read-only: the kernel grants no new one here")
+			notes = append(notes,
+				"/sys is the host's, read-only: the kernel grants no new one here")
 			err = hostSys(root)
 		}
 		if err != nil {

@@ -123,8 +123,8 @@ func (h *Holder) confine(spec *HolderSpec) error {
 				mib(left.Memory), why))
 	}
 	if left.CPUs > 0 {
-		h.spared = append(
-			h.spared, fmt.Sprintf("processors are limited to %d by what processes begin with, "+
+		h.spared = append(h.spared,
+			fmt.Sprintf("processors are limited to %d by what processes begin with, "+
 				"which they can change: %s", spareCPUs(left.CPUs), why))
 	}
 	if left.PIDs > 0 && !countsNamespaces() {

@@ -268,8 +268,8 @@ func TestLimits(t *testing.T) {
 	testenv.RequireUserns(t)
 	testenv.RequireControllers(t, "memory", "cpu", "pids")
 	testenv.RequireTool(t, "perl")
-	h, j, out, status := limited(
-		t, HolderSpec{Limits: Limits{Memory: 64 << 20, CPUs: 1.5, PIDs: 40}},
+	h, j, out, status := limited(t,
+		HolderSpec{Limits: Limits{Memory: 64 << 20, CPUs: 1.5, PIDs: 40}},
 		"cat /proc/self/cgroup; "+grows)
 	if len(j.Notes)+len(h.Spared()) > 0 {
 		t.Error(j.Notes, h.Spared())

@@ -25,8 +25,8 @@ func TestListen(t *testing.T) {
 		said <- err
 	}()
 	port := l.Addr().String()[len("127.0.0.1:"):]
-	out, st := run(
-		t, j, Command{
+	out, st := run(t, j,
+		Command{
 			Argv: []string{"bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/" + port + "; cat <&3"},
 			Env:  []string{"PATH=/bin:/usr/bin"}})
 	if out != "from outside\n" || !st.Success() {

@@ -66,8 +66,8 @@ func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err err
 		}
 		m.Tree, err = cloned(m.Source, m.Map, m.NoLinks)
 		if cannotMap(err) {
-			notes = append(
-				notes, fmt.Sprintf("files in %s belong to nobody: their file system cannot map ids",
+			notes = append(notes,
+				fmt.Sprintf("files in %s belong to nobody: their file system cannot map ids",
 					m.Target))
 			err = nil
 		}
@@ -142,7 +142,8 @@ func cloneMapped(path string, users *os.File, noLinks bool) (*os.File, error) {
 		return nil, sysErr("open", path, err)
 	}
 	defer unix.Close(at)
-	const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE | unix.AT_EMPTY_PATH
+	const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC |
+		unix.AT_RECURSIVE | unix.AT_EMPTY_PATH
 	fd, err := unix.OpenTree(at, "", flags)
 	if err != nil {
 		return nil, sysErr("open_tree", path, err)

@@ -359,6 +359,6 @@ func asJailRoot(work func() error) error {
 	err := <-done
 	// The kernel has taken the change for that of a setuid program, and given our files in /proc to
 	// jail root (proc_pid(5), "dumpable").
-	return errors.Join(
-		err, sysErr("prctl", "PR_SET_DUMPABLE", unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)))
+	return errors.Join(err,
+		sysErr("prctl", "PR_SET_DUMPABLE", unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)))
 }

@@ -32,8 +32,8 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	// The dead that nobody has collected yet do not count.
-	if out, st := sh(
-		t, j, "ps -eo stat=,comm= | grep -v ^Z | grep -w sleep; echo on"); out != "on\n" ||
+	if out, st := sh(t, j,
+		"ps -eo stat=,comm= | grep -v ^Z | grep -w sleep; echo on"); out != "on\n" ||
 		!st.Success() {
 		t.Errorf("after it: %q %v", out, st)
 	}
@@ -52,8 +52,8 @@ func TestNetworkOfOneCommand(t *testing.T) {
 	host := interfaces(string(text))
 	j := hostJail(t, startHolder(t))
 	before, _ := sh(t, j, "cat "+file)
-	with, st := run(
-		t, j, Command{
+	with, st := run(t, j,
+		Command{
 			Argv: []string{"/bin/sh", "-c",
 				"cat " + file +
 					"; echo mine >/tmp/made; test -d /sys/class && test -e /etc/resolv.conf"},
@@ -88,8 +88,8 @@ func TestNetworkOverDanglingResolver(t *testing.T) {
 	if !st.Success() || out != string(want) {
 		t.Errorf("%q %v; want %q", out, st, want)
 	}
-	if out, _ := sh(t, j, "readlink "+resolverFile+"; cat "+resolverFile); strings.Contains(
-		out, string(want)) {
+	if out, _ := sh(t, j, "readlink "+resolverFile+"; cat "+resolverFile); strings.Contains(out,
+		string(want)) {
 		t.Errorf("the jail's other commands see it, too: %q", out)
 	}
 }

@@ -45,8 +45,8 @@ func holderMounts(spec *Spec) []Mount {
 			NoSuid: true, NoDev: true, NoExec: true})
 	}
 	if spec.Network == NetworkPrivate {
-		plan = append(
-			plan, Mount{Type: typeText, Target: resolverFile,
+		plan = append(plan,
+			Mount{Type: typeText, Target: resolverFile,
 				Data: "nameserver " + resolverAddress + "\n", Mkdir: spec.Root.Dir == ""})
 	}
 	return append(plan, spec.Mounts...)

@@ -50,27 +50,28 @@ type message struct {
 	ID  int        `json:",omitempty"`
 	Err *wireError `json:",omitempty"`
 
-	Holder  *HolderSpec `json:",omitempty"`
-	Spec    *Spec       `json:",omitempty"`
-	Root    string      `json:",omitempty"` // helper: the mounted root, as H sees it
-	Join    bool        `json:",omitempty"` // helper: the jail has been set up by another; only the network differs
-	Command *Command    `json:",omitempty"`
-	Jail    int         `json:",omitempty"`
-	Handle  int         `json:",omitempty"` // the caller's number for a command
-	PID     int         `json:",omitempty"`
-	Status  *Status     `json:",omitempty"`
-	Signal  int         `json:",omitempty"`
-	Path    string      `json:",omitempty"`
-	Target  string      `json:",omitempty"` // of a symbolic link
-	Mode    uint32      `json:",omitempty"`
-	UID     int         `json:",omitempty"`
-	GID     int         `json:",omitempty"`
-	Strays  []Stray     `json:",omitempty"`
-	Notes   []string    `json:",omitempty"`
-	Scratch Scratch     `json:",omitempty"`
-	Usage   *Usage      `json:",omitempty"`
-	Limits  *Limits     `json:",omitempty"` // helper: what each command is limited to
-	Plain   bool        `json:",omitempty"` // see Jail.Plain
+	Holder *HolderSpec `json:",omitempty"`
+	Spec   *Spec       `json:",omitempty"`
+	Root   string      `json:",omitempty"` // helper: the mounted root, as H sees it
+	// Join, to a helper: the jail has been set up by another; only the network differs.
+	Join    bool     `json:",omitempty"`
+	Command *Command `json:",omitempty"`
+	Jail    int      `json:",omitempty"`
+	Handle  int      `json:",omitempty"` // the caller's number for a command
+	PID     int      `json:",omitempty"`
+	Status  *Status  `json:",omitempty"`
+	Signal  int      `json:",omitempty"`
+	Path    string   `json:",omitempty"`
+	Target  string   `json:",omitempty"` // of a symbolic link
+	Mode    uint32   `json:",omitempty"`
+	UID     int      `json:",omitempty"`
+	GID     int      `json:",omitempty"`
+	Strays  []Stray  `json:",omitempty"`
+	Notes   []string `json:",omitempty"`
+	Scratch Scratch  `json:",omitempty"`
+	Usage   *Usage   `json:",omitempty"`
+	Limits  *Limits  `json:",omitempty"` // helper: what each command is limited to
+	Plain   bool     `json:",omitempty"` // see Jail.Plain
 	// Found is what PID 1 found out about overlays; see HolderSpec.Memory.
 	Found map[string]bool `json:",omitempty"`
 }

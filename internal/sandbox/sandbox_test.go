@@ -139,8 +139,8 @@ func hostJail(t testing.TB, h *Holder, mounts ...Mount) *Jail {
 // sh runs a shell command as jail root and returns its output and status.
 func sh(t testing.TB, j *Jail, script string) (string, Status) {
 	t.Helper()
-	return run(
-		t, j, Command{Argv: []string{"/bin/sh", "-c", script},
+	return run(t, j,
+		Command{Argv: []string{"/bin/sh", "-c", script},
 			Env: []string{"PATH=" + defaultPath}})
 }
 
@@ -189,12 +189,12 @@ func TestCommand(t *testing.T) {
 	if _, err := os.Lstat("/etc/nsbuild-test"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the jail wrote to the host: %v", err)
 	}
-	if _, err := j.Start(Command{Argv: []string{"no-such-command"}}); !errors.Is(
-		err, os.ErrNotExist) {
+	if _, err := j.Start(Command{Argv: []string{"no-such-command"}}); !errors.Is(err,
+		os.ErrNotExist) {
 		t.Errorf("a missing command: %v", err)
 	}
-	if _, err := j.Start(Command{Argv: []string{"/etc/passwd"}}); !errors.Is(
-		err, os.ErrPermission) {
+	if _, err := j.Start(Command{Argv: []string{"/etc/passwd"}}); !errors.Is(err,
+		os.ErrPermission) {
 		t.Errorf("a command that is not executable: %v", err)
 	}
 	out, st := run(t, j, Command{Applet: "own", UID: 1000, GID: 1001})
@@ -236,8 +236,8 @@ func TestPID1CannotBeTouched(t *testing.T) {
 			t.Errorf("%s succeeded: %s", attack, out)
 		}
 	}
-	if out, st := sh(
-		t, j, "echo alive; unshare -Urpf --mount-proc sh -c 'echo nested $$'"); !st.Success() ||
+	if out, st := sh(t, j,
+		"echo alive; unshare -Urpf --mount-proc sh -c 'echo nested $$'"); !st.Success() ||
 		out != "alive\nnested 1\n" {
 		t.Errorf("after the attacks: %q %v", out, st)
 	}
@@ -247,8 +247,9 @@ func TestStrays(t *testing.T) {
 	testenv.RequireTool(t, "pgrep")
 	h := startHolder(t)
 	j := hostJail(t, h)
-	if out, st := sh(t, j, "setsid sleep 1001 >/dev/null 2>&1 & (setsid sh -c 'sleep 1002 & "+
-		"exit' &) ; unshare -Urpf --mount-proc sleep 1003 >/dev/null 2>&1 & sleep 0.3"); !st.Success() {
+	out, st := sh(t, j, "setsid sleep 1001 >/dev/null 2>&1 & (setsid sh -c 'sleep 1002 & exit' &) ; "+
+		"unshare -Urpf --mount-proc sleep 1003 >/dev/null 2>&1 & sleep 0.3")
+	if !st.Success() {
 		t.Fatalf("%q %v", out, st)
 	}
 	strays, err := j.Close()
@@ -280,8 +281,9 @@ func TestFrozenLayer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, st := sh(
-		t, deps, "mkdir -p /opt/dep && echo 1 >/opt/dep/file && rm -rf /srv && mv /media /opt/media"); !st.Success() {
+	out, st := sh(t, deps,
+		"mkdir -p /opt/dep && echo 1 >/opt/dep/file && rm -rf /srv && mv /media /opt/media")
+	if !st.Success() {
 		t.Fatalf("%q %v", out, st)
 	}
 	if _, err := deps.Close(); err != nil {
@@ -330,8 +332,8 @@ func TestScratch(t *testing.T) {
 					t.Error(err)
 				}
 				for _, e := range entries {
-					if err := startHolder(t).RemoveTree(
-						ctx, filepath.Join(spec.ScratchDir, e.Name())); err != nil {
+					if err := startHolder(t).RemoveTree(ctx,
+						filepath.Join(spec.ScratchDir, e.Name())); err != nil {
 						t.Error(err)
 					}
 				}
@@ -380,8 +382,8 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	if out, _ := sh(
-		t, j, "stat -c '%u:%g %a' /build /build/in /build/in/file"); out != "0:0 755\n1000:1000 700\n1000:1001 600\n" {
+	if out, _ := sh(t, j,
+		"stat -c '%u:%g %a' /build /build/in /build/in/file"); out != "0:0 755\n1000:1000 700\n1000:1001 600\n" {
 		t.Errorf("owners and modes: %q", out)
 	}
 	if err := j.Symlink("/opt", "build/opt"); err != nil {

@@ -111,8 +111,8 @@ func (p *pid1) forget(guest *client) []int {
 // shell. Those that made a session of their own, as daemons do, go on.
 func killSession(leader int) {
 	begin := time.Now() // nobody else is served meanwhile
-	for pause := 50 * time.Microsecond; time.Since(begin) < killPatience; pause = min(
-		2*pause, 5*time.Millisecond) {
+	for pause := 50 * time.Microsecond; time.Since(begin) < killPatience; pause = min(2*pause,
+		5*time.Millisecond) {
 		members, err := processes(func(p *process) bool { return p.session == leader })
 		if err != nil || len(members) == 0 {
 			return // without a /proc there is no way to know them

@@ -41,8 +41,8 @@ func TestGuests(t *testing.T) {
 	h := startHolder(t)
 	j := hostJail(t, h)
 	one, other := guest(t, j), guest(t, j)
-	if out, st := sh(
-		t, one, "echo from one >/srv/note; sleep 6001 >/dev/null 2>&1 & echo $!"); !st.Success() {
+	if out, st := sh(t, one,
+		"echo from one >/srv/note; sleep 6001 >/dev/null 2>&1 & echo $!"); !st.Success() {
 		t.Fatal(out, st)
 	} else if got, st := sh(t, other, "cat /srv/note; kill "+strings.TrimSpace(
 		out)); got != "from one\n" || !st.Success() {
@@ -53,8 +53,8 @@ func TestGuests(t *testing.T) {
 		all.Go(func() {
 			g := guest(t, j)
 			for range 3 {
-				if out, st := sh(
-					t, g, fmt.Sprintf("cat /srv/note; exit %d", n)); out != "from one\n" ||
+				if out, st := sh(t, g,
+					fmt.Sprintf("cat /srv/note; exit %d", n)); out != "from one\n" ||
 					st.Code != n {
 					t.Errorf("%d: %q %v", n, out, st)
 				}

@@ -186,8 +186,8 @@ func (p *parser) condition() (bool, error) {
 }
 
 // joined reads conditions with one of some operators between them.
-func (p *parser) joined(
-	ops []string, join func(a, b bool) bool, next func() (bool, error),
+func (p *parser) joined(ops []string, join func(a, b bool) bool,
+	next func() (bool, error),
 ) (bool, error) {
 	holds, err := next()
 	for err == nil {

@@ -60,8 +60,8 @@ func (e *exposures) note() (string, error) {
 		ways = append(ways, way)
 	}
 	if len(e.binds) > 0 {
-		ways = append(
-			ways, "a bind with the option ro is safe, and so is one of a directory that only "+
+		ways = append(ways,
+			"a bind with the option ro is safe, and so is one of a directory that only "+
 				"its owner can enter")
 	}
 	if len(all) == 0 {

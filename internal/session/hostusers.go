@@ -71,8 +71,8 @@ func appendTo(ctx context.Context, jail *sandbox.Jail, name, text string) error 
 		_, err := w.WriteString(text)
 		written <- errors.Join(err, w.Close())
 	}()
-	status, err := jail.Run(
-		ctx, sandbox.Command{Argv: []string{"/bin/sh", "-c", `exec cat >>"$1"`, "sh", name},
+	status, err := jail.Run(ctx,
+		sandbox.Command{Argv: []string{"/bin/sh", "-c", `exec cat >>"$1"`, "sh", name},
 			Stdin: r, Env: []string{"PATH=/usr/bin:/bin"}})
 	// It has ended: what is not read by now never will be.
 	err = errors.Join(err, r.Close(), <-written)

@@ -77,8 +77,8 @@ func claim(ctx context.Context, state, id string) (dir string, lock *os.File, er
 		if errors.Is(err, fs.ErrExist) {
 			if swept, err := sweep(ctx, state, id); err != nil || !swept {
 				return "", nil,
-					errors.Join(
-						err, fault.New(fault.Internal, "nsbuild session end "+id+
+					errors.Join(err,
+						fault.New(fault.Internal, "nsbuild session end "+id+
 							", or another --name", "there is a session %s already", id))
 			}
 			continue

@@ -104,8 +104,8 @@ func TestOwnResolver(t *testing.T) {
 				t.Fatalf("%s: %v %v", link, st, err)
 			}
 			notes := said.AllEntries()
-			if got := len(notes) == 1 &&
-				strings.Contains(notes[0].Message, "leads nowhere"); got != (told && mounts == nil) {
+			got := len(notes) == 1 && strings.Contains(notes[0].Message, "leads nowhere")
+			if got != (told && mounts == nil) {
 				t.Errorf("a link to %s, %d mounts: %d notes", link, len(mounts), len(notes))
 			}
 		}

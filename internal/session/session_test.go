@@ -136,8 +136,8 @@ func TestRun(t *testing.T) {
 		}},
 		{"overlay", "echo x >/srv/x && rm -r /var && cat /srv/x", "x\n", 0, nil},
 		{"tmpfs", "stat -c %a /srv; stat -f -c %T /srv", "700\ntmpfs\n", 0, func(o *Options) {
-			o.Mounts = append(
-				o.Mounts, fstab.Mount{Type: "tmpfs", Target: "/srv", Data: "mode=700"})
+			o.Mounts = append(o.Mounts,
+				fstab.Mount{Type: "tmpfs", Target: "/srv", Data: "mode=700"})
 		}},
 		{"timeout", "sleep 20", "", TimeoutStatus, func(o *Options) {
 			o.Timeout = 200 * time.Millisecond
@@ -214,8 +214,8 @@ func TestRefused(t *testing.T) {
 		}},
 		{"large id", "unknown", func(_ *testing.T, o *Options) { o.User = "70000" }},
 		{"bind", "no such file", func(_ *testing.T, o *Options) {
-			o.Mounts = append(
-				o.Mounts, fstab.Mount{Type: "bind", Source: "/no/such", Target: "/srv"})
+			o.Mounts = append(o.Mounts,
+				fstab.Mount{Type: "bind", Source: "/no/such", Target: "/srv"})
 		}},
 		{"mount point", "no such file", func(_ *testing.T, o *Options) {
 			o.Overlay, o.Force = false, true
@@ -278,15 +278,15 @@ func TestOthersCanEnter(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			o.Mounts = append(
-				o.Mounts, fstab.Mount{Type: "bind", Source: filepath.Join(parent, "open"),
+			o.Mounts = append(o.Mounts,
+				fstab.Mount{Type: "bind", Source: filepath.Join(parent, "open"),
 					Target: "/tmp"})
 		}, []string{"can enter PARENT/open, where"}},
 		{"a bind of one's own", func(t *testing.T, o *Options, parent string) {
 			o.Overlay = true
 			makeDir(t, filepath.Join(parent, "own"), 0o700)
-			o.Mounts = append(
-				o.Mounts, fstab.Mount{Type: "bind", Source: filepath.Join(parent, "own"),
+			o.Mounts = append(o.Mounts,
+				fstab.Mount{Type: "bind", Source: filepath.Join(parent, "own"),
 					Target: "/tmp"})
 		}, nil},
 		{"accepted", func(_ *testing.T, o *Options, _ string) { o.Force = true }, nil},

@@ -88,8 +88,8 @@ func TestSession(t *testing.T) {
 		i, err := Find(t.Context(), o.StateDir, id)
 		return err == nil && i.Processes == 0
 	})
-	out, st, err = in(
-		t, o, id,
+	out, st, err = in(t, o,
+		id,
 		"sleep 7002 >/dev/null 2>&1 & until grep -aq '^sleep' /proc/$!/cmdline; do :; done")
 	if err != nil || !st.Success() {
 		t.Error(out, st, err)

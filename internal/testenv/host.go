@@ -22,7 +22,8 @@ const (
 // HostState notes what the host shows, and fails the test when something is different at its end:
 //
 //   - the mount table;
-//   - processes begun since: those whose parent is gone become children of the test process, so none escapes;
+//   - processes begun since: those whose parent is gone become children of the test process, so
+//     none escapes;
 //   - files in the directory for temporary files, which is a new one for the length of the test;
 //   - anything named after nsbuild in /tmp, /var/tmp, /dev/shm and /run.
 //

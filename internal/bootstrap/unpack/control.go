@@ -71,8 +71,8 @@ func validName(s string) bool {
 	if len(s) < 2 || s[0] == '+' || s[0] == '-' || s[0] == '.' {
 		return false
 	}
-	return strings.Trim(
-		s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.") == ""
+	return strings.Trim(s,
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.") == ""
 }
 
 // conffile is one line of a package's conffiles file (deb-conffiles(5)).

@@ -182,8 +182,8 @@ func (t *tree) regular(tr *tar.Reader, h *tar.Header, p string, mode uint32, has
 	buf []byte) (sum string, err error) {
 	fd := -1
 	err = t.create(p, func() (err error) {
-		fd, err = unix.Open(
-			p, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+		fd, err = unix.Open(p,
+			unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 		return err
 	})
 	if err != nil {
