@@ -12,11 +12,11 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
-	"nsbuild/internal/build"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/layer"
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
@@ -39,7 +39,7 @@ type app struct {
 	cacheLimit            string
 
 	configuration configuration
-	env           *build.Env
+	env           *pkgbuild.Env
 
 	// The flags of create and update hold for bases that a build makes or brings up to date by
 	// itself, too.
@@ -83,7 +83,7 @@ func (a *app) checkFlags() error {
 }
 
 // open makes the environment of a verb that works with bases.
-func (a *app) open(ctx context.Context) (*build.Env, error) {
+func (a *app) open(ctx context.Context) (*pkgbuild.Env, error) {
 	dirs, err := config.FindDirs(a.stateDir, a.cacheDir)
 	if err != nil {
 		return nil, err
@@ -97,8 +97,8 @@ func (a *app) open(ctx context.Context) (*build.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &build.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids,
-		Meter: &build.Meter{}, CacheLimit: limit}
+	e := &pkgbuild.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids,
+		Meter: &pkgbuild.Meter{}, CacheLimit: limit}
 	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {
@@ -129,13 +129,13 @@ func (a *app) open(ctx context.Context) (*build.Env, error) {
 
 // openLocal makes the environment of a verb that needs no archive: it reads no configuration of
 // apt's and opens no cache.
-func (a *app) openLocal(ctx context.Context) (*build.Env, error) {
+func (a *app) openLocal(ctx context.Context) (*pkgbuild.Env, error) {
 	dirs, err := config.FindDirs(a.stateDir, a.cacheDir)
 	if err != nil {
 		return nil, err
 	}
 	state := dirs.State
-	e := &build.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: dirs.Cache}
+	e := &pkgbuild.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: dirs.Cache}
 	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {
@@ -185,7 +185,7 @@ func (f *lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	if e.Level != logrus.InfoLevel {
 		text += e.Level.String() + ": "
 	}
-	if name, ok := e.Data[build.LogSource]; ok {
+	if name, ok := e.Data[pkgbuild.LogSource]; ok {
 		text += fmt.Sprintf("%s: ", name)
 	}
 	text += e.Message
@@ -202,7 +202,7 @@ func (a *app) close(ctx context.Context) error {
 	if a.env == nil {
 		return a.closeEvents()
 	}
-	ctx, cancel := build.Afterwards(ctx)
+	ctx, cancel := pkgbuild.Afterwards(ctx)
 	defer cancel()
 	err := a.env.CloseScratch(ctx)
 	if a.env.Client != nil {

@@ -8,15 +8,15 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"nsbuild/internal/build"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/pkgbuild"
 )
 
 // buildOptions are the flags of build, under sbuild's names where the meaning is the same.
 type buildOptions struct {
-	build.Options
+	pkgbuild.Options
 	archAll, noArchAll, archAny, noArchAny bool
 	profiles                               string
 	hooks                                  hookOptions
@@ -80,7 +80,7 @@ that of an interruption, else 1, else 2, else 3.
 		"processes that one build may use (default: processors and memory decide)")
 	f.StringVar(&o.jobsAtOnce, "jobs-at-once", "auto", "how many of several sources are built at "+
 		"a time: a number, or auto (processors and memory decide)")
-	f.StringVar(&o.Scratch, "scratch", build.ScratchAuto, "where the build writes: auto, tmpfs, "+
+	f.StringVar(&o.Scratch, "scratch", pkgbuild.ScratchAuto, "where the build writes: auto, tmpfs, "+
 		"disk, or copy (a plain copy of the tree, no overlay)")
 	f.StringArrayVar(&o.PlainSources, "plain-source", nil, "source that is to be built in such a "+
 		"copy where it would see an overlay, besides those known to")
@@ -89,7 +89,7 @@ that of an interruption, else 1, else 2, else 3.
 	f.StringVar(&o.maxResults, "max-results", "",
 		"how large all results of a build may be together, as 800M or 4G (default: 64G)")
 	o.limits.addFlags(f, &o.Limits, "one build")
-	f.StringVar(&o.Strays, "strays", build.StraysKill, "processes that the build leaves running: "+
+	f.StringVar(&o.Strays, "strays", pkgbuild.StraysKill, "processes that the build leaves running: "+
 		"kill (the log lists them), warn (list them here, too) or fail")
 	f.BoolVar(&o.NoLayers, "no-layers", false,
 		"install the build dependencies anew, and do not keep them for the next build")
@@ -133,9 +133,9 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 	o.noArchAll = o.noArchAll || g.denied("arch-all", "no-arch-all")
 	o.noArchAny = o.noArchAny || g.denied("arch-any", "no-arch-any")
 	// of these the one that is said nearer counts
-	switch onDisk := o.Scratch == build.ScratchDisk; {
+	switch onDisk := o.Scratch == pkgbuild.ScratchDisk; {
 	case onDisk && g.nearer("scratch-size", "scratch"):
-		o.Scratch = build.ScratchAuto
+		o.Scratch = pkgbuild.ScratchAuto
 	case onDisk && g.nearer("scratch", "scratch-size"):
 		o.scratchSize = ""
 	}
@@ -147,17 +147,17 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 		return fault.New(fault.Usage, "", "--arch-all and --no-arch-all contradict each other")
 	case o.archAny && o.noArchAny:
 		return fault.New(fault.Usage, "", "--arch-any and --no-arch-any contradict each other")
-	case !build.KnownScratch(o.Scratch):
+	case !pkgbuild.KnownScratch(o.Scratch):
 		return fault.New(fault.Usage, "use auto, tmpfs, disk or copy", "--scratch %q", o.Scratch)
-	case o.Strays != build.StraysKill && o.Strays != build.StraysWarn &&
-		o.Strays != build.StraysFail:
+	case o.Strays != pkgbuild.StraysKill && o.Strays != pkgbuild.StraysWarn &&
+		o.Strays != pkgbuild.StraysFail:
 		return fault.New(fault.Usage, "kill, warn or fail", "--strays %q is not known", o.Strays)
 	case o.NoLog && o.LogDir != "":
 		return fault.New(fault.Usage, "", "--nolog and --log-dir contradict each other")
 	case o.jobs < 0 || o.jobs > mostJobs:
 		return fault.New(fault.Usage, fmt.Sprintf("give a number from 1 to %d, or leave it out",
 			mostJobs), "--jobs %d is out of range", o.jobs)
-	case o.Scratch == build.ScratchDisk && o.scratchSize != "":
+	case o.Scratch == pkgbuild.ScratchDisk && o.scratchSize != "":
 		return fault.New(fault.Usage, "leave out one of them",
 			"--scratch-size is for a tmpfs, and contradicts --scratch=disk")
 	case o.more.chain && o.jobsAtOnce != "1" && o.jobsAtOnce != "auto":
@@ -214,10 +214,10 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 	if o.Hooks, err = o.hooks.load(hook.Build); err != nil {
 		return err
 	}
-	o.NewBase = func(asked build.BaseOptions) (build.BaseOptions, error) {
+	o.NewBase = func(asked pkgbuild.BaseOptions) (pkgbuild.BaseOptions, error) {
 		return a.createFlags.completeFor(a, asked)
 	}
-	o.UpdateHooks = func() (build.BaseHooks, error) {
+	o.UpdateHooks = func() (pkgbuild.BaseHooks, error) {
 		return a.updateFlags.loadForBase(a, hook.Update)
 	}
 	if len(sources) == 1 || o.more.chain || atOnce == 1 { // several would want it at once
@@ -246,7 +246,7 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 }
 
 // tell prints the paths of the results, or why there are none.
-func (a *app) tell(env *build.Env, o *build.Outcome, err error) {
+func (a *app) tell(env *pkgbuild.Env, o *pkgbuild.Outcome, err error) {
 	if a.events != nil {
 		a.tellJSON(o)
 		return

@@ -9,10 +9,10 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"nsbuild/internal/build"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/gitsrc"
+	"nsbuild/internal/pkgbuild"
 )
 
 // additionOptions are the flags that bring in packages from elsewhere.
@@ -22,7 +22,7 @@ type additionOptions struct {
 	git        string
 }
 
-func (m *additionOptions) addFlags(f *pflag.FlagSet, o *build.Options) {
+func (m *additionOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Options) {
 	f.StringArrayVar(&o.Repositories, "extra-repository", nil, "further repository: a line of "+
 		"sources.list, a deb822 paragraph, or a .list or .sources file")
 	f.StringArrayVar(&o.RepositoryKeys, "extra-repository-key", nil,
@@ -45,19 +45,19 @@ func (m *additionOptions) addFlags(f *pflag.FlagSet, o *build.Options) {
 		"build a source directory as git has it: head (the last commit) or index")
 	f.Lookup("git").NoOptDefVal = "head"
 	f.StringVar(&o.Arch, "arch", "",
-		"architecture to build on and for (default: the machine's own, "+build.Arch()+")")
+		"architecture to build on and for (default: the machine's own, "+pkgbuild.Arch()+")")
 	f.StringVar(&o.Host, "host", "", "architecture to build for, by cross compiling")
 	f.StringVar(&o.Resolver, "build-dep-resolver", "", "what finds the build dependencies: apt "+
 		"or aptitude (default: apt; for backports and experimental aptitude)")
 	f.StringVar(&o.Alternatives, "resolve-alternatives", "",
 		"take any alternative of a build dependency, or the first (=no); by itself aptitude "+
 			"takes any, apt the first")
-	f.Lookup("resolve-alternatives").NoOptDefVal = build.AnyAlternative
+	f.Lookup("resolve-alternatives").NoOptDefVal = pkgbuild.AnyAlternative
 	f.BoolVar(&m.chain, "chain", false,
 		"let each source be built with the packages of those before it; stop at the first failure")
 }
 
-func (m *additionOptions) complete(o *build.Options) error {
+func (m *additionOptions) complete(o *pkgbuild.Options) error {
 	switch m.git = strings.ToUpper(m.git); m.git {
 	case "", gitsrc.Head, gitsrc.Index:
 		o.Git = m.git
@@ -74,8 +74,8 @@ func (m *additionOptions) complete(o *build.Options) error {
 
 // buildChain builds sources in their order, each with the packages of those before it. What comes
 // after a failure may need what is missing, so nothing of it is tried.
-func (a *app) buildChain(ctx context.Context, env *build.Env, sources []string,
-	o build.Options) error {
+func (a *app) buildChain(ctx context.Context, env *pkgbuild.Env, sources []string,
+	o pkgbuild.Options) error {
 	for i, s := range sources {
 		outcome, err := env.Build(ctx, s, o)
 		if outcome != nil {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/pkgbuild"
 )
 
 // kindOptions are the flags that say how packages are made of a source, under sbuild's names.
@@ -17,7 +17,7 @@ type kindOptions struct {
 	debBuildOptions       string
 }
 
-func (k *kindOptions) addFlags(f *pflag.FlagSet, o *build.Options) {
+func (k *kindOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Options) {
 	f.StringVar(&o.BinNMU, "make-binNMU", "", "make a binary-only upload for this change")
 	f.IntVar(&o.BinNMUVersion, "binNMU", 1, "number of the binary-only upload: N in the suffix +bN")
 	f.StringVar(&o.BinNMUTimestamp, "binNMU-timestamp", "",
@@ -47,7 +47,7 @@ func (k *kindOptions) addFlags(f *pflag.FlagSet, o *build.Options) {
 }
 
 // complete checks the flags against each other and fills in what follows from them.
-func (k *kindOptions) complete(o *build.Options, set *pflag.FlagSet) error {
+func (k *kindOptions) complete(o *pkgbuild.Options, set *pflag.FlagSet) error {
 	g := given{set}
 	for _, n := range []string{"make-binNMU", "binNMU", "binNMU-timestamp", "append-to-version"} {
 		if g.both("binNMU-changelog", n) {
@@ -113,7 +113,7 @@ func (k *kindOptions) complete(o *build.Options, set *pflag.FlagSet) error {
 
 // completeSign has a key imply that the results are signed, unless it is denied as near to the
 // command line, or nearer.
-func (k *kindOptions) completeSign(o *build.Options, g given) error {
+func (k *kindOptions) completeSign(o *pkgbuild.Options, g given) error {
 	unsigned := g.answered("sign") && !o.Sign
 	if unsigned && g.rank("sign") == rankFlag && g.rank("keyid") == rankFlag {
 		return fault.New(fault.Usage, "", "--keyid and --sign=false contradict each other")

@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"nsbuild/internal/archive"
-	"nsbuild/internal/build"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/rawjson"
 )
 
@@ -68,7 +68,7 @@ func (a *app) cacheInfo(ctx context.Context, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	kinds := append(archive.Kinds(), build.KindLayers)
+	kinds := append(archive.Kinds(), pkgbuild.KindLayers)
 	report := make([]kindReport, len(kinds))
 	total := kindReport{Kind: "total"}
 	for i, kind := range kinds {
@@ -196,7 +196,7 @@ than --older-than, or deletes --all of it. What a build is using stays.
 			"nsbuild cache clean --all",
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			keep := build.Keep{Bytes: 1<<63 - 1}
+			keep := pkgbuild.Keep{Bytes: 1<<63 - 1}
 			var err error
 			g := given{c.Flags()}
 			if all && g.rank("max-size") > rankFlag && g.rank("older-than") > rankFlag {
@@ -230,7 +230,7 @@ than --older-than, or deletes --all of it. What a build is using stays.
 	return c
 }
 
-func (a *app) cacheClean(ctx context.Context, keep build.Keep) error {
+func (a *app) cacheClean(ctx context.Context, keep pkgbuild.Keep) error {
 	env, err := a.open(ctx)
 	if err != nil {
 		return err

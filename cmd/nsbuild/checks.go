@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/pkgbuild"
 )
 
 // checkOptions are the flags of what is done after a build, as they are typed.
@@ -16,7 +16,7 @@ type checkOptions struct {
 	failOn       string
 }
 
-func (o *checkOptions) addFlags(f *pflag.FlagSet, c *build.Checks) {
+func (o *checkOptions) addFlags(f *pflag.FlagSet, c *pkgbuild.Checks) {
 	f.BoolVar(&c.Lintian, "run-lintian", false,
 		"run lintian over what was built, in a jail of its own")
 	f.StringArrayVar(&c.LintianOpts, "lintian-opt", nil, "give lintian this option")
@@ -36,7 +36,7 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet, c *build.Checks) {
 }
 
 // complete checks the flags and fills in what follows from them.
-func (o *checkOptions) complete(c *build.Checks) error {
+func (o *checkOptions) complete(c *pkgbuild.Checks) error {
 	c.LintianOpts = append(c.LintianOpts, strings.Fields(o.lintianOpts)...)
 	c.PiupartsOpts = append(c.PiupartsOpts, strings.Fields(o.piupartsOpts)...)
 	_, ours := splitPiuparts(c.PiupartsOpts)
@@ -58,9 +58,9 @@ func (o *checkOptions) complete(c *build.Checks) error {
 	switch o.failOn {
 	case "":
 	case "error":
-		c.FailOn = build.OutcomeFail
+		c.FailOn = pkgbuild.OutcomeFail
 	case "warning":
-		c.FailOn = build.OutcomeWarn
+		c.FailOn = pkgbuild.OutcomeWarn
 	default:
 		return fault.New(fault.Usage, "error or warning", "--fail-on %q is not known", o.failOn)
 	}

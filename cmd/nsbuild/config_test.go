@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"nsbuild/internal/build"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/pkgbuild"
 )
 
 // configured runs configure over a new command line, of which args were given.
@@ -217,7 +217,7 @@ func TestConfiguredKind(t *testing.T) {
 		sign bool
 	}{{nil, true}, {[]string{"--sign=false"}, false}} {
 		var k kindOptions
-		o := build.Options{Options: []string{"parallel=2"}} // of --jobs
+		o := pkgbuild.Options{Options: []string{"parallel=2"}} // of --jobs
 		f := pflag.NewFlagSet("build", pflag.ContinueOnError)
 		k.addFlags(f, &o)
 		if err := errors.Join(f.Parse(c.args), f.Lookup("keyid").Value.Set("0x1"),

@@ -13,13 +13,13 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
-	"nsbuild/internal/build"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/pkgbuild"
 )
 
 // createOptions are the flags of create.
 type createOptions struct {
-	build.BaseOptions
+	pkgbuild.BaseOptions
 	hooks        hookOptions
 	from, locked string
 	mirrors      []string
@@ -80,7 +80,7 @@ is set: two bases of one Release file are the same, byte for byte.
 		"distribution's)")
 	f.StringVar(&o.Keyring, "keyring", "",
 		"file with the keys that may sign the archive (default: the suite's own)")
-	f.StringVar(&o.Arch, "arch", "", "architecture (default: the machine's own, "+build.Arch()+")")
+	f.StringVar(&o.Arch, "arch", "", "architecture (default: the machine's own, "+pkgbuild.Arch()+")")
 	f.BoolVar(&o.Unverified, "no-check-gpg", false, "believe the archive without a signature")
 	f.StringSliceVar(&o.Components, "components", nil,
 		"components, separated by commas (default: the suite's own)")
@@ -104,7 +104,7 @@ is set: two bases of one Release file are the same, byte for byte.
 
 // complete fills in what of the flags is not looked at before a base is made, for create and for a
 // build that makes one.
-func (o *createOptions) complete(a *app) (b build.BaseOptions, err error) {
+func (o *createOptions) complete(a *app) (b pkgbuild.BaseOptions, err error) {
 	b = o.BaseOptions
 	if b.Mirror, err = absoluteMirrors(o.mirrors); err != nil {
 		return b, err
@@ -121,7 +121,8 @@ func (o *createOptions) complete(a *app) (b build.BaseOptions, err error) {
 
 // completeFor is complete for a base that a build makes by itself. What the build says of it counts
 // more than what is configured.
-func (o *createOptions) completeFor(a *app, asked build.BaseOptions) (build.BaseOptions, error) {
+func (o *createOptions) completeFor(a *app, asked pkgbuild.BaseOptions) (pkgbuild.BaseOptions,
+	error) {
 	b, err := o.complete(a)
 	if err != nil {
 		return b, err
@@ -154,8 +155,8 @@ func (a *app) createFrom(c *cobra.Command, suite string, o *createOptions) error
 		}
 	}
 	return a.importBase(c.Context(),
-		&importOptions{from: o.from, ImportOptions: build.ImportOptions{Name: o.Name, Suite: suite,
-			Mirror: o.Mirror, Keyring: o.Keyring, Replace: o.Replace}})
+		&importOptions{from: o.from, ImportOptions: pkgbuild.ImportOptions{Name: o.Name,
+			Suite: suite, Mirror: o.Mirror, Keyring: o.Keyring, Replace: o.Replace}})
 }
 
 // absoluteKeyring is a keyring as a base remembers it.
@@ -166,7 +167,7 @@ func absoluteKeyring(name string) (string, error) {
 	return filepath.Abs(name)
 }
 
-func (a *app) create(ctx context.Context, complete func(*app) (build.BaseOptions, error)) error {
+func (a *app) create(ctx context.Context, complete func(*app) (pkgbuild.BaseOptions, error)) error {
 	env, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -182,7 +183,7 @@ func (a *app) create(ctx context.Context, complete func(*app) (build.BaseOptions
 	}
 	name := o.Name
 	if name == "" {
-		name = build.BaseName(o.Suite.Name, o.Arch)
+		name = pkgbuild.BaseName(o.Suite.Name, o.Arch)
 	}
 	env.Log.Infof("base %s (generation %d) is ready after %.1f s", name, number,
 		time.Since(start).Seconds())
@@ -238,7 +239,7 @@ func (a *app) update(ctx context.Context, names []string, all bool, options *hoo
 		if all && errors.Is(err, base.ErrNone) {
 			continue // removed meanwhile
 		}
-		if all && errors.Is(err, build.ErrLocked) {
+		if all && errors.Is(err, pkgbuild.ErrLocked) {
 			fmt.Fprintf(a.stdout, "%s is fixed by a lock file (generation %d)\n", name, after)
 			continue
 		}

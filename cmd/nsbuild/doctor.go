@@ -15,10 +15,10 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/budget"
-	"nsbuild/internal/build"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/machine"
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 )
 
@@ -196,7 +196,7 @@ func examineDisk(what, dir string) finding {
 
 // examineMirror asks for the Release files of the default suite and verifies them.
 func (a *app) examineMirror(ctx context.Context, cache string) []finding {
-	name := build.DefaultSuite()
+	name := pkgbuild.DefaultSuite()
 	suite, err := archive.LookupSuite(name)
 	if err != nil {
 		return []finding{{missing, "mirror", err.Error(), fault.HintOf(err)}}

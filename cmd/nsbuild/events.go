@@ -8,8 +8,8 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
-	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/result"
 )
@@ -65,7 +65,7 @@ func (m messages) Fire(e *logrus.Entry) error {
 }
 
 // tellJSON is tell for programs.
-func (a *app) tellJSON(o *build.Outcome) {
+func (a *app) tellJSON(o *pkgbuild.Outcome) {
 	for i := range o.Result.Artefacts {
 		a.events.Write(result.Event{Event: result.EventArtefact, Artefact: &o.Result.Artefacts[i]})
 	}

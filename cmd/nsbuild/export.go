@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
+	"nsbuild/internal/pkgbuild"
 )
 
 func newExport(a *app) *cobra.Command {
@@ -96,7 +96,7 @@ func writeAside(name string, write func(io.Writer) error) (err error) {
 
 // importOptions are the flags of import, and of create --from.
 type importOptions struct {
-	build.ImportOptions
+	pkgbuild.ImportOptions
 	from string
 }
 

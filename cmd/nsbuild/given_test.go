@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"nsbuild/internal/build"
+	"nsbuild/internal/pkgbuild"
 )
 
 // channel is a way to give a flag a value.
@@ -115,7 +115,7 @@ func grouped(text string) string {
 func sample(k key) string {
 	switch k.name() {
 	case "build.scratch":
-		return build.ScratchTmpfs
+		return pkgbuild.ScratchTmpfs
 	case "build.strays", "run.strays", "shell.strays":
 		return "warn"
 	case "build.jobs-at-once", "build.binNMU":
@@ -123,9 +123,9 @@ func sample(k key) string {
 	case "build.binNMU-timestamp":
 		return "1700000000"
 	case "build.build-dep-resolver":
-		return build.ResolverAptitude
+		return pkgbuild.ResolverAptitude
 	case "build.resolve-alternatives":
-		return build.FirstAlternative
+		return pkgbuild.FirstAlternative
 	case "build.git":
 		return "head"
 	case "build.fail-on":
@@ -278,12 +278,12 @@ func TestWhatCountsTogether(t *testing.T) {
 		{"disk typed, a size configured", with(on(inFile, b("scratch-size", "1G")), onLine,
 			b("scratch", "disk")), "",
 			func(o *buildOptions) bool {
-				return o.Scratch == build.ScratchDisk && o.ScratchSize == 0
+				return o.Scratch == pkgbuild.ScratchDisk && o.ScratchSize == 0
 			}},
 		{"a size typed, disk configured", with(on(inFile, b("scratch", "disk")), onLine,
 			b("scratch-size", "1G")), "",
 			func(o *buildOptions) bool {
-				return o.Scratch == build.ScratchAuto && o.ScratchSize == 1<<30
+				return o.Scratch == pkgbuild.ScratchAuto && o.ScratchSize == 1<<30
 			}},
 		{"disk and a size configured", on(inFile, b("scratch", "disk"), b("scratch-size", "1G")),
 			"contradicts", nil},

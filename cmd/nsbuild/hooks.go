@@ -12,10 +12,10 @@ import (
 
 	"nsbuild/hooks"
 	"nsbuild/internal/base"
-	"nsbuild/internal/build"
 	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
 )
@@ -102,7 +102,7 @@ func (o *hookOptions) named(operation hook.Operation) (h hook.Options, err error
 
 // loadForBase finds the hooks of a base that is to be made or brought up to date. What is skipped
 // is said: there is no log to look into.
-func (o *hookOptions) loadForBase(a *app, operation hook.Operation) (hooks build.BaseHooks,
+func (o *hookOptions) loadForBase(a *app, operation hook.Operation) (hooks pkgbuild.BaseHooks,
 	err error) {
 	hooks.Show = a.verbose
 	if hooks.Set, err = o.load(operation); err == nil {
@@ -140,7 +140,7 @@ func (o *runOptions) loadHooks() error {
 }
 
 // prepareHooks says what the hooks are told and where they keep things.
-func (o *runOptions) prepareHooks(a *app, env *build.Env) {
+func (o *runOptions) prepareHooks(a *app, env *pkgbuild.Env) {
 	if o.Hooks.Set == nil {
 		return
 	}
@@ -153,14 +153,14 @@ func hooksBefore(set *hook.Set, operation hook.Operation, cacheDir string) sessi
 	return session.Hooks{
 		Set: set, Stages: operation.Stages(),
 		Context: func(g *base.Generation) hook.Context {
-			m := base.Manifest{Arch: build.Arch()}
+			m := base.Manifest{Arch: pkgbuild.Arch()}
 			if g != nil {
 				m = g.Manifest
 			}
-			return build.HookContext(operation, m)
+			return pkgbuild.HookContext(operation, m)
 		},
 		Mounts: func(ctx context.Context, h *sandbox.Holder) ([]sandbox.Mount, error) {
-			return (&build.Env{CacheDir: cacheDir}).HookMounts(ctx, h, set)
+			return (&pkgbuild.Env{CacheDir: cacheDir}).HookMounts(ctx, h, set)
 		},
 	}
 }

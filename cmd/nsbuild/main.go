@@ -1,6 +1,6 @@
 // Command nsbuild builds Debian packages in throwaway sandboxes.
 //
-// Each verb has a file of its own. What the verbs do is internal/build's; here are the command
+// Each verb has a file of its own. What the verbs do is internal/pkgbuild's; here are the command
 // line, the signals, the exit statuses and what the user is told.
 package main
 
@@ -21,11 +21,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"nsbuild/internal/bootstrap/unpack"
-	"nsbuild/internal/build"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/caller"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
 )
@@ -52,7 +52,7 @@ func main() {
 // that is.
 func ownParts() {
 	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main,
-		build.CopyApplet: build.CopyMain})
+		pkgbuild.CopyApplet: pkgbuild.CopyMain})
 	if os.Args[0] == session.SupervisorName {
 		os.Exit(session.Supervise(findHooks))
 	}

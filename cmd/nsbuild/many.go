@@ -8,15 +8,15 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"nsbuild/internal/build"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/pkgbuild"
 )
 
 // atOnce is how many builds there may be at a time.
 func (o *buildOptions) atOnce() (int, error) {
 	if o.jobsAtOnce == "auto" {
-		return build.Suitable()
+		return pkgbuild.Suitable()
 	}
 	n, err := strconv.Atoi(o.jobsAtOnce)
 	if err != nil || n < 1 {
@@ -28,9 +28,10 @@ func (o *buildOptions) atOnce() (int, error) {
 
 // buildMany builds several sources and shows at the end what has become of each. Its error has been
 // told already.
-func (a *app) buildMany(ctx context.Context, env *build.Env, sources []string, o *buildOptions,
+func (a *app) buildMany(ctx context.Context, env *pkgbuild.Env, sources []string, o *buildOptions,
 	atOnce int) error {
-	all := env.BuildMany(ctx, sources, o.Options, atOnce, func(view *build.Env, d *build.Ended) {
+	all := env.BuildMany(ctx, sources, o.Options, atOnce, func(view *pkgbuild.Env,
+		d *pkgbuild.Ended) {
 		if d.Outcome != nil {
 			a.tell(view, d.Outcome, d.Err)
 		}
@@ -48,7 +49,7 @@ func (a *app) buildMany(ctx context.Context, env *build.Env, sources []string, o
 	if !a.quiet {
 		fmt.Fprint(env.Progress.Writer(), table(all))
 	}
-	worst := build.Worst(all)
+	worst := pkgbuild.Worst(all)
 	if worst == nil || fault.KindOf(worst) == fault.Interrupted {
 		return worst
 	}
@@ -56,7 +57,7 @@ func (a *app) buildMany(ctx context.Context, env *build.Env, sources []string, o
 }
 
 // table has a line for each build.
-func table(all []*build.Ended) string {
+func table(all []*pkgbuild.Ended) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "source\tversion\tstatus\ttime")

@@ -12,10 +12,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
 )
@@ -31,8 +31,8 @@ type runOptions struct {
 	hook      hookOptions
 	operation hook.Operation
 
-	archive bool                   // whether packages may have to be fetched
-	opened  func(*build.Env) error // is called when there is an environment
+	archive bool                      // whether packages may have to be fetched
+	opened  func(*pkgbuild.Env) error // is called when there is an environment
 }
 
 func (o *runOptions) addFlags(f *pflag.FlagSet) {

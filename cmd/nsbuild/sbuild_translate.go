@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 
-	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sbuildrc"
 )
 
@@ -73,7 +73,7 @@ func (s *sbuild) lists(flags ...[2]string) (out []string) {
 
 // arches are the architectures of a build: on which, and for which.
 func (s *sbuild) arches() (on, host string) {
-	on, host = build.Arch(), build.Arch()
+	on, host = pkgbuild.Arch(), pkgbuild.Arch()
 	if v := s.text["build_arch"]; v != "" {
 		on = v
 	}
@@ -87,7 +87,7 @@ func (s *sbuild) arches() (on, host string) {
 func (s *sbuild) target() ([]string, error) {
 	out := s.texts([2]string{"distribution", "dist"})
 	on, host := s.arches()
-	if on != build.Arch() {
+	if on != pkgbuild.Arch() {
 		out = append(out, "--arch="+on)
 	}
 	if host != on {
@@ -277,16 +277,16 @@ func (s *sbuild) signing() ([]string, error) {
 func (s *sbuild) packages() ([]string, error) {
 	resolver := s.text["build_dep_resolver"]
 	if resolver == "internal" { // an old name for apt, as sbuild has it
-		resolver = build.ResolverApt
+		resolver = pkgbuild.ResolverApt
 	}
 	var out []string
 	if resolver != "" {
 		out = append(out, "--build-dep-resolver="+resolver)
 	}
 	if alternatives, set := s.bits["resolve_alternatives"]; set {
-		value := build.FirstAlternative
+		value := pkgbuild.FirstAlternative
 		if alternatives {
-			value = build.AnyAlternative
+			value = pkgbuild.AnyAlternative
 		}
 		out = append(out, "--resolve-alternatives="+value)
 	}
@@ -350,8 +350,8 @@ func (s *sbuild) checks() (out []string, err error) {
 
 // places are directories.
 func (s *sbuild) places() ([]string, error) {
-	if path := s.text["build_path"]; path != "" && path != build.Dir {
-		return nil, fault.New(fault.Usage, "it is always "+build.Dir,
+	if path := s.text["build_path"]; path != "" && path != pkgbuild.Dir {
+		return nil, fault.New(fault.Usage, "it is always "+pkgbuild.Dir,
 			"%s cannot be had here, and would change the result", s.shown("build_path"))
 	}
 	out := s.texts([2]string{"build_dir", "output"})

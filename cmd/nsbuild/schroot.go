@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"nsbuild/internal/base"
-	"nsbuild/internal/build"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
 )
@@ -41,7 +41,7 @@ type schroot struct {
 	options                []string
 	command                []string
 
-	env *build.Env
+	env *pkgbuild.Env
 }
 
 // schrootActions are the flags of which one can be given.

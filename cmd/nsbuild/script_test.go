@@ -12,7 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"nsbuild/internal/build"
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/testenv"
 )
 
@@ -98,7 +98,7 @@ func makeRoot(dir string) error {
 		dir + "/etc/os-release":          "ID=debian\nVERSION_CODENAME=bookworm\n",
 		dir + "/etc/apt/apt.conf":        "",
 		dir + "/var/lib/dpkg/diversions": "",
-		dir + "/var/lib/dpkg/status":     "Package: dpkg\nStatus: install ok installed\nVersion: 1.21.22\nArchitecture: " + build.Arch() + "\n\n",
+		dir + "/var/lib/dpkg/status":     "Package: dpkg\nStatus: install ok installed\nVersion: 1.21.22\nArchitecture: " + pkgbuild.Arch() + "\n\n",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			return err

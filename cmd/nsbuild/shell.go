@@ -13,9 +13,9 @@ import (
 	"golang.org/x/term"
 
 	"nsbuild/internal/base"
-	"nsbuild/internal/build"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
 )
@@ -25,7 +25,7 @@ type shellOptions struct {
 	runOptions
 	install []string
 	save    string // "", "ask" or "yes"
-	env     *build.Env
+	env     *pkgbuild.Env
 }
 
 func newShell(a *app) *cobra.Command {
@@ -80,7 +80,7 @@ func (a *app) shell(ctx context.Context, o *shellOptions) error {
 	case o.save != "" && o.ReadOnly:
 		return usage("leave out one of them", "--save and --read-only contradict each other")
 	}
-	if err := build.CheckPackages(o.install); err != nil {
+	if err := pkgbuild.CheckPackages(o.install); err != nil {
 		return err
 	}
 	o.archive = len(o.install) > 0
@@ -95,7 +95,7 @@ func (a *app) shell(ctx context.Context, o *shellOptions) error {
 		o.Keep = func(ctx context.Context, left session.Left) error { return a.save(ctx, o, left) }
 		o.Env = append(o.Env, "HISTFILE=") // what was typed is no part of the base
 	}
-	o.opened = func(env *build.Env) (err error) {
+	o.opened = func(env *pkgbuild.Env) (err error) {
 		o.env = env
 		if o.Base == "" && o.Root == "" {
 			o.Base, err = defaultBase(env)
@@ -106,7 +106,7 @@ func (a *app) shell(ctx context.Context, o *shellOptions) error {
 }
 
 // defaultBase is the base that is meant when none is named.
-func defaultBase(env *build.Env) (string, error) {
+func defaultBase(env *pkgbuild.Env) (string, error) {
 	names, err := env.Store.Names()
 	if err != nil {
 		return "", err
@@ -114,7 +114,7 @@ func defaultBase(env *build.Env) (string, error) {
 	if len(names) == 1 {
 		return names[0], nil
 	}
-	return build.DefaultSuite(), nil
+	return pkgbuild.DefaultSuite(), nil
 }
 
 // save makes a generation of what a shell has left, if that is wanted.

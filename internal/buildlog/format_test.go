@@ -49,7 +49,7 @@ const compilation = "Command: dpkg-buildpackage --sanitize-env -us -uc -b\ndpkg-
 	"-Werror=format-security -c -o greet.o greet.c\n" +
 	"gcc -Wl,-z,relro -o greet greet.o\n"
 
-// writeGreet writes the log of a build as internal/build does.
+// writeGreet writes the log of a build as internal/pkgbuild does.
 func writeGreet(l *Log, filter bool) {
 	l.Header(greet)
 	l.Section("Update chroot")

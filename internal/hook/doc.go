@@ -6,7 +6,7 @@
 // I10what. A command of sbuild's is a line for the shell with escapes. Load finds and checks them,
 // before anything is built; Runner runs those of one stage in a jail that the caller has opened,
 // RunOnHost those that sbuild defines for the host. Which stages there are, and when they come, is
-// the callers' affair: internal/build and internal/session. So are the log and what becomes of a
+// the callers' affair: internal/pkgbuild and internal/session. So are the log and what becomes of a
 // failure.
 //
 // A hook is the caller's: it is trusted as the caller is, what it reads in the jail after the build

@@ -4,7 +4,7 @@
 // A layer is an overlay's upper directory, owned by mapped ids. It has two keys. The first is made
 // from all that apt's resolver sees; it leads to the second, made from all that decides what the
 // installed files are. So a suite's new Release, which changes the first, still finds the layer
-// when it resolves to the same packages. What the keys are made of is internal/build's business,
+// when it resolves to the same packages. What the keys are made of is internal/pkgbuild's business,
 // and so is filling a layer.
 //
 //	CACHE/layers/by-request/KEY       a file that holds the layer's key

@@ -3,7 +3,7 @@
 //
 // Its schema has a number. Fields may be added under the same number; a field that changes its
 // meaning, its unit or its name makes a new one. The package holds the types and writes them; what
-// stands in them is gathered by internal/build.
+// stands in them is gathered by internal/pkgbuild.
 package result
 
 import (

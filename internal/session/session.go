@@ -3,7 +3,7 @@
 //
 // Bases are internal/base's, mounts and processes internal/sandbox's, the caller's terminal
 // internal/console's; flags and exit statuses are cmd/nsbuild's. What belongs to building packages
-// is internal/build's.
+// is internal/pkgbuild's.
 package session
 
 import (

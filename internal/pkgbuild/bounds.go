@@ -1,0 +1,152 @@
+package pkgbuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/dsc"
+	"nsbuild/internal/fault"
+)
+
+// Bounds of what a build leaves, in bytes where nothing else is said: a package decides about all
+// of it, and need not mean well.
+const (
+	// maxChanges bounds a .changes, and maxBuildinfo a .buildinfo: Debian's largest have some 100
+	// KiB.
+	maxChanges   = 16 << 20
+	maxBuildinfo = 16 << 20
+	// maxFiles is how many files a .changes may list; the kernel's lists a few hundred.
+	maxFiles = 10_000
+	// DefaultMaxResults is how large all results together may be, unless Options says otherwise.
+	DefaultMaxResults = 64 << 30
+	// maxListing bounds the lists of the packages' files in the log.
+	maxListing = 64 << 20
+	// maxUnpacked is how much of the packages is unpacked for those lists.
+	maxUnpacked = 64 << 30
+)
+
+// takeResults copies aside what a .changes lists, each file against it. One that another .changes
+// listed is there already.
+func (b *builder) takeResults(ctx context.Context, a *aside, changes *dsc.Changes) error {
+	if err := b.checkBounds(a, changes); err != nil {
+		return err
+	}
+	err := changes.Verify(openUntil(ctx, b.takeOut(a)))
+	if failed := a.failure(); failed != nil {
+		return noPlace(a.dir, failed)
+	}
+	return err
+}
+
+// checkBounds looks at what a .changes promises before anything of it is copied: a file may be a
+// hole of any length, for which the jail needs no room.
+func (b *builder) checkBounds(a *aside, changes *dsc.Changes) error {
+	const hint = "the build wrote them so: look at the end of its log"
+	if len(changes.Files) > maxFiles {
+		return fault.New(fault.Attempted, hint, "%s lists %d files; more than %d are not taken",
+			changes.Path, len(changes.Files), maxFiles)
+	}
+	for _, f := range changes.Files {
+		if strings.HasSuffix(f.Name, ".buildinfo") && f.Size > maxBuildinfo {
+			return fault.New(fault.Attempted, hint,
+				"%s has %d bytes; no .buildinfo has more than %d MiB",
+				f.Name, f.Size, maxBuildinfo>>20)
+		}
+		if a.path(f.Name) != "" {
+			continue
+		}
+		if a.total += f.Size; a.total > b.maxResults() || a.total < 0 {
+			return fault.New(fault.Attempted,
+				"if it is to build so much, allow it with --max-results",
+				"%s lists more than %s of files (with %s), no more is taken",
+				changes.Path, sizeText(b.maxResults()), f.Name)
+		}
+	}
+	free, err := freeSpace(a.dir)
+	if err != nil {
+		return err
+	}
+	if a.total > free {
+		return noPlace(a.dir, fmt.Errorf("they have %s, %s is free", sizeText(a.total),
+			sizeText(free)))
+	}
+	return nil
+}
+
+func (b *builder) maxResults() int64 {
+	if b.o.MaxResults > 0 {
+		return b.o.MaxResults
+	}
+	return DefaultMaxResults
+}
+
+// noPlace is the error for results that the output directory does not take: no fault of the
+// package.
+func noPlace(dir string, err error) error {
+	const hint = "free some space there, or choose another directory with --output"
+	err = fault.New(fault.GivenBack, hint, "the results cannot be stored in %s: %w", dir, err)
+	return &partError{buildlog.StageCheckSpace, err}
+}
+
+// sizeText writes a number of bytes in the largest unit that it has one of.
+func sizeText(n int64) string {
+	for _, u := range []struct {
+		shift int
+		name  string
+	}{{40, "TiB"}, {30, "GiB"}, {20, "MiB"}, {10, "KiB"}} {
+		if n >= 1<<u.shift {
+			return fmt.Sprintf("%d %s", n>>u.shift, u.name)
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// copyOut copies a file of the open jail, of at most limit bytes.
+func (b *builder) copyOut(name, to string, limit int64, more io.Writer) error {
+	in, err := b.open.Open(path.Join(buildDir, name))
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(io.MultiWriter(out, more), io.LimitReader(in, limit+1))
+	if err == nil && n > limit {
+		err = fmt.Errorf("%s has more than the %d bytes that it had", name, limit)
+	}
+	return errors.Join(err, out.Close())
+}
+
+// capture keeps what a command in a jail says, up to a limit. The rest is read and forgotten: a
+// command whose output nobody reads would never end.
+type capture struct {
+	text  strings.Builder
+	limit int
+	over  bool
+}
+
+// maxCapture is for answers of a few lines, in bytes.
+const maxCapture = 1 << 20
+
+func (c *capture) Write(p []byte) (int, error) {
+	keep := min(len(p), c.limit-c.text.Len())
+	c.text.Write(p[:keep])
+	c.over = c.over || keep < len(p)
+	return len(p), nil
+}
+
+// String is what was said, or an error when that was more than the limit.
+func (c *capture) String() (string, error) {
+	if c.over {
+		return "", fmt.Errorf("it says more than %s", sizeText(int64(c.limit)))
+	}
+	return c.text.String(), nil
+}

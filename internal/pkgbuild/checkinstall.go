@@ -1,0 +1,433 @@
+package pkgbuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"nsbuild/internal/apt"
+	"nsbuild/internal/archive"
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/dsc"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox"
+)
+
+// checkInstall installs what was built in a fresh jail, removes it, installs it again over what
+// that left, purges it with what came along, and looks at what is not as it was. Where the suite
+// has earlier versions, these are installed first in another jail, and upgraded.
+func (b *builder) checkInstall(ctx context.Context) (outcome, detail string, err error) {
+	packages := b.builtPackages()
+	if len(packages) == 0 {
+		return OutcomePass, "no package was built", nil
+	}
+	before, err := b.filesOfBase(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	outcome, detail, err = b.together(packages, func(some []string) (string, string, error) {
+		return b.tryInstall(ctx, some, before)
+	})
+	if err != nil || outcome == OutcomeFail {
+		return outcome, detail, err
+	}
+	older, err := b.olderInSuite(ctx, packages)
+	if err != nil {
+		return "", "", err
+	}
+	if len(older) == 0 {
+		b.log.Printf(
+			"No upgrade is tried: the suite has none of the packages in an earlier version.")
+		return outcome, detail, nil
+	}
+	names := slices.Sorted(maps.Keys(older))
+	b.log.Printf("Upgrade from the suite's own version: %s", strings.Join(names, " "))
+	upgrade, more, err := b.together(names, func(some []string) (string, string, error) {
+		return b.tryUpgrade(ctx, some, older, before)
+	})
+	switch {
+	case err != nil:
+		return "", "", err
+	case upgrade == OutcomePass, upgrade == outcome && more == detail:
+		return outcome, detail, nil
+	case detail == "":
+		return upgrade, "upgrade: " + more, nil
+	}
+	return upgrade, detail + "; upgrade: " + more, nil
+}
+
+// together tries all packages at once or, since packages of one source may conflict with each
+// other, one after the other.
+func (b *builder) together(packages []string,
+	try func([]string) (outcome, detail string, err error)) (outcome, detail string, err error) {
+	outcome, detail, err = try(packages)
+	if !errors.Is(err, apt.ErrUnresolved) || len(packages) == 1 {
+		return installOutcome(outcome, detail, err)
+	}
+	b.log.Printf("They cannot all be installed at once: one after the other.")
+	worst, details := OutcomePass, []string{}
+	for _, p := range packages {
+		outcome, detail, err := try([]string{p})
+		if outcome, detail, err = installOutcome(outcome, detail, err); err != nil {
+			return "", "", err
+		}
+		if outcome != OutcomePass {
+			details = append(details, p+": "+detail)
+			if worst != OutcomeFail {
+				worst = outcome
+			}
+		}
+	}
+	return worst, strings.Join(details, "; "), nil
+}
+
+// installOutcome makes what apt and dpkg refused an outcome: it is what the check is for.
+func installOutcome(outcome, detail string, err error) (string, string, error) {
+	var refused *installRefused
+	if errors.As(err, &refused) || errors.Is(err, apt.ErrUnresolved) {
+		return OutcomeFail, err.Error(), nil
+	}
+	return outcome, detail, err
+}
+
+// installRefused is the failure of a program that installs or purges.
+type installRefused struct{ err error }
+
+func (e *installRefused) Error() string { return e.err.Error() }
+func (e *installRefused) Unwrap() error { return e.err }
+
+// tryInstall installs packages with what they need, removes them and installs them again, and
+// purges all of it.
+func (b *builder) tryInstall(ctx context.Context, packages []string, before fileStates) (
+	outcome, detail string, err error) {
+	c, done, err := b.beside(ctx, b.exactly(packages), b.fromBuilt(ctx))
+	if err != nil {
+		return "", "", err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	if _, err := c.openJail(ctx, false); err != nil {
+		return "", "", err
+	}
+	removable := b.removable(packages)
+	files := slices.DeleteFunc(b.builtDebs(), func(file string) bool {
+		return !slices.Contains(removable, packageOf(file))
+	})
+	unseen := b.unseen(packages)
+	if err := c.show(ctx, slices.Concat(files, unseen)...); err != nil {
+		return "", "", err
+	}
+	if err := c.installFiles(ctx, unseen); err != nil {
+		return "", "", err
+	}
+	if len(files) > 0 {
+		if err := c.installCommands(ctx, []string{"dpkg", "--audit"},
+			slices.Concat([]string{"dpkg", "--remove"}, removable),
+			installByDpkg(files)); err != nil {
+			return "", "", err
+		}
+	}
+	return c.purgeAndLook(ctx, removable, before)
+}
+
+// tryUpgrade installs the suite's own versions of packages and then those that were built, and
+// purges all of it.
+func (b *builder) tryUpgrade(ctx context.Context, packages []string, older map[string]string,
+	before fileStates) (outcome, detail string, err error) {
+	c, done, err := b.beside(ctx, strings.Join(packages, ", "), func(c *builder) error {
+		c.extra.pins = pinned(older) + b.extra.pins
+		return nil
+	})
+	if err != nil {
+		return "", "", err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	if err := b.fromBuilt(ctx)(c); err != nil {
+		return "", "", err
+	}
+	if _, err := c.openJail(ctx, true); err != nil {
+		return "", "", err
+	}
+	wanted, err := dsc.ParseRelations(b.exactly(packages))
+	if err != nil {
+		return "", "", err
+	}
+	out := b.log.Stream()
+	err = c.installMore(ctx, dsc.Reduced{Depends: wanted}, out)
+	out.Flush()
+	if err != nil {
+		return "", "", err
+	}
+	return c.purgeAndLook(ctx, b.removable(packages), before)
+}
+
+// removable are those packages that the base does not have itself.
+func (b *builder) removable(packages []string) []string {
+	held := b.inBase(packages)
+	return slices.DeleteFunc(slices.Clone(packages), func(name string) bool {
+		return slices.Contains(held, name)
+	})
+}
+
+// olderInSuite are those packages that the suite has in an earlier version than was built, and in
+// no later one, with that version.
+func (b *builder) olderInSuite(ctx context.Context, packages []string) (map[string]string, error) {
+	sources, err := b.env.aptSources(ctx, b.releases, b.arch)
+	if err != nil {
+		return nil, err
+	}
+	latest, called := map[string]dsc.Version{}, map[string]bool{}
+	for _, name := range packages {
+		called[name] = true
+	}
+	take := func(p *archive.Package) error {
+		if !called[p.Package] {
+			return nil
+		}
+		v, err := dsc.ParseVersion(p.Version)
+		if known, ok := latest[p.Package]; err == nil && (!ok || v.Compare(known) > 0) {
+			latest[p.Package] = v
+		}
+		return err
+	}
+	if err := b.env.eachPackage(ctx, sources, called, take, func() bool {
+		return false
+	}); err != nil {
+		return nil, err
+	}
+	older := map[string]string{}
+	for name, v := range latest {
+		built, err := dsc.ParseVersion(b.versions[name])
+		if err != nil {
+			return nil, err
+		}
+		if v.Compare(built) < 0 {
+			older[name] = v.String()
+		}
+	}
+	return older, nil
+}
+
+// installCommands runs commands as the jail's root, each of which must succeed.
+func (b *builder) installCommands(ctx context.Context, commands ...[]string) error {
+	for _, argv := range commands {
+		b.log.Printf("Command: %s", strings.Join(argv, " "))
+		status, err := b.run(ctx, b.open, sandbox.Command{Argv: argv, Env: commandEnv()})
+		if err != nil {
+			return err
+		}
+		if !status.Success() {
+			return &installRefused{fmt.Errorf("%s: %s", strings.Join(argv, " "), status)}
+		}
+	}
+	return nil
+}
+
+// purgeAndLook purges packages with what came along, and tells what is not as it was before.
+func (b *builder) purgeAndLook(ctx context.Context, packages []string, before fileStates) (
+	outcome, detail string, err error) {
+	commands := [][]string{{"dpkg", "--audit"}}
+	if len(packages) > 0 {
+		commands = append(commands, slices.Concat([]string{"dpkg", "--purge"}, packages))
+	}
+	commands = append(commands, []string{"apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0",
+		"autoremove", "--purge"})
+	if err := b.installCommands(ctx, commands...); err != nil {
+		return "", "", err
+	}
+	still, err := b.purgeOthers(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	strays, err := b.open.Sweep()
+	if err != nil {
+		return "", "", err
+	}
+	var running []string
+	for _, s := range strays {
+		running = append(running, s.Command)
+	}
+	after, err := b.listFiles(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	same, err := b.hasBase()
+	if err != nil {
+		return "", "", err
+	}
+	held := b.inBase(b.builtPackages())
+	left, changed := after.against(before)
+	// what they conflict with is gone, and its files; or the base's own packages are ours now
+	if !same || len(b.unseen(held)) > 0 {
+		changed = nil
+	}
+	if others := append(held, still...); len(left) > 0 && len(others) > 0 {
+		theirs, err := b.filesOf(ctx, others)
+		if err != nil {
+			return "", "", err
+		}
+		// A package may call a file by its name from before /bin and others became links into /usr.
+		left = slices.DeleteFunc(left, func(name string) bool {
+			return slices.Contains(theirs, name) ||
+				slices.Contains(theirs, strings.TrimPrefix(name, "/usr"))
+		})
+	}
+	var findings []string
+	for _, f := range []struct {
+		what string // for each in the log
+		all  []string
+		sum  string
+	}{
+		{"left after purging", left, fault.Count(len(left), "file is", "files are") +
+			" left after purging"},
+		{"not as before after purging", changed, fault.Count(len(changed), "file of the base is",
+			"files of the base are") + " not as before"},
+		{"still running after purging, and ended", running,
+			fault.Count(len(running), "process is", "processes are") +
+				" still running after purging"},
+	} {
+		for _, one := range f.all {
+			b.log.Warning("%s: %s", f.what, buildlog.VisibleString(one))
+		}
+		switch len(f.all) {
+		case 0:
+		case 1:
+			findings = append(findings, f.sum+": "+buildlog.VisibleString(f.all[0]))
+		default:
+			findings = append(findings, f.sum+", the first "+buildlog.VisibleString(f.all[0]))
+		}
+	}
+	if len(findings) == 0 {
+		return OutcomePass, "", nil
+	}
+	return OutcomeWarn, strings.Join(findings, "; "), nil
+}
+
+// purgeOthers purges what has come along and apt would keep, say since something suggests it, and
+// returns what is there all the same: packages that dpkg takes for essential.
+func (b *builder) purgeOthers(ctx context.Context) (still []string, err error) {
+	others, err := b.notOfBase()
+	if err != nil || len(others) == 0 {
+		return nil, err
+	}
+	argv := slices.Concat([]string{"dpkg", "--purge"}, others)
+	b.log.Printf("Command: %s", strings.Join(argv, " "))
+	status, err := b.run(ctx, b.open, sandbox.Command{Argv: argv, Env: commandEnv()})
+	if err != nil {
+		return nil, err
+	}
+	if !status.Success() {
+		b.log.Printf("dpkg: %s; what was built is not to blame.", status)
+	}
+	return b.notOfBase()
+}
+
+// notOfBase names the installed packages of the open jail that the base does not have in any
+// version.
+func (b *builder) notOfBase() ([]string, error) {
+	now, err := installed(b.open)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range now {
+		names = append(names, p.Name)
+	}
+	return b.removable(names), nil
+}
+
+// hasBase tells whether the open jail has all packages of the base still. What conflicts with one
+// of them takes its place.
+func (b *builder) hasBase() (bool, error) {
+	now, err := installed(b.open)
+	if err != nil {
+		return false, err
+	}
+	gone := beyond(b.base.Manifest.Packages, now)
+	if len(gone) > 0 {
+		b.log.Printf("Not installed any more, or in another version: %s", gone[0].Name)
+	}
+	return len(gone) == 0, nil
+}
+
+// maxFileList bounds what packages make the list of a root's files, in bytes. That of a large root
+// has some 20 MiB.
+const maxFileList = 256 << 20
+
+// filesOf lists the files of those packages that are installed in the open jail.
+func (b *builder) filesOf(ctx context.Context, packages []string) ([]string, error) {
+	out := capture{limit: maxFileList}
+	// It fails where one is not installed any more, and has listed the others all the same.
+	if _, err := b.open.RunTo(ctx,
+		sandbox.Command{Argv: slices.Concat([]string{"dpkg", "-L"}, packages),
+			Env: commandEnv()}, &out, io.Discard); err != nil {
+		return nil, err
+	}
+	text, err := out.String()
+	if err != nil {
+		return nil, fmt.Errorf("dpkg -L: %w", err)
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n"), nil
+}
+
+// fileStates are the files of a root, with what can be told of each without reading it: kind, mode,
+// owners, a file's size, where a link leads.
+type fileStates map[string]string
+
+// against lists what there is and was not before, and what was before and has changed or is gone.
+func (s fileStates) against(before fileStates) (left, changed []string) {
+	for name, now := range s {
+		if was, ok := before[name]; !ok {
+			left = append(left, name)
+		} else if was != now {
+			changed = append(changed, fmt.Sprintf("%s (%s, was %s)", name, now, was))
+		}
+	}
+	for name := range before {
+		if _, ok := s[name]; !ok {
+			changed = append(changed, name+" (gone)")
+		}
+	}
+	slices.Sort(left)
+	slices.Sort(changed)
+	return left, changed
+}
+
+// listFiles lists what a root holds, but what changes with every installation, and the accounts
+// that packages may leave (Policy 9.2.2).
+const listFiles = `exec find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /build -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt ` +
+	`-o -path /var/log -o -path /etc/ld.so.cache -o -path /etc/passwd -o -path /etc/group -o -path /etc/shadow -o -path /etc/gshadow -o -path /etc/subuid -o -path /etc/subgid ` +
+	`-o -name '*-' -path '/etc/*' \) -prune -o -type f -printf '%p\0file %m %U:%G %s bytes\0' -o -type l -printf '%p\0link to %l\0' -o -printf '%p\0%y %m %U:%G\0'`
+
+// filesOfBase lists the files of the base in a jail of its own.
+func (b *builder) filesOfBase(ctx context.Context) (fileStates, error) {
+	c := b.forCheck()
+	if _, err := c.openJail(ctx, false); err != nil {
+		return nil, err
+	}
+	files, err := c.listFiles(ctx)
+	_, closed := c.closeJail()
+	return files, errors.Join(err, closed)
+}
+
+func (b *builder) listFiles(ctx context.Context) (fileStates, error) {
+	out := capture{limit: maxFileList}
+	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-c", listFiles},
+		Env: commandEnv()}, &out, io.Discard)
+	if err == nil && !status.Success() {
+		err = fmt.Errorf("listing files: %s", status)
+	}
+	text, over := out.String()
+	if over != nil {
+		return nil, fmt.Errorf("listing files: %w", over)
+	}
+	files := fileStates{}
+	fields := strings.Split(text, "\x00")
+	for i := 0; i+1 < len(fields); i += 2 {
+		files[fields[i]] = fields[i+1]
+	}
+	return files, err
+}

@@ -1,0 +1,222 @@
+package pkgbuild
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/dsc"
+	"nsbuild/internal/result"
+)
+
+// kernel is what the machine runs, for the log.
+func kernel() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " +
+		unix.ByteSliceToString(u.Machine[:])
+}
+
+// collect takes the results out of the stopped jail: what the .changes lists, each checked against
+// it, the .changes last.
+func (b *builder) collect(ctx context.Context) error {
+	b.layerSaved() // what keeps the layer runs beside the build and would be ended, too
+	if _, err := b.jail.Stop(); err != nil {
+		return err
+	}
+	b.stopped = true
+	name := b.changesName()
+	text, err := b.readOut(name)
+	if err != nil {
+		return fmt.Errorf("the build left no %s: %w", name, err)
+	}
+	text = b.overrideDistribution(text)
+	changes, err := dsc.ParseChanges(name, bytes.NewReader(text), nil)
+	if err != nil {
+		return err
+	}
+	b.log.Section("Changes")
+	b.log.Subsection(name + ":")
+	b.log.Printf("%s", text)
+	if err := b.checkNames(changes); err != nil {
+		return err
+	}
+	aside := newAside(b.output)
+	defer aside.discard()
+	if err := b.takeResults(ctx, aside, changes); err != nil {
+		return err
+	}
+	sourceChanges, err := b.collectSourceOnly(ctx, aside)
+	if err != nil {
+		return &partError{buildlog.StageSourceChanges, err}
+	}
+	if err := b.describeResults(ctx, changes, aside); err != nil {
+		return err
+	}
+	if sourceChanges != "" {
+		if err := aside.write(sourceChanges, b.sourceChanges); err != nil {
+			return err
+		}
+	}
+	if err := aside.write(name, text); err != nil {
+		return err
+	}
+	if err := aside.synced(ctx); err != nil {
+		return noPlace(b.output, err)
+	}
+	done, err := b.env.publishing(ctx)
+	if err != nil {
+		return err
+	}
+	if err = b.checkReplaced(aside, changes); err != nil {
+		return errors.Join(err, done())
+	}
+	if b.outcome.Artefacts, err = aside.publish(); err == nil {
+		err = b.noteArtefacts(changes)
+	}
+	return errors.Join(err, done())
+}
+
+// takeOut copies files of the jail's aside while they are verified. One that another .changes
+// listed is there already.
+func (b *builder) takeOut(a *aside) dsc.Opener {
+	return func(file string) (io.ReadCloser, error) {
+		if done := a.path(file); done != "" {
+			return os.Open(done)
+		}
+		in, err := b.jail.Open(path.Join(buildDir, file))
+		if err != nil {
+			return nil, err
+		}
+		out, err := a.create(file)
+		if err != nil {
+			return nil, errors.Join(err, in.Close())
+		}
+		return &teeCloser{io.TeeReader(in, out), in, out}, nil
+	}
+}
+
+// overrideDistribution has a .changes be for the suite that was asked for by name, as sbuild does.
+func (b *builder) overrideDistribution(text []byte) []byte {
+	if b.o.Suite == "" {
+		return text
+	}
+	return distributionField().ReplaceAllLiteral(text, []byte("Distribution: "+b.o.Suite))
+}
+
+var distributionField = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^Distribution:.*$`)
+})
+
+func (b *builder) readOut(name string) ([]byte, error) {
+	f, err := b.jail.Open(path.Join(buildDir, name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxChanges+1))
+	if err == nil && len(text) > maxChanges {
+		err = fmt.Errorf("it is larger than %d bytes", maxChanges)
+	}
+	return text, err
+}
+
+// describeResults writes what was built into the log.
+func (b *builder) describeResults(ctx context.Context, changes *dsc.Changes, a *aside) error {
+	b.log.Section("Buildinfo")
+	for _, f := range changes.Files {
+		if strings.HasSuffix(f.Name, ".buildinfo") {
+			if err := b.logFile(a.path(f.Name)); err != nil {
+				return err
+			}
+		}
+	}
+	b.log.Section("Package contents")
+	left := listing{text: maxListing, data: maxUnpacked}
+	for _, f := range changes.Files {
+		if isPackage(f.Name) {
+			b.log.Subsection(f.Name)
+			if err := b.describeDeb(ctx, a.path(f.Name), f.Size, &left); ctx.Err() != nil {
+				return context.Cause(ctx)
+			} else if err != nil {
+				b.log.Warning("%s cannot be listed: %v", f.Name, err)
+			}
+		}
+	}
+	b.log.Section("Post Build")
+	return nil
+}
+
+// logFile writes a file into the log.
+func (b *builder) logFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	stream := b.log.Stream()
+	defer stream.Flush()
+	_, err = io.Copy(stream, f)
+	return err
+}
+
+// noteArtefacts records what the build has left. A .changes is listed nowhere, so its hash is taken
+// here.
+func (b *builder) noteArtefacts(changes *dsc.Changes) (err error) {
+	for _, file := range b.outcome.Artefacts {
+		name := filepath.Base(file)
+		a := result.Artefact{Kind: "other", Path: file, Hashed: result.Hashed{Name: name}}
+		switch kind := strings.TrimPrefix(filepath.Ext(name), "."); kind {
+		case "deb", "udeb", "changes", "buildinfo", "dsc":
+			a.Kind = kind
+		}
+		if f, ok := changes.Listed(name); ok && f.SHA256 != "" {
+			a.Size, a.SHA256 = f.Size, f.SHA256
+		} else if a.Hashed, err = hashed(file); err != nil {
+			return err
+		}
+		b.result.Artefacts = append(b.result.Artefacts, a)
+	}
+	return nil
+}
+
+// hashed is a file's entry in the result.
+func hashed(file string) (result.Hashed, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return result.Hashed{}, err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	size, err := io.Copy(sum, f)
+	return result.Hashed{Name: filepath.Base(file), Size: size,
+		SHA256: hex.EncodeToString(sum.Sum(nil))}, err
+}
+
+// publishing waits until no other build gives its files their names: of two that build the same,
+// each leaves a whole set.
+func (e *Env) publishing(ctx context.Context) (done func() error, err error) {
+	f, err := os.OpenFile(filepath.Join(e.StateDir, "publish.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("storing the results: %w", err)
+	}
+	if err := lockUntil(ctx, f); err != nil {
+		return nil, errors.Join(fmt.Errorf("storing the results: %w", err), f.Close())
+	}
+	return f.Close, nil
+}

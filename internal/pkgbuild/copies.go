@@ -1,0 +1,266 @@
+package pkgbuild
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/archive"
+	"nsbuild/internal/budget"
+	"nsbuild/internal/rawjson"
+	"nsbuild/internal/sandbox"
+)
+
+// Packages are compressed for the mirror's sake, and xz takes longer to unpack than everything else
+// that is done with them. So a copy that is unpacked more quickly is kept beside each, made while a
+// command waits for other things. docs/adr/0011-copies.md tells why so.
+
+// CopyApplet is the name of the process that makes copies, and CopyMain its function.
+const CopyApplet = "copies"
+
+// copyJob is what the process is told, as JSON on its standard input. It works until it is done or
+// its input ends, which is when nsbuild does, however.
+type copyJob struct {
+	CacheDir string
+	Form     archive.CopyForm
+	Digests  []string // these first
+	All      bool     // then whatever else has no copy
+}
+
+// roomLeft is how much of a disk copies leave free, in bytes.
+const roomLeft = 1 << 30
+
+// CopyMain makes copies, on processor time that nobody else wants.
+func CopyMain([]string) int {
+	// Packages are unpacked in a few large buffers: they cost nothing to look through, and those
+	// left over would be most of the process.
+	debug.SetGCPercent(25)
+	if err := makeCopies(os.Stdin); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func makeCopies(in io.Reader) error {
+	if err := stepBack(); err != nil {
+		return err
+	}
+	var job copyJob
+	if err := rawjson.NewDecoder(in).Decode(&job); err != nil {
+		return fmt.Errorf("reading what to copy: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, in) // its end is what counts
+		cancel()
+	}()
+	client, err := archive.NewClient(archive.Options{CacheDir: job.CacheDir, Offline: true})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := copyEach(ctx, client, job.CacheDir, job.Digests, job.Form); err != nil || !job.All {
+		return err
+	}
+	rest, err := client.AllUncopied(job.Form)
+	if err != nil {
+		return err
+	}
+	return copyEach(ctx, client, job.CacheDir, rest, job.Form)
+}
+
+// copyEach makes copies until there is no more time or no more room.
+func copyEach(ctx context.Context, client *archive.Client, cacheDir string, digests []string,
+	form archive.CopyForm) error {
+	for _, digest := range digests {
+		free, err := freeSpace(cacheDir)
+		if err != nil || free < roomLeft {
+			return err
+		}
+		err = client.MakeCopy(ctx, digest, form)
+		switch {
+		case errors.Is(err, context.Canceled):
+			return nil
+		case errors.Is(err, os.ErrNotExist): // deleted meanwhile; nothing to do
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// stepBack gives this process the priority of one that may use only what is left. Where the kernel
+// groups processes by session (sched(7), autogroup), a session of its own is part of that, with a
+// low weight; else half a processor would go to it.
+func stepBack() error {
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, 19); err != nil {
+		return fmt.Errorf("setting the priority: %w", err)
+	}
+	// Each thread has its own. Those that the runtime starts later take over their maker's.
+	for seen := map[string]bool{}; ; {
+		before := len(seen)
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		for _, t := range threads {
+			if seen[t.Name()] {
+				continue
+			}
+			seen[t.Name()] = true
+			tid, err := strconv.Atoi(t.Name())
+			if err == nil {
+				err = unix.SchedSetAttr(tid,
+					&unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE,
+						Nice: 19}, 0)
+			}
+			if err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("setting the priority: %w", err)
+			}
+		}
+		if len(seen) == before {
+			break
+		}
+	}
+	err := os.WriteFile("/proc/self/autogroup", []byte("19"), 0)
+	// not compiled in, or switched off
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EIO) {
+		err = nil
+	}
+	return err
+}
+
+// copying is a process that makes copies.
+type copying struct {
+	cmd  *exec.Cmd
+	in   io.Closer
+	said bytes.Buffer
+	done chan error
+}
+
+// startCopies makes copies beside what else is done, until stop is called or nsbuild ends. That
+// none can be made harms nothing but speed.
+func (e *Env) startCopies(digests []string, form archive.CopyForm) (stop func()) {
+	if len(digests) == 0 || !e.shared.copying.CompareAndSwap(false, true) {
+		return func() {}
+	}
+	digests = digests[:min(len(digests), copyOrder)]
+	c, err := runCopies(copyJob{CacheDir: e.CacheDir, Form: form, Digests: digests,
+		All: form == archive.CopyZstd})
+	if err != nil {
+		e.shared.copying.Store(false)
+		e.Log.Debugf("making copies of packages: %v", err)
+		return func() {}
+	}
+	e.shared.grown.Store(true)
+	return func() {
+		defer e.shared.copying.Store(false)
+		if err := c.stop(); err != nil {
+			e.Log.Debugf("making copies of packages: %v: %s", err,
+				strings.TrimSpace(c.said.String()))
+		}
+	}
+}
+
+// makingCopies ends what makes copies beside the build, and notes how the next is ended.
+func (b *builder) makingCopies(stop func()) {
+	if b.stopCopies != nil {
+		b.stopCopies()
+	}
+	b.stopCopies = stop
+}
+
+func runCopies(job copyJob) (*copying, error) {
+	text, err := rawjson.Marshal(job)
+	if err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	c := &copying{cmd: sandbox.HostApplet(CopyApplet), in: w, done: make(chan error, 1)}
+	c.cmd.Env = []string{"GOMAXPROCS=1", "GOGC=50", "GOMEMLIMIT=20MiB"}
+	c.cmd.Stdin, c.cmd.Stderr = r, &c.said
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = c.cmd.Start()
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	go func() { c.done <- c.cmd.Wait() }()
+	if _, err := w.Write(append(text, '\n')); err != nil {
+		return nil, errors.Join(err, c.stop())
+	}
+	return c, nil
+}
+
+// copyOrder is how many packages are named: all of them must fit into the pipe at once, for the
+// process reads when it gets time. The others are among the rest.
+const copyOrder = 500
+
+// copyGrace is how long the end of a process is waited for that may run only when nobody else wants
+// to.
+const copyGrace = 200 * time.Millisecond
+
+// stop ends the process. Half a copy is its own to delete; where it gets no time for that, the next
+// run does.
+func (c *copying) stop() error {
+	err := c.in.Close()
+	select {
+	case ended := <-c.done:
+		return errors.Join(err, ended)
+	case <-time.After(copyGrace):
+	}
+	if killErr := c.cmd.Process.Kill(); killErr != nil && !errors.Is(killErr, os.ErrProcessDone) {
+		return errors.Join(err, killErr)
+	}
+	var killed *exec.ExitError
+	if ended := <-c.done; !errors.As(ended, &killed) {
+		err = errors.Join(err, ended)
+	}
+	return err
+}
+
+// MakeCopies makes all copies that are missing, now.
+func (e *Env) MakeCopies(ctx context.Context) (made int, err error) {
+	digests, err := e.Client.AllUncopied(archive.CopyZstd)
+	if err != nil {
+		return 0, err
+	}
+	machine, err := budget.Read()
+	if err != nil {
+		return 0, err
+	}
+	var done atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(machine.Processors)
+	for _, digest := range digests {
+		group.Go(func() error {
+			err := e.Client.MakeCopy(ctx, digest, archive.CopyZstd)
+			if errors.Is(err, os.ErrNotExist) {
+				return nil
+			}
+			if err == nil {
+				done.Add(1)
+			}
+			return err
+		})
+	}
+	err = group.Wait()
+	return int(done.Load()), err
+}

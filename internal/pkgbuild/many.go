@@ -1,0 +1,209 @@
+package pkgbuild
+
+import (
+	"context"
+	"net/url"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nsbuild/internal/archive"
+	"nsbuild/internal/budget"
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/fault"
+)
+
+// shared is what the builds of one command share.
+type shared struct {
+	grown   atomic.Bool // whether something was added to the cache that Meter does not count
+	copying atomic.Bool // whether a process makes copies: one is enough
+	memory  memory      // for their tmpfs
+
+	mu     sync.Mutex
+	atOnce int                      // builds at a time; 0 means one
+	left   int                      // builds that have not ended
+	claims map[string]string        // what is or was built, and what the user called it
+	busy   map[string]chan struct{} // of what one build does for all, closed when it is done
+}
+
+func newShared() *shared {
+	return &shared{claims: map[string]string{}, busy: map[string]chan struct{}{}}
+}
+
+// side is how many builds run beside each other from now on.
+func (s *shared) side() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(1, min(s.atOnce, s.left))
+}
+
+// claim makes sure that nothing is built twice by one command, into the same files.
+func (s *shared) claim(what, spec string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other, ok := s.claims[what]; ok {
+		return fault.New(fault.Usage, "name it once",
+			"%s is the same as %s, and is not built twice", spec, other)
+	}
+	s.claims[what] = spec
+	return nil
+}
+
+// alone waits until no other build of this command does the same, so that it finds it done.
+func (s *shared) alone(ctx context.Context, what string) (release func(), err error) {
+	for {
+		s.mu.Lock()
+		wait, taken := s.busy[what]
+		if !taken {
+			done := make(chan struct{})
+			s.busy[what] = done
+			s.mu.Unlock()
+			return func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				delete(s.busy, what)
+				close(done)
+			}, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-wait:
+		}
+	}
+}
+
+// Ended is a build of several, which is over.
+type Ended struct {
+	Spec    string
+	Name    string   // short, for people
+	Outcome *Outcome // nil when it failed before there was a log, or was not begun
+	Err     error
+	Time    time.Duration
+}
+
+// Status is how it ended, in sbuild's words.
+func (d *Ended) Status() buildlog.Status {
+	if d.Outcome != nil {
+		return d.Outcome.Status
+	}
+	return buildlog.StatusOfError(d.Err)
+}
+
+// Suitable is how many builds this machine can do at a time.
+func Suitable() (int, error) {
+	b, err := budget.Read()
+	return b.Builds(), err
+}
+
+// BuildMany builds several source packages, up to atOnce of them at a time; they begin in the given
+// order. A failure does not stop the others, an interruption does. ended is called for each when it
+// is over, one call at a time; the result is in the given order.
+//
+// With atOnce 1 each begins when the one before has ended.
+func (e *Env) BuildMany(ctx context.Context, specs []string, o Options, atOnce int,
+	ended func(*Env, *Ended)) []*Ended {
+	e.shared.mu.Lock()
+	e.shared.atOnce, e.shared.left = atOnce, len(specs)
+	e.shared.mu.Unlock()
+	e.shared.memory.divide(min(atOnce, len(specs)))
+	out := make([]*Ended, len(specs))
+	next := make(chan int)
+	var telling sync.Mutex
+	var workers sync.WaitGroup
+	for range min(atOnce, len(specs)) {
+		workers.Go(func() {
+			for i := range next {
+				view, end := e.view(shortName(specs[i]))
+				out[i] = view.buildOne(ctx, specs[i], o, end)
+				telling.Lock()
+				ended(view, out[i])
+				telling.Unlock()
+			}
+		})
+	}
+	for i := range specs {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	return out
+}
+
+func (e *Env) buildOne(ctx context.Context, spec string, o Options,
+	end func(note string, err error)) *Ended {
+	begin := time.Now()
+	d := &Ended{Spec: spec, Name: shortName(spec)}
+	if ctx.Err() != nil {
+		d.Err = interrupted(ctx, context.Cause(ctx))
+	} else {
+		d.Outcome, d.Err = e.Build(archive.WithProgress(ctx, e.Meter.Progress), spec, o)
+	}
+	d.Time = time.Since(begin)
+	e.shared.mu.Lock()
+	e.shared.left--
+	e.shared.mu.Unlock()
+	shown := d.Err
+	if ctx.Err() != nil && shown != nil {
+		shown = context.Canceled // it was stopped, it did not fail
+	}
+	note := string(d.Status())
+	if shown != nil && d.Status() == buildlog.Failed {
+		note = "" // the line says so
+	}
+	end(note, shown)
+	return d
+}
+
+// view is the environment as one of several builds sees it: what it shows and says has its name.
+func (e *Env) view(name string) (*Env, func(note string, err error)) {
+	v := *e
+	var done func(string, error)
+	v.Progress, done = e.Progress.Task(name)
+	v.Log = e.Log.WithField(LogSource, name)
+	v.Meter = &Meter{}
+	return &v, done
+}
+
+// LogSource is the field of log lines that names the build which they are about.
+const LogSource = "source"
+
+// shortName is what a source is called on the terminal.
+func shortName(spec string) string {
+	if u, err := url.Parse(spec); err == nil && u.Scheme != "" && u.Host != "" {
+		spec = path.Base(u.Path)
+	}
+	if abs, err := filepath.Abs(spec); err == nil {
+		spec = filepath.Base(abs)
+	}
+	return strings.TrimSuffix(spec, ".dsc")
+}
+
+// Worst is the error that stands for all: an interruption before a failure of ours, that before a
+// failure of a package, that before a build that could not begin.
+func Worst(all []*Ended) error {
+	rank := func(err error) int {
+		switch fault.KindOf(err) {
+		case fault.GivenBack:
+			return 1
+		case fault.Attempted:
+			return 2
+		case fault.Usage:
+			return 3
+		case fault.Interrupted:
+			return 5
+		}
+		return 4
+	}
+	var worst error
+	for _, d := range all {
+		if d.Err != nil && (worst == nil || rank(d.Err) > rank(worst)) {
+			worst = d.Err
+		}
+	}
+	return worst
+}
