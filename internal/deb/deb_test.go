@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ulikunitz/xz/lzma"
 )
 
 // list reads a whole package and describes its data member, a line per entry.
@@ -216,6 +219,47 @@ func TestLimits(t *testing.T) {
 		if _, _, err := list(bytes.NewReader(body), Limits{Dictionary: 1024}); err == nil {
 			t.Errorf("%s: a dictionary beyond the limit was accepted", name)
 		}
+	}
+}
+
+// A header may claim a dictionary that what is packed could never fill; lzma(1) takes such streams.
+func TestLZMADictionary(t *testing.T) {
+	want := bytes.Repeat([]byte("all that is packed\n"), 1000)
+	var packed bytes.Buffer
+	w, err := lzma.WriterConfig{Size: int64(len(want)), SizeInHeader: true}.NewWriter(&packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(want); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stream := packed.Bytes()
+	for cut := range len(stream) - 1 {
+		z, err := newLZMAReader(bytes.NewReader(stream[:cut]), 128<<20)
+		if err == nil {
+			_, err = io.Copy(io.Discard, z)
+		}
+		if !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("cut after %d of %d bytes: %v", cut, len(stream), err)
+		}
+	}
+	for _, dictionary := range []uint32{0, 64 << 20, 1<<32 - 1} {
+		binary.LittleEndian.PutUint32(stream[lzmaDictionaryAt:], dictionary)
+		z, err := newLZMAReader(bytes.NewReader(stream), 1<<20)
+		if err != nil {
+			t.Fatalf("a dictionary of %d bytes for %d: %v", dictionary, len(want), err)
+		}
+		if got, err := io.ReadAll(z); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("a dictionary of %d bytes: %d bytes, %v", dictionary, len(got), err)
+		}
+	}
+	binary.LittleEndian.PutUint64(stream[lzmaSizeAt:], 1<<64-1)
+	if _, err := newLZMAReader(bytes.NewReader(stream), 1<<20); err == nil ||
+		!strings.Contains(err.Error(), "more than the 1048576 allowed") {
+		t.Errorf("a dictionary beyond the limit, size not known: %v", err)
 	}
 }
 
