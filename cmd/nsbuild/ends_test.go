@@ -1,11 +1,20 @@
 package main
 
 import (
+	"archive/tar"
+	"bytes"
+	"os/exec"
+
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,8 +34,10 @@ const soonTime = 3 * time.Second
 type anEnd struct {
 	name  string
 	args  []string
-	comes func() bool   // when it is there; nil: from the start on
-	later time.Duration // and then
+	env   []string
+	ready func(*testing.T) // makes what it works on, each time; nil: that is there
+	comes func() bool      // when it is there; nil: from the start on
+	later time.Duration    // and then
 	// slow: it takes its time to come there, so it is asked once.
 	slow bool
 	// passed: the command of the user gets the signal, and its end is that of nsbuild.
@@ -107,10 +118,12 @@ func TestEnds(t *testing.T) {
 		hole(t, filepath.Join(w.dir, name))
 	}
 	w.writeTree(t, "wide-1.0")
-	hole(t, filepath.Join(w.cache, "debs/aa", strings.Repeat("a", 64)+".deb"))
+	aHole := filepath.Join(w.cache, "debs/aa", strings.Repeat("a", 64)+".deb")
+	hole(t, aHole)
 	t.Cleanup(func() { check(t, os.RemoveAll(filepath.Join(w.cache, "debs/aa"))) })
 	w.script(t, "deaf/before-build.d/10-deaf", "trap '' INT TERM; echo deaf; sleep 600")
 	w.script(t, "deaf/before-run.d/10-deaf", "trap '' INT TERM; echo deaf; sleep 600")
+	aLayer := filepath.Join(w.cache, "layers", strings.Repeat("e", 64)) // of which that is all
 	mirror := silentMirror(t)
 
 	asleep := w.sleeper(t)
@@ -176,8 +189,38 @@ func TestEnds(t *testing.T) {
 			"true"}, later: time.Second},
 		{name: "session begin, a deaf hook", args: []string{"session", "begin", "--hook", "./deaf",
 			"bookworm"}, later: time.Second},
+		{name: "session end, a stopped supervisor", args: []string{"session", "end", "stopped"},
+			ready: func(t *testing.T) { w.stoppedSession(t, "stopped") }, later: 500 * time.Millisecond},
 		{name: "cache verify, a hole", args: []string{"cache", "verify"},
 			later: 500 * time.Millisecond},
+		{name: "cache copies, an immense package", args: []string{"cache", "copies"},
+			ready: func(t *testing.T) { immense(t, aHole) }, later: 500 * time.Millisecond},
+		{name: "cache clean, many files", args: []string{"cache", "clean", "--all"}, slow: true,
+			ready: func(t *testing.T) {
+				manyFiles(t, filepath.Join(aLayer, "tree"))
+				for _, name := range []string{"lock", "manifest.json"} {
+					check(t, os.WriteFile(filepath.Join(aLayer, name), nil, 0o644))
+				}
+			},
+			comes: someDisappear(filepath.Join(aLayer, "tree"))},
+		{name: "remove, many files", args: []string{"remove", "bulky"}, slow: true,
+			ready: func(t *testing.T) {
+				manyFiles(t, filepath.Join(w.dir, "many/srv"))
+				w.must(t, "import", "--suite", "bookworm", "bulky", "many")
+			},
+			comes: someDisappear(filepath.Join(w.state, "bases/bulky/gen-1/tree/srv"))},
+		{name: "doctor, a silent proxy", args: []string{"doctor", "--refresh"},
+			env: []string{"http_proxy=" + mirror, "https_proxy=" + mirror}, later: time.Second},
+	}
+	check(t, os.MkdirAll(filepath.Join(w.dir, "many/var/lib/dpkg"), 0o755))
+	check(t, os.Mkdir(filepath.Join(w.dir, "many/etc"), 0o755))
+	for name, text := range map[string]string{
+		"var/lib/dpkg/status": "Package: dpkg\nStatus: install ok installed\nVersion: 1.0\n" +
+			"Architecture: amd64\nMaintainer: A <a@b.example>\nDescription: x\n x\n",
+		"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
+		"etc/group":  "root:x:0:\n",
+	} {
+		check(t, os.WriteFile(filepath.Join(w.dir, "many", name), []byte(text), 0o644))
 	}
 	for _, e := range ends {
 		for _, signal := range e.signals() {
@@ -187,6 +230,7 @@ func TestEnds(t *testing.T) {
 			t.Run(e.name+", --timeout", func(t *testing.T) { w.timesOut(t, e) })
 		}
 	}
+	w.must(t, "cache", "clean", "--all") // takes what one that ended early has left
 	w.noScratch(t)
 }
 
@@ -217,6 +261,85 @@ func (w *world) deafPackages(t *testing.T) (wants, tested string) {
 	return wants, tested
 }
 
+// many is how many files take their time to be deleted.
+const many = 40000
+
+// manyFiles makes so many in a directory.
+func manyFiles(t *testing.T, dir string) {
+	t.Helper()
+	check(t, os.MkdirAll(dir, 0o755))
+	for i := range many {
+		check(t, os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), nil, 0o644))
+	}
+}
+
+// someDisappear waits for their deletion to be under way.
+func someDisappear(dir string) func() bool {
+	return func() bool {
+		for i := 0; i < many; i += many / 20 {
+			if _, err := os.Lstat(filepath.Join(dir, strconv.Itoa(i))); errors.Is(err, fs.ErrNotExist) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// immense writes a package with a file of 8 GiB, which takes no room.
+func immense(t *testing.T, name string) {
+	t.Helper()
+	const size = 8 << 30
+	tarball := func(header tar.Header, text string) string {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		check(t, w.WriteHeader(&header))
+		_, err := io.WriteString(w, text)
+		check(t, err)
+		return b.String()
+	}
+	const control = "Package: immense\nVersion: 1.0\nArchitecture: all\n" +
+		"Maintainer: A <a@b.example>\nDescription: x\n"
+	data := tarball(tar.Header{Name: "./srv/immense", Size: size, Mode: 0o644}, "")
+	var b strings.Builder
+	b.WriteString("!<arch>\n")
+	member := func(name, content string, size int) {
+		fmt.Fprintf(&b, "%-16s%-12d%-6d%-6d%-8s%-10d`\n%s", name, 0, 0, 0, "100644", size, content)
+	}
+	member("debian-binary", "2.0\n", 4)
+	files := tarball(tar.Header{Name: "./control", Size: int64(len(control)), Mode: 0o644}, control)
+	files += strings.Repeat("\x00", 1536-len(files)%512)
+	member("control.tar", files, len(files))
+	member("data.tar", data, len(data)+size+1024)
+	check(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	check(t, os.WriteFile(name, []byte(b.String()), 0o644))
+	check(t, os.Truncate(name, int64(b.Len()+size+1024)))
+}
+
+// stoppedSession begins a session, whose supervisor cannot answer until the test is over.
+func (w *world) stoppedSession(t *testing.T, name string) {
+	t.Helper()
+	w.must(t, "session", "begin", "--name", name, "bookworm")
+	var all []struct{ PID int }
+	check(t, json.Unmarshal([]byte(w.must(t, "session", "list", "--json").stdout), &all))
+	if len(all) != 1 || all[0].PID < 2 {
+		t.Fatalf("%+v", all)
+	}
+	check(t, syscall.Kill(all[0].PID, syscall.SIGSTOP))
+	t.Cleanup(func() {
+		check(t, syscall.Kill(all[0].PID, syscall.SIGCONT))
+		for range 100 { // it had been asked to end
+			list := exec.Command("nsbuild", "session", "list")
+			list.Env = w.environment()
+			if out, err := list.Output(); err != nil || len(out) == 0 {
+				check(t, err)
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		t.Error("it goes on")
+	})
+}
+
 func (w *world) ends(t *testing.T, e anEnd, signal syscall.Signal) {
 	logs, err := filepath.Glob(filepath.Join(w.dir, "*.build"))
 	check(t, err)
@@ -228,7 +351,12 @@ func (w *world) ends(t *testing.T, e anEnd, signal syscall.Signal) {
 	if e.comes == nil {
 		e.comes = atStart.come
 	}
-	took, o := w.at(t, moment{e.name, e.comes}, e.later, signal, e.args...)
+	if e.ready != nil {
+		e.ready(t)
+	}
+	caller := *w
+	caller.env = append(slices.Clone(w.env), e.env...)
+	took, o := caller.at(t, moment{e.name, e.comes}, e.later, signal, e.args...)
 	if took == 0 {
 		t.Fatalf("it ended before: %s", o)
 	}
