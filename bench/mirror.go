@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"nsbuild/internal/atomicfile"
 )
 
 // localMirror starts a web server that has on disk what was asked of it before, and fetches the
@@ -84,7 +86,7 @@ func (m mirror) fetch(name, file string) (status int, err error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return 0, err
 	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".new-")
+	f, err := atomicfile.Create(file, atomicfile.Options{})
 	if err != nil {
 		return 0, err
 	}
@@ -92,11 +94,8 @@ func (m mirror) fetch(name, file string) (status int, err error) {
 	if err == nil && answer.ContentLength >= 0 && n != answer.ContentLength {
 		err = fmt.Errorf("%s: cut", name)
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return 0, errors.Join(err, os.Remove(f.Name()))
+	if err := f.Finish(err); err != nil {
+		return 0, err
 	}
 	return answer.StatusCode, nil
 }

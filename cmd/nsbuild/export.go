@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"nsbuild/internal/atomicfile"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
 	"nsbuild/internal/pkgbuild"
@@ -67,31 +68,18 @@ func (a *app) export(ctx context.Context, name, output string) error {
 
 // writeAside writes a file under another name first: there is the whole file, or what was there
 // before.
-func writeAside(name string, write func(io.Writer) error) (err error) {
+func writeAside(name string, write func(io.Writer) error) error {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		return usage("nsbuild export BASE >"+name,
 			"%s is not a regular file, and would be replaced by one", name)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, err := os.OpenFile(
-		filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%d", filepath.Base(name), os.Getpid())),
-		os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := atomicfile.Create(name, atomicfile.Options{Perm: 0o666, Sync: true})
 	if err != nil {
 		return fault.Wrap(fault.Usage, "choose another place", err)
 	}
-	err = write(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return f.Finish(write(f))
 }
 
 // importOptions are the flags of import, and of create --from.

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"pault.ag/go/debian/version"
+
+	"nsbuild/internal/atomicfile"
 )
 
 // SourcePackage is a source package as a Sources index describes it.
@@ -312,15 +314,10 @@ func copyFile(from, to string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.CreateTemp(filepath.Dir(to), ".nsbuild-")
-	if err != nil {
-		return diskError(filepath.Dir(to), err)
-	}
-	defer func() { _ = os.Remove(out.Name()) }() // fails after the rename, as it should
-	_, err = io.Copy(out, in)
-	err = firstError(err, out.Chmod(0o644), out.Close())
+	out, err := atomicfile.Create(to, atomicfile.Options{Prefix: ".nsbuild-", Mode: 0o644})
 	if err == nil {
-		err = os.Rename(out.Name(), to)
+		_, err = io.Copy(out, in)
+		err = out.Finish(err)
 	}
 	return diskError(filepath.Dir(to), err)
 }

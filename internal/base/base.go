@@ -28,6 +28,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/atomicfile"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/flock"
 	"nsbuild/internal/rawjson"
@@ -261,17 +262,10 @@ func writeManifest(dir string, m Manifest) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".manifest-")
+	err = atomicfile.Write(filepath.Join(dir, "manifest.json"), append(data, '\n'),
+		atomicfile.Options{Mode: 0o644})
 	if err != nil {
 		return fmt.Errorf("recording the base: %w", err)
-	}
-	_, err = f.Write(append(data, '\n'))
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, "manifest.json"))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("recording the base: %w", err), os.Remove(f.Name()))
 	}
 	return nil
 }
@@ -371,13 +365,8 @@ func (d *Draft) Commit(m Manifest) (int, error) {
 		return 0, fmt.Errorf("base %s: %w", d.name, err)
 	}
 	link := filepath.Join(root, "current")
-	if err := os.Remove(link + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, err
-	}
-	if err := os.Symlink(generation, link+".new"); err != nil {
-		return 0, fmt.Errorf("base %s: %w", d.name, err)
-	}
-	if err := os.Rename(link+".new", link); err != nil {
+	// The lock keeps others from the name beside it.
+	if err := atomicfile.Symlink(generation, link, link+".new"); err != nil {
 		return 0, fmt.Errorf("base %s: %w", d.name, err)
 	}
 	return number, nil

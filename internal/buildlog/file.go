@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"nsbuild/internal/atomicfile"
 )
 
 // FileName is the name of a log: PKG_VER_ARCH-TIMESTAMP.build, the time in UTC as
@@ -60,29 +62,15 @@ func Create(dir, pkg, version, arch string, start time.Time, opt Options) (*File
 	if err != nil {
 		return nil, fmt.Errorf("creating the build log: %w", err)
 	}
-	if err := replaceLink(target, out.Link); err != nil {
+	temp := filepath.Join(filepath.Dir(out.Link),
+		fmt.Sprintf(".%s.%d", filepath.Base(out.Link), os.Getpid()))
+	if err := atomicfile.Symlink(target, out.Link, temp); err != nil {
 		return nil,
 			fmt.Errorf("linking the build log: %w",
 				errors.Join(err, out.f.Close(), os.Remove(out.Path)))
 	}
 	out.Log = New(out.f, opt)
 	return out, nil
-}
-
-// replaceLink points link to target in one step: whoever looks sees the old link or the new one.
-func replaceLink(target, link string) error {
-	tmp := filepath.Join(filepath.Dir(link),
-		fmt.Sprintf(".%s.%d", filepath.Base(link), os.Getpid()))
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.Symlink(target, tmp); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, link); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return nil
 }
 
 // Close ends an unfinished line and closes the file. It returns the first error that any writing

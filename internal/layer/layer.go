@@ -31,6 +31,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/atomicfile"
 	"nsbuild/internal/flock"
 )
 
@@ -202,19 +203,7 @@ func (s *Store) Remember(request, key string) error {
 const newPrefix = ".new-"
 
 func writeAside(name string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), newPrefix)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return atomicfile.Write(name, data, atomicfile.Options{Prefix: newPrefix})
 }
 
 // Making is the exclusive right to make a layer.

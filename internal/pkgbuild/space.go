@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/atomicfile"
 	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
@@ -201,18 +202,8 @@ func (b *builder) rememberNeed(n need) {
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(file), 0o755)
 	}
-	var f *os.File
 	if err == nil {
-		f, err = os.CreateTemp(filepath.Dir(file), ".new-")
-	}
-	if err == nil {
-		_, err = f.Write(data)
-		if err = errors.Join(err, f.Close()); err == nil {
-			err = os.Rename(f.Name(), file)
-		}
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
+		err = atomicfile.Write(file, data, atomicfile.Options{Prefix: ".new-"})
 	}
 	if err != nil {
 		b.env.Log.Debugf("remembering what the build needed: %v", err)

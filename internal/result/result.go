@@ -11,12 +11,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
+	"nsbuild/internal/atomicfile"
 	"nsbuild/internal/rawjson"
 )
 
@@ -205,7 +204,7 @@ type Hook struct {
 
 // Write stores a result at path, in one step: whoever reads path sees the old result or this one.
 // Its schema is set.
-func Write(path string, r *Result) (err error) {
+func Write(path string, r *Result) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
@@ -213,27 +212,11 @@ func Write(path string, r *Result) (err error) {
 	if err := enc.Encode(r.legible()); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	err := atomicfile.Write(path, text.Bytes(), atomicfile.Options{Mode: 0o644, Sync: true})
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("writing %s: %w", path, errors.Join(err, os.Remove(f.Name())))
-		}
-	}()
-	if err := errors.Join(f.Chmod(0o644), writeAll(f, text.Bytes()), f.Sync()); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
-func writeAll(w io.Writer, p []byte) error {
-	_, err := w.Write(p)
-	return err
+	return nil
 }
 
 // Read reads a result. One of a later schema is refused: its fields may mean something else.

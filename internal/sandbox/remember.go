@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"nsbuild/internal/atomicfile"
 )
 
 // memory is what probing found out on this machine, kept in a file so that the next start need not
@@ -67,11 +69,7 @@ func remember(file string, current memory, known, found map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	draft := fmt.Sprintf("%s.%d", file, os.Getpid())
-	if err := os.WriteFile(draft, data, 0o600); err != nil {
-		return errors.Join(err, ignoreMissing(os.Remove(draft)))
-	}
-	return os.Rename(draft, file)
+	return atomicfile.Write(file, data, atomicfile.Options{})
 }
 
 func ignoreMissing(err error) error {
