@@ -8,9 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
+	"nsbuild/internal/fdpass"
 	"nsbuild/internal/sandbox"
 )
 
@@ -76,7 +76,7 @@ func answer(jail *sandbox.Jail, c *net.UnixConn) {
 		return
 	}
 	defer f.Close()
-	_, _, _ = c.WriteMsgUnix([]byte{0}, syscall.UnixRights(int(f.Fd())), nil)
+	_ = fdpass.Write(c, []byte{0}, f)
 }
 
 // Close ends the service and deletes the socket.
@@ -109,20 +109,13 @@ func connect(socket string) (*os.File, error) {
 		return nil, fmt.Errorf("the build that this command belongs to is over: %w", err)
 	}
 	defer c.Close()
-	text, oob := make([]byte, 1024), make([]byte, syscall.CmsgSpace(4))
-	n, oobn, _, _, err := c.ReadMsgUnix(text, oob)
+	text := make([]byte, 1024)
+	n, files, err := fdpass.Read(c, text, 1)
 	if err != nil {
 		return nil, err
 	}
-	messages, err := syscall.ParseSocketControlMessage(oob[:oobn])
-	if err != nil {
-		return nil, err
-	}
-	for i := range messages {
-		if fds, err := syscall.ParseUnixRights(&messages[i]); err == nil && len(fds) == 1 {
-			syscall.CloseOnExec(fds[0])
-			return os.NewFile(uintptr(fds[0]), "jail"), nil
-		}
+	if len(files) > 0 {
+		return files[0], nil
 	}
 	return nil, fmt.Errorf("the jail cannot be reached: %s", text[:n])
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/fdpass"
 	"nsbuild/internal/rawjson"
 )
 
@@ -182,42 +183,19 @@ func (c *conn) send(m *message, files ...*os.File) error {
 	}
 	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
 	frame = append(frame, body...)
-	var oob []byte
-	if len(files) > 0 {
-		fds := make([]int, len(files))
-		for i, f := range files {
-			fds[i] = int(f.Fd())
-		}
-		oob = unix.UnixRights(fds...)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, _, err := c.u.WriteMsgUnix(frame, oob, nil)
-	if err != nil {
-		return err
-	}
-	_, err = c.u.Write(frame[n:])
-	return err
+	return fdpass.Write(c.u, frame, files...)
 }
 
 // recv reads one message. Its files are the receiver's to close.
 func (c *conn) recv() (*message, []*os.File, error) {
 	var head [4]byte
-	oob := make([]byte, unix.CmsgSpace(4*maxTrees))
-	n, oobn, flags, _, err := c.u.ReadMsgUnix(head[:], oob)
+	n, files, err := fdpass.Read(c.u, head[:], maxTrees)
 	if err != nil {
 		return nil, nil, err
 	}
-	if n == 0 {
-		return nil, nil, io.EOF
-	}
-	files, err := parseRights(oob[:oobn])
-	if err == nil && flags&unix.MSG_CTRUNC != 0 {
-		err = errors.New("descriptors were lost: too many open files")
-	}
-	if err == nil {
-		_, err = io.ReadFull(c.u, head[n:])
-	}
+	_, err = io.ReadFull(c.u, head[n:])
 	var m message
 	if err == nil {
 		size := binary.BigEndian.Uint32(head[:])
@@ -259,29 +237,6 @@ func (c *conn) sendWithin(patience time.Duration, m *message, files ...*os.File)
 }
 
 func (c *conn) close() error { return c.u.Close() }
-
-func parseRights(oob []byte) ([]*os.File, error) {
-	if len(oob) == 0 {
-		return nil, nil
-	}
-	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return nil, err
-	}
-	var files []*os.File
-	for i := range msgs {
-		fds, err := unix.ParseUnixRights(&msgs[i])
-		if err != nil {
-			closeFiles(files)
-			return nil, err
-		}
-		for _, fd := range fds {
-			unix.CloseOnExec(fd)
-			files = append(files, os.NewFile(uintptr(fd), "passed"))
-		}
-	}
-	return files, nil
-}
 
 func closeFiles(files []*os.File) {
 	for _, f := range files {

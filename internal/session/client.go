@@ -19,6 +19,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/fdpass"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
@@ -276,27 +277,14 @@ func ask(ctx context.Context, state, id string, what request) (r reply, passed *
 
 // receive is the other end of send.
 func receive(c *net.UnixConn, r *reply) (*os.File, error) {
-	head, oob := make([]byte, 4096), make([]byte, syscall.CmsgSpace(4))
-	n, oobn, _, _, err := c.ReadMsgUnix(head, oob)
+	head := make([]byte, 4096)
+	n, files, err := fdpass.Read(c, head, 1)
 	if err != nil {
 		return nil, err
 	}
 	var passed *os.File
-	if oobn > 0 {
-		messages, err := syscall.ParseSocketControlMessage(oob[:oobn])
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range messages {
-			fds, err := syscall.ParseUnixRights(&m)
-			if err != nil {
-				return nil, err
-			}
-			for _, fd := range fds { // there is room for one
-				syscall.CloseOnExec(fd)
-				passed = os.NewFile(uintptr(fd), "jail")
-			}
-		}
+	if len(files) > 0 {
+		passed = files[0]
 	}
 	return passed, rawjson.NewDecoder(io.MultiReader(bytes.NewReader(head[:n]), c)).Decode(r)
 }

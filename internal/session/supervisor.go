@@ -17,6 +17,7 @@ import (
 
 	"nsbuild/internal/base"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/fdpass"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
@@ -373,16 +374,10 @@ func send(c *net.UnixConn, r *reply, passed *os.File) error {
 	if err != nil {
 		return err
 	}
-	var oob []byte
-	if passed != nil {
-		oob = syscall.UnixRights(int(passed.Fd()))
+	if passed == nil {
+		return fdpass.Write(c, body)
 	}
-	n, _, err := c.WriteMsgUnix(body, oob, nil)
-	if err != nil {
-		return err
-	}
-	_, err = c.Write(body[n:])
-	return err
+	return fdpass.Write(c, body, passed)
 }
 
 // errEnding is what a session says that was asked to end already.
