@@ -10,7 +10,6 @@ import (
 	"nsbuild/internal/budget"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/machine"
-	"nsbuild/internal/testenv"
 )
 
 func TestPrintFindings(t *testing.T) {
@@ -93,22 +92,4 @@ func TestExamineForeign(t *testing.T) {
 		!strings.HasSuffix(got.found, ", i386; with an emulator of s390x") {
 		t.Errorf("%+v", got)
 	}
-}
-
-func TestDoctor(t *testing.T) {
-	testenv.RequireUserns(t)
-	w := newWorld(t)
-	o := w.must(t, "doctor", "--offline")
-	for _, want := range []string{"ok       user ids ", "ok       sandbox ", " bases ", " cache ",
-		" mirror "} {
-		if !strings.Contains(o.stdout, want) {
-			t.Errorf("no line with %q\n%s", want, o)
-		}
-	}
-	w.env = []string{"NSBUILD_STATE=" + filepath.Join(w.dir, "file", "state")}
-	if err := os.WriteFile(filepath.Join(w.dir, "file"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	refusal{status: 1, says: []string{"1 missing"}, hint: "follow the arrows"}.check(t,
-		w.run(t, "doctor", "--offline"))
 }

@@ -21,7 +21,7 @@ var scriptFlag = regexp.MustCompile(`(?:^|\s)(--?[a-zA-Z][a-zA-Z0-9-]*)`)
 // optionsInScripts are the options of each command that the scripts use.
 func optionsInScripts(t *testing.T, root *cobra.Command) map[string]map[string]bool {
 	t.Helper()
-	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	scripts, err := filepath.Glob("../../internal/e2e/*/testdata/script/*.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,11 +82,11 @@ func optionsInTests(t *testing.T, about func(name string, texts []string) bool,
 	shorthand func(letter string) *pflag.Flag) map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob("*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
+	endToEnd, err := filepath.Glob("../../internal/e2e/*/*_test.go")
+	check(t, err)
 	used := map[string]bool{}
-	for _, file := range files {
+	for _, file := range append(files, endToEnd...) {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
 			t.Fatal(err)

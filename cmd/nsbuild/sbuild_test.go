@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -11,9 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
-	"nsbuild/internal/testenv"
 )
 
 // translated is what becomes of sbuild's command line and of configuration files.
@@ -269,114 +265,4 @@ func TestSbuildKeys(t *testing.T) {
 			t.Errorf("docs/sbuild.md does not tell of --%s", f.Name)
 		}
 	})
-}
-
-// sbuild runs it, in the directory of the world, with a configuration file of the test's own.
-func (w *world) sbuild(t *testing.T, config string, args ...string) outcome {
-	t.Helper()
-	home := t.TempDir()
-	check(t, os.WriteFile(filepath.Join(home, ".sbuildrc"), []byte(config), 0o644))
-	c := exec.CommandContext(context.WithoutCancel(t.Context()), "sbuild", args...)
-	c.Dir, c.Env = w.dir, append(w.environment(), "HOME="+home, "XDG_CONFIG_HOME="+home)
-	var stdout, stderr strings.Builder
-	c.Stdout, c.Stderr = &stdout, &stderr
-	if err := c.Run(); c.ProcessState == nil {
-		t.Fatal(err)
-	}
-	return outcome{c.ProcessState.ExitCode(), stdout.String(), stderr.String()}
-}
-
-// TestSbuild builds under sbuild's name: results, log and exit status are where sbuild has them.
-func TestSbuild(t *testing.T) {
-	w := realWorld(t)
-	testenv.HostState(t)
-	testenv.RequireTool(t, "dpkg-source")
-	const config = "# mine\n$distribution = 'bookworm';\n$chroot_mode = 'unshare';\n$run_lintian " +
-		"= 0;\n$log_dir = \"$ENV{HOME}\";\n1;\n"
-	dsc := w.writeSource(t, small("drop"))
-	o := w.sbuild(t, config, "--no-arch-all", "--post-build-commands", "cp %SBUILD_CHANGES copied",
-		"-v", dsc)
-	if o.status != 0 {
-		t.Fatal(o)
-	}
-	wantIn(t, "standard output", o.stdout, "^Distribution: bookworm$", "^Status: successful$")
-	wantIn(t, "standard error", o.stderr,
-		`^I: without a meaning here: \$chroot_mode \(.*/\.sbuildrc:3\)$`)
-	wantIn(t, "the copied .changes", read(t, filepath.Join(w.dir, "copied")),
-		"^Distribution: bookworm$", "^Architecture: amd64$")
-	link, err := os.Readlink(filepath.Join(w.dir, "drop_1.0_amd64.build"))
-	if err != nil || !strings.HasPrefix(filepath.Base(link), "drop_1.0_amd64-20") ||
-		!filepath.IsAbs(link) || filepath.Dir(link) == w.dir {
-		t.Errorf("the link to the log leads to %q: %v", link, err)
-	}
-
-	bad := small("bad")
-	bad.Rules = "#!/usr/bin/make -f\nclean:\n%:\n\tfalse\n"
-	for _, c := range []struct {
-		name   string
-		args   []string
-		status int
-		stderr string
-	}{
-		{"attempted", []string{"-n", w.writeSource(t, bad)}, 2, "^E: "},
-		{"given-back", []string{"--add-depends=no-such-package", dsc}, 3, "^E: "},
-		{"no such file", []string{"none.dsc"}, 3, "^E: .*none.dsc"},
-		{"skipped",
-			[]string{"--no-arch-any",
-				w.writeSource(t,
-					fakedebian.Source{Name: "any", Version: "1.0",
-						Packages: []fakedebian.Package{{Name: "any", Architecture: "any"}}})}, 0,
-			""},
-		{"wrong option", []string{"--no-such-option", dsc}, 1,
-			"^E: unknown flag: --no-such-option$"},
-		{"two", []string{dsc, dsc}, 1, "^E: Only one build is permitted$"},
-	} {
-		o := w.sbuild(t, config, c.args...)
-		if o.status != c.status {
-			t.Errorf("%s: %s", c.name, o)
-		}
-		wantIn(t, c.name, o.stderr, c.stderr)
-		if c.name == "attempted" {
-			wantIn(t, "the log on standard output", o.stdout, "^Status: attempted$")
-			if found, err := filepath.Glob(filepath.Join(w.dir, "bad_*.build")); err != nil ||
-				len(found) > 0 {
-				t.Errorf("-n left %s", found)
-			}
-		}
-	}
-	if o := w.sbuild(t, "$run_lintian = 0;", dsc); o.status != 1 ||
-		!strings.Contains(o.stderr, "E: No distribution defined\n") {
-		t.Error(o)
-	}
-
-	// A source directory, called from within, with nothing said: sbuild's default is the current
-	// directory.
-	tree := filepath.Join(w.dir, "drop-1.0")
-	if out, err := exec.Command("dpkg-source", "-x", filepath.Join(w.dir, dsc),
-		tree).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	there := *w
-	there.dir = tree
-	if o := there.sbuild(t, config, "-A", "--no-arch-any", "--build-dir", w.dir); o.status != 0 {
-		t.Error(o)
-	}
-	if _, err := os.Stat(filepath.Join(w.dir, "drop-data_1.0_all.deb")); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestSbuildCommandLine is for what begins no build.
-func TestSbuildCommandLine(t *testing.T) {
-	w := newWorld(t)
-	for arg, want := range map[string]string{"--version": "sbuild (nsbuild " + version + ")\n",
-		"--he": "Usage:\n  sbuild "} {
-		if o := w.sbuild(t, "", arg); o.status != 0 || !strings.HasPrefix(o.stdout, want) {
-			t.Errorf("%s: %s", arg, o)
-		}
-	}
-	if o := w.sbuild(t, "$distribution = 'sid", "x"); o.status != 1 ||
-		!strings.Contains(o.stderr, "/.sbuildrc:1: a string that begins here never ends") {
-		t.Error(o)
-	}
 }

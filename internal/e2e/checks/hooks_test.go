@@ -1,0 +1,50 @@
+package checks
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/e2e"
+
+	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/testenv"
+)
+
+// TestShippedChecks runs those of the hooks that come with nsbuild that look at what was built:
+// lintian, whose errors fail the build, and those that need the network.
+func TestShippedChecks(t *testing.T) {
+	w := e2e.RealWorld(t)
+	testenv.HostState(t)
+	dsc := w.WriteSource(t, fakedebian.Source{
+		Name: "examined", Version: "1.0", Rules: checkRules, Packages: []fakedebian.Package{
+			{Name: "examined", Architecture: "all"}},
+		Debian: []fakedebian.File{{Path: "tests/control", Body: "Tests: good\n"},
+			{Path: "tests/good",
+				Body: "#!/bin/sh\ntest \"$(examined)\" = works && echo it works\n"}},
+	})
+	o := w.Run(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook=autopkgtest", dsc)
+	e2e.Refusal{Status: 2, Says: []string{"hook install-test: it needs the network"},
+		Hint: "--hook-network"}.Check(t, o)
+	w.Must(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook=autopkgtest",
+		"--hook-network", dsc)
+	log := e2e.Read(t, filepath.Join(w.Dir, "examined_1.0_amd64.build"))
+	e2e.WantIn(t, "log", log, "^left after purging: /srv/left/behind$", "^it works$", `^good +PASS$`,
+		"^I: Finished running 'autopkgtest/after-build.d/95-autopkgtest'")
+	// A package that the base has itself, in a later version at that, with debugging symbols, which
+	// nobody asks apt for.
+	w.Must(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook-network", "hostname")
+	logs, err := filepath.Glob(filepath.Join(w.Dir, "hostname_*_amd64.build"))
+	if e2e.Check(t, err); len(logs) == 0 {
+		t.Fatal("there is no log")
+	}
+	e2e.WantIn(t, "log", e2e.Read(t, logs[0]), "^not purged, since the base has it: hostname$",
+		"^Status: successful$")
+	o = w.Run(t, "build", "-q", "-d", "bookworm", "--hook=lintian", dsc)
+	if o.Status != 1 ||
+		!strings.Contains(o.Stderr, "hook lintian/after-build.d/90-lintian failed: exit status 2") {
+		t.Error(o)
+	}
+	e2e.WantIn(t, "log", e2e.Read(t, filepath.Join(w.Dir, "examined_1.0_amd64.build")),
+		"^E: examined: no-copyright-file$")
+}

@@ -1,0 +1,11 @@
+// Package mirrors tests bases of archives and mirrors that are made up: faulty ones, old ones, and
+// those of derivatives.
+package mirrors
+
+import (
+	"testing"
+
+	"nsbuild/internal/e2e"
+)
+
+func TestMain(m *testing.M) { e2e.Main(m) }

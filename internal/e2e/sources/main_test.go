@@ -1,0 +1,11 @@
+// Package sources tests what can be built: each format of sources, git repositories, and what no
+// source may have.
+package sources
+
+import (
+	"testing"
+
+	"nsbuild/internal/e2e"
+)
+
+func TestMain(m *testing.M) { e2e.Main(m) }
