@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"nsbuild/internal/e2e"
-
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/testenv"
 )

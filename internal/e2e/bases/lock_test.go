@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"nsbuild/internal/e2e"
-
 	"nsbuild/internal/lock"
 	"nsbuild/internal/testenv"
 )

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"nsbuild/internal/e2e"
-
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/testenv"
 )

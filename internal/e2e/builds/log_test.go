@@ -9,10 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"nsbuild/internal/e2e"
-
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/dsc"
+	"nsbuild/internal/e2e"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/testenv"
 )

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"nsbuild/internal/e2e"
-
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/testenv"
 )

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"nsbuild/internal/e2e"
-
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/testenv"
 )

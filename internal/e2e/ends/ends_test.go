@@ -3,8 +3,6 @@ package ends
 import (
 	"archive/tar"
 	"bytes"
-	"os/exec"
-
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,10 +19,9 @@ import (
 	"testing"
 	"time"
 
-	"nsbuild/internal/e2e"
-
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/e2e"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/testenv"
 )

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"nsbuild/internal/e2e"
-
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/testenv"
 )

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"nsbuild/internal/e2e"
-
 	"nsbuild/internal/testenv"
 )
 

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"nsbuild/internal/e2e"
-
 	"nsbuild/internal/testenv"
 )
 

@@ -7,10 +7,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"nsbuild/internal/e2e"
-
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/e2e"
 	"nsbuild/internal/testenv"
 )
 

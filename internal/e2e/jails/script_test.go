@@ -7,10 +7,9 @@ import (
 	"strconv"
 	"testing"
 
-	"nsbuild/internal/e2e"
-
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"nsbuild/internal/e2e"
 	"nsbuild/internal/testenv"
 )
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"nsbuild/internal/e2e"
-
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/lock"
 	"nsbuild/internal/testenv"

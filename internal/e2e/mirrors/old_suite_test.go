@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"nsbuild/internal/e2e"
-
 	"nsbuild/internal/archive"
+	"nsbuild/internal/e2e"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/lock"
 	"nsbuild/internal/testenv"
