@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -406,7 +407,7 @@ func (c *Client) downloadFrom(ctx context.Context, part *os.File, b blob, url st
 			return err
 		}
 		return fmt.Errorf("fetching %s: %w: it is %s, %s says %s", publicURI(url), ErrHash, got,
-			firstWord(b.by, signedIndex), want)
+			cmp.Or(b.by, signedIndex), want)
 	}
 	return nil
 }
@@ -487,7 +488,7 @@ func (t *transfer) once(ctx context.Context) error {
 	}
 	if t.b.size >= 0 && a.size >= 0 && a.size != t.b.size {
 		return fmt.Errorf("%w: it has %d bytes, %s says %d", ErrSize, a.size,
-			firstWord(t.b.by, signedIndex), t.b.size)
+			cmp.Or(t.b.by, signedIndex), t.b.size)
 	}
 	return t.copy(a.body)
 }
@@ -506,7 +507,7 @@ func (t *transfer) copy(from io.Reader) error {
 				return err
 			}
 			return fmt.Errorf("%w: it is longer than the %d bytes that %s says", ErrSize, limit,
-				firstWord(t.b.by, signedIndex))
+				cmp.Or(t.b.by, signedIndex))
 		}
 		if n > 0 {
 			if _, err := t.part.Write(buf[:n]); err != nil {

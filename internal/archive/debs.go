@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -104,7 +105,7 @@ func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm
 		}
 	}
 	<-finished
-	return firstError(context.Cause(ctx), failure)
+	return cmp.Or(context.Cause(ctx), failure)
 }
 
 // debPath is where a package's file belongs in the cache; "" when its index gives no digest that

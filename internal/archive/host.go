@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"net/url"
@@ -138,7 +139,7 @@ func (h *Host) arch() string {
 	names := map[string]string{
 		"386": "i386", "arm": "armhf", "ppc64le": "ppc64el", "mips64le": "mips64el",
 	}
-	return firstWord(names[runtime.GOARCH], runtime.GOARCH)
+	return cmp.Or(names[runtime.GOARCH], runtime.GOARCH)
 }
 
 // etcPath resolves a file name of Dir::Etc, which is relative to etc/apt.

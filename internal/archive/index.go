@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"compress/bzip2"
 	"context"
 	"errors"
@@ -167,7 +168,7 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 		if err == nil && !hasPlain {
 			err = c.writeAside(note, []byte(path.Base(p)))
 		}
-		return p, firstError(err, os.Remove(part.Name()))
+		return p, cmp.Or(err, os.Remove(part.Name()))
 	}
 	c.tell(ctx, Progress{What: dirLists, Name: b.name, Total: f.size})
 	p, err := c.obtainWith(ctx, b, digest, have, finish)

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -47,7 +48,7 @@ func (c *Client) Local(ctx context.Context, uri string, files []string) (*Local,
 		if !s.next() {
 			return nil,
 				fmt.Errorf("package %s: %w", file,
-					firstError(s.err, syntaxf("its control file is empty")))
+					cmp.Or(s.err, syntaxf("its control file is empty")))
 		}
 		p, err := parsePackage(s)
 		if err != nil {

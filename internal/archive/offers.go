@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -106,7 +107,7 @@ func (o *Offer) Read() (*Package, error) {
 	if !s.next() {
 		return nil,
 			withHint(fmt.Errorf("%s: package %s: %w", o.list.label, o.Package,
-				firstError(s.err, io.ErrUnexpectedEOF)))
+				cmp.Or(s.err, io.ErrUnexpectedEOF)))
 	}
 	return o.list.parse(s)
 }

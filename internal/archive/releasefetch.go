@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -234,7 +235,7 @@ func (c *Client) writeAside(path string, data []byte) error {
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename, as it should
 	_, err = f.Write(data)
-	err = firstError(err, f.Chmod(0o644), f.Close())
+	err = cmp.Or(err, f.Chmod(0o644), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -258,7 +259,7 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 	var last error
 	for _, set := range names {
 		raw := &rawRelease{cachedRelease: cachedRelease{Names: set}}
-		r := request{url: repo.dist() + firstWord(elsewhere, set[0]), fresh: true}
+		r := request{url: repo.dist() + cmp.Or(elsewhere, set[0]), fresh: true}
 		if cached != nil && cached.Names[0] == set[0] {
 			r.etag, r.since = cached.ETag, cached.Modified
 		}
@@ -369,7 +370,7 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 	}
 	if repo.Trusted {
 		c.warn("%s: NOT VERIFIED, because it is trusted without a signature (%s)", repo,
-			firstWord(repo.origin, "by request"))
+			cmp.Or(repo.origin, "by request"))
 		return text, nil, nil
 	}
 	ring, err := c.keyring(repo)
@@ -380,10 +381,11 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 	if !v.checkDate {
 		now = time.Time{}
 	}
-	signers, err = ring.verify(signed, sig, now, v.future, Quirks{})
-	if err != nil && (repo.Quirks.WeakKeys || repo.Quirks.ExpiredKeys) {
+	signers, err = ring.verify(signed, sig, now, v.future, Leniency{})
+	allow := Leniency{WeakKeys: repo.Quirks.WeakKeys, ExpiredKeys: repo.Quirks.ExpiredKeys}
+	if err != nil && allow != (Leniency{}) {
 		strict := err
-		if signers, err = ring.verify(signed, sig, now, v.future, repo.Quirks); err == nil {
+		if signers, err = ring.verify(signed, sig, now, v.future, allow); err == nil {
 			c.warn("%s: its signature is accepted because the suite is that old, though it would "+
 				"not be for a newer one (%v): whoever can forge such signatures can alter what you get", repo, strict)
 		}

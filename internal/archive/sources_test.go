@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -157,7 +158,7 @@ func asked(found []source) string {
 		uri := strings.ReplaceAll(strings.TrimRight(s.uri, "/"), "%20", " ")
 		uri = strings.Replace(uri, "file:///", "file:/", 1)
 		r := Repo{URI: uri, Suite: s.suite}
-		if one := r.aptDist() + firstWord(s.options.inRelease, "InRelease"); !slices.Contains(out,
+		if one := r.aptDist() + cmp.Or(s.options.inRelease, "InRelease"); !slices.Contains(out,
 			one) {
 			out = append(out, one)
 		}

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -144,7 +145,7 @@ func (t *table) suites() ([]Suite, error) {
 	seen := map[string]bool{}
 	for _, name := range t.order {
 		own := t.bySuite[name]
-		model := firstWord(own["Like"], own["Base"]) // what only adds to a suite is made as that
+		model := cmp.Or(own["Like"], own["Base"]) // what only adds to a suite is made as that
 		like, ok := t.bySuite[model]
 		if model != "" && !ok {
 			return nil, syntaxf("suite %s: Like, Base: there is no suite %s", name, model)

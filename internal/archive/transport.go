@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,7 +14,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -80,7 +80,7 @@ func (t *transport) attempts(ctx context.Context, what string, once func() error
 	for n := 0; ; n++ {
 		err := once()
 		if err == nil || ctx.Err() != nil {
-			return firstError(context.Cause(ctx), err)
+			return cmp.Or(context.Cause(ctx), err)
 		}
 		wait := min(5*time.Second, 200*time.Millisecond<<n)
 		wait += rand.N(wait / 2)
@@ -105,15 +105,6 @@ func (t *transport) attempts(ctx context.Context, what string, once func() error
 		case <-time.After(wait):
 		}
 	}
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // temporary reports whether an error may be gone the next time: all that the network does, save a
@@ -395,7 +386,7 @@ func (h *Host) tls(host string) (*tls.Config, error) {
 		}
 	}
 	if cert := get("SslCert"); cert != "" {
-		key := firstWord(get("SslKey"), cert)
+		key := cmp.Or(get("SslKey"), cert)
 		pair, err := tls.LoadX509KeyPair(h.path(cert), h.path(key))
 		if err != nil {
 			return nil, failf("mend Acquire::https::SslCert and SslKey in apt's configuration",
@@ -404,15 +395,6 @@ func (h *Host) tls(host string) (*tls.Config, error) {
 		config.Certificates = []tls.Certificate{pair}
 	}
 	return config, nil
-}
-
-func firstWord(words ...string) string {
-	for _, w := range words {
-		if strings.TrimSpace(w) != "" {
-			return w
-		}
-	}
-	return ""
 }
 
 // errStalled is the cause of a transfer's end when the mirror sends nothing, or next to nothing,

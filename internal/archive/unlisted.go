@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ func (c *Client) complete(ctx context.Context, repo Repo, raw *rawRelease,
 	}
 	made, madeErr := c.listed(ctx, repo, text)
 	if made == nil {
-		return raw, firstError(madeErr, err)
+		return raw, cmp.Or(madeErr, err)
 	}
 	return made, madeErr
 }

@@ -47,17 +47,23 @@ func splitClearsigned(data []byte) (text, signed, sig []byte, err error) {
 	return append(block.Plaintext, '\n'), block.Bytes, sig, nil
 }
 
+// Leniency is what a signature may be that would not count for a suite that is still made.
+type Leniency struct {
+	WeakKeys    bool // DSA, 1024 bits, SHA-1 self-signatures, and keys without usage flags
+	ExpiredKeys bool // keys that have expired since
+}
+
 // verify checks that one of the signatures in sig (binary packets) over signed is good and by a key
 // of the ring that is valid now. It returns the fingerprints of the keys whose signatures are. A
 // signature may be dated ahead of now by as much as skew. The zero time leaves out every comparison
 // with the clock.
-func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, quirks Quirks) (
+func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, allow Leniency) (
 	[]string, error) {
 	latest := now
 	if !now.IsZero() {
 		latest = now.Add(skew)
 	}
-	config := packetConfig(latest, quirks)
+	config := packetConfig(latest, allow)
 	md, err := openpgp.VerifyDetachedSignatureReader(k.EntityList, bytes.NewReader(signed),
 		bytes.NewReader(sig), config)
 	// what the library says when there is no signature packet at all
@@ -82,7 +88,7 @@ func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, 
 			failures = append(failures,
 				fmt.Errorf("key %s: %w", id, signatureError(c, latest, config)))
 		default:
-			if err := keyValid(c.SignedBy, now, config, quirks); err != nil {
+			if err := keyValid(c.SignedBy, now, config, allow); err != nil {
 				failures = append(failures, fmt.Errorf("key %s: %w", id, err))
 				continue
 			}
@@ -99,8 +105,8 @@ func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, 
 }
 
 // packetConfig narrows what the library accepts: no MD5, SHA-1 or RIPEMD-160 over the text, no MD5
-// within keys, RSA of 2048 bits, no DSA; a suite's quirks widen it again.
-func packetConfig(now time.Time, quirks Quirks) *packet.Config {
+// within keys, RSA of 2048 bits, no DSA; what is allowed widens it again.
+func packetConfig(now time.Time, allow Leniency) *packet.Config {
 	config := &packet.Config{
 		Time:       func() time.Time { return now },
 		MinRSABits: 2047, // a 2048-bit modulus may have a leading zero bit
@@ -110,7 +116,7 @@ func packetConfig(now time.Time, quirks Quirks) *packet.Config {
 		RejectMessageHashAlgorithms: map[crypto.Hash]bool{crypto.MD5: true, crypto.RIPEMD160: true,
 			crypto.SHA1: true},
 	}
-	if quirks.WeakKeys {
+	if allow.WeakKeys {
 		config.MinRSABits = 1023
 		config.RejectPublicKeyAlgorithms = map[packet.PublicKeyAlgorithm]bool{
 			packet.PubKeyAlgoElGamal: true}
@@ -122,8 +128,8 @@ func packetConfig(now time.Time, quirks Quirks) *packet.Config {
 
 // keyValid tells whether the key that made a good signature is still one to rely on now, not only
 // when it signed: apt refuses what an expired or revoked key signed.
-func keyValid(key *openpgp.Key, now time.Time, config *packet.Config, quirks Quirks) error {
-	if now.IsZero() || quirks.ExpiredKeys {
+func keyValid(key *openpgp.Key, now time.Time, config *packet.Config, allow Leniency) error {
+	if now.IsZero() || allow.ExpiredKeys {
 		return nil
 	}
 	if _, err := key.Entity.VerifyPrimaryKey(now, config); err != nil {
