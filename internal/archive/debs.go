@@ -65,7 +65,7 @@ func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm
 	defer stop()
 	group, work := errgroup.WithContext(work)
 	group.SetLimit(workers)
-	var failure error
+	var failed error
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
@@ -93,7 +93,7 @@ func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm
 				}
 			})
 		}
-		failure = group.Wait()
+		failed = group.Wait()
 	}()
 	for r := range done {
 		if err := fn(r.p, r.path); err != nil {
@@ -105,7 +105,7 @@ func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm
 		}
 	}
 	<-finished
-	return cmp.Or(context.Cause(ctx), failure)
+	return cmp.Or(context.Cause(ctx), failed)
 }
 
 // debPath is where a package's file belongs in the cache; "" when its index gives no digest that
