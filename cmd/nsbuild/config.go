@@ -15,9 +15,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"nsbuild/internal/archive"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/nearest"
 )
 
 // Every flag is a key of the configuration files and has a variable of the environment, by its
@@ -227,9 +227,9 @@ func unknownKey(root *cobra.Command, keys map[string]key, s config.Setting) erro
 		}
 	}
 	hint := "nsbuild config show lists the keys"
-	if near := archive.Nearest(s.Key, beside, 1); len(near) > 0 {
+	if near := nearest.Names(s.Key, beside, 1); len(near) > 0 {
 		hint = "did you mean " + (key{s.Table, &pflag.Flag{Name: near[0]}}).name() + "?"
-	} else if near := archive.Nearest(s.Name(), names, 1); len(near) > 0 {
+	} else if near := nearest.Names(s.Name(), names, 1); len(near) > 0 {
 		hint = "did you mean " + near[0] + "?"
 	} else if others := slices.DeleteFunc(names, func(n string) bool {
 		return !strings.HasSuffix(n, "."+s.Key)

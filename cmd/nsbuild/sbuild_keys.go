@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"nsbuild/internal/archive"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/nearest"
 	"nsbuild/internal/sbuildrc"
 )
 
@@ -191,7 +191,7 @@ func (s *sbuild) nearest(err error, names []string) error {
 		return err
 	}
 	wrong, _, _ := strings.Cut(rest, " ")
-	if near := archive.Nearest(wrong, names, 1); len(near) > 0 {
+	if near := nearest.Names(wrong, names, 1); len(near) > 0 {
 		return fault.New(fault.Usage, "did you mean $"+near[0]+"?", "%w", err)
 	}
 	return err

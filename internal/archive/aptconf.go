@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"nsbuild/internal/archive/failure"
 )
 
 // aptConf is a tree of apt.conf(5) settings, flattened: the key is the whole path in lower case
@@ -107,7 +109,7 @@ const maxConfDepth = 100
 
 func (p *confParser) block(c *aptConf, scope string, depth int) error {
 	if depth > maxConfDepth {
-		return syntaxf("line %d: scopes nested too deeply", p.line)
+		return failure.Syntax("line %d: scopes nested too deeply", p.line)
 	}
 	var words []confToken
 	for {
@@ -133,9 +135,9 @@ func (p *confParser) block(c *aptConf, scope string, depth int) error {
 			words = nil
 			switch {
 			case t.kind == '}' && depth == 0:
-				return syntaxf("line %d: } without {", p.line)
+				return failure.Syntax("line %d: } without {", p.line)
 			case t.kind == 0 && depth > 0:
-				return syntaxf("line %d: { without }", p.line)
+				return failure.Syntax("line %d: { without }", p.line)
 			case t.kind != ';':
 				return nil
 			}
@@ -174,7 +176,7 @@ func statement(c *aptConf, scope string, words []confToken, line int) error {
 		c.set(scope, words[0].text, words[1].text)
 		return nil
 	}
-	return syntaxf("line %d: %q: more than a name and a value", line, words[0].text)
+	return failure.Syntax("line %d: %q: more than a name and a value", line, words[0].text)
 }
 
 func (p *confParser) token() (confToken, error) {
@@ -196,7 +198,7 @@ func (p *confParser) token() (confToken, error) {
 		case strings.HasPrefix(rest, "/*"):
 			end := strings.Index(rest[2:], "*/")
 			if end < 0 {
-				return confToken{}, syntaxf("line %d: comment without end", p.line)
+				return confToken{}, failure.Syntax("line %d: comment without end", p.line)
 			}
 			p.line += strings.Count(rest[:end+4], "\n")
 			p.pos += end + 4
@@ -206,7 +208,7 @@ func (p *confParser) token() (confToken, error) {
 		case ch == '"':
 			end := strings.IndexByte(rest[1:], '"')
 			if end < 0 {
-				return confToken{}, syntaxf("line %d: quote without end", p.line)
+				return confToken{}, failure.Syntax("line %d: quote without end", p.line)
 			}
 			p.line += strings.Count(rest[:end+2], "\n")
 			p.pos += end + 2

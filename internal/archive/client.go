@@ -19,6 +19,9 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/archive/signature"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/flock"
 )
@@ -53,7 +56,7 @@ type Client struct {
 	rate     atomic.Uint64 // bytes per second of the fastest larger transfer
 	mu       sync.Mutex
 	verified map[string]fileID // files of the cache that this Client has hashed
-	keys     map[string]*keyring
+	keys     map[string]*signature.Keyring
 	warned   map[string]bool
 	claims   claims
 }
@@ -117,11 +120,11 @@ func NewClient(o Options) (*Client, error) {
 	for _, d := range []string{dirLists, dirDebs, dirCopies, dirSources, dirPartial, dirClaims} {
 		if err := makeDir(filepath.Join(o.CacheDir, d)); err != nil {
 			return nil, fault.Wrap(fault.Internal, "choose another cache directory",
-				diskError(o.CacheDir, fmt.Errorf("cache: %w", err)))
+				failure.OnDisk(o.CacheDir, fmt.Errorf("cache: %w", err)))
 		}
 	}
 	c := &Client{
-		opt: o, log: o.Log, verified: map[string]fileID{}, keys: map[string]*keyring{},
+		opt: o, log: o.Log, verified: map[string]fileID{}, keys: map[string]*signature.Keyring{},
 		warned: map[string]bool{},
 		net: &transport{host: o.Host, timeout: o.Timeout, retries: max(0, o.Retries),
 			parallel: o.Parallel},
@@ -169,7 +172,7 @@ type blob struct {
 	name   string // for people
 	urls   []string
 	size   int64 // -1 when not known
-	hashes Hashes
+	hashes hashes.Set
 	weak   bool   // whether MD5 and SHA-1 count
 	by     string // what gives size and hashes: the signed index, unless said otherwise
 }
@@ -184,9 +187,9 @@ func (c *Client) place(kind, digest, ext string) string {
 // obtain returns the path of a verified blob, from the cache or else from the first of its URLs
 // that has it.
 func (c *Client) obtain(ctx context.Context, b blob) (string, error) {
-	digest, _ := b.hashes.strongest(b.weak)
+	digest, _ := b.hashes.Strongest(b.weak)
 	if digest == "" {
-		return "", fmt.Errorf("%s: %w", b.name, ErrWeakHash)
+		return "", fmt.Errorf("%s: %w", b.name, failure.ErrWeakHash)
 	}
 	path := c.place(b.kind, digest, b.ext)
 	have := func() (string, error) {
@@ -209,7 +212,7 @@ func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have fun
 		return path, err
 	}
 	if c.opt.Offline && !slices.ContainsFunc(b.urls, onDisk) {
-		return "", fmt.Errorf("%s: %w", b.name, ErrOffline)
+		return "", fmt.Errorf("%s: %w", b.name, failure.ErrOffline)
 	}
 	part, err := c.lockPart(ctx, digest)
 	if err != nil {
@@ -222,8 +225,8 @@ func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have fun
 		return path, err
 	}
 	if err := c.download(ctx, part, b); err != nil {
-		err = diskError(c.opt.CacheDir, err)
-		if fi, statErr := part.Stat(); errors.Is(err, ErrNoSpace) || statErr == nil &&
+		err = failure.OnDisk(c.opt.CacheDir, err)
+		if fi, statErr := part.Stat(); errors.Is(err, failure.ErrNoSpace) || statErr == nil &&
 			fi.Size() == 0 {
 			// nothing in it to resume, or nothing to be gained by keeping the disk full
 			_ = os.Remove(part.Name())
@@ -231,7 +234,7 @@ func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have fun
 		return "", err
 	}
 	path, err := finish(part)
-	return path, diskError(c.opt.CacheDir, err)
+	return path, failure.OnDisk(c.opt.CacheDir, err)
 }
 
 // publish gives a complete file its name.
@@ -290,7 +293,7 @@ func (c *Client) intact(path string, b blob) (bool, error) {
 	}
 	// Nothing that was read is left to chance: hashing takes 30 ms for the 50 MB of a Packages
 	// file.
-	want, sum := b.hashes.strongest(b.weak)
+	want, sum := b.hashes.Strongest(b.weak)
 	f, err := os.Open(path)
 	if err != nil {
 		return false, fmt.Errorf("cache: %w", err)
@@ -362,7 +365,7 @@ func (c *Client) lockPart(ctx context.Context, digest string) (*os.File, error) 
 			// the one who held the lock has moved the file to its place
 			continue
 		case !errors.Is(err, flock.ErrHeld):
-			return nil, diskError(c.opt.CacheDir, fmt.Errorf("cache: %w", err))
+			return nil, failure.OnDisk(c.opt.CacheDir, fmt.Errorf("cache: %w", err))
 		}
 		if !waited {
 			c.log.Debugf("waiting for another download of %s", name)
@@ -382,11 +385,11 @@ func (c *Client) download(ctx context.Context, part *os.File, b blob) error {
 	var err error
 	for range 2 {
 		for _, u := range b.urls {
-			if err = c.downloadFrom(ctx, part, b, u); !errors.Is(err, ErrNotFound) {
+			if err = c.downloadFrom(ctx, part, b, u); !errors.Is(err, failure.ErrNotFound) {
 				break
 			}
 		}
-		if !errors.Is(err, ErrHash) {
+		if !errors.Is(err, failure.ErrHash) {
 			break
 		}
 	}
@@ -401,13 +404,13 @@ func (c *Client) downloadFrom(ctx context.Context, part *os.File, b blob, url st
 	if err := c.net.attempts(ctx, b.name, func() error { return t.once(ctx) }); err != nil {
 		return fmt.Errorf("fetching %s: %w", publicURI(url), err)
 	}
-	want, _ := b.hashes.strongest(b.weak)
+	want, _ := b.hashes.Strongest(b.weak)
 	if got := fmt.Sprintf("%x", t.sum.Sum(nil)); got != want {
 		if err := t.restart(); err != nil {
 			return err
 		}
-		return fmt.Errorf("fetching %s: %w: it is %s, %s says %s", publicURI(url), ErrHash, got,
-			cmp.Or(b.by, signedIndex), want)
+		return fmt.Errorf("fetching %s: %w: it is %s, %s says %s", publicURI(url), failure.ErrHash,
+			got, cmp.Or(b.by, signedIndex), want)
 	}
 	return nil
 }
@@ -425,7 +428,7 @@ type transfer struct {
 
 // adopt takes what is already in the part.
 func (t *transfer) adopt() error {
-	_, t.sum = t.b.hashes.strongest(t.b.weak)
+	_, t.sum = t.b.hashes.Strongest(t.b.weak)
 	if _, err := t.part.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
@@ -487,7 +490,7 @@ func (t *transfer) once(ctx context.Context) error {
 		}
 	}
 	if t.b.size >= 0 && a.size >= 0 && a.size != t.b.size {
-		return fmt.Errorf("%w: it has %d bytes, %s says %d", ErrSize, a.size,
+		return fmt.Errorf("%w: it has %d bytes, %s says %d", failure.ErrSize, a.size,
 			cmp.Or(t.b.by, signedIndex), t.b.size)
 	}
 	return t.copy(a.body)
@@ -506,8 +509,8 @@ func (t *transfer) copy(from io.Reader) error {
 			if err := t.restart(); err != nil {
 				return err
 			}
-			return fmt.Errorf("%w: it is longer than the %d bytes that %s says", ErrSize, limit,
-				cmp.Or(t.b.by, signedIndex))
+			return fmt.Errorf("%w: it is longer than the %d bytes that %s says", failure.ErrSize,
+				limit, cmp.Or(t.b.by, signedIndex))
 		}
 		if n > 0 {
 			if _, err := t.part.Write(buf[:n]); err != nil {
@@ -525,7 +528,7 @@ func (t *transfer) copy(from io.Reader) error {
 		}
 	}
 	if t.b.size >= 0 && t.have < t.b.size {
-		return fmt.Errorf("%w: cut after %d of %d bytes", ErrUnreachable, t.have, t.b.size)
+		return fmt.Errorf("%w: cut after %d of %d bytes", failure.ErrUnreachable, t.have, t.b.size)
 	}
 	t.c.measure(t.have-before, time.Since(start))
 	return nil
@@ -556,10 +559,11 @@ func (c *Client) get(ctx context.Context, r request, limit int64) ([]byte, *answ
 			return err
 		}
 		if int64(len(data)) > limit {
-			return fmt.Errorf("%w: longer than %d bytes", ErrSize, limit)
+			return fmt.Errorf("%w: longer than %d bytes", failure.ErrSize, limit)
 		}
 		if a.size >= 0 && int64(len(data)) != a.size {
-			return fmt.Errorf("%w: cut after %d of %d bytes", ErrUnreachable, len(data), a.size)
+			return fmt.Errorf("%w: cut after %d of %d bytes", failure.ErrUnreachable, len(data),
+				a.size)
 		}
 		c.measure(int64(len(data)), time.Since(start))
 		return nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 )
@@ -274,7 +275,7 @@ func TestMends(t *testing.T) {
 func TestResume(t *testing.T) {
 	m := newMirror(t, nil)
 	m.srv.Fault("/delta", fakedebian.Fault{CutAfter: 50000, Times: 1})
-	if _, _, err := m.all(m.client()); !errors.Is(err, ErrUnreachable) {
+	if _, _, err := m.all(m.client()); !errors.Is(err, failure.ErrUnreachable) {
 		t.Fatal(err)
 	}
 	_, debs, err := m.all(m.client())
@@ -361,7 +362,7 @@ func TestConditionalAndOffline(t *testing.T) {
 		t.Error(err)
 	}
 	m.opt.CacheDir = t.TempDir()
-	if _, _, err := m.all(m.client()); !errors.Is(err, ErrOffline) ||
+	if _, _, err := m.all(m.client()); !errors.Is(err, failure.ErrOffline) ||
 		!strings.Contains(fault.HintOf(err), "--offline") {
 		t.Error(err)
 	}
@@ -396,8 +397,8 @@ func TestAbsent(t *testing.T) {
 	get(0)
 	m.opt.Offline = false
 	updates.Optional = false
-	if _, err := m.client().Releases(t.Context(), []Repo{updates}); !errors.Is(err, ErrNoSuite) ||
-		m.srv.Count("bookworm-updates") != 2 {
+	if _, err := m.client().Releases(t.Context(), []Repo{updates}); !errors.Is(err,
+		failure.ErrNoSuite) || m.srv.Count("bookworm-updates") != 2 {
 		t.Errorf("a suite that must be there was not asked for: %v", err)
 	}
 }
@@ -540,10 +541,10 @@ func TestSource(t *testing.T) {
 	}{
 		{"alpha", "1.0-2~rc1", nil, ""},
 		{"alpha=1.0-1", "1.0-1", nil, ""},
-		{"alpha=2", "", ErrNoVersion, "1.0-1, 1.0-2~rc1"},
-		{"alpa", "", ErrNoPackage, "alpha"},
-		{"zzz", "", ErrNoPackage, "binary"},
-		{"../x", "", ErrNoPackage, "NAME"},
+		{"alpha=2", "", failure.ErrNoVersion, "1.0-1, 1.0-2~rc1"},
+		{"alpa", "", failure.ErrNoPackage, "alpha"},
+		{"zzz", "", failure.ErrNoPackage, "binary"},
+		{"../x", "", failure.ErrNoPackage, "NAME"},
 	} {
 		src, err := c.FindSource(t.Context(), []*Release{r}, test.spec)
 		if !errors.Is(err, test.err) || !strings.Contains(fault.HintOf(err), test.hint) {
@@ -567,7 +568,8 @@ func TestSource(t *testing.T) {
 		if err != nil || !bytes.Equal(again, text) {
 			t.Errorf("Get: %v", err)
 		}
-		if _, err := c.Get(t.Context(), src.URL(filepath.Base(dsc)), 10); !errors.Is(err, ErrSize) {
+		if _, err := c.Get(t.Context(), src.URL(filepath.Base(dsc)), 10); !errors.Is(err,
+			failure.ErrSize) {
 			t.Errorf("Get of too much: %v", err)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -16,6 +15,8 @@ import (
 
 	"pault.ag/go/debian/version"
 
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/deb"
 )
 
@@ -114,11 +115,11 @@ func (c *Client) Copy(p *Package, form CopyForm) string {
 	}
 	for _, path := range found {
 		digest := copyDigest(path)
-		ok := len(digest) == 2*sha256.Size && isHex(digest)
+		ok := len(digest) == 2*sha256.Size && hashes.IsHex(digest)
 		if ok {
 			ok, err = c.intact(path,
 				blob{name: "the copy of " + p.String(), size: -1,
-					hashes: Hashes{SHA256: digest}})
+					hashes: hashes.Set{SHA256: digest}})
 		}
 		if ok && err == nil {
 			return path
@@ -205,7 +206,7 @@ func (c *Client) AllUncopied(form CopyForm) ([]string, error) {
 			continue // deleted meanwhile
 		}
 		digest := strings.TrimSuffix(filepath.Base(file), ".deb")
-		if len(digest) == 2*sha256.Size && isHex(digest) && c.lacksCopy(digest, form) {
+		if len(digest) == 2*sha256.Size && hashes.IsHex(digest) && c.lacksCopy(digest, form) {
 			all = append(all, original{digest, fi.ModTime()})
 		}
 	}
@@ -221,7 +222,7 @@ func (c *Client) AllUncopied(form CopyForm) ([]string, error) {
 // original that is not what its name says makes none.
 func (c *Client) MakeCopy(ctx context.Context, digest string, form CopyForm) error {
 	members, ok := form.members()
-	if !ok || len(digest) != 2*sha256.Size || !isHex(digest) {
+	if !ok || len(digest) != 2*sha256.Size || !hashes.IsHex(digest) {
 		return fmt.Errorf("copy of %q in the form %s: no such thing", digest, form)
 	}
 	in, err := os.Open(c.place(dirDebs, digest, ".deb"))
@@ -240,8 +241,8 @@ func (c *Client) MakeCopy(ctx context.Context, digest string, form CopyForm) err
 	if err == nil {
 		_, err = io.Copy(io.Discard, read) // what may follow the last member
 	}
-	if got := hexSum(sum); err == nil && got != digest {
-		err = fmt.Errorf("copy of package %s: %w: the original is %s", digest, ErrHash, got)
+	if got := hashes.Hex(sum); err == nil && got != digest {
+		err = fmt.Errorf("copy of package %s: %w: the original is %s", digest, failure.ErrHash, got)
 	}
 	var own string
 	if err == nil {
@@ -252,14 +253,12 @@ func (c *Client) MakeCopy(ctx context.Context, digest string, form CopyForm) err
 		err = c.publish(out, path)
 	}
 	// What was written is verified before its use; an error of closing would show there.
-	err = diskError(c.opt.CacheDir, errors.Join(err, out.Close()))
+	err = failure.OnDisk(c.opt.CacheDir, errors.Join(err, out.Close()))
 	if err != nil {
 		_ = os.Remove(name) // it may have been renamed
 	}
 	return err
 }
-
-func hexSum(h hash.Hash) string { return fmt.Sprintf("%x", h.Sum(nil)) }
 
 func digestOf(f *os.File) (string, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -269,7 +268,7 @@ func digestOf(f *os.File) (string, error) {
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err
 	}
-	return hexSum(h), nil
+	return hashes.Hex(h), nil
 }
 
 // untilDone is a file that ends with an error when its context does.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"slices"
+
+	"nsbuild/internal/archive/failure"
 )
 
 // Limits of what we read from an archive. The largest paragraph of Debian's Sources is about 300
@@ -169,7 +171,7 @@ func (s *scanner) paragraph() ([]byte, bool) {
 			return raw, true
 		}
 	}
-	s.err = syntaxf("paragraph %d is longer than %d bytes", s.count+1, s.limit)
+	s.err = failure.Syntax("paragraph %d is longer than %d bytes", s.count+1, s.limit)
 	return nil, false
 }
 
@@ -184,7 +186,7 @@ func (s *scanner) split(raw []byte) error {
 		}
 		colon := bytes.IndexByte(line, ':')
 		if colon <= 0 || !fieldName(line[:colon]) {
-			return syntaxf("paragraph %d: %q is no field", s.count+1, clip(line))
+			return failure.Syntax("paragraph %d: %q is no field", s.count+1, clip(line))
 		}
 		stop := len(line)
 		whole := raw

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"nsbuild/internal/archive/failure"
 )
 
 // workers is how many files are fetched or verified at a time, whatever the number of mirrors; each
@@ -82,7 +84,7 @@ func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm
 				if path == "" {
 					var err error
 					if path, err = c.deb(work, p); err != nil {
-						return withHint(err)
+						return failure.WithHint(err)
 					}
 				}
 				select {
@@ -111,7 +113,7 @@ func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm
 // debPath is where a package's file belongs in the cache; "" when its index gives no digest that
 // counts.
 func (c *Client) debPath(p *Package) string {
-	digest, _ := p.Hashes.strongest(p.Repo.Quirks.WeakHashes)
+	digest, _ := p.Hashes.Strongest(p.Repo.Quirks.WeakHashes)
 	if digest == "" {
 		return ""
 	}
@@ -144,7 +146,7 @@ func (c *Client) DebSHA256(ctx context.Context, p *Package) (string, error) {
 	}
 	path, err := c.deb(ctx, p)
 	if err != nil {
-		return "", withHint(err)
+		return "", failure.WithHint(err)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -162,7 +164,7 @@ func (c *Client) DebSHA256(ctx context.Context, p *Package) (string, error) {
 // not have: mirrors of several machines are not always of one mind.
 func (c *Client) obtainAgain(ctx context.Context, b blob) (string, error) {
 	path, err := c.obtain(ctx, b)
-	if !errors.Is(err, ErrNotFound) {
+	if !errors.Is(err, failure.ErrNotFound) {
 		return path, err
 	}
 	select {

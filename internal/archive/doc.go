@@ -13,5 +13,5 @@
 //
 // What a package's relations mean, how a .deb or a .dsc is read, and what becomes of the files is
 // left to others (deb, dsc, bootstrap); so is the exit status that a failure stands for. Errors
-// wrap the sentinels of errors.go and carry a hint.
+// wrap the sentinels of package failure and carry a hint.
 package archive

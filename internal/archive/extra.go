@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/regular"
 )
@@ -43,7 +44,7 @@ func ExtraRepos(text, arch string, keyrings []string) ([]ExtraRepo, error) {
 	}
 	sources, err := parse(text, origin, arch)
 	if err == nil && len(sources) == 0 {
-		err = syntaxf("%s: it names no repository", origin)
+		err = failure.Syntax("%s: it names no repository", origin)
 	}
 	if err != nil {
 		if !strings.HasPrefix(err.Error(), origin) {
@@ -119,7 +120,7 @@ func (o *sourceOptions) had(repo string) error {
 		return nil
 	}
 	return fault.New(fault.Usage, "leave the option out, or the repository",
-		"repository %s: option %s: %w: %s", repo, o.cannot, ErrUnsupported, o.why)
+		"repository %s: option %s: %w: %s", repo, o.cannot, failure.ErrUnsupported, o.why)
 }
 
 // IndexComponents are the components to ask Packages and Sources for: "" stands for a flat

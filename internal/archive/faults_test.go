@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 )
@@ -26,120 +27,120 @@ func TestFaults(t *testing.T) {
 		hint    string
 	}{
 		{name: "no such suite", change: func(m *mirror) { m.repo.Suite = "trixie" },
-			want: ErrNoSuite, hint: "--mirror"},
-		{name: "unreachable", change: func(m *mirror) { m.srv.Close() }, want: ErrUnreachable,
-			hint: "network"},
+			want: failure.ErrNoSuite, hint: "--mirror"},
+		{name: "unreachable", change: func(m *mirror) { m.srv.Close() },
+			want: failure.ErrUnreachable, hint: "network"},
 		{name: "hang", fault: "InRelease", with: fakedebian.Fault{Hang: true}, change: hasty,
-			want: ErrUnreachable, hint: "network"},
+			want: failure.ErrUnreachable, hint: "network"},
 		{name: "stall", fault: "InRelease", with: fakedebian.Fault{StallAfter: 300}, change: hasty,
-			want: ErrUnreachable, hint: "network"},
+			want: failure.ErrUnreachable, hint: "network"},
 		{name: "drip", fault: "delta", with: fakedebian.Fault{Slow: 100 * time.Millisecond},
-			change: hasty, want: ErrUnreachable, hint: "network"},
+			change: hasty, want: failure.ErrUnreachable, hint: "network"},
 		{name: "redirect loop", fault: "Release", with: fakedebian.Fault{Redirect: "InRelease"},
-			want: ErrRefused, hint: "--mirror"},
+			want: failure.ErrRefused, hint: "--mirror"},
 		{name: "login needed", change: func(m *mirror) { m.srv.RequireAuth("joe", "secret") },
-			want: ErrRefused, hint: "auth.conf"},
+			want: failure.ErrRefused, hint: "auth.conf"},
 		{name: "always 503", fault: "by-hash", with: fakedebian.Fault{Status: 503},
-			want: ErrUnreachable, hint: "network"},
-		{name: "endless", fault: "delta", with: fakedebian.Fault{Endless: true}, want: ErrSize,
-			hint: "try again"},
+			want: failure.ErrUnreachable, hint: "network"},
+		{name: "endless", fault: "delta", with: fakedebian.Fault{Endless: true},
+			want: failure.ErrSize, hint: "try again"},
 		{name: "endless InRelease", fault: "InRelease", with: fakedebian.Fault{Endless: true},
-			want: ErrSize, hint: "try again"},
+			want: failure.ErrSize, hint: "try again"},
 
 		{name: "unsigned", prepare: func(s *fakedebian.Suite) { s.Keys = []*fakedebian.Key{} },
-			want: ErrNoSignature, hint: "[trusted=yes]"},
+			want: failure.ErrNoSignature, hint: "[trusted=yes]"},
 		{name: "no Release.gpg", damage: func(tr *fakedebian.Tree) {
 			tr.Remove(inRelease)
 			tr.Remove("dists/bookworm/Release.gpg")
-		}, want: ErrNoSignature, hint: "[trusted=yes]"},
+		}, want: failure.ErrNoSignature, hint: "[trusted=yes]"},
 		{name: "a web page", damage: func(tr *fakedebian.Tree) {
 			tr.Write(inRelease, []byte("<html>Welcome to our hotel"))
-		}, want: ErrNoSignature, hint: "mirror"},
+		}, want: failure.ErrNoSignature, hint: "mirror"},
 		{name: "unknown key", prepare: func(s *fakedebian.Suite) {
 			s.Keys = keys(t, fakedebian.KeyOther)
-		}, want: ErrUnknownKey, hint: "--keyring"},
+		}, want: failure.ErrUnknownKey, hint: "--keyring"},
 		{name: "flipped", damage: func(tr *fakedebian.Tree) { tr.Flip(inRelease, 80) },
-			want: ErrBadSignature, hint: "altered"},
+			want: failure.ErrBadSignature, hint: "altered"},
 		{name: "flipped signature", damage: func(tr *fakedebian.Tree) { tr.Flip(inRelease, -90) },
-			want: ErrBadSignature, hint: "altered"},
+			want: failure.ErrBadSignature, hint: "altered"},
 		{name: "flipped Release", damage: func(tr *fakedebian.Tree) {
 			tr.Remove(inRelease)
 			tr.Flip("dists/bookworm/Release", 20)
-		}, want: ErrBadSignature, hint: "altered"},
+		}, want: failure.ErrBadSignature, hint: "altered"},
 		{name: "cut", damage: func(tr *fakedebian.Tree) { tr.Truncate(inRelease, 400) },
-			want: ErrBadSignature, hint: "altered"},
-		{name: "text before", damage: around("Suite: evil\n", ""), want: ErrBadSignature,
+			want: failure.ErrBadSignature, hint: "altered"},
+		{name: "text before", damage: around("Suite: evil\n", ""), want: failure.ErrBadSignature,
 			hint: "altered"},
-		{name: "text after", damage: around("", "Suite: evil\n"), want: ErrBadSignature,
+		{name: "text after", damage: around("", "Suite: evil\n"), want: failure.ErrBadSignature,
 			hint: "altered"},
 		{name: "expired key", prepare: func(s *fakedebian.Suite) {
 			s.Keys = keys(t, fakedebian.KeyExpired)
-		}, want: ErrKeyExpired, hint: "keyring"},
+		}, want: failure.ErrKeyExpired, hint: "keyring"},
 		{name: "revoked key", prepare: func(s *fakedebian.Suite) {
 			s.Keys = keys(t, fakedebian.KeyRevoked)
-		}, want: ErrKeyExpired, hint: "keyring"},
+		}, want: failure.ErrKeyExpired, hint: "keyring"},
 		{name: "weak RSA", prepare: func(s *fakedebian.Suite) {
 			s.Keys = keys(t, fakedebian.KeyWeakRSA)
-		}, want: ErrBadSignature, hint: "mirror"},
+		}, want: failure.ErrBadSignature, hint: "mirror"},
 		{name: "SHA-1", prepare: func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeySHA1) },
-			want: ErrBadSignature, hint: "newer key"},
+			want: failure.ErrBadSignature, hint: "newer key"},
 		{name: "weak DSA", prepare: func(s *fakedebian.Suite) {
 			s.Keys = keys(t, fakedebian.KeyWeakDSA)
-		}, want: ErrBadSignature, hint: "mirror"},
+		}, want: failure.ErrBadSignature, hint: "mirror"},
 		{name: "missing keyring", change: func(m *mirror) {
 			m.repo.Keyrings = []string{"/nonexistent.gpg"}
 		}, want: os.ErrNotExist, hint: "--keyring"},
 
 		{name: "expired", prepare: func(s *fakedebian.Suite) {
 			s.Date, s.ValidUntil = now.Add(-48*time.Hour), now.Add(-24*time.Hour)
-		}, want: ErrExpired, hint: "Check-Valid-Until"},
+		}, want: failure.ErrExpired, hint: "Check-Valid-Until"},
 		{name: "future", prepare: func(s *fakedebian.Suite) { s.Date = now.Add(time.Hour) },
-			want: ErrFuture, hint: "Check-Date"},
-		{name: "no date", prepare: func(s *fakedebian.Suite) { s.NoDate = true }, want: ErrSyntax,
-			hint: "mirror"},
+			want: failure.ErrFuture, hint: "Check-Date"},
+		{name: "no date", prepare: func(s *fakedebian.Suite) { s.NoDate = true },
+			want: failure.ErrSyntax, hint: "mirror"},
 		{name: "another suite", damage: func(tr *fakedebian.Tree) {
 			tr.Write("dists/trixie/InRelease", tr.Read(inRelease))
-		}, change: func(m *mirror) { m.repo.Suite = "trixie" }, want: ErrWrongSuite,
+		}, change: func(m *mirror) { m.repo.Suite = "trixie" }, want: failure.ErrWrongSuite,
 			hint: "--mirror"},
 		{name: "weak hashes", prepare: func(s *fakedebian.Suite) {
 			s.Hashes = []fakedebian.Hash{fakedebian.MD5, fakedebian.SHA1}
-		}, want: ErrWeakHash, hint: "SHA256"},
+		}, want: failure.ErrWeakHash, hint: "SHA256"},
 		{name: "a path outside", prepare: func(s *fakedebian.Suite) {
 			s.MutateRelease = func(text string) string {
 				return strings.ReplaceAll(text, " main/", " ../main/")
 			}
-		}, want: ErrSyntax, hint: "mirror"},
+		}, want: failure.ErrSyntax, hint: "mirror"},
 
 		{name: "no such component", change: func(m *mirror) {
 			m.repo.Components = []string{"contrib"}
-		}, want: ErrNoIndex, hint: "main"},
+		}, want: failure.ErrNoIndex, hint: "main"},
 		{name: "flipped Packages", fault: "Packages.*|by-hash", with: fakedebian.Fault{Flip: 60},
-			want: ErrHash, hint: "try again"},
+			want: failure.ErrHash, hint: "try again"},
 		{name: "cut Packages", fault: "Packages.*|by-hash", with: fakedebian.Fault{Shorten: 7},
-			want: ErrSize, hint: "try again"},
+			want: failure.ErrSize, hint: "try again"},
 		{name: "no Packages", damage: func(tr *fakedebian.Tree) {
 			tr.Remove("dists/bookworm/main/")
-		}, want: ErrNotFound, hint: "incomplete"},
+		}, want: failure.ErrNotFound, hint: "incomplete"},
 		{name: "a bomb", damage: bomb, change: func(m *mirror) { m.repo.Trusted = true },
-			want: ErrSize, hint: "try again"},
-		{name: "nonsense in Packages", prepare: index("Package: x\nVersion 1\n"), want: ErrSyntax,
-			hint: "mirror"},
+			want: failure.ErrSize, hint: "try again"},
+		{name: "nonsense in Packages", prepare: index("Package: x\nVersion 1\n"),
+			want: failure.ErrSyntax, hint: "mirror"},
 		{name: "a deb outside", prepare: replaceIndex("Filename: pool", "Filename: ../pool"),
-			want: ErrSyntax, hint: "mirror"},
+			want: failure.ErrSyntax, hint: "mirror"},
 		{name: "two names", prepare: replaceIndex("Package: beta", "Package: beta\nPackage: b"),
-			want: ErrSyntax, hint: "mirror"},
+			want: failure.ErrSyntax, hint: "mirror"},
 		{name: "deb without digest", prepare: replaceIndex("SHA256: ", "SHA-none: "),
-			want: ErrWeakHash, hint: "SHA256"},
+			want: failure.ErrWeakHash, hint: "SHA256"},
 
 		{name: "flipped deb", damage: func(tr *fakedebian.Tree) {
 			tr.Flip(tr.Find("/delta_1.0-1_all.deb"), 5000)
-		}, want: ErrHash, hint: "try again"},
+		}, want: failure.ErrHash, hint: "try again"},
 		{name: "cut deb", damage: func(tr *fakedebian.Tree) {
 			tr.Truncate(tr.Find("/delta_1.0-1_all.deb"), 5000)
-		}, want: ErrSize, hint: "try again"},
+		}, want: failure.ErrSize, hint: "try again"},
 		{name: "no deb", damage: func(tr *fakedebian.Tree) {
 			tr.Remove(tr.Find("/delta_1.0-1_all.deb"))
-		}, want: ErrNotFound, hint: "incomplete"},
+		}, want: failure.ErrNotFound, hint: "incomplete"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/regular"
 )
 
@@ -186,8 +187,9 @@ func (h *Host) proxy(u *url.URL) (*url.URL, error) {
 	}
 	p, err := url.Parse(proxy)
 	if err != nil || p.Host == "" {
-		return nil, failf("set it as http://HOST:PORT in apt's configuration or in the environment",
-			"proxy %q for %s: %w", proxy, u.Host, ErrSyntax)
+		return nil,
+			failure.New("set it as http://HOST:PORT in apt's configuration or in the environment",
+				"proxy %q for %s: %w", proxy, u.Host, failure.ErrSyntax)
 	}
 	return p, nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 )
@@ -89,7 +90,7 @@ Gone::Again "2";
 	}
 	for _, bad := range []string{"A {", "A::B \"x", "A }", "/* no end", "A \"b\" \"c\";",
 		strings.Repeat("a{", 1000)} {
-		if err := newAptConf().parse(bad); !errors.Is(err, ErrSyntax) {
+		if err := newAptConf().parse(bad); !errors.Is(err, failure.ErrSyntax) {
 			t.Errorf("%.20q: %v", bad, err)
 		}
 	}
@@ -136,7 +137,7 @@ deb [lang=none] file:/srv/m stable main
 	}
 	kept, err := parseOneLine("deb http://mirror.example/debian\nrpm x y z\ndeb [arch=x http://a "+
 		"b c\ndeb http://mirror.example/debian sid main\n", "f", "amd64")
-	if !errors.Is(err, ErrSyntax) || len(kept) != 1 {
+	if !errors.Is(err, failure.ErrSyntax) || len(kept) != 1 {
 		t.Errorf("%v %+v", err, kept)
 	}
 
@@ -177,7 +178,7 @@ Signed-By:
 		t.Errorf("%q", key)
 	}
 	if _, err := parseSources("Types: deb\nURIs: http://x\n", "f", "amd64"); !errors.Is(err,
-		ErrSyntax) {
+		failure.ErrSyntax) {
 		t.Error(err)
 	}
 }
@@ -464,15 +465,16 @@ func TestValidity(t *testing.T) {
 		want    error
 	}{
 		{"no Valid-Until, young", sourceOptions{}, "", 0, 99 * time.Second, nil},
-		{"no Valid-Until, old", sourceOptions{}, "", 0, 101 * time.Second, ErrExpired},
-		{"the label's", sourceOptions{}, "Own", 0, 60 * time.Second, ErrExpired},
-		{"the source's", sourceOptions{validMax: &sec}, "Own", 0, 30 * time.Second, ErrExpired},
+		{"no Valid-Until, old", sourceOptions{}, "", 0, 101 * time.Second, failure.ErrExpired},
+		{"the label's", sourceOptions{}, "Own", 0, 60 * time.Second, failure.ErrExpired},
+		{"the source's", sourceOptions{validMax: &sec}, "Own", 0, 30 * time.Second,
+			failure.ErrExpired},
 		{"at least", sourceOptions{}, "", time.Second, 9 * time.Second, nil},
-		{"past", sourceOptions{}, "", 30 * time.Second, 31 * time.Second, ErrExpired},
+		{"past", sourceOptions{}, "", 30 * time.Second, 31 * time.Second, failure.ErrExpired},
 		{"not checked", sourceOptions{checkValidUntil: &no}, "", time.Second, time.Hour, nil},
 		{"no clock", sourceOptions{checkDate: &no, checkValidUntil: &yes}, "", time.Second,
 			time.Hour, nil},
-		{"the future", sourceOptions{}, "", 0, -11 * time.Second, ErrFuture},
+		{"the future", sourceOptions{}, "", 0, -11 * time.Second, failure.ErrFuture},
 		{"nearly", sourceOptions{}, "", 0, -9 * time.Second, nil},
 		{"the future, no clock", sourceOptions{checkDate: &no}, "", 0, -time.Hour, nil},
 	} {

@@ -17,6 +17,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/xz"
 )
 
@@ -33,11 +35,12 @@ func (c *Client) Index(ctx context.Context, r *Release, name string) (string, er
 	st := r.state()
 	p, err := c.index(ctx, r.repo, st, name)
 	if (!c.opt.Offline || onDisk(r.repo.URI)) &&
-		(errors.Is(err, ErrHash) || errors.Is(err, ErrSize) || errors.Is(err, ErrNotFound)) {
+		(errors.Is(err, failure.ErrHash) || errors.Is(err, failure.ErrSize) ||
+			errors.Is(err, failure.ErrNotFound)) {
 		c.log.Debugf("%s: %v: asking for the Release file again", r.repo, err)
 		fresh, err2 := c.release(ctx, r.repo, true)
 		if err2 != nil {
-			return "", withHint(fmt.Errorf("%s: %w, and then: %w", r.repo, err, err2))
+			return "", failure.WithHint(fmt.Errorf("%s: %w, and then: %w", r.repo, err, err2))
 		}
 		if fresh.digest != st.digest {
 			r.update(fresh)
@@ -45,7 +48,7 @@ func (c *Client) Index(ctx context.Context, r *Release, name string) (string, er
 		}
 	}
 	if err != nil {
-		return "", withHint(fmt.Errorf("%s: %w", r.repo, err))
+		return "", failure.WithHint(fmt.Errorf("%s: %w", r.repo, err))
 	}
 	return p, nil
 }
@@ -57,7 +60,7 @@ func (c *Client) Prefetch(ctx context.Context, releases []*Release, archs ...str
 	for _, r := range releases {
 		for _, name := range packagesNames(r.repo, r.state(), r.repo.Components, archs) {
 			group.Go(func() error {
-				if _, err := c.Index(ctx, r, name); !errors.Is(err, ErrNoIndex) {
+				if _, err := c.Index(ctx, r, name); !errors.Is(err, failure.ErrNoIndex) {
 					return err
 				}
 				return nil
@@ -80,9 +83,9 @@ func (c *Client) index(ctx context.Context, repo Repo, st *releaseState, name st
 	weak := repo.Quirks.WeakHashes
 	if hasPlain {
 		b := blob{kind: dirLists, hashes: plain.hashes, size: plain.size, weak: weak, name: name}
-		digest, _ := plain.hashes.strongest(weak)
+		digest, _ := plain.hashes.Strongest(weak)
 		if digest == "" {
-			return "", fmt.Errorf("%s: %w", name, ErrWeakHash)
+			return "", fmt.Errorf("%s: %w", name, failure.ErrWeakHash)
 		}
 		p := c.place(dirLists, digest, "")
 		if ok, err := c.intact(p, b); ok || err != nil {
@@ -91,23 +94,23 @@ func (c *Client) index(ctx context.Context, repo Repo, st *releaseState, name st
 	}
 	if st.weakOnly {
 		return "",
-			withHint(fmt.Errorf("%s: %w: the Release file has MD5 and SHA-1 only", name,
-				ErrWeakHash))
+			failure.WithHint(fmt.Errorf("%s: %w: the Release file has MD5 and SHA-1 only", name,
+				failure.ErrWeakHash))
 	}
-	missing := fmt.Errorf("%s: %w", name, ErrNoIndex)
+	missing := fmt.Errorf("%s: %w", name, failure.ErrNoIndex)
 	for _, ext := range order {
 		f, ok := st.files[name+ext]
 		if !ok {
 			continue
 		}
 		p, err := c.variant(ctx, repo, st, name, ext, f)
-		if !errors.Is(err, ErrNotFound) {
+		if !errors.Is(err, failure.ErrNotFound) {
 			return p, err
 		}
 		missing = err // a mirror need not have all that the Release file lists
 	}
-	if errors.Is(missing, ErrNoIndex) {
-		missing = failf(fmt.Sprintf("it has the components %s for the architectures %s",
+	if errors.Is(missing, failure.ErrNoIndex) {
+		missing = failure.New(fmt.Sprintf("it has the components %s for the architectures %s",
 			st.fields["components"], st.fields["architectures"]), "%w", missing)
 	}
 	return "", missing
@@ -127,11 +130,11 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 	}
 	if st.byHash && aptBool(byHash, true) || byHash == "force" {
 		b.urls = slices.Insert(b.urls, 0, repo.dist()+path.Join(path.Dir(name), "by-hash",
-			f.hashes.byHash()))
+			f.hashes.ByHash()))
 	}
-	digest, _ := f.hashes.strongest(b.weak)
+	digest, _ := f.hashes.Strongest(b.weak)
 	if digest == "" {
-		return "", fmt.Errorf("%s: %w", b.name, ErrWeakHash)
+		return "", fmt.Errorf("%s: %w", b.name, failure.ErrWeakHash)
 	}
 	if ext == "" {
 		return c.obtainList(ctx, b)
@@ -143,7 +146,7 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 		h, size := plain.hashes, plain.size
 		if !hasPlain {
 			data, err := os.ReadFile(note)
-			if errors.Is(err, fs.ErrNotExist) || err == nil && !h.set("sha256", string(data)) {
+			if errors.Is(err, fs.ErrNotExist) || err == nil && !h.Add("sha256", string(data)) {
 				return "", nil
 			}
 			if err != nil {
@@ -151,7 +154,7 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 			}
 			size = -1
 		}
-		want, _ := h.strongest(b.weak)
+		want, _ := h.Strongest(b.weak)
 		p := c.place(dirLists, want, "")
 		if ok, err := c.intact(p, blob{name: name, hashes: h, size: size, weak: b.weak}); !ok ||
 			err != nil {
@@ -197,7 +200,7 @@ func (c *Client) unpack(in *os.File, name, ext string, limit int64, want indexFi
 	}
 	from, closeReader, err := decompress(in, ext)
 	if err != nil {
-		return "", fmt.Errorf("%s%s: %w: %w", name, ext, ErrSyntax, err)
+		return "", fmt.Errorf("%s%s: %w: %w", name, ext, failure.ErrSyntax, err)
 	}
 	defer closeReader()
 	out, err := c.scratch()
@@ -208,31 +211,31 @@ func (c *Client) unpack(in *os.File, name, ext string, limit int64, want indexFi
 		_ = os.Remove(out.Name()) // fails after the rename, as it should
 		_ = out.Close()           // what was written is verified by reading it again
 	}()
-	digest, sum := want.hashes.strongest(weak)
+	digest, sum := want.hashes.Strongest(weak)
 	if sum == nil {
-		_, sum = Hashes{SHA256: "-"}.strongest(false)
+		_, sum = hashes.Set{SHA256: "-"}.Strongest(false)
 	}
 	w := &errWriter{w: io.MultiWriter(out, sum)}
 	n, err := io.CopyBuffer(w, io.LimitReader(from, limit+1), make([]byte, 256<<10))
 	switch {
 	case w.err != nil:
-		return "", diskError(c.opt.CacheDir, fmt.Errorf("%s: %w", name, w.err))
+		return "", failure.OnDisk(c.opt.CacheDir, fmt.Errorf("%s: %w", name, w.err))
 	case n > limit:
-		return "", fmt.Errorf("%s%s: %w: it unpacks to more than %d bytes", name, ext, ErrSize,
-			limit)
+		return "", fmt.Errorf("%s%s: %w: it unpacks to more than %d bytes", name, ext,
+			failure.ErrSize, limit)
 	case err != nil:
-		return "", fmt.Errorf("%s%s: %w: %w", name, ext, ErrSyntax, err)
+		return "", fmt.Errorf("%s%s: %w: %w", name, ext, failure.ErrSyntax, err)
 	case want.size >= 0 && n != want.size:
 		return "", fmt.Errorf("%s%s: %w: it unpacks to %d bytes, the signed index says %d", name,
-			ext, ErrSize, n, want.size)
+			ext, failure.ErrSize, n, want.size)
 	}
 	got := fmt.Sprintf("%x", sum.Sum(nil))
 	if digest != "" && got != digest {
 		return "", fmt.Errorf("%s%s: %w: it unpacks to %s, the signed index says %s", name, ext,
-			ErrHash, got, digest)
+			failure.ErrHash, got, digest)
 	}
 	p := c.place(dirLists, got, "")
-	return p, diskError(c.opt.CacheDir, c.publish(out, p))
+	return p, failure.OnDisk(c.opt.CacheDir, c.publish(out, p))
 }
 
 // errWriter remembers whether it was the writing that failed.
@@ -277,5 +280,5 @@ func decompress(r io.Reader, ext string) (io.Reader, func(), error) {
 	case "":
 		return r, nothing, nil
 	}
-	return nil, nothing, fmt.Errorf("%s: %w", ext, ErrUnsupported)
+	return nil, nothing, fmt.Errorf("%s: %w", ext, failure.ErrUnsupported)
 }

@@ -7,6 +7,8 @@ import (
 	neturl "net/url"
 	"strings"
 	"time"
+
+	"nsbuild/internal/archive/failure"
 )
 
 // ListFile is a verified file of the cache, and the name apt wants it under in its lists directory
@@ -56,7 +58,7 @@ func (c *Client) aptLists(ctx context.Context, r *Release, st *releaseState, com
 	}
 	for _, name := range packagesNames(repo, st, components, archs) {
 		path, err := c.Index(ctx, r, name)
-		if errors.Is(err, ErrNoIndex) {
+		if errors.Is(err, failure.ErrNoIndex) {
 			continue
 		}
 		if err != nil {

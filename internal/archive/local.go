@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/regular"
@@ -48,7 +50,7 @@ func (c *Client) Local(ctx context.Context, uri string, files []string) (*Local,
 		if !s.next() {
 			return nil,
 				fmt.Errorf("package %s: %w", file,
-					cmp.Or(s.err, syntaxf("its control file is empty")))
+					cmp.Or(s.err, failure.Syntax("its control file is empty")))
 		}
 		p, err := parsePackage(s)
 		if err != nil {
@@ -57,14 +59,14 @@ func (c *Client) Local(ctx context.Context, uri string, files []string) (*Local,
 		if s.next() {
 			return nil,
 				fmt.Errorf("package %s: %w", file,
-					syntaxf("its control file has more than one paragraph"))
+					failure.Syntax("its control file has more than one paragraph"))
 		}
 		p.Repo = &l.Repo
 		l.Packages = append(l.Packages, p)
 		index.Write(paragraph)
 		index.WriteByte('\n')
 	}
-	l.Digest = hexDigest(index.Bytes())
+	l.Digest = hashes.SHA256(index.Bytes())
 	l.List = ListFile{Name: listName(l.Repo.aptDist() + "Packages"), ModTime: time.Unix(0, 0)}
 	l.List.Path, err = c.keep(dirLists, index.Bytes())
 	return l, err
@@ -134,14 +136,14 @@ func (c *Client) adopt(file string) ([]byte, error) {
 	}
 	part, err := c.scratch()
 	if err != nil {
-		return nil, diskError(c.opt.CacheDir, err)
+		return nil, failure.OnDisk(c.opt.CacheDir, err)
 	}
 	defer part.Close()
 	defer func() { _ = os.Remove(part.Name()) }() // fails after it was given its name, as it should
 	sum := sha256.New()
 	size, err := io.Copy(io.MultiWriter(part, sum), in)
 	if err != nil {
-		return nil, diskError(c.opt.CacheDir, err)
+		return nil, failure.OnDisk(c.opt.CacheDir, err)
 	}
 	control, err := controlOf(part.Name())
 	if err != nil {
@@ -149,7 +151,7 @@ func (c *Client) adopt(file string) ([]byte, error) {
 	}
 	digest := fmt.Sprintf("%x", sum.Sum(nil))
 	if err := c.publish(part, c.place(dirDebs, digest, ".deb")); err != nil {
-		return nil, diskError(c.opt.CacheDir, err)
+		return nil, failure.OnDisk(c.opt.CacheDir, err)
 	}
 	// The digest in the name makes a changed package another file for apt, too.
 	return fmt.Appendf(nil, "%s\nFilename: ./%s/%s\nSize: %d\nSHA256: %s\n", control, digest[:16],
@@ -170,7 +172,7 @@ func controlOf(file string) ([]byte, error) {
 	defer r.Close()
 	control := r.ControlFile("control")
 	if control == nil {
-		return nil, syntaxf("it has no control file")
+		return nil, failure.Syntax("it has no control file")
 	}
 	var out []byte
 	for line := range bytes.Lines(control.Body) {
@@ -182,8 +184,9 @@ func controlOf(file string) ([]byte, error) {
 		case line[0] != ' ' && line[0] != '\t' &&
 			slices.Contains([]string{"filename", "size", "sha256", "sha512", "sha1", "md5sum"},
 				strings.ToLower(string(name))):
-			return nil, syntaxf("its control file has a field %s, which only an index may have",
-				name)
+			return nil,
+				failure.Syntax("its control file has a field %s, which only an index may have",
+					name)
 		}
 		out = append(append(out, line...), '\n')
 	}

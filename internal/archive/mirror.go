@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/fault"
 )
 
@@ -372,7 +373,7 @@ func mirrorURI(mirror string) (string, error) {
 	}
 	if scheme, _, ok := strings.Cut(mirror, ":"); ok && !strings.Contains(scheme, "/") {
 		return "", fault.New(fault.Usage, "use http, https, file or copy, or a directory",
-			"mirror %s: scheme %s: %w", mirror, scheme, ErrUnsupported)
+			"mirror %s: scheme %s: %w", mirror, scheme, failure.ErrUnsupported)
 	}
 	dir, err := filepath.Abs(mirror)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"nsbuild/internal/archive/failure"
 )
 
 // Offer is what choosing among packages needs to know of one. A suite has some 60,000, so nothing
@@ -50,7 +52,7 @@ func (l *list) offers(ctx context.Context, fn func(*Offer) error) error {
 		}
 	}
 	if s.err != nil {
-		return withHint(fmt.Errorf("%s: %w", l.label, s.err))
+		return failure.WithHint(fmt.Errorf("%s: %w", l.label, s.err))
 	}
 	return nil
 }
@@ -106,7 +108,7 @@ func (o *Offer) Read() (*Package, error) {
 	s := newScanner(io.NewSectionReader(f, o.at, int64(o.size)), maxParagraph, false)
 	if !s.next() {
 		return nil,
-			withHint(fmt.Errorf("%s: package %s: %w", o.list.label, o.Package,
+			failure.WithHint(fmt.Errorf("%s: package %s: %w", o.list.label, o.Package,
 				cmp.Or(s.err, io.ErrUnexpectedEOF)))
 	}
 	return o.list.parse(s)

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/testenv"
@@ -83,7 +85,7 @@ func TestTrusted(t *testing.T) {
 	}
 	m.serve(func(tr *fakedebian.Tree) { tr.Flip(tr.Find("/delta_1.0-1_all.deb"), 100) })
 	m.opt.CacheDir = t.TempDir()
-	if _, _, err := m.all(m.client()); !errors.Is(err, ErrHash) {
+	if _, _, err := m.all(m.client()); !errors.Is(err, failure.ErrHash) {
 		t.Error(err)
 	}
 }
@@ -101,7 +103,7 @@ func TestFlat(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "Packages.gz"), packages)
 	write(t, filepath.Join(dir, "Release"),
-		[]byte("Date: Sat, 21 Nov 2020 09:15:44 UTC\nSHA256:\n "+hexDigest(packages)+" "+
+		[]byte("Date: Sat, 21 Nov 2020 09:15:44 UTC\nSHA256:\n "+hashes.SHA256(packages)+" "+
 			itoa(len(packages))+" Packages.gz\n"))
 	m.repo = Repo{URI: "file:" + dir, Suite: "./", Trusted: true}
 	flat := func() (n int, err error) {
@@ -119,7 +121,7 @@ func TestFlat(t *testing.T) {
 	}
 	m.repo.Trusted, m.repo.Keyrings, m.opt.CacheDir = false,
 		[]string{fakedebian.Keyring(t, fakedebian.KeyArchive)}, t.TempDir()
-	if _, err := flat(); !errors.Is(err, ErrNoSignature) {
+	if _, err := flat(); !errors.Is(err, failure.ErrNoSignature) {
 		t.Errorf("unsigned: %v", err)
 	}
 	release, err := os.ReadFile(filepath.Join(dir, "Release"))
@@ -178,7 +180,8 @@ func TestPartialMirror(t *testing.T) {
 			}
 			if err := c.Packages(t.Context(), r, "main", "arm64", func(*Package) error {
 				return nil
-			}); !errors.Is(err, ErrNotFound) || !strings.Contains(fault.HintOf(err), "incomplete") {
+			}); !errors.Is(err, failure.ErrNotFound) ||
+				!strings.Contains(fault.HintOf(err), "incomplete") {
 				t.Errorf("%v, hint %q", err, fault.HintOf(err))
 			}
 		})
@@ -227,12 +230,12 @@ func TestTLS(t *testing.T) {
 		conf string
 		want error
 	}{
-		{"", ErrUnreachable},
+		{"", failure.ErrUnreachable},
 		{`Acquire::https::CaInfo "/ca.pem";`, nil},
 		{`Acquire::https::127.0.0.1::CaInfo "/ca.pem";`, nil},
 		{`Acquire::https::Verify-Peer "false";`, nil},
 		{`Acquire::https::CaInfo "/none.pem";`, os.ErrNotExist},
-		{`Acquire::https::CaInfo "/empty.pem";`, ErrSyntax},
+		{`Acquire::https::CaInfo "/empty.pem";`, failure.ErrSyntax},
 	} {
 		m.opt.Host = hostOf(t, nil, map[string]string{"etc/apt/apt.conf": test.conf, "ca.pem": ca,
 			"empty.pem": "x"})
@@ -257,12 +260,13 @@ func TestClientCertificate(t *testing.T) {
 		want error
 		hint string
 	}{
-		{``, ErrUnreachable, "network"},
+		{``, failure.ErrUnreachable, "network"},
 		{`SslCert "/cert.pem"; SslKey "/key.pem";`, nil, ""},
 		{`SslCert "/both.pem";`, nil, ""},
 		{`127.0.0.1 { SslCert "/cert.pem"; SslKey "/key.pem"; };`, nil, ""},
-		{`other.example { SslCert "/cert.pem"; SslKey "/key.pem"; };`, ErrUnreachable, "network"},
-		{`SslCert "/other.pem"; SslKey "/otherkey.pem";`, ErrUnreachable, "network"},
+		{`other.example { SslCert "/cert.pem"; SslKey "/key.pem"; };`, failure.ErrUnreachable,
+			"network"},
+		{`SslCert "/other.pem"; SslKey "/otherkey.pem";`, failure.ErrUnreachable, "network"},
 		{`SslCert "/cert.pem"; SslKey "/none.pem";`, os.ErrNotExist, "SslCert and SslKey"},
 	} {
 		m.opt.Host = hostOf(t, nil, map[string]string{
@@ -301,25 +305,25 @@ func TestRedirectKeepsSecrets(t *testing.T) {
 	if len(leaked) > 0 {
 		t.Errorf("the password went to another host for %q", leaked)
 	}
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, failure.ErrNotFound) {
 		t.Error(err)
 	}
 	m.opt.Host = hostOf(t, nil,
 		map[string]string{"etc/apt/apt.conf": `Acquire::http::AllowRedirect "false";`})
 	m.repo.URI, m.opt.CacheDir = other.URL+"/debian", t.TempDir()
-	if _, _, err := m.all(m.client()); !errors.Is(err, ErrRefused) ||
+	if _, _, err := m.all(m.client()); !errors.Is(err, failure.ErrRefused) ||
 		!strings.Contains(err.Error(), "AllowRedirect") {
 		t.Error(err)
 	}
 }
 
 func TestDiskFull(t *testing.T) {
-	err := withHint(
-		diskError("/cache", &os.PathError{Op: "write", Path: "/cache/x", Err: syscall.ENOSPC}))
-	if !errors.Is(err, ErrNoSpace) || !strings.Contains(fault.HintOf(err), "/cache") {
+	err := failure.WithHint(
+		failure.OnDisk("/cache", &os.PathError{Op: "write", Path: "/cache/x", Err: syscall.ENOSPC}))
+	if !errors.Is(err, failure.ErrNoSpace) || !strings.Contains(fault.HintOf(err), "/cache") {
 		t.Errorf("%v, %s", err, fault.HintOf(err))
 	}
-	if other := errors.New("x"); diskError("/cache",
+	if other := errors.New("x"); failure.OnDisk("/cache",
 		other) != other { //nolint:errorlint // it must come back as it is
 		t.Error("another error")
 	}

@@ -3,6 +3,8 @@ package archive
 import (
 	"fmt"
 	"strings"
+
+	"nsbuild/internal/archive/failure"
 )
 
 // parseOneLine reads the one-line style. Lines that apt would not take are reported together and
@@ -28,7 +30,7 @@ func parseOneLine(text, file, arch string) ([]source, error) {
 		out = append(out, s)
 	}
 	if len(bad) > 0 {
-		return out, syntaxf("%s: not understood: %s", file, strings.Join(bad, ", "))
+		return out, failure.Syntax("%s: not understood: %s", file, strings.Join(bad, ", "))
 	}
 	return out, nil
 }

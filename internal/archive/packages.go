@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 )
 
 // Package is a binary package as an index describes it. The relation fields are the index's text on
@@ -22,7 +25,7 @@ type Package struct {
 	InstalledSize                             int64 // KiB
 	Filename                                  string
 	Size                                      int64 // bytes
-	Hashes                                    Hashes
+	Hashes                                    hashes.Set
 	Repo                                      *Repo
 	// whether a lock file says all this, and no index
 	Locked bool
@@ -83,7 +86,7 @@ func (l *list) takes(arch string) bool { return !l.repo.flat() || arch == l.arch
 func (l *list) parse(s *scanner) (*Package, error) {
 	p, err := parsePackage(s)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("%s: %w", l.label, err))
+		return nil, failure.WithHint(fmt.Errorf("%s: %w", l.label, err))
 	}
 	p.Repo = &l.repo
 	return p, nil
@@ -94,7 +97,7 @@ func (c *Client) eachList(ctx context.Context, r *Release, component, arch strin
 	fn func(*list) error) error {
 	for i, name := range packagesNames(r.repo, r.state(), []string{component}, []string{arch}) {
 		path, err := c.Index(ctx, r, name)
-		if i > 0 && errors.Is(err, ErrNoIndex) { // no binary-all
+		if i > 0 && errors.Is(err, failure.ErrNoIndex) { // no binary-all
 			continue
 		}
 		if err == nil {
@@ -144,7 +147,7 @@ func eachParagraph(ctx context.Context, path, label string, want func(raw []byte
 		}
 	}
 	if s.err != nil {
-		return withHint(fmt.Errorf("%s: %w", label, s.err))
+		return failure.WithHint(fmt.Errorf("%s: %w", label, s.err))
 	}
 	return nil
 }
@@ -159,7 +162,7 @@ func parsePackage(s *scanner) (*Package, error) {
 		switch {
 		case into != nil:
 			if !text.add(into, f.value) {
-				return nil, syntaxf("paragraph %d: two fields %s", s.count, f.name)
+				return nil, failure.Syntax("paragraph %d: two fields %s", s.count, f.name)
 			}
 		case other:
 			if err := otherField(p, string(f.name), string(f.value)); err != nil {
@@ -171,14 +174,15 @@ func parsePackage(s *scanner) (*Package, error) {
 	switch {
 	case !goodWord(p.Package), !goodWord(p.Version), !goodWord(p.Architecture),
 		strings.Contains(p.Package, ":"):
-		return nil, syntaxf("paragraph %d: Package %q, Version %q, Architecture %q", s.count,
+		return nil, failure.Syntax("paragraph %d: Package %q, Version %q, Architecture %q", s.count,
 			p.Package, p.Version, p.Architecture)
 	case !localName(strings.TrimPrefix(p.Filename, "./")):
-		return nil, syntaxf("paragraph %d: package %s: Filename %q", s.count, p.Package, p.Filename)
-	case !p.Hashes.wellFormed():
-		return nil, syntaxf("paragraph %d: package %s: bad digest", s.count, p.Package)
+		return nil, failure.Syntax("paragraph %d: package %s: Filename %q", s.count, p.Package,
+			p.Filename)
+	case !p.Hashes.WellFormed():
+		return nil, failure.Syntax("paragraph %d: package %s: bad digest", s.count, p.Package)
 	case p.Size < 0:
-		return nil, syntaxf("paragraph %d: package %s has no Size", s.count, p.Package)
+		return nil, failure.Syntax("paragraph %d: package %s has no Size", s.count, p.Package)
 	}
 	p.Filename = strings.TrimPrefix(p.Filename, "./")
 	return p, nil
@@ -236,13 +240,13 @@ func otherField(p *Package, name, value string) error {
 	case "Size":
 		n, err := strconv.ParseInt(value, 10, 64)
 		if err != nil || n < 0 || p.Size >= 0 {
-			return syntaxf("Size %q", value)
+			return failure.Syntax("Size %q", value)
 		}
 		p.Size = n
 	case "Installed-Size":
 		n, err := strconv.ParseInt(value, 10, 64)
 		if err != nil || n < 0 {
-			return syntaxf("Installed-Size %q", value)
+			return failure.Syntax("Installed-Size %q", value)
 		}
 		p.InstalledSize = n
 	case "Essential":

@@ -12,6 +12,8 @@ import (
 	"testing/iotest"
 	"time"
 
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/fakedebian"
 )
 
@@ -45,12 +47,13 @@ func TestScanner(t *testing.T) {
 		{"comments", "# x\nA: 1\n# y\n 2\n# z\n\n# only\n\nB: 3\n", true,
 			[]string{"A=1\n 2", "B=3"}, nil},
 		{"empty", "", false, nil, nil},
-		{"no colon", "A: 1\n\nB\n", false, []string{"A=1"}, ErrSyntax},
-		{"continuation first", " A: 1\n", false, nil, ErrSyntax},
-		{"comment in an index", "#A: 1\n", false, nil, ErrSyntax},
-		{"blank in the name", "A B: 1\n", false, nil, ErrSyntax},
-		{"too long", "A: " + strings.Repeat("x", 200) + "\n\nB: 1\n", false, nil, ErrSyntax},
-		{"too long, no end", "A: " + strings.Repeat("x", 1<<20), false, nil, ErrSyntax},
+		{"no colon", "A: 1\n\nB\n", false, []string{"A=1"}, failure.ErrSyntax},
+		{"continuation first", " A: 1\n", false, nil, failure.ErrSyntax},
+		{"comment in an index", "#A: 1\n", false, nil, failure.ErrSyntax},
+		{"blank in the name", "A B: 1\n", false, nil, failure.ErrSyntax},
+		{"too long", "A: " + strings.Repeat("x", 200) + "\n\nB: 1\n", false, nil,
+			failure.ErrSyntax},
+		{"too long, no end", "A: " + strings.Repeat("x", 1<<20), false, nil, failure.ErrSyntax},
 	} {
 		for _, r := range []io.Reader{strings.NewReader(test.text),
 			iotest.OneByteReader(strings.NewReader(test.text)),
@@ -113,7 +116,8 @@ func TestParsePackage(t *testing.T) {
 		{"Installed-Size: 7", "Installed-Size: x"}, {"Depends: a", "Depends: z\nDepends: a"},
 		{"x.deb", "x y.deb"}, {"x.deb", "x?y.deb"}, {"Architecture: all", "Architecture: a b"},
 	} {
-		if p, err := parse(strings.Replace(good, bad[0], bad[1], 1)); !errors.Is(err, ErrSyntax) {
+		if p, err := parse(strings.Replace(good, bad[0], bad[1], 1)); !errors.Is(err,
+			failure.ErrSyntax) {
 			t.Errorf("%q: %+v, %v", bad[1], p, err)
 		}
 	}
@@ -148,7 +152,8 @@ func TestParseSource(t *testing.T) {
 		{"Directory: pool/x", "Directory: ../x"}, {"Package: x", "Package: x\nPackage: y"},
 		{sum64 + " 5", "zz 5"}, {"Version: 1-2", "Version: 1 2"},
 	} {
-		if src, err := parse(strings.Replace(good, bad[0], bad[1], 1)); !errors.Is(err, ErrSyntax) {
+		if src, err := parse(strings.Replace(good, bad[0], bad[1], 1)); !errors.Is(err,
+			failure.ErrSyntax) {
 			t.Errorf("%q: %+v, %v", bad[1], src, err)
 		}
 	}
@@ -160,7 +165,7 @@ func TestParseRelease(t *testing.T) {
 		"   3 main/x\n"
 	st, err := parseRelease([]byte(good), false)
 	if err != nil || st.files["main/x"].size != 3 ||
-		st.files["main/x"].hashes != (Hashes{SHA256: sum64}) {
+		st.files["main/x"].hashes != (hashes.Set{SHA256: sum64}) {
 		t.Fatalf("%+v %v", st, err)
 	}
 	if st, err = parseRelease([]byte(good), true); err != nil ||
@@ -180,7 +185,7 @@ func TestParseRelease(t *testing.T) {
 		{"Codename: trixie", "Valid-Until: x"},
 	} {
 		if st, err := parseRelease([]byte(strings.Replace(good, bad[0], bad[1], 1)),
-			false); !errors.Is(err, ErrSyntax) {
+			false); !errors.Is(err, failure.ErrSyntax) {
 			t.Errorf("%q: %+v, %v", bad[1], st, err)
 		}
 	}
@@ -286,7 +291,7 @@ func FuzzIndices(f *testing.F) {
 			if src, err := parseSource(s); err == nil {
 				for _, file := range src.Files {
 					if strings.ContainsAny(file.Name, "/\x00\n") || file.Size < 0 ||
-						!file.Hashes.wellFormed() {
+						!file.Hashes.WellFormed() {
 						t.Errorf("%+v", file)
 					}
 				}
@@ -304,7 +309,7 @@ func FuzzRelease(f *testing.F) {
 			return
 		}
 		for name, file := range st.files {
-			if !localName(name) || file.size < 0 || !file.hashes.wellFormed() {
+			if !localName(name) || file.size < 0 || !file.hashes.WellFormed() {
 				t.Errorf("%q %+v", name, file)
 			}
 		}
@@ -320,7 +325,8 @@ func FuzzAptConf(f *testing.F) {
 
 func FuzzSources(f *testing.F) {
 	f.Add("deb [arch=amd64 signed-by=/x] http://mirror.example/debian sid main # c\n")
-	f.Add("Types: deb\nURIs: http://mirror.example\nSuites: ./\nSigned-By:\n -----BEGIN PGP\n .\n x\n")
+	f.Add(
+		"Types: deb\nURIs: http://mirror.example\nSuites: ./\nSigned-By:\n -----BEGIN PGP\n .\n x\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, parse := range []func(string, string, string) ([]source, error){
 			parseOneLine, parseSources} {
@@ -334,48 +340,6 @@ func FuzzSources(f *testing.F) {
 			}
 		}
 		parseAuth(text)
-	})
-}
-
-// FuzzClearsigned: whatever is done to a signed file, only the very text that was signed comes out.
-func FuzzClearsigned(f *testing.F) {
-	a := fakedebian.New(f)
-	a.Suite("sid").Add(fakedebian.Package{Name: "x"})
-	tree := a.Tree()
-	good := tree.Read("dists/sid/InRelease")
-	text, _, _, err := splitClearsigned(good)
-	if err != nil {
-		f.Fatal(err)
-	}
-	ring := &keyring{}
-	keys, err := readKeys(fakedebian.KeyOf(f, fakedebian.KeyArchive).Public(f))
-	if err != nil {
-		f.Fatal(err)
-	}
-	ring.add(keys, "test")
-	f.Add(good)
-	f.Add(bytes.ReplaceAll(good, []byte("\n"), []byte("\r\n")))
-	f.Add([]byte("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nx\n-----BEGIN PGP " +
-		"SIGNATURE-----\n\n=aaaa\n-----END PGP SIGNATURE-----\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		got, signed, sig, err := splitClearsigned(data)
-		if err != nil {
-			return
-		}
-		if _, err := ring.verify(signed, sig, time.Now(), 0, Leniency{}); err == nil &&
-			!bytes.Equal(got, text) {
-			t.Errorf("verified: %q", got)
-		}
-	})
-}
-
-func FuzzKeys(f *testing.F) {
-	f.Add(fakedebian.KeyOf(f, fakedebian.KeyArchive).Public(f))
-	f.Add(fakedebian.KeyOf(f, fakedebian.KeyArchive).Armored(f))
-	f.Fuzz(func(_ *testing.T, data []byte) {
-		if keys, err := readKeys(data); err == nil {
-			lastChange(keys)
-		}
 	})
 }
 

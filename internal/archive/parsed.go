@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 )
 
 // An apt's own cache of its parsed lists lies beside them, as KEY.DIGEST.parsed: the key is its
@@ -22,9 +25,9 @@ func (c *Client) Parsed(key string) (string, error) {
 		return "", err
 	}
 	digest := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(name), parsedExt), key+".")
-	if len(digest) == 2*sha256.Size && isHex(digest) {
+	if len(digest) == 2*sha256.Size && hashes.IsHex(digest) {
 		ok, err := c.intact(name,
-			blob{name: "apt's cache", size: -1, hashes: Hashes{SHA256: digest}})
+			blob{name: "apt's cache", size: -1, hashes: hashes.Set{SHA256: digest}})
 		if ok || err != nil {
 			return name, err
 		}
@@ -60,13 +63,13 @@ func (c *Client) KeepParsed(key string, from io.Reader) error {
 	sum := sha256.New()
 	n, err := io.Copy(io.MultiWriter(out, sum), io.LimitReader(from, maxParsed+1))
 	if err == nil && n > maxParsed {
-		err = fmt.Errorf("apt's cache: %w: more than %d bytes", ErrSize, maxParsed)
+		err = fmt.Errorf("apt's cache: %w: more than %d bytes", failure.ErrSize, maxParsed)
 	}
 	if err == nil {
-		err = c.publish(out, c.place(dirLists, key, "."+hexSum(sum)+parsedExt))
+		err = c.publish(out, c.place(dirLists, key, "."+hashes.Hex(sum)+parsedExt))
 	}
 	if err != nil {
 		_ = os.Remove(name) // it may have been renamed
 	}
-	return diskError(c.opt.CacheDir, err)
+	return failure.OnDisk(c.opt.CacheDir, err)
 }

@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/budget"
 	"nsbuild/internal/flock"
 )
@@ -178,7 +180,7 @@ func (c *Client) Verify(ctx context.Context) (good int, bad []Entry, err error) 
 			if _, err := io.Copy(sum, &untilDone{ctx, f}); err != nil {
 				return err
 			}
-			ok := hexSum(sum) == digest
+			ok := hashes.Hex(sum) == digest
 			mu.Lock()
 			defer mu.Unlock()
 			if ok {
@@ -200,7 +202,7 @@ const scratchPrefix = "scratch-"
 func (c *Client) scratch() (*os.File, error) {
 	f, err := os.CreateTemp(filepath.Join(c.opt.CacheDir, dirPartial), scratchPrefix)
 	if err != nil {
-		return nil, diskError(c.opt.CacheDir, err)
+		return nil, failure.OnDisk(c.opt.CacheDir, err)
 	}
 	if err := flock.Wait(f, flock.Exclusive); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))

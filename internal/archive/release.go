@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 )
 
 // Release is a verified Release file: the root from which every other file of a suite is verified.
@@ -40,7 +43,7 @@ type stored struct{ name, path string }
 // indexFile is a file that a Release file lists.
 type indexFile struct {
 	size   int64
-	hashes Hashes
+	hashes hashes.Set
 }
 
 func (r *Release) state() *releaseState {
@@ -120,7 +123,7 @@ func parseRelease(text []byte, weak bool) (*releaseState, error) {
 		if s.err != nil {
 			return nil, s.err
 		}
-		return nil, syntaxf("it is empty")
+		return nil, failure.Syntax("it is empty")
 	}
 	st := &releaseState{fields: map[string]string{}, files: map[string]indexFile{}}
 	for _, f := range s.fields {
@@ -136,25 +139,25 @@ func parseRelease(text []byte, weak bool) (*releaseState, error) {
 			}
 		default:
 			if _, twice := st.fields[name]; twice {
-				return nil, syntaxf("two fields %s", f.name)
+				return nil, failure.Syntax("two fields %s", f.name)
 			}
 			st.fields[name] = string(f.value)
 		}
 	}
 	st.weakOnly = st.weakOnly && len(st.files) == 0
 	if s.next() {
-		return nil, syntaxf("more than one paragraph")
+		return nil, failure.Syntax("more than one paragraph")
 	}
 	if s.err != nil {
 		return nil, s.err
 	}
 	var err error
 	if st.date, err = parseDate(st.fields["date"]); err != nil {
-		return nil, syntaxf("Date: %v", err)
+		return nil, failure.Syntax("Date: %v", err)
 	}
 	if v := st.fields["valid-until"]; v != "" {
 		if st.until, err = parseDate(v); err != nil {
-			return nil, syntaxf("Valid-Until: %v", err)
+			return nil, failure.Syntax("Valid-Until: %v", err)
 		}
 	}
 	st.byHash = aptBool(st.fields["acquire-by-hash"], false)
@@ -171,24 +174,24 @@ func (st *releaseState) addFiles(section string, value []byte) error {
 			continue
 		}
 		if len(words) != 3 {
-			return syntaxf("%s: %q is not a digest, a size and a name", section, clip(line))
+			return failure.Syntax("%s: %q is not a digest, a size and a name", section, clip(line))
 		}
 		size, err := strconv.ParseInt(string(words[1]), 10, 64)
 		name := string(words[2])
 		if err != nil || size < 0 || !localName(name) {
-			return syntaxf("%s: %q: bad size or name", section, clip(line))
+			return failure.Syntax("%s: %q: bad size or name", section, clip(line))
 		}
 		f, known := st.files[name]
 		if known && f.size != size {
-			return syntaxf("%s: two sizes for %s", section, name)
+			return failure.Syntax("%s: two sizes for %s", section, name)
 		}
 		before := f.hashes
 		f.size = size
-		if !f.hashes.set(section, string(words[0])) {
-			return syntaxf("%s: %q: bad digest", section, clip(line))
+		if !f.hashes.Add(section, string(words[0])) {
+			return failure.Syntax("%s: %q: bad digest", section, clip(line))
 		}
-		if got := f.hashes; known && before != (Hashes{}) && overwritten(before, got) {
-			return syntaxf("%s: two digests for %s", section, name)
+		if got := f.hashes; known && before != (hashes.Set{}) && overwritten(before, got) {
+			return failure.Syntax("%s: two digests for %s", section, name)
 		}
 		st.files[name] = f
 	}
@@ -196,7 +199,7 @@ func (st *releaseState) addFiles(section string, value []byte) error {
 }
 
 // overwritten reports whether a digest that was there is now another one.
-func overwritten(a, b Hashes) bool {
+func overwritten(a, b hashes.Set) bool {
 	return a.MD5 != "" && a.MD5 != b.MD5 || a.SHA1 != "" && a.SHA1 != b.SHA1 || a.SHA256 != "" &&
 		a.SHA256 != b.SHA256 || a.SHA512 != "" && a.SHA512 != b.SHA512
 }
@@ -261,13 +264,13 @@ func (st *releaseState) checkName(r Repo) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: it is for Suite %q, Codename %q", ErrWrongSuite, suite, codename)
+	return fmt.Errorf("%w: it is for Suite %q, Codename %q", failure.ErrWrongSuite, suite, codename)
 }
 
 // checkDates compares Date and Valid-Until with the clock.
 func (st *releaseState) checkDates(v validity, now time.Time) error {
 	if v.checkDate && st.date.After(now.Add(v.future)) {
-		return futureError(st.date, now)
+		return failure.Future(st.date, now)
 	}
 	if !v.checkUntil {
 		return nil
@@ -287,16 +290,10 @@ func (st *releaseState) checkDates(v validity, now time.Time) error {
 		}
 	}
 	if now.After(until) {
-		return failf("use a mirror that is kept up to date; or, if this one is old on purpose, "+
-			"Acquire::Check-Valid-Until \"false\"; in /etc/apt/apt.conf.d",
-			"%w: it was valid until %s", ErrExpired, until.Format(time.RFC1123))
+		return failure.New(
+			"use a mirror that is kept up to date; or, if this one is old on purpose, "+
+				"Acquire::Check-Valid-Until \"false\"; in /etc/apt/apt.conf.d",
+			"%w: it was valid until %s", failure.ErrExpired, until.Format(time.RFC1123))
 	}
 	return nil
-}
-
-func futureError(date, now time.Time) error {
-	return failf("set this machine's clock; or, if its time cannot be trusted, "+
-		"Acquire::Check-Date \"false\"; in /etc/apt/apt.conf.d",
-		"%w: %s, and the clock here says %s", ErrFuture, date.UTC().Format(time.RFC1123),
-		now.UTC().Format(time.RFC1123))
 }

@@ -18,6 +18,10 @@ import (
 
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 	"golang.org/x/sync/errgroup"
+
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/archive/signature"
 )
 
 // cachedRelease is what the cache remembers about a suite on a mirror: which files it has of it,
@@ -44,7 +48,7 @@ type rawRelease struct {
 func (c *Client) Release(ctx context.Context, repo Repo) (*Release, error) {
 	st, err := c.release(ctx, repo, false)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("%s: %w", repo, err))
+		return nil, failure.WithHint(fmt.Errorf("%s: %w", repo, err))
 	}
 	r := &Release{repo: repo, st: st}
 	if len(repo.Components) == 0 && !repo.flat() { // nobody said which: main, where there is one
@@ -64,7 +68,7 @@ func (c *Client) Releases(ctx context.Context, repos []Repo) ([]*Release, error)
 	for i, repo := range repos {
 		group.Go(func() error {
 			r, err := c.Release(ctx, repo)
-			if repo.Optional && errors.Is(err, ErrNoSuite) {
+			if repo.Optional && errors.Is(err, failure.ErrNoSuite) {
 				c.log.Infof("%s: the mirror does not have it, left out", repo)
 				return nil
 			}
@@ -94,9 +98,9 @@ func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseSt
 	switch {
 	case onDisk(repo.URI): // there is nobody to be spared
 	case c.opt.Offline && absent:
-		return nil, fmt.Errorf("%w: so it said when it was last asked", ErrNoSuite)
+		return nil, fmt.Errorf("%w: so it said when it was last asked", failure.ErrNoSuite)
 	case c.opt.Offline && st == nil && cacheErr == nil:
-		return nil, ErrOffline
+		return nil, failure.ErrOffline
 	case c.opt.Offline:
 		return st, cacheErr
 	case !force && (st != nil || absent) && c.opt.RefreshAfter > 0:
@@ -105,7 +109,8 @@ func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseSt
 			break
 		}
 		if absent {
-			return nil, fmt.Errorf("%w: so it said %s ago", ErrNoSuite, age.Round(time.Second))
+			return nil, fmt.Errorf("%w: so it said %s ago", failure.ErrNoSuite,
+				age.Round(time.Second))
 		}
 		return st, nil
 	}
@@ -117,7 +122,7 @@ func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseSt
 	if c.opt.Offline && err != nil && st != nil {
 		return st, nil // a disk that is not there now
 	}
-	if repo.Optional && st == nil && errors.Is(err, ErrNoSuite) {
+	if repo.Optional && st == nil && errors.Is(err, failure.ErrNoSuite) {
 		return nil,
 			errors.Join(err,
 				c.saveRelease(repo,
@@ -167,12 +172,12 @@ func (c *Client) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error)
 		return &raw.cachedRelease, nil, nil
 	}
 	if err != nil || len(raw.Names) == 0 || len(raw.Names) != len(raw.Digests) {
-		return nil, nil, fmt.Errorf("cache: %s: %w", c.releaseFile(repo), ErrSyntax)
+		return nil, nil, fmt.Errorf("cache: %s: %w", c.releaseFile(repo), failure.ErrSyntax)
 	}
 	var paths []stored
 	for i, digest := range raw.Digests {
-		if len(digest) != 2*sha256.Size || !isHex(digest) {
-			return nil, nil, fmt.Errorf("cache: %s: %w", c.releaseFile(repo), ErrSyntax)
+		if len(digest) != 2*sha256.Size || !hashes.IsHex(digest) {
+			return nil, nil, fmt.Errorf("cache: %s: %w", c.releaseFile(repo), failure.ErrSyntax)
 		}
 		path := c.place(dirLists, digest, "")
 		c.claim(path)
@@ -180,8 +185,8 @@ func (c *Client) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error)
 		if err != nil {
 			return nil, nil, err
 		}
-		if hexDigest(data) != digest {
-			return nil, nil, fmt.Errorf("cache: %s: %w", path, ErrHash)
+		if hashes.SHA256(data) != digest {
+			return nil, nil, fmt.Errorf("cache: %s: %w", path, failure.ErrHash)
 		}
 		if err := c.used(path); err != nil {
 			return nil, nil, err
@@ -201,7 +206,7 @@ func (c *Client) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error)
 func (c *Client) releaseFile(repo Repo) string {
 	name := listName(repo.dist() + "Release")
 	if len(name) > 200 {
-		name = hexDigest([]byte(name))
+		name = hashes.SHA256([]byte(name))
 	}
 	return filepath.Join(c.opt.CacheDir, dirLists, name+".json")
 }
@@ -216,7 +221,7 @@ func (c *Client) saveRelease(repo Repo, raw *rawRelease) error {
 
 // keep stores data in the cache under its digest.
 func (c *Client) keep(kind string, data []byte) (string, error) {
-	path := c.place(kind, hexDigest(data), "")
+	path := c.place(kind, hashes.SHA256(data), "")
 	c.claim(path)
 	if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
 		return path, nil
@@ -227,7 +232,7 @@ func (c *Client) keep(kind string, data []byte) (string, error) {
 // writeAside writes a file under another name and renames it, so that nobody ever sees half of it.
 func (c *Client) writeAside(path string, data []byte) error {
 	if err := makeDir(filepath.Dir(path)); err != nil {
-		return diskError(c.opt.CacheDir, err)
+		return failure.OnDisk(c.opt.CacheDir, err)
 	}
 	f, err := c.scratch()
 	if err != nil {
@@ -239,10 +244,8 @@ func (c *Client) writeAside(path string, data []byte) error {
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
-	return diskError(c.opt.CacheDir, err)
+	return failure.OnDisk(c.opt.CacheDir, err)
 }
-
-func hexDigest(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
 
 // fetchRelease asks the mirror. With cached it asks for news only; the data are then nil if there
 // are none.
@@ -264,9 +267,9 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 			r.etag, r.since = cached.ETag, cached.Modified
 		}
 		data, a, err := c.get(ctx, r, maxRelease)
-		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrRefused) {
+		if errors.Is(err, failure.ErrNotFound) || errors.Is(err, failure.ErrRefused) {
 			// some mirrors refuse what they do not have
-			if last == nil || errors.Is(err, ErrNotFound) {
+			if last == nil || errors.Is(err, failure.ErrNotFound) {
 				last = err
 			}
 			continue
@@ -282,16 +285,17 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 		raw.add(data)
 		for _, name := range set[1:] {
 			data, _, err := c.get(ctx, request{url: repo.dist() + name, fresh: true}, maxRelease)
-			if errors.Is(err, ErrNotFound) {
+			if errors.Is(err, failure.ErrNotFound) {
 				if repo.Trusted {
 					raw.Names = set[:1]
 					break
 				}
 				if repo.options.allowInsecure {
-					return nil, insecure(fmt.Errorf("%w: it has Release alone", ErrNoSignature))
+					return nil, insecure(fmt.Errorf("%w: it has Release alone",
+						failure.ErrNoSignature))
 				}
 				return nil, fmt.Errorf("%w: it has Release, but neither InRelease nor Release.gpg",
-					ErrNoSignature)
+					failure.ErrNoSignature)
 			}
 			if err != nil {
 				return nil, err
@@ -301,28 +305,29 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 		return raw, nil
 	}
 	switch {
-	case !errors.Is(last, ErrNotFound):
+	case !errors.Is(last, failure.ErrNotFound):
 		return nil, last
 	case repo.options.allowInsecure && !repo.Trusted:
-		return nil, insecure(fmt.Errorf("%w: %w", ErrNoSuite, last))
+		return nil, insecure(fmt.Errorf("%w: %w", failure.ErrNoSuite, last))
 	case repo.flat() && !repo.Trusted:
 		return nil,
-			failf("a repository without a Release file is read where its line has [trusted=yes]",
-				"%w: it has no Release file: %w", ErrNoSuite, last)
+			failure.New(
+				"a repository without a Release file is read where its line has [trusted=yes]",
+				"%w: it has no Release file: %w", failure.ErrNoSuite, last)
 	}
-	return nil, fmt.Errorf("%w: %w", ErrNoSuite, last)
+	return nil, fmt.Errorf("%w: %w", failure.ErrNoSuite, last)
 }
 
 // insecure says what allow-insecure is worth where nobody can be asked.
 func insecure(err error) error {
-	return failf("[trusted=yes] in its line has packages installed without a question",
+	return failure.New("[trusted=yes] in its line has packages installed without a question",
 		"%w: [allow-insecure=yes] has apt read the repository, but install from it only when "+
 			"asked, and here nobody is", err)
 }
 
 func (r *rawRelease) add(data []byte) {
 	r.data = append(r.data, data)
-	r.Digests = append(r.Digests, hexDigest(data))
+	r.Digests = append(r.Digests, hashes.SHA256(data))
 }
 
 // judge verifies a Release file's signature, name and dates, and parses it.
@@ -335,7 +340,7 @@ func (c *Client) judge(repo Repo, raw *rawRelease) (*releaseState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", raw.Names[0], err)
 	}
-	st.signers, st.digest, st.modified = signers, hexDigest(text), raw.Modified
+	st.signers, st.digest, st.modified = signers, hashes.SHA256(text), raw.Modified
 	st.inRelease = raw.Names[0] == "InRelease"
 	if err := st.checkName(repo); err != nil {
 		return nil, fmt.Errorf("%s: %w", raw.Names[0], err)
@@ -353,8 +358,8 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 	err error) {
 	var signed, sig []byte
 	if raw.Names[0] == "InRelease" {
-		text, signed, sig, err = splitClearsigned(raw.data[0])
-		if errors.Is(err, ErrNoSignature) && repo.Trusted {
+		text, signed, sig, err = signature.SplitClearsigned(raw.data[0])
+		if errors.Is(err, failure.ErrNoSignature) && repo.Trusted {
 			text, err = raw.data[0], nil
 		}
 		if err != nil {
@@ -363,8 +368,8 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 	} else {
 		text, signed = raw.data[0], raw.data[0]
 		if len(raw.data) > 1 && !repo.Trusted {
-			if sig, err = dearmor(raw.data[1], openpgp.SignatureType); err != nil {
-				return nil, nil, fmt.Errorf("%w: Release.gpg: %w", ErrBadSignature, err)
+			if sig, err = signature.Dearmor(raw.data[1], openpgp.SignatureType); err != nil {
+				return nil, nil, fmt.Errorf("%w: Release.gpg: %w", failure.ErrBadSignature, err)
 			}
 		}
 	}
@@ -381,11 +386,12 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 	if !v.checkDate {
 		now = time.Time{}
 	}
-	signers, err = ring.verify(signed, sig, now, v.future, Leniency{})
-	allow := Leniency{WeakKeys: repo.Quirks.WeakKeys, ExpiredKeys: repo.Quirks.ExpiredKeys}
-	if err != nil && allow != (Leniency{}) {
+	signers, err = ring.Verify(signed, sig, now, v.future, signature.Leniency{})
+	allow := signature.Leniency{WeakKeys: repo.Quirks.WeakKeys,
+		ExpiredKeys: repo.Quirks.ExpiredKeys}
+	if err != nil && allow != (signature.Leniency{}) {
 		strict := err
-		if signers, err = ring.verify(signed, sig, now, v.future, allow); err == nil {
+		if signers, err = ring.Verify(signed, sig, now, v.future, allow); err == nil {
 			c.warn("%s: its signature is accepted because the suite is that old, though it would "+
 				"not be for a newer one (%v): whoever can forge such signatures can alter what you get", repo, strict)
 		}
@@ -394,7 +400,7 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 }
 
 // keyring is Host.keyring, once for each set of keyrings.
-func (c *Client) keyring(repo Repo) (*keyring, error) {
+func (c *Client) keyring(repo Repo) (*signature.Keyring, error) {
 	id := fmt.Sprint(strings.Join(repo.Keyrings, "\n"), "\n", repo.hostKeys, repo.options.keyData)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -413,7 +419,7 @@ func (c *Client) keyring(repo Repo) (*keyring, error) {
 func (c *Client) Keyring(repo Repo) ([]byte, error) {
 	k, err := c.keyring(repo)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("%s: %w", repo, err))
+		return nil, failure.WithHint(fmt.Errorf("%s: %w", repo, err))
 	}
 	var out bytes.Buffer
 	for _, e := range k.EntityList {
@@ -428,7 +434,7 @@ func (c *Client) Keyring(repo Repo) ([]byte, error) {
 func (c *Client) Proxy(uri string) (string, error) {
 	u, err := url.Parse(uri)
 	if err != nil {
-		return "", syntaxf("URL %q: %v", uri, err)
+		return "", failure.Syntax("URL %q: %v", uri, err)
 	}
 	proxy, err := c.opt.Host.proxy(u)
 	if err != nil || proxy == nil {

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"nsbuild/internal/archive/failure"
 )
 
 // Server is an archive over HTTP for an apt that has no network: suites of a Client, as they were
@@ -91,7 +93,7 @@ func (c *Client) NewServer(ctx context.Context, arch string, own []*Local, relea
 				return nil
 			})
 			// apt leaves out what a suite does not list
-			if err != nil && !errors.Is(err, ErrNoIndex) {
+			if err != nil && !errors.Is(err, failure.ErrNoIndex) {
 				return nil, errors.Join(err, s.Close())
 			}
 		}
@@ -184,7 +186,7 @@ func (s *servedSuite) read(l list) (*servedList, error) {
 	in.next() // all of it is unwanted
 	st, err := f.Stat()
 	if err = cmp.Or(in.err, err); err != nil {
-		return nil, errors.Join(withHint(fmt.Errorf("%s: %w", l.label, err)), f.Close())
+		return nil, errors.Join(failure.WithHint(fmt.Errorf("%s: %w", l.label, err)), f.Close())
 	}
 	served.size = st.Size()
 	return served, nil

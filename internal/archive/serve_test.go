@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/fakedebian"
 )
@@ -144,10 +146,10 @@ func TestServerFails(t *testing.T) {
 	m.serve(func(tree *fakedebian.Tree) { tree.Truncate(tree.Find("/delta_1.0-1_all.deb"), 5000) })
 	m.opt.CacheDir = t.TempDir()
 	m.repo = Repo{URI: at + "/1", Suite: "bookworm", Components: []string{"main"}, Trusted: true}
-	if _, _, err := m.all(m.client()); !errors.Is(err, ErrUnreachable) {
+	if _, _, err := m.all(m.client()); !errors.Is(err, failure.ErrUnreachable) {
 		t.Errorf("a package that is not what the index says: %v", err)
 	}
-	if err := s.Failed(); !errors.Is(err, ErrSize) {
+	if err := s.Failed(); !errors.Is(err, failure.ErrSize) {
 		t.Errorf("Failed: %v", err)
 	}
 }
@@ -254,12 +256,12 @@ func TestServerSuites(t *testing.T) {
 	dir := t.TempDir()
 	index := func(name, arch, file string) string { // without an empty line at its end
 		return "Package: " + name + "\nVersion: 1\nArchitecture: " + arch + "\nFilename: " + file +
-			"\nSize: 3\nSHA256: " + hexDigest([]byte(name)) + "\n"
+			"\nSize: 3\nSHA256: " + hashes.SHA256([]byte(name)) + "\n"
 	}
 	one, two, six := index("one", "amd64", "dists/mine/one_1_amd64.deb"),
 		index("two", "all", "two_1_all.deb"), index("six", "all", "./other.name.deb")
 	sum := func(text, name string) string {
-		return fmt.Sprintf(" %s %d %s\n", hexDigest([]byte(text)), len(text), name)
+		return fmt.Sprintf(" %s %d %s\n", hashes.SHA256([]byte(text)), len(text), name)
 	}
 	for name, text := range map[string]string{
 		"dists/mine/Release": "Origin: Us\nSuite: mine\nNotAutomatic: yes\nButAutomaticUpgrades: " +

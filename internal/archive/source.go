@@ -15,7 +15,10 @@ import (
 
 	"pault.ag/go/debian/version"
 
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/atomicfile"
+	"nsbuild/internal/nearest"
 )
 
 // SourcePackage is a source package as a Sources index describes it.
@@ -31,7 +34,7 @@ type SourcePackage struct {
 type SourceFile struct {
 	Name   string
 	Size   int64
-	Hashes Hashes
+	Hashes hashes.Set
 }
 
 // URL is where one of the files is.
@@ -56,7 +59,7 @@ func (c *Client) Sources(ctx context.Context, r *Release, component string,
 	return c.sources(ctx, r, component, func(s *scanner) error {
 		src, err := parseSource(s)
 		if err != nil {
-			return withHint(fmt.Errorf("%s: Sources: %w", r.repo, err))
+			return failure.WithHint(fmt.Errorf("%s: Sources: %w", r.repo, err))
 		}
 		src.Repo, src.Component = &r.repo, component
 		return fn(src)
@@ -108,18 +111,18 @@ func parseSource(s *scanner) (*SourcePackage, error) {
 			continue
 		}
 		if seen[into] {
-			return nil, syntaxf("paragraph %d: two fields %s", s.count, f.name)
+			return nil, failure.Syntax("paragraph %d: two fields %s", s.count, f.name)
 		}
 		seen[into] = true
 		*into = string(bytes.ReplaceAll(f.value, []byte("\n"), nil))
 	}
 	if !goodWord(src.Package) || !goodWord(src.Version) {
-		return nil, syntaxf("paragraph %d: Package %q, Version %q", s.count, src.Package,
+		return nil, failure.Syntax("paragraph %d: Package %q, Version %q", s.count, src.Package,
 			src.Version)
 	}
 	if src.Directory != "" && src.Directory != "." &&
 		!localName(strings.TrimPrefix(src.Directory, "./")) {
-		return nil, syntaxf("paragraph %d: source %s: Directory %q", s.count, src.Package,
+		return nil, failure.Syntax("paragraph %d: source %s: Directory %q", s.count, src.Package,
 			src.Directory)
 	}
 	for _, name := range order {
@@ -138,12 +141,12 @@ func addSourceFiles(files map[string]*SourceFile, order *[]string, section strin
 			continue
 		}
 		if len(words) != 3 {
-			return syntaxf("%q is not a digest, a size and a name", clip(line))
+			return failure.Syntax("%q is not a digest, a size and a name", clip(line))
 		}
 		size, err := strconv.ParseInt(string(words[1]), 10, 64)
 		name := string(words[2])
 		if err != nil || size < 0 || !localName(name) || strings.Contains(name, "/") {
-			return syntaxf("%q: bad size or name", clip(line))
+			return failure.Syntax("%q: bad size or name", clip(line))
 		}
 		f, ok := files[name]
 		if !ok {
@@ -152,10 +155,10 @@ func addSourceFiles(files map[string]*SourceFile, order *[]string, section strin
 			*order = append(*order, name)
 		}
 		if f.Size != size {
-			return syntaxf("two sizes for %s", name)
+			return failure.Syntax("two sizes for %s", name)
 		}
-		if !f.Hashes.set(section, string(words[0])) {
-			return syntaxf("%q: bad digest", clip(line))
+		if !f.Hashes.Add(section, string(words[0])) {
+			return failure.Syntax("%q: bad digest", clip(line))
 		}
 	}
 	return nil
@@ -167,7 +170,8 @@ func (c *Client) FindSource(ctx context.Context, releases []*Release, spec strin
 	error) {
 	name, wanted, exact := strings.Cut(spec, "=")
 	if !goodWord(name) || exact && !goodWord(wanted) {
-		return nil, failf("give NAME or NAME=VERSION", "source package %q: %w", spec, ErrNoPackage)
+		return nil, failure.New("give NAME or NAME=VERSION", "source package %q: %w", spec,
+			failure.ErrNoPackage)
 	}
 	var found []*SourcePackage
 	near := map[string]bool{}
@@ -177,20 +181,20 @@ func (c *Client) FindSource(ctx context.Context, releases []*Release, spec strin
 			err := c.sources(ctx, r, component, func(s *scanner) error {
 				this := s.get("Package")
 				if string(this) != name {
-					if editDistance(name, string(this), limit) <= limit {
+					if nearest.Distance(name, string(this), limit) <= limit {
 						near[string(this)] = true
 					}
 					return nil
 				}
 				src, err := parseSource(s)
 				if err != nil {
-					return withHint(fmt.Errorf("%s: Sources: %w", r.repo, err))
+					return failure.WithHint(fmt.Errorf("%s: Sources: %w", r.repo, err))
 				}
 				src.Repo, src.Component = &r.repo, component
 				found = append(found, src)
 				return nil
 			})
-			if errors.Is(err, ErrNoIndex) { // a component without sources
+			if errors.Is(err, failure.ErrNoIndex) { // a component without sources
 				continue
 			}
 			if err != nil {
@@ -215,10 +219,11 @@ func pickSource(found []*SourcePackage, releases []*Release, name, wanted string
 		}
 		hint := "it must be the name of a source package, which may differ from that of its " +
 			"binary packages"
-		if like := Nearest(name, names, 3); len(like) > 0 {
+		if like := nearest.Names(name, names, 3); len(like) > 0 {
 			hint = "did you mean " + strings.Join(like, " or ") + "?"
 		}
-		return nil, failf(hint, "source package %s in %s: %w", name, where, ErrNoPackage)
+		return nil, failure.New(hint, "source package %s in %s: %w", name, where,
+			failure.ErrNoPackage)
 	}
 	var versions []string
 	var best *SourcePackage
@@ -229,7 +234,7 @@ func pickSource(found []*SourcePackage, releases []*Release, name, wanted string
 		}
 		v, err := version.Parse(s.Version)
 		if err != nil {
-			return nil, syntaxf("source %s: version %q: %v", name, s.Version, err)
+			return nil, failure.Syntax("source %s: version %q: %v", name, s.Version, err)
 		}
 		if wanted != "" && s.Version != wanted {
 			continue
@@ -239,8 +244,8 @@ func pickSource(found []*SourcePackage, releases []*Release, name, wanted string
 		}
 	}
 	if best == nil {
-		return nil, failf("there is "+strings.Join(versions, ", "),
-			"source package %s=%s in %s: %w", name, wanted, where, ErrNoVersion)
+		return nil, failure.New("there is "+strings.Join(versions, ", "),
+			"source package %s=%s in %s: %w", name, wanted, where, failure.ErrNoVersion)
 	}
 	return best, nil
 }
@@ -249,17 +254,17 @@ func pickSource(found []*SourcePackage, releases []*Release, name, wanted string
 // at most limit bytes.
 func (c *Client) Get(ctx context.Context, url string, limit int64) ([]byte, error) {
 	if c.opt.Offline && !strings.HasPrefix(url, "file:") {
-		return nil, withHint(fmt.Errorf("%s: %w", publicURI(url), ErrOffline))
+		return nil, failure.WithHint(fmt.Errorf("%s: %w", publicURI(url), failure.ErrOffline))
 	}
 	data, _, err := c.get(ctx, request{url: url}, limit)
-	return data, withHint(err)
+	return data, failure.WithHint(err)
 }
 
 // File is a file to fetch, with what it must be.
 type File struct {
 	URL    string
 	Size   int64 // -1 when not known
-	Hashes Hashes
+	Hashes hashes.Set
 	Weak   bool // whether MD5 and SHA-1 count, as for a .dsc from before 2009
 }
 
@@ -268,13 +273,13 @@ type File struct {
 func (c *Client) Fetch(ctx context.Context, f File, dst string) error {
 	b := blob{kind: dirSources, what: dirSources, name: filepath.Base(dst), urls: []string{f.URL},
 		size: f.Size, hashes: f.Hashes, weak: f.Weak}
-	if !f.Hashes.wellFormed() {
-		return withHint(syntaxf("%s: bad digest", publicURI(f.URL)))
+	if !f.Hashes.WellFormed() {
+		return failure.WithHint(failure.Syntax("%s: bad digest", publicURI(f.URL)))
 	}
 	c.tell(ctx, Progress{What: dirSources, Name: b.name, Total: max(0, f.Size)})
 	path, err := c.obtainAgain(ctx, b)
 	if err != nil {
-		return withHint(err)
+		return failure.WithHint(err)
 	}
 	return linkFile(path, dst)
 }
@@ -284,8 +289,8 @@ func (c *Client) FetchSource(ctx context.Context, s *SourcePackage, dir string) 
 	dsc, ok := s.DSC()
 	if !ok {
 		return "",
-			withHint(syntaxf("source package %s %s in %s lists no .dsc", s.Package, s.Version,
-				s.Repo))
+			failure.WithHint(failure.Syntax("source package %s %s in %s lists no .dsc", s.Package,
+				s.Version, s.Repo))
 	}
 	for _, f := range s.Files {
 		file := File{URL: s.URL(f.Name), Size: f.Size, Hashes: f.Hashes,
@@ -319,5 +324,5 @@ func copyFile(from, to string) error {
 		_, err = io.Copy(out, in)
 		err = out.Finish(err)
 	}
-	return diskError(filepath.Dir(to), err)
+	return failure.OnDisk(filepath.Dir(to), err)
 }

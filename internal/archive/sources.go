@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"nsbuild/internal/archive/failure"
 )
 
 // source is one archive of sources.list(5): one type, URI and suite each; what a file says in one
@@ -93,7 +95,7 @@ func parseSources(text, file, arch string) ([]source, error) {
 		return out, fmt.Errorf("%s: %w", file, s.err)
 	}
 	if len(bad) > 0 {
-		return out, syntaxf("%s: %s", file, strings.Join(bad, "; "))
+		return out, failure.Syntax("%s: %s", file, strings.Join(bad, "; "))
 	}
 	return out, nil
 }

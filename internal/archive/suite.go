@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/nearest"
 )
 
 // Suite is what nsbuild knows about one suite before it has asked a mirror: one paragraph of
@@ -123,7 +124,7 @@ func LookupSuite(name string) (Suite, error) {
 			"suite %q: no distribution %q is known", name, distribution)
 	}
 	hint := "give --mirror and --keyring for a suite that is not in the table"
-	if near := Nearest(want, names, 3); len(near) > 0 {
+	if near := nearest.Names(want, names, 3); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return Suite{}, fault.New(fault.Usage, hint, "suite %q is not known", name)

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/regular"
 )
@@ -96,8 +97,8 @@ func (t *table) add(data []byte, own bool) error {
 		p := paragraph{}
 		for _, f := range s.fields {
 			if !slices.Contains(suiteFields, string(f.name)) {
-				return syntaxf("paragraph %d: there is no field %s; there are %s", s.count, f.name,
-					strings.Join(suiteFields, ", "))
+				return failure.Syntax("paragraph %d: there is no field %s; there are %s", s.count,
+					f.name, strings.Join(suiteFields, ", "))
 			}
 			p[string(f.name)] = string(f.value)
 		}
@@ -107,7 +108,7 @@ func (t *table) add(data []byte, own bool) error {
 		name, distribution := p["Suite"], p["Distribution"]
 		switch {
 		case name == "" && distribution == "":
-			return syntaxf("paragraph %d has neither Suite nor Distribution", s.count)
+			return failure.Syntax("paragraph %d has neither Suite nor Distribution", s.count)
 		case name == "":
 			t.distributions[distribution] = merged(t.distributions[distribution], p)
 		case t.bySuite[name] == nil:
@@ -116,7 +117,7 @@ func (t *table) add(data []byte, own bool) error {
 		case own:
 			t.bySuite[name] = merged(t.bySuite[name], p)
 		default:
-			return syntaxf("suite %s is there twice", name)
+			return failure.Syntax("suite %s is there twice", name)
 		}
 	}
 	return s.err
@@ -148,7 +149,7 @@ func (t *table) suites() ([]Suite, error) {
 		model := cmp.Or(own["Like"], own["Base"]) // what only adds to a suite is made as that
 		like, ok := t.bySuite[model]
 		if model != "" && !ok {
-			return nil, syntaxf("suite %s: Like, Base: there is no suite %s", name, model)
+			return nil, failure.Syntax("suite %s: Like, Base: there is no suite %s", name, model)
 		}
 		get := func(field string) string {
 			if v, ok := own[field]; ok {
@@ -170,14 +171,14 @@ func (t *table) suites() ([]Suite, error) {
 			return nil, fmt.Errorf("suite %s: %w", name, err)
 		}
 		if suite.Mirror == "" {
-			return nil, syntaxf("suite %s has no Mirror", name)
+			return nil, failure.Syntax("suite %s has no Mirror", name)
 		}
 		if suite.Distribution == "" { // one of its own
 			suite.Distribution = name
 		}
 		for _, n := range append([]string{suite.Name}, suite.Aliases...) {
 			if seen[suite.Distribution+":"+n] {
-				return nil, syntaxf("suite %s: the name %s is taken", suite.Name, n)
+				return nil, failure.Syntax("suite %s: the name %s is taken", suite.Name, n)
 			}
 			seen[suite.Distribution+":"+n] = true
 		}
@@ -201,7 +202,7 @@ func (s *Suite) SetLayout(words []string) error {
 		case "usr-is-merged":
 			s.UsrIsMerged = true
 		default:
-			return syntaxf("unknown word %q", w)
+			return failure.Syntax("unknown word %q", w)
 		}
 	}
 	return nil
@@ -247,7 +248,7 @@ func suiteFrom(name string, get func(string) string) (Suite, error) {
 			"vsyscall": &s.Quirks.Vsyscall,
 		}[w]
 		if !ok {
-			return s, syntaxf("unknown quirk %q", w)
+			return s, failure.Syntax("unknown quirk %q", w)
 		}
 		*flag = true
 	}
@@ -257,7 +258,7 @@ func suiteFrom(name string, get func(string) string) (Suite, error) {
 	if eol := get("EOL"); eol != "" {
 		t, err := time.Parse(time.DateOnly, eol)
 		if err != nil {
-			return s, syntaxf("EOL: %v", err)
+			return s, failure.Syntax("EOL: %v", err)
 		}
 		s.EOL = t
 	}

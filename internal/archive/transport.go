@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/regular"
 )
 
@@ -116,7 +117,7 @@ func temporary(err error) bool {
 	if errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) {
 		return false
 	}
-	return errors.Is(err, ErrUnreachable)
+	return errors.Is(err, failure.ErrUnreachable)
 }
 
 // open opens a URL once. Its errors wrap ErrUnreachable, ErrNotFound, ErrRefused or ErrUnsupported.
@@ -124,7 +125,7 @@ func temporary(err error) bool {
 func (t *transport) open(ctx context.Context, r request) (*answer, error) {
 	u, err := url.Parse(r.url)
 	if err != nil {
-		return nil, syntaxf("URL %q: %v", r.url, err)
+		return nil, failure.Syntax("URL %q: %v", r.url, err)
 	}
 	switch u.Scheme {
 	case "file", "copy":
@@ -132,22 +133,22 @@ func (t *transport) open(ctx context.Context, r request) (*answer, error) {
 	case "http", "https":
 		return t.openHTTP(ctx, u, r)
 	}
-	return nil, failf("use http, https, file or copy", "%s: scheme %q: %w", r.url, u.Scheme,
-		ErrUnsupported)
+	return nil, failure.New("use http, https, file or copy", "%s: scheme %q: %w", r.url, u.Scheme,
+		failure.ErrUnsupported)
 }
 
 func openFile(u *url.URL) (*answer, error) {
 	name := u.Path
 	if u.Opaque != "" { // file:relative is not a thing; file:/x has Path
-		return nil, syntaxf("URL %s: not an absolute file name", u)
+		return nil, failure.Syntax("URL %s: not an absolute file name", u)
 	}
 	if u.Host != "" && u.Host != "localhost" {
-		return nil, failf("write file:///DIRECTORY", "%s: a file on another host: %w", u,
-			ErrUnsupported)
+		return nil, failure.New("write file:///DIRECTORY", "%s: a file on another host: %w", u,
+			failure.ErrUnsupported)
 	}
 	f, err := regular.Open(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrNotRegular) {
-		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
+		return nil, fmt.Errorf("%w: %w", failure.ErrNotFound, err)
 	}
 	if err != nil {
 		return nil, err
@@ -178,7 +179,7 @@ func (t *transport) openHTTP(ctx context.Context, u *url.URL, r request) (*answe
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, plain.String(), nil)
 	if err != nil {
 		release()
-		return nil, syntaxf("URL %s: %v", plain.String(), err)
+		return nil, failure.Syntax("URL %s: %v", plain.String(), err)
 	}
 	req.Header.Set("User-Agent", userAgent)
 	req.Header.Set("Accept-Encoding", "identity")
@@ -206,10 +207,10 @@ func (t *transport) openHTTP(ctx context.Context, u *url.URL, r request) (*answe
 		if errors.Is(cause, errStalled) {
 			err = cause
 		}
-		if errors.Is(err, ErrRefused) { // by redirect
+		if errors.Is(err, failure.ErrRefused) { // by redirect
 			return nil, trimURLError(err)
 		}
-		return nil, fmt.Errorf("%w: %w", ErrUnreachable, trimURLError(err))
+		return nil, fmt.Errorf("%w: %w", failure.ErrUnreachable, trimURLError(err))
 	}
 	watch.alive()
 	a, err := t.accept(res, r)
@@ -241,7 +242,7 @@ func (t *transport) accept(res *http.Response, r request) (*answer, error) {
 		if n, _ := fmt.Sscanf(res.Header.Get("Content-Range"), "bytes %d-%d/%s", &first, &last,
 			&total); n < 2 || first != r.offset {
 			return nil, &statusError{status: http.StatusRequestedRangeNotSatisfiable,
-				err: fmt.Errorf("%w: it answered with another range", ErrRefused)}
+				err: fmt.Errorf("%w: it answered with another range", failure.ErrRefused)}
 		}
 		a.offset, a.size = first, -1
 		if n, err := strconv.ParseInt(total, 10, 64); err == nil {
@@ -252,15 +253,15 @@ func (t *transport) accept(res *http.Response, r request) (*answer, error) {
 		a.notModified = true
 		return a, nil
 	case status == http.StatusNotFound || status == http.StatusGone:
-		return nil, &statusError{status: status, err: ErrNotFound}
+		return nil, &statusError{status: status, err: failure.ErrNotFound}
 	case status >= 500:
 		after, _ := strconv.Atoi(res.Header.Get("Retry-After"))
 		return nil, &statusError{status: status, after: time.Duration(max(0, after)) * time.Second,
-			err: ErrUnreachable}
+			err: failure.ErrUnreachable}
 	default:
 		after, _ := strconv.Atoi(res.Header.Get("Retry-After"))
 		return nil, &statusError{status: status, after: time.Duration(max(0, after)) * time.Second,
-			err: ErrRefused}
+			err: failure.ErrRefused}
 	}
 }
 
@@ -332,12 +333,13 @@ func (t *transport) redirect(req *http.Request, via []*http.Request) error {
 	case !aptBool(t.host.setting(from.Scheme, "AllowRedirect"), true):
 		return fmt.Errorf(
 			"%w: it redirects to %s, and apt's Acquire::http::AllowRedirect forbids to follow",
-			ErrRefused, publicURI(req.URL.String()))
+			failure.ErrRefused, publicURI(req.URL.String()))
 	case len(via) > maxRedirects:
-		return fmt.Errorf("%w: more than %d redirects", ErrRefused, maxRedirects)
+		return fmt.Errorf("%w: more than %d redirects", failure.ErrRefused, maxRedirects)
 	case req.URL.Scheme != "http" && req.URL.Scheme != "https", from.Scheme == "https" &&
 		req.URL.Scheme != "https":
-		return fmt.Errorf("%w: it redirects from %s to %s", ErrRefused, from.Scheme, req.URL.Scheme)
+		return fmt.Errorf("%w: it redirects from %s to %s", failure.ErrRefused, from.Scheme,
+			req.URL.Scheme)
 	}
 	req.Header.Del("Authorization")
 	req.Header.Del("Referer")
@@ -376,21 +378,22 @@ func (h *Host) tls(host string) (*tls.Config, error) {
 	if file := get("CaInfo"); file != "" {
 		pem, err := regular.ReadFile(h.path(file), maxConfiguration)
 		if err != nil {
-			return nil, failf("mend Acquire::https::CaInfo in apt's configuration",
+			return nil, failure.New("mend Acquire::https::CaInfo in apt's configuration",
 				"certificates for %s: %w", host, err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, failf("mend Acquire::https::CaInfo in apt's configuration",
-				"certificates for %s: %s holds none: %w", host, file, ErrSyntax)
+			return nil, failure.New("mend Acquire::https::CaInfo in apt's configuration",
+				"certificates for %s: %s holds none: %w", host, file, failure.ErrSyntax)
 		}
 	}
 	if cert := get("SslCert"); cert != "" {
 		key := cmp.Or(get("SslKey"), cert)
 		pair, err := tls.LoadX509KeyPair(h.path(cert), h.path(key))
 		if err != nil {
-			return nil, failf("mend Acquire::https::SslCert and SslKey in apt's configuration",
-				"client certificate for %s: %w", host, err)
+			return nil,
+				failure.New("mend Acquire::https::SslCert and SslKey in apt's configuration",
+					"client certificate for %s: %w", host, err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
@@ -442,7 +445,7 @@ func (b *body) Read(p []byte) (int, error) {
 		if cause := context.Cause(b.ctx); errors.Is(cause, errStalled) {
 			err = cause
 		}
-		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+		err = fmt.Errorf("%w: %w", failure.ErrUnreachable, err)
 	}
 	return n, err
 }

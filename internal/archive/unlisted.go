@@ -11,6 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 )
 
 // Repositories that are trusted without a signature need no Release file either, nor one that lists
@@ -25,7 +28,8 @@ const maxUnlisted = 1 << 30
 func (c *Client) complete(ctx context.Context, repo Repo, raw *rawRelease,
 	err error,
 ) (*rawRelease, error) {
-	if !repo.Trusted || err != nil && !errors.Is(err, ErrNoSuite) || err == nil && raw.data == nil {
+	if !repo.Trusted || err != nil && !errors.Is(err, failure.ErrNoSuite) || err == nil &&
+		raw.data == nil {
 		return raw, err
 	}
 	var text []byte
@@ -59,7 +63,7 @@ func (c *Client) listed(ctx context.Context, repo Repo, text []byte) (*rawReleas
 	var newest time.Time
 	for _, name := range repo.unlistedNames() {
 		found, at, err := c.unlistedIndex(ctx, repo, name)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, failure.ErrNotFound) {
 			continue
 		}
 		if err != nil {
@@ -132,7 +136,7 @@ func architectures() []string {
 
 // agrees compares an index with what the Release file says of it, if it does: weakly.
 func (c *Client) agrees(file string, want indexFile, name string) error {
-	if want.hashes == (Hashes{}) {
+	if want.hashes == (hashes.Set{}) {
 		return nil
 	}
 	f, err := os.Open(file)
@@ -140,13 +144,14 @@ func (c *Client) agrees(file string, want indexFile, name string) error {
 		return fmt.Errorf("cache: %w", err)
 	}
 	defer f.Close()
-	digest, sum := want.hashes.strongest(true)
+	digest, sum := want.hashes.Strongest(true)
 	n, err := io.Copy(sum, f)
 	if err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
 	if got := fmt.Sprintf("%x", sum.Sum(nil)); got != digest || n != want.size {
-		return fmt.Errorf("%s: %w: it is %s, the Release file says %s", name, ErrHash, got, digest)
+		return fmt.Errorf("%s: %w: it is %s, the Release file says %s", name, failure.ErrHash, got,
+			digest)
 	}
 	return nil
 }
@@ -158,11 +163,11 @@ func (c *Client) unlistedIndex(ctx context.Context, repo Repo,
 ) (file string, at time.Time, err error) {
 	for _, ext := range []string{".xz", ".bz2", ".gz", ".zst", ""} {
 		file, at, err = c.unlistedVariant(ctx, repo, name, ext)
-		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrRefused) {
+		if !errors.Is(err, failure.ErrNotFound) && !errors.Is(err, failure.ErrRefused) {
 			return file, at, err
 		}
 	}
-	return "", at, fmt.Errorf("%s: %w", path.Join(repo.String(), name), ErrNotFound)
+	return "", at, fmt.Errorf("%s: %w", path.Join(repo.String(), name), failure.ErrNotFound)
 }
 
 func (c *Client) unlistedVariant(ctx context.Context, repo Repo, name,
@@ -193,12 +198,13 @@ func (c *Client) unlistedVariant(ctx context.Context, repo Repo, name,
 		at = a.lastModified
 		size, err = io.Copy(part, io.LimitReader(a.body, maxUnlisted+1))
 		if err == nil && size > maxUnlisted {
-			err = fmt.Errorf("%w: longer than %d bytes", ErrSize, maxUnlisted)
+			err = fmt.Errorf("%w: longer than %d bytes", failure.ErrSize, maxUnlisted)
 		}
 		return err
 	})
 	if err != nil {
-		return "", at, diskError(c.opt.CacheDir, fmt.Errorf("fetching %s: %w", publicURI(url), err))
+		return "", at, failure.OnDisk(c.opt.CacheDir,
+			fmt.Errorf("fetching %s: %w", publicURI(url), err))
 	}
 	file, err = c.unpack(part, name, ext, min(size*200+1<<20, maxUnlisted), indexFile{size: -1},
 		false)

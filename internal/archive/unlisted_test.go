@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 )
@@ -81,10 +82,10 @@ func TestUnlisted(t *testing.T) {
 		"MD5 alone": {"./", date + "MD5Sum:\n " + weak(packages) + " Packages\n",
 			"Packages", nil},
 		"MD5 of another file": {"./", date + "MD5Sum:\n " + weak(packages[1:]) + " Packages\n",
-			"Packages", ErrHash},
+			"Packages", failure.ErrHash},
 		"other files alone": {"./", date + "SHA256:\n " + strong(nil) + " Sources\n", "Packages",
-			ErrNoIndex},
-		"no Packages": {"./", "", "README", ErrNoSuite},
+			failure.ErrNoIndex},
+		"no Packages": {"./", "", "README", failure.ErrNoSuite},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, by := range []string{"file", "http"} {

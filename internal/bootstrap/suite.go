@@ -15,6 +15,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
@@ -191,7 +192,7 @@ func (j *job) eachOffer(ctx context.Context, fn func(*archive.Offer) error) erro
 		}
 		for _, component := range r.Repo().IndexComponents() {
 			err := j.o.Client.Offers(ctx, r, component, j.o.Arch, fn)
-			if err != nil && !errors.Is(err, archive.ErrNoIndex) {
+			if err != nil && !errors.Is(err, failure.ErrNoIndex) {
 				return err
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/fakedebian"
@@ -424,7 +425,7 @@ func TestMissingPackage(t *testing.T) {
 				return nil
 			}
 		})
-	if !errors.Is(err, archive.ErrNotFound) || !strings.Contains(err.Error(), "package missing") {
+	if !errors.Is(err, failure.ErrNotFound) || !strings.Contains(err.Error(), "package missing") {
 		t.Errorf("%v", err)
 	}
 	if !ended {

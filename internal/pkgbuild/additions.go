@@ -11,6 +11,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 )
@@ -153,15 +154,15 @@ func (b *builder) openRepository(ctx context.Context, r archive.ExtraRepo) error
 	release, err := b.env.Client.Release(ctx, r.Repo)
 	if err != nil {
 		err = fmt.Errorf("extra repository %w", err)
-		if errors.Is(err, archive.ErrNoSignature) {
+		if errors.Is(err, failure.ErrNoSignature) {
 			return fault.New(fault.GivenBack,
 				"write [trusted=yes] into its line if you trust it all the same", "%w", err)
 		}
-		if errors.Is(err, archive.ErrUnknownKey) {
+		if errors.Is(err, failure.ErrUnknownKey) {
 			return fault.New(fault.GivenBack, "name the file with its key: [signed-by=FILE] in "+
 				"its line, or --extra-repository-key FILE", "%w", err)
 		}
-		if errors.Is(err, archive.ErrUnreachable) {
+		if errors.Is(err, failure.ErrUnreachable) {
 			return fault.New(fault.GivenBack,
 				"check the network, the proxy and its line, or leave it out", "%w", err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/deb"
@@ -179,7 +180,7 @@ func (e *Env) eachPackage(ctx context.Context, sources []apt.Source, called map[
 				}
 				err := e.Client.PackagesCalled(ctx, s.Release, component, arch, called, take)
 				// apt found it elsewhere, or it is named as missing
-				if err != nil && !errors.Is(err, archive.ErrNoIndex) {
+				if err != nil && !errors.Is(err, failure.ErrNoIndex) {
 					return err
 				}
 			}

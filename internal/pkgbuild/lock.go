@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/fault"
@@ -96,7 +98,7 @@ func (e *Env) lockedOrigin(o BaseOptions) (from origin, err error) {
 		for _, p := range r.Packages {
 			pkg := &archive.Package{
 				Package: p.Name, Version: p.Version, Architecture: p.Arch, Filename: p.File,
-				Size: p.Size, Hashes: archive.Hashes{SHA256: p.SHA256}, Repo: own, Also: others,
+				Size: p.Size, Hashes: hashes.Set{SHA256: p.SHA256}, Repo: own, Also: others,
 				Locked: true,
 			}
 			if p.Required {
@@ -127,7 +129,7 @@ func differentPlaces(repos []archive.Repo) []*archive.Repo {
 // explainLocked tells of a package that mirrors no longer have, which is what happens to a lock in
 // time.
 func (o BaseOptions) explainLocked(err error) error {
-	if o.Locked == nil || !errors.Is(err, archive.ErrNotFound) {
+	if o.Locked == nil || !errors.Is(err, failure.ErrNotFound) {
 		return err
 	}
 	var mirrors []string

@@ -11,6 +11,7 @@ import (
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/nearest"
 	"nsbuild/internal/result"
 )
 
@@ -139,7 +140,7 @@ func (e *Env) requireBase(name string) error {
 	}
 	hint := fmt.Sprintf(
 		"nsbuild list shows those that there are, nsbuild create --name %s SUITE makes it", name)
-	if near := archive.Nearest(name, names, 1); len(near) > 0 {
+	if near := nearest.Names(name, names, 1); len(near) > 0 {
 		hint = "did you mean " + near[0] + "?"
 	}
 	return fault.New(fault.Usage, hint, "--base: there is no base %s", name)

@@ -1,14 +1,15 @@
-package archive
+// Package nearest finds what a misspelt name was meant to be.
+package nearest
 
 import (
 	"cmp"
 	"slices"
 )
 
-// Nearest returns up to n of the names that a slip of the fingers could have turned into want,
+// Names returns up to n of the names that a slip of the fingers could have turned into want,
 // nearest first: those within a third of its length in edits, and those that it is the beginning
 // of.
-func Nearest(want string, names []string, n int) []string {
+func Names(want string, names []string, n int) []string {
 	type candidate struct {
 		name string
 		dist int
@@ -16,7 +17,7 @@ func Nearest(want string, names []string, n int) []string {
 	limit := max(1, len(want)/3)
 	var found []candidate
 	for _, name := range names {
-		d := editDistance(want, name, limit)
+		d := Distance(want, name, limit)
 		if d > limit && len(want) >= 3 && len(name) > len(want) && name[:len(want)] == want {
 			d = limit
 		}
@@ -36,9 +37,9 @@ func Nearest(want string, names []string, n int) []string {
 	return out
 }
 
-// editDistance counts insertions, deletions, substitutions and swaps of neighbours between a and b
+// Distance counts insertions, deletions, substitutions and swaps of neighbours between a and b
 // (optimal string alignment); anything above limit comes back as limit+1.
-func editDistance(a, b string, limit int) int {
+func Distance(a, b string, limit int) int {
 	if d := len(a) - len(b); d > limit || -d > limit {
 		return limit + 1
 	}

@@ -1,15 +1,19 @@
-package archive
+// Package failure names what can go wrong between a mirror and the cache, and the ways out.
+//
+// Every error of the rooms below internal/archive that a user can act on wraps one of the sentinels
+// here and carries a hint (fault.HintOf). What a failure means for a command's exit status is the
+// caller's to say.
+package failure
 
 import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 
 	"nsbuild/internal/fault"
 )
 
-// What can go wrong between a mirror and the cache. Every error of this package that a user can act
-// on wraps one of these and carries a hint (fault.HintOf).
 var (
 	// ErrUnreachable: no answer, or none that is HTTP, after all retries.
 	ErrUnreachable = errors.New("the mirror cannot be reached")
@@ -56,26 +60,26 @@ var (
 	ErrUnsupported = errors.New("not supported")
 )
 
-// failf makes an error of kind Internal with a hint. What the failure means for a command's exit
+// New makes an error of kind Internal with a hint. What the failure means for a command's exit
 // status (Internal, GivenBack) is the caller's to say with fault.Wrap.
-func failf(hint, format string, args ...any) error {
+func New(hint, format string, args ...any) error {
 	return fault.New(fault.Internal, hint, format, args...)
 }
 
-// diskError names a full disk for what it is and leaves other errors alone.
-func diskError(dir string, err error) error {
+// OnDisk names a full disk for what it is and leaves other errors alone.
+func OnDisk(dir string, err error) error {
 	if errors.Is(err, ErrNoSpace) {
 		return err
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return failf("free some space under "+dir+", or put the cache elsewhere",
+		return New("free some space under "+dir+", or put the cache elsewhere",
 			"writing under %s: %w: %w", dir, ErrNoSpace, err)
 	}
 	return err
 }
 
-// syntaxf is an ErrSyntax with its place.
-func syntaxf(format string, args ...any) error {
+// Syntax is an ErrSyntax that says where, and what is wrong there.
+func Syntax(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrSyntax, fmt.Sprintf(format, args...))
 }
 
@@ -108,12 +112,20 @@ var hints = []struct {
 	{ErrSyntax, "the mirror's file is not what it should be: name another mirror with --mirror"},
 }
 
-// withHint adds the hint for what went wrong, unless there is a nearer one already.
-func withHint(err error) error {
+// WithHint adds the hint for what went wrong, unless there is a nearer one already.
+func WithHint(err error) error {
 	for _, h := range hints {
 		if errors.Is(err, h.is) {
 			return fault.Wrap(fault.Internal, h.hint, err)
 		}
 	}
 	return err
+}
+
+// Future is an ErrFuture: what is dated so, and what time it is here.
+func Future(date, now time.Time) error {
+	return New("set this machine's clock; or, if its time cannot be trusted, "+
+		"Acquire::Check-Date \"false\"; in /etc/apt/apt.conf.d",
+		"%w: %s, and the clock here says %s", ErrFuture, date.UTC().Format(time.RFC1123),
+		now.UTC().Format(time.RFC1123))
 }

@@ -1,4 +1,9 @@
-package archive
+// Package signature verifies OpenPGP signatures of Release files, and reads the keys that they may
+// be by.
+//
+// It knows neither files nor suites: which keyrings count for a repository, and what an old suite
+// is allowed, its callers say.
+package signature
 
 import (
 	"bytes"
@@ -13,36 +18,39 @@ import (
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+
+	"nsbuild/internal/archive/failure"
 )
 
 const clearsignBegin = "-----BEGIN PGP SIGNED MESSAGE-----"
 
-// splitClearsigned takes an InRelease file apart: the text as it is read, the text as it was signed
+// SplitClearsigned takes an InRelease file apart: the text as it is read, the text as it was signed
 // (canonical line ends), and the binary signature packets. Anything before or after the signed
 // message is refused, as apt refuses it: such text is not covered by the signature.
-func splitClearsigned(data []byte) (text, signed, sig []byte, err error) {
+func SplitClearsigned(data []byte) (text, signed, sig []byte, err error) {
 	if !bytes.HasPrefix(data, []byte(clearsignBegin)) {
 		if bytes.Contains(data, []byte("\n"+clearsignBegin)) {
 			return nil, nil, nil, fmt.Errorf("%w: there is text before the signed message",
-				ErrBadSignature)
+				failure.ErrBadSignature)
 		}
-		return nil, nil, nil, fmt.Errorf("%w: it is not a clear-signed message", ErrNoSignature)
+		return nil, nil, nil, fmt.Errorf("%w: it is not a clear-signed message",
+			failure.ErrNoSignature)
 	}
 	block, rest := clearsign.Decode(data)
 	if block == nil {
 		return nil, nil, nil, fmt.Errorf("%w: the signed message is cut or malformed",
-			ErrBadSignature)
+			failure.ErrBadSignature)
 	}
 	if len(bytes.TrimSpace(rest)) > 0 {
 		return nil, nil, nil, fmt.Errorf("%w: there is text after the signed message",
-			ErrBadSignature)
+			failure.ErrBadSignature)
 	}
 	if block.ArmoredSignature.Type != openpgp.SignatureType {
-		return nil, nil, nil, fmt.Errorf("%w: %s where the signature should be", ErrBadSignature,
-			block.ArmoredSignature.Type)
+		return nil, nil, nil, fmt.Errorf("%w: %s where the signature should be",
+			failure.ErrBadSignature, block.ArmoredSignature.Type)
 	}
 	if sig, err = io.ReadAll(block.ArmoredSignature.Body); err != nil {
-		return nil, nil, nil, fmt.Errorf("%w: armor: %w", ErrBadSignature, err)
+		return nil, nil, nil, fmt.Errorf("%w: armor: %w", failure.ErrBadSignature, err)
 	}
 	return append(block.Plaintext, '\n'), block.Bytes, sig, nil
 }
@@ -53,11 +61,11 @@ type Leniency struct {
 	ExpiredKeys bool // keys that have expired since
 }
 
-// verify checks that one of the signatures in sig (binary packets) over signed is good and by a key
+// Verify checks that one of the signatures in sig (binary packets) over signed is good and by a key
 // of the ring that is valid now. It returns the fingerprints of the keys whose signatures are. A
 // signature may be dated ahead of now by as much as skew. The zero time leaves out every comparison
 // with the clock.
-func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, allow Leniency) (
+func (k *Keyring) Verify(signed, sig []byte, now time.Time, skew time.Duration, allow Leniency) (
 	[]string, error) {
 	latest := now
 	if !now.IsZero() {
@@ -68,13 +76,13 @@ func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, 
 		bytes.NewReader(sig), config)
 	// what the library says when there is no signature packet at all
 	if errors.Is(err, pgperrors.ErrUnknownIssuer) {
-		return nil, fmt.Errorf("%w: no signature packet", ErrBadSignature)
+		return nil, fmt.Errorf("%w: no signature packet", failure.ErrBadSignature)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadSignature, err)
+		return nil, fmt.Errorf("%w: %w", failure.ErrBadSignature, err)
 	}
 	if _, err := io.Copy(io.Discard, md.UnverifiedBody); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadSignature, err)
+		return nil, fmt.Errorf("%w: %w", failure.ErrBadSignature, err)
 	}
 	var signers []string
 	var failures []error // of known keys
@@ -101,7 +109,8 @@ func (k *keyring) verify(signed, sig []byte, now time.Time, skew time.Duration, 
 	case len(failures) > 0:
 		return nil, worst(failures)
 	}
-	return nil, fmt.Errorf("%w: %s, searched in %s", ErrUnknownKey, strings.Join(unknown, ", "), k)
+	return nil, fmt.Errorf("%w: %s, searched in %s", failure.ErrUnknownKey,
+		strings.Join(unknown, ", "), k)
 }
 
 // packetConfig narrows what the library accepts: no MD5, SHA-1 or RIPEMD-160 over the text, no MD5
@@ -133,7 +142,7 @@ func keyValid(key *openpgp.Key, now time.Time, config *packet.Config, allow Leni
 		return nil
 	}
 	if _, err := key.Entity.VerifyPrimaryKey(now, config); err != nil {
-		return fmt.Errorf("%w: %w", ErrKeyExpired, err)
+		return fmt.Errorf("%w: %w", failure.ErrKeyExpired, err)
 	}
 	for i := range key.Entity.Subkeys {
 		s := &key.Entity.Subkeys[i]
@@ -141,7 +150,7 @@ func keyValid(key *openpgp.Key, now time.Time, config *packet.Config, allow Leni
 			continue
 		}
 		if _, err := s.Verify(now, config); err != nil {
-			return fmt.Errorf("%w: %w", ErrKeyExpired, err)
+			return fmt.Errorf("%w: %w", failure.ErrKeyExpired, err)
 		}
 	}
 	return nil
@@ -151,7 +160,7 @@ func keyValid(key *openpgp.Key, now time.Time, config *packet.Config, allow Leni
 // is merely too old.
 func worst(failures []error) error {
 	for _, err := range failures {
-		if errors.Is(err, ErrBadSignature) {
+		if errors.Is(err, failure.ErrBadSignature) {
 			return err
 		}
 	}
@@ -163,13 +172,13 @@ func signatureError(c *openpgp.SignatureCandidate, latest time.Time, config *pac
 	err := c.SignatureError
 	switch {
 	case err == nil:
-		return ErrBadSignature
+		return failure.ErrBadSignature
 	case errors.Is(err, pgperrors.ErrSignatureExpired) && c.CorrespondingSig != nil &&
 		c.CorrespondingSig.CreationTime.After(latest):
-		return futureError(c.CorrespondingSig.CreationTime, latest)
+		return failure.Future(c.CorrespondingSig.CreationTime, latest)
 	case errors.Is(err, pgperrors.ErrKeyExpired), errors.Is(err, pgperrors.ErrKeyRevoked),
 		errors.Is(err, pgperrors.ErrSignatureExpired):
-		return fmt.Errorf("%w: %w", ErrKeyExpired, err)
+		return fmt.Errorf("%w: %w", failure.ErrKeyExpired, err)
 	}
 	if weak := pgperrors.WeakAlgorithmError(""); errors.As(err, &weak) {
 		return tooWeak("its key is of a kind that is too weak to count (%s)",
@@ -178,14 +187,14 @@ func signatureError(c *openpgp.SignatureCandidate, latest time.Time, config *pac
 	if config.RejectMessageHashAlgorithm(c.HashAlgorithm) {
 		return tooWeak("it relies on %s, which is too weak to count", c.HashAlgorithm)
 	}
-	return fmt.Errorf("%w: %w", ErrBadSignature, err)
+	return fmt.Errorf("%w: %w", failure.ErrBadSignature, err)
 }
 
 // tooWeak is a signature that nobody altered, but that anybody might have made.
 func tooWeak(format string, args ...any) error {
-	return failf("use a mirror that signs with a newer key and hash; old suites whose table "+
+	return failure.New("use a mirror that signs with a newer key and hash; old suites whose table "+
 		"entry says so are accepted as they are (docs/suites.md)", "%w: "+format,
-		append([]any{ErrBadSignature}, args...)...)
+		append([]any{failure.ErrBadSignature}, args...)...)
 }
 
 // candidateID names the key a signature says it is by: its fingerprint, or the long key id where
