@@ -12,6 +12,7 @@ import (
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/pkgbuild"
+	"nsbuild/internal/strays"
 )
 
 // buildOptions are the flags of build, under sbuild's names where the meaning is the same.
@@ -89,7 +90,7 @@ that of an interruption, else 1, else 2, else 3.
 	f.StringVar(&o.maxResults, "max-results", "",
 		"how large all results of a build may be together, as 800M or 4G (default: 64G)")
 	o.limits.addFlags(f, &o.Limits, "one build")
-	f.StringVar(&o.Strays, "strays", pkgbuild.StraysKill, "processes that the build leaves running: "+
+	f.StringVar((*string)(&o.Strays), "strays", string(strays.Kill), "processes that the build leaves running: "+
 		"kill (the log lists them), warn (list them here, too) or fail")
 	f.BoolVar(&o.NoLayers, "no-layers", false,
 		"install the build dependencies anew, and do not keep them for the next build")
@@ -149,8 +150,7 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 		return fault.New(fault.Usage, "", "--arch-any and --no-arch-any contradict each other")
 	case !pkgbuild.KnownScratch(o.Scratch):
 		return fault.New(fault.Usage, "use auto, tmpfs, disk or copy", "--scratch %q", o.Scratch)
-	case o.Strays != pkgbuild.StraysKill && o.Strays != pkgbuild.StraysWarn &&
-		o.Strays != pkgbuild.StraysFail:
+	case !o.Strays.Known():
 		return fault.New(fault.Usage, "kill, warn or fail", "--strays %q is not known", o.Strays)
 	case o.NoLog && o.LogDir != "":
 		return fault.New(fault.Usage, "", "--nolog and --log-dir contradict each other")

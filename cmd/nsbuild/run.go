@@ -18,6 +18,7 @@ import (
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
+	"nsbuild/internal/strays"
 )
 
 // runOptions are the flags of run and shell, as they are typed.
@@ -86,10 +87,7 @@ func (o *runOptions) resolve() error {
 	default:
 		return usage("none, host or private", "--network %q is not known", o.network)
 	}
-	switch s := session.Strays(o.strays); s {
-	case session.StraysKill, session.StraysWarn, session.StraysFail:
-		o.Strays = s
-	default:
+	if o.Strays = strays.Policy(o.strays); !o.Strays.Known() {
 		return usage("kill, warn or fail", "--strays %q is not known", o.strays)
 	}
 	if err := o.limits.complete(&o.Limits); err != nil {

@@ -20,6 +20,7 @@ import (
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
+	"nsbuild/internal/strays"
 )
 
 // schrootName is the name, as that of a link to this program, under which it takes schroot's
@@ -146,8 +147,7 @@ func runSchroot(args []string, stdout, stderr *os.File) int {
 // does not exist.
 func ownEnvironment() error {
 	if os.Getenv("PATH") == "" {
-		if err := os.Setenv("PATH",
-			"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"); err != nil {
+		if err := os.Setenv("PATH", sandbox.DefaultPath); err != nil {
 			return err
 		}
 	}
@@ -346,7 +346,7 @@ func (s *schroot) quietly() *session.Options {
 func (s *schroot) jail(c chroot) (session.Options, error) {
 	o := session.Options{
 		Base: c.base, Network: sandbox.NetworkHost, HostUsers: c.namespace != "source",
-		StateDir: s.env.StateDir, Log: s.env.Log, Strays: session.StraysKill,
+		StateDir: s.env.StateDir, Log: s.env.Log, Strays: strays.Kill,
 		KillAfter: session.KillAfter,
 	}
 	if strings.HasSuffix(c.name, "-sbuild") || c.namespace == "source" {
@@ -394,7 +394,7 @@ func (s *schroot) runOne(ctx context.Context, c chroot, inSession bool) error {
 		}
 	}
 	o.StateDir, o.Log, o.Store, o.Fallback, o.Strays = s.env.StateDir, s.env.Log, s.env.Store,
-		s.env.ScratchDir(), session.StraysKill
+		s.env.ScratchDir(), strays.Kill
 	if err := s.fillCommand(&o.Options, c); err != nil {
 		return err
 	}

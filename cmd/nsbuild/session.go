@@ -15,6 +15,7 @@ import (
 	"nsbuild/internal/progress"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
+	"nsbuild/internal/strays"
 )
 
 func newSession(a *app) *cobra.Command {
@@ -41,7 +42,7 @@ are its chroots, and these sessions its sessions.
 }
 
 func newSessionBegin(a *app) *cobra.Command {
-	o := runOptions{strays: string(session.StraysKill), operation: hook.Session}
+	o := runOptions{strays: string(strays.Kill), operation: hook.Session}
 	var name string
 	c := &cobra.Command{
 		Use:   "begin {BASE | --root DIR} [flags]",
@@ -112,7 +113,7 @@ func (a *app) sessionBegin(ctx context.Context, o *runOptions, name string) erro
 }
 
 func newSessionRun(a *app) *cobra.Command {
-	o := runOptions{strays: string(session.StraysKill), network: string(sandbox.NetworkNone)}
+	o := runOptions{strays: string(strays.Kill), network: string(sandbox.NetworkNone)}
 	c := &cobra.Command{
 		Use:   "run NAME [flags] [-- COMMAND...]",
 		Short: "Run a command in a session",
@@ -187,7 +188,7 @@ func (a *app) sessionList(ctx context.Context, asJSON bool) error {
 		if of == "" {
 			of = s.Root
 		}
-		switch disk := size(s.Disk); {
+		switch disk := config.FormatSize(s.Disk); {
 		case s.Ending:
 			fmt.Fprintf(w, "%s\t%s\t%s\tending\t-\t-\n", s.ID, of, age(s.Began))
 		case s.Silent:
@@ -197,26 +198,13 @@ func (a *app) sessionList(ctx context.Context, asJSON bool) error {
 				disk = "> " + disk
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", s.ID, of, age(s.Began), s.Processes,
-				size(s.Memory), disk)
+				config.FormatSize(s.Memory), disk)
 		}
 	}
 	return w.Flush()
 }
 
 func age(since time.Time) string { return time.Since(since).Round(time.Second).String() }
-
-// size is a number of bytes for people.
-func size(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	value, unit := float64(n), 0
-	for value >= 1024 && unit < len(units)-1 {
-		value, unit = value/1024, unit+1
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", value, units[unit])
-}
 
 func newSessionEnd(a *app) *cobra.Command {
 	var all bool

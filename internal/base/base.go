@@ -31,6 +31,7 @@ import (
 	"nsbuild/internal/atomicfile"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/flock"
+	"nsbuild/internal/nearest"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
@@ -168,42 +169,10 @@ func (s *Store) none(name string) error {
 	if len(names) > 0 {
 		hint += "   (there are: " + strings.Join(names, ", ") + ")"
 	}
-	if near := nearest(name, names); near != "" {
-		hint = "did you mean " + near + "? or " + hint
+	if like := nearest.Names(name, names, 1); len(like) > 0 {
+		hint = "did you mean " + like[0] + "? or " + hint
 	}
 	return fault.Wrap(fault.Internal, hint, fmt.Errorf("base %s: %w", name, ErrNone))
-}
-
-// nearest is the name that differs least, if that is little enough for a slip of the finger.
-func nearest(name string, names []string) string {
-	best, least := "", len(name)/3+1
-	for _, n := range names {
-		if d := distance(name, n); d < least {
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to insert, delete or replace to make one word of another
-// (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }
 
 func (s *Store) open(name, generation string) (*Generation, error) {

@@ -338,7 +338,7 @@ func (j *job) preinsts() []unpack.Preinst {
 // scriptEnv is the environment of everything that runs in the jail.
 func (j *job) scriptEnv() []string {
 	env := map[string]string{
-		"PATH":                        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH":                        sandbox.DefaultPath,
 		"HOME":                        "/nonexistent",
 		"LC_ALL":                      "C",
 		"DEBIAN_FRONTEND":             "noninteractive",

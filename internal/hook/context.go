@@ -3,6 +3,8 @@ package hook
 import (
 	"slices"
 	"strings"
+
+	"nsbuild/internal/sandbox"
 )
 
 // Context is what hooks are told. Paths are those of the jail, but for those on the host.
@@ -36,7 +38,7 @@ const shellCommand = "bash -i </dev/tty >/dev/tty 2>/dev/tty"
 // commandEnv is the environment of commands in a jail. Its last variable is LC_ALL.
 func commandEnv() []string {
 	return []string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SHELL=/bin/sh",
+		"PATH=" + sandbox.DefaultPath, "SHELL=/bin/sh",
 		"USER=root", "LOGNAME=root", "HOME=/nonexistent",
 		"DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8",
 	}

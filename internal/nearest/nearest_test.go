@@ -2,6 +2,7 @@ package nearest
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -9,6 +10,15 @@ func TestNearest(t *testing.T) {
 	if got := Names("helo", []string{"world", "hello", "help", "helo2", "hello"},
 		3); !slices.Equal(got, []string{"hello", "helo2", "help"}) {
 		t.Errorf("%q", got)
+	}
+	// Few letters are still forgiven one slip, and the beginning of a name stands for it.
+	names := []string{"bookworm", "trixie", "sid"}
+	for name, want := range map[string]string{"bookwrm": "bookworm", "bokworm": "bookworm",
+		"trixei": "trixie", "sdi": "sid", "si": "sid", "buster": "", "sib": "sid",
+		"book": "bookworm", "xx": ""} {
+		if got := Names(name, names, 1); strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
 	}
 	for _, test := range []struct {
 		a, b string

@@ -20,6 +20,7 @@ import (
 	"nsbuild/internal/layer"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/strays"
 )
 
 // Options say how a source is built.
@@ -53,9 +54,8 @@ type Options struct {
 	// memory, too.
 	Limits   sandbox.Limits
 	NoLayers bool // neither use nor keep dependency layers
-	// what to do about processes that the build leaves running: StraysKill, StraysWarn or
-	// StraysFail
-	Strays  string
+	// what to do about processes that the build leaves running; the log names them in any case
+	Strays  strays.Policy
 	Verbose bool      // show the package's log as it comes
 	ShowLog io.Writer // where; nil: with the progress
 	LogDir  string    // directory of the log; "": that of the results
@@ -76,14 +76,6 @@ type Options struct {
 	ShellOnFailure bool      // open a shell in the jail that failed
 	Terminal       *os.File  // the caller's, for shells; nil: there is none
 }
-
-// What to do about processes that a build leaves running. They are ended and named in the log in
-// any case.
-const (
-	StraysKill = "kill" // say nothing more
-	StraysWarn = "warn" // tell the user
-	StraysFail = "fail" // take it as a failure of the package
-)
 
 // Outcome is how a build ended, for whoever tells the user.
 type Outcome struct {

@@ -24,6 +24,7 @@ import (
 	"nsbuild/internal/hook"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/strays"
 )
 
 // Dir is where sources are unpacked and results appear in a jail: the same everywhere, for packages
@@ -67,7 +68,7 @@ func (b *builder) asBuilder(dir string, argv ...string) sandbox.Command {
 // buildEnv is the environment of the build. TERM, and all that the caller has, is left out.
 func (b *builder) buildEnv() []string {
 	env := []string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH=" + sandbox.DefaultPath,
 		"HOME=/nonexistent", "LC_ALL=C.UTF-8", "SHELL=/bin/sh", "USER=" + bootstrap.BuilderName,
 		"LOGNAME=" + bootstrap.BuilderName,
 		"DEB_BUILD_OPTIONS=" + strings.Join(b.o.Options, " "),
@@ -371,7 +372,7 @@ func (b *builder) compile(ctx context.Context) error {
 		return errors.Join(errors.New(buildlog.BuildFailure(status.Code, int(status.Signal))),
 			hideStage(err))
 	}
-	if n := len(b.result.Strays); err == nil && n > 0 && b.o.Strays == StraysFail {
+	if n := len(b.result.Strays); err == nil && n > 0 && b.o.Strays == strays.Fail {
 		b.built = false
 		err = fault.New(fault.Attempted, "--strays=warn lists them and goes on",
 			"the build left %s running", fault.Count(n, "process", "processes"))
@@ -409,24 +410,24 @@ func (b *builder) measureSpace(ctx context.Context) error {
 
 // endStrays lists what the build left running, and ends it.
 func (b *builder) endStrays() error {
-	strays, err := b.jail.Sweep()
-	if err != nil || len(strays) == 0 {
+	left, err := b.jail.Sweep()
+	if err != nil || len(left) == 0 {
 		return err
 	}
 	b.log.Subsection("Processes left behind")
-	for _, s := range strays {
+	for _, s := range left {
 		b.log.Printf("%d (parent %d, %s old): %s", s.PID, s.PPID, s.Age, s.Command)
 		b.result.Strays = append(b.result.Strays, result.Stray{PID: s.PID, Command: s.Command,
 			Parent: strconv.Itoa(s.PPID)})
 	}
-	b.log.Printf("The build left %d running; they were ended.", len(strays))
-	if b.o.Strays == StraysWarn || b.o.Strays == StraysFail {
-		for _, s := range strays {
+	b.log.Printf("The build left %d running; they were ended.", len(left))
+	if b.o.Strays.Shown() {
+		for _, s := range left {
 			b.env.Log.Warnf("still running at the end of the build: pid %d (parent %d), for %v: %s",
 				s.PID, s.PPID, s.Age, s.Command)
 		}
 	}
 	b.header.Extra = append(b.header.Extra,
-		buildlog.Field{Name: "Strays", Value: strconv.Itoa(len(strays))})
+		buildlog.Field{Name: "Strays", Value: strconv.Itoa(len(left))})
 	return nil
 }

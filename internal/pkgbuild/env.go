@@ -82,7 +82,7 @@ func (e *Env) keyrings() dsc.Keyrings {
 // caller's.
 func commandEnv(more ...string) []string {
 	return append([]string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH=" + sandbox.DefaultPath,
 		"HOME=/nonexistent", "LC_ALL=C.UTF-8", "SHELL=/bin/sh", "USER=root", "LOGNAME=root",
 		"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true",
 		"DEBIAN_PRIORITY=critical",

@@ -13,9 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// defaultPath is where a command is looked up when its environment has no PATH.
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 // helperMain finishes the jail from inside and then forks its commands until PID 1 closes the
 // socket. Its thread is locked: the session keyring belongs to a thread.
 func helperMain() int {
@@ -242,7 +239,7 @@ func lookPath(c *Command) (string, error) {
 		}
 		return name, nil
 	}
-	search := defaultPath
+	search := DefaultPath
 	for _, e := range c.Env {
 		if value, ok := strings.CutPrefix(e, "PATH="); ok {
 			search = value

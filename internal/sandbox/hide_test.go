@@ -31,7 +31,7 @@ func TestPID1AndCallersIDs(t *testing.T) {
 			}
 			as := func(script string) (string, Status) {
 				return run(t, j, Command{
-					Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + defaultPath},
+					Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + DefaultPath},
 					UID: c.as, GID: c.as,
 				})
 			}

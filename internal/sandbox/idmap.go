@@ -131,14 +131,14 @@ func subordinateIDs() (IDMap, error) {
 	return ids, nil
 }
 
-// findProgram looks for one of the host's programs in PATH, then in defaultPath: the caller's PATH
+// findProgram looks for one of the host's programs in PATH, then in DefaultPath: the caller's PATH
 // may be short, or empty.
 func findProgram(name string) (string, error) {
 	found, err := exec.LookPath(name)
 	if err == nil {
 		return found, nil
 	}
-	for _, dir := range filepath.SplitList(defaultPath) {
+	for _, dir := range filepath.SplitList(DefaultPath) {
 		if found, other := exec.LookPath(filepath.Join(dir, name)); other == nil {
 			return found, nil
 		}

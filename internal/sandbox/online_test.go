@@ -57,7 +57,7 @@ func TestNetworkOfOneCommand(t *testing.T) {
 			Argv: []string{"/bin/sh", "-c",
 				"cat " + file +
 					"; echo mine >/tmp/made; test -d /sys/class && test -e /etc/resolv.conf"},
-			Env: []string{"PATH=" + defaultPath}, Network: NetworkHost})
+			Env: []string{"PATH=" + DefaultPath}, Network: NetworkHost})
 	if !st.Success() {
 		t.Errorf("%q %v", with, st)
 	}

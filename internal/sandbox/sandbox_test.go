@@ -141,7 +141,7 @@ func sh(t testing.TB, j *Jail, script string) (string, Status) {
 	t.Helper()
 	return run(t, j,
 		Command{Argv: []string{"/bin/sh", "-c", script},
-			Env: []string{"PATH=" + defaultPath}})
+			Env: []string{"PATH=" + DefaultPath}})
 }
 
 func run(t testing.TB, j *Jail, c Command) (string, Status) {

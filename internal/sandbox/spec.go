@@ -162,6 +162,10 @@ type Spec struct {
 	Caller *Caller `json:",omitempty"`
 }
 
+// DefaultPath is the PATH of root in Debian (ENV_SUPATH of login.defs(5)), and where a command is
+// looked up whose environment has none.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // Command is one program to run in a jail.
 type Command struct {
 	// Argv is the program and its arguments; Argv[0] is looked up in PATH of Env, inside the jail.

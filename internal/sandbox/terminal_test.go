@@ -25,7 +25,7 @@ func onTerminal(t *testing.T, j *Jail, uid int, script, keys string) (string, St
 		t.Fatal(err)
 	}
 	p, err := j.Start(
-		Command{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + defaultPath},
+		Command{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + DefaultPath},
 			UID: uid, GID: uid,
 			Stdin: term.Slave(), Stdout: term.Slave(), Stderr: term.Slave(), Terminal: true})
 	if err != nil {
@@ -85,7 +85,7 @@ func TestPausedAndResumed(t *testing.T) {
 	}
 	defer term.Close()
 	p, err := j.Start(Command{Argv: []string{"/bin/sh", "-c", "kill -TSTP $$; echo again"},
-		Env:   []string{"PATH=" + defaultPath},
+		Env:   []string{"PATH=" + DefaultPath},
 		Stdin: term.Slave(), Stdout: term.Slave(), Stderr: term.Slave(), Terminal: true})
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestHostTerminal(t *testing.T) {
 	}
 	script := "for i in 0 1 2; do test -t $i && echo terminal $i; done; read x; echo got $x."
 	p, err := j.Start(
-		Command{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + defaultPath},
+		Command{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + DefaultPath},
 			Stdin: slave, Stdout: slave, Stderr: slave})
 	if err != nil {
 		t.Fatal(err)

@@ -7,13 +7,14 @@ import (
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/strays"
 	"nsbuild/internal/testenv"
 )
 
 func TestPrivateNetwork(t *testing.T) {
 	o := tree(t)
 	testenv.RequireTool(t, "pasta")
-	o.Network, o.Strays = sandbox.NetworkPrivate, StraysFail
+	o.Network, o.Strays = sandbox.NetworkPrivate, strays.Fail
 	out, st, err := output(t, o, "grep -vc ' lo:' /proc/net/dev; cat /etc/resolv.conf; touch "+
 		"/etc/resolv.conf 2>/dev/null || echo read-only")
 	if tun, openErr := os.OpenFile("/dev/net/tun", os.O_RDWR, 0); openErr != nil {

@@ -27,6 +27,7 @@ import (
 	"nsbuild/internal/fstab"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/strays"
 )
 
 // Options say what command to run, where, and how. Exactly one of Base and Root is set.
@@ -56,8 +57,8 @@ type Options struct {
 
 	Timeout   time.Duration // 0: none
 	KillAfter time.Duration // after the first signal that asks the command to end; 0: never
-	Strays    Strays
-	Verbose   bool // list what StraysKill ends
+	Strays    strays.Policy
+	Verbose   bool // list also what strays.Kill ends
 
 	Stdin, Stdout, Stderr *os.File `json:"-"`
 	// Signals are passed on to the command.
@@ -101,19 +102,6 @@ type Left struct {
 	Lowers []sandbox.Lower // what the command has changed, and the layers below it, topmost first
 	Status sandbox.Status
 }
-
-// Strays says what to do about processes that a command leaves behind. The kernel ends them in any
-// case.
-type Strays string
-
-const (
-	// StraysKill ends them, and lists them only where Verbose asks for it.
-	StraysKill Strays = "kill"
-	// StraysWarn lists them first.
-	StraysWarn Strays = "warn"
-	// StraysFail makes them an error.
-	StraysFail Strays = "fail"
-)
 
 // Run runs a command in a jail of its own, and ends all that it left running.
 func Run(ctx context.Context, o Options) (sandbox.Status, error) {
@@ -383,7 +371,7 @@ func homeDir(jail *sandbox.Jail, home string) string {
 func (o *Options) environment(a *account, terminal bool) []string {
 	path := "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 	if a.uid == 0 {
-		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+		path = sandbox.DefaultPath
 	}
 	name := o.Base
 	if name == "" {
@@ -421,23 +409,23 @@ func merge(env, more []string) []string {
 
 // end deals with what still runs. The kernel ends it with the holder.
 func (o *Options) end(jail *sandbox.Jail) error {
-	strays, err := jail.Strays()
-	if err != nil || len(strays) == 0 {
+	left, err := jail.Strays()
+	if err != nil || len(left) == 0 {
 		return err
 	}
 	say := o.Log.Debugf
 	if o.Verbose {
 		say = o.Log.Infof
 	}
-	if o.Strays == StraysWarn || o.Strays == StraysFail {
+	if o.Strays.Shown() {
 		say = o.Log.Warnf
 	}
-	for _, s := range strays {
+	for _, s := range left {
 		say("%s", Describe(s))
 	}
-	if o.Strays == StraysFail {
+	if o.Strays == strays.Fail {
 		return fault.New(fault.Internal, "--strays=kill ends them without a word",
-			"the command left %s running", fault.Count(len(strays), "process", "processes"))
+			"the command left %s running", fault.Count(len(left), "process", "processes"))
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"nsbuild/internal/fstab"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/strays"
 	"nsbuild/internal/testenv"
 )
 
@@ -65,7 +66,7 @@ func tree(t *testing.T) Options {
 	log.SetOutput(t.Output())
 	return Options{
 		Root: dir, Overlay: true, StateDir: t.TempDir(), IDs: sandbox.ResolveIDs, Log: log,
-		Fallback: t.TempDir(), Strays: StraysKill,
+		Fallback: t.TempDir(), Strays: strays.Kill,
 		Network: sandbox.NetworkNone, Mounts: mounts,
 	}
 }
@@ -360,7 +361,7 @@ func checkWarning(t *testing.T, entries []*logrus.Entry, parent string, wants []
 
 func TestStrays(t *testing.T) {
 	o := tree(t)
-	o.Strays = StraysFail
+	o.Strays = strays.Fail
 	if _, _, err := output(t, o, "sleep 100 >/dev/null 2>&1 & sleep 0.1"); err == nil ||
 		!strings.Contains(err.Error(), "left 1 process running") {
 		t.Errorf("%v", err)
