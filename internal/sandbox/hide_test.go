@@ -31,8 +31,9 @@ func TestPID1AndCallersIDs(t *testing.T) {
 			}
 			as := func(script string) (string, Status) {
 				return run(t, j, Command{
-					Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + DefaultPath},
-					UID: c.as, GID: c.as,
+					Argv: []string{"/bin/sh", "-c", script},
+					Env:  []string{"PATH=" + DefaultPath},
+					UID:  c.as, GID: c.as,
 				})
 			}
 			out, st := as(`perl -e 'for my $n (1..64) { print "$n " if kill $n, 1 }'`)

@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -18,6 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox/cgroup"
+	"nsbuild/internal/sandbox/idmap"
+	"nsbuild/internal/sandbox/reexec"
+	"nsbuild/internal/sandbox/syserr"
+	"nsbuild/internal/sandbox/wire"
 )
 
 // Holder is a running PID 1 and its namespaces. Its methods may be called concurrently.
@@ -34,7 +37,7 @@ type Holder struct {
 	ended    Status        // PID 1's, after done
 	notes    []string      // for the first jail's
 	spared   []string      // those of them that are about limits
-	group    *cgroup       // nil without limits
+	group    *cgroup.Group // nil without limits
 	closeOne sync.Once
 }
 
@@ -57,11 +60,11 @@ func Begin() (*Beginning, error) {
 	if err := checkProc("/proc"); err != nil {
 		return nil, err
 	}
-	ours, theirs, err := socketpair()
+	ours, theirs, err := wire.Socketpair()
 	if err != nil {
 		return nil, err
 	}
-	c, err := newConn(ours)
+	c, err := wire.New(ours)
 	if err != nil {
 		theirs.Close()
 		return nil, err
@@ -72,7 +75,7 @@ func Begin() (*Beginning, error) {
 	err = <-started
 	theirs.Close()
 	if err != nil {
-		c.close()
+		c.Close()
 		return nil, err
 	}
 	return &Beginning{h}, nil
@@ -118,7 +121,7 @@ func (b *Beginning) Start(ctx context.Context, spec HolderSpec) (*Holder, error)
 func (h *Holder) supervise(socket *os.File, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	caps, err := allCapabilities()
+	caps, err := reexec.Capabilities()
 	if err != nil {
 		started <- err
 		return
@@ -129,9 +132,9 @@ func (h *Holder) supervise(socket *os.File, started chan<- error) {
 		return
 	}
 	pidfd := -1
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{initName}, &syscall.ProcAttr{
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{reexec.Init}, &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   quickStart,
+		Env:   reexec.QuickStart(),
 		Files: []uintptr{null.Fd(), null.Fd(), os.Stderr.Fd(), socket.Fd()},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS,
@@ -159,7 +162,7 @@ func (h *Holder) supervise(socket *os.File, started chan<- error) {
 			break
 		}
 	}
-	h.ended = statusOf(ws, &ru)
+	h.ended = wire.StatusOf(ws, &ru)
 	close(h.done)
 }
 
@@ -178,7 +181,7 @@ func (h *Holder) kill() error {
 	if errors.Is(err, syscall.ESRCH) {
 		return nil
 	}
-	return sysErr("kill", "PID 1 of the sandbox", err)
+	return syserr.Wrap("kill", "PID 1 of the sandbox", err)
 }
 
 // setupPatience is far more than PID 1 needs to set up a holder.
@@ -199,7 +202,7 @@ func (h *Holder) lost(err error) error {
 func (h *Holder) setup(ctx context.Context, spec HolderSpec) error {
 	// At once: newuidmap and newgidmap do their work while PID 1 is starting.
 	mapped := make(chan error, 1)
-	go func() { mapped <- h.mapIDs(ctx) }()
+	go func() { mapped <- idmap.Write(ctx, h.pid, h.ids) }()
 	exe, current, err := h.prepare(&spec)
 	if err == nil {
 		err = h.confine(&spec)
@@ -212,15 +215,15 @@ func (h *Holder) setup(ctx context.Context, spec HolderSpec) error {
 			return err
 		}
 	}
-	if err := h.conn.send(&message{Op: opSetup, Holder: &spec, Path: exe}); err != nil {
+	if err := h.conn.Send(&wire.Message{Op: wire.OpSetup, Holder: &spec, Path: exe}); err != nil {
 		return fmt.Errorf("setting up the sandbox: %w", h.lost(err))
 	}
-	answer, _, err := h.conn.recvWithin(setupPatience)
+	answer, _, err := h.conn.RecvWithin(setupPatience)
 	if err != nil {
 		return fmt.Errorf("setting up the sandbox: %w", h.lost(err))
 	}
 	if answer.Err != nil {
-		return explainSetup(fmt.Errorf("setting up the sandbox: %w", answer.Err.error()))
+		return explainSetup(fmt.Errorf("setting up the sandbox: %w", answer.Err.AsError()))
 	}
 	h.scratch, h.personality32 = answer.Scratch, spec.Personality32
 	if len(answer.Found) > 0 && spec.Memory != "" {
@@ -257,53 +260,6 @@ func (h *Holder) prepare(spec *HolderSpec) (exe string, current memory, err erro
 	return exe, current, nil
 }
 
-// mapIDs writes PID 1's id maps: jail ids at 0, the caller's own above them.
-func (h *Holder) mapIDs(ctx context.Context) error {
-	if h.ids.Rung != RungSubIDs {
-		for file, base := range map[string]uint32{"uid_map": h.ids.UIDBase,
-			"gid_map": h.ids.GIDBase} {
-			own := os.Geteuid()
-			if file == "gid_map" {
-				own = os.Getegid()
-			}
-			text := fmt.Sprintf("0 %d %d\n%d %d 1\n", base, h.ids.Count, callerID, own)
-			path := fmt.Sprintf("/proc/%d/%s", h.pid, file)
-			if err := os.WriteFile(path, []byte(text), 0); err != nil {
-				err = fmt.Errorf("mapping ids (%q): %w", text, err)
-				if errors.Is(err, unix.EPERM) {
-					err = fault.Wrap(fault.Internal, "give root the capabilities CAP_SETUID and "+
-						"CAP_SETGID (CapabilityBoundingSet= of a service, --cap-add of a container)", err)
-				}
-				return err
-			}
-		}
-		return nil
-	}
-	uids := make(chan error, 1)
-	go func() { uids <- h.newMap(ctx, "newuidmap", h.ids.UIDBase, os.Geteuid()) }()
-	return errors.Join(h.newMap(ctx, "newgidmap", h.ids.GIDBase, os.Getegid()), <-uids)
-}
-
-func (h *Holder) newMap(ctx context.Context, tool string, base uint32, own int) error {
-	program, err := findProgram(tool)
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, program, strconv.Itoa(h.pid), "0",
-		strconv.FormatUint(uint64(base), 10), strconv.Itoa(IDCount), strconv.Itoa(callerID),
-		strconv.Itoa(own), "1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		hint := "look at /etc/subuid and /etc/subgid, and that " + tool +
-			" is setuid root or has its file capability (sudo apt-get install --reinstall uidmap)"
-		if set, _ := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); set == 1 {
-			hint = "without root nsbuild needs " + tool + ", which gains no privilege under " +
-				"no_new_privs (NoNewPrivileges= of a service, --security-opt of a container)"
-		}
-		return fault.New(fault.Internal, hint, "%s: %w: %s", tool, err, bytes.TrimSpace(out))
-	}
-	return nil
-}
-
 // Applet runs one of this program's own applets in H: as the caller's uid with every capability
 // over the mapped ids, with the host's tree at HostRoot. It is for trusted code on trees of mapped
 // ids (making, copying, deleting them); hostile commands run in a jail.
@@ -312,7 +268,8 @@ func (h *Holder) Applet(ctx context.Context, name string, args []string, files .
 	if err != nil {
 		return err
 	}
-	handle, ch, err := h.start(opApplet, Command{Applet: name, Argv: args, Stderr: w, Files: files})
+	handle, ch,
+		err := h.start(wire.OpApplet, Command{Applet: name, Argv: args, Stderr: w, Files: files})
 	w.Close()
 	if err != nil {
 		r.Close()
@@ -346,14 +303,14 @@ func (h *Holder) Applet(ctx context.Context, name string, args []string, files .
 func (h *Holder) Close() error {
 	var err error
 	h.closeOne.Do(func() {
-		err = h.conn.close()
+		err = h.conn.Close()
 		err = errors.Join(err, h.kill())
 		<-h.done
 		if h.pidfd != nil {
 			err = errors.Join(err, h.pidfd.Close())
 		}
 		if h.group != nil {
-			err = errors.Join(err, h.group.remove())
+			err = errors.Join(err, h.group.Remove())
 		}
 	})
 	<-h.done
@@ -380,23 +337,6 @@ func resolve(path string) (string, error) {
 		return "", err
 	}
 	return filepath.EvalSymlinks(abs)
-}
-
-// allCapabilities lists every capability the kernel knows.
-func allCapabilities() ([]uintptr, error) {
-	data, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
-	if err != nil {
-		return nil, fmt.Errorf("asking the kernel for its capabilities: %w", err)
-	}
-	last, err := strconv.Atoi(string(bytes.TrimSpace(data)))
-	if err != nil {
-		return nil, fmt.Errorf("/proc/sys/kernel/cap_last_cap: %w", err)
-	}
-	caps := make([]uintptr, last+1)
-	for i := range caps {
-		caps[i] = uintptr(i)
-	}
-	return caps, nil
 }
 
 // explainClone says why user namespaces cannot be had, and what mends it.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox/pipes"
+	"nsbuild/internal/sandbox/wire"
 )
 
 // Jail is one open jail of a holder.
@@ -72,11 +74,11 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 	}
 	spec.Mounts = mounts
 	notes, trees, err := h.mapTrees(&spec)
-	defer closeFiles(trees)
+	defer wire.CloseFiles(trees)
 	if err != nil {
 		return nil, fmt.Errorf("opening a jail: %w", err)
 	}
-	answer, _, err := h.call(&message{Op: opJail, Spec: &spec}, trees...)
+	answer, _, err := h.call(&wire.Message{Op: wire.OpJail, Spec: &spec}, trees...)
 	if err != nil {
 		return nil, fmt.Errorf("opening a jail: %w", err)
 	}
@@ -105,10 +107,6 @@ func (j *Jail) Run(ctx context.Context, c Command) (Status, error) {
 	}
 	return p.Wait(ctx)
 }
-
-// strayGrace is how long the output of a command that has ended is still waited for: what it left
-// running may hold its pipe for ever.
-const strayGrace = 500 * time.Millisecond
 
 // RunTo runs a command as Run does and copies its standard output and standard error to a writer
 // each; they may be the same. It returns when the command has ended and its output was read; what
@@ -157,7 +155,7 @@ func startPump(pumps *[]*pump, to io.Writer) (*os.File, error) {
 }
 
 func (p *pump) finish() error {
-	err := p.r.SetReadDeadline(time.Now().Add(strayGrace))
+	err := p.r.SetReadDeadline(time.Now().Add(pipes.StrayGrace))
 	copied := <-p.done
 	if errors.Is(copied, os.ErrDeadlineExceeded) {
 		copied = nil
@@ -169,7 +167,7 @@ func (p *pump) finish() error {
 type Process struct {
 	h      *link
 	handle int
-	status <-chan Status
+	status <-chan ending
 	paused <-chan struct{}
 }
 
@@ -181,7 +179,7 @@ func (j *Jail) Start(c Command) (*Process, error) {
 	if err := refuseDirectories(&c); err != nil {
 		return nil, err
 	}
-	handle, status, err := j.h.start(opExec, c)
+	handle, status, err := j.h.start(wire.OpExec, c)
 	if err != nil {
 		return nil, err
 	}
@@ -225,45 +223,47 @@ func (p *Process) Paused() <-chan struct{} { return p.paused }
 
 // Signal sends a signal to the command's process group.
 func (p *Process) Signal(sig syscall.Signal) error {
-	_, _, err := p.h.call(&message{Op: opSignal, Handle: p.handle, Signal: int(sig)})
+	_, _, err := p.h.call(&wire.Message{Op: wire.OpSignal, Handle: p.handle, Signal: int(sig)})
 	return err
 }
 
 // Open opens a regular file or a directory beneath the jail's root for reading. path is relative to
 // the root; no symbolic link on the way is followed.
 func (j *Jail) Open(path string) (*os.File, error) {
-	return j.file(&message{Op: opOpen, Jail: j.id, Path: path})
+	return j.file(&wire.Message{Op: wire.OpOpen, Jail: j.id, Path: path})
 }
 
 // Create makes a new file beneath the jail's root, owned by a jail id, and opens it for writing. It
 // refuses to follow symbolic links and to overwrite.
 func (j *Jail) Create(path string, mode os.FileMode, uid, gid int) (*os.File, error) {
-	return j.file(&message{Op: opCreate, Jail: j.id, Path: path, Mode: uint32(mode.Perm()),
-		UID: uid, GID: gid})
+	return j.file(
+		&wire.Message{Op: wire.OpCreate, Jail: j.id, Path: path, Mode: uint32(mode.Perm()),
+			UID: uid, GID: gid})
 }
 
 // Mkdir makes a directory beneath the jail's root, with its missing parents (those belong to jail
 // root, mode 0755).
 func (j *Jail) Mkdir(path string, mode os.FileMode, uid, gid int) error {
-	_, _, err := j.h.call(&message{Op: opMkdir, Jail: j.id, Path: path, Mode: uint32(mode.Perm()),
-		UID: uid, GID: gid})
+	_, _, err := j.h.call(
+		&wire.Message{Op: wire.OpMkdir, Jail: j.id, Path: path, Mode: uint32(mode.Perm()),
+			UID: uid, GID: gid})
 	return err
 }
 
 // Symlink makes a symbolic link beneath the jail's root, owned by jail root. target is taken as it
 // is.
 func (j *Jail) Symlink(target, path string) error {
-	_, _, err := j.h.call(&message{Op: opLink, Jail: j.id, Path: path, Target: target})
+	_, _, err := j.h.call(&wire.Message{Op: wire.OpLink, Jail: j.id, Path: path, Target: target})
 	return err
 }
 
-func (j *Jail) file(m *message) (*os.File, error) {
+func (j *Jail) file(m *wire.Message) (*os.File, error) {
 	_, files, err := j.h.call(m)
 	if err != nil {
 		return nil, err
 	}
 	if len(files) != 1 {
-		closeFiles(files)
+		wire.CloseFiles(files)
 		return nil, fmt.Errorf("%s %s: %d descriptors came back instead of one", m.Op, m.Path,
 			len(files))
 	}
@@ -274,7 +274,7 @@ func (j *Jail) file(m *message) (*os.File, error) {
 // what Stop would kill. For a caller that closes the holder next, for which the kernel kills all at
 // once.
 func (j *Jail) Strays() ([]Stray, error) {
-	answer, _, err := j.h.call(&message{Op: opStrays, Jail: j.id})
+	answer, _, err := j.h.call(&wire.Message{Op: wire.OpStrays, Jail: j.id})
 	if err != nil {
 		return nil, fmt.Errorf("listing a jail's processes: %w", err)
 	}
@@ -284,7 +284,7 @@ func (j *Jail) Strays() ([]Stray, error) {
 // Stop ends the jail's processes: it lists what still runs, and kills it. Open goes on working, on
 // files that nobody can change any more. A second call lists nothing.
 func (j *Jail) Stop() ([]Stray, error) {
-	answer, _, err := j.h.call(&message{Op: opStop, Jail: j.id})
+	answer, _, err := j.h.call(&wire.Message{Op: wire.OpStop, Jail: j.id})
 	if err != nil {
 		return nil, fmt.Errorf("stopping a jail: %w", err)
 	}
@@ -294,7 +294,7 @@ func (j *Jail) Stop() ([]Stray, error) {
 // Sweep ends what the jail's commands have left running, and lists it; the jail goes on. A command
 // that has not ended yet is spared, but not what it has started.
 func (j *Jail) Sweep() ([]Stray, error) {
-	answer, _, err := j.h.call(&message{Op: opSweep, Jail: j.id})
+	answer, _, err := j.h.call(&wire.Message{Op: wire.OpSweep, Jail: j.id})
 	if err != nil {
 		return nil, fmt.Errorf("ending what was left running: %w", err)
 	}
@@ -308,7 +308,7 @@ func (j *Jail) Close() ([]Stray, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := j.h.call(&message{Op: opClose, Jail: j.id}); err != nil {
+	if _, _, err := j.h.call(&wire.Message{Op: wire.OpClose, Jail: j.id}); err != nil {
 		return nil, fmt.Errorf("closing a jail: %w", err)
 	}
 	return strays, nil

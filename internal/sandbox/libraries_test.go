@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/sandbox/beneath"
+	"nsbuild/internal/sandbox/reexec"
 	"nsbuild/internal/testenv"
 )
 
@@ -17,7 +19,7 @@ import (
 // to its own tree and mount other files over the libraries. What is started outside of the jail
 // goes on having its own.
 func TestLibrariesOfJail(t *testing.T) {
-	if name, err := interpreterOf("/proc/self/exe"); err != nil || name == "" {
+	if name, err := reexec.InterpreterOf("/proc/self/exe"); err != nil || name == "" {
 		testenv.Missing(t, "cgo", "this test is a static program, which needs no libraries "+
 			"(CGO_ENABLED=1 makes another)")
 	}
@@ -98,7 +100,7 @@ func coverApplet([]string) int {
 
 // attach moves a mount that is attached nowhere to the tree of this process.
 func attach(dir string) error {
-	fd, err := openPath(dir)
+	fd, err := beneath.OpenPath(dir)
 	if err != nil {
 		return err
 	}

@@ -8,31 +8,42 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/sandbox/pipes"
+	"nsbuild/internal/sandbox/wire"
 )
 
 // link is the caller's end of a connection to PID 1: requests and their answers, and the events of
 // commands that were started over it.
 type link struct {
-	conn *conn
+	conn *wire.Conn
 
 	mu      sync.Mutex
 	nextID  int
 	pending map[int]chan reply
-	running map[int]chan Status
+	running map[int]chan ending
 	pauses  map[int]chan struct{} // of commands on terminals
 	lost    error                 // why the connection ended
 }
 
 type reply struct {
-	m     *message
+	m     *wire.Message
 	files []*os.File
+}
+
+// ending is how a command ended.
+type ending struct {
+	status Status
+	lost   error // why not all that it wrote is where it belongs
 }
 
 // ErrClosed means that the holder has ended, or its caller ended it.
 var ErrClosed = errors.New("the sandbox has ended")
 
-func newLink(c *conn) *link {
-	return &link{conn: c, pending: map[int]chan reply{}, running: map[int]chan Status{},
+func newLink(c *wire.Conn) *link {
+	return &link{conn: c, pending: map[int]chan reply{}, running: map[int]chan ending{},
 		pauses: map[int]chan struct{}{}}
 }
 
@@ -40,7 +51,7 @@ func newLink(c *conn) *link {
 func (l *link) receive() {
 	var lost error
 	for lost == nil {
-		m, files, err := l.conn.recv()
+		m, files, err := l.conn.Recv()
 		switch {
 		case err != nil:
 			lost = ErrClosed
@@ -54,16 +65,14 @@ func (l *link) receive() {
 			delete(l.pending, m.ID)
 			l.mu.Unlock()
 			ch <- reply{m, files}
-		case m.Op == opExit:
+		case m.Op == wire.OpExit:
 			l.mu.Lock()
 			ch := l.running[m.Handle]
 			delete(l.running, m.Handle)
 			delete(l.pauses, m.Handle)
 			l.mu.Unlock()
-			s := *m.Status
-			s.lost = m.Err.error()
-			ch <- s
-		case m.Op == opPause:
+			ch <- ending{*m.Status, m.Err.AsError()}
+		case m.Op == wire.OpPause:
 			l.mu.Lock()
 			ch := l.pauses[m.Handle]
 			l.mu.Unlock()
@@ -86,7 +95,7 @@ func (l *link) receive() {
 }
 
 // call sends a request and waits for its answer.
-func (l *link) call(m *message, files ...*os.File) (*message, []*os.File, error) {
+func (l *link) call(m *wire.Message, files ...*os.File) (*wire.Message, []*os.File, error) {
 	ch := make(chan reply, 1)
 	l.mu.Lock()
 	if l.lost != nil {
@@ -97,7 +106,7 @@ func (l *link) call(m *message, files ...*os.File) (*message, []*os.File, error)
 	m.ID = l.nextID
 	l.pending[m.ID] = ch
 	l.mu.Unlock()
-	if err := l.conn.send(m, files...); err != nil {
+	if err := l.conn.Send(m, files...); err != nil {
 		l.mu.Lock()
 		delete(l.pending, m.ID)
 		l.mu.Unlock()
@@ -108,15 +117,15 @@ func (l *link) call(m *message, files ...*os.File) (*message, []*os.File, error)
 		return nil, nil, ErrClosed
 	}
 	if r.m.Err != nil {
-		closeFiles(r.files)
-		return nil, nil, r.m.Err.error()
+		wire.CloseFiles(r.files)
+		return nil, nil, r.m.Err.AsError()
 	}
 	return r.m, r.files, nil
 }
 
 // start runs a command of H or of the open jail and returns its handle and the channel of its
 // status.
-func (l *link) start(o op, c Command) (int, <-chan Status, error) {
+func (l *link) start(o wire.Op, c Command) (int, <-chan ending, error) {
 	stdio := []*os.File{c.Stdin, c.Stdout, c.Stderr}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -128,12 +137,12 @@ func (l *link) start(o op, c Command) (int, <-chan Status, error) {
 			stdio[i] = null
 		}
 	}
-	if o == opExec {
+	if o == wire.OpExec {
 		for _, f := range stdio {
 			openToJail(f)
 		}
 	}
-	ch := make(chan Status, 1)
+	ch := make(chan ending, 1)
 	l.mu.Lock()
 	if l.lost != nil {
 		l.mu.Unlock()
@@ -146,7 +155,8 @@ func (l *link) start(o op, c Command) (int, <-chan Status, error) {
 		l.pauses[handle] = make(chan struct{}, 1)
 	}
 	l.mu.Unlock()
-	_, _, err = l.call(&message{Op: o, Command: &c, Handle: handle}, append(stdio, c.Files...)...)
+	_, _, err = l.call(&wire.Message{Op: o, Command: &c, Handle: handle},
+		append(stdio, c.Files...)...)
 	if err != nil {
 		l.mu.Lock()
 		delete(l.running, handle)
@@ -159,20 +169,35 @@ func (l *link) start(o op, c Command) (int, <-chan Status, error) {
 
 // wait waits for a started command. When ctx ends first the command's process group gets SIGKILL,
 // and ctx's cause is the error.
-func (l *link) wait(ctx context.Context, handle int, ch <-chan Status) (Status, error) {
+func (l *link) wait(ctx context.Context, handle int, ch <-chan ending) (Status, error) {
 	select {
-	case s, ok := <-ch:
+	case end, ok := <-ch:
 		if !ok {
 			return Status{}, ErrClosed
 		}
-		return s, s.lost
+		return end.status, end.lost
 	case <-ctx.Done():
 		// The holder may be gone already; then there is nothing left to signal.
 		if _, _, err := l.call(
-			&message{Op: opSignal, Handle: handle, Signal: int(syscall.SIGKILL)}); err != nil &&
+			&wire.Message{Op: wire.OpSignal, Handle: handle,
+				Signal: int(syscall.SIGKILL)}); err != nil &&
 			!errors.Is(err, ErrClosed) && !errors.Is(err, syscall.ESRCH) {
 			return Status{}, errors.Join(context.Cause(ctx), err)
 		}
 		return Status{}, context.Cause(ctx)
+	}
+}
+
+// openToJail lets a jail's ids open a pipe in the direction that it is passed in. Others on the
+// host have no path to it: /proc/PID/fd is for who may trace that process. Where the mode is not
+// ours to change PID 1 relays.
+func openToJail(f *os.File) {
+	var st unix.Stat_t
+	fd := int(f.Fd())
+	if unix.Fstat(fd, &st) != nil || !pipes.IsPipe(fd, &st) {
+		return
+	}
+	if want, err := pipes.OthersBits(fd); err == nil && st.Mode&want != want {
+		_ = unix.Fchmod(fd, st.Mode&0o777|want)
 	}
 }

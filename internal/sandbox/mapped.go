@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox/reexec"
+	"nsbuild/internal/sandbox/syserr"
 )
 
 // mapTrees clones what spec wants mapped, in the caller: only root of the namespace that mounted a
@@ -23,7 +25,7 @@ func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err err
 	}()
 	cloned := func(path string, kind MapKind, noLinks bool) (int, error) {
 		if users[kind] == nil {
-			f, err := usersOf(h.ids.mapped(kind))
+			f, err := usersOf(mappedTo(h.ids, kind))
 			if err != nil {
 				return 0, err
 			}
@@ -85,9 +87,9 @@ func cannotMap(err error) bool {
 		(errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM))
 }
 
-// mapped is the user namespace that an id-mapped mount refers to: ids on disk on the left, ids of
+// mappedTo is the user namespace that an id-mapped mount refers to: ids on disk on the left, ids of
 // the kernel on the right.
-func (m IDMap) mapped(kind MapKind) (uids, gids []syscall.SysProcIDMap) {
+func mappedTo(m IDMap, kind MapKind) (uids, gids []syscall.SysProcIDMap) {
 	first := 0
 	if kind == MapUsers {
 		first = 1000 // FIRST_UID of Debian Policy 9.2.2
@@ -104,20 +106,20 @@ func usersOf(uids, gids []syscall.SysProcIDMap) (*os.File, error) {
 		return nil, err
 	}
 	defer r.Close()
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{idsName}, &syscall.ProcAttr{
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{reexec.IDs}, &syscall.ProcAttr{
 		Dir: "/", Env: []string{}, Files: []uintptr{r.Fd()},
 		Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: uids,
 			GidMappings: gids},
 	})
 	if err != nil {
 		w.Close()
-		return nil, sysErr("making a user namespace", "", err)
+		return nil, syserr.Wrap("making a user namespace", "", err)
 	}
 	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", pid))
 	w.Close() // it ends
 	for {
 		if _, wait := syscall.Wait4(pid, nil, 0, nil); !errors.Is(wait, syscall.EINTR) {
-			return f, errors.Join(err, sysErr("waiting for", idsName, wait))
+			return f, errors.Join(err, syserr.Wrap("waiting for", reexec.IDs, wait))
 		}
 	}
 }
@@ -139,14 +141,14 @@ func cloneMapped(path string, users *os.File, noLinks bool) (*os.File, error) {
 	}
 	at, err := unix.Openat2(unix.AT_FDCWD, path, how)
 	if err != nil {
-		return nil, sysErr("open", path, err)
+		return nil, syserr.Wrap("open", path, err)
 	}
 	defer unix.Close(at)
 	const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC |
 		unix.AT_RECURSIVE | unix.AT_EMPTY_PATH
 	fd, err := unix.OpenTree(at, "", flags)
 	if err != nil {
-		return nil, sysErr("open_tree", path, err)
+		return nil, syserr.Wrap("open_tree", path, err)
 	}
 	f := os.NewFile(uintptr(fd), path)
 	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{
@@ -155,46 +157,7 @@ func cloneMapped(path string, users *os.File, noLinks bool) (*os.File, error) {
 	})
 	if err != nil {
 		f.Close()
-		return nil, sysErr("mapping the ids of", path, err)
+		return nil, syserr.Wrap("mapping the ids of", path, err)
 	}
 	return f, nil
-}
-
-// attachTree mounts the clone of that number (from 1 on) on a path, or on a descriptor when path is
-// empty.
-func attachTree(trees []*os.File, number, dirfd int, path, shown string) error {
-	if number < 1 || number > len(trees) {
-		return fmt.Errorf("mounting on %s: there is no tree %d", shown, number)
-	}
-	flags := unix.MOVE_MOUNT_F_EMPTY_PATH
-	if path == "" {
-		flags |= unix.MOVE_MOUNT_T_EMPTY_PATH
-	}
-	return sysErr("move_mount on", shown, unix.MoveMount(int(trees[number-1].Fd()), "", dirfd, path,
-		flags))
-}
-
-// jailIDs are J's maps: H's first ids as they are, and the caller's own in the place of one of them
-// where that is asked for.
-func jailIDs(count int, caller *Caller) (uids, gids []syscall.SysProcIDMap) {
-	if caller == nil {
-		same := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: count}}
-		return same, same
-	}
-	return replaced(count, caller.UID), replaced(count, caller.GID)
-}
-
-func replaced(count, at int) []syscall.SysProcIDMap {
-	var out []syscall.SysProcIDMap
-	if at > 0 {
-		out = append(out, syscall.SysProcIDMap{ContainerID: 0, HostID: 0, Size: min(at, count)})
-	}
-	if at >= count {
-		return append(out, syscall.SysProcIDMap{ContainerID: at, HostID: callerID, Size: 1})
-	}
-	out = append(out, syscall.SysProcIDMap{ContainerID: at, HostID: callerID, Size: 1})
-	if rest := count - at - 1; rest > 0 {
-		out = append(out, syscall.SysProcIDMap{ContainerID: at + 1, HostID: at + 1, Size: rest})
-	}
-	return out
 }

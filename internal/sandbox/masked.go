@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox/syserr"
 )
 
 // unmask is how each kind of container is started with a whole /proc.
@@ -21,7 +22,7 @@ const unmask = "start the container with a whole /proc: --security-opt systempat
 func checkProc(dir string) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil && !errors.Is(err, unix.ENOENT) {
-		return sysErr("statfs", dir, err)
+		return syserr.Wrap("statfs", dir, err)
 	}
 	switch {
 	case st.Type != unix.PROC_SUPER_MAGIC:

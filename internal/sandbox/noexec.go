@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox/syserr"
 )
 
 // CheckExec tells why no program of a root in dir could be started: its file system is mounted
@@ -28,7 +29,7 @@ func CheckExec(dir string) error {
 		dir = filepath.Dir(dir)
 	}
 	if err != nil {
-		return sysErr("statfs", dir, err)
+		return syserr.Wrap("statfs", dir, err)
 	}
 	if st.Flags&unix.ST_NOEXEC == 0 {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"nsbuild/internal/sandbox/mounts"
 	"nsbuild/internal/testenv"
 )
 
@@ -76,19 +77,22 @@ func TestNetworkOfOneCommand(t *testing.T) {
 // TestNetworkOverDanglingResolver gives a command the network in a root whose resolv.conf is a link
 // that leads nowhere.
 func TestNetworkOverDanglingResolver(t *testing.T) {
-	want, err := os.ReadFile(resolverFile)
+	want, err := os.ReadFile(mounts.ResolverFile)
 	if err != nil {
 		testenv.Missing(t, "resolver", fmt.Sprint("this host has no name servers to show: ", err))
 	}
 	j := hostJail(t, startHolder(t))
-	if err := j.Symlink("../run/systemd/resolve/stub-resolv.conf", resolverFile); err != nil {
+	if err := j.Symlink("../run/systemd/resolve/stub-resolv.conf",
+		mounts.ResolverFile); err != nil {
 		t.Fatal(err)
 	}
-	out, st := run(t, j, Command{Argv: []string{"/bin/cat", resolverFile}, Network: NetworkHost})
+	out, st := run(t, j,
+		Command{Argv: []string{"/bin/cat", mounts.ResolverFile}, Network: NetworkHost})
 	if !st.Success() || out != string(want) {
 		t.Errorf("%q %v; want %q", out, st, want)
 	}
-	if out, _ := sh(t, j, "readlink "+resolverFile+"; cat "+resolverFile); strings.Contains(out,
+	if out, _ := sh(t, j,
+		"readlink "+mounts.ResolverFile+"; cat "+mounts.ResolverFile); strings.Contains(out,
 		string(want)) {
 		t.Errorf("the jail's other commands see it, too: %q", out)
 	}

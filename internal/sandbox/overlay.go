@@ -2,13 +2,9 @@ package sandbox
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fault"
 )
@@ -65,75 +61,4 @@ func cloneLayers(m *Mount, clone func(string, MapKind) (int, error)) error {
 		m.Overlay.Trees = append(m.Overlay.Trees, n)
 	}
 	return nil
-}
-
-// mountOverlayOf mounts an overlay of host directories on target.
-func mountOverlayOf(target, host *os.File, m Mount, trees []*os.File) error {
-	o := m.Overlay
-	for _, n := range o.Trees {
-		if n < 1 || n > len(trees) {
-			return fmt.Errorf("mounting on %s: there is no tree %d", m.Target, n)
-		}
-		if err := attachLayer(trees[n-1]); err != nil {
-			return err
-		}
-	}
-	var opened []*os.File
-	defer func() { closeFiles(opened) }()
-	// open opens a directory of the n-th layer, below its clone if it has one.
-	open := func(n int, dir, below string) (string, error) {
-		root := host
-		if len(o.Trees) > 0 {
-			root, dir = trees[o.Trees[n]-1], "/"
-		}
-		f, err := openBeneath(root, filepath.Join(dir, below), unix.O_PATH|unix.O_DIRECTORY)
-		if err != nil {
-			return "", err
-		}
-		opened = append(opened, f)
-		return fdPath(f), nil
-	}
-	names := make([]string, len(o.Lowers))
-	for i, dir := range o.Lowers {
-		var err error
-		if names[i], err = open(i, dir, ""); err != nil {
-			return err
-		}
-	}
-	data := "userxattr,lowerdir=" + strings.Join(names, ":")
-	if o.Writable != "" {
-		upper, err := open(len(o.Lowers), o.Writable, o.Upper)
-		if err != nil {
-			return err
-		}
-		work, err := open(len(o.Lowers), o.Writable, o.Work)
-		if err != nil {
-			return err
-		}
-		data += ",upperdir=" + upper + ",workdir=" + work
-	}
-	work := func() error {
-		return mountAs("overlay", fdPath(target), m.Target, "overlay", mountFlags(m)|unix.MS_NODEV,
-			data)
-	}
-	if len(o.Trees) > 0 && o.Writable != "" {
-		// An overlay writes with the ids of who mounted it. Ours are none on a mapped mount: it
-		// would be read-only, without a word.
-		return asJailRoot(work)
-	}
-	return work()
-}
-
-// layerDir is where clones are mounted that are layers of overlays: a layer must be in the mount
-// namespace of who mounts the overlay.
-const layerDir = "/layers"
-
-// attachLayer mounts a clone where nobody in a jail sees it.
-func attachLayer(tree *os.File) error {
-	dir := filepath.Join(layerDir, strconv.Itoa(int(tree.Fd())))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return sysErr("move_mount on", dir, unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, dir,
-		unix.MOVE_MOUNT_F_EMPTY_PATH))
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nsbuild/internal/sandbox/wire"
 )
 
 // guest joins a jail as another process would.
@@ -65,7 +67,7 @@ func TestGuests(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if _, _, err := one.h.call(&message{Op: opStop, Jail: one.id}); err == nil {
+	if _, _, err := one.h.call(&wire.Message{Op: wire.OpStop, Jail: one.id}); err == nil {
 		t.Error("a guest could stop the jail")
 	}
 	if _, err := j.Stop(); err != nil {

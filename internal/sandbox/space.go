@@ -5,6 +5,9 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/sandbox/syserr"
+	"nsbuild/internal/sandbox/wire"
 )
 
 // ScratchSpace tells how much room the throwaway roots of a holder have. It asks the kernel and not
@@ -30,12 +33,12 @@ func (s Space) Full() bool {
 // ScratchSpace opens what tells of the scratch's room. It must be closed before the holder, since
 // it keeps the scratch alive.
 func (h *Holder) ScratchSpace() (*ScratchSpace, error) {
-	_, files, err := h.call(&message{Op: opSpace})
+	_, files, err := h.call(&wire.Message{Op: wire.OpSpace})
 	if err != nil {
 		return nil, fmt.Errorf("asking for the scratch's room: %w", err)
 	}
 	if len(files) != 1 {
-		closeFiles(files)
+		wire.CloseFiles(files)
 		return nil,
 			fmt.Errorf("asking for the scratch's room: %d descriptors came back instead of one",
 				len(files))
@@ -47,7 +50,7 @@ func (h *Holder) ScratchSpace() (*ScratchSpace, error) {
 func (s *ScratchSpace) Now() (Space, error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(s.dir.Fd()), &st); err != nil {
-		return Space{}, sysErr("statfs", "the scratch", err)
+		return Space{}, syserr.Wrap("statfs", "the scratch", err)
 	}
 	size := int64(st.Bsize) //nolint:unconvert // int32 on 32-bit machines
 	return Space{Total: int64(st.Blocks) * size, Free: int64(st.Bavail) * size,

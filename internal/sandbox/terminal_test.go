@@ -25,7 +25,8 @@ func onTerminal(t *testing.T, j *Jail, uid int, script, keys string) (string, St
 		t.Fatal(err)
 	}
 	p, err := j.Start(
-		Command{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + DefaultPath},
+		Command{Argv: []string{"/bin/sh", "-c", script},
+			Env: []string{"PATH=" + DefaultPath},
 			UID: uid, GID: uid,
 			Stdin: term.Slave(), Stdout: term.Slave(), Stderr: term.Slave(), Terminal: true})
 	if err != nil {
@@ -152,7 +153,8 @@ func TestHostTerminal(t *testing.T) {
 	}
 	script := "for i in 0 1 2; do test -t $i && echo terminal $i; done; read x; echo got $x."
 	p, err := j.Start(
-		Command{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=" + DefaultPath},
+		Command{Argv: []string{"/bin/sh", "-c", script},
+			Env:   []string{"PATH=" + DefaultPath},
 			Stdin: slave, Stdout: slave, Stderr: slave})
 	if err != nil {
 		t.Fatal(err)

@@ -7,55 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
+	"nsbuild/internal/rawjson"
+	"nsbuild/internal/sandbox/wire"
 	"nsbuild/internal/tree"
 )
-
-// The applets of this package, which work on trees of mapped ids in H.
-const (
-	appletMakeRoot   = "make-root"
-	appletRemoveTree = "remove-tree"
-)
-
-func builtinApplet(name string) Applet {
-	switch name {
-	case appletMakeRoot:
-		return onTree(func(dir string) error {
-			if err := os.Mkdir(dir, 0o755); err != nil {
-				return err
-			}
-			return os.Chown(dir, 0, 0)
-		})
-	case appletRemoveTree:
-		return onTree(func(dir string) error { return tree.Remove(context.Background(), dir) })
-	case appletCopyTree:
-		return copyTreeApplet
-	case appletListen:
-		return listenMain
-	case appletPasta:
-		return pastaMain
-	case appletSaveLayer:
-		return saveLayerApplet
-	case appletSaveRoot:
-		return saveRootApplet
-	}
-	return nil
-}
-
-// onTree calls work with the one argument, a host path, as H sees it.
-func onTree(work func(dir string) error) Applet {
-	return func(args []string) int {
-		if len(args) != 1 {
-			fmt.Fprintf(os.Stderr, "one directory is expected, not %q\n", args)
-			return 2
-		}
-		if err := work(HostRoot + args[0]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return 0
-	}
-}
 
 // MakeRoot makes an empty directory that belongs to jail root. Its parent must exist.
 func (h *Holder) MakeRoot(ctx context.Context, dir string) error {
@@ -63,7 +20,7 @@ func (h *Holder) MakeRoot(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	return h.Applet(ctx, appletMakeRoot, []string{filepath.Join(parent, filepath.Base(dir))})
+	return h.Applet(ctx, wire.AppletMakeRoot, []string{filepath.Join(parent, filepath.Base(dir))})
 }
 
 // RemoveTree deletes a tree of mapped ids, which its caller could not delete without root. A tree
@@ -76,7 +33,7 @@ func (h *Holder) RemoveTree(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	return h.Applet(ctx, appletRemoveTree, []string{filepath.Join(parent, filepath.Base(dir))})
+	return h.Applet(ctx, wire.AppletRemoveTree, []string{filepath.Join(parent, filepath.Base(dir))})
 }
 
 // RemoveTree deletes a tree, in a holder of its own where some of it belongs to mapped ids. A tree
@@ -95,4 +52,74 @@ func RemoveTree(ctx context.Context, dir string) error {
 		return err
 	}
 	return errors.Join(h.RemoveTree(ctx, dir), h.Close())
+}
+
+// CopyTree copies a tree of mapped ids: owners, modes, times, hard links, extended attributes and
+// whiteouts (overlayfs.rst) stay. to must not exist; its parent must.
+func (h *Holder) CopyTree(ctx context.Context, from, to string) error {
+	source, err := resolve(from)
+	if err != nil {
+		return err
+	}
+	parent, err := resolve(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	return h.Applet(ctx, wire.AppletCopyTree,
+		[]string{source, filepath.Join(parent, filepath.Base(to))})
+}
+
+// SaveLayer copies the frozen upper directory of a closed jail to a host directory, and tells how
+// many bytes its files have. It may run while later jails use the layer. to must not exist; its
+// parent must.
+func (h *Holder) SaveLayer(ctx context.Context, jail int, to string) (int64, error) {
+	parent, err := resolve(filepath.Dir(to))
+	if err != nil {
+		return 0, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	err = h.Applet(ctx, wire.AppletSaveLayer,
+		[]string{strconv.Itoa(jail), filepath.Join(parent, filepath.Base(to))}, w)
+	w.Close()
+	if err != nil {
+		return 0, err
+	}
+	var size int64
+	if _, err := fmt.Fscan(r, &size); err != nil {
+		return 0, fmt.Errorf("%s: %w", wire.AppletSaveLayer, err)
+	}
+	return size, nil
+}
+
+// SaveRoot copies what a closed jail has seen as its root, without what was mounted in it, and has
+// the copy reach the disk: whatever was changed, deleted, replaced or linked there is so in the
+// copy. lowers are the jail itself and the layers that it was opened over, topmost first. Of the
+// paths in without, relative to the root, nothing is copied. to must not exist; its parent must.
+func (h *Holder) SaveRoot(ctx context.Context, lowers []Lower, to string, without []string) error {
+	parent, err := resolve(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	skip, err := rawjson.Marshal(without)
+	if err != nil {
+		return err
+	}
+	args := []string{filepath.Join(parent, filepath.Base(to)), string(skip)}
+	for _, l := range lowers {
+		name := strconv.Itoa(l.Jail)
+		if l.Path != "" {
+			if name, err = resolve(l.Path); err != nil {
+				return err
+			}
+		}
+		args = append(args, name)
+		if h.scratch == ScratchCopy {
+			break // the jail has a whole copy
+		}
+	}
+	return h.Applet(ctx, wire.AppletSaveRoot, args)
 }

@@ -1,0 +1,104 @@
+package applet
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/rawjson"
+	"nsbuild/internal/sandbox/beneath"
+	"nsbuild/internal/sandbox/copytree"
+	"nsbuild/internal/sandbox/layout"
+	"nsbuild/internal/sandbox/mounts"
+)
+
+// saveLayerApplet is told the upper directory by PID 1 (see pid1.applet): jails are numbered, and
+// only PID 1 knows where they are.
+func saveLayerApplet(args []string) int {
+	if len(args) != 2 {
+		fmt.Fprintf(os.Stderr, "a layer and a directory are expected, not %q\n", args)
+		return 2
+	}
+	unix.Umask(0)
+	c := copytree.Copier{From: args[0], To: layout.Host + args[1], Layer: true}
+	err := c.Copy()
+	if err == nil {
+		_, err = fmt.Fprintln(os.NewFile(3, "result"), c.Bytes)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func copyTreeApplet(args []string) int {
+	if len(args) != 2 {
+		fmt.Fprintf(os.Stderr, "two directories are expected, not %q\n", args)
+		return 2
+	}
+	unix.Umask(0)
+	c := copytree.Copier{From: layout.Host + args[0], To: layout.Host + args[1]}
+	if err := c.Copy(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func saveRootApplet(args []string) int {
+	if err := saveRoot(args); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func saveRoot(args []string) (err error) {
+	if len(args) < 3 {
+		return fmt.Errorf("a directory, a list and layers are expected, not %q", args)
+	}
+	var without []string
+	if err := rawjson.Unmarshal([]byte(args[1]), &without); err != nil {
+		return err
+	}
+	unix.Umask(0)
+	c := copytree.Copier{From: args[2], To: layout.Host + args[0], Layer: true,
+		Without: map[string]bool{}}
+	for _, name := range without {
+		c.Without["/"+strings.Trim(name, "/")] = true
+	}
+	if lowers := args[2:]; len(lowers) > 1 {
+		if c.From, err = os.MkdirTemp(layout.Scratch, "merged-"); err != nil {
+			return err
+		}
+		// Opened: overlay splits its options at colons and commas, which names may have.
+		names := make([]string, len(lowers))
+		for i, dir := range lowers {
+			f, err := beneath.OpenPath(dir)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			names[i] = beneath.FDPath(f)
+		}
+		if err := mounts.Mount("overlay", c.From, "overlay", unix.MS_NODEV|unix.MS_RDONLY,
+			"userxattr,lowerdir="+strings.Join(names, ":")); err != nil {
+			return err
+		}
+		defer func() {
+			if undone := mounts.Detach(c.From); err == nil {
+				err = undone
+			}
+			if undone := os.Remove(c.From); err == nil {
+				err = undone
+			}
+		}()
+	}
+	if err := c.Copy(); err != nil {
+		return err
+	}
+	return copytree.Sync(c.To)
+}

@@ -1,0 +1,205 @@
+// Package pid1 is PID 1 of a sandbox. It runs in H: as the caller's own uid, with every capability
+// in H's user namespace and none outside of it, in a mount namespace in which layout.Host is the
+// host's tree. It mounts roots, starts the helper in each jail and reaps whatever ends. Jails can
+// neither signal nor trace it.
+//
+// Requests come from the caller, whom it believes, and from guests, who may run commands and no
+// more (client.may). It believes nothing that comes out of a jail: not the helper's answers, no
+// tree, no name below a jail's root.
+//
+// One goroutine serves requests, one at a time (turn); one reaps; mu is for what they share.
+// What happens inside a jail is in inside.
+package pid1
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/sandbox/beneath"
+	"nsbuild/internal/sandbox/reexec"
+	"nsbuild/internal/sandbox/relay"
+	"nsbuild/internal/sandbox/wire"
+)
+
+// pid1 is the state of PID 1.
+type pid1 struct {
+	caps []uintptr
+	self *reexec.Self
+	null *os.File
+	// emulators is the binfmt_misc that has them; it ends with us.
+	emulators *os.File
+
+	scratch string // where upper directories are made
+	kind    wire.Scratch
+	xino    bool            // overlays number their files themselves, see xino
+	found   map[string]bool // by file system; see overlays
+	host    *os.File
+	group   string      // the control group of what runs in jails, or ""
+	limits  wire.Limits // that it does not hold
+
+	hidden *int // the uid under which a jail with the caller's ids does not reach us; see hideFrom
+
+	jails []*openJail // by id-1; closed ones keep their upper directory
+	open  *openJail
+
+	turn sync.Mutex // of requests: one is served at a time
+
+	mu       sync.Mutex // of the tables that the reaper shares
+	commands map[int]command
+	pids     map[command]int
+	// pids of commands that are session leaders of ours, see inside.spawnSession
+	leaders map[int]bool
+	// reaped while a request to the helper was under way: its answer may name them
+	orphans map[int]*wire.Status
+	stopped map[int]bool // so were these stopped
+	asking  bool
+	helpers map[int]bool // pids of those that live
+	// lostHelpers are those that have ended, for whoever asks one next.
+	lostHelpers map[int]wire.Status
+	streams     map[int]*relay.Streams     // by pid; of commands that have them by way of us
+	draining    map[command]*relay.Streams // of those that have ended, until all is passed on
+}
+
+// Main is PID 1. It returns its exit status when the caller is gone.
+func Main() int {
+	unix.Umask(reexec.Umask) // before the first directory is made
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0); err != nil {
+		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
+		return 1
+	}
+	c, err := wire.Inherited()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
+		return 1
+	}
+	p := &pid1{
+		commands: map[int]command{}, pids: map[command]int{}, leaders: map[int]bool{},
+		orphans: map[int]*wire.Status{},
+		stopped: map[int]bool{},
+		helpers: map[int]bool{}, lostHelpers: map[int]wire.Status{},
+		streams: map[int]*relay.Streams{}, draining: map[command]*relay.Streams{},
+	}
+	// A broken pipe is the end of the caller, as an end of file is, met while writing.
+	if err := p.serve(&client{conn: c}); err != nil && !errors.Is(err, io.EOF) &&
+		!errors.Is(err, syscall.EPIPE) {
+		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
+		return 1
+	}
+	return 0 // whatever still runs dies with us
+}
+
+func (p *pid1) serve(caller *client) error {
+	// Terminal signals are the caller's business; it tells us what to pass on.
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP,
+		syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGPIPE)
+	// Beyond the caller's limit a relay's write fails, which is then said; commands have the
+	// default.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGXFSZ)
+	m, files, err := caller.conn.Recv()
+	if err != nil {
+		return err
+	}
+	wire.CloseFiles(files)
+	err = p.setup(m)
+	if sendErr := caller.conn.Send(
+		&wire.Message{Op: wire.OpSetup, ID: m.ID, Err: wire.ToWire(err), Scratch: p.kind,
+			Found: p.found}); err != nil || sendErr != nil {
+		return sendErr // the caller reports err
+	}
+	go p.reap()
+	return p.serveRequests(caller)
+}
+
+// serveRequests serves a client until it is gone.
+func (p *pid1) serveRequests(c *client) error {
+	for {
+		m, files, err := c.conn.Recv()
+		if err != nil {
+			return err
+		}
+		if err := p.serveRequest(c, m, files); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *pid1) serveRequest(c *client, m *wire.Message, files []*os.File) error {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	answer, send, err := p.handle(c, m, files)
+	wire.CloseFiles(files)
+	if err != nil {
+		answer = &wire.Message{Err: wire.ToWire(err)}
+	}
+	answer.Op, answer.ID = m.Op, m.ID
+	err = c.send(answer, send...)
+	wire.CloseFiles(send)
+	if m.Op == wire.OpExec || m.Op == wire.OpApplet {
+		p.settle(command{c, m.Handle}, answer.PID, m.Command.Terminal || m.Command.PID1)
+	}
+	return err
+}
+
+func (p *pid1) handle(c *client, m *wire.Message, files []*os.File) (*wire.Message, []*os.File,
+	error) {
+	if err := c.may(m, p.open); err != nil {
+		return nil, nil, err
+	}
+	switch m.Op {
+	case wire.OpJail:
+		return answer(p.openJail(m.Spec, files))
+	case wire.OpStrays:
+		if p.open == nil || p.open.id != m.Jail || p.open.helper == nil {
+			return nil, nil, errors.New("this jail is not open")
+		}
+		strays, err := p.strays()
+		return &wire.Message{Strays: strays}, nil, err
+	case wire.OpOnline:
+		return &wire.Message{}, nil, p.connected(m.Jail)
+	case wire.OpStop:
+		strays, err := p.stopJail(m.Jail)
+		return &wire.Message{Strays: strays}, nil, err
+	case wire.OpSweep:
+		strays, err := p.sweepJail(m.Jail)
+		return &wire.Message{Strays: strays}, nil, err
+	case wire.OpClose:
+		return &wire.Message{}, nil, p.closeJail(m.Jail)
+	case wire.OpExec:
+		pid, err := p.exec(m, files)
+		return &wire.Message{PID: pid}, nil, err
+	case wire.OpApplet:
+		pid, err := p.applet(m.Command, files)
+		return &wire.Message{PID: pid}, nil, err
+	case wire.OpSignal:
+		return &wire.Message{}, nil, p.signal(command{c, m.Handle}, syscall.Signal(m.Signal))
+	case wire.OpShare:
+		return p.share(m.Jail)
+	case wire.OpUsage:
+		usage, err := p.usage()
+		return &wire.Message{Usage: usage}, nil, err
+	case wire.OpTTY:
+		if p.open == nil || p.open.id != m.Jail {
+			return nil, nil, errors.New("this jail is not open")
+		}
+		files, err := p.open.openTerminal(m.UID)
+		return &wire.Message{}, files, err
+	case wire.OpOpen, wire.OpCreate, wire.OpMkdir, wire.OpLink:
+		return p.fileOp(m)
+	case wire.OpSpace:
+		f, err := beneath.OpenPath(p.scratch)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &wire.Message{}, []*os.File{f}, nil
+	}
+	return nil, nil, fmt.Errorf("PID 1 knows no request %q", m.Op)
+}
+
+func answer(m *wire.Message, err error) (*wire.Message, []*os.File, error) { return m, nil, err }

@@ -1,0 +1,85 @@
+package wire
+
+import (
+	"time"
+)
+
+// Op names a request or an event on the sockets between the caller, PID 1 and the helper.
+type Op string
+
+const (
+	OpHello  Op = "hello"  // PID 1 → guest: this is your jail
+	OpSetup  Op = "setup"  // caller → PID 1: HolderSpec; helper: jail setup
+	OpJail   Op = "jail"   // open a jail
+	OpStrays Op = "strays" // list the jail's processes
+	OpOnline Op = "online" // the jail is connected to the network
+	OpStop   Op = "stop"   // end the jail's processes: list strays, kill all
+	OpSweep  Op = "sweep"  // end what commands have left running; the jail goes on
+	OpClose  Op = "close"  // unmount the stopped jail
+	OpExec   Op = "exec"   // run a command in the jail
+	OpApplet Op = "applet" // run an applet in H
+	OpExit   Op = "exit"   // event: a command ended
+	OpSignal Op = "signal" // signal a command's process group
+	OpOpen   Op = "open"   // open a file beneath the jail's root
+	OpCreate Op = "create" // create a file beneath the jail's root
+	OpMkdir  Op = "mkdir"  // make a directory beneath the jail's root
+	OpLink   Op = "link"   // make a symbolic link beneath the jail's root
+	OpTTY    Op = "tty"    // open a pseudo-terminal of the jail
+	OpPause  Op = "pause"  // event: a command was stopped
+	OpSpace  Op = "space"  // open the directory of the upper directories
+	OpShare  Op = "share"  // make another connection
+	OpUsage  Op = "usage"  // what the holder uses
+)
+
+// Message is the one frame of the protocol: requests carry an ID that the answer repeats; events
+// have ID 0.
+type Message struct {
+	Op  Op
+	ID  int      `json:",omitempty"`
+	Err *Failure `json:",omitempty"`
+
+	Holder *HolderSpec `json:",omitempty"`
+	Spec   *Spec       `json:",omitempty"`
+	Root   string      `json:",omitempty"` // helper: the mounted root, as H sees it
+	// Join, to a helper: the jail has been set up by another; only the network differs.
+	Join    bool     `json:",omitempty"`
+	Command *Command `json:",omitempty"`
+	Jail    int      `json:",omitempty"`
+	Handle  int      `json:",omitempty"` // the caller's number for a command
+	PID     int      `json:",omitempty"`
+	Status  *Status  `json:",omitempty"`
+	Signal  int      `json:",omitempty"`
+	Path    string   `json:",omitempty"`
+	Target  string   `json:",omitempty"` // of a symbolic link
+	Mode    uint32   `json:",omitempty"`
+	UID     int      `json:",omitempty"`
+	GID     int      `json:",omitempty"`
+	Strays  []Stray  `json:",omitempty"`
+	Notes   []string `json:",omitempty"`
+	Scratch Scratch  `json:",omitempty"`
+	Usage   *Usage   `json:",omitempty"`
+	Limits  *Limits  `json:",omitempty"` // helper: what each command is limited to
+	Plain   bool     `json:",omitempty"` // see Jail.Plain
+	// Found is what PID 1 found out about overlays; see HolderSpec.Memory.
+	Found map[string]bool `json:",omitempty"`
+}
+
+// The applets of the sandbox itself; see Holder.Applet. Where the first argument is a jail's number
+// PID 1 puts in its place what only PID 1 knows: where the jail's upper directory is, or which
+// process is its helper.
+const (
+	AppletMakeRoot   = "make-root"
+	AppletRemoveTree = "remove-tree"
+	AppletCopyTree   = "copy-tree"
+	AppletSaveLayer  = "save-layer"
+	// AppletSaveRoot copies what layers make together: TO, JSON list of paths to leave out, layers
+	// topmost first.
+	AppletSaveRoot = "save-root"
+	AppletListen   = "listen"
+	AppletPasta    = "pasta"
+)
+
+// HelperPatience is far more than a helper needs for an answer. It lives in the jail: jail root can
+// hold it (with a debugger, or a file system of its own on the path of a command) while PID 1
+// serves nobody else.
+const HelperPatience = 20 * time.Second
