@@ -20,6 +20,7 @@ import (
 	"nsbuild/internal/progress"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/workdir"
 )
 
 // app is what the verbs share: the global flags, and the environment that is opened when a verb
@@ -98,7 +99,7 @@ func (a *app) open(ctx context.Context) (*pkgbuild.Env, error) {
 		return nil, err
 	}
 	e := &pkgbuild.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids,
-		Meter: &pkgbuild.Meter{}, CacheLimit: limit}
+		Meter: &progress.Meter{}, CacheLimit: limit}
 	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {
@@ -113,7 +114,7 @@ func (a *app) open(ctx context.Context) (*pkgbuild.Env, error) {
 	}
 	if e.Client, err = archive.NewClient(archive.Options{
 		CacheDir: cache, Host: e.Host, Log: e.Log, Offline: a.offline, RefreshAfter: after,
-		Timeout: a.mirrorTimeout, Progress: e.Meter.Progress,
+		Timeout: a.mirrorTimeout, Progress: e.Transferred,
 	}); err != nil {
 		return nil, err
 	}
@@ -121,7 +122,7 @@ func (a *app) open(ctx context.Context) (*pkgbuild.Env, error) {
 		return nil, err
 	}
 	a.env = e
-	if err := e.OpenScratch(ctx); err != nil {
+	if err := e.Open(ctx); err != nil {
 		return nil, fmt.Errorf("preparing the state directory: %w", err)
 	}
 	return e, nil
@@ -145,7 +146,7 @@ func (a *app) openLocal(ctx context.Context) (*pkgbuild.Env, error) {
 		return nil, err
 	}
 	a.env = e
-	if err := e.OpenScratch(ctx); err != nil {
+	if err := e.Open(ctx); err != nil {
 		return nil, fmt.Errorf("preparing the state directory: %w", err)
 	}
 	return e, nil
@@ -202,9 +203,9 @@ func (a *app) close(ctx context.Context) error {
 	if a.env == nil {
 		return a.closeEvents()
 	}
-	ctx, cancel := pkgbuild.Afterwards(ctx)
+	ctx, cancel := workdir.Afterwards(ctx)
 	defer cancel()
-	err := a.env.CloseScratch(ctx)
+	err := a.env.Close(ctx)
 	if a.env.Client != nil {
 		a.env.MakeRoom(ctx)
 		err = errors.Join(err, a.env.Client.Close())

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
@@ -214,10 +215,10 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 	if o.Hooks, err = o.hooks.load(hook.Build); err != nil {
 		return err
 	}
-	o.NewBase = func(asked pkgbuild.BaseOptions) (pkgbuild.BaseOptions, error) {
+	o.NewBase = func(asked bases.Options) (bases.Options, error) {
 		return a.createFlags.completeFor(a, asked)
 	}
-	o.UpdateHooks = func() (pkgbuild.BaseHooks, error) {
+	o.UpdateHooks = func() (bases.Hooks, error) {
 		return a.updateFlags.loadForBase(a, hook.Update)
 	}
 	if len(sources) == 1 || o.more.chain || atOnce == 1 { // several would want it at once

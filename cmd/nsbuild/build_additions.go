@@ -12,6 +12,7 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/gitsrc"
+	"nsbuild/internal/machine"
 	"nsbuild/internal/pkgbuild"
 )
 
@@ -45,7 +46,7 @@ func (m *additionOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Options) {
 		"build a source directory as git has it: head (the last commit) or index")
 	f.Lookup("git").NoOptDefVal = "head"
 	f.StringVar(&o.Arch, "arch", "",
-		"architecture to build on and for (default: the machine's own, "+pkgbuild.Arch()+")")
+		"architecture to build on and for (default: the machine's own, "+machine.Native()+")")
 	f.StringVar(&o.Host, "host", "", "architecture to build for, by cross compiling")
 	f.StringVar(&o.Resolver, "build-dep-resolver", "", "what finds the build dependencies: apt "+
 		"or aptitude (default: apt; for backports and experimental aptitude)")

@@ -12,6 +12,7 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/config"
+	"nsbuild/internal/copies"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/rawjson"
@@ -293,7 +294,7 @@ func (a *app) cacheCopies(ctx context.Context) error {
 		return err
 	}
 	ph := env.Progress.Phase("make copies")
-	made, err := env.MakeCopies(ctx)
+	made, err := copies.All(ctx, env.Client)
 	ph.Done(err)
 	if err == nil {
 		env.Log.Infof("%s made", fault.Count(made, "copy", "copies"))

@@ -12,14 +12,15 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
+	"nsbuild/internal/bases"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/hook"
-	"nsbuild/internal/pkgbuild"
+	"nsbuild/internal/machine"
 )
 
 // createOptions are the flags of create.
 type createOptions struct {
-	pkgbuild.BaseOptions
+	bases.Options
 	hooks        hookOptions
 	from, locked string
 	mirrors      []string
@@ -80,7 +81,8 @@ is set: two bases of one Release file are the same, byte for byte.
 		"distribution's)")
 	f.StringVar(&o.Keyring, "keyring", "",
 		"file with the keys that may sign the archive (default: the suite's own)")
-	f.StringVar(&o.Arch, "arch", "", "architecture (default: the machine's own, "+pkgbuild.Arch()+")")
+	f.StringVar(&o.Arch, "arch", "",
+		"architecture (default: the machine's own, "+machine.Native()+")")
 	f.BoolVar(&o.Unverified, "no-check-gpg", false, "believe the archive without a signature")
 	f.StringSliceVar(&o.Components, "components", nil,
 		"components, separated by commas (default: the suite's own)")
@@ -104,8 +106,8 @@ is set: two bases of one Release file are the same, byte for byte.
 
 // complete fills in what of the flags is not looked at before a base is made, for create and for a
 // build that makes one.
-func (o *createOptions) complete(a *app) (b pkgbuild.BaseOptions, err error) {
-	b = o.BaseOptions
+func (o *createOptions) complete(a *app) (b bases.Options, err error) {
+	b = o.Options
 	if b.Mirror, err = absoluteMirrors(o.mirrors); err != nil {
 		return b, err
 	}
@@ -121,7 +123,7 @@ func (o *createOptions) complete(a *app) (b pkgbuild.BaseOptions, err error) {
 
 // completeFor is complete for a base that a build makes by itself. What the build says of it counts
 // more than what is configured.
-func (o *createOptions) completeFor(a *app, asked pkgbuild.BaseOptions) (pkgbuild.BaseOptions,
+func (o *createOptions) completeFor(a *app, asked bases.Options) (bases.Options,
 	error) {
 	b, err := o.complete(a)
 	if err != nil {
@@ -155,7 +157,7 @@ func (a *app) createFrom(c *cobra.Command, suite string, o *createOptions) error
 		}
 	}
 	return a.importBase(c.Context(),
-		&importOptions{from: o.from, ImportOptions: pkgbuild.ImportOptions{Name: o.Name,
+		&importOptions{from: o.from, ImportOptions: bases.ImportOptions{Name: o.Name,
 			Suite: suite, Mirror: o.Mirror, Keyring: o.Keyring, Replace: o.Replace}})
 }
 
@@ -167,7 +169,7 @@ func absoluteKeyring(name string) (string, error) {
 	return filepath.Abs(name)
 }
 
-func (a *app) create(ctx context.Context, complete func(*app) (pkgbuild.BaseOptions, error)) error {
+func (a *app) create(ctx context.Context, complete func(*app) (bases.Options, error)) error {
 	env, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -177,13 +179,13 @@ func (a *app) create(ctx context.Context, complete func(*app) (pkgbuild.BaseOpti
 		return err
 	}
 	start := time.Now()
-	number, err := env.CreateBase(ctx, o)
+	number, err := env.Bases().Create(ctx, o)
 	if err != nil {
 		return err
 	}
 	name := o.Name
 	if name == "" {
-		name = pkgbuild.BaseName(o.Suite.Name, o.Arch)
+		name = bases.Name(o.Suite.Name, o.Arch)
 	}
 	env.Log.Infof("base %s (generation %d) is ready after %.1f s", name, number,
 		time.Since(start).Seconds())
@@ -235,11 +237,11 @@ func (a *app) update(ctx context.Context, names []string, all bool, options *hoo
 	}
 	var failed error
 	for _, name := range names {
-		before, after, err := env.UpdateBase(ctx, name, hooks)
+		before, after, err := env.Bases().Update(ctx, name, hooks)
 		if all && errors.Is(err, base.ErrNone) {
 			continue // removed meanwhile
 		}
-		if all && errors.Is(err, pkgbuild.ErrLocked) {
+		if all && errors.Is(err, bases.ErrLocked) {
 			fmt.Fprintf(a.stdout, "%s is fixed by a lock file (generation %d)\n", name, after)
 			continue
 		}
@@ -294,7 +296,8 @@ func (a *app) remove(ctx context.Context, names []string, all bool) error {
 		}
 	}
 	for _, name := range names {
-		if err := env.RemoveBase(ctx, name); err != nil && !(all && errors.Is(err, base.ErrNone)) {
+		if err := env.Bases().Remove(ctx, name); err != nil &&
+			!(all && errors.Is(err, base.ErrNone)) {
 			return err
 		}
 	}

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/term"
 
 	"nsbuild/internal/atomicfile"
+	"nsbuild/internal/bases"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
-	"nsbuild/internal/pkgbuild"
 )
 
 func newExport(a *app) *cobra.Command {
@@ -59,10 +59,10 @@ func (a *app) export(ctx context.Context, name, output string) error {
 		return err
 	}
 	if output == "-" {
-		return env.ExportBase(ctx, name, a.stdout, format)
+		return env.Bases().Export(ctx, name, a.stdout, format)
 	}
 	return writeAside(output, func(w io.Writer) error {
-		return env.ExportBase(ctx, name, w, format)
+		return env.Bases().Export(ctx, name, w, format)
 	})
 }
 
@@ -84,7 +84,7 @@ func writeAside(name string, write func(io.Writer) error) error {
 
 // importOptions are the flags of import, and of create --from.
 type importOptions struct {
-	pkgbuild.ImportOptions
+	bases.ImportOptions
 	from string
 }
 
@@ -144,7 +144,7 @@ func (a *app) importBase(ctx context.Context, o *importOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	g, err := env.ImportBase(ctx, o.ImportOptions)
+	g, err := env.Bases().Import(ctx, o.ImportOptions)
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", o.from, err)
 	}

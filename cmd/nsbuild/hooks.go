@@ -12,9 +12,11 @@ import (
 
 	"nsbuild/hooks"
 	"nsbuild/internal/base"
+	"nsbuild/internal/bases"
 	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/machine"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
@@ -102,7 +104,7 @@ func (o *hookOptions) named(operation hook.Operation) (h hook.Options, err error
 
 // loadForBase finds the hooks of a base that is to be made or brought up to date. What is skipped
 // is said: there is no log to look into.
-func (o *hookOptions) loadForBase(a *app, operation hook.Operation) (hooks pkgbuild.BaseHooks,
+func (o *hookOptions) loadForBase(a *app, operation hook.Operation) (hooks bases.Hooks,
 	err error) {
 	hooks.Show = a.verbose
 	if hooks.Set, err = o.load(operation); err == nil {
@@ -153,14 +155,14 @@ func hooksBefore(set *hook.Set, operation hook.Operation, cacheDir string) sessi
 	return session.Hooks{
 		Set: set, Stages: operation.Stages(),
 		Context: func(g *base.Generation) hook.Context {
-			m := base.Manifest{Arch: pkgbuild.Arch()}
+			m := base.Manifest{Arch: machine.Native()}
 			if g != nil {
 				m = g.Manifest
 			}
-			return pkgbuild.HookContext(operation, m)
+			return bases.HookContext(operation, m)
 		},
 		Mounts: func(ctx context.Context, h *sandbox.Holder) ([]sandbox.Mount, error) {
-			return (&pkgbuild.Env{CacheDir: cacheDir}).HookMounts(ctx, h, set)
+			return (&pkgbuild.Env{CacheDir: cacheDir}).HookCaches().Mounts(ctx, h, set)
 		},
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/bases"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/lock"
-	"nsbuild/internal/pkgbuild"
 )
 
 // createLocked is create for a lock file. What else the user says may not contradict it.
@@ -28,11 +28,11 @@ func (a *app) createLocked(c *cobra.Command, args []string, o *createOptions) er
 	if err != nil {
 		return err
 	}
-	locked, err := pkgbuild.LockedOptions(f)
+	locked, err := bases.LockedOptions(f)
 	if err != nil {
 		return err
 	}
-	if err := contradictions(c, args, o.BaseOptions, f); err != nil {
+	if err := contradictions(c, args, o.Options, f); err != nil {
 		return err
 	}
 	locked.Name, locked.Replace, locked.Mirror, locked.Bootstrapper = o.Name, o.Replace, o.Mirror,
@@ -44,11 +44,11 @@ func (a *app) createLocked(c *cobra.Command, args []string, o *createOptions) er
 		return err
 	}
 	locked.Unverified = locked.Unverified || o.Unverified
-	return a.create(c.Context(), func(*app) (pkgbuild.BaseOptions, error) { return locked, nil })
+	return a.create(c.Context(), func(*app) (bases.Options, error) { return locked, nil })
 }
 
 // contradictions finds what the command line says otherwise than the lock.
-func contradictions(c *cobra.Command, args []string, o pkgbuild.BaseOptions, f *lock.File) error {
+func contradictions(c *cobra.Command, args []string, o bases.Options, f *lock.File) error {
 	if len(args) > 0 {
 		asked := args[0]
 		if s, err := archive.LookupSuite(asked); err == nil {

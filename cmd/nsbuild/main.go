@@ -23,9 +23,9 @@ import (
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/caller"
+	"nsbuild/internal/copies"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
-	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
 )
@@ -52,7 +52,7 @@ func main() {
 // that is.
 func ownParts() {
 	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main,
-		pkgbuild.CopyApplet: pkgbuild.CopyMain})
+		copies.Applet: copies.Main})
 	if os.Args[0] == session.SupervisorName {
 		os.Exit(session.Supervise(findHooks))
 	}

@@ -215,7 +215,7 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 		}
 	}
 	o.prepareHooks(a, env)
-	o.Store, o.StateDir, o.Fallback, o.Log, o.Verbose = env.Store, env.StateDir, env.ScratchDir(),
+	o.Store, o.StateDir, o.Fallback, o.Log, o.Verbose = env.Store, env.StateDir, env.Work.Path(),
 		env.Log, a.verbose
 	o.IDs = func() (sandbox.IDMap, error) { return env.IDs, nil }
 	return a.runAs(o, func() (sandbox.Status, error) { return session.Run(ctx, o.Options) })

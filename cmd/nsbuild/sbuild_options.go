@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
-	"nsbuild/internal/pkgbuild"
 )
 
 // sbuildValue is the value of an option of sbuild's: it does its work as soon as it is met, so that
@@ -183,8 +183,8 @@ func (s *sbuild) flags() *pflag.FlagSet {
 	add("setup-hook", "", "the same as --chroot-setup-commands", false, func(v string) error {
 		return s.addCommand("chroot-setup-commands", v, "--setup-hook", "")
 	})
-	never("build-path", "where the package is built in the jail", "it is always "+pkgbuild.Dir,
-		false, "", pkgbuild.Dir)
+	never("build-path", "where the package is built in the jail", "it is always "+buildroot.Dir,
+		false, "", buildroot.Dir)
 	never("dsc-dir", "name of the unpacked source", "leave it out", false, "")
 	never("dpkg-file-suffix", "suffix for the results", "name the results apart with --build-dir",
 		false, "")

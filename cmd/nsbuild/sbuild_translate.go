@@ -9,7 +9,9 @@ import (
 	"strconv"
 	"strings"
 
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/machine"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sbuildrc"
 )
@@ -73,7 +75,7 @@ func (s *sbuild) lists(flags ...[2]string) (out []string) {
 
 // arches are the architectures of a build: on which, and for which.
 func (s *sbuild) arches() (on, host string) {
-	on, host = pkgbuild.Arch(), pkgbuild.Arch()
+	on, host = machine.Native(), machine.Native()
 	if v := s.text["build_arch"]; v != "" {
 		on = v
 	}
@@ -87,7 +89,7 @@ func (s *sbuild) arches() (on, host string) {
 func (s *sbuild) target() ([]string, error) {
 	out := s.texts([2]string{"distribution", "dist"})
 	on, host := s.arches()
-	if on != pkgbuild.Arch() {
+	if on != machine.Native() {
 		out = append(out, "--arch="+on)
 	}
 	if host != on {
@@ -350,8 +352,8 @@ func (s *sbuild) checks() (out []string, err error) {
 
 // places are directories.
 func (s *sbuild) places() ([]string, error) {
-	if path := s.text["build_path"]; path != "" && path != pkgbuild.Dir {
-		return nil, fault.New(fault.Usage, "it is always "+pkgbuild.Dir,
+	if path := s.text["build_path"]; path != "" && path != buildroot.Dir {
+		return nil, fault.New(fault.Usage, "it is always "+buildroot.Dir,
 			"%s cannot be had here, and would change the result", s.shown("build_path"))
 	}
 	out := s.texts([2]string{"build_dir", "output"})

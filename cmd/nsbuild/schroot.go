@@ -394,13 +394,13 @@ func (s *schroot) runOne(ctx context.Context, c chroot, inSession bool) error {
 		}
 	}
 	o.StateDir, o.Log, o.Store, o.Fallback, o.Strays = s.env.StateDir, s.env.Log, s.env.Store,
-		s.env.ScratchDir(), strays.Kill
+		s.env.Work.Path(), strays.Kill
 	if err := s.fillCommand(&o.Options, c); err != nil {
 		return err
 	}
 	if c.namespace == "source" {
 		o.Keep = func(ctx context.Context, left session.Left) error {
-			saved, err := s.env.SaveGeneration(ctx, left.Holder, left.Base, left.Lowers)
+			saved, err := s.env.Bases().Save(ctx, left.Holder, left.Base, left.Lowers)
 			if err == nil && saved.Conflict {
 				err = fault.New(fault.Internal, "nsbuild info "+saved.Name,
 					"%s was changed by another process meanwhile; what was done is kept as %s", c,

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"nsbuild/internal/base"
+	"nsbuild/internal/bases"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/pkgbuild"
@@ -80,14 +81,14 @@ func (a *app) shell(ctx context.Context, o *shellOptions) error {
 	case o.save != "" && o.ReadOnly:
 		return usage("leave out one of them", "--save and --read-only contradict each other")
 	}
-	if err := pkgbuild.CheckPackages(o.install); err != nil {
+	if err := bases.CheckPackages(o.install); err != nil {
 		return err
 	}
 	o.archive = len(o.install) > 0
 	if o.archive {
 		o.Under = func(ctx context.Context, h *sandbox.Holder, g *base.Generation) ([]sandbox.Lower,
 			error) {
-			layer, err := o.env.InstallLayer(ctx, h, g, o.install)
+			layer, err := o.env.Bases().InstallLayer(ctx, h, g, o.install)
 			return []sandbox.Lower{layer}, err
 		}
 	}
@@ -129,7 +130,7 @@ func (a *app) save(ctx context.Context, o *shellOptions, left session.Left) erro
 		o.Log.Warnf("nothing is kept, since the shell ended with %s", left.Status)
 		return nil
 	}
-	saved, err := o.env.SaveGeneration(ctx, left.Holder, left.Base, left.Lowers)
+	saved, err := o.env.Bases().Save(ctx, left.Holder, left.Base, left.Lowers)
 	if err != nil {
 		return fmt.Errorf("keeping what was done: %w", err)
 	}

@@ -3,7 +3,7 @@
 // A base is a directory tree owned by mapped ids, never written to once it is there. A change makes
 // a new generation beside it, which one rename makes the current one; builds that use an older
 // generation keep it until they end. What a tree contains, and how it is made, is left to
-// internal/bootstrap and internal/pkgbuild.
+// internal/bootstrap and internal/bases.
 //
 //	STATE/bases/NAME/lock           held by who makes a generation
 //	STATE/bases/NAME/current        a symbolic link to the generation in use

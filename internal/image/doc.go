@@ -10,5 +10,5 @@
 // that it was made on, and the same tree gives the same bytes.
 //
 // What a base is called, which suite it is of, and how it becomes a generation, is left to
-// internal/pkgbuild.
+// internal/bases.
 package image

@@ -3,7 +3,7 @@
 //
 // The format is TOML with one line for each package, so that diff(1) shows what differs between two
 // of them; docs/bases.md explains the fields. What is written was verified while the base was made,
-// so a lock vouches for its packages by itself. What is made of it is left to internal/pkgbuild.
+// so a lock vouches for its packages by itself. What is made of it is left to internal/bases.
 package lock
 
 import (

@@ -13,6 +13,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 )
 
@@ -146,7 +147,7 @@ func (b *builder) packageTests(ctx context.Context) (tests []packageTest, err er
 }
 
 // tree is the unpacked source.
-func (b *builder) tree() string { return path.Join(buildDir, b.in.dsc.DirName()) }
+func (b *builder) tree() string { return path.Join(buildroot.Dir, b.in.dsc.DirName()) }
 
 // testsOf are the tests of one paragraph.
 func (b *builder) testsOf(p *dsc.Paragraph) ([]packageTest, error) {
@@ -281,7 +282,7 @@ func (b *builder) runTest(ctx context.Context, t packageTest) (v verdict, err er
 	command := c.asBuilder(c.tree(), t.argv...)
 	if slices.Contains(t.restrictions, "needs-root") {
 		command.UID, command.GID = 0, 0
-		command.Env = commandEnv()
+		command.Env = buildroot.Env()
 	}
 	command.Env = append(
 		slices.DeleteFunc(command.Env, func(s string) bool {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 )
@@ -85,7 +86,7 @@ func (b *builder) checkEntry() error {
 
 // writeEntry puts the entry above the changelog of the unpacked source, in the jail.
 func (b *builder) writeEntry(ctx context.Context) error {
-	tree := path.Join(buildDir, b.in.dsc.DirName())
+	tree := path.Join(buildroot.Dir, b.in.dsc.DirName())
 	b.log.Subsection("Hack binNMU version")
 	distribution := b.o.Suite
 	if distribution == "" {
@@ -95,8 +96,8 @@ func (b *builder) writeEntry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	file := path.Join(buildDir, ".changelog-entry")
-	if err := fill(b.jail, file, 0, func(w io.Writer) error {
+	file := path.Join(buildroot.Dir, ".changelog-entry")
+	if err := buildroot.Fill(b.jail, file, 0, func(w io.Writer) error {
 		_, err := io.WriteString(w, entry)
 		return err
 	}); err != nil {

@@ -9,7 +9,9 @@ import (
 	"path"
 	"strings"
 
+	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 )
@@ -65,16 +67,16 @@ func (b *builder) checkBounds(a *aside, changes *dsc.Changes) error {
 			return fault.New(fault.Attempted,
 				"if it is to build so much, allow it with --max-results",
 				"%s lists more than %s of files (with %s), no more is taken",
-				changes.Path, sizeText(b.maxResults()), f.Name)
+				changes.Path, fault.Size(b.maxResults()), f.Name)
 		}
 	}
-	free, err := freeSpace(a.dir)
+	free, err := budget.FreeSpace(a.dir)
 	if err != nil {
 		return err
 	}
 	if a.total > free {
-		return noPlace(a.dir, fmt.Errorf("they have %s, %s is free", sizeText(a.total),
-			sizeText(free)))
+		return noPlace(a.dir, fmt.Errorf("they have %s, %s is free", fault.Size(a.total),
+			fault.Size(free)))
 	}
 	return nil
 }
@@ -94,22 +96,9 @@ func noPlace(dir string, err error) error {
 	return &partError{buildlog.StageCheckSpace, err}
 }
 
-// sizeText writes a number of bytes in the largest unit that it has one of.
-func sizeText(n int64) string {
-	for _, u := range []struct {
-		shift int
-		name  string
-	}{{40, "TiB"}, {30, "GiB"}, {20, "MiB"}, {10, "KiB"}} {
-		if n >= 1<<u.shift {
-			return fmt.Sprintf("%d %s", n>>u.shift, u.name)
-		}
-	}
-	return fmt.Sprintf("%d bytes", n)
-}
-
 // copyOut copies a file of the open jail, of at most limit bytes.
 func (b *builder) copyOut(name, to string, limit int64, more io.Writer) error {
-	in, err := b.open.Open(path.Join(buildDir, name))
+	in, err := b.open.Open(path.Join(buildroot.Dir, name))
 	if err != nil {
 		return err
 	}
@@ -123,30 +112,4 @@ func (b *builder) copyOut(name, to string, limit int64, more io.Writer) error {
 		err = fmt.Errorf("%s has more than the %d bytes that it had", name, limit)
 	}
 	return errors.Join(err, out.Close())
-}
-
-// capture keeps what a command in a jail says, up to a limit. The rest is read and forgotten: a
-// command whose output nobody reads would never end.
-type capture struct {
-	text  strings.Builder
-	limit int
-	over  bool
-}
-
-// maxCapture is for answers of a few lines, in bytes.
-const maxCapture = 1 << 20
-
-func (c *capture) Write(p []byte) (int, error) {
-	keep := min(len(p), c.limit-c.text.Len())
-	c.text.Write(p[:keep])
-	c.over = c.over || keep < len(p)
-	return len(p), nil
-}
-
-// String is what was said, or an error when that was more than the limit.
-func (c *capture) String() (string, error) {
-	if c.over {
-		return "", fmt.Errorf("it says more than %s", sizeText(int64(c.limit)))
-	}
-	return c.text.String(), nil
 }

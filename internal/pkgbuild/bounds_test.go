@@ -15,6 +15,7 @@ import (
 	"nsbuild/internal/deb"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/output"
 )
 
 func changesWith(files ...dsc.File) *dsc.Changes {
@@ -102,7 +103,7 @@ func TestHoles(t *testing.T) {
 
 // TestCapture reads all that is said and keeps no more than allowed.
 func TestCapture(t *testing.T) {
-	c := capture{limit: 5}
+	c := output.Capture{Limit: 5}
 	for _, text := range []string{"abc", "de"} {
 		if n, err := c.Write([]byte(text)); n != len(text) || err != nil {
 			t.Fatal(n, err)

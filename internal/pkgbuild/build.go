@@ -13,14 +13,19 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
+	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/install"
 	"nsbuild/internal/layer"
+	"nsbuild/internal/machine"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/strays"
+	"nsbuild/internal/workdir"
 )
 
 // Options say how a source is built.
@@ -68,9 +73,9 @@ type Options struct {
 	Checks
 
 	// how a base is made that is missing; nil: as it was asked for
-	NewBase func(asked BaseOptions) (BaseOptions, error)
+	NewBase func(asked bases.Options) (bases.Options, error)
 	// of a base that is brought up to date; nil: none
-	UpdateHooks func() (BaseHooks, error)
+	UpdateHooks func() (bases.Hooks, error)
 
 	Hooks          *hook.Set // nil: none
 	ShellOnFailure bool      // open a shell in the jail that failed
@@ -88,9 +93,6 @@ type Outcome struct {
 	Artefacts []string // paths, .changes last
 }
 
-// buildHost is the name of every build's machine: a package must not learn where it was built.
-const buildHost = "nsbuild"
-
 // builder is one build under way.
 type builder struct {
 	env        *Env
@@ -102,7 +104,7 @@ type builder struct {
 	output     string
 	base       *base.Generation
 	repos      []archive.Repo     // of the base
-	news       *news              // of them, while they are on their way
+	news       *bases.News        // of them, while they are on their way
 	releases   []*archive.Release // of them, once the mirror was asked
 	checking   bool               // it serves a check
 	place      place              // of what is written
@@ -119,7 +121,7 @@ type builder struct {
 	stopped    bool            // nothing can be run in it any more
 	unpacked   bool            // the source lies in it
 	built      bool            // and the results
-	installer  *installer      // of packages that hooks want
+	installer  *install.Into   // of packages that hooks want
 	sourceTar  string          // the unpacked source, while it is in no jail
 	packedIn   sandbox.Lower   // the jail in which it was made
 	// the source package that was made of a directory, taken out of the jail
@@ -177,7 +179,7 @@ func (b *builder) stages() []stage {
 func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, error) {
 	b, err := e.prepare(ctx, spec, o)
 	if err != nil {
-		return nil, interrupted(ctx, err)
+		return nil, fault.Interruption(ctx, err)
 	}
 	defer b.release(ctx)
 	err = b.runStages(ctx)
@@ -198,7 +200,7 @@ func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, erro
 		b.noteNeed()
 		b.tellKilled()
 	}
-	return b.outcome, b.report(interrupted(ctx, err))
+	return b.outcome, b.report(fault.Interruption(ctx, err))
 }
 
 // notFull runs the stages again on disk when a tmpfs was full.
@@ -217,7 +219,7 @@ func (b *builder) notFull(ctx context.Context, err error) error {
 func (b *builder) runStages(ctx context.Context) error {
 	for _, s := range b.stages() {
 		ph := b.env.Progress.Phase(s.name)
-		stop := b.env.Meter.during(ph)
+		stop := b.env.Meter.During(ph)
 		begin, before := time.Now(), b.exhausted()
 		err := s.run(b, ctx)
 		stop()
@@ -281,8 +283,9 @@ func (b *builder) hold(ctx context.Context, choose func(*builder) (place, error)
 	if b.place, err = choose(b); err != nil {
 		return err
 	}
-	if b.holder, err = b.env.holdFor(ctx, b.base.Manifest.Arch, b.base.Manifest.IDs, b.place,
-		b.o.Limits); err != nil {
+	if b.holder, err = b.env.Work.HoldFor(ctx, b.base.Manifest.Arch, sandbox.HolderSpec{
+		IDs: b.base.Manifest.IDs, ScratchDir: b.place.dir, ScratchSize: b.place.limit,
+		Limits: b.o.Limits}); err != nil {
 		return err
 	}
 	b.lowers = []sandbox.Lower{{Path: b.base.Tree()}}
@@ -311,14 +314,6 @@ func (e *partError) Unwrap() error { return e.err }
 
 // errSkipped means that the source builds nothing for this architecture, which is no failure.
 var errSkipped = errors.New("nothing to build")
-
-// interrupted makes whatever an interruption broke an error of that kind.
-func interrupted(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil {
-		return err
-	}
-	return &fault.Error{Kind: fault.Interrupted, Err: context.Cause(ctx)}
-}
 
 // prepare does what comes before the log: the source's description, the output directory, the base,
 // and fetching.
@@ -408,7 +403,7 @@ func (b *builder) fetchSource(ctx context.Context) error {
 		return nil
 	}
 	ph := b.env.Progress.Phase("source")
-	defer b.env.Meter.during(ph)()
+	defer b.env.Meter.During(ph)()
 	from, err := b.sourceReleases(ctx)
 	if err == nil {
 		err = b.env.fetch(ctx, b.in, from)
@@ -426,7 +421,7 @@ func (b *builder) sourceReleases(ctx context.Context) ([]*archive.Release, error
 	if err != nil {
 		return nil, err
 	}
-	repos, err := b.env.repos(BaseOptions{Suite: suite, Mirror: b.o.Mirror})
+	repos, err := b.env.Bases().Repos(bases.Options{Suite: suite, Mirror: b.o.Mirror})
 	if err != nil {
 		return nil, err
 	}
@@ -511,7 +506,7 @@ func (b *builder) openLog() (err error) {
 	dir := b.output
 	switch {
 	case b.o.NoLog: // hooks and checks read it
-		if dir, err = b.env.scratch.dir("log-"); err != nil {
+		if dir, err = b.env.Work.Make("log-"); err != nil {
 			return fmt.Errorf("opening the build log: %w", err)
 		}
 	case b.o.LogDir != "":
@@ -534,7 +529,7 @@ func (b *builder) openLog() (err error) {
 	b.header = buildlog.Header{
 		Program: b.env.Program, Host: host, Package: name, Version: b.version.String(),
 		SourceVersion: text, Distribution: b.suite.Name,
-		MachineArch: Arch(), HostArch: b.host, BuildArch: b.arch, Profiles: b.o.Profiles,
+		MachineArch: machine.Native(), HostArch: b.host, BuildArch: b.arch, Profiles: b.o.Profiles,
 		BuildType: b.o.buildType(), Start: start, Extra: b.header.Extra,
 	}
 	if limits := describeLimits(b.o.Limits); limits != "" {
@@ -546,7 +541,8 @@ func (b *builder) openLog() (err error) {
 	b.describeSource()
 	b.warnProfiles()
 	b.describeHooks()
-	b.result.Isolation.Rung, b.result.Isolation.Host = string(b.base.Manifest.IDs.Rung), buildHost
+	b.result.Isolation.Rung, b.result.Isolation.Host = string(b.base.Manifest.IDs.Rung),
+		buildroot.Host
 	b.result.Source = result.Source{Name: name, Version: text, From: b.in.spec}
 	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host,
 		BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}
@@ -576,7 +572,7 @@ func (b *builder) describeSource() {
 func (b *builder) release(ctx context.Context) {
 	b.makingCopies(nil)
 	if b.news != nil {
-		b.news.end()
+		b.news.End()
 	}
 	b.endAttempt(ctx)
 	if b.base != nil {
@@ -608,8 +604,8 @@ func (b *builder) endAttempt(ctx context.Context) {
 	if b.place.dir != "" {
 		// A tmpfs is gone with its namespace. Other builds of this command may want the room on the
 		// disk.
-		ctx, cancel := Afterwards(ctx)
-		if err := b.env.unlessLate(sandbox.RemoveTree(ctx, b.place.dir)); err != nil {
+		ctx, cancel := workdir.Afterwards(ctx)
+		if err := workdir.UnlessLate(b.env.Log, sandbox.RemoveTree(ctx, b.place.dir)); err != nil {
 			b.env.Log.Warnf("deleting what the build wrote: %v", err)
 		}
 		cancel()

@@ -3,6 +3,7 @@ package pkgbuild
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"nsbuild/internal/fault"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/workdir"
 )
 
 // KindLayers is the kind of dependency layers, beside those of archive.Kinds.
@@ -112,7 +114,7 @@ func (e *Env) RemoveLayers(ctx context.Context) error {
 func (e *Env) removeLayers(ctx context.Context, keys []string) error {
 	dirs, release, err := e.Layers.Take(keys, true)
 	if len(dirs) > 0 {
-		h, startErr := e.hold(ctx, e.IDs)
+		h, startErr := e.Work.Hold(ctx, e.IDs)
 		err = errors.Join(err, startErr)
 		if startErr == nil {
 			err = errors.Join(err, removeTrees(ctx, h, dirs), h.Close())
@@ -135,12 +137,25 @@ const inUse = 2 * time.Hour
 // MakeRoom keeps the cache within its limit when something was added to it. That it cannot be done
 // is no failure of the command that has filled it.
 func (e *Env) MakeRoom(ctx context.Context) {
-	if !e.shared.grown.Load() && e.Meter.downloaded() == 0 {
+	if !e.shared.grown.Load() && e.Meter.Transferred() == 0 {
 		return
 	}
-	ctx, cancel := Afterwards(ctx)
+	ctx, cancel := workdir.Afterwards(ctx)
 	defer cancel()
 	if _, err := e.TrimCache(ctx, Keep{Bytes: e.CacheLimit, Spare: inUse}); err != nil {
 		e.Log.Warnf("making room in the cache: %v", err)
 	}
+}
+
+// RemoveHookCaches deletes what hooks have kept.
+func (e *Env) RemoveHookCaches(ctx context.Context) error {
+	dir := string(e.HookCaches())
+	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	h, err := e.Work.Hold(ctx, e.IDs)
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.RemoveTree(ctx, dir), h.Close())
 }

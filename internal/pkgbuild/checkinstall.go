@@ -12,8 +12,11 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/install"
+	"nsbuild/internal/output"
 	"nsbuild/internal/sandbox"
 )
 
@@ -87,18 +90,12 @@ func (b *builder) together(packages []string,
 
 // installOutcome makes what apt and dpkg refused an outcome: it is what the check is for.
 func installOutcome(outcome, detail string, err error) (string, string, error) {
-	var refused *installRefused
+	var refused *install.Refused
 	if errors.As(err, &refused) || errors.Is(err, apt.ErrUnresolved) {
 		return OutcomeFail, err.Error(), nil
 	}
 	return outcome, detail, err
 }
-
-// installRefused is the failure of a program that installs or purges.
-type installRefused struct{ err error }
-
-func (e *installRefused) Error() string { return e.err.Error() }
-func (e *installRefused) Unwrap() error { return e.err }
 
 // tryInstall installs packages with what they need, removes them and installs them again, and
 // purges all of it.
@@ -175,7 +172,7 @@ func (b *builder) removable(packages []string) []string {
 // olderInSuite are those packages that the suite has in an earlier version than was built, and in
 // no later one, with that version.
 func (b *builder) olderInSuite(ctx context.Context, packages []string) (map[string]string, error) {
-	sources, err := b.env.aptSources(ctx, b.releases, b.arch)
+	sources, err := install.Sources(ctx, b.env.Client, b.releases, b.arch)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +190,7 @@ func (b *builder) olderInSuite(ctx context.Context, packages []string) (map[stri
 		}
 		return err
 	}
-	if err := b.env.eachPackage(ctx, sources, called, take, func() bool {
+	if err := install.EachPackage(ctx, b.env.Client, sources, called, take, func() bool {
 		return false
 	}); err != nil {
 		return nil, err
@@ -215,12 +212,12 @@ func (b *builder) olderInSuite(ctx context.Context, packages []string) (map[stri
 func (b *builder) installCommands(ctx context.Context, commands ...[]string) error {
 	for _, argv := range commands {
 		b.log.Printf("Command: %s", strings.Join(argv, " "))
-		status, err := b.run(ctx, b.open, sandbox.Command{Argv: argv, Env: commandEnv()})
+		status, err := b.run(ctx, b.open, sandbox.Command{Argv: argv, Env: buildroot.Env()})
 		if err != nil {
 			return err
 		}
 		if !status.Success() {
-			return &installRefused{fmt.Errorf("%s: %s", strings.Join(argv, " "), status)}
+			return &install.Refused{Err: fmt.Errorf("%s: %s", strings.Join(argv, " "), status)}
 		}
 	}
 	return nil
@@ -315,7 +312,7 @@ func (b *builder) purgeOthers(ctx context.Context) (still []string, err error) {
 	}
 	argv := slices.Concat([]string{"dpkg", "--purge"}, others)
 	b.log.Printf("Command: %s", strings.Join(argv, " "))
-	status, err := b.run(ctx, b.open, sandbox.Command{Argv: argv, Env: commandEnv()})
+	status, err := b.run(ctx, b.open, sandbox.Command{Argv: argv, Env: buildroot.Env()})
 	if err != nil {
 		return nil, err
 	}
@@ -328,7 +325,7 @@ func (b *builder) purgeOthers(ctx context.Context) (still []string, err error) {
 // notOfBase names the installed packages of the open jail that the base does not have in any
 // version.
 func (b *builder) notOfBase() ([]string, error) {
-	now, err := installed(b.open)
+	now, err := buildroot.Installed(b.open)
 	if err != nil {
 		return nil, err
 	}
@@ -342,11 +339,11 @@ func (b *builder) notOfBase() ([]string, error) {
 // hasBase tells whether the open jail has all packages of the base still. What conflicts with one
 // of them takes its place.
 func (b *builder) hasBase() (bool, error) {
-	now, err := installed(b.open)
+	now, err := buildroot.Installed(b.open)
 	if err != nil {
 		return false, err
 	}
-	gone := beyond(b.base.Manifest.Packages, now)
+	gone := buildroot.Beyond(b.base.Manifest.Packages, now)
 	if len(gone) > 0 {
 		b.log.Printf("Not installed any more, or in another version: %s", gone[0].Name)
 	}
@@ -359,11 +356,11 @@ const maxFileList = 256 << 20
 
 // filesOf lists the files of those packages that are installed in the open jail.
 func (b *builder) filesOf(ctx context.Context, packages []string) ([]string, error) {
-	out := capture{limit: maxFileList}
+	out := output.Capture{Limit: maxFileList}
 	// It fails where one is not installed any more, and has listed the others all the same.
 	if _, err := b.open.RunTo(ctx,
 		sandbox.Command{Argv: slices.Concat([]string{"dpkg", "-L"}, packages),
-			Env: commandEnv()}, &out, io.Discard); err != nil {
+			Env: buildroot.Env()}, &out, io.Discard); err != nil {
 		return nil, err
 	}
 	text, err := out.String()
@@ -414,9 +411,9 @@ func (b *builder) filesOfBase(ctx context.Context) (fileStates, error) {
 }
 
 func (b *builder) listFiles(ctx context.Context) (fileStates, error) {
-	out := capture{limit: maxFileList}
+	out := output.Capture{Limit: maxFileList}
 	status, err := b.open.RunTo(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-c", listFiles},
-		Env: commandEnv()}, &out, io.Discard)
+		Env: buildroot.Env()}, &out, io.Discard)
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("listing files: %s", status)
 	}

@@ -18,6 +18,7 @@ import (
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/result"
@@ -140,7 +141,7 @@ func (b *builder) leaveJail(ctx context.Context) error {
 
 // takePacked copies the source package that was made of a directory out of the jail.
 func (b *builder) takePacked() error {
-	dir, err := b.env.scratch.dir("source-")
+	dir, err := b.env.Work.Make("source-")
 	if err != nil {
 		return err
 	}
@@ -336,7 +337,7 @@ func (b *builder) builtPackages() []string {
 
 // show copies files of the host into the open jail, for the builder to read.
 func (b *builder) show(ctx context.Context, files ...string) error {
-	if err := makeBuildDir(b.open); err != nil {
+	if err := buildroot.MakeDir(b.open); err != nil {
 		return err
 	}
 	if err := b.open.Mkdir(checkDir, 0o755, bootstrap.BuilderUID,

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/result"
 )
@@ -99,7 +100,7 @@ func (b *builder) takeOut(a *aside) dsc.Opener {
 		if done := a.path(file); done != "" {
 			return os.Open(done)
 		}
-		in, err := b.jail.Open(path.Join(buildDir, file))
+		in, err := b.jail.Open(path.Join(buildroot.Dir, file))
 		if err != nil {
 			return nil, err
 		}
@@ -124,7 +125,7 @@ var distributionField = sync.OnceValue(func() *regexp.Regexp {
 })
 
 func (b *builder) readOut(name string) ([]byte, error) {
-	f, err := b.jail.Open(path.Join(buildDir, name))
+	f, err := b.jail.Open(path.Join(buildroot.Dir, name))
 	if err != nil {
 		return nil, err
 	}

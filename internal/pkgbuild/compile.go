@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -19,19 +18,15 @@ import (
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/output"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/strays"
 )
-
-// Dir is where sources are unpacked and results appear in a jail: the same everywhere, for packages
-// that record it.
-const Dir = "/build/reproducible-path"
-
-const buildDir = Dir
 
 // checkArch tells whether there is anything to build.
 func (b *builder) checkArch(context.Context) error {
@@ -125,12 +120,12 @@ func (b *builder) packSource(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := makeBuildDir(jail); err != nil {
+	if err := buildroot.MakeDir(jail); err != nil {
 		return err
 	}
 	tree := b.in.tree
 	name := tree.Name + "-" + tree.Version.Upstream()
-	into := path.Join(buildDir, name)
+	into := path.Join(buildroot.Dir, name)
 	if err := b.copyIn(ctx, jail, tree.Dir, into); err != nil {
 		return fmt.Errorf("copying %s into the jail: %w", tree.Dir, err)
 	}
@@ -142,7 +137,7 @@ func (b *builder) packSource(ctx context.Context) error {
 	}
 	status, err := b.run(ctx,
 		jail,
-		b.asBuilder(buildDir, append(append([]string{"dpkg-source"}, b.o.SourceOpts...), "-b",
+		b.asBuilder(buildroot.Dir, append(append([]string{"dpkg-source"}, b.o.SourceOpts...), "-b",
 			name)...))
 	if err != nil {
 		return err
@@ -153,7 +148,7 @@ func (b *builder) packSource(ctx context.Context) error {
 	if b.in.dsc, err = b.readBuiltDSC(jail); err != nil {
 		return err
 	}
-	remove := b.asBuilder(buildDir, "rm", "-rf", name)
+	remove := b.asBuilder(buildroot.Dir, "rm", "-rf", name)
 	// of directories that nobody may write to the builder could delete nothing
 	remove.UID, remove.GID = 0, 0
 	if status, err = b.run(ctx, jail, remove); err != nil || !status.Success() {
@@ -166,7 +161,7 @@ func (b *builder) packSource(ctx context.Context) error {
 
 func (b *builder) readBuiltDSC(jail *sandbox.Jail) (*dsc.Source, error) {
 	name := b.in.tree.Name + "_" + b.in.tree.Version.FileName() + ".dsc"
-	f, err := jail.Open(path.Join(buildDir, name))
+	f, err := jail.Open(path.Join(buildroot.Dir, name))
 	if err != nil {
 		return nil, err
 	}
@@ -180,28 +175,10 @@ func copyFileIn(ctx context.Context, jail *sandbox.Jail, from, to string, mode o
 		return err
 	}
 	defer in.Close()
-	return fill(jail, to, mode, func(out io.Writer) error {
+	return buildroot.Fill(jail, to, mode, func(out io.Writer) error {
 		_, err := io.Copy(out, until(ctx, in))
 		return err
 	})
-}
-
-// makeBuildDir makes the directory of sources and results, unless an earlier jail has.
-func makeBuildDir(jail *sandbox.Jail) error {
-	err := jail.Mkdir(buildDir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
-}
-
-// fill makes a file of the builder's in the jail.
-func fill(jail *sandbox.Jail, to string, mode os.FileMode, write func(io.Writer) error) error {
-	out, err := jail.Create(to, 0o644|mode&0o111, bootstrap.BuilderUID, bootstrap.BuilderGID)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(out), out.Close())
 }
 
 // inBuildJail are the stages whose hooks run in the jail that builds.
@@ -243,7 +220,8 @@ func (b *builder) unpackSource(ctx context.Context) error {
 		}
 	}
 	status, err := b.run(ctx, b.open,
-		b.asBuilder(buildDir, "dpkg-source", "-x", filepath.Base(source.Path), source.DirName()))
+		b.asBuilder(buildroot.Dir, "dpkg-source", "-x", filepath.Base(source.Path),
+			source.DirName()))
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("dpkg-source -x %s: %s", filepath.Base(source.Path), status)
 	}
@@ -254,10 +232,10 @@ func (b *builder) unpackSource(ctx context.Context) error {
 // bringSource copies the .dsc and its files into the jail and checks them on the way: what was
 // checked is what is built.
 func (b *builder) bringSource(ctx context.Context, source *dsc.Source) error {
-	if err := makeBuildDir(b.open); err != nil {
+	if err := buildroot.MakeDir(b.open); err != nil {
 		return err
 	}
-	err := fill(b.open, path.Join(buildDir, filepath.Base(source.Path)), 0,
+	err := buildroot.Fill(b.open, path.Join(buildroot.Dir, filepath.Base(source.Path)), 0,
 		func(w io.Writer) error {
 			_, err := w.Write(b.in.text)
 			return err
@@ -271,7 +249,7 @@ func (b *builder) bringSource(ctx context.Context, source *dsc.Source) error {
 		if err != nil {
 			return nil, err
 		}
-		out, err := b.open.Create(path.Join(buildDir, name), 0o644, bootstrap.BuilderUID,
+		out, err := b.open.Create(path.Join(buildroot.Dir, name), 0o644, bootstrap.BuilderUID,
 			bootstrap.BuilderGID)
 		if err != nil {
 			return nil, errors.Join(err, in.Close())
@@ -296,7 +274,7 @@ var toolchain = sync.OnceValue(func() *regexp.Regexp {
 
 // describeEnvironment writes what the build is done with.
 func (b *builder) describeEnvironment() error {
-	packages, err := installed(b.jail)
+	packages, err := buildroot.Installed(b.jail)
 	if err != nil {
 		return err
 	}
@@ -323,9 +301,9 @@ func (b *builder) describeEnvironment() error {
 
 // compile runs dpkg-buildpackage, and then ends whatever it left running.
 func (b *builder) compile(ctx context.Context) error {
-	tree := path.Join(buildDir, b.in.dsc.DirName())
+	tree := path.Join(buildroot.Dir, b.in.dsc.DirName())
 	b.log.Filter(tree, buildlog.NamePackage)
-	b.log.Filter(buildDir, buildlog.NameBuild)
+	b.log.Filter(buildroot.Dir, buildlog.NameBuild)
 	if !slices.ContainsFunc(b.o.Options, func(s string) bool {
 		return strings.HasPrefix(s, "parallel=")
 	}) {
@@ -352,7 +330,8 @@ func (b *builder) compile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.outcome.Tail = b.log.Tail(tailLines) // what the package said, before what we say about it
+	// what the package said, before what we say about it
+	b.outcome.Tail = b.log.Tail(output.TailLines)
 	b.log.BuildFinished(time.Now(), status.Success())
 	b.result.Outcome.Exit, b.result.Outcome.Signal = status.Code, int(status.Signal)
 	b.result.Use.PeakMemory, b.result.Use.UserTime, b.result.Use.SystemTime = status.MaxRSS,
@@ -391,8 +370,9 @@ func hideStage(err error) error {
 
 // measureSpace is sbuild's Build-Space: what the tree and the results take on disk, in KiB.
 func (b *builder) measureSpace(ctx context.Context) error {
-	out := capture{limit: maxCapture}
-	status, err := b.jail.RunTo(ctx, b.asBuilder("/", "du", "-k", "-s", buildDir), &out, io.Discard)
+	out := output.Capture{Limit: output.Few}
+	status, err := b.jail.RunTo(ctx, b.asBuilder("/", "du", "-k", "-s", buildroot.Dir), &out,
+		io.Discard)
 	if err != nil {
 		return err
 	}

@@ -1,193 +1,17 @@
 package pkgbuild
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"nsbuild/internal/apt"
-	"nsbuild/internal/archive"
-	"nsbuild/internal/archive/failure"
-	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
-	"nsbuild/internal/deb"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 )
-
-// dummyName is the package that carries the build dependencies; sbuild's name, which readers of
-// logs know.
-const dummyName = "sbuild-build-depends-main-dummy"
-
-// aptSources has the lists of suites in the cache, for a jail's apt.
-func (e *Env) aptSources(ctx context.Context, releases []*archive.Release, archs ...string) (
-	[]apt.Source, error) {
-	var sources []apt.Source
-	for _, r := range releases {
-		lists, err := e.Client.AptLists(ctx, r, r.Repo().Components, archs, "")
-		if err != nil {
-			return nil, err
-		}
-		sources = append(sources, apt.Source{Repo: r.Repo(), Release: r, Archs: archs,
-			Lists: lists})
-	}
-	return sources, nil
-}
-
-// install has apt do a command: what it wants is fetched and verified here, outside the jail.
-func (e *Env) install(ctx context.Context, resolver *apt.Apt, log io.Writer, sources []apt.Source,
-	form archive.CopyForm, args ...string) error {
-	wanted, err := resolver.Wanted(ctx, log, args...)
-	if err != nil {
-		return err
-	}
-	_, err = e.installWanted(ctx, resolver, log, sources, form, wanted, args...)
-	return err
-}
-
-// copyForm is what the dpkg among these packages can read.
-func copyForm(packages []base.Package) (archive.CopyForm, error) {
-	for _, p := range packages {
-		if p.Name == "dpkg" {
-			return archive.CopyFormFor(p.Version)
-		}
-	}
-	return archive.CopyOld, nil
-}
-
-// installWanted is install for what apt has said already. It returns the digests of the packages
-// that were installed without a copy.
-func (e *Env) installWanted(ctx context.Context, resolver *apt.Apt, log io.Writer,
-	sources []apt.Source, form archive.CopyForm, wanted []apt.Wanted, args ...string) (
-	uncopied []string, err error) {
-	files, err := e.fetchWanted(ctx, sources, wanted)
-	if err != nil {
-		return nil, err
-	}
-	return e.installFetched(ctx, resolver, log, files, form, wanted, args...)
-}
-
-// fetched are files of the cache that apt wants, by their URLs.
-type fetched map[string]fetchedDeb
-
-type fetchedDeb struct {
-	p    *archive.Package
-	file string
-}
-
-// fetchWanted has what apt wants in the cache.
-func (e *Env) fetchWanted(ctx context.Context, sources []apt.Source, wanted []apt.Wanted) (
-	fetched, error) {
-	packages, err := e.indexed(ctx, sources, wanted)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]*archive.Package, 0, len(wanted))
-	for _, w := range wanted {
-		list = append(list, packages[w.URL])
-	}
-	debs, err := e.Client.Debs(ctx, list)
-	if err != nil {
-		return nil, err
-	}
-	files := make(fetched, len(wanted))
-	for _, w := range wanted {
-		p := packages[w.URL]
-		files[w.URL] = fetchedDeb{p, debs[p]}
-	}
-	return files, nil
-}
-
-// installFetched has apt do a command, with what it wants for it.
-func (e *Env) installFetched(ctx context.Context, resolver *apt.Apt, log io.Writer, files fetched,
-	form archive.CopyForm, wanted []apt.Wanted, args ...string) (uncopied []string, err error) {
-	var list []*archive.Package
-	for _, w := range wanted {
-		f := files[w.URL]
-		list = append(list, f.p)
-		if err := resolver.Provide(w, f.file, e.Client.Copy(f.p, form)); err != nil {
-			return nil, err
-		}
-	}
-	status, err := resolver.Run(ctx, log, args...)
-	if err == nil && !status.Success() {
-		err = &installRefused{fmt.Errorf("apt-get %s: %s", strings.Join(args, " "), status)}
-	}
-	return e.Client.Uncopied(list, form), err
-}
-
-// indexed finds what apt wants in the verified indices: from them come the hashes that are
-// believed, not from what a jail prints.
-func (e *Env) indexed(ctx context.Context, sources []apt.Source, wanted []apt.Wanted) (
-	map[string]*archive.Package, error) {
-	found := make(map[string]*archive.Package, len(wanted))
-	missing := make(map[string]apt.Wanted, len(wanted))
-	for _, w := range wanted {
-		missing[plainURL(w.URL)] = w
-	}
-	take := func(p *archive.Package) error {
-		if w, ok := missing[plainURL(p.URL())]; ok && w.Size == p.Size {
-			found[w.URL] = p
-			delete(missing, plainURL(w.URL))
-		}
-		return nil
-	}
-	if err := e.eachPackage(ctx, sources, called(wanted), take, func() bool {
-		return len(missing) == 0
-	}); err != nil {
-		return nil, err
-	}
-	for u := range missing {
-		return nil, fmt.Errorf("apt wants %s, which the suite's indices do not list", u)
-	}
-	return found, nil
-}
-
-// plainURL is a URL without the "./" that flat repositories put into it: apt keeps it, the index of
-// packages does not.
-func plainURL(url string) string { return strings.ReplaceAll(url, "/./", "/") }
-
-// called are the names of packages.
-func called(wanted []apt.Wanted) map[string]bool {
-	names := make(map[string]bool, len(wanted))
-	for _, w := range wanted {
-		name, _, _ := strings.Cut(w.Name, "_")
-		names[name] = true
-	}
-	return names
-}
-
-// eachPackage shows the packages of some names in the verified indices, until enough are seen.
-func (e *Env) eachPackage(ctx context.Context, sources []apt.Source, called map[string]bool,
-	take func(*archive.Package) error, enough func() bool) error {
-	for _, s := range sources {
-		for _, p := range s.Packages {
-			if err := take(p); err != nil {
-				return err
-			}
-		}
-		if s.Release == nil {
-			continue
-		}
-		for _, component := range s.Repo.IndexComponents() {
-			for _, arch := range s.Archs {
-				if enough() {
-					return nil
-				}
-				err := e.Client.PackagesCalled(ctx, s.Release, component, arch, called, take)
-				// apt found it elsewhere, or it is named as missing
-				if err != nil && !errors.Is(err, failure.ErrNoIndex) {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
 
 // dependencies are the relations that a build needs, with what every build needs.
 func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {
@@ -223,24 +47,6 @@ func (b *builder) relations() dsc.BuildRelations {
 		return b.o.added.Join(b.in.tree.Control.BuildRelations)
 	}
 	return b.o.added.Join(b.in.dsc.BuildRelations)
-}
-
-// dummy is a package that depends on what the build needs.
-func dummy(arch string, r dsc.Reduced) ([]byte, error) {
-	var control strings.Builder
-	fmt.Fprintf(&control, "Package: %s\nVersion: 0.invalid.0\nArchitecture: %s\nMaintainer: "+
-		"nsbuild <nobody@localhost>\n", dummyName, arch)
-	if text := r.Depends.String(); text != "" {
-		fmt.Fprintf(&control, "Depends: %s\n", text)
-	}
-	if text := r.Conflicts.String(); text != "" {
-		fmt.Fprintf(&control, "Conflicts: %s\n", text)
-	}
-	control.WriteString(
-		"Description: the build dependencies of one build\n Made for it and never kept.\n")
-	var out bytes.Buffer
-	err := deb.Write(&out, deb.Package{Control: control.String(), Time: time.Unix(0, 0)})
-	return out.Bytes(), err
 }
 
 // installDeps makes the build dependencies a layer of the build's root: one that an earlier build

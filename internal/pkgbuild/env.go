@@ -1,8 +1,7 @@
-// Package pkgbuild is what nsbuild does: it makes bases, keeps them fresh, and builds source
-// packages over them.
+// Package pkgbuild is what nsbuild does: it builds source packages over bases.
 //
 // It joins the other rooms and leaves their work to them: internal/archive fetches and verifies,
-// internal/bootstrap makes trees, internal/base keeps them, internal/apt installs, internal/sandbox
+// internal/bases makes bases and keeps them fresh, internal/install installs, internal/sandbox
 // isolates, internal/dsc reads sources and results, internal/buildlog writes the log. The command
 // line, the exit statuses and what is printed at the end are cmd/nsbuild's.
 package pkgbuild
@@ -17,12 +16,15 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
+	"nsbuild/internal/bases"
 	"nsbuild/internal/budget"
+	"nsbuild/internal/copies"
 	"nsbuild/internal/dsc"
+	"nsbuild/internal/hook"
 	"nsbuild/internal/layer"
-	"nsbuild/internal/machine"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/workdir"
 )
 
 // Env is what every verb works with.
@@ -37,31 +39,45 @@ type Env struct {
 	IDs      sandbox.IDMap // of new trees
 	Log      logrus.FieldLogger
 	Progress *progress.Progress
-	Meter    *Meter
+	Meter    *progress.Meter
 	// CacheLimit is how many bytes the cache may take, layers included.
 	CacheLimit int64
 
-	scratch scratch
-	shared  *shared
+	Work   *workdir.Dir  // this process's own
+	Copies *copies.Maker // of packages
+	shared *shared
 }
 
-// hold starts a holder for trees of the given ids, in which nothing of theirs is run.
-func (e *Env) hold(ctx context.Context, ids sandbox.IDMap) (*sandbox.Holder, error) {
-	return sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: e.scratch.own,
-		Memory: filepath.Join(e.StateDir, "kernel.json")})
+// Open makes this process's own directory, and deletes those of processes that were killed.
+func (e *Env) Open(ctx context.Context) (err error) {
+	e.shared = newShared()
+	e.Copies = &copies.Maker{CacheDir: e.CacheDir, Grown: &e.shared.grown}
+	e.Work, err = workdir.Open(ctx, e.StateDir, e.Log)
+	return err
 }
 
-// holdFor starts a holder in which programs of an architecture run, for trees of the given ids,
-// with upper directories in a certain place and with limits.
-func (e *Env) holdFor(ctx context.Context, arch string, ids sandbox.IDMap, p place,
-	l sandbox.Limits) (*sandbox.Holder, error) {
-	spec := sandbox.HolderSpec{IDs: ids, ScratchDir: p.dir, ScratchSize: p.limit,
-		FallbackDir: e.scratch.own, Memory: filepath.Join(e.StateDir, "kernel.json"), Limits: l}
-	if err := machine.Prepare(&spec, arch); err != nil {
-		return nil, err
+// Close deletes this process's own directory.
+func (e *Env) Close(ctx context.Context) error {
+	if e.Work == nil {
+		return nil
 	}
-	return sandbox.Start(ctx, spec)
+	return e.Work.Close(ctx, e.Log)
 }
+
+// Bases makes bases and keeps them fresh.
+func (e *Env) Bases() *bases.Keeper {
+	return &bases.Keeper{Store: e.Store, Host: e.Host, Client: e.Client, Work: e.Work,
+		StateDir: e.StateDir, CacheDir: e.CacheDir, IDs: e.IDs, Log: e.Log, Progress: e.Progress,
+		Meter: e.Meter, Copies: e.Copies, Turns: &e.shared.turns}
+}
+
+// HookCaches is what hooks keep from one run to the next.
+func (e *Env) HookCaches() hook.Caches {
+	return hook.Caches(filepath.Join(e.CacheDir, hook.CachesName))
+}
+
+// Transferred is archive.Options.Progress: it passes what is fetched to the phase under way.
+func (e *Env) Transferred(p archive.Progress) { e.Meter.Add(p.Total, p.Done) }
 
 // jobs is how many processes a build may use, of several that run beside each other.
 func (e *Env) jobs() (int, error) {
@@ -76,17 +92,6 @@ func (e *Env) keyrings() dsc.Keyrings {
 		home = "" // without a home there are no keys of the caller's
 	}
 	return dsc.HostKeyrings("/", home)
-}
-
-// commandEnv is the environment of what nsbuild itself runs in a jail as root: nothing of the
-// caller's.
-func commandEnv(more ...string) []string {
-	return append([]string{
-		"PATH=" + sandbox.DefaultPath,
-		"HOME=/nonexistent", "LC_ALL=C.UTF-8", "SHELL=/bin/sh", "USER=root", "LOGNAME=root",
-		"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true",
-		"DEBIAN_PRIORITY=critical",
-	}, more...)
 }
 
 // checkWritable makes sure that results can be stored, before hours are spent on them.

@@ -14,10 +14,13 @@ import (
 	"syscall"
 	"unicode"
 
+	"github.com/sirupsen/logrus"
+
 	"nsbuild/internal/fault"
 	"nsbuild/internal/gitsrc"
 	"nsbuild/internal/regular"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/workdir"
 )
 
 // gitJail runs the host's git, and what belongs to it, over a repository of the caller's:
@@ -30,7 +33,7 @@ type gitJail struct {
 	work   string // its /tmp, on disk
 	env    []string
 	git    string // the program
-	late   func(error) error
+	log    logrus.FieldLogger
 }
 
 // gitConfig stands for the caller's and the system's configuration of git. The repository may be
@@ -46,7 +49,7 @@ func (e *Env) openGitJail(ctx context.Context, l *gitsrc.Layout) (_ *gitJail, er
 	if err != nil {
 		return nil, err
 	}
-	j := &gitJail{git: tools.git, late: e.unlessLate, env: []string{
+	j := &gitJail{git: tools.git, log: e.Log, env: []string{
 		"PATH=" + tools.path, "HOME=/nonexistent", "LC_ALL=C", "TMPDIR=/tmp",
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + gitConfig, "GIT_ATTR_NOSYSTEM=1",
 		"GIT_PAGER=cat",
@@ -56,7 +59,7 @@ func (e *Env) openGitJail(ctx context.Context, l *gitsrc.Layout) (_ *gitJail, er
 			err = errors.Join(err, j.close(ctx))
 		}
 	}()
-	if j.dir, err = e.scratch.dir("git-jail-"); err != nil {
+	if j.dir, err = e.Work.Make("git-jail-"); err != nil {
 		return nil, err
 	}
 	if j.work, err = e.workDir(); err != nil {
@@ -85,7 +88,7 @@ func (e *Env) openGitJail(ctx context.Context, l *gitsrc.Layout) (_ *gitJail, er
 	if os.Geteuid() != 0 {
 		spec.Caller = &sandbox.Caller{} // else the caller's files are nobody's there
 	}
-	if j.holder, err = e.hold(ctx, e.IDs); err != nil {
+	if j.holder, err = e.Work.Hold(ctx, e.IDs); err != nil {
 		return nil, err
 	}
 	if j.jail, err = j.holder.NewJail(ctx, spec); err != nil {
@@ -115,7 +118,7 @@ func (j *gitJail) tryGit(ctx context.Context) error {
 // workDir is a directory that the jail's root may write to, below one that nobody else may enter.
 // It has room for the objects that git makes on the way.
 func (e *Env) workDir() (string, error) {
-	dir, err := e.scratch.dir("git-work-")
+	dir, err := e.Work.Make("git-work-")
 	if err != nil {
 		return "", err
 	}
@@ -249,9 +252,9 @@ func (j *gitJail) close(ctx context.Context) error {
 		errs = append(errs, os.RemoveAll(j.dir))
 	}
 	if j.work != "" {
-		ctx, cancel := Afterwards(ctx)
+		ctx, cancel := workdir.Afterwards(ctx)
 		defer cancel()
-		errs = append(errs, j.late(sandbox.RemoveTree(ctx, j.work)))
+		errs = append(errs, workdir.UnlessLate(j.log, sandbox.RemoveTree(ctx, j.work)))
 	}
 	return errors.Join(errs...)
 }

@@ -60,8 +60,8 @@ func gitEnv(t *testing.T) *Env {
 	check(t, err)
 	log, _ := logtest.NewNullLogger()
 	e := &Env{StateDir: t.TempDir(), IDs: ids, Log: log}
-	check(t, e.OpenScratch(t.Context()))
-	t.Cleanup(func() { check(t, e.CloseScratch(t.Context())) })
+	check(t, e.Open(t.Context()))
+	t.Cleanup(func() { check(t, e.Close(t.Context())) })
 	return e
 }
 

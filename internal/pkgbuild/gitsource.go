@@ -68,7 +68,7 @@ func (b *builder) inRepository(ctx context.Context, l *gitsrc.Layout,
 
 // takeFromGit exports the source, and brings its upstream tarball.
 func (b *builder) takeFromGit(ctx context.Context, r *gitsrc.Repository, conf gitsrc.Config) error {
-	dir, err := b.env.scratch.dir("git-")
+	dir, err := b.env.Work.Make("git-")
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/base"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/layer"
@@ -44,7 +45,7 @@ func (b *builder) groundFor(r dsc.Reduced) ground {
 		host:      b.host,
 		resolver:  b.resolver(),
 		conflicts: r.Conflicts.String(),
-		program:   layer.Key(apt.Config, strings.Join(commandEnv(), "\n"), buildHost),
+		program:   layer.Key(apt.Config, strings.Join(buildroot.Env(), "\n"), buildroot.Host),
 	}
 }
 

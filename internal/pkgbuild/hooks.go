@@ -16,9 +16,12 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/console"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/install"
+	"nsbuild/internal/output"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
@@ -59,11 +62,11 @@ func (b *builder) openJail(ctx context.Context, withApt bool, mounts ...sandbox.
 
 func (b *builder) openOver(ctx context.Context, root sandbox.Root, withApt bool,
 	mounts ...sandbox.Mount) (*sandbox.Jail, error) {
-	spec := sandbox.Spec{Root: root, Mounts: mounts, Hostname: buildHost}
+	spec := sandbox.Spec{Root: root, Mounts: mounts, Hostname: buildroot.Host}
 	if withApt {
 		spec.Mounts = append(spec.Mounts, apt.Mounts(b.env.CacheDir)...)
 	}
-	caches, err := b.env.HookMounts(ctx, b.holder, b.o.Hooks)
+	caches, err := b.env.HookCaches().Mounts(ctx, b.holder, b.o.Hooks)
 	if err != nil {
 		return nil, err
 	}
@@ -88,58 +91,12 @@ func (b *builder) closeJail() ([]sandbox.Stray, error) {
 	return strays, err
 }
 
-// hookCaches is the directory of what hooks keep from one build to the next.
-func (e *Env) hookCaches() string { return filepath.Join(e.CacheDir, "hooks") }
-
-// HookMounts show hooks what they keep from one run to the next.
-func (e *Env) HookMounts(ctx context.Context, h *sandbox.Holder, set *hook.Set) (
-	mounts []sandbox.Mount, err error) {
-	for _, name := range set.Caches() {
-		dir, err := e.hookCache(ctx, h, name)
-		if err != nil {
-			return nil, fmt.Errorf("the cache of hook %s: %w", name, err)
-		}
-		mounts = append(mounts,
-			sandbox.Mount{Type: "bind", Source: dir, Target: hook.CacheDir(name),
-				Mkdir: true, NoSuid: true, NoDev: true})
-	}
-	return mounts, nil
-}
-
-// hookCache is where a hook keeps what outlives a run. It belongs to the jail's ids.
-func (e *Env) hookCache(ctx context.Context, h *sandbox.Holder, name string) (string, error) {
-	if err := os.MkdirAll(e.hookCaches(), 0o700); err != nil {
-		return "", err
-	}
-	dir := filepath.Join(e.hookCaches(), name)
-	if _, err := os.Lstat(dir); err == nil || !errors.Is(err, os.ErrNotExist) {
-		return dir, err
-	}
-	err := h.MakeRoot(ctx, dir)
-	if _, there := os.Lstat(dir); there == nil { // another may have been faster
-		err = nil
-	}
-	return dir, err
-}
-
-// RemoveHookCaches deletes what hooks have kept.
-func (e *Env) RemoveHookCaches(ctx context.Context) error {
-	if _, err := os.Lstat(e.hookCaches()); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	h, err := e.hold(ctx, e.IDs)
-	if err != nil {
-		return err
-	}
-	return errors.Join(h.RemoveTree(ctx, e.hookCaches()), h.Close())
-}
-
 // hookContext is what hooks are told at this point of the build.
 func (b *builder) hookContext() hook.Context {
 	c := hook.Context{
 		Operation: hook.Build, Source: b.header.Package, Version: b.header.Version,
 		Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(),
-		Profiles: b.o.Profiles, Builder: bootstrap.BuilderName, BuildDir: buildDir,
+		Profiles: b.o.Profiles, Builder: bootstrap.BuilderName, BuildDir: buildroot.Dir,
 		FailStage: b.outcome.Stage,
 		Fakeroot:  b.hasFakeroot(),
 	}
@@ -147,16 +104,16 @@ func (b *builder) hookContext() hook.Context {
 		c.Status = string(buildlog.StatusOf(b.outcome.Stage))
 	}
 	if b.unpacked {
-		c.SourceDir = path.Join(buildDir, b.in.dsc.DirName())
+		c.SourceDir = path.Join(buildroot.Dir, b.in.dsc.DirName())
 	}
 	if b.in.dsc != nil {
-		c.DSC = path.Join(buildDir, filepath.Base(b.in.dsc.Path))
+		c.DSC = path.Join(buildroot.Dir, filepath.Base(b.in.dsc.Path))
 		if b.in.dir != "" {
 			c.HostDSC = filepath.Join(b.in.dir, filepath.Base(b.in.dsc.Path))
 		}
 	}
 	if b.built {
-		c.Changes = path.Join(buildDir, b.changesName())
+		c.Changes = path.Join(buildroot.Dir, b.changesName())
 	}
 	if n := len(b.outcome.Artefacts); n > 0 {
 		c.HostChanges = b.outcome.Artefacts[n-1]
@@ -208,7 +165,7 @@ func (b *builder) runHostHooks(ctx context.Context, stage hook.Stage) (err error
 		if err != nil {
 			return err
 		}
-		dir, err := b.env.scratch.dir("jail-")
+		dir, err := b.env.Work.Make("jail-")
 		if err != nil {
 			return err
 		}
@@ -241,25 +198,13 @@ func (b *builder) noteHooks(ran []hook.Run) {
 
 // installForHooks installs packages in the open jail, fetched and verified outside it.
 func (b *builder) installForHooks(ctx context.Context, relations string) error {
-	reduced, err := hookDepends(relations, b.arch, b.o.Profiles)
+	reduced, err := install.ForHooks(relations, b.arch, b.o.Profiles)
 	if err != nil {
 		return err
 	}
 	out := b.log.Stream()
 	defer out.Flush()
 	return b.installMore(ctx, reduced, out)
-}
-
-// hookDepends are the packages of the jail's architecture that hooks want.
-func hookDepends(relations, arch string, profiles []string) (dsc.Reduced, error) {
-	wanted, err := dsc.ParseRelations(relations)
-	if err != nil {
-		return dsc.Reduced{}, err
-	}
-	reduced := dsc.BuildRelations{Depends: wanted}.Reduce(
-		dsc.Context{BuildArch: arch, HostArch: arch, Profiles: profiles})
-	reduced.Depends = reduced.Depends.FirstAlternatives()
-	return reduced, nil
 }
 
 // hooksBeforeDeps runs the hooks that come before the build dependencies, in a jail of their own:
@@ -269,7 +214,7 @@ func (b *builder) hooksBeforeDeps(ctx context.Context) error {
 	if _, err := b.openJail(ctx, b.o.Hooks.Installs(hook.BeforeLayer()...)); err != nil {
 		return err
 	}
-	if err := makeBuildDir(b.open); err != nil {
+	if err := buildroot.MakeDir(b.open); err != nil {
 		return err
 	}
 	if err := b.runHostHooks(ctx, hook.OnHostStart); err != nil {
@@ -301,15 +246,15 @@ func (b *builder) hooksBeforeDeps(ctx context.Context) error {
 
 // takeSource moves the unpacked source out of the open jail, as an archive that only jails read.
 func (b *builder) takeSource(ctx context.Context) error {
-	f, err := os.CreateTemp(b.env.scratch.own, "source-*.tar")
+	f, err := os.CreateTemp(b.env.Work.Path(), "source-*.tar")
 	if err != nil {
 		return err
 	}
 	b.sourceTar = f.Name()
 	// a hole must not fill the disk
-	pack := []string{"tar", "-C", buildDir, "--numeric-owner", "--sparse", "-cf", "-", "."}
-	for _, argv := range [][]string{pack, {"find", buildDir, "-mindepth", "1", "-delete"}} {
-		status, err := b.open.Run(ctx, sandbox.Command{Argv: argv, Env: commandEnv(), Stdout: f})
+	pack := []string{"tar", "-C", buildroot.Dir, "--numeric-owner", "--sparse", "-cf", "-", "."}
+	for _, argv := range [][]string{pack, {"find", buildroot.Dir, "-mindepth", "1", "-delete"}} {
+		status, err := b.open.Run(ctx, sandbox.Command{Argv: argv, Env: buildroot.Env(), Stdout: f})
 		if err == nil && !status.Success() {
 			err = fmt.Errorf("%s: %s", argv[0], status)
 		}
@@ -328,8 +273,8 @@ func (b *builder) bringBackSource(ctx context.Context) error {
 	}
 	defer f.Close()
 	status, err := b.open.Run(ctx,
-		sandbox.Command{Argv: []string{"tar", "-C", buildDir, "--numeric-owner", "-xpf", "-"},
-			Env: commandEnv(), Stdin: f})
+		sandbox.Command{Argv: []string{"tar", "-C", buildroot.Dir, "--numeric-owner", "-xpf", "-"},
+			Env: buildroot.Env(), Stdin: f})
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("tar: %s", status)
 	}
@@ -397,7 +342,7 @@ func (b *builder) afterStages(ctx context.Context, failed error) error {
 		return err
 	}
 	if failed != nil && b.outcome.Tail == nil {
-		b.outcome.Tail = b.log.Tail(tailLines) // before what hooks say
+		b.outcome.Tail = b.log.Tail(output.TailLines) // before what hooks say
 	}
 	switch {
 	case failed == nil:
@@ -482,7 +427,7 @@ func (b *builder) failureShell(ctx context.Context) {
 		"the build failed at stage %s: a shell in its jail; it ends with the shell. Log: %s\n",
 		b.outcome.Stage, b.log.Path)
 	b.log.Info("A shell was opened in the jail (--shell-on-failure).")
-	env := append(commandEnv(), "debian_chroot="+b.header.Package, "HOME=/root")
+	env := append(buildroot.Env(), "debian_chroot="+b.header.Package, "HOME=/root")
 	if status, err := b.onTerminal(ctx, sandbox.Command{Argv: []string{"/bin/bash", "-i"}, Env: env,
 		Dir: dir}, nil); err != nil {
 		b.env.Log.Warnf("--shell-on-failure: %v", err)
@@ -503,17 +448,18 @@ func (b *builder) describeHooks() {
 
 // installMore installs packages in the open jail, which has the mounts of apt.
 func (b *builder) installMore(ctx context.Context, wanted dsc.Reduced, out io.Writer) error {
-	if b.installer == nil || b.installer.jail != b.open {
+	if b.installer == nil || b.installer.Jail() != b.open {
 		sources, err := b.sources(ctx)
 		if err != nil {
 			return err
 		}
-		if b.installer, err = b.env.newInstaller(b.open, b.arch, sources, b.base.Manifest.Packages,
+		if b.installer, err = install.Open(b.env.Client, b.env.CacheDir, b.open, b.arch, sources,
+			b.base.Manifest.Packages,
 			b.extra.pins); err != nil {
 			return err
 		}
 	}
-	return b.installer.install(ctx, wanted, out)
+	return b.installer.Install(ctx, wanted, out)
 }
 
 // checkHookEnv refuses what hooks may not decide about.

@@ -6,6 +6,7 @@ import (
 
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/machine"
 )
 
 // cross tells whether the packages are for another architecture than that of the jail.
@@ -19,7 +20,7 @@ func (b *builder) chooseArch() error {
 				"%s %s: there is no such architecture", flag, arch)
 		}
 	}
-	b.arch = Arch()
+	b.arch = machine.Native()
 	if b.o.Arch != "" {
 		b.arch = b.o.Arch
 	}

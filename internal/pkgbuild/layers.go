@@ -8,10 +8,12 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/base"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/workdir"
 )
 
 // layers tells whether dependency layers are used in this build. Without overlays there are none,
@@ -77,7 +79,7 @@ func (b *builder) saveLayer(ctx context.Context, in *installation, packages []ba
 	b.result.Inputs.Layer.Key = in.key
 	b.saving = make(chan error, 1)
 	var names []string
-	for _, p := range beyond(packages, b.base.Manifest.Packages) {
+	for _, p := range buildroot.Beyond(packages, b.base.Manifest.Packages) {
 		names = append(names, p.Name+" "+p.Version+" "+p.Arch)
 	}
 	m := layer.Manifest{
@@ -135,13 +137,13 @@ func (b *builder) made() error {
 
 // discardLayer deletes a draft, with a holder of its own when the build's is gone.
 func (b *builder) discardLayer(ctx context.Context, d *layer.Draft) error {
-	ctx, cancel := Afterwards(ctx)
+	ctx, cancel := workdir.Afterwards(ctx)
 	defer cancel()
-	h, err := b.env.hold(ctx, b.base.Manifest.IDs)
+	h, err := b.env.Work.Hold(ctx, b.base.Manifest.IDs)
 	if err != nil {
 		return err
 	}
-	return errors.Join(b.env.unlessLate(h.RemoveTree(ctx, d.Dir())), h.Close())
+	return errors.Join(workdir.UnlessLate(b.env.Log, h.RemoveTree(ctx, d.Dir())), h.Close())
 }
 
 // layerSaved waits until the layer is kept, and makes room. A full disk, say, is no failure of this

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/bases"
 	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/progress"
 )
 
 // shared is what the builds of one command share.
@@ -21,16 +23,16 @@ type shared struct {
 	grown   atomic.Bool // whether something was added to the cache that Meter does not count
 	copying atomic.Bool // whether a process makes copies: one is enough
 	memory  memory      // for their tmpfs
+	turns   bases.Turns // what one does for all
 
 	mu     sync.Mutex
-	atOnce int                      // builds at a time; 0 means one
-	left   int                      // builds that have not ended
-	claims map[string]string        // what is or was built, and what the user called it
-	busy   map[string]chan struct{} // of what one build does for all, closed when it is done
+	atOnce int               // builds at a time; 0 means one
+	left   int               // builds that have not ended
+	claims map[string]string // what is or was built, and what the user called it
 }
 
 func newShared() *shared {
-	return &shared{claims: map[string]string{}, busy: map[string]chan struct{}{}}
+	return &shared{claims: map[string]string{}}
 }
 
 // side is how many builds run beside each other from now on.
@@ -50,31 +52,6 @@ func (s *shared) claim(what, spec string) error {
 	}
 	s.claims[what] = spec
 	return nil
-}
-
-// alone waits until no other build of this command does the same, so that it finds it done.
-func (s *shared) alone(ctx context.Context, what string) (release func(), err error) {
-	for {
-		s.mu.Lock()
-		wait, taken := s.busy[what]
-		if !taken {
-			done := make(chan struct{})
-			s.busy[what] = done
-			s.mu.Unlock()
-			return func() {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				delete(s.busy, what)
-				close(done)
-			}, nil
-		}
-		s.mu.Unlock()
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-wait:
-		}
-	}
 }
 
 // Ended is a build of several, which is over.
@@ -139,9 +116,9 @@ func (e *Env) buildOne(ctx context.Context, spec string, o Options,
 	begin := time.Now()
 	d := &Ended{Spec: spec, Name: shortName(spec)}
 	if ctx.Err() != nil {
-		d.Err = interrupted(ctx, context.Cause(ctx))
+		d.Err = fault.Interruption(ctx, context.Cause(ctx))
 	} else {
-		d.Outcome, d.Err = e.Build(archive.WithProgress(ctx, e.Meter.Progress), spec, o)
+		d.Outcome, d.Err = e.Build(archive.WithProgress(ctx, e.Transferred), spec, o)
 	}
 	d.Time = time.Since(begin)
 	e.shared.mu.Lock()
@@ -165,7 +142,7 @@ func (e *Env) view(name string) (*Env, func(note string, err error)) {
 	var done func(string, error)
 	v.Progress, done = e.Progress.Task(name)
 	v.Log = e.Log.WithField(LogSource, name)
-	v.Meter = &Meter{}
+	v.Meter = &progress.Meter{}
 	return &v, done
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/sandbox"
 )
 
@@ -50,7 +51,7 @@ func (b *builder) overlay(ctx context.Context, jail *sandbox.Jail, name string) 
 	prefix := b.in.tree.Name + "_" + b.in.tree.Version.Upstream() + ".orig"
 	for _, file := range files {
 		rest := strings.TrimPrefix(filepath.Base(file), prefix)
-		at := path.Join(buildDir, filepath.Base(file))
+		at := path.Join(buildroot.Dir, filepath.Base(file))
 		component, _, _ := strings.Cut(strings.TrimPrefix(rest, "-"), ".tar.")
 		switch {
 		case isSignatureName(file):
@@ -65,7 +66,7 @@ func (b *builder) overlay(ctx context.Context, jail *sandbox.Jail, name string) 
 			b.in.spec)
 	}
 	argv := append([]string{"sh", "-c", overlayScript, "overlay", name, main}, components...)
-	status, err := b.run(ctx, jail, b.asBuilder(buildDir, argv...))
+	status, err := b.run(ctx, jail, b.asBuilder(buildroot.Dir, argv...))
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("putting %s over its upstream tarball: %s", b.in.spec, status)
 	}

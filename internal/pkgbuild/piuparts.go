@@ -18,6 +18,8 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/buildroot"
+	"nsbuild/internal/output"
 	"nsbuild/internal/sandbox"
 )
 
@@ -93,8 +95,9 @@ func (b *builder) piuparts(ctx context.Context) (outcome, detail string, err err
 	var found piupartsFindings
 	out := b.log.Stream()
 	both := io.MultiWriter(out, &found)
-	status, err := c.open.RunTo(ctx, sandbox.Command{Argv: argv, Dir: checkDir, Env: commandEnv(),
-		PID1: true}, both, both)
+	status, err := c.open.RunTo(ctx,
+		sandbox.Command{Argv: argv, Dir: checkDir, Env: buildroot.Env(),
+			PID1: true}, both, both)
 	out.Flush()
 	if err == nil {
 		err = server.Failed() // then it is not the packages that failed
@@ -127,12 +130,12 @@ func (b *builder) openForPiuparts(ctx context.Context, server *archive.Server, s
 	stop = serve(ctx, server, listener)
 	prepare := []string{"/bin/sh", "-c", prepareRoot, "sh",
 		server.SourcesList("http://" + listener.Addr().String()), b.extra.pins}
-	var said tail
+	var said output.Tail
 	status, err := b.open.RunTo(ctx,
-		sandbox.Command{Argv: prepare, Dir: piupartsDir, Env: commandEnv()}, &said, &said)
+		sandbox.Command{Argv: prepare, Dir: piupartsDir, Env: buildroot.Env()}, &said, &said)
 	if err == nil && !status.Success() {
 		err = cmp.Or(b.piupartsFull(ctx, space),
-			said.explain(fmt.Errorf("copying the base: %s", status)))
+			said.Explain(fmt.Errorf("copying the base: %s", status)))
 	}
 	if err != nil {
 		return nil, errors.Join(err, stop())
@@ -172,10 +175,10 @@ func (b *builder) piupartsSpace() (int64, error) {
 
 // piupartsFull is the error for a tmpfs without room.
 func (b *builder) piupartsFull(ctx context.Context, space int64) error {
-	out := capture{limit: maxCapture}
+	out := output.Capture{Limit: output.Few}
 	status, err := b.open.RunTo(ctx,
 		sandbox.Command{Argv: []string{"stat", "-f", "-c", "%a", piupartsDir},
-			Env: commandEnv()}, &out, io.Discard)
+			Env: buildroot.Env()}, &out, io.Discard)
 	if text, over := out.String(); err == nil && over == nil && status.Success() &&
 		strings.TrimSpace(text) == "0" {
 		err = fmt.Errorf("the tmpfs of %d MiB that piuparts works on is full", space>>20)

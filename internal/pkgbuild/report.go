@@ -7,6 +7,7 @@ import (
 
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/output"
 	"nsbuild/internal/result"
 )
 
@@ -32,7 +33,7 @@ func (b *builder) report(failed error) error {
 		s.FailStage = ""
 	}
 	if b.outcome.Tail == nil {
-		b.outcome.Tail = b.log.Tail(tailLines)
+		b.outcome.Tail = b.log.Tail(output.TailLines)
 	}
 	b.log.Section("Cleanup")
 	b.log.Printf("The sandbox ends with its processes and mounts.")
@@ -45,7 +46,7 @@ func (b *builder) report(failed error) error {
 	r.Outcome.Status, r.Outcome.FailStage, r.Outcome.Error, r.Outcome.Hint = string(status),
 		s.FailStage, s.Error, fault.HintOf(failed)
 	r.Use.SpaceKiB = s.Space
-	r.Use.Downloaded = b.env.Meter.downloaded()
+	r.Use.Downloaded = b.env.Meter.Transferred()
 	if failed != nil {
 		o.Causes = b.causes()
 		for _, c := range o.Causes {

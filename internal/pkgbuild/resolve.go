@@ -14,10 +14,14 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/install"
 	"nsbuild/internal/layer"
+	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
 )
 
@@ -87,8 +91,8 @@ type installation struct {
 	request string
 	reduced dsc.Reduced
 	key     string
-	wanted  []apt.Wanted // all that the layer has, with that of a layer below it
-	files   fetched      // of these; nil where no other layer may be made over this one
+	wanted  []apt.Wanted    // all that the layer has, with that of a layer below it
+	files   install.Fetched // of these; nil where no other layer may be made over this one
 }
 
 // makeLayer installs the build dependencies in a jail of their own, whose upper directory becomes
@@ -121,21 +125,18 @@ func (b *builder) sources(ctx context.Context) ([]apt.Source, error) {
 	if b.cross() {
 		archs = append(archs, b.host)
 	}
-	sources, err := b.env.aptSources(ctx, slices.Concat(b.extra.releases, b.releases), archs...)
+	sources, err := install.Sources(ctx, b.env.Client, slices.Concat(b.extra.releases, b.releases),
+		archs...)
 	if b.extra.local != nil && err == nil {
 		// first, so that apt takes them where an archive has the same version
-		sources = slices.Insert(sources, 0, localSource(b.extra.local))
+		sources = slices.Insert(sources, 0, install.LocalSource(b.extra.local))
 	}
 	return sources, err
 }
 
-func localSource(l *archive.Local) apt.Source {
-	return apt.Source{Repo: l.Repo, Lists: []archive.ListFile{l.List}, Packages: l.Packages}
-}
-
 // openInstallation opens the jail and prepares its apt.
 func (b *builder) openInstallation(ctx context.Context, in *installation) (err error) {
-	if in.form, err = copyForm(b.base.Manifest.Packages); err != nil {
+	if in.form, err = install.CopyForm(b.base.Manifest.Packages); err != nil {
 		return err
 	}
 	if in.sources, err = b.sources(ctx); err != nil {
@@ -146,20 +147,20 @@ func (b *builder) openInstallation(ctx context.Context, in *installation) (err e
 		if err != nil {
 			return err
 		}
-		in.sources = slices.Insert(in.sources, 0, localSource(repository))
+		in.sources = slices.Insert(in.sources, 0, install.LocalSource(repository))
 	}
 	if in.jail, err = b.holder.NewJail(ctx,
 		sandbox.Spec{Root: sandbox.Root{Lowers: b.layerLowers()},
-			Mounts: apt.Mounts(b.env.CacheDir), Hostname: buildHost}); err != nil {
+			Mounts: apt.Mounts(b.env.CacheDir), Hostname: buildroot.Host}); err != nil {
 		return err
 	}
 	b.open = in.jail
 	if b.cross() {
-		if err := asRoot(ctx, in.jail, "dpkg", "--add-architecture", b.host); err != nil {
+		if err := buildroot.AsRoot(ctx, in.jail, "dpkg", "--add-architecture", b.host); err != nil {
 			return err
 		}
 	}
-	if in.apt, err = apt.New(in.jail, b.env.CacheDir, commandEnv(), in.sources); err != nil {
+	if in.apt, err = apt.New(in.jail, b.env.CacheDir, buildroot.Env(), in.sources); err != nil {
 		return err
 	}
 	return in.apt.Prefer(b.extra.pins)
@@ -168,12 +169,12 @@ func (b *builder) openInstallation(ctx context.Context, in *installation) (err e
 // installByApt has apt install a package that depends on what is needed. done means that there was
 // a layer already.
 func (b *builder) installByApt(ctx context.Context, in *installation) (done bool, err error) {
-	body, err := dummy(b.arch, in.reduced)
+	body, err := install.Dummy(b.arch, in.reduced)
 	if err != nil {
 		return false, err
 	}
 	ask := func() (file string, wanted []apt.Wanted, err error) {
-		if file, err = in.apt.Add(dummyName+".deb", bytes.NewReader(body)); err != nil {
+		if file, err = in.apt.Add(buildroot.DummyName+".deb", bytes.NewReader(body)); err != nil {
 			return "", nil, err
 		}
 		if wanted, err = b.wantedOver(ctx, in.apt, in.out, in.sources, "install",
@@ -191,7 +192,7 @@ func (b *builder) installByApt(ctx context.Context, in *installation) (done bool
 		return done, err
 	}
 	in.wanted = wanted
-	if in.files, err = b.env.fetchWanted(ctx, in.sources, wanted); err != nil {
+	if in.files, err = install.Fetch(ctx, b.env.Client, in.sources, wanted); err != nil {
 		return false, b.depsFailed(err)
 	}
 	upon, err := b.overSmaller(ctx, in)
@@ -211,14 +212,15 @@ func (b *builder) installByApt(ctx context.Context, in *installation) (done bool
 			}
 		}
 	}
-	uncopied, err := b.env.installFetched(ctx, in.apt, in.out, in.files, in.form, wanted, "install",
+	uncopied, err := install.Provided(ctx, b.env.Client, in.apt, in.out, in.files, in.form, wanted,
+		"install",
 		file)
 	if err != nil {
 		in.out.Flush()
 		return false, b.depsFailed(err)
 	}
-	b.makingCopies(b.env.startCopies(uncopied, in.form))
-	return false, dropDummy(ctx, in.jail)
+	b.makingCopies(b.env.Copies.Start(b.env.Log, uncopied, in.form))
+	return false, install.DropDummy(ctx, in.jail)
 }
 
 // installCross has apt satisfy the build dependencies of a source for another architecture: which
@@ -226,12 +228,13 @@ func (b *builder) installByApt(ctx context.Context, in *installation) (done bool
 func (b *builder) installCross(ctx context.Context, in *installation) (done bool, err error) {
 	var text strings.Builder
 	fmt.Fprintf(&text, "Format: 1.0\nSource: %s\nBinary: %s\nArchitecture: any\nVersion: "+
-		"0.invalid.0\nMaintainer: nsbuild <nobody@localhost>\n", dummyName, dummyName)
+		"0.invalid.0\nMaintainer: nsbuild <nobody@localhost>\n", buildroot.DummyName,
+		buildroot.DummyName)
 	fmt.Fprintf(&text, "Build-Depends: %s\n", in.reduced.Depends)
 	if len(in.reduced.Conflicts) > 0 {
 		fmt.Fprintf(&text, "Build-Conflicts: %s\n", in.reduced.Conflicts)
 	}
-	file, err := in.apt.Add(dummyName+".dsc", strings.NewReader(text.String()))
+	file, err := in.apt.Add(buildroot.DummyName+".dsc", strings.NewReader(text.String()))
 	if err != nil {
 		return false, err
 	}
@@ -250,12 +253,13 @@ func (b *builder) installWith(ctx context.Context, in *installation, args ...str
 	if done, err = b.findLayer(ctx, in, wanted); err != nil || done {
 		return done, err
 	}
-	uncopied, err := b.env.installWanted(ctx, in.apt, in.out, in.sources, in.form, wanted, args...)
+	uncopied, err := install.Wanted(ctx, b.env.Client, in.apt, in.out, in.sources, in.form, wanted,
+		args...)
 	if err != nil {
 		in.out.Flush()
 		return false, b.depsFailed(err)
 	}
-	b.makingCopies(b.env.startCopies(uncopied, in.form))
+	b.makingCopies(b.env.Copies.Start(b.env.Log, uncopied, in.form))
 	return false, nil
 }
 
@@ -288,11 +292,11 @@ func (b *builder) dropJail(in *installation) error {
 
 // finishLayer makes what was installed a lower of the build's root, and keeps it for later builds.
 func (b *builder) finishLayer(ctx context.Context, in *installation) error {
-	packages, err := installed(in.jail)
+	packages, err := buildroot.Installed(in.jail)
 	if err != nil {
 		return err
 	}
-	b.result.Inputs.Dependencies = beyond(packages, b.base.Manifest.Packages)
+	b.result.Inputs.Dependencies = listed(buildroot.Beyond(packages, b.base.Manifest.Packages))
 	strays, err := b.closeJail()
 	if err != nil {
 		return err
@@ -309,36 +313,21 @@ func (b *builder) finishLayer(ctx context.Context, in *installation) error {
 // dummyRepository is a repository with the package that depends on what is needed.
 func (b *builder) dummyRepository(ctx context.Context, reduced dsc.Reduced) (*archive.Local,
 	error) {
-	body, err := dummy(b.arch, reduced)
+	body, err := install.Dummy(b.arch, reduced)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := b.env.scratch.dir("dummy-")
+	dir, err := b.env.Work.Make("dummy-")
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(dir, dummyName+".deb")
+	file := filepath.Join(dir, buildroot.DummyName+".deb")
 	err = os.WriteFile(file, body, 0o644)
 	var local *archive.Local
 	if err == nil {
 		local, err = b.env.Client.Local(ctx, apt.Dummy, []string{file})
 	}
 	return local, errors.Join(err, os.RemoveAll(dir))
-}
-
-// asRoot runs a command of ours in a jail, which must succeed.
-func asRoot(ctx context.Context, jail *sandbox.Jail, argv ...string) error {
-	var said tail
-	status, err := jail.RunTo(ctx, sandbox.Command{Argv: argv, Env: commandEnv()}, &said, &said)
-	if err == nil && !status.Success() {
-		err = said.explain(fmt.Errorf("%s: %s", strings.Join(argv, " "), status))
-	}
-	return err
-}
-
-// dropDummy takes the dummy package away again: the layer serves other sources, too.
-func dropDummy(ctx context.Context, jail *sandbox.Jail) error {
-	return asRoot(ctx, jail, "dpkg", "--force-unsafe-io", "--purge", dummyName)
 }
 
 // installByAptitude installs aptitude, as sbuild does, and has that do the rest.
@@ -348,16 +337,17 @@ func (b *builder) installByAptitude(ctx context.Context, in *installation) (done
 		return false, fault.New(fault.GivenBack, "use --build-dep-resolver=apt",
 			"the resolver aptitude cannot be installed in %s: %w", b.suite.Name, err)
 	}
-	if _, err := b.env.installWanted(ctx, in.apt, in.out, in.sources, in.form, first, "install",
+	if _, err := install.Wanted(ctx, b.env.Client, in.apt, in.out, in.sources, in.form, first,
+		"install",
 		"aptitude"); err != nil {
 		return false, b.depsFailed(err)
 	}
-	wanted, err := in.apt.AptitudeWanted(ctx, in.out, dummyName)
+	wanted, err := in.apt.AptitudeWanted(ctx, in.out, buildroot.DummyName)
 	if err != nil {
 		in.out.Flush()
 		return false, b.depsFailed(err)
 	}
-	packages, err := b.env.named(ctx, in.sources, wanted)
+	packages, err := install.Named(ctx, b.env.Client, in.sources, wanted)
 	if err != nil {
 		return false, err
 	}
@@ -368,7 +358,7 @@ func (b *builder) installByAptitude(ctx context.Context, in *installation) (done
 	}
 	// The dummy itself differs with every source and is in no layer.
 	first = slices.DeleteFunc(first, func(w apt.Wanted) bool {
-		return strings.HasPrefix(w.Name, dummyName+"_")
+		return strings.HasPrefix(w.Name, buildroot.DummyName+"_")
 	})
 	if done, err = b.findLayer(ctx, in, first); err != nil || done {
 		return done, err
@@ -383,7 +373,7 @@ func (b *builder) installByAptitude(ctx context.Context, in *installation) (done
 			return false, err
 		}
 	}
-	status, err := in.apt.Aptitude(ctx, in.out, dummyName)
+	status, err := in.apt.Aptitude(ctx, in.out, buildroot.DummyName)
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("aptitude install: %s", status)
 	}
@@ -394,7 +384,7 @@ func (b *builder) installByAptitude(ctx context.Context, in *installation) (done
 	if err := b.dummyInstalled(in.jail); err != nil {
 		return false, b.depsFailed(err)
 	}
-	return false, dropDummy(ctx, in.jail)
+	return false, install.DropDummy(ctx, in.jail)
 }
 
 // dummyInstalled notices that aptitude solved its problem by giving up what was asked of it: that
@@ -405,40 +395,25 @@ func (b *builder) dummyInstalled(jail *sandbox.Jail) error {
 		return err
 	}
 	for _, p := range packages {
-		if p.Name == dummyName {
+		if p.Name == buildroot.DummyName {
 			return nil
 		}
 	}
 	return errors.New("aptitude found no solution")
 }
 
-// named finds packages in the verified indices by name, version and architecture, in the order in
-// which they are wanted.
-func (e *Env) named(ctx context.Context, sources []apt.Source, wanted []apt.Wanted) (
-	[]*archive.Package, error) {
-	found := make([]*archive.Package, len(wanted))
-	at := make(map[string]int, len(wanted))
-	for i, w := range wanted {
-		at[w.Name] = i
+// listed are packages as the result lists them.
+func listed(packages []base.Package) (out []result.Package) {
+	for _, p := range packages {
+		out = append(out, result.Package{Name: p.Name, Version: p.Version, Arch: p.Arch})
 	}
-	missing := len(wanted)
-	take := func(p *archive.Package) error {
-		if i, ok := at[apt.FileName(p.Package, p.Version, p.Architecture)]; ok && found[i] == nil {
-			found[i] = p
-			missing--
-		}
-		return nil
+	return out
+}
+
+// makingCopies ends what makes copies beside the build, and notes how the next is ended.
+func (b *builder) makingCopies(stop func()) {
+	if b.stopCopies != nil {
+		b.stopCopies()
 	}
-	if err := e.eachPackage(ctx, sources, called(wanted), take, func() bool {
-		return missing == 0
-	}); err != nil {
-		return nil, err
-	}
-	for i, p := range found {
-		if p == nil {
-			return nil, fmt.Errorf("aptitude wants %s, which the suite's indices do not list",
-				wanted[i].Name)
-		}
-	}
-	return found, nil
+	b.stopCopies = stop
 }

@@ -164,7 +164,7 @@ func (e *Env) fetch(ctx context.Context, in *input, releases []*archive.Release)
 	if in.name == "" && in.url == "" {
 		return nil
 	}
-	dir, err := e.scratch.dir("fetch-")
+	dir, err := e.Work.Make("fetch-")
 	if err != nil {
 		return fmt.Errorf("fetching %s: %w", in.spec, err)
 	}

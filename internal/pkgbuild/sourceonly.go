@@ -9,6 +9,7 @@ import (
 
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/dsc"
+	"nsbuild/internal/output"
 )
 
 // changesOption are options of dpkg-buildpackage that are also dpkg-genchanges'.
@@ -27,7 +28,7 @@ func (b *builder) sourceOnly(ctx context.Context, tree string, built bool) error
 			argv = append(argv, m[1]+m[2])
 		}
 	}
-	out := capture{limit: maxChanges}
+	out := output.Capture{Limit: maxChanges}
 	errs := b.log.Stream()
 	status, err := b.jail.RunTo(ctx, b.asBuilder(tree, argv...), &out, errs)
 	errs.Flush()

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"nsbuild/internal/atomicfile"
 	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
@@ -65,7 +63,7 @@ func (b *builder) chooseScratch() (place, error) {
 }
 
 func (b *builder) diskScratch() (place, error) {
-	dir, err := b.env.scratch.dir("upper-")
+	dir, err := b.env.Work.Make("upper-")
 	return place{dir: dir, give: func() {}}, err
 }
 
@@ -113,15 +111,6 @@ func (m *memory) take(asked, most int64) (limit int64, give func(), err error) {
 		defer m.mu.Unlock()
 		m.taken -= limit
 	}), nil
-}
-
-// freeSpace is what may still be written to a directory's file system, in bytes.
-func freeSpace(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
-	}
-	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // int32 on 32-bit machines
 }
 
 // need is what a build has taken, kept for the next one of the same source.

@@ -12,6 +12,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/deb"
+	"nsbuild/internal/install"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/sandbox"
 )
@@ -144,14 +145,14 @@ var (
 
 // readScripts looks at the maintainer scripts of the chosen packages that run when they are
 // installed.
-func readScripts(wanted []apt.Wanted, files fetched, chosen func(name string) bool) (
+func readScripts(wanted []apt.Wanted, files install.Fetched, chosen func(name string) bool) (
 	scripts, error) {
 	s := scripts{plain: true}
 	for _, w := range wanted {
 		if !chosen(w.Name + " " + w.Hash) {
 			continue
 		}
-		if err := s.read(files[w.URL].file); err != nil {
+		if err := s.read(files.File(w.URL)); err != nil {
 			return s, fmt.Errorf("reading the maintainer scripts of %s: %w", w.Name, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/regular"
@@ -65,10 +66,11 @@ func copyUpstreamFile(ctx context.Context, jail *sandbox.Jail, file string) erro
 		return err
 	}
 	defer in.Close()
-	return fill(jail, path.Join(buildDir, filepath.Base(file)), 0o644, func(out io.Writer) error {
-		_, err := io.Copy(out, until(ctx, in))
-		return err
-	})
+	return buildroot.Fill(jail, path.Join(buildroot.Dir, filepath.Base(file)), 0o644,
+		func(out io.Writer) error {
+			_, err := io.Copy(out, until(ctx, in))
+			return err
+		})
 }
 
 // sourceFile opens files that a .dsc lists, in its directory.

@@ -1,4 +1,4 @@
-package pkgbuild
+package bases
 
 import (
 	"fmt"
@@ -12,9 +12,9 @@ import (
 // checkOld says what is special about making a base of a suite that is no longer supported, and
 // refuses one whose programs this kernel would kill. The call into the vsyscall page is only
 // amd64's: i386 has none.
-func (e *Env) checkOld(s archive.Suite, arch string) error {
+func (k *Keeper) checkOld(s archive.Suite, arch string) error {
 	if !s.EOL.IsZero() && s.EOL.Before(time.Now()) {
-		e.Log.Infof("suite %s: its support ended on %s", s.Name, s.EOL.Format(time.DateOnly))
+		k.Log.Infof("suite %s: its support ended on %s", s.Name, s.EOL.Format(time.DateOnly))
 	}
 	if !s.Quirks.Vsyscall || arch != "amd64" {
 		return nil
@@ -24,7 +24,7 @@ func (e *Env) checkOld(s archive.Suite, arch string) error {
 			s.Name+", which does without that page",
 			fmt.Errorf("the programs of %s cannot run here: %w", s.Name, err))
 	}
-	e.Log.Infof("suite %s: its programs call into the vsyscall page; this kernel lets them (tried)",
+	k.Log.Infof("suite %s: its programs call into the vsyscall page; this kernel lets them (tried)",
 		s.Name)
 	return nil
 }

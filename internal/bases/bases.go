@@ -1,4 +1,8 @@
-package pkgbuild
+// Package bases makes bases, of a suite, of a lock file or of a tree that was made elsewhere, and
+// keeps them fresh: it asks the mirrors for news, and upgrades a copy of what there is.
+//
+// What a base is on disk is internal/base's, how a tree is filled internal/bootstrap's.
+package bases
 
 import (
 	"context"
@@ -10,19 +14,28 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/budget"
+	"nsbuild/internal/buildroot"
+	"nsbuild/internal/copies"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/install"
 	"nsbuild/internal/lock"
+	"nsbuild/internal/machine"
+	"nsbuild/internal/output"
+	"nsbuild/internal/progress"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/workdir"
 )
 
-// BaseOptions say what base to make.
-type BaseOptions struct {
+// Options say what base to make.
+type Options struct {
 	Name       string // default: the suite's, with -ARCH when that is not the machine's own
 	Suite      archive.Suite
 	Arch       string
@@ -36,7 +49,7 @@ type BaseOptions struct {
 	Keyring      string
 	Bootstrapper string // "native", "debootstrap" or "mmdebstrap"
 	Replace      bool   // make it anew when it exists
-	Hooks        BaseHooks
+	Hooks        Hooks
 	// the time that nothing in it is younger than; default: the date of its suite
 	Epoch  time.Time
 	LockTo string     // file that gets the lock of the new base
@@ -45,47 +58,45 @@ type BaseOptions struct {
 	draftLock *lock.Draft // LockTo, on its way
 }
 
-// How long cleaning up may take: at the end of the work, and once the user wants it to end. What is
-// not deleted by then is deleted by the next command, see OpenScratch.
-const (
-	cleanupTime     = 30 * time.Second
-	interruptedTime = 1200 * time.Millisecond
-)
-
-// Afterwards is a context for cleaning up: it goes on when ctx was cancelled, or is now, but not
-// for long.
-func Afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
-	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(interruptedTime, cancel) })
-	return out, func() {
-		stop()
-		cancel()
-	}
+// Keeper makes bases and keeps them fresh.
+type Keeper struct {
+	Store    *base.Store
+	Host     *archive.Host
+	Client   *archive.Client
+	Work     *workdir.Dir
+	StateDir string // for hints
+	CacheDir string
+	IDs      sandbox.IDMap // of new trees
+	Log      logrus.FieldLogger
+	Progress *progress.Progress
+	Meter    *progress.Meter
+	Copies   *copies.Maker
+	Turns    *Turns
 }
 
-// CreateBase makes a base and returns the number of its generation.
-func (e *Env) CreateBase(ctx context.Context, o BaseOptions) (number int, err error) {
+// Create makes a base and returns the number of its generation.
+func (k *Keeper) Create(ctx context.Context, o Options) (number int, err error) {
 	if o.Arch == "" {
-		o.Arch = Arch()
+		o.Arch = machine.Native()
 	}
 	if o.Name == "" {
-		o.Name = BaseName(o.Suite.Name, o.Arch)
+		o.Name = Name(o.Suite.Name, o.Arch)
 	}
 	if err := o.checkLock(); err != nil {
 		return 0, err
 	}
-	if err := e.refuseExisting(o.Name, o.Replace,
+	if err := k.refuseExisting(o.Name, o.Replace,
 		fmt.Sprintf("nsbuild update %s, or nsbuild create --replace %s", o.Name,
 			o.Name)); err != nil {
 		return 0, err
 	}
 	if o.LockTo == "" {
-		return e.makeBase(ctx, o)
+		return k.makeBase(ctx, o)
 	}
 	if o.draftLock, err = lock.Begin(o.LockTo); err != nil {
 		return 0, err
 	}
-	if number, err = e.makeBase(ctx, o); err != nil {
+	if number, err = k.makeBase(ctx, o); err != nil {
 		return 0, err
 	}
 	return number, o.draftLock.Commit()
@@ -93,47 +104,48 @@ func (e *Env) CreateBase(ctx context.Context, o BaseOptions) (number int, err er
 
 // makeBase makes a generation of a base from nothing. When another process made it while we waited
 // for it, that one counts.
-func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err error) {
-	if err := e.sweepBases(ctx); err != nil {
+func (k *Keeper) makeBase(ctx context.Context, o Options) (number int, err error) {
+	if err := k.sweepBases(ctx); err != nil {
 		return 0, err
 	}
-	if err := e.checkOld(o.Suite, o.Arch); err != nil {
+	if err := k.checkOld(o.Suite, o.Arch); err != nil {
 		return 0, err
 	}
-	if err := e.checkExec(); err != nil {
+	if err := k.checkExec(); err != nil {
 		return 0, fmt.Errorf("making base %s: %w", o.Name, err)
 	}
 	// The holder comes first: without one a draft could not be deleted again.
-	h, err := e.holdFor(ctx, o.Arch, e.IDs, place{}, sandbox.Limits{})
+	h, err := k.Work.HoldFor(ctx, o.Arch, sandbox.HolderSpec{IDs: k.IDs})
 	if err != nil {
 		return 0, err
 	}
 	defer h.Close()
-	draft, err := e.Store.Begin(ctx, o.Name, e.waitingFor(o.Name))
+	draft, err := k.Store.Begin(ctx, o.Name, k.waitingFor(o.Name))
 	if err != nil {
 		return 0, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(e.hintFull(interrupted(ctx, err)), e.discard(ctx, draft, e.IDs))
+			err = errors.Join(k.hintFull(fault.Interruption(ctx, err)),
+				k.discard(ctx, draft, k.IDs))
 		}
 	}()
 	if !o.Replace {
-		if g, err := e.Store.Use(o.Name); err == nil {
+		if g, err := k.Store.Use(o.Name); err == nil {
 			if err := errors.Join(g.Close(), o.refuseOthers()); err != nil {
 				return 0, err
 			}
-			return g.Number, e.discard(ctx, draft, e.IDs)
+			return g.Number, k.discard(ctx, draft, k.IDs)
 		}
 	}
 	if err := h.MakeRoot(ctx, draft.Tree()); err != nil {
 		return 0, err
 	}
-	manifest, err := e.bootstrap(ctx, h, draft.Tree(), o)
+	manifest, err := k.bootstrap(ctx, h, draft.Tree(), o)
 	if err != nil {
 		return 0, err
 	}
-	if err := e.hookTree(ctx, h, draft.Tree(), manifest, hook.Create, o.Hooks,
+	if err := k.hookTree(ctx, h, draft.Tree(), manifest, hook.Create, o.Hooks,
 		hook.Create.Stages()...); err != nil {
 		return 0, fmt.Errorf("making base %s: %w", o.Name, err)
 	}
@@ -141,8 +153,8 @@ func (e *Env) makeBase(ctx context.Context, o BaseOptions) (number int, err erro
 }
 
 // checkExec refuses, before anything is downloaded, a place for bases where no program can be run.
-func (e *Env) checkExec() error {
-	err := sandbox.CheckExec(e.Store.Dir())
+func (k *Keeper) checkExec() error {
+	err := sandbox.CheckExec(k.Store.Dir())
 	if hint := fault.HintOf(err); hint != "" {
 		err = &fault.Error{Kind: fault.Internal, Err: err,
 			Hint: hint + ", or choose another place with --state-dir"}
@@ -152,76 +164,76 @@ func (e *Env) checkExec() error {
 
 // hintFull tells what to do when the disk of the bases is full. What failed for want of space may
 // be a program in the jail, so the disk itself is asked.
-func (e *Env) hintFull(err error) error {
-	if free, statErr := freeSpace(e.Store.Dir()); statErr != nil || free >= 1<<20 {
+func (k *Keeper) hintFull(err error) error {
+	if free, statErr := budget.FreeSpace(k.Store.Dir()); statErr != nil || free >= 1<<20 {
 		return err
 	}
-	return fault.Wrap(fault.KindOf(err), "free some space under "+e.StateDir+
+	return fault.Wrap(fault.KindOf(err), "free some space under "+k.StateDir+
 		", or choose another place with --state-dir", err)
 }
 
 // discard deletes a draft with a holder of its own: the one that made it ends with its context.
-func (e *Env) discard(ctx context.Context, draft *base.Draft, ids sandbox.IDMap) error {
-	ctx, cancel := Afterwards(ctx)
+func (k *Keeper) discard(ctx context.Context, draft *base.Draft, ids sandbox.IDMap) error {
+	ctx, cancel := workdir.Afterwards(ctx)
 	defer cancel()
-	h, err := e.hold(ctx, ids)
+	h, err := k.Work.Hold(ctx, ids)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	return e.unlessLate(draft.Discard(ctx, h))
+	return workdir.UnlessLate(k.Log, draft.Discard(ctx, h))
 }
 
-func (e *Env) waitingFor(name string) func() {
-	return func() { e.Log.Infof("another nsbuild is making base %s; waiting for it", name) }
+func (k *Keeper) waitingFor(name string) func() {
+	return func() { k.Log.Infof("another nsbuild is making base %s; waiting for it", name) }
 }
 
 // sweepBases deletes what killed processes left, and generations that nobody uses any more. What
 // cannot be deleted is no failure of the command that comes by.
-func (e *Env) sweepBases(ctx context.Context) error {
-	stale, err := e.Store.Stale()
+func (k *Keeper) sweepBases(ctx context.Context) error {
+	stale, err := k.Store.Stale()
 	if err != nil || len(stale) == 0 {
 		return err
 	}
-	h, err := e.hold(ctx, e.IDs)
+	h, err := k.Work.Hold(ctx, k.IDs)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	short, cancel := context.WithTimeoutCause(ctx, sweepTime, errSweepTime)
+	short, cancel := workdir.Sweeping(ctx)
 	defer cancel()
 	for _, name := range stale {
-		err := e.Store.Sweep(short, name, h)
+		err := k.Store.Sweep(short, name, h)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err != nil && !errors.Is(err, errSweepTime) {
-			e.Log.Warnf("base %s: what nobody uses any more cannot be deleted: %v", name, err)
+		if err != nil && !errors.Is(err, workdir.ErrSweepTime) {
+			k.Log.Warnf("base %s: what nobody uses any more cannot be deleted: %v", name, err)
 		}
 	}
 	return nil
 }
 
-// RemoveBase deletes a base.
-func (e *Env) RemoveBase(ctx context.Context, name string) error {
-	h, err := e.hold(ctx, e.IDs)
+// Remove deletes a base.
+func (k *Keeper) Remove(ctx context.Context, name string) error {
+	h, err := k.Work.Hold(ctx, k.IDs)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	return e.Store.Remove(ctx, name, h)
+	return k.Store.Remove(ctx, name, h)
 }
 
 // repos are the repositories of a base, and the keys that may sign them.
-func (e *Env) repos(o BaseOptions) ([]archive.Repo, error) {
+func (k *Keeper) Repos(o Options) ([]archive.Repo, error) {
 	if len(o.Components) > 0 {
 		o.Suite.Components = o.Components
 	}
 	arch := o.Arch
 	if arch == "" {
-		arch = Arch()
+		arch = machine.Native()
 	}
-	repos, err := e.Host.Repos(o.Suite, o.Mirror, arch)
+	repos, err := k.Host.Repos(o.Suite, o.Mirror, arch)
 	if err != nil {
 		return nil, err
 	}
@@ -236,24 +248,24 @@ func (e *Env) repos(o BaseOptions) ([]archive.Repo, error) {
 	return repos, nil
 }
 
-// remembered are the options that a base was made with, as far as they say where its packages come
+// Remembered are the options that a base was made with, as far as they say where its packages come
 // from.
-func remembered(m base.Manifest) BaseOptions {
+func Remembered(m base.Manifest) Options {
 	suite, err := archive.LookupSuite(m.Suite)
 	if err != nil {
 		suite = archive.CustomSuite(m.Suite)
 	}
-	return BaseOptions{Suite: suite, Arch: m.Arch, Mirror: m.Mirror, Keyring: m.Keyring,
+	return Options{Suite: suite, Arch: m.Arch, Mirror: m.Mirror, Keyring: m.Keyring,
 		Components: m.Components, Unverified: m.Unverified}
 }
 
 // releases fetches the Release files of a base's suite.
-func (e *Env) releases(ctx context.Context, m base.Manifest) ([]*archive.Release, error) {
-	repos, err := e.repos(remembered(m))
+func (k *Keeper) releases(ctx context.Context, m base.Manifest) ([]*archive.Release, error) {
+	repos, err := k.Repos(Remembered(m))
 	if err != nil {
 		return nil, err
 	}
-	return e.Client.Releases(ctx, repos)
+	return k.Client.Releases(ctx, repos)
 }
 
 // recorded is what a manifest keeps of Release files.
@@ -267,21 +279,21 @@ func recorded(releases []*archive.Release) []base.Release {
 	return out
 }
 
-// unchanged tells whether a base was last compared with just these Release files.
-func unchanged(m base.Manifest, releases []*archive.Release) bool {
+// Unchanged tells whether a base was last compared with just these Release files.
+func Unchanged(m base.Manifest, releases []*archive.Release) bool {
 	return slices.EqualFunc(m.Releases, releases, func(old base.Release, r *archive.Release) bool {
 		return old.SHA256 == r.Digest()
 	})
 }
 
-// UpdateBase brings a base up to date, and returns the number of its generation before and after.
+// Update brings a base up to date, and returns the number of its generation before and after.
 // With hooks there is always a new one: they may do another thing each time.
-func (e *Env) UpdateBase(ctx context.Context, name string, hooks BaseHooks) (before, after int,
+func (k *Keeper) Update(ctx context.Context, name string, hooks Hooks) (before, after int,
 	err error) {
-	if err := e.sweepBases(ctx); err != nil {
+	if err := k.sweepBases(ctx); err != nil {
 		return 0, 0, err
 	}
-	g, err := e.Store.Use(name)
+	g, err := k.Store.Use(name)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -289,13 +301,13 @@ func (e *Env) UpdateBase(ctx context.Context, name string, hooks BaseHooks) (bef
 	if g.Manifest.Lock != "" {
 		return before, before, errors.Join(fmt.Errorf("base %s: %w", name, ErrLocked), g.Close())
 	}
-	releases, err := e.releases(ctx, g.Manifest)
+	releases, err := k.releases(ctx, g.Manifest)
 	if err != nil {
 		return 0, 0, errors.Join(err, g.Close())
 	}
-	r := renewal{hooks: func() (BaseHooks, error) { return hooks, nil },
+	r := renewal{hooks: func() (Hooks, error) { return hooks, nil },
 		always: len(hooks.Set.At(hook.Update.Stages()...)) > 0}
-	if g, err = e.freshen(ctx, g, releases, r); err != nil {
+	if g, err = k.freshen(ctx, g, releases, r); err != nil {
 		return 0, 0, err
 	}
 	return before, g.Number, g.Close()
@@ -304,20 +316,20 @@ func (e *Env) UpdateBase(ctx context.Context, name string, hooks BaseHooks) (bef
 // renewal says how a base is brought up to date.
 type renewal struct {
 	// that a new generation comes by, found when one is made; nil: none
-	hooks  func() (BaseHooks, error)
+	hooks  func() (Hooks, error)
 	always bool // make a generation, be there something newer or not
 }
 
 // freshen returns a generation that the Release files would not upgrade: g itself, or a new one. In
 // any case it takes care of g. What a lock file fixed is never upgraded.
-func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archive.Release,
+func (k *Keeper) freshen(ctx context.Context, g *base.Generation, releases []*archive.Release,
 	r renewal) (*base.Generation, error) {
-	if g.Manifest.Lock != "" || !r.always && unchanged(g.Manifest, releases) {
+	if g.Manifest.Lock != "" || !r.always && Unchanged(g.Manifest, releases) {
 		return g, nil
 	}
-	ph := e.Progress.Phase("update " + g.Name)
-	defer e.Meter.during(ph)()
-	newer, number, err := e.upgrade(ctx, g, releases, r)
+	ph := k.Progress.Phase("update " + g.Name)
+	defer k.Meter.During(ph)()
+	newer, number, err := k.upgrade(ctx, g, releases, r)
 	ph.Done(err)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("updating base %s: %w", g.Name, err), g.Close())
@@ -330,59 +342,60 @@ func (e *Env) freshen(ctx context.Context, g *base.Generation, releases []*archi
 	if err := g.Close(); err != nil {
 		return nil, err
 	}
-	if g, err = e.Store.Use(g.Name); err != nil {
+	if g, err = k.Store.Use(g.Name); err != nil {
 		return nil, err
 	}
 	r.always = r.always && number == 0
 	// nothing is left to be done, unless it was another process that has made it
-	return e.freshen(ctx, g, releases, r)
+	return k.freshen(ctx, g, releases, r)
 }
 
 // upgrade makes a generation with what the suite has newer, and tells whether there was anything.
 // Its number is 0 when another process has made one meanwhile.
-func (e *Env) upgrade(ctx context.Context, g *base.Generation, releases []*archive.Release,
+func (k *Keeper) upgrade(ctx context.Context, g *base.Generation, releases []*archive.Release,
 	r renewal) (newer bool, number int, err error) {
-	h, err := e.holdFor(ctx, g.Manifest.Arch, g.Manifest.IDs, place{}, sandbox.Limits{})
+	h, err := k.Work.HoldFor(ctx, g.Manifest.Arch,
+		sandbox.HolderSpec{IDs: g.Manifest.IDs})
 	if err != nil {
 		return false, 0, err
 	}
 	defer h.Close()
-	sources, err := e.aptSources(ctx, releases, g.Manifest.Arch)
+	sources, err := install.Sources(ctx, k.Client, releases, g.Manifest.Arch)
 	if err != nil {
 		return false, 0, err
 	}
 	if newer = r.always; !newer {
-		if newer, err = e.hasNewer(ctx, h, g, sources); err != nil || !newer {
+		if newer, err = k.hasNewer(ctx, h, g, sources); err != nil || !newer {
 			return false, 0, err
 		}
 	}
-	var hooks BaseHooks
+	var hooks Hooks
 	if r.hooks != nil {
 		if hooks, err = r.hooks(); err != nil {
 			return false, 0, err
 		}
 	}
-	number, err = e.makeUpgraded(ctx, h, g, releases, sources, hooks)
+	number, err = k.makeUpgraded(ctx, h, g, releases, sources, hooks)
 	return newer, number, err
 }
 
 // hasNewer finds out in a throwaway layer whether the suite has newer packages than a generation.
-func (e *Env) hasNewer(ctx context.Context, h *sandbox.Holder, g *base.Generation,
+func (k *Keeper) hasNewer(ctx context.Context, h *sandbox.Holder, g *base.Generation,
 	sources []apt.Source) (bool, error) {
 	jail, err := h.NewJail(ctx,
 		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}},
-			Mounts: apt.Mounts(e.CacheDir)})
+			Mounts: apt.Mounts(k.CacheDir)})
 	if err != nil {
 		return false, err
 	}
-	var said tail
-	resolver, err := apt.New(jail, e.CacheDir, commandEnv(), sources)
+	var said output.Tail
+	resolver, err := apt.New(jail, k.CacheDir, buildroot.Env(), sources)
 	if err != nil {
 		return false, err
 	}
 	wanted, err := resolver.Wanted(ctx, &said, "dist-upgrade")
 	if err != nil {
-		return false, said.explain(err)
+		return false, said.Explain(err)
 	}
 	_, err = jail.Close()
 	return len(wanted) > 0, err
@@ -391,34 +404,34 @@ func (e *Env) hasNewer(ctx context.Context, h *sandbox.Holder, g *base.Generatio
 // makeUpgraded copies a generation and upgrades the copy. Never through an overlay: dpkg renames
 // directories, which overlays refuse across layers. It returns 0 when another process has made a
 // generation meanwhile.
-func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Generation,
-	releases []*archive.Release, sources []apt.Source, hooks BaseHooks) (number int, err error) {
-	if err := e.checkExec(); err != nil {
+func (k *Keeper) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Generation,
+	releases []*archive.Release, sources []apt.Source, hooks Hooks) (number int, err error) {
+	if err := k.checkExec(); err != nil {
 		return 0, err
 	}
-	draft, err := e.Store.Begin(ctx, g.Name, e.waitingFor(g.Name))
+	draft, err := k.Store.Begin(ctx, g.Name, k.waitingFor(g.Name))
 	if err != nil {
 		return 0, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, e.discard(ctx, draft, g.Manifest.IDs))
+			err = errors.Join(err, k.discard(ctx, draft, g.Manifest.IDs))
 		}
 	}()
-	if newer, err := e.replaced(g); newer || err != nil {
-		return 0, errors.Join(err, e.discard(ctx, draft, g.Manifest.IDs))
+	if newer, err := k.replaced(g); newer || err != nil {
+		return 0, errors.Join(err, k.discard(ctx, draft, g.Manifest.IDs))
 	}
 	if err := h.CopyTree(ctx, g.Tree(), draft.Tree()); err != nil {
 		return 0, err
 	}
 	m := g.Manifest
-	if err := e.hookTree(ctx, h, draft.Tree(), &m, hook.Update, hooks, hook.Start); err != nil {
+	if err := k.hookTree(ctx, h, draft.Tree(), &m, hook.Update, hooks, hook.Start); err != nil {
 		return 0, err
 	}
-	if m.Packages, err = e.upgradeTree(ctx, h, draft.Tree(), m, releases[0], sources); err != nil {
+	if m.Packages, err = k.upgradeTree(ctx, h, draft.Tree(), m, releases[0], sources); err != nil {
 		return 0, err
 	}
-	if err := e.hookTree(ctx, h, draft.Tree(), &m, hook.Update, hooks, hook.Updated); err != nil {
+	if err := k.hookTree(ctx, h, draft.Tree(), &m, hook.Update, hooks, hook.Updated); err != nil {
 		return 0, err
 	}
 	m.Created, m.Releases = time.Now().UTC().Truncate(time.Second), recorded(releases)
@@ -426,27 +439,28 @@ func (e *Env) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Gener
 }
 
 // upgradeTree has the apt of a tree upgrade it, and returns what is installed then.
-func (e *Env) upgradeTree(ctx context.Context, h *sandbox.Holder, tree string, m base.Manifest,
+func (k *Keeper) upgradeTree(ctx context.Context, h *sandbox.Holder, tree string, m base.Manifest,
 	release *archive.Release, sources []apt.Source) ([]base.Package, error) {
 	jail, err := h.NewJail(ctx,
-		sandbox.Spec{Root: sandbox.Root{Dir: tree}, Mounts: apt.Mounts(e.CacheDir)})
+		sandbox.Spec{Root: sandbox.Root{Dir: tree}, Mounts: apt.Mounts(k.CacheDir)})
 	if err != nil {
 		return nil, err
 	}
-	var said tail
-	resolver, err := apt.New(jail, e.CacheDir,
-		commandEnv(fmt.Sprintf("SOURCE_DATE_EPOCH=%d", release.Date().Unix())), sources)
+	var said output.Tail
+	resolver, err := apt.New(jail, k.CacheDir,
+		buildroot.Env(fmt.Sprintf("SOURCE_DATE_EPOCH=%d", release.Date().Unix())), sources)
 	if err != nil {
 		return nil, err
 	}
-	form, err := copyForm(m.Packages)
+	form, err := install.CopyForm(m.Packages)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.install(ctx, resolver, &said, sources, form, "dist-upgrade"); err != nil {
-		return nil, said.explain(err)
+	if err := install.Command(ctx, k.Client, resolver, &said, sources, form,
+		"dist-upgrade"); err != nil {
+		return nil, said.Explain(err)
 	}
-	packages, err := installed(jail)
+	packages, err := buildroot.Installed(jail)
 	if err != nil {
 		return nil, err
 	}
@@ -456,8 +470,8 @@ func (e *Env) upgradeTree(ctx context.Context, h *sandbox.Holder, tree string, m
 
 // replaced tells whether a generation is no longer its base's current one: another process made one
 // while we waited for it.
-func (e *Env) replaced(g *base.Generation) (bool, error) {
-	now, err := e.Store.Use(g.Name)
+func (k *Keeper) replaced(g *base.Generation) (bool, error) {
+	now, err := k.Store.Use(g.Name)
 	if err != nil {
 		return false, err
 	}
@@ -465,7 +479,7 @@ func (e *Env) replaced(g *base.Generation) (bool, error) {
 }
 
 // bootstrap fills a tree.
-func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o BaseOptions) (
+func (k *Keeper) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o Options) (
 	*base.Manifest, error) {
 	if o.Bootstrapper == "" {
 		o.Bootstrapper = bootstrap.Native
@@ -473,7 +487,7 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 	if o.Variant == "" {
 		o.Variant = bootstrap.VariantBuildd
 	}
-	from, err := e.origin(ctx, &o)
+	from, err := k.origin(ctx, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -482,15 +496,16 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 		return nil, err
 	}
 	defer log.Close()
-	var said tail
-	watch := &watcher{e: e}
+	var said output.Tail
+	watch := &watcher{k: k}
 	defer watch.end(nil)
 	copies := make(chan func(), 1)
 	copies <- func() {}
 	defer func() { (<-copies)() }()
 	fetched := func(packages []*archive.Package) {
 		(<-copies)()
-		copies <- e.startCopies(e.Client.Uncopied(packages, archive.CopyZstd), archive.CopyZstd)
+		copies <- k.Copies.Start(k.Log, k.Client.Uncopied(packages, archive.CopyZstd),
+			archive.CopyZstd)
 	}
 	machine, err := budget.Read()
 	if err != nil {
@@ -498,7 +513,7 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 	}
 	done, err := bootstrap.Run(ctx, bootstrap.Options{
 		Workers: machine.Processors,
-		Holder:  h, Tree: tree, Client: e.Client, CacheDir: e.CacheDir, Releases: from.releases,
+		Holder:  h, Tree: tree, Client: k.Client, CacheDir: k.CacheDir, Releases: from.releases,
 		Selection: from.selection, Repos: from.repos, Epoch: o.Epoch,
 		Suite: o.Suite, Arch: o.Arch, Variant: o.Variant, Include: o.Include, Exclude: o.Exclude,
 		Bootstrapper: o.Bootstrapper,
@@ -511,7 +526,7 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 			o.explainUnknown(ctx, o.explainLocked(fmt.Errorf("making base %s: %w", o.Name, err)))
 	}
 	if o.draftLock != nil {
-		if err := e.writeLock(ctx, o, from.releases, done); err != nil {
+		if err := k.writeLock(ctx, o, from.releases, done); err != nil {
 			return nil, err
 		}
 	}
@@ -530,7 +545,7 @@ func (e *Env) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o B
 
 // explainUnknown tells what may be wrong when a suite of no table could not be made: how it is made
 // was only guessed.
-func (o BaseOptions) explainUnknown(ctx context.Context, err error) error {
+func (o Options) explainUnknown(ctx context.Context, err error) error {
 	if o.Suite.Distribution != "" || o.Locked != nil || ctx.Err() != nil ||
 		fault.HintOf(err) != "" {
 		return err
@@ -550,17 +565,17 @@ type origin struct {
 
 // origin asks the mirrors, and completes the suite by what they say; for what a lock fixes there is
 // nothing to be asked.
-func (e *Env) origin(ctx context.Context, o *BaseOptions) (origin, error) {
+func (k *Keeper) origin(ctx context.Context, o *Options) (origin, error) {
 	if o.Locked != nil {
-		return e.lockedOrigin(*o)
+		return k.lockedOrigin(*o)
 	}
-	repos, err := e.repos(*o)
+	repos, err := k.Repos(*o)
 	if err != nil {
 		return origin{}, err
 	}
-	lists := e.Progress.Phase("package lists")
-	stop := e.Meter.during(lists)
-	releases, err := e.Client.Releases(ctx, repos)
+	lists := k.Progress.Phase("package lists")
+	stop := k.Meter.During(lists)
+	releases, err := k.Client.Releases(ctx, repos)
 	stop()
 	lists.Done(err)
 	if err != nil {
@@ -572,7 +587,7 @@ func (e *Env) origin(ctx context.Context, o *BaseOptions) (origin, error) {
 
 // watcher shows bootstrap's progress.
 type watcher struct {
-	e     *Env
+	k     *Keeper
 	phase interface {
 		Done(error)
 		Note(string)
@@ -582,8 +597,8 @@ type watcher struct {
 
 func (w *watcher) begin(name string) {
 	w.end(nil)
-	ph := w.e.Progress.Phase(name)
-	w.phase, w.stop = ph, w.e.Meter.during(ph)
+	ph := w.k.Progress.Phase(name)
+	w.phase, w.stop = ph, w.k.Meter.During(ph)
 }
 
 func (w *watcher) unpacked(name string, _ int64) {

@@ -1,4 +1,10 @@
-package pkgbuild
+// Package copies makes copies of packages that are unpacked more quickly. Packages are compressed
+// for the mirror's sake, and xz takes longer to unpack than everything else that is done with them.
+// So a copy is kept beside each, made by a process of its own while a command waits for other
+// things. docs/adr/0011-copies.md tells why so.
+//
+// What a copy is like, and where it lies, is left to internal/archive.
+package copies
 
 import (
 	"bytes"
@@ -15,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
@@ -24,16 +31,12 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// Packages are compressed for the mirror's sake, and xz takes longer to unpack than everything else
-// that is done with them. So a copy that is unpacked more quickly is kept beside each, made while a
-// command waits for other things. docs/adr/0011-copies.md tells why so.
+// Applet is the name of the process that makes copies, and Main its function.
+const Applet = "copies"
 
-// CopyApplet is the name of the process that makes copies, and CopyMain its function.
-const CopyApplet = "copies"
-
-// copyJob is what the process is told, as JSON on its standard input. It works until it is done or
+// job is what the process is told, as JSON on its standard input. It works until it is done or
 // its input ends, which is when nsbuild does, however.
-type copyJob struct {
+type job struct {
 	CacheDir string
 	Form     archive.CopyForm
 	Digests  []string // these first
@@ -43,8 +46,8 @@ type copyJob struct {
 // roomLeft is how much of a disk copies leave free, in bytes.
 const roomLeft = 1 << 30
 
-// CopyMain makes copies, on processor time that nobody else wants.
-func CopyMain([]string) int {
+// Main makes copies, on processor time that nobody else wants.
+func Main([]string) int {
 	// Packages are unpacked in a few large buffers: they cost nothing to look through, and those
 	// left over would be most of the process.
 	debug.SetGCPercent(25)
@@ -59,8 +62,8 @@ func makeCopies(in io.Reader) error {
 	if err := stepBack(); err != nil {
 		return err
 	}
-	var job copyJob
-	if err := rawjson.NewDecoder(in).Decode(&job); err != nil {
+	var j job
+	if err := rawjson.NewDecoder(in).Decode(&j); err != nil {
 		return fmt.Errorf("reading what to copy: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -69,26 +72,26 @@ func makeCopies(in io.Reader) error {
 		_, _ = io.Copy(io.Discard, in) // its end is what counts
 		cancel()
 	}()
-	client, err := archive.NewClient(archive.Options{CacheDir: job.CacheDir, Offline: true})
+	client, err := archive.NewClient(archive.Options{CacheDir: j.CacheDir, Offline: true})
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	if err := copyEach(ctx, client, job.CacheDir, job.Digests, job.Form); err != nil || !job.All {
+	if err := copyEach(ctx, client, j.CacheDir, j.Digests, j.Form); err != nil || !j.All {
 		return err
 	}
-	rest, err := client.AllUncopied(job.Form)
+	rest, err := client.AllUncopied(j.Form)
 	if err != nil {
 		return err
 	}
-	return copyEach(ctx, client, job.CacheDir, rest, job.Form)
+	return copyEach(ctx, client, j.CacheDir, rest, j.Form)
 }
 
 // copyEach makes copies until there is no more time or no more room.
 func copyEach(ctx context.Context, client *archive.Client, cacheDir string, digests []string,
 	form archive.CopyForm) error {
 	for _, digest := range digests {
-		free, err := freeSpace(cacheDir)
+		free, err := budget.FreeSpace(cacheDir)
 		if err != nil || free < roomLeft {
 			return err
 		}
@@ -153,40 +156,40 @@ type copying struct {
 	done chan error
 }
 
-// startCopies makes copies beside what else is done, until stop is called or nsbuild ends. That
-// none can be made harms nothing but speed.
-func (e *Env) startCopies(digests []string, form archive.CopyForm) (stop func()) {
-	if len(digests) == 0 || !e.shared.copying.CompareAndSwap(false, true) {
+// Maker makes copies for the builds of one command: one process at a time is enough.
+type Maker struct {
+	CacheDir string
+	Grown    *atomic.Bool // set when copies may have been added to the cache
+	busy     atomic.Bool
+}
+
+// Start makes copies beside what else is done, until stop is called or nsbuild ends. That none can
+// be made harms nothing but speed.
+func (m *Maker) Start(log logrus.FieldLogger, digests []string, form archive.CopyForm) (
+	stop func()) {
+	if len(digests) == 0 || !m.busy.CompareAndSwap(false, true) {
 		return func() {}
 	}
 	digests = digests[:min(len(digests), copyOrder)]
-	c, err := runCopies(copyJob{CacheDir: e.CacheDir, Form: form, Digests: digests,
+	c, err := run(job{CacheDir: m.CacheDir, Form: form, Digests: digests,
 		All: form == archive.CopyZstd})
 	if err != nil {
-		e.shared.copying.Store(false)
-		e.Log.Debugf("making copies of packages: %v", err)
+		m.busy.Store(false)
+		log.Debugf("making copies of packages: %v", err)
 		return func() {}
 	}
-	e.shared.grown.Store(true)
+	m.Grown.Store(true)
 	return func() {
-		defer e.shared.copying.Store(false)
+		defer m.busy.Store(false)
 		if err := c.stop(); err != nil {
-			e.Log.Debugf("making copies of packages: %v: %s", err,
+			log.Debugf("making copies of packages: %v: %s", err,
 				strings.TrimSpace(c.said.String()))
 		}
 	}
 }
 
-// makingCopies ends what makes copies beside the build, and notes how the next is ended.
-func (b *builder) makingCopies(stop func()) {
-	if b.stopCopies != nil {
-		b.stopCopies()
-	}
-	b.stopCopies = stop
-}
-
-func runCopies(job copyJob) (*copying, error) {
-	text, err := rawjson.Marshal(job)
+func run(j job) (*copying, error) {
+	text, err := rawjson.Marshal(j)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +197,7 @@ func runCopies(job copyJob) (*copying, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &copying{cmd: sandbox.HostApplet(CopyApplet), in: w, done: make(chan error, 1)}
+	c := &copying{cmd: sandbox.HostApplet(Applet), in: w, done: make(chan error, 1)}
 	c.cmd.Env = []string{"GOMAXPROCS=1", "GOGC=50", "GOMEMLIMIT=20MiB"}
 	c.cmd.Stdin, c.cmd.Stderr = r, &c.said
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -236,9 +239,9 @@ func (c *copying) stop() error {
 	return err
 }
 
-// MakeCopies makes all copies that are missing, now.
-func (e *Env) MakeCopies(ctx context.Context) (made int, err error) {
-	digests, err := e.Client.AllUncopied(archive.CopyZstd)
+// All makes all copies that are missing, now.
+func All(ctx context.Context, client *archive.Client) (made int, err error) {
+	digests, err := client.AllUncopied(archive.CopyZstd)
 	if err != nil {
 		return 0, err
 	}
@@ -251,7 +254,7 @@ func (e *Env) MakeCopies(ctx context.Context) (made int, err error) {
 	group.SetLimit(machine.Processors)
 	for _, digest := range digests {
 		group.Go(func() error {
-			err := e.Client.MakeCopy(ctx, digest, archive.CopyZstd)
+			err := client.MakeCopy(ctx, digest, archive.CopyZstd)
 			if errors.Is(err, os.ErrNotExist) {
 				return nil
 			}

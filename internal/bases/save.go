@@ -1,4 +1,4 @@
-package pkgbuild
+package bases
 
 import (
 	"context"
@@ -13,7 +13,10 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/base"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/install"
+	"nsbuild/internal/output"
 	"nsbuild/internal/sandbox"
 )
 
@@ -37,42 +40,42 @@ func CheckPackages(names []string) error {
 
 // InstallLayer installs packages in a layer over a base, as builds install theirs: fetched and
 // verified here, installed without network.
-func (e *Env) InstallLayer(ctx context.Context, h *sandbox.Holder, g *base.Generation,
+func (k *Keeper) InstallLayer(ctx context.Context, h *sandbox.Holder, g *base.Generation,
 	packages []string) (_ sandbox.Lower, err error) {
-	ph := e.Progress.Phase("install")
-	defer e.Meter.during(ph)()
+	ph := k.Progress.Phase("install")
+	defer k.Meter.During(ph)()
 	defer func() { ph.Done(err) }()
-	releases, err := e.releases(ctx, g.Manifest)
+	releases, err := k.releases(ctx, g.Manifest)
 	if err != nil {
 		return sandbox.Lower{}, err
 	}
-	sources, err := e.aptSources(ctx, releases, g.Manifest.Arch)
+	sources, err := install.Sources(ctx, k.Client, releases, g.Manifest.Arch)
 	if err != nil {
 		return sandbox.Lower{}, err
 	}
 	jail, err := h.NewJail(ctx,
 		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}},
-			Mounts: apt.Mounts(e.CacheDir), Hostname: buildHost, KeepNames: true})
+			Mounts: apt.Mounts(k.CacheDir), Hostname: buildroot.Host, KeepNames: true})
 	if err != nil {
 		return sandbox.Lower{}, err
 	}
-	var said tail
-	resolver, err := apt.New(jail, e.CacheDir, commandEnv(), sources)
+	var said output.Tail
+	resolver, err := apt.New(jail, k.CacheDir, buildroot.Env(), sources)
 	if err != nil {
 		return sandbox.Lower{}, err
 	}
-	form, err := copyForm(g.Manifest.Packages)
+	form, err := install.CopyForm(g.Manifest.Packages)
 	if err != nil {
 		return sandbox.Lower{}, err
 	}
-	if err := e.install(ctx, resolver, &said, sources, form,
+	if err := install.Command(ctx, k.Client, resolver, &said, sources, form,
 		append([]string{"install"}, packages...)...); err != nil {
 		return sandbox.Lower{},
-			said.explain(fmt.Errorf("installing %s: %w", strings.Join(packages, " "), err))
+			said.Explain(fmt.Errorf("installing %s: %w", strings.Join(packages, " "), err))
 	}
 	strays, err := jail.Close()
 	for _, s := range strays {
-		e.Log.Warnf("a maintainer script left a process, which was ended: %s", s.Command)
+		k.Log.Warnf("a maintainer script left a process, which was ended: %s", s.Command)
 	}
 	return sandbox.Lower{Jail: jail.ID()}, err
 }
@@ -85,61 +88,61 @@ type Saved struct {
 	Installed int    // packages that the base did not have in just these versions
 }
 
-// SaveGeneration makes a generation of what layers over a generation have made of it. When the base
+// Save makes a generation of what layers over a generation have made of it. When the base
 // has a newer one meanwhile, which would be lost, a base of another name is made instead.
-func (e *Env) SaveGeneration(ctx context.Context, h *sandbox.Holder, g *base.Generation,
+func (k *Keeper) Save(ctx context.Context, h *sandbox.Holder, g *base.Generation,
 	lowers []sandbox.Lower) (saved Saved, err error) {
-	ph := e.Progress.Phase("save")
+	ph := k.Progress.Phase("save")
 	defer func() { ph.Done(err) }()
-	draft, err := e.Store.Begin(ctx, g.Name, e.waitingFor(g.Name))
+	draft, err := k.Store.Begin(ctx, g.Name, k.waitingFor(g.Name))
 	if err != nil {
 		return saved, err
 	}
 	saved.Name = g.Name
-	if saved.Conflict, err = e.replaced(g); errors.Is(err, base.ErrNone) {
+	if saved.Conflict, err = k.replaced(g); errors.Is(err, base.ErrNone) {
 		saved.Conflict, err = true, nil
 	}
 	if err == nil && saved.Conflict {
-		if err = e.discard(ctx, draft, g.Manifest.IDs); err != nil {
+		if err = k.discard(ctx, draft, g.Manifest.IDs); err != nil {
 			return saved, err
 		}
-		saved.Name, draft, err = e.beginOther(ctx, g.Name)
+		saved.Name, draft, err = k.beginOther(ctx, g.Name)
 	}
 	if err != nil {
 		return saved, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(e.hintFull(interrupted(ctx, err)),
-				e.discard(ctx, draft, g.Manifest.IDs))
+			err = errors.Join(k.hintFull(fault.Interruption(ctx, err)),
+				k.discard(ctx, draft, g.Manifest.IDs))
 		}
 	}()
 	if err := h.SaveRoot(ctx, lowers, draft.Tree(), []string{apt.MountPoint}); err != nil {
 		return saved, err
 	}
 	m := g.Manifest
-	before, err := e.describeTree(ctx, h, g.Tree())
+	before, err := k.describeTree(ctx, h, g.Tree())
 	if err != nil {
 		return saved, err
 	}
-	after, err := e.describeTree(ctx, h, draft.Tree())
+	after, err := k.describeTree(ctx, h, draft.Tree())
 	if err != nil {
 		return saved, err
 	}
 	if before.sources != after.sources {
-		e.Log.Warnf("the apt sources of %s were changed; nsbuild update and builds go on using "+
+		k.Log.Warnf("the apt sources of %s were changed; nsbuild update and builds go on using "+
 			"those that the base was made from", saved.Name)
 	}
 	m.Created, m.Packages = time.Now().UTC().Truncate(time.Second), after.packages
 	m.Digest = rand.Text() // a tree that no other generation has
-	saved.Installed = len(beyond(after.packages, before.packages))
+	saved.Installed = len(buildroot.Beyond(after.packages, before.packages))
 	saved.Number, err = draft.Commit(m)
 	return saved, err
 }
 
 // beginOther begins a base whose name tells where it came from.
-func (e *Env) beginOther(ctx context.Context, name string) (string, *base.Draft, error) {
-	names, err := e.Store.Names()
+func (k *Keeper) beginOther(ctx context.Context, name string) (string, *base.Draft, error) {
+	names, err := k.Store.Names()
 	if err != nil {
 		return "", nil, err
 	}
@@ -148,7 +151,7 @@ func (e *Env) beginOther(ctx context.Context, name string) (string, *base.Draft,
 		if slices.Contains(names, other) {
 			continue
 		}
-		draft, err := e.Store.Begin(ctx, other, e.waitingFor(other))
+		draft, err := k.Store.Begin(ctx, other, k.waitingFor(other))
 		return other, draft, err
 	}
 }
@@ -159,14 +162,14 @@ type treeFacts struct {
 }
 
 // describeTree reads what apt and dpkg know in a tree.
-func (e *Env) describeTree(ctx context.Context, h *sandbox.Holder, tree string) (f treeFacts,
+func (k *Keeper) describeTree(ctx context.Context, h *sandbox.Holder, tree string) (f treeFacts,
 	err error) {
 	jail, err := h.NewJail(ctx,
 		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})
 	if err != nil {
 		return f, err
 	}
-	if f.packages, err = installed(jail); err != nil {
+	if f.packages, err = buildroot.Installed(jail); err != nil {
 		return f, err
 	}
 	for _, name := range sourceFiles(jail) {

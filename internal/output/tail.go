@@ -1,4 +1,7 @@
-package pkgbuild
+// Package output keeps what commands say that run in a jail, within bounds: the end of it for the
+// error that their failure becomes, or an answer of a few lines. Where all of it goes, the log, is
+// left to internal/buildlog.
+package output
 
 import (
 	"bytes"
@@ -9,18 +12,19 @@ import (
 	"nsbuild/internal/buildlog"
 )
 
-// tail keeps the end of what a command says, for the error that its failure becomes.
-type tail struct {
+// Tail keeps the end of what a command says, for the error that its failure becomes.
+type Tail struct {
 	mu   sync.Mutex
 	text []byte
 }
 
 const (
 	tailBytes = 8 << 10
-	tailLines = 20
+	// TailLines is how many of the last lines are shown.
+	TailLines = 20
 )
 
-func (t *tail) Write(p []byte) (int, error) {
+func (t *Tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.text = append(t.text, p...)
@@ -30,8 +34,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// explain adds the last lines to err.
-func (t *tail) explain(err error) error {
+// Explain adds the last lines to err.
+func (t *Tail) Explain(err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	text := bytes.TrimSpace(t.text)
@@ -39,6 +43,6 @@ func (t *tail) explain(err error) error {
 		return err
 	}
 	lines := strings.Split(buildlog.VisibleString(string(text)), "\n")
-	lines = lines[max(0, len(lines)-tailLines):]
+	lines = lines[max(0, len(lines)-TailLines):]
 	return fmt.Errorf("%w; the last lines of its output:\n  %s", err, strings.Join(lines, "\n  "))
 }

@@ -1,4 +1,4 @@
-package pkgbuild
+package bases
 
 import (
 	"context"
@@ -16,8 +16,10 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
+	"nsbuild/internal/machine"
 	"nsbuild/internal/sandbox"
 )
 
@@ -31,47 +33,48 @@ type ImportOptions struct {
 	Replace bool
 }
 
-// ImportBase makes a base of a tree that was made elsewhere, and returns it in use.
-func (e *Env) ImportBase(ctx context.Context, o ImportOptions) (_ *base.Generation, err error) {
-	if err := e.refuseExisting(o.Name, o.Replace, "nsbuild import --replace "+o.Name+
+// Import makes a base of a tree that was made elsewhere, and returns it in use.
+func (k *Keeper) Import(ctx context.Context, o ImportOptions) (_ *base.Generation, err error) {
+	if err := k.refuseExisting(o.Name, o.Replace, "nsbuild import --replace "+o.Name+
 		" …"); err != nil {
 		return nil, err
 	}
-	if err := e.sweepBases(ctx); err != nil {
+	if err := k.sweepBases(ctx); err != nil {
 		return nil, err
 	}
-	h, err := e.hold(ctx, e.IDs)
+	h, err := k.Work.Hold(ctx, k.IDs)
 	if err != nil {
 		return nil, err
 	}
 	defer h.Close()
-	draft, err := e.Store.Begin(ctx, o.Name, e.waitingFor(o.Name))
+	draft, err := k.Store.Begin(ctx, o.Name, k.waitingFor(o.Name))
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(e.hintFull(interrupted(ctx, err)), e.discard(ctx, draft, e.IDs))
+			err = errors.Join(k.hintFull(fault.Interruption(ctx, err)),
+				k.discard(ctx, draft, k.IDs))
 		}
 	}()
 	// made while we waited
-	if err := e.refuseExisting(o.Name, o.Replace, "nsbuild import --replace "+o.Name+
+	if err := k.refuseExisting(o.Name, o.Replace, "nsbuild import --replace "+o.Name+
 		" …"); err != nil {
 		return nil, err
 	}
 	if err := h.MakeRoot(ctx, draft.Tree()); err != nil {
 		return nil, err
 	}
-	ph := e.Progress.Phase("unpack")
+	ph := k.Progress.Phase("unpack")
 	got, err := image.Import(ctx, h, o.From, draft.Tree())
 	ph.Done(err)
 	if err != nil {
 		return nil, err
 	}
 	for _, line := range got.Notes.Lines() {
-		e.Log.Info(line)
+		k.Log.Info(line)
 	}
-	m, err := e.examine(ctx, h, draft.Tree(), o)
+	m, err := k.examine(ctx, h, draft.Tree(), o)
 	if err != nil {
 		return nil, err
 	}
@@ -81,15 +84,15 @@ func (e *Env) ImportBase(ctx context.Context, o ImportOptions) (_ *base.Generati
 	if _, err = draft.Commit(*m); err != nil {
 		return nil, err
 	}
-	return e.Store.Use(o.Name)
+	return k.Store.Use(o.Name)
 }
 
 // refuseExisting refuses to make a base that exists.
-func (e *Env) refuseExisting(name string, replace bool, hint string) error {
+func (k *Keeper) refuseExisting(name string, replace bool, hint string) error {
 	if replace {
 		return base.CheckName(name)
 	}
-	g, err := e.Store.Use(name)
+	g, err := k.Store.Use(name)
 	if errors.Is(err, base.ErrNone) {
 		return nil
 	}
@@ -110,14 +113,14 @@ func treeDigest(ctx context.Context, h *sandbox.Holder, tree string) (string, er
 }
 
 // examine reads what a tree says of itself, and completes it for builds where it lacks something.
-func (e *Env) examine(ctx context.Context, h *sandbox.Holder, tree string, o ImportOptions) (
+func (k *Keeper) examine(ctx context.Context, h *sandbox.Holder, tree string, o ImportOptions) (
 	*base.Manifest, error) {
 	jail, err := h.NewJail(ctx,
 		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})
 	if err != nil {
 		return nil, err
 	}
-	packages, err := installed(jail)
+	packages, err := buildroot.Installed(jail)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(packages) == 0 {
 		return nil,
 			fault.New(fault.Usage,
@@ -137,7 +140,7 @@ func (e *Env) examine(ctx context.Context, h *sandbox.Holder, tree string, o Imp
 	}
 	if lacks {
 		if err := bootstrap.Adopt(ctx,
-			bootstrap.Options{Holder: h, Tree: tree, CacheDir: e.CacheDir,
+			bootstrap.Options{Holder: h, Tree: tree, CacheDir: k.CacheDir,
 				Log: io.Discard}); err != nil {
 			return nil, fmt.Errorf("completing the tree: %w", err)
 		}
@@ -162,7 +165,7 @@ func archOf(packages []base.Package) string {
 			return p.Arch
 		}
 	}
-	return Arch()
+	return machine.Native()
 }
 
 // suiteOf finds out which suite a tree is of: by its sources, by os-release(5), by the version of
@@ -241,21 +244,21 @@ func readText(jail *sandbox.Jail, name string) string {
 	return string(data)
 }
 
-// ExportBase writes a base as a tar archive.
-func (e *Env) ExportBase(ctx context.Context, name string, w io.Writer, format image.Format) error {
-	g, err := e.Store.Use(name)
+// Export writes a base as a tar archive.
+func (k *Keeper) Export(ctx context.Context, name string, w io.Writer, format image.Format) error {
+	g, err := k.Store.Use(name)
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	h, err := e.hold(ctx, g.Manifest.IDs)
+	h, err := k.Work.Hold(ctx, g.Manifest.IDs)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
 	notes, err := image.Export(ctx, h, g.Tree(), w, format)
 	for _, line := range notes.Lines() {
-		e.Log.Info(line)
+		k.Log.Info(line)
 	}
-	return interrupted(ctx, err)
+	return fault.Interruption(ctx, err)
 }

@@ -1,4 +1,4 @@
-package pkgbuild
+package bases
 
 import (
 	"context"
@@ -15,12 +15,15 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/buildroot"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/install"
+	"nsbuild/internal/output"
 	"nsbuild/internal/sandbox"
 )
 
-// BaseHooks are the hooks of a base that is made or brought up to date.
-type BaseHooks struct {
+// Hooks are the hooks of a base that is made or brought up to date.
+type Hooks struct {
 	Set  *hook.Set
 	Show bool // what they print; it is kept in any case
 }
@@ -31,17 +34,17 @@ const hooksLog = "hooks.log"
 // HookContext is what hooks outside a build are told.
 func HookContext(o hook.Operation, m base.Manifest) hook.Context {
 	return hook.Context{Operation: o, Distribution: m.Suite, BuildArch: m.Arch, HostArch: m.Arch,
-		Builder: bootstrap.BuilderName, BuildDir: buildDir}
+		Builder: bootstrap.BuilderName, BuildDir: buildroot.Dir}
 }
 
 // hookTree runs hooks of some stages in a tree that is being made, and notes in its manifest what
 // they have made of it.
-func (e *Env) hookTree(ctx context.Context, h *sandbox.Holder, tree string, m *base.Manifest,
-	o hook.Operation, hooks BaseHooks, stages ...hook.Stage) (err error) {
+func (k *Keeper) hookTree(ctx context.Context, h *sandbox.Holder, tree string, m *base.Manifest,
+	o hook.Operation, hooks Hooks, stages ...hook.Stage) (err error) {
 	if len(hooks.Set.At(stages...)) == 0 {
 		return nil
 	}
-	ph := e.Progress.Phase("hooks")
+	ph := k.Progress.Phase("hooks")
 	defer func() { ph.Done(err) }()
 	log, err := os.OpenFile(filepath.Join(filepath.Dir(tree), hooksLog),
 		os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
@@ -49,25 +52,25 @@ func (e *Env) hookTree(ctx context.Context, h *sandbox.Holder, tree string, m *b
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	var said tail
+	var said output.Tail
 	out := io.MultiWriter(log, &said)
 	if hooks.Show {
-		out = io.MultiWriter(log, &said, e.Progress.Writer())
+		out = io.MultiWriter(log, &said, k.Progress.Writer())
 	}
-	jail, err := e.openTree(ctx, h, tree, hooks.Set, stages)
+	jail, err := k.openTree(ctx, h, tree, hooks.Set, stages)
 	if err != nil {
 		return err
 	}
-	r := hook.Runner{Set: hooks.Set, Jail: jail, Out: out, Log: treeLog{log, e.Log},
+	r := hook.Runner{Set: hooks.Set, Jail: jail, Out: out, Log: treeLog{log, k.Log},
 		Context: HookContext(o, *m)}
 	if hooks.Set.Installs(stages...) {
 		r.Install = func(ctx context.Context, relations string) error {
-			return e.installInTree(ctx, jail, m, relations, out)
+			return k.installInTree(ctx, jail, m, relations, out)
 		}
 	}
 	for _, stage := range stages {
 		if _, _, err := r.Run(ctx, stage); err != nil {
-			return said.explain(fmt.Errorf("stage %s of the hooks: %w", stage, err))
+			return said.Explain(fmt.Errorf("stage %s of the hooks: %w", stage, err))
 		}
 	}
 	later := o.Stages()[slices.Index(o.Stages(), stages[len(stages)-1])+1:]
@@ -76,7 +79,7 @@ func (e *Env) hookTree(ctx context.Context, h *sandbox.Holder, tree string, m *b
 			return err
 		}
 	}
-	if m.Packages, err = installed(jail); err != nil {
+	if m.Packages, err = buildroot.Installed(jail); err != nil {
 		return err
 	}
 	m.Digest = rand.Text() // a tree that no other generation has
@@ -85,13 +88,13 @@ func (e *Env) hookTree(ctx context.Context, h *sandbox.Holder, tree string, m *b
 }
 
 // openTree opens a jail in a tree itself, with what hooks need.
-func (e *Env) openTree(ctx context.Context, h *sandbox.Holder, tree string, set *hook.Set,
+func (k *Keeper) openTree(ctx context.Context, h *sandbox.Holder, tree string, set *hook.Set,
 	stages []hook.Stage) (*sandbox.Jail, error) {
-	spec := sandbox.Spec{Root: sandbox.Root{Dir: tree}, Hostname: buildHost}
+	spec := sandbox.Spec{Root: sandbox.Root{Dir: tree}, Hostname: buildroot.Host}
 	if set.Installs(stages...) {
-		spec.Mounts = apt.Mounts(e.CacheDir)
+		spec.Mounts = apt.Mounts(k.CacheDir)
 	}
-	caches, err := e.HookMounts(ctx, h, set)
+	caches, err := k.hookCaches().Mounts(ctx, h, set)
 	if err != nil {
 		return nil, err
 	}
@@ -100,25 +103,30 @@ func (e *Env) openTree(ctx context.Context, h *sandbox.Holder, tree string, set 
 }
 
 // installInTree installs packages that hooks want in a tree, where they stay.
-func (e *Env) installInTree(ctx context.Context, jail *sandbox.Jail, m *base.Manifest,
+func (k *Keeper) installInTree(ctx context.Context, jail *sandbox.Jail, m *base.Manifest,
 	relations string, out io.Writer) error {
-	reduced, err := hookDepends(relations, m.Arch, nil)
+	reduced, err := install.ForHooks(relations, m.Arch, nil)
 	if err != nil {
 		return err
 	}
-	releases, err := e.releases(ctx, *m)
+	releases, err := k.releases(ctx, *m)
 	if err != nil {
 		return err
 	}
-	sources, err := e.aptSources(ctx, releases, m.Arch)
+	sources, err := install.Sources(ctx, k.Client, releases, m.Arch)
 	if err != nil {
 		return err
 	}
-	i, err := e.newInstaller(jail, m.Arch, sources, m.Packages, "")
+	i, err := install.Open(k.Client, k.CacheDir, jail, m.Arch, sources, m.Packages, "")
 	if err != nil {
 		return err
 	}
-	return i.install(ctx, reduced, out)
+	return i.Install(ctx, reduced, out)
+}
+
+// hookCaches is what hooks keep from one run to the next.
+func (k *Keeper) hookCaches() hook.Caches {
+	return hook.Caches(filepath.Join(k.CacheDir, hook.CachesName))
 }
 
 // treeLog takes lines about the hooks of a tree: into its log, and what the user has to know to the

@@ -1,4 +1,4 @@
-package pkgbuild
+package bases
 
 import (
 	"context"
@@ -24,17 +24,17 @@ var ErrLocked = fault.New(fault.Internal,
 
 // LockedOptions are the options of a base that is made of what a lock names. Where its packages and
 // later lists are fetched from, and whose keys count, the user may change.
-func LockedOptions(f *lock.File) (BaseOptions, error) {
+func LockedOptions(f *lock.File) (Options, error) {
 	suite, err := archive.LookupSuite(f.Suite)
 	if err != nil {
 		suite = archive.CustomSuite(f.Suite)
 	}
 	if err := suite.SetLayout(f.Layout); err != nil {
-		return BaseOptions{},
+		return Options{},
 			fault.New(fault.Usage, "use the nsbuild that wrote it, or a newer one",
 				"%s: layout: %w", f.Name, err)
 	}
-	return BaseOptions{
+	return Options{
 		Suite: suite, Arch: f.Arch, Variant: f.Variant, Include: f.Include, Exclude: f.Exclude,
 		Components: f.Components, Keyring: f.Keyring, Unverified: f.Unverified,
 		Epoch: f.Epoch, Locked: f,
@@ -42,7 +42,7 @@ func LockedOptions(f *lock.File) (BaseOptions, error) {
 }
 
 // checkLock refuses locks for bootstrappers that choose their packages by themselves.
-func (o BaseOptions) checkLock() error {
+func (o Options) checkLock() error {
 	if o.Bootstrapper == "" || o.Bootstrapper == bootstrap.Native {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (o BaseOptions) checkLock() error {
 
 // refuseOthers refuses a base that another process made while this one waited, where not any will
 // do.
-func (o BaseOptions) refuseOthers() error {
+func (o Options) refuseOthers() error {
 	if o.LockTo == "" && o.Locked == nil {
 		return nil
 	}
@@ -69,10 +69,10 @@ func (o BaseOptions) refuseOthers() error {
 
 // lockedOrigin is what a lock says. A mirror that the user gives comes in the place of all that the
 // lock names.
-func (e *Env) lockedOrigin(o BaseOptions) (from origin, err error) {
+func (k *Keeper) lockedOrigin(o Options) (from origin, err error) {
 	given := o.Mirror != ""
 	if given {
-		if from.repos, err = e.repos(o); err != nil {
+		if from.repos, err = k.Repos(o); err != nil {
 			return origin{}, err
 		}
 	}
@@ -128,7 +128,7 @@ func differentPlaces(repos []archive.Repo) []*archive.Repo {
 
 // explainLocked tells of a package that mirrors no longer have, which is what happens to a lock in
 // time.
-func (o BaseOptions) explainLocked(err error) error {
+func (o Options) explainLocked(err error) error {
 	if o.Locked == nil || !errors.Is(err, failure.ErrNotFound) {
 		return err
 	}
@@ -145,7 +145,7 @@ func (o BaseOptions) explainLocked(err error) error {
 }
 
 // recordLock notes in a manifest that a lock fixed the base.
-func (o BaseOptions) recordLock(m *base.Manifest) {
+func (o Options) recordLock(m *base.Manifest) {
 	if o.Locked == nil {
 		return
 	}
@@ -156,7 +156,7 @@ func (o BaseOptions) recordLock(m *base.Manifest) {
 }
 
 // writeLock fills the lock of a base that was just made.
-func (e *Env) writeLock(ctx context.Context, o BaseOptions, releases []*archive.Release,
+func (k *Keeper) writeLock(ctx context.Context, o Options, releases []*archive.Release,
 	made *bootstrap.Result) error {
 	f := &lock.File{
 		Suite: o.Suite.Name, Arch: o.Arch, Variant: o.Variant, Layout: o.Suite.Layout(),
@@ -175,7 +175,7 @@ func (e *Env) writeLock(ctx context.Context, o BaseOptions, releases []*archive.
 	}
 	add := func(packages []*archive.Package, required bool) error {
 		for _, p := range packages {
-			sum, err := e.Client.DebSHA256(ctx, p)
+			sum, err := k.Client.DebSHA256(ctx, p)
 			if err != nil {
 				return err
 			}
