@@ -190,7 +190,8 @@ func TestEnds(t *testing.T) {
 		{name: "session begin, a deaf hook", args: []string{"session", "begin", "--hook", "./deaf",
 			"bookworm"}, later: time.Second},
 		{name: "session end, a stopped supervisor", args: []string{"session", "end", "stopped"},
-			ready: func(t *testing.T) { w.stoppedSession(t, "stopped") }, later: 500 * time.Millisecond},
+			ready: func(t *testing.T) { w.stoppedSession(t, "stopped") },
+			later: 500 * time.Millisecond},
 		{name: "cache verify, a hole", args: []string{"cache", "verify"},
 			later: 500 * time.Millisecond},
 		{name: "cache copies, an immense package", args: []string{"cache", "copies"},
@@ -277,7 +278,8 @@ func manyFiles(t *testing.T, dir string) {
 func someDisappear(dir string) func() bool {
 	return func() bool {
 		for i := 0; i < many; i += many / 20 {
-			if _, err := os.Lstat(filepath.Join(dir, strconv.Itoa(i))); errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Lstat(filepath.Join(dir, strconv.Itoa(i))); errors.Is(err,
+				fs.ErrNotExist) {
 				return true
 			}
 		}
