@@ -17,6 +17,7 @@ import (
 type Offer struct {
 	Package, Version, Priority string
 	PreDepends, Depends        string // on one line
+	Provides                   string // the same
 	Essential                  bool
 
 	list *list
@@ -75,7 +76,7 @@ func readOffer(raw []byte, text *textFields) (o *Offer, arch string) {
 		}{
 			{"Package:", &o.Package}, {"Version:", &o.Version}, {"Architecture:", &arch},
 			{"Depends:", &o.Depends}, {"Pre-Depends:", &o.PreDepends}, {"Priority:", &o.Priority},
-			{"Essential:", &essential},
+			{"Provides:", &o.Provides}, {"Essential:", &essential},
 		} {
 			if line[0] == f.name[0] && len(line) >= len(f.name) &&
 				string(line[:len(f.name)]) == f.name {

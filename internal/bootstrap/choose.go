@@ -1,7 +1,9 @@
 package bootstrap
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -87,7 +89,8 @@ func coreOrder(arch string) []string {
 const awk = "mawk"
 
 // choose selects packages as debootstrap's script for Debian does. Of a dependency the first
-// alternative counts, without its version, and only if a package has that very name.
+// alternative counts, without its version, and only if a package has that very name. What is to be
+// included gets more than debootstrap gives it: see complete.
 func choose(u universe, s archive.Suite, variant string, include, exclude []string) (
 	choice, error) {
 	var required, base []string
@@ -166,6 +169,9 @@ func choose(u universe, s archive.Suite, variant string, include, exclude []stri
 	}
 	c := choice{required: u.closure(required, ignore)}
 	base = u.closure(base, ignore)
+	if len(include) > 0 {
+		base = u.complete(c.required, base, ignore)
+	}
 	for _, name := range slices.Concat(c.required, base) {
 		for _, dep := range slices.Concat(firstNames(u[name].PreDepends),
 			firstNames(u[name].Depends)) {
@@ -209,20 +215,100 @@ func (u universe) closure(names []string, ignore map[string]bool) []string {
 	return out
 }
 
+// complete adds to the base what its packages depend on by another name than that of a first
+// alternative: another alternative, or a package that provides one (perl-openssl-abi-3). dpkg would
+// not configure a package without. What is there already, or left out on purpose, is enough.
+func (u universe) complete(required, base []string, ignore map[string]bool) []string {
+	there := maps.Clone(ignore)
+	settled := 0 // of the base, whose dependencies are there
+	for added := slices.Concat(required, base); len(added) > 0; {
+		for _, name := range added {
+			there[name] = true
+			for _, provided := range firstNames(u[name].Provides) {
+				there[provided] = true
+			}
+		}
+		added = nil
+		for ; settled < len(base) && len(added) == 0; settled++ {
+			o := u[base[settled]]
+			for _, names := range alternatives(o.PreDepends + "," + o.Depends) {
+				if slices.ContainsFunc(names, func(n string) bool { return there[n] }) {
+					continue
+				}
+				if more := u.substitute(names, ignore); more != "" {
+					added = append(added, more)
+					break
+				}
+			}
+		}
+		if len(added) > 0 {
+			added = slices.DeleteFunc(u.closure(added, ignore), func(n string) bool {
+				return there[n]
+			})
+			base = append(base, added...)
+			settled-- // there may be more that it lacks
+		}
+	}
+	slices.Sort(base)
+	return base
+}
+
+// substitute is the first of some alternatives that there is, else what provides the first: of
+// several the one of the highest priority, and the first in the alphabet. "" is none.
+func (u universe) substitute(names []string, ignore map[string]bool) string {
+	for _, name := range names {
+		if u[name] != nil && !ignore[name] {
+			return name
+		}
+	}
+	rank := func(name string) int {
+		i := slices.Index([]string{"required", "important", "standard", "optional"},
+			u[name].Priority)
+		if i < 0 {
+			return 4
+		}
+		return i
+	}
+	best := ""
+	for name, o := range u {
+		if ignore[name] || o.Provides == "" || !slices.Contains(firstNames(o.Provides), names[0]) {
+			continue
+		}
+		if best == "" || cmp.Or(rank(name)-rank(best), strings.Compare(name, best)) < 0 {
+			best = name
+		}
+	}
+	return best
+}
+
 // firstNames are the names of the first alternatives of a relation field.
 func firstNames(relations string) []string {
 	var names []string
-	for group := range strings.SplitSeq(relations, ",") {
-		first, _, _ := strings.Cut(group, "|")
-		first = strings.TrimSpace(first)
-		if i := strings.IndexAny(first, " (:[<\t\n"); i >= 0 {
-			first = first[:i]
-		}
-		if first != "" {
-			names = append(names, first)
-		}
+	for _, group := range alternatives(relations) {
+		names = append(names, group[0])
 	}
 	return names
+}
+
+// alternatives are the names of a relation field, those of one dependency together.
+func alternatives(relations string) [][]string {
+	var groups [][]string
+	for group := range strings.SplitSeq(relations, ",") {
+		var names []string
+		for name := range strings.SplitSeq(group, "|") {
+			name = strings.TrimSpace(name)
+			if i := strings.IndexAny(name, " (:[<\t\n"); i >= 0 {
+				name = name[:i]
+			}
+			if name != "" {
+				names = append(names, name)
+			}
+		}
+		if len(names) > 0 {
+			groups = append(groups, names)
+		}
+	}
+	return groups
 }
 
 // order lists all chosen packages as debootstrap unpacks them.

@@ -59,7 +59,6 @@ func (d *depth) Leave(int, string) error { d.now--; return nil }
 
 // TestDeepTrees has a jail write what is deeper than any path can say: it is measured, copied and
 // deleted. With how few descriptors that is done is internal/tree's to test.
-// The paths are longer than the kernel takes; that few descriptors do is internal/tree's to show.
 func TestDeepTrees(t *testing.T) {
 	ids, err := ResolveIDs()
 	if err != nil {
