@@ -18,6 +18,7 @@ import (
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox/cgroup"
 	"nsbuild/internal/sandbox/idmap"
+	"nsbuild/internal/sandbox/layout"
 	"nsbuild/internal/sandbox/reexec"
 	"nsbuild/internal/sandbox/syserr"
 	"nsbuild/internal/sandbox/wire"
@@ -268,8 +269,8 @@ func (h *Holder) Applet(ctx context.Context, name string, args []string, files .
 	if err != nil {
 		return err
 	}
-	handle, ch,
-		err := h.start(wire.OpApplet, Command{Applet: name, Argv: args, Stderr: w, Files: files})
+	c := Command{Applet: name, Argv: args, Stderr: w, Files: files}
+	handle, ch, err := h.start(wire.OpApplet, c)
 	w.Close()
 	if err != nil {
 		r.Close()
@@ -364,4 +365,12 @@ func explainClone(err error) error {
 			"SYS_ADMIN)", what)
 	}
 	return what
+}
+
+// RootPath is where the holder's caller can look into the root of an open jail from outside: below
+// PID 1's (proc_pid_root(5)). Not at the root of one of the jail's processes: that link reads "/",
+// so that a program which resolves it (realpath(3)) goes on with the host's own root. This resolves
+// to what the host does not have.
+func (h *Holder) RootPath(j *Jail) string {
+	return fmt.Sprintf("/proc/%d/root%s", h.pid, layout.Jail(j.id))
 }

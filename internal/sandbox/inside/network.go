@@ -59,8 +59,7 @@ func joinNetwork(dir *os.File, root string) (notes []string, err error) {
 	} else if beneath.LeadsNowhere(err) {
 		return []string{NoResolver}, nil
 	}
-	return nil,
-		mounts.Apply(dir, host,
-			wire.Mount{Type: "bind", Source: mounts.ResolverFile, Target: mounts.ResolverFile,
-				ReadOnly: true, NoSuid: true, NoExec: true, Mkdir: true}, nil)
+	bind := wire.Mount{Type: "bind", Source: mounts.ResolverFile, Target: mounts.ResolverFile,
+		ReadOnly: true, NoSuid: true, NoExec: true, Mkdir: true}
+	return nil, mounts.Apply(dir, host, bind, nil)
 }

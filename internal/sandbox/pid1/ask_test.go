@@ -57,8 +57,8 @@ func TestMayBeStarted(t *testing.T) {
 		_ = child.Wait()
 	}()
 	pid := child.Process.Pid
-	p := &pid1{commands: map[int]command{}, orphans: map[int]*wire.Status{7: {}},
-		helpers: map[int]bool{}}
+	p := newChildren()
+	p.orphans[7] = &wire.Status{}
 	for _, good := range []int{pid, 7} {
 		if err := p.mayBeStarted(good); err != nil {
 			t.Error(err)

@@ -90,22 +90,7 @@ func (p *pid1) serveGuest(guest *client) {
 	guest.conn.Close()
 	p.turn.Lock()
 	defer p.turn.Unlock()
-	for _, pid := range p.forget(guest) {
+	for _, pid := range p.children.forget(guest) {
 		killSession(pid)
 	}
-}
-
-// forget takes a guest's commands out of the tables and returns their pids.
-func (p *pid1) forget(guest *client) []int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var pids []int
-	for pid, c := range p.commands {
-		if c.from == guest {
-			pids = append(pids, pid)
-			delete(p.commands, pid)
-			delete(p.pids, c)
-		}
-	}
-	return pids
 }

@@ -23,17 +23,15 @@ func (p *pid1) askHelper(m *wire.Message, files []*os.File) (int, error) {
 		pid = p.open.netPID
 	}
 	request := &wire.Message{Op: wire.OpExec, Command: m.Command}
-	got, extra,
-		err := ask(helper, wire.HelperPatience, func() bool { return heldInside(pid) }, request,
-		files...)
+	got, extra, err := askAlive(helper, pid, request, files...)
 	wire.CloseFiles(extra)
 	if err != nil {
-		return 0, p.helperLost(pid, helper, err)
+		return 0, p.children.helperLost(pid, helper, err)
 	}
 	if got.Err != nil {
 		return 0, got.Err.AsError()
 	}
-	if err := p.mayBeStarted(got.PID); err != nil {
+	if err := p.children.mayBeStarted(got.PID); err != nil {
 		return 0, err
 	}
 	return got.PID, nil
@@ -91,18 +89,16 @@ func (p *pid1) cloneHelper(helper **wire.Conn, pid *int, task *wire.Message) (*w
 		return nil, nil, err
 	}
 	defer done()
-	p.mu.Lock()
-	err = withTaskLimit(p.limits.PIDs, func() error {
-		*pid,
-			err = own.ForkExec(reexec.Helper, nil, []uintptr{p.null.Fd(), p.null.Fd(), p.null.Fd(),
-			theirs.Fd()}, &syscall.ProcAttr{Dir: "/", Env: reexec.QuickStart(), Sys: attr})
-		return err
+	null := p.null.Fd()
+	*pid, err = p.children.forkHelper(func() (started int, err error) {
+		err = withTaskLimit(p.limits.PIDs, func() error {
+			started, err = own.ForkExec(reexec.Helper, nil,
+				[]uintptr{null, null, null, theirs.Fd()},
+				&syscall.ProcAttr{Dir: "/", Env: reexec.QuickStart(), Sys: attr})
+			return err
+		})
+		return started, err
 	})
-	if err == nil {
-		p.helpers[*pid] = true
-		delete(p.lostHelpers, *pid) // an earlier one of that number
-	}
-	p.mu.Unlock()
 	theirs.Close() // with another end open, the helper's death would not be an end of file
 	if group != nil {
 		group.Close()
@@ -111,11 +107,9 @@ func (p *pid1) cloneHelper(helper **wire.Conn, pid *int, task *wire.Message) (*w
 		return nil, nil, syserr.Wrap("starting the jail's helper", "", err)
 	}
 	task.Limits = &p.limits
-	m, files,
-		err := ask(*helper, wire.HelperPatience, func() bool { return heldInside(*pid) }, task,
-		own.Files()...)
+	m, files, err := askAlive(*helper, *pid, task, own.Files()...)
 	if err != nil {
-		return nil, nil, p.helperLost(*pid, *helper, err)
+		return nil, nil, p.children.helperLost(*pid, *helper, err)
 	}
 	return m, files, nil
 }

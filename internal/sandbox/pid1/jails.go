@@ -10,6 +10,7 @@ import (
 	"nsbuild/internal/sandbox/idmap"
 	"nsbuild/internal/sandbox/layout"
 	"nsbuild/internal/sandbox/mounts"
+	"nsbuild/internal/sandbox/relay"
 	"nsbuild/internal/sandbox/wire"
 )
 
@@ -147,4 +148,9 @@ func ignoreInvalid(err error) error {
 		return nil
 	}
 	return err
+}
+
+// streams decides over the streams of the jail's commands.
+func (j *openJail) streams() relay.Jail {
+	return relay.Jail{PTS: j.pts, CallersIDs: j.spec.Caller != nil}
 }

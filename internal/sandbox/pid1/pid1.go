@@ -7,7 +7,8 @@
 // more (client.may). It believes nothing that comes out of a jail: not the helper's answers, no
 // tree, no name below a jail's root.
 //
-// One goroutine serves requests, one at a time (turn); one reaps; mu is for what they share.
+// One goroutine for each client serves its requests, one at a time of all (turn); one reaps. What
+// they share is in children.
 // What happens inside a jail is in inside.
 package pid1
 
@@ -24,7 +25,6 @@ import (
 
 	"nsbuild/internal/sandbox/beneath"
 	"nsbuild/internal/sandbox/reexec"
-	"nsbuild/internal/sandbox/relay"
 	"nsbuild/internal/sandbox/wire"
 )
 
@@ -33,38 +33,21 @@ type pid1 struct {
 	caps []uintptr
 	self *reexec.Self
 	null *os.File
+	host *os.File
 	// emulators is the binfmt_misc that has them; it ends with us.
 	emulators *os.File
+	scratch   scratch
+	group     string      // the control group of what runs in jails, or ""
+	limits    wire.Limits // that it does not hold
 
-	scratch string // where upper directories are made
-	kind    wire.Scratch
-	xino    bool            // overlays number their files themselves, see xino
-	found   map[string]bool // by file system; see overlays
-	host    *os.File
-	group   string      // the control group of what runs in jails, or ""
-	limits  wire.Limits // that it does not hold
+	turn sync.Mutex // of requests, and of what they change: one is served at a time
 
 	hidden *int // the uid under which a jail with the caller's ids does not reach us; see hideFrom
 
 	jails []*openJail // by id-1; closed ones keep their upper directory
 	open  *openJail
 
-	turn sync.Mutex // of requests: one is served at a time
-
-	mu       sync.Mutex // of the tables that the reaper shares
-	commands map[int]command
-	pids     map[command]int
-	// pids of commands that are session leaders of ours, see inside.spawnSession
-	leaders map[int]bool
-	// reaped while a request to the helper was under way: its answer may name them
-	orphans map[int]*wire.Status
-	stopped map[int]bool // so were these stopped
-	asking  bool
-	helpers map[int]bool // pids of those that live
-	// lostHelpers are those that have ended, for whoever asks one next.
-	lostHelpers map[int]wire.Status
-	streams     map[int]*relay.Streams     // by pid; of commands that have them by way of us
-	draining    map[command]*relay.Streams // of those that have ended, until all is passed on
+	children *children
 }
 
 // Main is PID 1. It returns its exit status when the caller is gone.
@@ -79,13 +62,7 @@ func Main() int {
 		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
 		return 1
 	}
-	p := &pid1{
-		commands: map[int]command{}, pids: map[command]int{}, leaders: map[int]bool{},
-		orphans: map[int]*wire.Status{},
-		stopped: map[int]bool{},
-		helpers: map[int]bool{}, lostHelpers: map[int]wire.Status{},
-		streams: map[int]*relay.Streams{}, draining: map[command]*relay.Streams{},
-	}
+	p := &pid1{children: newChildren()}
 	// A broken pipe is the end of the caller, as an end of file is, met while writing.
 	if err := p.serve(&client{conn: c}); err != nil && !errors.Is(err, io.EOF) &&
 		!errors.Is(err, syscall.EPIPE) {
@@ -109,11 +86,11 @@ func (p *pid1) serve(caller *client) error {
 	wire.CloseFiles(files)
 	err = p.setup(m)
 	if sendErr := caller.conn.Send(
-		&wire.Message{Op: wire.OpSetup, ID: m.ID, Err: wire.ToWire(err), Scratch: p.kind,
-			Found: p.found}); err != nil || sendErr != nil {
+		&wire.Message{Op: wire.OpSetup, ID: m.ID, Err: wire.ToWire(err), Scratch: p.scratch.kind,
+			Found: p.scratch.found}); err != nil || sendErr != nil {
 		return sendErr // the caller reports err
 	}
-	go p.reap()
+	go p.children.reap()
 	return p.serveRequests(caller)
 }
 
@@ -142,7 +119,7 @@ func (p *pid1) serveRequest(c *client, m *wire.Message, files []*os.File) error 
 	err = c.send(answer, send...)
 	wire.CloseFiles(send)
 	if m.Op == wire.OpExec || m.Op == wire.OpApplet {
-		p.settle(command{c, m.Handle}, answer.PID, m.Command.Terminal || m.Command.PID1)
+		p.children.settle(command{c, m.Handle}, answer.PID, m.Command.Terminal || m.Command.PID1)
 	}
 	return err
 }
@@ -178,7 +155,8 @@ func (p *pid1) handle(c *client, m *wire.Message, files []*os.File) (*wire.Messa
 		pid, err := p.applet(m.Command, files)
 		return &wire.Message{PID: pid}, nil, err
 	case wire.OpSignal:
-		return &wire.Message{}, nil, p.signal(command{c, m.Handle}, syscall.Signal(m.Signal))
+		err := p.children.signal(command{c, m.Handle}, syscall.Signal(m.Signal))
+		return &wire.Message{}, nil, err
 	case wire.OpShare:
 		return p.share(m.Jail)
 	case wire.OpUsage:
@@ -193,7 +171,7 @@ func (p *pid1) handle(c *client, m *wire.Message, files []*os.File) (*wire.Messa
 	case wire.OpOpen, wire.OpCreate, wire.OpMkdir, wire.OpLink:
 		return p.fileOp(m)
 	case wire.OpSpace:
-		f, err := beneath.OpenPath(p.scratch)
+		f, err := beneath.OpenPath(p.scratch.dir)
 		if err != nil {
 			return nil, nil, err
 		}

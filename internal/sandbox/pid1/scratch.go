@@ -1,17 +1,13 @@
 package pid1
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"path"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"nsbuild/internal/sandbox/beneath"
-	"nsbuild/internal/sandbox/copytree"
 	"nsbuild/internal/sandbox/layout"
 	"nsbuild/internal/sandbox/mounts"
 	"nsbuild/internal/sandbox/overlay"
@@ -19,17 +15,25 @@ import (
 	"nsbuild/internal/sandbox/wire"
 )
 
-// openScratch decides where upper directories go. Kernels differ in what an overlay in a user
-// namespace can do (none at all before 5.11; on a tmpfs only since 6.6), so the first kind counts
-// that behaves.
-func (p *pid1) openScratch(spec *wire.HolderSpec) error {
-	if err := p.findScratch(spec); err != nil {
-		return err
-	}
-	return p.chooseXino(spec)
+// scratch is where throwaway roots keep what is written to them.
+type scratch struct {
+	dir   string // where upper directories are made
+	kind  wire.Scratch
+	xino  bool            // overlays number their files themselves, see overlay.Xino
+	found map[string]bool // by file system; see overlays
 }
 
-func (p *pid1) findScratch(spec *wire.HolderSpec) error {
+// open decides where upper directories go. Kernels differ in what an overlay in a user
+// namespace can do (none at all before 5.11; on a tmpfs only since 6.6), so the first kind counts
+// that behaves.
+func (s *scratch) open(spec *wire.HolderSpec) error {
+	if err := s.find(spec); err != nil {
+		return err
+	}
+	return s.chooseXino(spec)
+}
+
+func (s *scratch) find(spec *wire.HolderSpec) error {
 	data := "mode=0755"
 	if spec.ScratchSize > 0 {
 		data += ",size=" + strconv.FormatInt(spec.ScratchSize, 10)
@@ -51,23 +55,23 @@ func (p *pid1) findScratch(spec *wire.HolderSpec) error {
 			choices = append(choices, choice{wire.ScratchDisk, layout.Host + spec.FallbackDir})
 		}
 	}
-	p.kind, p.scratch = wire.ScratchCopy, layout.Scratch
+	s.kind, s.dir = wire.ScratchCopy, layout.Scratch
 	if spec.ScratchDir != "" {
-		p.scratch = layout.Host + spec.ScratchDir
+		s.dir = layout.Host + spec.ScratchDir
 	}
 	if spec.Copy {
 		return nil
 	}
 	for _, c := range choices {
-		ok, err := p.overlays(spec.Known, c.dir)
+		ok, err := s.overlays(spec.Known, c.dir)
 		if err != nil {
 			return err
 		}
 		if ok {
-			p.kind, p.scratch = c.kind, c.dir
+			s.kind, s.dir = c.kind, c.dir
 			if spec.ScratchDir == "" && c.kind == wire.ScratchDisk {
 				// Other holders of the caller's have the same, and number their jails as we do.
-				p.scratch, err = os.MkdirTemp(c.dir, "upper-")
+				s.dir, err = os.MkdirTemp(c.dir, "upper-")
 			}
 			return err
 		}
@@ -77,12 +81,12 @@ func (p *pid1) findScratch(spec *wire.HolderSpec) error {
 
 // overlays tells whether overlays behave with their upper directory below dir, from what is known
 // or by trying.
-func (p *pid1) overlays(known map[string]bool, dir string) (bool, error) {
-	return p.remembered(known, dir, "", overlay.Usable)
+func (s *scratch) overlays(known map[string]bool, dir string) (bool, error) {
+	return s.remembered(known, dir, "", overlay.Usable)
 }
 
 // remembered tells what is known of overlays with their upper directory below dir, or finds it out.
-func (p *pid1) remembered(known map[string]bool, dir, what string,
+func (s *scratch) remembered(known map[string]bool, dir, what string,
 	probe func(string) (bool, error)) (bool, error) {
 	key := "tmpfs"
 	if !strings.HasPrefix(dir, layout.Scratch) {
@@ -100,172 +104,20 @@ func (p *pid1) remembered(known map[string]bool, dir, what string,
 	}
 	ok, err := probe(dir)
 	if err == nil {
-		if p.found == nil {
-			p.found = map[string]bool{}
+		if s.found == nil {
+			s.found = map[string]bool{}
 		}
-		p.found[key] = ok
+		s.found[key] = ok
 	}
 	return ok, err
 }
 
-// mountLayers mounts a throwaway root: an overlay, or a copy where there are no overlays.
-func (p *pid1) mountLayers(j *openJail, root *wire.Root, trees []*os.File) error {
-	var lowers []*os.File
-	for _, l := range root.Lowers {
-		dir := layout.Host + l.Path
-		if l.Path == "" {
-			var err error
-			if dir, err = p.frozen(strconv.Itoa(l.Jail)); err != nil {
-				return err
-			}
-		}
-		if root.Tree > 0 && l.Path != "" {
-			// A layer must be mounted in the namespace that mounts the overlay.
-			dir = j.target + "-lower"
-			if err := os.Mkdir(dir, 0o755); err != nil {
-				return err
-			}
-			if err := mounts.AttachTree(trees, root.Tree, unix.AT_FDCWD, dir, l.Path); err != nil {
-				return err
-			}
-		}
-		f, err := beneath.OpenPath(dir)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		lowers = append(lowers, f)
-	}
-	own := path.Join(p.scratch, strconv.Itoa(j.id))
-	if err := os.Mkdir(own, 0o755); err != nil {
-		return err
-	}
-	j.upper = path.Join(own, "upper")
-	switch {
-	case p.kind == wire.ScratchCopy:
-		return p.mountCopy(j, root, lowers)
-	case root.Plain:
-		return p.mountPlain(j, root, lowers)
-	}
-	return p.mountOverlay(j, root, lowers, path.Join(own, "work"))
-}
-
-// mountPlain copies an overlay of the layers to a plain directory.
-func (p *pid1) mountPlain(j *openJail, root *wire.Root, lowers []*os.File) error {
-	from := j.target + "-layers"
-	if err := os.Mkdir(from, 0o755); err != nil {
-		return err
-	}
-	if len(lowers) == 1 { // of which the kernel makes no overlay
-		var err error
-		if from, err = os.Readlink(beneath.FDPath(lowers[0])); err != nil {
-			return err
-		}
-	} else {
-		data := "userxattr," + lowerdirs(lowers)
-		if err := mounts.MountAs("overlay", from, "/", "overlay", unix.MS_NODEV|unix.MS_RDONLY,
-			data); err != nil {
-			return err
-		}
-		defer func() { _ = mounts.Detach(from) }() // a mount of ours that nobody sees
-	}
-	return j.copyTree(from, root)
-}
-
-func (p *pid1) mountOverlay(j *openJail, root *wire.Root, lowers []*os.File, work string) error {
-	for _, dir := range []string{j.upper, work} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			return err
-		}
-	}
-	// The upper directory is what the jail sees of "/" itself: it looks as the tree below does.
-	var st unix.Stat_t
-	if err := unix.Fstat(int(lowers[0].Fd()), &st); err != nil {
-		return syserr.Wrap("stat", "the root's tree", err)
-	}
-	if err := os.Chown(j.upper, int(st.Uid), int(st.Gid)); err != nil {
-		return err
-	}
-	if err := unix.Chmod(j.upper, st.Mode&0o7777); err != nil {
-		return syserr.Wrap("chmod", j.upper, err)
-	}
-	flags := uintptr(unix.MS_NODEV)
-	if root.ReadOnly {
-		flags |= unix.MS_RDONLY
-	}
-	// userxattr: without it an overlay in a user namespace cannot delete a lower directory
-	// (overlayfs.rst).
-	data := "userxattr," + lowerdirs(lowers) + ",upperdir=" + j.upper + ",workdir=" + work
-	if p.xino {
-		data = overlay.Xino + data
-	}
-	if err := mounts.MountAs("overlay", j.target, "/", "overlay", flags, data); err != nil {
-		return err
-	}
-	j.plain = overlay.LikePlain(j.target)
-	return nil
-}
-
-// lowerdirs is the option that names layers.
-func lowerdirs(lowers []*os.File) string {
-	names := make([]string, len(lowers))
-	for i, f := range lowers {
-		// short, and without the characters that overlay's options split at
-		names[i] = beneath.FDPath(f)
-	}
-	return "lowerdir=" + strings.Join(names, ":")
-}
-
-// mountCopy copies the topmost layer that is a whole tree: a closed jail's, which was a copy
-// itself, or a base. What lies between is part of it already.
-func (p *pid1) mountCopy(j *openJail, root *wire.Root, lowers []*os.File) error {
-	whole := 0
-	for whole < len(root.Lowers)-1 && root.Lowers[whole].Jail == 0 {
-		whole++
-	}
-	for i := range whole {
-		if root.Lowers[i].Path != "" {
-			return errors.New("this kernel has no overlays for us, and without them a layer on " +
-				"disk cannot be used")
-		}
-	}
-	from, err := os.Readlink(beneath.FDPath(lowers[whole]))
-	if err != nil {
-		return err
-	}
-	return j.copyTree(from, root)
-}
-
-// copyTree makes a plain copy of a tree the root of a jail.
-func (j *openJail) copyTree(from string, root *wire.Root) error {
-	c := copytree.Copier{From: from, To: j.upper}
-	if err := c.Copy(); err != nil {
-		return fmt.Errorf("copying the base: %w", err)
-	}
-	j.plain = true
-	if err := mounts.MountAs(j.upper, j.target, "/", "", unix.MS_BIND, ""); err != nil {
-		return err
-	}
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NODEV}
-	if root.ReadOnly {
-		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
-	}
-	// The scratch has no setuid programs, but the root has: passwd(1) is one.
-	attr.Attr_clr = unix.MOUNT_ATTR_NOSUID
-	err := unix.MountSetattr(unix.AT_FDCWD, j.target, 0, &attr)
-	if errors.Is(err, unix.EPERM) { // a scratch on the host's disk that is itself mounted nosuid
-		attr.Attr_clr = 0
-		err = unix.MountSetattr(unix.AT_FDCWD, j.target, 0, &attr)
-	}
-	return syserr.Wrap("mount_setattr", j.target, err)
-}
-
 // chooseXino decides whether overlays of this scratch are mounted with it.
-func (p *pid1) chooseXino(spec *wire.HolderSpec) error {
-	if p.kind == wire.ScratchCopy || spec.Inodes32 {
+func (s *scratch) chooseXino(spec *wire.HolderSpec) error {
+	if s.kind == wire.ScratchCopy || spec.Inodes32 {
 		return nil
 	}
 	var err error
-	p.xino, err = p.remembered(spec.Known, p.scratch, "numbers files itself", overlay.HasXino)
+	s.xino, err = s.remembered(spec.Known, s.dir, "numbers files itself", overlay.HasXino)
 	return err
 }

@@ -41,7 +41,7 @@ func (p *pid1) setup(m *wire.Message) error {
 		}
 	}
 	p.group, p.limits = m.Holder.Group, m.Holder.Spare
-	return p.openScratch(m.Holder)
+	return p.scratch.open(m.Holder)
 }
 
 // mountHolder replaces the root by a tmpfs with the host's tree at layout.Host and a /proc of our

@@ -20,9 +20,7 @@ import (
 
 // ours are the processes that belong to the sandbox itself.
 func (p *pid1) ours() map[int]bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	pids := maps.Clone(p.leaders)
+	pids := p.children.sessionLeaders()
 	pids[1] = true
 	if p.open != nil {
 		pids[p.open.pid], pids[p.open.netPID] = true, true
@@ -95,11 +93,7 @@ func (p *pid1) sweepJail(id int) ([]wire.Stray, error) {
 		return nil, errors.New("this jail is not open")
 	}
 	spared := p.ours()
-	p.mu.Lock()
-	for pid := range p.commands {
-		spared[pid] = true
-	}
-	p.mu.Unlock()
+	p.children.addCommands(spared)
 	found := map[int]wire.Stray{}
 	for begin, pause := time.Now(), time.Duration(0); ; pause = min(pause+time.Millisecond,
 		10*time.Millisecond) {

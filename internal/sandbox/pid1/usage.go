@@ -60,7 +60,7 @@ func memoryOf(pid int) (int64, error) {
 
 // written is how much the throwaway roots hold.
 func (p *pid1) written() (sum int64, more bool, err error) {
-	if p.kind != wire.ScratchDisk {
+	if p.scratch.kind != wire.ScratchDisk {
 		var fsys unix.Statfs_t
 		if err := unix.Statfs(layout.Scratch, &fsys); err != nil {
 			return 0, false, syserr.Wrap("statfs", layout.Scratch, err)
