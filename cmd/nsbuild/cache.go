@@ -262,7 +262,7 @@ func (a *app) cacheVerify(ctx context.Context) error {
 		return err
 	}
 	ph := env.Progress.Phase("verify the cache")
-	good, bad, err := env.Client.Verify(ctx)
+	good, bad, err := env.Client.Cache.Verify(ctx)
 	ph.Done(err)
 	for _, e := range bad {
 		fmt.Fprintf(a.stdout, "damaged, deleted: %s\n", e.Path)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/sirupsen/logrus"
+
 	"nsbuild/internal/flock"
 )
 
@@ -26,8 +28,10 @@ const (
 	cleanLock = "clean.lock"
 )
 
-// claims are those of one client.
+// claims are those of one user of the cache.
 type claims struct {
+	dir   string // the cache's
+	log   logrus.FieldLogger
 	mu    sync.Mutex
 	file  *os.File // nil until the first one
 	clean *os.File
@@ -35,18 +39,17 @@ type claims struct {
 	off   bool // nothing can be written there, so nobody cleans it either; or the disk is full
 }
 
-// claim notes that a file of the cache is in use from now on.
-func (c *Client) claim(path string) {
-	k := &c.claims
+// add notes that a file of the cache is in use from now on.
+func (k *claims) add(path string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.off || k.made[path] {
 		return
 	}
-	if err := c.writeClaim(path); err != nil {
+	if err := k.write(path); err != nil {
 		k.off = true
 		if !errors.Is(err, syscall.EROFS) && !errors.Is(err, fs.ErrPermission) {
-			c.log.Warnf(
+			k.log.Warnf(
 				"cache: what is in use cannot be noted, so nobody should clean the cache now: %v",
 				err)
 		}
@@ -55,11 +58,10 @@ func (c *Client) claim(path string) {
 	k.made[path] = true
 }
 
-func (c *Client) writeClaim(path string) error {
-	k := &c.claims
-	name, err := filepath.Rel(c.opt.CacheDir, path)
+func (k *claims) write(path string) error {
+	name, err := filepath.Rel(k.dir, path)
 	if err == nil && k.file == nil {
-		err = c.openClaims()
+		err = k.open()
 	}
 	if err == nil {
 		err = flock.Wait(k.clean, flock.Shared)
@@ -71,16 +73,15 @@ func (c *Client) writeClaim(path string) error {
 	return errors.Join(err, flock.Release(k.clean))
 }
 
-// openClaims makes the client's file.
-func (c *Client) openClaims() error {
-	k := &c.claims
+// open makes the claimant's file.
+func (k *claims) open() error {
 	var err error
-	if k.clean, err = os.OpenFile(filepath.Join(c.opt.CacheDir, cleanLock), os.O_RDWR|os.O_CREATE,
+	if k.clean, err = os.OpenFile(filepath.Join(k.dir, cleanLock), os.O_RDWR|os.O_CREATE,
 		0o600); err != nil {
 		return err
 	}
 	for {
-		f, err := os.CreateTemp(filepath.Join(c.opt.CacheDir, dirClaims), "")
+		f, err := os.CreateTemp(filepath.Join(k.dir, dirClaims), "")
 		if err != nil {
 			return err
 		}
@@ -96,9 +97,8 @@ func (c *Client) openClaims() error {
 	}
 }
 
-// endClaims gives up what the client has claimed.
-func (c *Client) endClaims() error {
-	k := &c.claims
+// end gives up what was claimed.
+func (k *claims) end() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.off = true
@@ -124,8 +124,8 @@ const trimBatch = 100
 
 // Trim deletes files of the cache, but those that are in use. It returns how many bytes that freed,
 // and how many files are in use.
-func (c *Client) Trim(entries []Entry) (freed int64, used int, err error) {
-	lock, err := os.OpenFile(filepath.Join(c.opt.CacheDir, cleanLock), os.O_RDWR|os.O_CREATE, 0o600)
+func (c *cache) Trim(entries []Entry) (freed int64, used int, err error) {
+	lock, err := os.OpenFile(filepath.Join(c.dir, cleanLock), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return 0, 0, fmt.Errorf("cache: %w", err)
 	}
@@ -142,18 +142,18 @@ func (c *Client) Trim(entries []Entry) (freed int64, used int, err error) {
 	return freed, used, nil
 }
 
-func (c *Client) trimSome(lock *os.File, entries []Entry) (freed int64, used int, err error) {
+func (c *cache) trimSome(lock *os.File, entries []Entry) (freed int64, used int, err error) {
 	if err := flock.Wait(lock, flock.Exclusive); err != nil {
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, flock.Release(lock)) }()
-	claimed, err := c.claimed()
+	claimed, err := claimed(c.dir)
 	if err != nil {
 		return 0, 0, err
 	}
 	var free []Entry
 	for _, e := range entries {
-		name, err := filepath.Rel(c.opt.CacheDir, e.Path)
+		name, err := filepath.Rel(c.dir, e.Path)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -167,15 +167,15 @@ func (c *Client) trimSome(lock *os.File, entries []Entry) (freed int64, used int
 	return freed, used, err
 }
 
-// claimed are the files that living processes use. What dead ones have left is deleted.
-func (c *Client) claimed() (map[string]bool, error) {
+// claimed are the files of a cache that living processes use. What dead ones have left is deleted.
+func claimed(dir string) (map[string]bool, error) {
 	all := map[string]bool{}
-	files, err := os.ReadDir(filepath.Join(c.opt.CacheDir, dirClaims))
+	files, err := os.ReadDir(filepath.Join(dir, dirClaims))
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range files {
-		if err := readClaims(filepath.Join(c.opt.CacheDir, dirClaims, e.Name()), all); err != nil {
+		if err := readClaims(filepath.Join(dir, dirClaims, e.Name()), all); err != nil {
 			return nil, err
 		}
 	}

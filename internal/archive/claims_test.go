@@ -26,11 +26,11 @@ func TestTrimBesideUse(t *testing.T) {
 				return
 			default:
 			}
-			all, err := c.Entries(t.Context())
+			all, err := c.Cache.Entries(t.Context())
 			if err != nil {
 				t.Error(err)
 			}
-			if _, _, err := c.Trim(all); err != nil {
+			if _, _, err := c.Cache.Trim(all); err != nil {
 				t.Error(err)
 			}
 		}
@@ -99,7 +99,7 @@ func TestClaimsOfTheDead(t *testing.T) {
 	if err := m.useAll(t); err != nil {
 		t.Fatal(err)
 	}
-	all, err := c.Entries(t.Context())
+	all, err := c.Cache.Entries(t.Context())
 	if err != nil || len(all) == 0 {
 		t.Fatal(all, err)
 	}
@@ -111,7 +111,7 @@ func TestClaimsOfTheDead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if freed, used, err := c.Trim(all); err != nil || used != 0 || freed == 0 {
+	if freed, used, err := c.Cache.Trim(all); err != nil || used != 0 || freed == 0 {
 		t.Errorf("freed %d, %d in use: %v", freed, used, err)
 	}
 	if _, err := os.Lstat(dead); !errors.Is(err, fs.ErrNotExist) {

@@ -50,15 +50,23 @@ type Options struct {
 // crash, a full disk or a failing one did to them; so nothing needs to be fsynced, and a bad file
 // is fetched again.
 type Client struct {
-	opt      Options
+	*ReleaseFiles
+	*Indices
+	*Pool
+	Cache *cache
+	*fetcher
+}
+
+// cache is a directory of files that are named after their digests and appear under that name only
+// when complete and verified. They are hashed again when they are first used by a process, which
+// notices whatever a crash, a full disk or a failing one did to them; so nothing needs to be
+// fsynced, and a bad file is fetched again. Several processes may share it.
+type cache struct {
+	dir      string
 	log      logrus.FieldLogger
-	net      *transport
-	rate     atomic.Uint64 // bytes per second of the fastest larger transfer
-	mu       sync.Mutex
-	verified map[string]fileID // files of the cache that this Client has hashed
-	keys     map[string]*signature.Keyring
-	warned   map[string]bool
 	claims   claims
+	mu       sync.Mutex
+	verified map[string]fileID // files that were hashed here
 }
 
 // fileID tells whether a file is still the one that was hashed.
@@ -117,42 +125,68 @@ func NewClient(o Options) (*Client, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	for _, d := range []string{dirLists, dirDebs, dirCopies, dirSources, dirPartial, dirClaims} {
-		if err := makeDir(filepath.Join(o.CacheDir, d)); err != nil {
-			return nil, fault.Wrap(fault.Internal, "choose another cache directory",
-				failure.OnDisk(o.CacheDir, fmt.Errorf("cache: %w", err)))
-		}
+	store, err := openCache(o.CacheDir, o.Log)
+	if err != nil {
+		return nil, err
 	}
-	c := &Client{
-		opt: o, log: o.Log, verified: map[string]fileID{}, keys: map[string]*signature.Keyring{},
-		warned: map[string]bool{},
+	fetch := &fetcher{cache: store, log: o.Log, offline: o.Offline, progress: o.Progress,
 		net: &transport{host: o.Host, timeout: o.Timeout, retries: max(0, o.Retries),
-			parallel: o.Parallel},
-	}
+			parallel: o.Parallel}}
+	releases := &ReleaseFiles{cache: store, fetch: fetch, log: o.Log, offline: o.Offline,
+		refreshAfter: o.RefreshAfter, now: o.Now,
+		judge: &judge{host: o.Host, now: o.Now, keys: map[string]*signature.Keyring{}},
+		said:  &onceLog{log: o.Log, said: map[string]bool{}}}
+	releases.judge.said = releases.said
+	c := &Client{ReleaseFiles: releases, Cache: store, fetcher: fetch,
+		Indices: &Indices{releases: releases, cache: store, fetch: fetch, log: o.Log,
+			offline: o.Offline, byHash: o.Host.byHash()},
+		Pool: &Pool{Copies: &Copies{store}, cache: store, fetch: fetch}}
 	for _, w := range o.Host.Warnings {
-		c.log.Warn("apt configuration: " + w)
+		o.Log.Warn("apt configuration: " + w)
 	}
-	if err := c.sweep(); err != nil {
-		c.log.Warnf("cache: %v", err)
+	if err := store.sweep(); err != nil {
+		o.Log.Warnf("cache: %v", err)
 	}
 	return c, nil
 }
 
+// openCache makes a cache's directories.
+func openCache(dir string, log logrus.FieldLogger) (*cache, error) {
+	for _, d := range []string{dirLists, dirDebs, dirCopies, dirSources, dirPartial, dirClaims} {
+		if err := makeDir(filepath.Join(dir, d)); err != nil {
+			return nil, fault.Wrap(fault.Internal, "choose another cache directory",
+				failure.OnDisk(dir, fmt.Errorf("cache: %w", err)))
+		}
+	}
+	return &cache{dir: dir, log: log, claims: claims{dir: dir, log: log},
+		verified: map[string]fileID{}}, nil
+}
+
+// close ends the use of what is in the cache.
+func (c *cache) close() error { return c.claims.end() }
+
+// onceLog says a thing once.
+type onceLog struct {
+	log  logrus.FieldLogger
+	mu   sync.Mutex
+	said map[string]bool
+}
+
 // warn says something once in the life of the client: a Release file is judged each time that it is
 // read.
-func (c *Client) warn(format string, args ...any) { c.once(c.log, fmt.Sprintf(format, args...)) }
+func (l *onceLog) warn(format string, args ...any) { l.once(l.log, fmt.Sprintf(format, args...)) }
 
 // insist is warn for those, too, who want to know no more than they must.
-func (c *Client) insist(format string, args ...any) {
-	c.once(c.log.WithField(fault.Shown, true), fmt.Sprintf(format, args...))
+func (l *onceLog) insist(format string, args ...any) {
+	l.once(l.log.WithField(fault.Shown, true), fmt.Sprintf(format, args...))
 }
 
 // once writes a warning that was not yet written.
-func (c *Client) once(log logrus.FieldLogger, text string) {
-	c.mu.Lock()
-	again := c.warned[text]
-	c.warned[text] = true
-	c.mu.Unlock()
+func (l *onceLog) once(log logrus.FieldLogger, text string) {
+	l.mu.Lock()
+	again := l.said[text]
+	l.said[text] = true
+	l.mu.Unlock()
 	if !again {
 		log.Warn(text)
 	}
@@ -161,60 +195,75 @@ func (c *Client) once(log logrus.FieldLogger, text string) {
 // Close ends open connections, and the use of what is in the cache.
 func (c *Client) Close() error {
 	c.net.close()
-	return c.endClaims()
+	return c.Cache.close()
+}
+
+// fetcher has files from mirrors in a cache.
+type fetcher struct {
+	cache    *cache
+	net      *transport
+	log      logrus.FieldLogger
+	offline  bool
+	progress func(Progress)
+	rate     atomic.Uint64 // bytes per second of the fastest larger transfer
+}
+
+// content is what a file must be.
+type content struct {
+	name   string // for people
+	size   int64  // -1 when not known
+	hashes hashes.Set
+	weak   bool // whether MD5 and SHA-1 count
 }
 
 // blob is a file to have in the cache.
 type blob struct {
-	kind   string // directory of the cache
-	ext    string // behind the digest in its name
-	what   string // for progress: the kind, unless said otherwise
-	name   string // for people
-	urls   []string
-	size   int64 // -1 when not known
-	hashes hashes.Set
-	weak   bool   // whether MD5 and SHA-1 count
-	by     string // what gives size and hashes: the signed index, unless said otherwise
+	content
+	kind string // directory of the cache
+	ext  string // behind the digest in its name
+	what string // for progress: the kind, unless said otherwise
+	urls []string
+	by   string // what gives size and hashes: the signed index, unless said otherwise
 }
 
 const signedIndex = "the signed index"
 
 // place is where a digest's file belongs.
-func (c *Client) place(kind, digest, ext string) string {
-	return filepath.Join(c.opt.CacheDir, kind, digest[:2], digest+ext)
+func (c *cache) place(kind, digest, ext string) string {
+	return filepath.Join(c.dir, kind, digest[:2], digest+ext)
 }
 
 // obtain returns the path of a verified blob, from the cache or else from the first of its URLs
 // that has it.
-func (c *Client) obtain(ctx context.Context, b blob) (string, error) {
+func (f *fetcher) obtain(ctx context.Context, b blob) (string, error) {
 	digest, _ := b.hashes.Strongest(b.weak)
 	if digest == "" {
 		return "", fmt.Errorf("%s: %w", b.name, failure.ErrWeakHash)
 	}
-	path := c.place(b.kind, digest, b.ext)
+	path := f.cache.place(b.kind, digest, b.ext)
 	have := func() (string, error) {
-		if ok, err := c.intact(path, b); ok || err != nil {
+		if ok, err := f.cache.intact(path, b.content); ok || err != nil {
 			return path, err
 		}
 		return "", nil
 	}
-	return c.obtainWith(ctx, b, digest, have, func(part *os.File) (string, error) {
-		return path, c.publish(part, path)
+	return f.obtainWith(ctx, b, digest, have, func(part *os.File) (string, error) {
+		return path, f.cache.publish(part, path)
 	})
 }
 
 // obtainWith downloads a blob unless have finds that there is already what finish would make of it.
 // Only one process at a time does so for one digest. The errors of reading the cache are not among
 // those of the mirror.
-func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have func() (string, error),
-	finish func(part *os.File) (string, error)) (string, error) {
+func (f *fetcher) obtainWith(ctx context.Context, b blob, digest string,
+	have func() (string, error), finish func(part *os.File) (string, error)) (string, error) {
 	if path, err := have(); path != "" || err != nil {
 		return path, err
 	}
-	if c.opt.Offline && !slices.ContainsFunc(b.urls, onDisk) {
+	if f.offline && !slices.ContainsFunc(b.urls, onDisk) {
 		return "", fmt.Errorf("%s: %w", b.name, failure.ErrOffline)
 	}
-	part, err := c.lockPart(ctx, digest)
+	part, err := f.cache.lockPart(ctx, digest)
 	if err != nil {
 		return "", err
 	}
@@ -224,22 +273,22 @@ func (c *Client) obtainWith(ctx context.Context, b blob, digest string, have fun
 		_ = os.Remove(part.Name())
 		return path, err
 	}
-	if err := c.download(ctx, part, b); err != nil {
-		err = failure.OnDisk(c.opt.CacheDir, err)
-		if fi, statErr := part.Stat(); errors.Is(err, failure.ErrNoSpace) || statErr == nil &&
-			fi.Size() == 0 {
+	if err := f.download(ctx, part, b); err != nil {
+		err = failure.OnDisk(f.cache.dir, err)
+		if st, statErr := part.Stat(); errors.Is(err, failure.ErrNoSpace) || statErr == nil &&
+			st.Size() == 0 {
 			// nothing in it to resume, or nothing to be gained by keeping the disk full
 			_ = os.Remove(part.Name())
 		}
 		return "", err
 	}
 	path, err := finish(part)
-	return path, failure.OnDisk(c.opt.CacheDir, err)
+	return path, failure.OnDisk(f.cache.dir, err)
 }
 
 // publish gives a complete file its name.
-func (c *Client) publish(f *os.File, path string) error {
-	c.claim(path)
+func (c *cache) publish(f *os.File, path string) error {
+	c.claims.add(path)
 	if err := f.Chmod(0o644); err != nil {
 		return err
 	}
@@ -273,8 +322,8 @@ func openDir(dir string) error {
 
 // intact reports whether a file of the cache is there and is what it should be. The error is one of
 // reading the disk.
-func (c *Client) intact(path string, b blob) (bool, error) {
-	c.claim(path)
+func (c *cache) intact(path string, want content) (bool, error) {
+	c.claims.add(path)
 	id, err := identify(path)
 	if errors.Is(err, unix.ENOENT) {
 		return false, nil
@@ -282,7 +331,7 @@ func (c *Client) intact(path string, b blob) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("cache: %s: %w", path, err)
 	}
-	if b.size >= 0 && id.size != b.size {
+	if want.size >= 0 && id.size != want.size {
 		return false, nil
 	}
 	c.mu.Lock()
@@ -293,7 +342,7 @@ func (c *Client) intact(path string, b blob) (bool, error) {
 	}
 	// Nothing that was read is left to chance: hashing takes 30 ms for the 50 MB of a Packages
 	// file.
-	want, sum := b.hashes.Strongest(b.weak)
+	digest, sum := want.hashes.Strongest(want.weak)
 	f, err := os.Open(path)
 	if err != nil {
 		return false, fmt.Errorf("cache: %w", err)
@@ -302,8 +351,8 @@ func (c *Client) intact(path string, b blob) (bool, error) {
 	if _, err := io.Copy(sum, f); err != nil {
 		return false, fmt.Errorf("cache: %w", err)
 	}
-	if fmt.Sprintf("%x", sum.Sum(nil)) != want {
-		c.log.Warnf("%s is damaged in the cache", b.name)
+	if fmt.Sprintf("%x", sum.Sum(nil)) != digest {
+		c.log.Warnf("%s is damaged in the cache", want.name)
 		return false, nil
 	}
 	return true, c.used(path)
@@ -312,7 +361,7 @@ func (c *Client) intact(path string, b blob) (bool, error) {
 // used marks a file as in use, by its time of access, and as verified. It is marked once an hour at
 // most: each time makes other Clients verify it again. Its time of modification stays, which apt's
 // binary cache goes by.
-func (c *Client) used(path string) error {
+func (c *cache) used(path string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
 		return fmt.Errorf("cache: %w", err)
@@ -330,7 +379,7 @@ func (c *Client) used(path string) error {
 	return c.remember(path)
 }
 
-func (c *Client) remember(path string) error {
+func (c *cache) remember(path string) error {
 	id, err := identify(path)
 	if err != nil {
 		return err
@@ -354,8 +403,8 @@ func identify(path string) (fileID, error) {
 
 // lockPart opens the file that a download grows in and locks it, waiting while another process is
 // at it. What an earlier, interrupted download left in it is resumed.
-func (c *Client) lockPart(ctx context.Context, digest string) (*os.File, error) {
-	name := filepath.Join(c.opt.CacheDir, dirPartial, digest)
+func (c *cache) lockPart(ctx context.Context, digest string) (*os.File, error) {
+	name := filepath.Join(c.dir, dirPartial, digest)
 	for waited := false; ; {
 		f, err := flock.Open(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, flock.Exclusive)
 		switch {
@@ -365,7 +414,7 @@ func (c *Client) lockPart(ctx context.Context, digest string) (*os.File, error) 
 			// the one who held the lock has moved the file to its place
 			continue
 		case !errors.Is(err, flock.ErrHeld):
-			return nil, failure.OnDisk(c.opt.CacheDir, fmt.Errorf("cache: %w", err))
+			return nil, failure.OnDisk(c.dir, fmt.Errorf("cache: %w", err))
 		}
 		if !waited {
 			c.log.Debugf("waiting for another download of %s", name)
@@ -381,11 +430,11 @@ func (c *Client) lockPart(ctx context.Context, digest string) (*os.File, error) 
 
 // download fills part with the blob's content. A mismatch of the digest is tried once more from the
 // start, in case it came from an earlier run's remains or a proxy.
-func (c *Client) download(ctx context.Context, part *os.File, b blob) error {
+func (f *fetcher) download(ctx context.Context, part *os.File, b blob) error {
 	var err error
 	for range 2 {
 		for _, u := range b.urls {
-			if err = c.downloadFrom(ctx, part, b, u); !errors.Is(err, failure.ErrNotFound) {
+			if err = f.downloadFrom(ctx, part, b, u); !errors.Is(err, failure.ErrNotFound) {
 				break
 			}
 		}
@@ -396,12 +445,12 @@ func (c *Client) download(ctx context.Context, part *os.File, b blob) error {
 	return err
 }
 
-func (c *Client) downloadFrom(ctx context.Context, part *os.File, b blob, url string) error {
-	t := &transfer{c: c, part: part, b: b, url: url, tell: func(p Progress) { c.tell(ctx, p) }}
+func (f *fetcher) downloadFrom(ctx context.Context, part *os.File, b blob, url string) error {
+	t := &transfer{f: f, part: part, b: b, url: url, tell: func(p Progress) { f.tell(ctx, p) }}
 	if err := t.adopt(); err != nil {
 		return err
 	}
-	if err := c.net.attempts(ctx, b.name, func() error { return t.once(ctx) }); err != nil {
+	if err := f.net.attempts(ctx, b.name, func() error { return t.once(ctx) }); err != nil {
 		return fmt.Errorf("fetching %s: %w", publicURI(url), err)
 	}
 	want, _ := b.hashes.Strongest(b.weak)
@@ -417,7 +466,7 @@ func (c *Client) downloadFrom(ctx context.Context, part *os.File, b blob, url st
 
 // transfer is one blob on its way into its part, with its digest kept along.
 type transfer struct {
-	c    *Client
+	f    *fetcher
 	part *os.File
 	b    blob
 	url  string
@@ -467,13 +516,13 @@ func (t *transfer) once(ctx context.Context) error {
 	if t.have == t.b.size {
 		return nil
 	}
-	a, err := t.c.net.open(ctx, request{url: t.url, offset: t.have})
+	a, err := t.f.net.open(ctx, request{url: t.url, offset: t.have})
 	var status *statusError
 	if errors.As(err, &status) && status.status == 416 && t.have > 0 { // it cannot resume there
 		if err := t.restart(); err != nil {
 			return err
 		}
-		a, err = t.c.net.open(ctx, request{url: t.url})
+		a, err = t.f.net.open(ctx, request{url: t.url})
 	}
 	if err != nil {
 		return err
@@ -530,27 +579,27 @@ func (t *transfer) copy(from io.Reader) error {
 	if t.b.size >= 0 && t.have < t.b.size {
 		return fmt.Errorf("%w: cut after %d of %d bytes", failure.ErrUnreachable, t.have, t.b.size)
 	}
-	t.c.measure(t.have-before, time.Since(start))
+	t.f.measure(t.have-before, time.Since(start))
 	return nil
 }
 
 // measure remembers how fast the fastest of the larger transfers was: others share the line with
 // their neighbours.
-func (c *Client) measure(n int64, took time.Duration) {
+func (f *fetcher) measure(n int64, took time.Duration) {
 	if n < 64<<10 || took <= 0 {
 		return
 	}
 	rate := uint64(float64(n) / took.Seconds())
-	for old := c.rate.Load(); rate > old && !c.rate.CompareAndSwap(old, rate); old = c.rate.Load() {
+	for old := f.rate.Load(); rate > old && !f.rate.CompareAndSwap(old, rate); old = f.rate.Load() {
 	}
 }
 
 // get fetches a file of unknown digest into memory.
-func (c *Client) get(ctx context.Context, r request, limit int64) ([]byte, *answer, error) {
+func (f *fetcher) get(ctx context.Context, r request, limit int64) ([]byte, *answer, error) {
 	var data []byte
 	var a *answer
-	err := c.net.attempts(ctx, r.url, func() (err error) {
-		if a, err = c.net.open(ctx, r); err != nil || a.notModified {
+	err := f.net.attempts(ctx, r.url, func() (err error) {
+		if a, err = f.net.open(ctx, r); err != nil || a.notModified {
 			return err
 		}
 		defer a.body.Close()
@@ -565,11 +614,26 @@ func (c *Client) get(ctx context.Context, r request, limit int64) ([]byte, *answ
 			return fmt.Errorf("%w: cut after %d of %d bytes", failure.ErrUnreachable, len(data),
 				a.size)
 		}
-		c.measure(int64(len(data)), time.Since(start))
+		f.measure(int64(len(data)), time.Since(start))
 		return nil
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("fetching %s: %w", publicURI(r.url), err)
 	}
 	return data, a, nil
+}
+
+// obtainAgain is obtain with a second try for a file that the index promises but the mirror does
+// not have: mirrors of several machines are not always of one mind.
+func (f *fetcher) obtainAgain(ctx context.Context, b blob) (string, error) {
+	path, err := f.obtain(ctx, b)
+	if !errors.Is(err, failure.ErrNotFound) {
+		return path, err
+	}
+	select {
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	case <-time.After(time.Second):
+	}
+	return f.obtain(ctx, b)
 }

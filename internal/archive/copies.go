@@ -85,13 +85,16 @@ func CopyFormFor(dpkg string) (CopyForm, error) {
 // A copy's name is all that is recorded about it: ORIGINAL.FORM.COPY.deb, with the digests of the
 // original and of the copy itself. So one rename publishes it, and nothing can get apart.
 
-// copies lists the copies of an original in one form: none or one, save for what two makers of
+// Copies are those in a cache.
+type Copies struct{ cache *cache }
+
+// of lists the copies of an original in one form: none or one, save for what two makers of
 // different versions left.
-func (c *Client) copies(digest string, form CopyForm) ([]string, error) {
+func (c *Copies) of(digest string, form CopyForm) ([]string, error) {
 	if digest == "" {
 		return nil, nil
 	}
-	dir := filepath.Join(c.opt.CacheDir, dirCopies, digest[:2])
+	dir := filepath.Join(c.cache.dir, dirCopies, digest[:2])
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cache: %w", err)
@@ -105,30 +108,30 @@ func (c *Client) copies(digest string, form CopyForm) ([]string, error) {
 	return out, nil
 }
 
-// Copy returns a copy of a package that is intact, or "" when there is none. A damaged one is
+// Find returns a copy of a package that is intact, or "" when there is none. A damaged one is
 // deleted, so that it is made again.
-func (c *Client) Copy(p *Package, form CopyForm) string {
-	found, err := c.copies(p.Hashes.SHA256, form)
+func (c *Copies) Find(p *Package, form CopyForm) string {
+	found, err := c.of(p.Hashes.SHA256, form)
 	if err != nil {
-		c.log.Debug(err)
+		c.cache.log.Debug(err)
 		return ""
 	}
 	for _, path := range found {
 		digest := copyDigest(path)
 		ok := len(digest) == 2*sha256.Size && hashes.IsHex(digest)
 		if ok {
-			ok, err = c.intact(path,
-				blob{name: "the copy of " + p.String(), size: -1,
+			ok, err = c.cache.intact(path,
+				content{name: "the copy of " + p.String(), size: -1,
 					hashes: hashes.Set{SHA256: digest}})
 		}
 		if ok && err == nil {
 			return path
 		}
 		if err != nil {
-			c.log.Debug(err)
+			c.cache.log.Debug(err)
 		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			c.log.Debugf("cache: %v", err)
+			c.cache.log.Debugf("cache: %v", err)
 		}
 	}
 	return ""
@@ -140,49 +143,42 @@ func copyDigest(path string) string {
 	return digest[strings.LastIndexByte(digest, '.')+1:]
 }
 
-// EachCopy is EachDeb, but hands out a package's copy where there is one; the original then need
-// not be there.
-func (c *Client) EachCopy(ctx context.Context, packages []*Package, form CopyForm,
-	fn func(p *Package, path string) error) error {
-	return c.eachDeb(ctx, packages, form, fn)
-}
-
-// Uncopied returns the digests of those packages that are in the cache without a copy and would
+// Missing returns the digests of those packages that are in the cache without a copy and would
 // gain by one, in their order.
-func (c *Client) Uncopied(packages []*Package, form CopyForm) []string {
+func (c *Copies) Missing(packages []*Package, form CopyForm) []string {
 	var out []string
 	for _, p := range packages {
-		if p.Hashes.SHA256 != "" && c.lacksCopy(p.Hashes.SHA256, form) {
+		if p.Hashes.SHA256 != "" && c.lacks(p.Hashes.SHA256, form) {
 			out = append(out, p.Hashes.SHA256)
 		}
 	}
 	return out
 }
 
-func (c *Client) lacksCopy(digest string, form CopyForm) bool {
-	if c.hasCopy(digest, form) {
+func (c *Copies) lacks(digest string, form CopyForm) bool {
+	if c.Has(digest, form) {
 		return false
 	}
-	f, err := os.Open(c.place(dirDebs, digest, ".deb"))
+	f, err := os.Open(c.cache.place(dirDebs, digest, ".deb"))
 	if err != nil {
 		return false
 	}
 	defer f.Close()
 	quick, err := deb.Quick(f)
-	return err != nil || !quick // MakeCopy will say what is wrong with it
+	return err != nil || !quick // Make will say what is wrong with it
 }
 
-// hasCopy tells whether there is a copy, damaged or not.
-func (c *Client) hasCopy(digest string, form CopyForm) bool {
-	found, err := c.copies(digest, form)
+// Has tells whether there is a copy, damaged or not.
+func (c *Copies) Has(digest string, form CopyForm) bool {
+	found, err := c.of(digest, form)
 	return err == nil && len(found) > 0
 }
 
-// AllUncopied returns the digests of all packages in the cache that have no copy and would gain by
+// AllMissing returns the digests of all packages in the cache that have no copy and would gain by
 // one, the last used first.
-func (c *Client) AllUncopied(form CopyForm) ([]string, error) {
+func (c *Copies) AllMissing(form CopyForm) ([]string, error) {
 	var files []string
-	err := filepath.WalkDir(filepath.Join(c.opt.CacheDir, dirDebs),
+	err := filepath.WalkDir(filepath.Join(c.cache.dir, dirDebs),
 		func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
@@ -206,7 +202,7 @@ func (c *Client) AllUncopied(form CopyForm) ([]string, error) {
 			continue // deleted meanwhile
 		}
 		digest := strings.TrimSuffix(filepath.Base(file), ".deb")
-		if len(digest) == 2*sha256.Size && hashes.IsHex(digest) && c.lacksCopy(digest, form) {
+		if len(digest) == 2*sha256.Size && hashes.IsHex(digest) && c.lacks(digest, form) {
 			all = append(all, original{digest, fi.ModTime()})
 		}
 	}
@@ -218,19 +214,19 @@ func (c *Client) AllUncopied(form CopyForm) ([]string, error) {
 	return out, nil
 }
 
-// MakeCopy makes the copy of the package of that digest. It binds the copy to what it has read: an
+// Make makes the copy of the package of that digest. It binds the copy to what it has read: an
 // original that is not what its name says makes none.
-func (c *Client) MakeCopy(ctx context.Context, digest string, form CopyForm) error {
+func (c *Copies) Make(ctx context.Context, digest string, form CopyForm) error {
 	members, ok := form.members()
 	if !ok || len(digest) != 2*sha256.Size || !hashes.IsHex(digest) {
 		return fmt.Errorf("copy of %q in the form %s: no such thing", digest, form)
 	}
-	in, err := os.Open(c.place(dirDebs, digest, ".deb"))
+	in, err := os.Open(c.cache.place(dirDebs, digest, ".deb"))
 	if err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
 	defer in.Close()
-	out, err := c.scratch()
+	out, err := c.cache.scratch()
 	if err != nil {
 		return err
 	}
@@ -249,11 +245,11 @@ func (c *Client) MakeCopy(ctx context.Context, digest string, form CopyForm) err
 		own, err = digestOf(out)
 	}
 	if err == nil {
-		path := c.place(dirCopies, digest, "."+form.String()+"."+own+".deb")
-		err = c.publish(out, path)
+		path := c.cache.place(dirCopies, digest, "."+form.String()+"."+own+".deb")
+		err = c.cache.publish(out, path)
 	}
 	// What was written is verified before its use; an error of closing would show there.
-	err = failure.OnDisk(c.opt.CacheDir, errors.Join(err, out.Close()))
+	err = failure.OnDisk(c.cache.dir, errors.Join(err, out.Close()))
 	if err != nil {
 		_ = os.Remove(name) // it may have been renamed
 	}

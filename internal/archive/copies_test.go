@@ -53,16 +53,16 @@ func TestCopies(t *testing.T) {
 	}
 	original := map[string]string{}
 	for p, path := range debs {
-		original[p.Package] = content(t, path)
+		original[p.Package] = contentOf(t, path)
 	}
-	missing := c.Uncopied(packages, CopyZstd)
-	all, err := c.AllUncopied(CopyZstd)
+	missing := c.Copies.Missing(packages, CopyZstd)
+	all, err := c.Copies.AllMissing(CopyZstd)
 	// nothing is gained by one of "quick"
 	if err != nil || len(missing) != len(packages)-1 || len(all) != len(missing) {
 		t.Fatalf("%q %q %v", missing, all, err)
 	}
 	for _, digest := range missing {
-		if err := c.MakeCopy(t.Context(), digest, CopyZstd); err != nil {
+		if err := c.Copies.Make(t.Context(), digest, CopyZstd); err != nil {
 			t.Errorf("%s: %v", digest, err)
 		}
 	}
@@ -85,7 +85,7 @@ func TestCopies(t *testing.T) {
 		if strings.Contains(path, "/"+dirCopies+"/") == (name == "quick") {
 			t.Errorf("%s: %s", name, path)
 		}
-		if got := content(t, path); got != original[name] {
+		if got := contentOf(t, path); got != original[name] {
 			t.Errorf("%s: its copy holds\n%s\ninstead of\n%s", name, got, original[name])
 		}
 	}
@@ -107,7 +107,7 @@ func TestCopies(t *testing.T) {
 			beta = p
 		}
 	}
-	if err := c.MakeCopy(t.Context(), alpha.Hashes.SHA256, CopyZstd); err != nil ||
+	if err := c.Copies.Make(t.Context(), alpha.Hashes.SHA256, CopyZstd); err != nil ||
 		used()["alpha"] != first["alpha"] {
 		t.Errorf("%v", err)
 	}
@@ -117,13 +117,13 @@ func TestCopies(t *testing.T) {
 		t.Fatal(err)
 	}
 	flip(t, debs[beta])
-	if err := c.MakeCopy(t.Context(), beta.Hashes.SHA256, CopyZstd); err == nil {
+	if err := c.Copies.Make(t.Context(), beta.Hashes.SHA256, CopyZstd); err == nil {
 		t.Error("a copy of a damaged package was made")
 	}
-	if left, err := c.copies(beta.Hashes.SHA256, CopyZstd); err != nil || len(left) > 0 {
+	if left, err := c.Copies.of(beta.Hashes.SHA256, CopyZstd); err != nil || len(left) > 0 {
 		t.Errorf("%q %v", left, err)
 	}
-	if path := used()["beta"]; content(t, path) != original["beta"] {
+	if path := used()["beta"]; contentOf(t, path) != original["beta"] {
 		t.Error("the damaged original was not fetched again")
 	}
 
@@ -139,20 +139,20 @@ func TestCopies(t *testing.T) {
 	// No half copies.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := c.MakeCopy(ctx, beta.Hashes.SHA256, CopyZstd); !errors.Is(err, context.Canceled) {
+	if err := c.Copies.Make(ctx, beta.Hashes.SHA256, CopyZstd); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	left, err := filepath.Glob(filepath.Join(m.opt.CacheDir, dirPartial, "*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("%q %v", left, err)
 	}
-	if err := c.MakeCopy(t.Context(), "../x", CopyZstd); err == nil {
+	if err := c.Copies.Make(t.Context(), "../x", CopyZstd); err == nil {
 		t.Error("a path was accepted as a digest")
 	}
 }
 
 // content lists what a package's data hold.
-func content(t *testing.T, path string) string {
+func contentOf(t *testing.T, path string) string {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -190,7 +190,7 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, bad, err := c.Verify(t.Context())
+	before, bad, err := c.Cache.Verify(t.Context())
 	if err != nil || len(bad) > 0 || before < 5 {
 		t.Fatal(before, bad, err)
 	}
@@ -199,12 +199,12 @@ func TestVerify(t *testing.T) {
 			flip(t, path)
 		}
 	}
-	good, bad, err := c.Verify(t.Context())
+	good, bad, err := c.Cache.Verify(t.Context())
 	if err != nil || good != before-1 || len(bad) != 1 || bad[0].Kind != dirDebs {
 		t.Error(good, bad, err)
 	}
 	kinds := map[string]bool{}
-	entries, err := c.Entries(t.Context())
+	entries, err := c.Cache.Entries(t.Context())
 	for _, e := range entries {
 		kinds[e.Kind] = true
 	}

@@ -5,13 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,11 +20,18 @@ import (
 // mirror has its own, lower bound (Options.Parallel).
 const workers = 8
 
+// Pool is the packages' files: fetched, verified, and kept in a cache.
+type Pool struct {
+	Copies *Copies // their recompressed copies
+	cache  *cache
+	fetch  *fetcher
+}
+
 // Debs has the packages' files in the cache and returns their paths. The files are the cache's:
 // they must not be written to.
-func (c *Client) Debs(ctx context.Context, packages []*Package) (map[*Package]string, error) {
+func (d *Pool) Debs(ctx context.Context, packages []*Package) (map[*Package]string, error) {
 	out := make(map[*Package]string, len(packages))
-	err := c.EachDeb(ctx, packages, func(p *Package, path string) error {
+	err := d.EachDeb(ctx, packages, func(p *Package, path string) error {
 		out[p] = path
 		return nil
 	})
@@ -39,23 +44,30 @@ func (c *Client) Debs(ctx context.Context, packages []*Package) (map[*Package]st
 // EachDeb has the packages' files in the cache and calls fn for each as soon as it is there and
 // verified: one call at a time, in no particular order, while others are still being fetched.
 // Fetching begins in the order of packages. An error of fn ends it and is returned as it is.
-func (c *Client) EachDeb(ctx context.Context, packages []*Package,
+func (d *Pool) EachDeb(ctx context.Context, packages []*Package,
 	fn func(p *Package, path string) error) error {
-	return c.eachDeb(ctx, packages, 0, fn)
+	return d.eachDeb(ctx, packages, 0, fn)
+}
+
+// EachCopy is EachDeb, but hands out a package's copy where there is one; the original then need
+// not be there.
+func (d *Pool) EachCopy(ctx context.Context, packages []*Package, form CopyForm,
+	fn func(p *Package, path string) error) error {
+	return d.eachDeb(ctx, packages, form, fn)
 }
 
 // eachDeb is EachDeb, with copies of the form for those that have one; 0 is for originals only.
-func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm,
+func (d *Pool) eachDeb(ctx context.Context, packages []*Package, form CopyForm,
 	fn func(p *Package, path string) error) error {
 	seen := map[string]bool{}
 	for _, p := range packages {
-		path := c.debPath(p)
-		if form != 0 && c.hasCopy(p.Hashes.SHA256, form) {
+		path := d.debPath(p)
+		if form != 0 && d.Copies.Has(p.Hashes.SHA256, form) {
 			continue
 		}
 		if fi, err := os.Lstat(path); (err != nil || fi.Size() != p.Size) && !seen[path] {
 			seen[path] = true
-			c.tell(ctx, Progress{What: dirDebs, Name: p.String(), Total: p.Size})
+			d.fetch.tell(ctx, Progress{What: dirDebs, Name: p.String(), Total: p.Size})
 		}
 	}
 	type ready struct {
@@ -79,11 +91,11 @@ func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm
 			group.Go(func() error {
 				path := ""
 				if form != 0 {
-					path = c.Copy(p, form)
+					path = d.Copies.Find(p, form)
 				}
 				if path == "" {
 					var err error
-					if path, err = c.deb(work, p); err != nil {
+					if path, err = d.deb(work, p); err != nil {
 						return failure.WithHint(err)
 					}
 				}
@@ -112,18 +124,19 @@ func (c *Client) eachDeb(ctx context.Context, packages []*Package, form CopyForm
 
 // debPath is where a package's file belongs in the cache; "" when its index gives no digest that
 // counts.
-func (c *Client) debPath(p *Package) string {
+func (d *Pool) debPath(p *Package) string {
 	digest, _ := p.Hashes.Strongest(p.Repo.Quirks.WeakHashes)
 	if digest == "" {
 		return ""
 	}
-	return c.place(dirDebs, digest, ".deb")
+	return d.cache.place(dirDebs, digest, ".deb")
 }
 
-func (c *Client) deb(ctx context.Context, p *Package) (string, error) {
+func (d *Pool) deb(ctx context.Context, p *Package) (string, error) {
 	b := blob{
-		kind: dirDebs, ext: ".deb", what: dirDebs, name: p.String(), urls: []string{p.URL()},
-		size: p.Size, hashes: p.Hashes, weak: p.Repo.Quirks.WeakHashes,
+		kind: dirDebs, ext: ".deb", what: dirDebs, urls: []string{p.URL()},
+		content: content{name: p.String(), size: p.Size, hashes: p.Hashes,
+			weak: p.Repo.Quirks.WeakHashes},
 	}
 	for _, r := range p.Also {
 		b.urls = append(b.urls, p.urlIn(r))
@@ -131,7 +144,7 @@ func (c *Client) deb(ctx context.Context, p *Package) (string, error) {
 	if p.Locked {
 		b.by = "the lock file"
 	}
-	path, err := c.obtainAgain(ctx, b)
+	path, err := d.fetch.obtainAgain(ctx, b)
 	if err != nil {
 		return "", fmt.Errorf("package %s: %w", p, err)
 	}
@@ -140,11 +153,11 @@ func (c *Client) deb(ctx context.Context, p *Package) (string, error) {
 
 // DebSHA256 is the SHA-256 of a package's file, in hex: what its index says, or else that of the
 // file, which is then fetched and verified by what the index does say.
-func (c *Client) DebSHA256(ctx context.Context, p *Package) (string, error) {
+func (d *Pool) DebSHA256(ctx context.Context, p *Package) (string, error) {
 	if p.Hashes.SHA256 != "" {
 		return p.Hashes.SHA256, nil
 	}
-	path, err := c.deb(ctx, p)
+	path, err := d.deb(ctx, p)
 	if err != nil {
 		return "", failure.WithHint(err)
 	}
@@ -158,21 +171,6 @@ func (c *Client) DebSHA256(ctx context.Context, p *Package) (string, error) {
 		return "", fmt.Errorf("cache: %w", err)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
-}
-
-// obtainAgain is obtain with a second try for a file that the index promises but the mirror does
-// not have: mirrors of several machines are not always of one mind.
-func (c *Client) obtainAgain(ctx context.Context, b blob) (string, error) {
-	path, err := c.obtain(ctx, b)
-	if !errors.Is(err, failure.ErrNotFound) {
-		return path, err
-	}
-	select {
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
-	case <-time.After(time.Second):
-	}
-	return c.obtain(ctx, b)
 }
 
 // escapePath quotes what may not stand in a URL's path as it is. The tilde and the plus sign, which

@@ -68,7 +68,7 @@ func FuzzUnpack(f *testing.F) {
 		if _, err := in.Write(data); err != nil {
 			t.Fatal(err)
 		}
-		p, err := c.unpack(in, "Packages", ext, limit, indexFile{size: -1}, false)
+		p, err := c.Cache.unpack(in, ext, limit, content{name: "Packages", size: -1})
 		if err != nil {
 			return
 		}
@@ -76,9 +76,9 @@ func FuzzUnpack(f *testing.F) {
 		if err != nil || fi.Size() > limit {
 			t.Fatalf("limit %d: %v, %v", limit, fi, err)
 		}
-		if _, err := c.unpack(in, "Packages", ext, limit,
-			indexFile{size: fi.Size(), hashes: hashes.Set{SHA256: strings.Repeat("0", 64)}},
-			false); !errors.Is(err, failure.ErrHash) {
+		if _, err := c.Cache.unpack(in, ext, limit, content{name: "Packages", size: fi.Size(),
+			hashes: hashes.Set{SHA256: strings.Repeat("0", 64)}}); !errors.Is(err,
+			failure.ErrHash) {
 			t.Errorf("another digest: %v", err)
 		}
 		if err := eachParagraph(context.Background(), p, "x", nil, func(*scanner) error {

@@ -248,3 +248,11 @@ func (h *Host) validity(o sourceOptions, label string) validity {
 	v.checkUntil = v.checkUntil && v.checkDate
 	return v
 }
+
+// byHash is apt's Acquire::By-Hash, in lower case; "" when it says nothing.
+func (h *Host) byHash() string {
+	if h.conf == nil {
+		return ""
+	}
+	return strings.ToLower(h.conf.get("Acquire::By-Hash"))
+}

@@ -11,10 +11,10 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
 	"nsbuild/internal/archive/failure"
@@ -27,24 +27,34 @@ import (
 // 12.1 MB and 0.14 s as gz; the two are even at 6 MB/s.
 const fastLink = 8 << 20
 
+// Indices are the lists of packages and of sources of suites, verified and read.
+type Indices struct {
+	releases *ReleaseFiles
+	cache    *cache
+	fetch    *fetcher
+	log      logrus.FieldLogger
+	offline  bool
+	byHash   string // the host's Acquire::By-Hash
+}
+
 // Index returns the path of an index file, such as "main/binary-amd64/Packages", in the cache:
 // uncompressed and verified. It is fetched in whichever compression the mirror has, by its hash
 // where the suite offers that. When the file is not what the Release file says, the mirror may just
 // have been changed: then the Release file is fetched again, once.
-func (c *Client) Index(ctx context.Context, r *Release, name string) (string, error) {
+func (x *Indices) Index(ctx context.Context, r *Release, name string) (string, error) {
 	st := r.state()
-	p, err := c.index(ctx, r.repo, st, name)
-	if (!c.opt.Offline || onDisk(r.repo.URI)) &&
+	p, err := x.index(ctx, r.repo, st, name)
+	if (!x.offline || onDisk(r.repo.URI)) &&
 		(errors.Is(err, failure.ErrHash) || errors.Is(err, failure.ErrSize) ||
 			errors.Is(err, failure.ErrNotFound)) {
-		c.log.Debugf("%s: %v: asking for the Release file again", r.repo, err)
-		fresh, err2 := c.release(ctx, r.repo, true)
+		x.log.Debugf("%s: %v: asking for the Release file again", r.repo, err)
+		fresh, err2 := x.releases.release(ctx, r.repo, true)
 		if err2 != nil {
 			return "", failure.WithHint(fmt.Errorf("%s: %w, and then: %w", r.repo, err, err2))
 		}
 		if fresh.digest != st.digest {
 			r.update(fresh)
-			p, err = c.index(ctx, r.repo, fresh, name)
+			p, err = x.index(ctx, r.repo, fresh, name)
 		}
 	}
 	if err != nil {
@@ -55,12 +65,12 @@ func (c *Client) Index(ctx context.Context, r *Release, name string) (string, er
 
 // Prefetch has the Packages files of several suites, in their components, in the cache, all at
 // once: what Packages and AptLists then read. Those that a suite does not list are left out.
-func (c *Client) Prefetch(ctx context.Context, releases []*Release, archs ...string) error {
+func (x *Indices) Prefetch(ctx context.Context, releases []*Release, archs ...string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, r := range releases {
 		for _, name := range packagesNames(r.repo, r.state(), r.repo.Components, archs) {
 			group.Go(func() error {
-				if _, err := c.Index(ctx, r, name); !errors.Is(err, failure.ErrNoIndex) {
+				if _, err := x.Index(ctx, r, name); !errors.Is(err, failure.ErrNoIndex) {
 					return err
 				}
 				return nil
@@ -73,22 +83,22 @@ func (c *Client) Prefetch(ctx context.Context, releases []*Release, archs ...str
 // variants are the compressions we read, in the order of preference on a slow line.
 var variants = []string{".xz", ".zst", ".gz", ".bz2", ""}
 
-func (c *Client) index(ctx context.Context, repo Repo, st *releaseState, name string) (
+func (x *Indices) index(ctx context.Context, repo Repo, st *releaseState, name string) (
 	string, error) {
 	plain, hasPlain := st.files[name]
 	order := variants
-	if c.rate.Load() >= fastLink || onDisk(repo.URI) {
+	if x.fetch.rate.Load() >= fastLink || onDisk(repo.URI) {
 		order = []string{".zst", ".gz", ".xz", ".bz2", ""}
 	}
 	weak := repo.Quirks.WeakHashes
 	if hasPlain {
-		b := blob{kind: dirLists, hashes: plain.hashes, size: plain.size, weak: weak, name: name}
+		b := content{name: name, size: plain.size, hashes: plain.hashes, weak: weak}
 		digest, _ := plain.hashes.Strongest(weak)
 		if digest == "" {
 			return "", fmt.Errorf("%s: %w", name, failure.ErrWeakHash)
 		}
-		p := c.place(dirLists, digest, "")
-		if ok, err := c.intact(p, b); ok || err != nil {
+		p := x.cache.place(dirLists, digest, "")
+		if ok, err := x.cache.intact(p, b); ok || err != nil {
 			return p, err
 		}
 	}
@@ -103,7 +113,7 @@ func (c *Client) index(ctx context.Context, repo Repo, st *releaseState, name st
 		if !ok {
 			continue
 		}
-		p, err := c.variant(ctx, repo, st, name, ext, f)
+		p, err := x.variant(ctx, repo, st, name, ext, f)
 		if !errors.Is(err, failure.ErrNotFound) {
 			return p, err
 		}
@@ -117,16 +127,17 @@ func (c *Client) index(ctx context.Context, repo Repo, st *releaseState, name st
 }
 
 // variant fetches one compression of an index and unpacks it.
-func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name, ext string,
+func (x *Indices) variant(ctx context.Context, repo Repo, st *releaseState, name, ext string,
 	f indexFile) (string, error) {
 	b := blob{
-		kind: dirLists, what: dirLists, name: name + ext, size: f.size, hashes: f.hashes,
-		weak: repo.Quirks.WeakHashes,
+		content: content{name: name + ext, size: f.size, hashes: f.hashes,
+			weak: repo.Quirks.WeakHashes},
+		kind: dirLists, what: dirLists,
 		urls: []string{repo.dist() + name + ext},
 	}
 	byHash := repo.options.byHash
-	if byHash == "" && c.opt.Host.conf != nil {
-		byHash = strings.ToLower(c.opt.Host.conf.get("Acquire::By-Hash"))
+	if byHash == "" {
+		byHash = x.byHash
 	}
 	if st.byHash && aptBool(byHash, true) || byHash == "force" {
 		b.urls = slices.Insert(b.urls, 0, repo.dist()+path.Join(path.Dir(name), "by-hash",
@@ -137,11 +148,11 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 		return "", fmt.Errorf("%s: %w", b.name, failure.ErrWeakHash)
 	}
 	if ext == "" {
-		return c.obtainList(ctx, b)
+		return x.obtainList(ctx, b)
 	}
 	plain, hasPlain := st.files[name]
 	// where the Release file vouches for the packed form only, what it unpacked to is noted
-	note := c.place(dirLists, digest, ".plain")
+	note := x.cache.place(dirLists, digest, ".plain")
 	have := func() (string, error) {
 		h, size := plain.hashes, plain.size
 		if !hasPlain {
@@ -155,52 +166,52 @@ func (c *Client) variant(ctx context.Context, repo Repo, st *releaseState, name,
 			size = -1
 		}
 		want, _ := h.Strongest(b.weak)
-		p := c.place(dirLists, want, "")
-		if ok, err := c.intact(p, blob{name: name, hashes: h, size: size, weak: b.weak}); !ok ||
-			err != nil {
+		p := x.cache.place(dirLists, want, "")
+		if ok, err := x.cache.intact(p, content{name: name, hashes: h, size: size,
+			weak: b.weak}); !ok || err != nil {
 			return "", err
 		}
 		return p, nil
 	}
 	finish := func(part *os.File) (string, error) {
-		want, limit := plain, plain.size
+		want := content{name: name, size: plain.size, hashes: plain.hashes, weak: b.weak}
+		limit := plain.size
 		if !hasPlain {
-			want, limit = indexFile{size: -1}, f.size*200+1<<20
+			want.size, limit = -1, f.size*200+1<<20
 		}
-		p, err := c.unpack(part, name, ext, limit, want, b.weak)
+		p, err := x.cache.unpack(part, ext, limit, want)
 		if err == nil && !hasPlain {
-			err = c.writeAside(note, []byte(path.Base(p)))
+			err = x.cache.writeAside(note, []byte(path.Base(p)))
 		}
 		return p, cmp.Or(err, os.Remove(part.Name()))
 	}
-	c.tell(ctx, Progress{What: dirLists, Name: b.name, Total: f.size})
-	p, err := c.obtainWith(ctx, b, digest, have, finish)
+	x.fetch.tell(ctx, Progress{What: dirLists, Name: b.name, Total: f.size})
+	p, err := x.fetch.obtainWith(ctx, b, digest, have, finish)
 	if err != nil {
-		c.tell(ctx, Progress{What: dirLists, Name: b.name, Total: -f.size})
+		x.fetch.tell(ctx, Progress{What: dirLists, Name: b.name, Total: -f.size})
 	}
 	return p, err
 }
 
 // obtainList is obtain for an index that is not packed.
-func (c *Client) obtainList(ctx context.Context, b blob) (string, error) {
-	c.tell(ctx, Progress{What: dirLists, Name: b.name, Total: b.size})
-	p, err := c.obtain(ctx, b)
+func (x *Indices) obtainList(ctx context.Context, b blob) (string, error) {
+	x.fetch.tell(ctx, Progress{What: dirLists, Name: b.name, Total: b.size})
+	p, err := x.fetch.obtain(ctx, b)
 	if err != nil {
-		c.tell(ctx, Progress{What: dirLists, Name: b.name, Total: -b.size})
+		x.fetch.tell(ctx, Progress{What: dirLists, Name: b.name, Total: -b.size})
 	}
 	return p, err
 }
 
 // unpack decompresses a file into the cache, at most limit bytes, and verifies it where it is known
 // what it must be.
-func (c *Client) unpack(in *os.File, name, ext string, limit int64, want indexFile, weak bool) (
-	string, error) {
+func (c *cache) unpack(in *os.File, ext string, limit int64, want content) (string, error) {
 	if _, err := in.Seek(0, io.SeekStart); err != nil {
 		return "", err
 	}
 	from, closeReader, err := decompress(in, ext)
 	if err != nil {
-		return "", fmt.Errorf("%s%s: %w: %w", name, ext, failure.ErrSyntax, err)
+		return "", fmt.Errorf("%s%s: %w: %w", want.name, ext, failure.ErrSyntax, err)
 	}
 	defer closeReader()
 	out, err := c.scratch()
@@ -211,7 +222,7 @@ func (c *Client) unpack(in *os.File, name, ext string, limit int64, want indexFi
 		_ = os.Remove(out.Name()) // fails after the rename, as it should
 		_ = out.Close()           // what was written is verified by reading it again
 	}()
-	digest, sum := want.hashes.Strongest(weak)
+	digest, sum := want.hashes.Strongest(want.weak)
 	if sum == nil {
 		_, sum = hashes.Set{SHA256: "-"}.Strongest(false)
 	}
@@ -219,23 +230,23 @@ func (c *Client) unpack(in *os.File, name, ext string, limit int64, want indexFi
 	n, err := io.CopyBuffer(w, io.LimitReader(from, limit+1), make([]byte, 256<<10))
 	switch {
 	case w.err != nil:
-		return "", failure.OnDisk(c.opt.CacheDir, fmt.Errorf("%s: %w", name, w.err))
+		return "", failure.OnDisk(c.dir, fmt.Errorf("%s: %w", want.name, w.err))
 	case n > limit:
-		return "", fmt.Errorf("%s%s: %w: it unpacks to more than %d bytes", name, ext,
+		return "", fmt.Errorf("%s%s: %w: it unpacks to more than %d bytes", want.name, ext,
 			failure.ErrSize, limit)
 	case err != nil:
-		return "", fmt.Errorf("%s%s: %w: %w", name, ext, failure.ErrSyntax, err)
+		return "", fmt.Errorf("%s%s: %w: %w", want.name, ext, failure.ErrSyntax, err)
 	case want.size >= 0 && n != want.size:
-		return "", fmt.Errorf("%s%s: %w: it unpacks to %d bytes, the signed index says %d", name,
-			ext, failure.ErrSize, n, want.size)
+		return "", fmt.Errorf("%s%s: %w: it unpacks to %d bytes, the signed index says %d",
+			want.name, ext, failure.ErrSize, n, want.size)
 	}
 	got := fmt.Sprintf("%x", sum.Sum(nil))
 	if digest != "" && got != digest {
-		return "", fmt.Errorf("%s%s: %w: it unpacks to %s, the signed index says %s", name, ext,
-			failure.ErrHash, got, digest)
+		return "", fmt.Errorf("%s%s: %w: it unpacks to %s, the signed index says %s", want.name,
+			ext, failure.ErrHash, got, digest)
 	}
 	p := c.place(dirLists, got, "")
-	return p, failure.OnDisk(c.opt.CacheDir, c.publish(out, p))
+	return p, failure.OnDisk(c.dir, c.publish(out, p))
 }
 
 // errWriter remembers whether it was the writing that failed.

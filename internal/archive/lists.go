@@ -27,11 +27,12 @@ type ListFile struct {
 //
 // apt sets a list's time to the server's Last-Modified. A mirror that gives none gets the Release
 // file's Date instead, so that equal lists have equal times.
-func (c *Client) AptLists(ctx context.Context, r *Release, components, archs []string, uri string) (
+func (x *Indices) AptLists(ctx context.Context, r *Release, components, archs []string,
+	uri string) (
 	[]ListFile, error) {
 	for {
 		st := r.state()
-		out, err := c.aptLists(ctx, r, st, components, archs, uri)
+		out, err := x.aptLists(ctx, r, st, components, archs, uri)
 		if err != nil {
 			return nil, err
 		}
@@ -41,7 +42,7 @@ func (c *Client) AptLists(ctx context.Context, r *Release, components, archs []s
 	}
 }
 
-func (c *Client) aptLists(ctx context.Context, r *Release, st *releaseState, components,
+func (x *Indices) aptLists(ctx context.Context, r *Release, st *releaseState, components,
 	archs []string, uri string) ([]ListFile, error) {
 	repo := r.repo
 	if uri != "" {
@@ -57,7 +58,7 @@ func (c *Client) aptLists(ctx context.Context, r *Release, st *releaseState, com
 			ModTime: when})
 	}
 	for _, name := range packagesNames(repo, st, components, archs) {
-		path, err := c.Index(ctx, r, name)
+		path, err := x.Index(ctx, r, name)
 		if errors.Is(err, failure.ErrNoIndex) {
 			continue
 		}

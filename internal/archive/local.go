@@ -42,7 +42,7 @@ func (c *Client) Local(ctx context.Context, uri string, files []string) (*Local,
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		paragraph, err := c.adopt(file)
+		paragraph, err := c.Cache.adopt(file)
 		if err != nil {
 			return nil, fmt.Errorf("package %s: %w", file, err)
 		}
@@ -68,7 +68,7 @@ func (c *Client) Local(ctx context.Context, uri string, files []string) (*Local,
 	}
 	l.Digest = hashes.SHA256(index.Bytes())
 	l.List = ListFile{Name: listName(l.Repo.aptDist() + "Packages"), ModTime: time.Unix(0, 0)}
-	l.List.Path, err = c.keep(dirLists, index.Bytes())
+	l.List.Path, err = c.Cache.keep(dirLists, index.Bytes())
 	return l, err
 }
 
@@ -120,7 +120,7 @@ func globEscape(name string) string {
 const maxDeb = 2 * 10_000_000_000
 
 // adopt brings a package into the cache and returns its paragraph of the index.
-func (c *Client) adopt(file string) ([]byte, error) {
+func (c *cache) adopt(file string) ([]byte, error) {
 	in, err := regular.Open(file)
 	if err != nil {
 		return nil, fault.Wrap(fault.Usage, "give a Debian package", err)
@@ -136,14 +136,14 @@ func (c *Client) adopt(file string) ([]byte, error) {
 	}
 	part, err := c.scratch()
 	if err != nil {
-		return nil, failure.OnDisk(c.opt.CacheDir, err)
+		return nil, failure.OnDisk(c.dir, err)
 	}
 	defer part.Close()
 	defer func() { _ = os.Remove(part.Name()) }() // fails after it was given its name, as it should
 	sum := sha256.New()
 	size, err := io.Copy(io.MultiWriter(part, sum), in)
 	if err != nil {
-		return nil, failure.OnDisk(c.opt.CacheDir, err)
+		return nil, failure.OnDisk(c.dir, err)
 	}
 	control, err := controlOf(part.Name())
 	if err != nil {
@@ -151,7 +151,7 @@ func (c *Client) adopt(file string) ([]byte, error) {
 	}
 	digest := fmt.Sprintf("%x", sum.Sum(nil))
 	if err := c.publish(part, c.place(dirDebs, digest, ".deb")); err != nil {
-		return nil, failure.OnDisk(c.opt.CacheDir, err)
+		return nil, failure.OnDisk(c.dir, err)
 	}
 	// The digest in the name makes a changed package another file for apt, too.
 	return fmt.Appendf(nil, "%s\nFilename: ./%s/%s\nSize: %d\nSHA256: %s\n", control, digest[:16],

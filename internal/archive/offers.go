@@ -26,9 +26,9 @@ type Offer struct {
 }
 
 // Offers is Packages for whoever wants few of many: Offer.Read has the rest of one.
-func (c *Client) Offers(ctx context.Context, r *Release, component, arch string,
+func (x *Indices) Offers(ctx context.Context, r *Release, component, arch string,
 	fn func(*Offer) error) error {
-	return c.eachList(ctx, r, component, arch, func(l *list) error { return l.offers(ctx, fn) })
+	return x.eachList(ctx, r, component, arch, func(l *list) error { return l.offers(ctx, fn) })
 }
 
 func (l *list) offers(ctx context.Context, fn func(*Offer) error) error {

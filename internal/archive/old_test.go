@@ -348,14 +348,14 @@ func TestRemove(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	entries, err := c.Entries(t.Context())
+	entries, err := c.Cache.Entries(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	entries = slices.DeleteFunc(entries, func(e Entry) bool {
 		return e.Kind != dirDebs || now.Sub(e.Used) < time.Minute
 	})
-	if n, err := c.Remove(entries); n < 100000 || err != nil || len(entries) != 1 {
+	if n, err := c.Cache.Remove(entries); n < 100000 || err != nil || len(entries) != 1 {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	for p, path := range debs {
@@ -365,7 +365,7 @@ func TestRemove(t *testing.T) {
 	}
 
 	long := now.Add(-30 * 24 * time.Hour)
-	scratch, err := c.scratch()
+	scratch, err := c.Cache.scratch()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,7 +386,7 @@ func TestRemove(t *testing.T) {
 	if err := os.Chtimes(lists[0], long, long); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.sweep(); err != nil {
+	if err := c.Cache.sweep(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(lists[0]); err != nil {
@@ -395,7 +395,7 @@ func TestRemove(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.sweep(); err != nil {
+	if err := c.Cache.sweep(); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]bool{scratch.Name(): true, dead: false, part: true,

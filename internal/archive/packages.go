@@ -42,25 +42,25 @@ func (p *Package) String() string { return p.Package + "_" + p.Version + "_" + p
 // Packages reads the index of binary packages of a component and an architecture, one package at a
 // time; those of Architecture: all are among them. A component of "" is that of a flat repository.
 // Each Package is fresh and may be kept; an error of fn ends the reading and is returned as it is.
-func (c *Client) Packages(ctx context.Context, r *Release, component, arch string,
+func (x *Indices) Packages(ctx context.Context, r *Release, component, arch string,
 	fn func(*Package) error) error {
-	return c.packages(ctx, r, component, arch, nil, fn)
+	return x.packages(ctx, r, component, arch, nil, fn)
 }
 
 // PackagesCalled is Packages for the packages of some names alone; of the others no more is read
 // than their names.
-func (c *Client) PackagesCalled(ctx context.Context, r *Release, component, arch string,
+func (x *Indices) PackagesCalled(ctx context.Context, r *Release, component, arch string,
 	called map[string]bool, fn func(*Package) error) error {
-	return c.packages(ctx, r, component, arch, func(raw []byte) bool {
+	return x.packages(ctx, r, component, arch, func(raw []byte) bool {
 		name, ok := bytes.CutPrefix(raw, []byte("Package: "))
 		name, _ = cutLine(name)
 		return !ok || called[string(name)] // the field need not come first
 	}, fn)
 }
 
-func (c *Client) packages(ctx context.Context, r *Release, component, arch string,
+func (x *Indices) packages(ctx context.Context, r *Release, component, arch string,
 	want func(raw []byte) bool, fn func(*Package) error) error {
-	return c.eachList(ctx, r, component, arch, func(l *list) error {
+	return x.eachList(ctx, r, component, arch, func(l *list) error {
 		return eachParagraph(ctx, l.path, l.label, want, func(s *scanner) error {
 			p, err := l.parse(s)
 			if err != nil || !l.takes(p.Architecture) {
@@ -93,10 +93,10 @@ func (l *list) parse(s *scanner) (*Package, error) {
 }
 
 // eachList has the lists of a component and an architecture in the cache and calls fn for each.
-func (c *Client) eachList(ctx context.Context, r *Release, component, arch string,
+func (x *Indices) eachList(ctx context.Context, r *Release, component, arch string,
 	fn func(*list) error) error {
 	for i, name := range packagesNames(r.repo, r.state(), []string{component}, []string{arch}) {
-		path, err := c.Index(ctx, r, name)
+		path, err := x.Index(ctx, r, name)
 		if i > 0 && errors.Is(err, failure.ErrNoIndex) { // no binary-all
 			continue
 		}

@@ -19,7 +19,7 @@ const parsedExt = ".parsed"
 
 // Parsed is the path of what was kept under a key; "" when there is nothing. What is damaged is
 // deleted.
-func (c *Client) Parsed(key string) (string, error) {
+func (c *cache) Parsed(key string) (string, error) {
 	name, err := c.parsed(key)
 	if name == "" || err != nil {
 		return "", err
@@ -27,7 +27,7 @@ func (c *Client) Parsed(key string) (string, error) {
 	digest := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(name), parsedExt), key+".")
 	if len(digest) == 2*sha256.Size && hashes.IsHex(digest) {
 		ok, err := c.intact(name,
-			blob{name: "apt's cache", size: -1, hashes: hashes.Set{SHA256: digest}})
+			content{name: "apt's cache", size: -1, hashes: hashes.Set{SHA256: digest}})
 		if ok || err != nil {
 			return name, err
 		}
@@ -35,8 +35,8 @@ func (c *Client) Parsed(key string) (string, error) {
 	return "", os.Remove(name)
 }
 
-func (c *Client) parsed(key string) (string, error) {
-	dir := filepath.Join(c.opt.CacheDir, dirLists, key[:2])
+func (c *cache) parsed(key string) (string, error) {
+	dir := filepath.Join(c.dir, dirLists, key[:2])
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("cache: %w", err)
@@ -53,7 +53,7 @@ func (c *Client) parsed(key string) (string, error) {
 const maxParsed = 1 << 30
 
 // KeepParsed keeps what an apt has left under a key.
-func (c *Client) KeepParsed(key string, from io.Reader) error {
+func (c *cache) KeepParsed(key string, from io.Reader) error {
 	out, err := c.scratch()
 	if err != nil {
 		return err
@@ -71,5 +71,5 @@ func (c *Client) KeepParsed(key string, from io.Reader) error {
 	if err != nil {
 		_ = os.Remove(name) // it may have been renamed
 	}
-	return failure.OnDisk(c.opt.CacheDir, err)
+	return failure.OnDisk(c.dir, err)
 }

@@ -19,10 +19,10 @@ func WithProgress(ctx context.Context, f func(Progress)) context.Context {
 	return context.WithValue(ctx, progressKey{}, f)
 }
 
-func (c *Client) tell(ctx context.Context, p Progress) {
-	if f, ok := ctx.Value(progressKey{}).(func(Progress)); ok {
-		f(p)
+func (f *fetcher) tell(ctx context.Context, p Progress) {
+	if told, ok := ctx.Value(progressKey{}).(func(Progress)); ok {
+		told(p)
 		return
 	}
-	c.opt.Progress(p)
+	f.progress(p)
 }

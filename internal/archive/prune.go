@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -31,8 +32,8 @@ const (
 
 // sweep removes what crashes and time left behind: unfinished files that no process holds, and
 // lists that nobody used for days.
-func (c *Client) sweep() error {
-	dir := filepath.Join(c.opt.CacheDir, dirPartial)
+func (c *cache) sweep() error {
+	dir := filepath.Join(c.dir, dirPartial)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ type Entry struct {
 func Kinds() []string { return []string{dirLists, dirDebs, dirCopies, dirSources} }
 
 // Entries lists the files of the cache, without what is being downloaded.
-func (c *Client) Entries(ctx context.Context) ([]Entry, error) {
+func (c *cache) Entries(ctx context.Context) ([]Entry, error) {
 	var all []Entry
 	for _, kind := range Kinds() {
 		entries, err := c.entries(ctx, kind)
@@ -99,9 +100,9 @@ func (c *Client) Entries(ctx context.Context) ([]Entry, error) {
 	return all, nil
 }
 
-func (c *Client) entries(ctx context.Context, kind string) ([]Entry, error) {
+func (c *cache) entries(ctx context.Context, kind string) ([]Entry, error) {
 	var out []Entry
-	err := filepath.WalkDir(filepath.Join(c.opt.CacheDir, kind),
+	err := filepath.WalkDir(filepath.Join(c.dir, kind),
 		func(path string, d fs.DirEntry, err error) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -132,7 +133,7 @@ func (c *Client) entries(ctx context.Context, kind string) ([]Entry, error) {
 
 // Remove deletes files of the cache, also those that are in use, and returns how many bytes that
 // freed.
-func (c *Client) Remove(entries []Entry) (freed int64, err error) {
+func (c *cache) Remove(entries []Entry) (freed int64, err error) {
 	for _, e := range entries {
 		if err := os.Remove(e.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return freed, err
@@ -144,7 +145,7 @@ func (c *Client) Remove(entries []Entry) (freed int64, err error) {
 
 // Verify reads the whole cache and deletes what is not what its name says. It returns how many
 // files were good, and those that were not.
-func (c *Client) Verify(ctx context.Context) (good int, bad []Entry, err error) {
+func (c *cache) Verify(ctx context.Context) (good int, bad []Entry, err error) {
 	entries, err := c.Entries(ctx)
 	if err != nil {
 		return 0, nil, err
@@ -199,13 +200,41 @@ func (c *Client) Verify(ctx context.Context) (good int, bad []Entry, err error) 
 const scratchPrefix = "scratch-"
 
 // scratch makes a file to be written and then renamed. It is locked, so that sweep leaves it alone.
-func (c *Client) scratch() (*os.File, error) {
-	f, err := os.CreateTemp(filepath.Join(c.opt.CacheDir, dirPartial), scratchPrefix)
+func (c *cache) scratch() (*os.File, error) {
+	f, err := os.CreateTemp(filepath.Join(c.dir, dirPartial), scratchPrefix)
 	if err != nil {
-		return nil, failure.OnDisk(c.opt.CacheDir, err)
+		return nil, failure.OnDisk(c.dir, err)
 	}
 	if err := flock.Wait(f, flock.Exclusive); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	return f, nil
+}
+
+// keep stores data in the cache under its digest.
+func (c *cache) keep(kind string, data []byte) (string, error) {
+	path := c.place(kind, hashes.SHA256(data), "")
+	c.claims.add(path)
+	if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
+		return path, nil
+	}
+	return path, c.writeAside(path, data)
+}
+
+// writeAside writes a file under another name and renames it, so that nobody ever sees half of it.
+func (c *cache) writeAside(path string, data []byte) error {
+	if err := makeDir(filepath.Dir(path)); err != nil {
+		return failure.OnDisk(c.dir, err)
+	}
+	f, err := c.scratch()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename, as it should
+	_, err = f.Write(data)
+	err = cmp.Or(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	return failure.OnDisk(c.dir, err)
 }

@@ -14,9 +14,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
 	"nsbuild/internal/archive/failure"
@@ -42,11 +44,32 @@ type rawRelease struct {
 	data [][]byte
 }
 
+// ReleaseFiles are the Release files of suites: fetched, verified, and kept in a cache.
+type ReleaseFiles struct {
+	judge        *judge
+	cache        *cache
+	fetch        *fetcher
+	log          logrus.FieldLogger
+	said         *onceLog
+	offline      bool
+	refreshAfter time.Duration
+	now          func() time.Time
+}
+
+// judge tells which Release files count.
+type judge struct {
+	host *Host
+	now  func() time.Time
+	said *onceLog
+	mu   sync.Mutex
+	keys map[string]*signature.Keyring // that were read, by what they are for
+}
+
 // Release fetches and verifies a suite's Release file: InRelease, or Release with Release.gpg. It
 // asks the mirror, with a conditional request, when it has not done so for Options.RefreshAfter.
 // The signature is verified every time, also that of a cached file, for keys and clocks change.
-func (c *Client) Release(ctx context.Context, repo Repo) (*Release, error) {
-	st, err := c.release(ctx, repo, false)
+func (rs *ReleaseFiles) Release(ctx context.Context, repo Repo) (*Release, error) {
+	st, err := rs.release(ctx, repo, false)
 	if err != nil {
 		return nil, failure.WithHint(fmt.Errorf("%s: %w", repo, err))
 	}
@@ -62,14 +85,14 @@ func (c *Client) Release(ctx context.Context, repo Repo) (*Release, error) {
 
 // Releases fetches several at once, in the order of the repositories. Those that are optional and
 // that the mirror does not have are left out, with a line in the log.
-func (c *Client) Releases(ctx context.Context, repos []Repo) ([]*Release, error) {
+func (rs *ReleaseFiles) Releases(ctx context.Context, repos []Repo) ([]*Release, error) {
 	all := make([]*Release, len(repos))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, repo := range repos {
 		group.Go(func() error {
-			r, err := c.Release(ctx, repo)
+			r, err := rs.Release(ctx, repo)
 			if repo.Optional && errors.Is(err, failure.ErrNoSuite) {
-				c.log.Infof("%s: the mirror does not have it, left out", repo)
+				rs.log.Infof("%s: the mirror does not have it, left out", repo)
 				return nil
 			}
 			all[i] = r
@@ -89,23 +112,23 @@ func (c *Client) Releases(ctx context.Context, repos []Repo) ([]*Release, error)
 }
 
 // release is Release; force asks the mirror in any case and unconditionally.
-func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseState, error) {
-	cached, st, cacheErr := c.cachedRelease(repo)
+func (rs *ReleaseFiles) release(ctx context.Context, repo Repo, force bool) (*releaseState, error) {
+	cached, st, cacheErr := rs.cachedRelease(repo)
 	absent := cached != nil && cached.Absent && repo.Optional
 	if repo.note != "" {
-		c.insist("%s: %s", repo, repo.note)
+		rs.said.insist("%s: %s", repo, repo.note)
 	}
 	switch {
 	case onDisk(repo.URI): // there is nobody to be spared
-	case c.opt.Offline && absent:
+	case rs.offline && absent:
 		return nil, fmt.Errorf("%w: so it said when it was last asked", failure.ErrNoSuite)
-	case c.opt.Offline && st == nil && cacheErr == nil:
+	case rs.offline && st == nil && cacheErr == nil:
 		return nil, failure.ErrOffline
-	case c.opt.Offline:
+	case rs.offline:
 		return st, cacheErr
-	case !force && (st != nil || absent) && c.opt.RefreshAfter > 0:
-		age := c.opt.Now().Sub(cached.Checked)
-		if age < 0 || age >= c.opt.RefreshAfter {
+	case !force && (st != nil || absent) && rs.refreshAfter > 0:
+		age := rs.now().Sub(cached.Checked)
+		if age < 0 || age >= rs.refreshAfter {
 			break
 		}
 		if absent {
@@ -117,49 +140,49 @@ func (c *Client) release(ctx context.Context, repo Repo, force bool) (*releaseSt
 	if force || st == nil || cached.Made {
 		cached = nil
 	}
-	raw, err := c.fetchRelease(ctx, repo, cached)
-	raw, err = c.complete(ctx, repo, raw, err)
-	if c.opt.Offline && err != nil && st != nil {
+	raw, err := rs.fetchRelease(ctx, repo, cached)
+	raw, err = rs.complete(ctx, repo, raw, err)
+	if rs.offline && err != nil && st != nil {
 		return st, nil // a disk that is not there now
 	}
 	if repo.Optional && st == nil && errors.Is(err, failure.ErrNoSuite) {
 		return nil,
 			errors.Join(err,
-				c.saveRelease(repo,
+				rs.saveRelease(repo,
 					&rawRelease{
-						cachedRelease: cachedRelease{Checked: c.opt.Now(), Absent: true}}))
+						cachedRelease: cachedRelease{Checked: rs.now(), Absent: true}}))
 	}
 	if err != nil {
 		return nil, err
 	}
-	raw.Checked = c.opt.Now()
+	raw.Checked = rs.now()
 	if raw.data == nil { // not modified
-		return st, c.saveRelease(repo, raw)
+		return st, rs.saveRelease(repo, raw)
 	}
-	fresh, err := c.judge(repo, raw)
+	fresh, err := rs.judge.judge(repo, raw)
 	if err != nil {
 		return nil, err
 	}
 	if st != nil && fresh.date.Before(st.date) && !repo.Trusted {
-		c.log.Warnf("%s: the mirror now offers an older Release file (%s) than it did (%s): "+
+		rs.log.Warnf("%s: the mirror now offers an older Release file (%s) than it did (%s): "+
 			"keeping the newer", repo, fresh.date.Format(time.RFC3339),
 			st.date.Format(time.RFC3339))
 		return st, nil
 	}
 	for i, name := range raw.Names {
-		path, err := c.keep(dirLists, raw.data[i])
+		path, err := rs.cache.keep(dirLists, raw.data[i])
 		if err != nil {
 			return nil, err
 		}
 		fresh.paths = append(fresh.paths, stored{name, path})
 	}
-	return fresh, c.saveRelease(repo, raw)
+	return fresh, rs.saveRelease(repo, raw)
 }
 
 // cachedRelease reads and verifies what the cache has. Without anything there it returns nothing;
 // what is damaged, expired or no longer trusted comes as an error.
-func (c *Client) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error) {
-	data, err := os.ReadFile(c.releaseFile(repo))
+func (rs *ReleaseFiles) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error) {
+	data, err := os.ReadFile(rs.releaseFile(repo))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
@@ -172,15 +195,15 @@ func (c *Client) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error)
 		return &raw.cachedRelease, nil, nil
 	}
 	if err != nil || len(raw.Names) == 0 || len(raw.Names) != len(raw.Digests) {
-		return nil, nil, fmt.Errorf("cache: %s: %w", c.releaseFile(repo), failure.ErrSyntax)
+		return nil, nil, fmt.Errorf("cache: %s: %w", rs.releaseFile(repo), failure.ErrSyntax)
 	}
 	var paths []stored
 	for i, digest := range raw.Digests {
 		if len(digest) != 2*sha256.Size || !hashes.IsHex(digest) {
-			return nil, nil, fmt.Errorf("cache: %s: %w", c.releaseFile(repo), failure.ErrSyntax)
+			return nil, nil, fmt.Errorf("cache: %s: %w", rs.releaseFile(repo), failure.ErrSyntax)
 		}
-		path := c.place(dirLists, digest, "")
-		c.claim(path)
+		path := rs.cache.place(dirLists, digest, "")
+		rs.cache.claims.add(path)
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return nil, nil, err
@@ -188,13 +211,13 @@ func (c *Client) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error)
 		if hashes.SHA256(data) != digest {
 			return nil, nil, fmt.Errorf("cache: %s: %w", path, failure.ErrHash)
 		}
-		if err := c.used(path); err != nil {
+		if err := rs.cache.used(path); err != nil {
 			return nil, nil, err
 		}
 		raw.data = append(raw.data, data)
 		paths = append(paths, stored{raw.Names[i], path})
 	}
-	st, err := c.judge(repo, &raw)
+	st, err := rs.judge.judge(repo, &raw)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -203,54 +226,26 @@ func (c *Client) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error)
 }
 
 // releaseFile is where the cache remembers a suite of a mirror.
-func (c *Client) releaseFile(repo Repo) string {
+func (rs *ReleaseFiles) releaseFile(repo Repo) string {
 	name := listName(repo.dist() + "Release")
 	if len(name) > 200 {
 		name = hashes.SHA256([]byte(name))
 	}
-	return filepath.Join(c.opt.CacheDir, dirLists, name+".json")
+	return filepath.Join(rs.cache.dir, dirLists, name+".json")
 }
 
-func (c *Client) saveRelease(repo Repo, raw *rawRelease) error {
+func (rs *ReleaseFiles) saveRelease(repo Repo, raw *rawRelease) error {
 	data, err := json.MarshalIndent(raw.cachedRelease, "", "\t")
 	if err != nil {
 		return err
 	}
-	return c.writeAside(c.releaseFile(repo), append(data, '\n'))
-}
-
-// keep stores data in the cache under its digest.
-func (c *Client) keep(kind string, data []byte) (string, error) {
-	path := c.place(kind, hashes.SHA256(data), "")
-	c.claim(path)
-	if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
-		return path, nil
-	}
-	return path, c.writeAside(path, data)
-}
-
-// writeAside writes a file under another name and renames it, so that nobody ever sees half of it.
-func (c *Client) writeAside(path string, data []byte) error {
-	if err := makeDir(filepath.Dir(path)); err != nil {
-		return failure.OnDisk(c.opt.CacheDir, err)
-	}
-	f, err := c.scratch()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename, as it should
-	_, err = f.Write(data)
-	err = cmp.Or(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return failure.OnDisk(c.opt.CacheDir, err)
+	return rs.cache.writeAside(rs.releaseFile(repo), append(data, '\n'))
 }
 
 // fetchRelease asks the mirror. With cached it asks for news only; the data are then nil if there
 // are none.
-func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRelease) (*rawRelease,
-	error) {
+func (rs *ReleaseFiles) fetchRelease(ctx context.Context, repo Repo,
+	cached *cachedRelease) (*rawRelease, error) {
 	names := [][]string{{"InRelease"}, {"Release", "Release.gpg"}}
 	if repo.Quirks.NoInRelease {
 		names = names[1:]
@@ -266,7 +261,7 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 		if cached != nil && cached.Names[0] == set[0] {
 			r.etag, r.since = cached.ETag, cached.Modified
 		}
-		data, a, err := c.get(ctx, r, maxRelease)
+		data, a, err := rs.fetch.get(ctx, r, maxRelease)
 		if errors.Is(err, failure.ErrNotFound) || errors.Is(err, failure.ErrRefused) {
 			// some mirrors refuse what they do not have
 			if last == nil || errors.Is(err, failure.ErrNotFound) {
@@ -284,7 +279,8 @@ func (c *Client) fetchRelease(ctx context.Context, repo Repo, cached *cachedRele
 		raw.ETag, raw.Modified = a.etag, a.lastModified
 		raw.add(data)
 		for _, name := range set[1:] {
-			data, _, err := c.get(ctx, request{url: repo.dist() + name, fresh: true}, maxRelease)
+			data, _, err := rs.fetch.get(ctx, request{url: repo.dist() + name, fresh: true},
+				maxRelease)
 			if errors.Is(err, failure.ErrNotFound) {
 				if repo.Trusted {
 					raw.Names = set[:1]
@@ -331,8 +327,8 @@ func (r *rawRelease) add(data []byte) {
 }
 
 // judge verifies a Release file's signature, name and dates, and parses it.
-func (c *Client) judge(repo Repo, raw *rawRelease) (*releaseState, error) {
-	text, signers, err := c.authenticate(repo, raw)
+func (j *judge) judge(repo Repo, raw *rawRelease) (*releaseState, error) {
+	text, signers, err := j.authenticate(repo, raw)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", raw.Names[0], err)
 	}
@@ -345,16 +341,16 @@ func (c *Client) judge(repo Repo, raw *rawRelease) (*releaseState, error) {
 	if err := st.checkName(repo); err != nil {
 		return nil, fmt.Errorf("%s: %w", raw.Names[0], err)
 	}
-	v := c.opt.Host.validity(repo.options, st.fields["label"])
+	v := j.host.validity(repo.options, st.fields["label"])
 	v.checkUntil = v.checkUntil && !repo.Quirks.ExpiredRelease
-	if err := st.checkDates(v, c.opt.Now()); err != nil {
+	if err := st.checkDates(v, j.now()); err != nil {
 		return nil, fmt.Errorf("%s: %w", raw.Names[0], err)
 	}
 	return st, nil
 }
 
 // authenticate returns the text that is signed, and by whom.
-func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers []string,
+func (j *judge) authenticate(repo Repo, raw *rawRelease) (text []byte, signers []string,
 	err error) {
 	var signed, sig []byte
 	if raw.Names[0] == "InRelease" {
@@ -374,15 +370,15 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 		}
 	}
 	if repo.Trusted {
-		c.warn("%s: NOT VERIFIED, because it is trusted without a signature (%s)", repo,
+		j.said.warn("%s: NOT VERIFIED, because it is trusted without a signature (%s)", repo,
 			cmp.Or(repo.origin, "by request"))
 		return text, nil, nil
 	}
-	ring, err := c.keyring(repo)
+	ring, err := j.keyring(repo)
 	if err != nil {
 		return nil, nil, err
 	}
-	now, v := c.opt.Now(), c.opt.Host.validity(repo.options, "")
+	now, v := j.now(), j.host.validity(repo.options, "")
 	if !v.checkDate {
 		now = time.Time{}
 	}
@@ -392,32 +388,33 @@ func (c *Client) authenticate(repo Repo, raw *rawRelease) (text []byte, signers 
 	if err != nil && allow != (signature.Leniency{}) {
 		strict := err
 		if signers, err = ring.Verify(signed, sig, now, v.future, allow); err == nil {
-			c.warn("%s: its signature is accepted because the suite is that old, though it would "+
-				"not be for a newer one (%v): whoever can forge such signatures can alter what you get", repo, strict)
+			j.said.warn(
+				"%s: its signature is accepted because the suite is that old, though it would "+
+					"not be for a newer one (%v): whoever can forge such signatures can alter what you get", repo, strict)
 		}
 	}
 	return text, signers, err
 }
 
 // keyring is Host.keyring, once for each set of keyrings.
-func (c *Client) keyring(repo Repo) (*signature.Keyring, error) {
+func (j *judge) keyring(repo Repo) (*signature.Keyring, error) {
 	id := fmt.Sprint(strings.Join(repo.Keyrings, "\n"), "\n", repo.hostKeys, repo.options.keyData)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if k, ok := c.keys[id]; ok {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if k, ok := j.keys[id]; ok {
 		return k, nil
 	}
-	k, err := c.opt.Host.keyring(repo)
+	k, err := j.host.keyring(repo)
 	if err == nil {
-		c.keys[id] = k
+		j.keys[id] = k
 	}
 	return k, err
 }
 
 // Keyring is the keys that may sign a repository, in the binary form of /usr/share/keyrings, for a
 // program that verifies by itself.
-func (c *Client) Keyring(repo Repo) ([]byte, error) {
-	k, err := c.keyring(repo)
+func (rs *ReleaseFiles) Keyring(repo Repo) ([]byte, error) {
+	k, err := rs.judge.keyring(repo)
 	if err != nil {
 		return nil, failure.WithHint(fmt.Errorf("%s: %w", repo, err))
 	}
@@ -431,12 +428,12 @@ func (c *Client) Keyring(repo Repo) ([]byte, error) {
 }
 
 // Proxy is the proxy that a URI is asked for through, "" for none.
-func (c *Client) Proxy(uri string) (string, error) {
+func (rs *ReleaseFiles) Proxy(uri string) (string, error) {
 	u, err := url.Parse(uri)
 	if err != nil {
 		return "", failure.Syntax("URL %q: %v", uri, err)
 	}
-	proxy, err := c.opt.Host.proxy(u)
+	proxy, err := rs.judge.host.proxy(u)
 	if err != nil || proxy == nil {
 		return "", err
 	}

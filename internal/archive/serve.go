@@ -88,7 +88,7 @@ func (c *Client) NewServer(ctx context.Context, arch string, own []*Local, relea
 	for _, r := range releases {
 		lists := map[string][]list{}
 		for _, component := range r.repo.IndexComponents() {
-			err := c.eachList(ctx, r, component, arch, func(l *list) error {
+			err := c.Indices.eachList(ctx, r, component, arch, func(l *list) error {
 				lists[component] = append(lists[component], *l)
 				return nil
 			})

@@ -54,9 +54,9 @@ func (s *SourcePackage) DSC() (SourceFile, bool) {
 
 // Sources reads the index of source packages of a component, one at a time; each SourcePackage may
 // be kept. An error of fn ends the reading and is returned as it is.
-func (c *Client) Sources(ctx context.Context, r *Release, component string,
+func (x *Indices) Sources(ctx context.Context, r *Release, component string,
 	fn func(*SourcePackage) error) error {
-	return c.sources(ctx, r, component, func(s *scanner) error {
+	return x.sources(ctx, r, component, func(s *scanner) error {
 		src, err := parseSource(s)
 		if err != nil {
 			return failure.WithHint(fmt.Errorf("%s: Sources: %w", r.repo, err))
@@ -66,13 +66,13 @@ func (c *Client) Sources(ctx context.Context, r *Release, component string,
 	})
 }
 
-func (c *Client) sources(ctx context.Context, r *Release, component string,
+func (x *Indices) sources(ctx context.Context, r *Release, component string,
 	fn func(*scanner) error) error {
 	name := component + "/source/Sources"
 	if r.repo.flat() {
 		name = "Sources"
 	}
-	path, err := c.Index(ctx, r, name)
+	path, err := x.Index(ctx, r, name)
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func addSourceFiles(files map[string]*SourceFile, order *[]string, section strin
 
 // FindSource finds a source package by its name, in its newest version among the given suites, or
 // by name and version ("hello=2.10-3"), in their components.
-func (c *Client) FindSource(ctx context.Context, releases []*Release, spec string) (*SourcePackage,
+func (x *Indices) FindSource(ctx context.Context, releases []*Release, spec string) (*SourcePackage,
 	error) {
 	name, wanted, exact := strings.Cut(spec, "=")
 	if !goodWord(name) || exact && !goodWord(wanted) {
@@ -178,7 +178,7 @@ func (c *Client) FindSource(ctx context.Context, releases []*Release, spec strin
 	limit := max(1, len(name)/3)
 	for _, r := range releases {
 		for _, component := range r.repo.IndexComponents() {
-			err := c.sources(ctx, r, component, func(s *scanner) error {
+			err := x.sources(ctx, r, component, func(s *scanner) error {
 				this := s.get("Package")
 				if string(this) != name {
 					if nearest.Distance(name, string(this), limit) <= limit {
@@ -252,11 +252,11 @@ func pickSource(found []*SourcePackage, releases []*Release, name, wanted string
 
 // Get fetches a small file of which nothing is known beforehand, such as a .dsc named by its URL:
 // at most limit bytes.
-func (c *Client) Get(ctx context.Context, url string, limit int64) ([]byte, error) {
-	if c.opt.Offline && !strings.HasPrefix(url, "file:") {
+func (f *fetcher) Get(ctx context.Context, url string, limit int64) ([]byte, error) {
+	if f.offline && !strings.HasPrefix(url, "file:") {
 		return nil, failure.WithHint(fmt.Errorf("%s: %w", publicURI(url), failure.ErrOffline))
 	}
-	data, _, err := c.get(ctx, request{url: url}, limit)
+	data, _, err := f.get(ctx, request{url: url}, limit)
 	return data, failure.WithHint(err)
 }
 
@@ -270,14 +270,15 @@ type File struct {
 
 // Fetch has a file in the cache, verified, and at dst, too, which is only to be read: it is the
 // same file where the file system lets it be, else a copy. What was at dst is replaced.
-func (c *Client) Fetch(ctx context.Context, f File, dst string) error {
-	b := blob{kind: dirSources, what: dirSources, name: filepath.Base(dst), urls: []string{f.URL},
-		size: f.Size, hashes: f.Hashes, weak: f.Weak}
-	if !f.Hashes.WellFormed() {
-		return failure.WithHint(failure.Syntax("%s: bad digest", publicURI(f.URL)))
+func (f *fetcher) Fetch(ctx context.Context, file File, dst string) error {
+	b := blob{kind: dirSources, what: dirSources, urls: []string{file.URL},
+		content: content{name: filepath.Base(dst), size: file.Size, hashes: file.Hashes,
+			weak: file.Weak}}
+	if !file.Hashes.WellFormed() {
+		return failure.WithHint(failure.Syntax("%s: bad digest", publicURI(file.URL)))
 	}
-	c.tell(ctx, Progress{What: dirSources, Name: b.name, Total: max(0, f.Size)})
-	path, err := c.obtainAgain(ctx, b)
+	f.tell(ctx, Progress{What: dirSources, Name: b.name, Total: max(0, file.Size)})
+	path, err := f.obtainAgain(ctx, b)
 	if err != nil {
 		return failure.WithHint(err)
 	}

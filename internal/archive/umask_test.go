@@ -12,8 +12,8 @@ import (
 // an earlier umask has closed.
 func TestUmask(t *testing.T) {
 	defer unix.Umask(unix.Umask(0o077))
-	cache := t.TempDir()
-	closed := filepath.Join(cache, "debs")
+	dir := t.TempDir()
+	closed := filepath.Join(dir, "debs")
 	if err := os.Mkdir(closed, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestUmask(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(file), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	c := &Client{verified: map[string]fileID{}}
+	c := &cache{verified: map[string]fileID{}}
 	if err := c.used(file); err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ import (
 const maxUnlisted = 1 << 30
 
 // complete gives a trusted repository's answer what it lacks: err is why there is none.
-func (c *Client) complete(ctx context.Context, repo Repo, raw *rawRelease,
+func (rs *ReleaseFiles) complete(ctx context.Context, repo Repo, raw *rawRelease,
 	err error,
 ) (*rawRelease, error) {
 	if !repo.Trusted || err != nil && !errors.Is(err, failure.ErrNoSuite) || err == nil &&
@@ -34,14 +34,14 @@ func (c *Client) complete(ctx context.Context, repo Repo, raw *rawRelease,
 	}
 	var text []byte
 	if err == nil {
-		if text, _, err = c.authenticate(repo, raw); err != nil {
+		if text, _, err = rs.judge.authenticate(repo, raw); err != nil {
 			return raw, err
 		}
 		if st, bad := parseRelease(text, false); bad == nil && len(st.files) > 0 {
 			return raw, nil
 		}
 	}
-	made, madeErr := c.listed(ctx, repo, text)
+	made, madeErr := rs.listed(ctx, repo, text)
 	if made == nil {
 		return raw, cmp.Or(madeErr, err)
 	}
@@ -50,26 +50,26 @@ func (c *Client) complete(ctx context.Context, repo Repo, raw *rawRelease,
 
 // listed makes a Release file of what a repository has, and of the one that it has, if any. It is
 // nil where it has no index.
-func (c *Client) listed(ctx context.Context, repo Repo, text []byte) (*rawRelease, error) {
+func (rs *ReleaseFiles) listed(ctx context.Context, repo Repo, text []byte) (*rawRelease, error) {
 	whole := strings.TrimSpace(string(text))
 	if whole != "" {
 		whole += "\n"
 	}
-	says, dateless, err := c.readable(whole)
+	says, dateless, err := readable(whole)
 	if err != nil {
 		return nil, err
 	}
 	var lines strings.Builder
 	var newest time.Time
 	for _, name := range repo.unlistedNames() {
-		found, at, err := c.unlistedIndex(ctx, repo, name)
+		found, at, err := rs.unlistedIndex(ctx, repo, name)
 		if errors.Is(err, failure.ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		if err := c.agrees(found, says.files[name], name); err != nil {
+		if err := agrees(found, says.files[name], name); err != nil {
 			return nil, err
 		}
 		fi, err := os.Stat(found)
@@ -84,7 +84,7 @@ func (c *Client) listed(ctx context.Context, repo Repo, text []byte) (*rawReleas
 	if lines.Len() == 0 {
 		return nil, nil
 	}
-	if now := c.opt.Now(); newest.IsZero() || newest.After(now) {
+	if now := rs.now(); newest.IsZero() || newest.After(now) {
 		newest = now
 	}
 	if dateless {
@@ -98,7 +98,7 @@ func (c *Client) listed(ctx context.Context, repo Repo, text []byte) (*rawReleas
 }
 
 // readable reads a Release file that need say nothing, not even when it was made.
-func (c *Client) readable(text string) (st *releaseState, dateless bool, err error) {
+func readable(text string) (st *releaseState, dateless bool, err error) {
 	if st, err = parseRelease([]byte(text), true); err == nil {
 		return st, false, nil
 	}
@@ -135,7 +135,7 @@ func architectures() []string {
 }
 
 // agrees compares an index with what the Release file says of it, if it does: weakly.
-func (c *Client) agrees(file string, want indexFile, name string) error {
+func agrees(file string, want indexFile, name string) error {
 	if want.hashes == (hashes.Set{}) {
 		return nil
 	}
@@ -158,11 +158,11 @@ func (c *Client) agrees(file string, want indexFile, name string) error {
 
 // unlistedIndex fetches an index in the first compression that there is, in apt's order, and
 // returns its place in the cache, and its time on the mirror.
-func (c *Client) unlistedIndex(ctx context.Context, repo Repo,
+func (rs *ReleaseFiles) unlistedIndex(ctx context.Context, repo Repo,
 	name string,
 ) (file string, at time.Time, err error) {
 	for _, ext := range []string{".xz", ".bz2", ".gz", ".zst", ""} {
-		file, at, err = c.unlistedVariant(ctx, repo, name, ext)
+		file, at, err = rs.unlistedVariant(ctx, repo, name, ext)
 		if !errors.Is(err, failure.ErrNotFound) && !errors.Is(err, failure.ErrRefused) {
 			return file, at, err
 		}
@@ -170,10 +170,10 @@ func (c *Client) unlistedIndex(ctx context.Context, repo Repo,
 	return "", at, fmt.Errorf("%s: %w", path.Join(repo.String(), name), failure.ErrNotFound)
 }
 
-func (c *Client) unlistedVariant(ctx context.Context, repo Repo, name,
+func (rs *ReleaseFiles) unlistedVariant(ctx context.Context, repo Repo, name,
 	ext string,
 ) (file string, at time.Time, err error) {
-	part, err := c.scratch()
+	part, err := rs.cache.scratch()
 	if err != nil {
 		return "", at, err
 	}
@@ -183,14 +183,14 @@ func (c *Client) unlistedVariant(ctx context.Context, repo Repo, name,
 	}()
 	url := repo.dist() + name + ext
 	var size int64
-	err = c.net.attempts(ctx, url, func() error {
+	err = rs.fetch.net.attempts(ctx, url, func() error {
 		if _, err := part.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
 		if err := part.Truncate(0); err != nil {
 			return err
 		}
-		a, err := c.net.open(ctx, request{url: url, fresh: true})
+		a, err := rs.fetch.net.open(ctx, request{url: url, fresh: true})
 		if err != nil {
 			return err
 		}
@@ -203,11 +203,11 @@ func (c *Client) unlistedVariant(ctx context.Context, repo Repo, name,
 		return err
 	})
 	if err != nil {
-		return "", at, failure.OnDisk(c.opt.CacheDir,
+		return "", at, failure.OnDisk(rs.cache.dir,
 			fmt.Errorf("fetching %s: %w", publicURI(url), err))
 	}
-	file, err = c.unpack(part, name, ext, min(size*200+1<<20, maxUnlisted), indexFile{size: -1},
-		false)
+	file, err = rs.cache.unpack(part, ext, min(size*200+1<<20, maxUnlisted),
+		content{name: name, size: -1})
 	return file, at, err
 }
 

@@ -504,7 +504,7 @@ func (k *Keeper) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, 
 	defer func() { (<-copies)() }()
 	fetched := func(packages []*archive.Package) {
 		(<-copies)()
-		copies <- k.Copies.Start(k.Log, k.Client.Uncopied(packages, archive.CopyZstd),
+		copies <- k.Copies.Start(k.Log, k.Client.Copies.Missing(packages, archive.CopyZstd),
 			archive.CopyZstd)
 	}
 	machine, err := budget.Read()

@@ -80,7 +80,7 @@ func makeCopies(in io.Reader) error {
 	if err := copyEach(ctx, client, j.CacheDir, j.Digests, j.Form); err != nil || !j.All {
 		return err
 	}
-	rest, err := client.AllUncopied(j.Form)
+	rest, err := client.Copies.AllMissing(j.Form)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func copyEach(ctx context.Context, client *archive.Client, cacheDir string, dige
 		if err != nil || free < roomLeft {
 			return err
 		}
-		err = client.MakeCopy(ctx, digest, form)
+		err = client.Copies.Make(ctx, digest, form)
 		switch {
 		case errors.Is(err, context.Canceled):
 			return nil
@@ -241,7 +241,7 @@ func (c *copying) stop() error {
 
 // All makes all copies that are missing, now.
 func All(ctx context.Context, client *archive.Client) (made int, err error) {
-	digests, err := client.AllUncopied(archive.CopyZstd)
+	digests, err := client.Copies.AllMissing(archive.CopyZstd)
 	if err != nil {
 		return 0, err
 	}
@@ -254,7 +254,7 @@ func All(ctx context.Context, client *archive.Client) (made int, err error) {
 	group.SetLimit(machine.Processors)
 	for _, digest := range digests {
 		group.Go(func() error {
-			err := client.MakeCopy(ctx, digest, archive.CopyZstd)
+			err := client.Copies.Make(ctx, digest, archive.CopyZstd)
 			if errors.Is(err, os.ErrNotExist) {
 				return nil
 			}

@@ -112,7 +112,7 @@ func Provided(ctx context.Context, client *archive.Client, resolver *apt.Apt, lo
 	for _, w := range wanted {
 		f := files[w.URL]
 		list = append(list, f.p)
-		if err := resolver.Provide(w, f.file, client.Copy(f.p, form)); err != nil {
+		if err := resolver.Provide(w, f.file, client.Copies.Find(f.p, form)); err != nil {
 			return nil, err
 		}
 	}
@@ -120,7 +120,7 @@ func Provided(ctx context.Context, client *archive.Client, resolver *apt.Apt, lo
 	if err == nil && !status.Success() {
 		err = &Refused{fmt.Errorf("apt-get %s: %s", strings.Join(args, " "), status)}
 	}
-	return client.Uncopied(list, form), err
+	return client.Copies.Missing(list, form), err
 }
 
 // indexed finds what apt wants in the verified indices: from them come the hashes that are

@@ -28,7 +28,7 @@ type CacheItem struct {
 
 // CacheItems lists what is in the cache, the last used first.
 func (e *Env) CacheItems(ctx context.Context) ([]CacheItem, error) {
-	entries, err := e.Client.Entries(ctx)
+	entries, err := e.Client.Cache.Entries(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (e *Env) TrimCache(ctx context.Context, keep Keep) (freed int64, err error)
 		files = append(files, item.file)
 	}
 	var used int
-	if freed, used, err = e.Client.Trim(files); err != nil {
+	if freed, used, err = e.Client.Cache.Trim(files); err != nil {
 		return freed, err
 	}
 	if used > 0 {

@@ -66,7 +66,7 @@ func (b *builder) parsedKey(sources []apt.Source) (string, error) {
 }
 
 func (e *Env) giveParsed(resolver *apt.Apt, key string) error {
-	name, err := e.Client.Parsed(key)
+	name, err := e.Client.Cache.Parsed(key)
 	if name == "" || err != nil {
 		return err
 	}
@@ -82,5 +82,5 @@ func (e *Env) keepParsed(resolver *apt.Apt, key string) error {
 	if f == nil || err != nil {
 		return err
 	}
-	return errors.Join(e.Client.KeepParsed(key, f), f.Close())
+	return errors.Join(e.Client.Cache.KeepParsed(key, f), f.Close())
 }

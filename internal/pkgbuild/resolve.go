@@ -369,7 +369,7 @@ func (b *builder) installByAptitude(ctx context.Context, in *installation) (done
 	}
 	for i, w := range wanted {
 		if err := in.apt.Provide(w, files[packages[i]],
-			b.env.Client.Copy(packages[i], in.form)); err != nil {
+			b.env.Client.Copies.Find(packages[i], in.form)); err != nil {
 			return false, err
 		}
 	}
