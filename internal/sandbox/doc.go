@@ -28,5 +28,17 @@
 // Several jails can follow one another under one holder: the frozen upper directory of one is a
 // lower of the next. One jail is open at a time.
 //
-// The package knows nothing of Debian, bases or builds. It imports no sibling but fault.
+// # Packages
+//
+// This package is the caller's side: what it does is done with the caller's rights. The code of the
+// other processes is in packages of their own, which Main alone enters:
+//
+//	pid1     PID 1, in H
+//	inside   the helper and what else runs in J before a command does
+//	applet   the sandbox's own applets, in H but for one
+//
+// What processes share lies beside these, above all wire (what goes over the sockets) and mounts.
+// Nobody outside of the sandbox imports any of them (docs/adr/0047-a-package-for-each-process.md).
+//
+// The sandbox knows nothing of Debian, bases or builds.
 package sandbox
