@@ -10,6 +10,7 @@ import (
 
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/deb822"
 	"nsbuild/internal/fakedebian"
 )
 
@@ -81,7 +82,7 @@ func FuzzUnpack(f *testing.F) {
 			failure.ErrHash) {
 			t.Errorf("another digest: %v", err)
 		}
-		if err := eachParagraph(context.Background(), p, "x", nil, func(*scanner) error {
+		if err := eachParagraph(context.Background(), p, "x", nil, func(*deb822.Scanner) error {
 			return nil
 		}); err != nil && !errors.Is(err, failure.ErrSyntax) {
 			t.Error(err)

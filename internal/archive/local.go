@@ -46,17 +46,17 @@ func (c *Client) Local(ctx context.Context, uri string, files []string) (*Local,
 		if err != nil {
 			return nil, fmt.Errorf("package %s: %w", file, err)
 		}
-		s := newScanner(bytes.NewReader(paragraph), maxParagraph, false)
-		if !s.next() {
+		s := scanIndex(bytes.NewReader(paragraph))
+		if !s.Next() {
 			return nil,
 				fmt.Errorf("package %s: %w", file,
-					cmp.Or(s.err, failure.Syntax("its control file is empty")))
+					cmp.Or(failure.Malformed(s.Err()), failure.Syntax("its control file is empty")))
 		}
 		p, err := parsePackage(s)
 		if err != nil {
 			return nil, fmt.Errorf("package %s: %w", file, err)
 		}
-		if s.next() {
+		if s.Next() {
 			return nil,
 				fmt.Errorf("package %s: %w", file,
 					failure.Syntax("its control file has more than one paragraph"))

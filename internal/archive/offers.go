@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/deb822"
 )
 
 // Offer is what choosing among packages needs to know of one. A suite has some 60,000, so nothing
@@ -37,23 +38,23 @@ func (l *list) offers(ctx context.Context, fn func(*Offer) error) error {
 		return fmt.Errorf("cache: %w", err)
 	}
 	defer f.Close()
-	s := newScanner(f, maxParagraph, false)
+	s := scanIndex(f)
 	var text textFields
-	for raw, ok := s.raw(); ok; raw, ok = s.raw() {
-		if s.count++; s.count%1024 == 0 && ctx.Err() != nil {
+	for raw, ok := s.Raw(); ok; raw, ok = s.Raw() {
+		if s.Count()%1024 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		o, arch := readOffer(raw, &text)
 		if o.Package == "" || o.Version == "" || !l.takes(arch) {
 			continue // it is nothing that can be chosen
 		}
-		o.list, o.at, o.size = l, s.at, len(raw)
+		o.list, o.at, o.size = l, s.Offset(), len(raw)
 		if err := fn(o); err != nil {
 			return err
 		}
 	}
-	if s.err != nil {
-		return failure.WithHint(fmt.Errorf("%s: %w", l.label, s.err))
+	if s.Err() != nil {
+		return failure.WithHint(fmt.Errorf("%s: %w", l.label, failure.Malformed(s.Err())))
 	}
 	return nil
 }
@@ -65,7 +66,7 @@ func readOffer(raw []byte, text *textFields) (o *Offer, arch string) {
 	text.reset()
 	for len(raw) > 0 {
 		var line []byte
-		line, raw = cutLine(raw)
+		line, raw = deb822.CutLine(raw)
 		if len(line) == 0 || strings.IndexByte("ADEPV", line[0]) < 0 {
 			continue
 		}
@@ -89,7 +90,7 @@ func readOffer(raw []byte, text *textFields) (o *Offer, arch string) {
 		}
 		for len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') { // as it goes on in further lines
 			var more []byte
-			more, raw = cutLine(raw)
+			more, raw = deb822.CutLine(raw)
 			line = append(bytes.Clone(line), more...)
 		}
 		text.add(into, bytes.TrimSpace(line)) // of two, the first; Read will refuse it
@@ -106,11 +107,11 @@ func (o *Offer) Read() (*Package, error) {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
 	defer f.Close()
-	s := newScanner(io.NewSectionReader(f, o.at, int64(o.size)), maxParagraph, false)
-	if !s.next() {
+	s := scanIndex(io.NewSectionReader(f, o.at, int64(o.size)))
+	if !s.Next() {
 		return nil,
 			failure.WithHint(fmt.Errorf("%s: package %s: %w", o.list.label, o.Package,
-				cmp.Or(s.err, io.ErrUnexpectedEOF)))
+				cmp.Or(failure.Malformed(s.Err()), io.ErrUnexpectedEOF)))
 	}
 	return o.list.parse(s)
 }

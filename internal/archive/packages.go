@@ -12,6 +12,7 @@ import (
 
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/deb822"
 )
 
 // Package is a binary package as an index describes it. The relation fields are the index's text on
@@ -53,7 +54,7 @@ func (x *Indices) PackagesCalled(ctx context.Context, r *Release, component, arc
 	called map[string]bool, fn func(*Package) error) error {
 	return x.packages(ctx, r, component, arch, func(raw []byte) bool {
 		name, ok := bytes.CutPrefix(raw, []byte("Package: "))
-		name, _ = cutLine(name)
+		name, _ = deb822.CutLine(name)
 		return !ok || called[string(name)] // the field need not come first
 	}, fn)
 }
@@ -61,7 +62,7 @@ func (x *Indices) PackagesCalled(ctx context.Context, r *Release, component, arc
 func (x *Indices) packages(ctx context.Context, r *Release, component, arch string,
 	want func(raw []byte) bool, fn func(*Package) error) error {
 	return x.eachList(ctx, r, component, arch, func(l *list) error {
-		return eachParagraph(ctx, l.path, l.label, want, func(s *scanner) error {
+		return eachParagraph(ctx, l.path, l.label, want, func(s *deb822.Scanner) error {
 			p, err := l.parse(s)
 			if err != nil || !l.takes(p.Architecture) {
 				return err
@@ -83,7 +84,7 @@ type list struct {
 // list.
 func (l *list) takes(arch string) bool { return !l.repo.flat() || arch == l.arch || arch == "all" }
 
-func (l *list) parse(s *scanner) (*Package, error) {
+func (l *list) parse(s *deb822.Scanner) (*Package, error) {
 	p, err := parsePackage(s)
 	if err != nil {
 		return nil, failure.WithHint(fmt.Errorf("%s: %w", l.label, err))
@@ -130,43 +131,43 @@ func packagesNames(repo Repo, st *releaseState, components, archs []string) []st
 
 // eachParagraph calls fn for each paragraph of a file that is wanted; label is what errors call it.
 func eachParagraph(ctx context.Context, path, label string, want func(raw []byte) bool,
-	fn func(*scanner) error) error {
+	fn func(*deb822.Scanner) error) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
 	defer f.Close()
-	s := newScanner(f, maxParagraph, false)
-	s.want = want
-	for s.next() {
-		if s.count%1024 == 0 && ctx.Err() != nil {
+	s := scanIndex(f)
+	s.Want = want
+	for s.Next() {
+		if s.Count()%1024 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if err := fn(s); err != nil {
 			return err
 		}
 	}
-	if s.err != nil {
-		return failure.WithHint(fmt.Errorf("%s: %w", label, s.err))
+	if s.Err() != nil {
+		return failure.WithHint(fmt.Errorf("%s: %w", label, failure.Malformed(s.Err())))
 	}
 	return nil
 }
 
 // parsePackage makes a Package of the current paragraph. All its text goes into one string of its
 // own, so that a package that is kept holds on to nothing else.
-func parsePackage(s *scanner) (*Package, error) {
+func parsePackage(s *deb822.Scanner) (*Package, error) {
 	p := &Package{Size: -1}
 	var text textFields
-	for _, f := range s.fields {
-		into, other := packageField(p, string(f.name))
+	for _, f := range s.Paragraph {
+		into, other := packageField(p, string(f.Name))
 		switch {
 		case into != nil:
-			if !text.add(into, f.value) {
-				return nil, failure.Syntax("paragraph %d: two fields %s", s.count, f.name)
+			if !text.add(into, f.Value) {
+				return nil, failure.Syntax("paragraph %d: two fields %s", s.Count(), f.Name)
 			}
 		case other:
-			if err := otherField(p, string(f.name), string(f.value)); err != nil {
-				return nil, fmt.Errorf("paragraph %d: %w", s.count, err)
+			if err := otherField(p, string(f.Name), string(f.Value)); err != nil {
+				return nil, fmt.Errorf("paragraph %d: %w", s.Count(), err)
 			}
 		}
 	}
@@ -174,15 +175,15 @@ func parsePackage(s *scanner) (*Package, error) {
 	switch {
 	case !goodWord(p.Package), !goodWord(p.Version), !goodWord(p.Architecture),
 		strings.Contains(p.Package, ":"):
-		return nil, failure.Syntax("paragraph %d: Package %q, Version %q, Architecture %q", s.count,
-			p.Package, p.Version, p.Architecture)
+		return nil, failure.Syntax("paragraph %d: Package %q, Version %q, Architecture %q",
+			s.Count(), p.Package, p.Version, p.Architecture)
 	case !localName(strings.TrimPrefix(p.Filename, "./")):
-		return nil, failure.Syntax("paragraph %d: package %s: Filename %q", s.count, p.Package,
+		return nil, failure.Syntax("paragraph %d: package %s: Filename %q", s.Count(), p.Package,
 			p.Filename)
 	case !p.Hashes.WellFormed():
-		return nil, failure.Syntax("paragraph %d: package %s: bad digest", s.count, p.Package)
+		return nil, failure.Syntax("paragraph %d: package %s: bad digest", s.Count(), p.Package)
 	case p.Size < 0:
-		return nil, failure.Syntax("paragraph %d: package %s has no Size", s.count, p.Package)
+		return nil, failure.Syntax("paragraph %d: package %s has no Size", s.Count(), p.Package)
 	}
 	p.Filename = strings.TrimPrefix(p.Filename, "./")
 	return p, nil

@@ -5,96 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/deb822"
 	"nsbuild/internal/fakedebian"
 )
-
-// paragraphs reads all of a text, each paragraph as "name=value" joined by "|".
-func paragraphs(r io.Reader, limit int, comments bool) ([]string, error) {
-	s := newScanner(r, limit, comments)
-	var out []string
-	for s.next() {
-		var f []string
-		for _, x := range s.fields {
-			f = append(f, string(x.name)+"="+string(x.value))
-		}
-		out = append(out, strings.Join(f, "|"))
-	}
-	return out, s.err
-}
-
-func TestScanner(t *testing.T) {
-	for _, test := range []struct {
-		name, text string
-		comments   bool
-		want       []string
-		err        error
-	}{
-		{"two", "A: 1\nB:2\n\nA: 3\n", false, []string{"A=1|B=2", "A=3"}, nil},
-		{"blank lines, no last newline", "\n\nA: 1\n\n\n\nB: 2", false, []string{"A=1", "B=2"},
-			nil},
-		{"folded", "A: 1,\n 2,\n\t3 \nB:\n x\n .\n y\n", false,
-			[]string{"A=1,\n 2,\n\t3|B=x\n .\n y"}, nil},
-		{"a blank continuation", "A: 1\n \nB: 2\n", false, []string{"A=1|B=2"}, nil},
-		{"comments", "# x\nA: 1\n# y\n 2\n# z\n\n# only\n\nB: 3\n", true,
-			[]string{"A=1\n 2", "B=3"}, nil},
-		{"empty", "", false, nil, nil},
-		{"no colon", "A: 1\n\nB\n", false, []string{"A=1"}, failure.ErrSyntax},
-		{"continuation first", " A: 1\n", false, nil, failure.ErrSyntax},
-		{"comment in an index", "#A: 1\n", false, nil, failure.ErrSyntax},
-		{"blank in the name", "A B: 1\n", false, nil, failure.ErrSyntax},
-		{"too long", "A: " + strings.Repeat("x", 200) + "\n\nB: 1\n", false, nil,
-			failure.ErrSyntax},
-		{"too long, no end", "A: " + strings.Repeat("x", 1<<20), false, nil, failure.ErrSyntax},
-	} {
-		for _, r := range []io.Reader{strings.NewReader(test.text),
-			iotest.OneByteReader(strings.NewReader(test.text)),
-			iotest.DataErrReader(strings.NewReader(test.text))} {
-			got, err := paragraphs(r, 100, test.comments)
-			if !errors.Is(err, test.err) || !slices.Equal(got, test.want) {
-				t.Errorf("%s: %q %v", test.name, got, err)
-			}
-		}
-	}
-	if _, err := paragraphs(
-		iotest.TimeoutReader(strings.NewReader(strings.Repeat("A: 1\n\n", 50000))), 100,
-		false); !errors.Is(err, iotest.ErrTimeout) {
-		t.Errorf("a read error: %v", err)
-	}
-}
-
-// TestScannerLong: paragraphs of all sizes around that of the buffer.
-func TestScannerLong(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	var text strings.Builder
-	var want []string
-	for range 200 {
-		v := strings.Repeat("v", 1+r.IntN(3000)*r.IntN(60))
-		want = append(want, "A="+v+"|B=1")
-		fmt.Fprintf(&text, "A: %s\nB: 1\n\n", v)
-	}
-	got, err := paragraphs(iotest.HalfReader(strings.NewReader(text.String())), maxParagraph, false)
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("%d paragraphs, %v", len(got), err)
-	}
-}
 
 func TestParsePackage(t *testing.T) {
 	const good = "Package: x\nVersion: 1:2~3-4+b1\nArchitecture: all\nFilename: " +
 		"./pool/x/x.deb\nSize: 10\nSHA256: " + sum64 +
 		"\nDepends: a (>= 1),\n b\nDescription: y\n z\nInstalled-Size: 7\nEssential: yes\n"
 	parse := func(text string) (*Package, error) {
-		s := newScanner(strings.NewReader(text), maxParagraph, false)
-		if !s.next() {
-			return nil, s.err
+		s := scanIndex(strings.NewReader(text))
+		if !s.Next() {
+			return nil, failure.Malformed(s.Err())
 		}
 		return parsePackage(s)
 	}
@@ -130,9 +58,9 @@ func TestParseSource(t *testing.T) {
 		"0123456789abcdef0123456789abcdef 5 x_1-2.dsc\nChecksums-Sha256:\n " + sum64 +
 		" 5 x_1-2.dsc\n " + sum64 + " 6 x_1.orig.tar.gz\n"
 	parse := func(text string) (*SourcePackage, error) {
-		s := newScanner(strings.NewReader(text), maxParagraph, false)
-		if !s.next() {
-			return nil, s.err
+		s := scanIndex(strings.NewReader(text))
+		if !s.Next() {
+			return nil, failure.Malformed(s.Err())
 		}
 		return parseSource(s)
 	}
@@ -243,36 +171,6 @@ func TestListName(t *testing.T) {
 	}
 }
 
-// FuzzParagraphs: however the text is cut into reads, the outcome is the same.
-func FuzzParagraphs(f *testing.F) {
-	f.Add([]byte("A: 1\nB: 2\n 3\n\n# c\nA: 4\n"), uint8(3))
-	f.Add([]byte("A:\n\n\n\nB:\r\n\n"), uint8(1))
-	f.Fuzz(func(t *testing.T, data []byte, n uint8) {
-		for _, comments := range []bool{false, true} {
-			want, err1 := paragraphs(bytes.NewReader(data), 1000, comments)
-			got, err2 := paragraphs(&chunks{data, int(n)%7 + 1}, 1000, comments)
-			if !slices.Equal(got, want) || (err1 == nil) != (err2 == nil) {
-				t.Errorf("%q %v, in pieces %q %v", want, err1, got, err2)
-			}
-		}
-	})
-}
-
-// chunks is a reader of n bytes at a time.
-type chunks struct {
-	data []byte
-	n    int
-}
-
-func (c *chunks) Read(p []byte) (int, error) {
-	if len(c.data) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p[:min(len(p), c.n)], c.data)
-	c.data = c.data[n:]
-	return n, nil
-}
-
 func FuzzIndices(f *testing.F) {
 	f.Add([]byte(
 		"Package: x\nVersion: 1\nArchitecture: all\nFilename: pool/x.deb\nSize: 1\nSHA256: " +
@@ -280,8 +178,8 @@ func FuzzIndices(f *testing.F) {
 	f.Add([]byte("Package: x\nVersion: 1\nDirectory: pool/x\nChecksums-Sha256:\n " + sum64 +
 		" 1 x.dsc\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := newScanner(bytes.NewReader(data), 1<<16, false)
-		for s.next() {
+		s := deb822.NewText(data, deb822.Syntax{Limit: 1 << 16})
+		for s.Next() {
 			if p, err := parsePackage(s); err == nil {
 				if !localName(p.Filename) || p.Size < 0 ||
 					strings.ContainsAny(p.String(), "/ \n\x00") {
@@ -383,14 +281,14 @@ func BenchmarkPackages(b *testing.B) {
 	b.SetBytes(int64(text.Len()))
 	b.ReportAllocs()
 	for b.Loop() {
-		s := newScanner(bytes.NewReader(text.Bytes()), maxParagraph, false)
-		for s.next() {
+		s := scanIndex(bytes.NewReader(text.Bytes()))
+		for s.Next() {
 			if _, err := parsePackage(s); err != nil {
 				b.Fatal(err)
 			}
 		}
-		if s.err != nil {
-			b.Fatal(s.err)
+		if s.Err() != nil {
+			b.Fatal(s.Err())
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/deb822"
 )
 
 // Release is a verified Release file: the root from which every other file of a suite is verified.
@@ -118,38 +119,38 @@ func (st *releaseState) separateAll() bool {
 // parseRelease reads the text of a Release file. Only digests that count are taken: with weak also
 // MD5 and SHA-1. Names of files that would leave the suite's directory are refused.
 func parseRelease(text []byte, weak bool) (*releaseState, error) {
-	s := newScanner(bytes.NewReader(text), maxRelease, false)
-	if !s.next() {
-		if s.err != nil {
-			return nil, s.err
+	s := deb822.NewText(text, deb822.Syntax{Limit: maxRelease})
+	if !s.Next() {
+		if s.Err() != nil {
+			return nil, failure.Malformed(s.Err())
 		}
 		return nil, failure.Syntax("it is empty")
 	}
 	st := &releaseState{fields: map[string]string{}, files: map[string]indexFile{}}
-	for _, f := range s.fields {
-		name := strings.ToLower(string(f.name))
+	for _, f := range s.Paragraph {
+		name := strings.ToLower(string(f.Name))
 		switch name {
 		case "md5sum", "sha1", "sha256", "sha512":
 			if !weak && (name == "md5sum" || name == "sha1") {
 				st.weakOnly = true
 				continue
 			}
-			if err := st.addFiles(name, f.value); err != nil {
+			if err := st.addFiles(name, f.Value); err != nil {
 				return nil, err
 			}
 		default:
 			if _, twice := st.fields[name]; twice {
-				return nil, failure.Syntax("two fields %s", f.name)
+				return nil, failure.Syntax("two fields %s", f.Name)
 			}
-			st.fields[name] = string(f.value)
+			st.fields[name] = string(f.Value)
 		}
 	}
 	st.weakOnly = st.weakOnly && len(st.files) == 0
-	if s.next() {
+	if s.Next() {
 		return nil, failure.Syntax("more than one paragraph")
 	}
-	if s.err != nil {
-		return nil, s.err
+	if s.Err() != nil {
+		return nil, failure.Malformed(s.Err())
 	}
 	var err error
 	if st.date, err = parseDate(st.fields["date"]); err != nil {
@@ -168,18 +169,19 @@ func parseRelease(text []byte, weak bool) (*releaseState, error) {
 func (st *releaseState) addFiles(section string, value []byte) error {
 	for len(value) > 0 {
 		var line []byte
-		line, value = cutLine(value)
+		line, value = deb822.CutLine(value)
 		words := bytes.Fields(line)
 		if len(words) == 0 {
 			continue
 		}
 		if len(words) != 3 {
-			return failure.Syntax("%s: %q is not a digest, a size and a name", section, clip(line))
+			return failure.Syntax("%s: %q is not a digest, a size and a name", section,
+				deb822.Clip(line))
 		}
 		size, err := strconv.ParseInt(string(words[1]), 10, 64)
 		name := string(words[2])
 		if err != nil || size < 0 || !localName(name) {
-			return failure.Syntax("%s: %q: bad size or name", section, clip(line))
+			return failure.Syntax("%s: %q: bad size or name", section, deb822.Clip(line))
 		}
 		f, known := st.files[name]
 		if known && f.size != size {
@@ -188,7 +190,7 @@ func (st *releaseState) addFiles(section string, value []byte) error {
 		before := f.hashes
 		f.size = size
 		if !f.hashes.Add(section, string(words[0])) {
-			return failure.Syntax("%s: %q: bad digest", section, clip(line))
+			return failure.Syntax("%s: %q: bad digest", section, deb822.Clip(line))
 		}
 		if got := f.hashes; known && before != (hashes.Set{}) && overwritten(before, got) {
 			return failure.Syntax("%s: two digests for %s", section, name)

@@ -170,22 +170,22 @@ func (s *servedSuite) read(l list) (*servedList, error) {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
 	served := &servedList{list: l, f: f}
-	in := newScanner(f, maxParagraph, false)
-	in.want = func(raw []byte) bool {
+	in := scanIndex(f)
+	in.Want = func(raw []byte) bool {
 		for line := range bytes.Lines(raw) {
 			if name, ok := bytes.CutPrefix(line, []byte("Filename:")); ok {
 				name := strings.TrimPrefix(string(bytes.TrimSpace(name)), "./")
 				if s.packages[name] == nil { // of several that say so, apt takes the first
-					s.packages[name] = &servedAt{served, in.at}
+					s.packages[name] = &servedAt{served, in.Offset()}
 				}
 				break
 			}
 		}
 		return false
 	}
-	in.next() // all of it is unwanted
+	in.Next() // all of it is unwanted
 	st, err := f.Stat()
-	if err = cmp.Or(in.err, err); err != nil {
+	if err = cmp.Or(failure.Malformed(in.Err()), err); err != nil {
 		return nil, errors.Join(failure.WithHint(fmt.Errorf("%s: %w", l.label, err)), f.Close())
 	}
 	served.size = st.Size()
@@ -396,9 +396,10 @@ func (s *Server) take(at *servedAt, size int64) error {
 // read is the package that is described there.
 func (at *servedAt) read() (*Package, error) {
 	l := at.list
-	s := newScanner(io.NewSectionReader(l.f, at.offset, l.size-at.offset), maxParagraph, false)
-	if !s.next() {
-		return nil, fmt.Errorf("%s: %w", l.label, cmp.Or(s.err, io.ErrUnexpectedEOF))
+	s := scanIndex(io.NewSectionReader(l.f, at.offset, l.size-at.offset))
+	if !s.Next() {
+		return nil, fmt.Errorf("%s: %w", l.label,
+			cmp.Or(failure.Malformed(s.Err()), io.ErrUnexpectedEOF))
 	}
 	return l.parse(s)
 }

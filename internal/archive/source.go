@@ -18,6 +18,7 @@ import (
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/atomicfile"
+	"nsbuild/internal/deb822"
 	"nsbuild/internal/nearest"
 )
 
@@ -56,7 +57,7 @@ func (s *SourcePackage) DSC() (SourceFile, bool) {
 // be kept. An error of fn ends the reading and is returned as it is.
 func (x *Indices) Sources(ctx context.Context, r *Release, component string,
 	fn func(*SourcePackage) error) error {
-	return x.sources(ctx, r, component, func(s *scanner) error {
+	return x.sources(ctx, r, component, func(s *deb822.Scanner) error {
 		src, err := parseSource(s)
 		if err != nil {
 			return failure.WithHint(fmt.Errorf("%s: Sources: %w", r.repo, err))
@@ -67,7 +68,7 @@ func (x *Indices) Sources(ctx context.Context, r *Release, component string,
 }
 
 func (x *Indices) sources(ctx context.Context, r *Release, component string,
-	fn func(*scanner) error) error {
+	fn func(*deb822.Scanner) error) error {
 	name := component + "/source/Sources"
 	if r.repo.flat() {
 		name = "Sources"
@@ -80,14 +81,14 @@ func (x *Indices) sources(ctx context.Context, r *Release, component string,
 }
 
 // parseSource makes a SourcePackage of the current paragraph.
-func parseSource(s *scanner) (*SourcePackage, error) {
+func parseSource(s *deb822.Scanner) (*SourcePackage, error) {
 	src := &SourcePackage{}
 	files := map[string]*SourceFile{}
 	var order []string
 	seen := map[*string]bool{}
-	for _, f := range s.fields {
+	for _, f := range s.Paragraph {
 		var into *string
-		switch string(f.name) {
+		switch string(f.Name) {
 		case "Package":
 			into = &src.Package
 		case "Version":
@@ -99,30 +100,30 @@ func parseSource(s *scanner) (*SourcePackage, error) {
 		case "Directory":
 			into = &src.Directory
 		case "Files", "Checksums-Sha1", "Checksums-Sha256", "Checksums-Sha512":
-			section := string(f.name)
+			section := string(f.Name)
 			if section == "Files" {
 				section = "md5sum"
 			}
-			if err := addSourceFiles(files, &order, section, f.value); err != nil {
-				return nil, fmt.Errorf("paragraph %d: %w", s.count, err)
+			if err := addSourceFiles(files, &order, section, f.Value); err != nil {
+				return nil, fmt.Errorf("paragraph %d: %w", s.Count(), err)
 			}
 		}
 		if into == nil {
 			continue
 		}
 		if seen[into] {
-			return nil, failure.Syntax("paragraph %d: two fields %s", s.count, f.name)
+			return nil, failure.Syntax("paragraph %d: two fields %s", s.Count(), f.Name)
 		}
 		seen[into] = true
-		*into = string(bytes.ReplaceAll(f.value, []byte("\n"), nil))
+		*into = string(bytes.ReplaceAll(f.Value, []byte("\n"), nil))
 	}
 	if !goodWord(src.Package) || !goodWord(src.Version) {
-		return nil, failure.Syntax("paragraph %d: Package %q, Version %q", s.count, src.Package,
+		return nil, failure.Syntax("paragraph %d: Package %q, Version %q", s.Count(), src.Package,
 			src.Version)
 	}
 	if src.Directory != "" && src.Directory != "." &&
 		!localName(strings.TrimPrefix(src.Directory, "./")) {
-		return nil, failure.Syntax("paragraph %d: source %s: Directory %q", s.count, src.Package,
+		return nil, failure.Syntax("paragraph %d: source %s: Directory %q", s.Count(), src.Package,
 			src.Directory)
 	}
 	for _, name := range order {
@@ -135,18 +136,18 @@ func addSourceFiles(files map[string]*SourceFile, order *[]string, section strin
 	value []byte) error {
 	for len(value) > 0 {
 		var line []byte
-		line, value = cutLine(value)
+		line, value = deb822.CutLine(value)
 		words := bytes.Fields(line)
 		if len(words) == 0 {
 			continue
 		}
 		if len(words) != 3 {
-			return failure.Syntax("%q is not a digest, a size and a name", clip(line))
+			return failure.Syntax("%q is not a digest, a size and a name", deb822.Clip(line))
 		}
 		size, err := strconv.ParseInt(string(words[1]), 10, 64)
 		name := string(words[2])
 		if err != nil || size < 0 || !localName(name) || strings.Contains(name, "/") {
-			return failure.Syntax("%q: bad size or name", clip(line))
+			return failure.Syntax("%q: bad size or name", deb822.Clip(line))
 		}
 		f, ok := files[name]
 		if !ok {
@@ -158,7 +159,7 @@ func addSourceFiles(files map[string]*SourceFile, order *[]string, section strin
 			return failure.Syntax("two sizes for %s", name)
 		}
 		if !f.Hashes.Add(section, string(words[0])) {
-			return failure.Syntax("%q: bad digest", clip(line))
+			return failure.Syntax("%q: bad digest", deb822.Clip(line))
 		}
 	}
 	return nil
@@ -178,8 +179,8 @@ func (x *Indices) FindSource(ctx context.Context, releases []*Release, spec stri
 	limit := max(1, len(name)/3)
 	for _, r := range releases {
 		for _, component := range r.repo.IndexComponents() {
-			err := x.sources(ctx, r, component, func(s *scanner) error {
-				this := s.get("Package")
+			err := x.sources(ctx, r, component, func(s *deb822.Scanner) error {
+				this := s.Get("Package")
 				if string(this) != name {
 					if nearest.Distance(name, string(this), limit) <= limit {
 						near[string(this)] = true

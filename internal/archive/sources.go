@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/deb822"
 )
 
 // source is one archive of sources.list(5): one type, URI and suite each; what a file says in one
@@ -79,20 +80,20 @@ func parseSources(text, file, arch string) ([]source, error) {
 	var out []source
 	var bad []string
 	data := bytes.ReplaceAll([]byte(text), []byte("\r\n"), []byte("\n"))
-	s := newScanner(bytes.NewReader(data), maxParagraph, true)
-	for s.next() {
-		if !aptBool(string(s.last("Enabled")), true) {
+	s := scanSources(data)
+	for s.Next() {
+		if !aptBool(string(s.Last("Enabled")), true) {
 			continue
 		}
 		found, why := paragraphSources(s, file, arch)
 		if why != "" {
-			bad = append(bad, fmt.Sprintf("paragraph %d: %s", s.count, why))
+			bad = append(bad, fmt.Sprintf("paragraph %d: %s", s.Count(), why))
 			continue
 		}
 		out = append(out, found...)
 	}
-	if s.err != nil {
-		return out, fmt.Errorf("%s: %w", file, s.err)
+	if s.Err() != nil {
+		return out, fmt.Errorf("%s: %w", file, failure.Malformed(s.Err()))
 	}
 	if len(bad) > 0 {
 		return out, failure.Syntax("%s: %s", file, strings.Join(bad, "; "))
@@ -101,10 +102,10 @@ func parseSources(text, file, arch string) ([]source, error) {
 }
 
 // paragraphSources are those of the paragraph that a scanner is at.
-func paragraphSources(s *scanner, file, arch string) (out []source, why string) {
+func paragraphSources(s *deb822.Scanner, file, arch string) (out []source, why string) {
 	var e entry
 	for name, field := range optionFields {
-		value := s.last(field)
+		value := s.Last(field)
 		if value == nil {
 			continue
 		}
@@ -113,7 +114,7 @@ func paragraphSources(s *scanner, file, arch string) (out []source, why string) 
 			e.options.signedBy, e.options.keyData = nil, foldedText(string(value))
 		}
 	}
-	words := func(name string) []string { return strings.Fields(string(s.last(name))) }
+	words := func(name string) []string { return strings.Fields(string(s.Last(name))) }
 	types, uris, suites := words("Types"), words("URIs"), words("Suites")
 	e.components = words("Components")
 	if len(types) == 0 || len(uris) == 0 || len(suites) == 0 {

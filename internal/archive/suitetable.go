@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"cmp"
 	_ "embed"
 	"errors"
@@ -92,15 +91,15 @@ func (t *table) add(data []byte, own bool) error {
 	if t.bySuite == nil {
 		t.bySuite, t.distributions = map[string]paragraph{}, map[string]paragraph{}
 	}
-	s := newScanner(bytes.NewReader(data), maxParagraph, true)
-	for s.next() {
+	s := scanSources(data)
+	for s.Next() {
 		p := paragraph{}
-		for _, f := range s.fields {
-			if !slices.Contains(suiteFields, string(f.name)) {
-				return failure.Syntax("paragraph %d: there is no field %s; there are %s", s.count,
-					f.name, strings.Join(suiteFields, ", "))
+		for _, f := range s.Paragraph {
+			if !slices.Contains(suiteFields, string(f.Name)) {
+				return failure.Syntax("paragraph %d: there is no field %s; there are %s", s.Count(),
+					f.Name, strings.Join(suiteFields, ", "))
 			}
-			p[string(f.name)] = string(f.value)
+			p[string(f.Name)] = string(f.Value)
 		}
 		if own && p["Mirror"] != "" {
 			p[ownMirror] = "yes"
@@ -108,7 +107,7 @@ func (t *table) add(data []byte, own bool) error {
 		name, distribution := p["Suite"], p["Distribution"]
 		switch {
 		case name == "" && distribution == "":
-			return failure.Syntax("paragraph %d has neither Suite nor Distribution", s.count)
+			return failure.Syntax("paragraph %d has neither Suite nor Distribution", s.Count())
 		case name == "":
 			t.distributions[distribution] = merged(t.distributions[distribution], p)
 		case t.bySuite[name] == nil:
@@ -120,7 +119,7 @@ func (t *table) add(data []byte, own bool) error {
 			return failure.Syntax("suite %s is there twice", name)
 		}
 	}
-	return s.err
+	return failure.Malformed(s.Err())
 }
 
 func merged(old, p paragraph) paragraph {

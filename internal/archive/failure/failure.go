@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"nsbuild/internal/deb822"
 	"nsbuild/internal/fault"
 )
 
@@ -81,6 +82,16 @@ func OnDisk(dir string, err error) error {
 // Syntax is an ErrSyntax that says where, and what is wrong there.
 func Syntax(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrSyntax, fmt.Sprintf(format, args...))
+}
+
+// Malformed makes what is wrong with a text of paragraphs an ErrSyntax and leaves other errors
+// alone.
+func Malformed(err error) error {
+	var at *deb822.Error
+	if errors.As(err, &at) {
+		return Syntax("%v", at)
+	}
+	return err
 }
 
 // hints are the ways out that depend on nothing but what went wrong.
