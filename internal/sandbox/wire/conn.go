@@ -20,7 +20,7 @@ import (
 const (
 	maxFrame = 32 << 20 // an environment and an argument list at the kernel's own limits fit well
 	// MaxFiles bounds the descriptors of a message, maxTrees those of a jail's request, which has
-	// one for each mapped tree. A command's stay below the numbers of our own (see raise), which
+	// one for each mapped tree. A command's stay below the numbers of our own (see reexec), which
 	// must fit into a limit of 64 open files.
 	MaxFiles = 16
 	maxTrees = 64
@@ -99,7 +99,7 @@ func (c *Conn) Recv() (*Message, []*os.File, error) {
 	return &m, files, nil
 }
 
-// RecvWithin receives as recv does, from a peer that may be stopped, or hostile.
+// RecvWithin receives as Recv does, from a peer that may be stopped, or hostile.
 func (c *Conn) RecvWithin(patience time.Duration) (*Message, []*os.File, error) {
 	if err := c.u.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return nil, nil, err
@@ -112,7 +112,7 @@ func (c *Conn) RecvWithin(patience time.Duration) (*Message, []*os.File, error) 
 	return m, files, err
 }
 
-// SendWithin sends as send does, to a peer that may not read.
+// SendWithin sends as Send does, to a peer that may not read.
 func (c *Conn) SendWithin(patience time.Duration, m *Message, files ...*os.File) error {
 	if err := c.u.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		return err
@@ -123,10 +123,10 @@ func (c *Conn) SendWithin(patience time.Duration, m *Message, files ...*os.File)
 // Close ends the connection: the other end reads the end of the file.
 func (c *Conn) Close() error { return c.u.Close() }
 
-// GiveUp ends a recv that waits.
+// GiveUp ends a Recv that waits.
 func (c *Conn) GiveUp() error { return c.u.SetReadDeadline(time.Unix(1, 0)) }
 
-// SendUntil has every later send end at that time.
+// SendUntil has every later Send end at that time.
 func (c *Conn) SendUntil(at time.Time) error { return c.u.SetWriteDeadline(at) }
 
 // CloseFiles closes descriptors that came with a message, or were opened to go with one.

@@ -32,7 +32,34 @@ const (
 )
 
 // Message is the one frame of the protocol: requests carry an ID that the answer repeats; events
-// have ID 0.
+// have ID 0. Instead of what it should have, an answer can have Err. Of the other fields, and of
+// descriptors in brackets, these are used:
+//
+//	            request                                  answer
+//	setup       Holder, Path                             Scratch, Found
+//	 to helper  Spec, Root, Join, Limits (the program)   Notes (/dev/pts)
+//	jail        Spec (mapped trees)                      Jail, Notes, Plain
+//	strays      Jail                                     Strays
+//	online      Jail
+//	stop        Jail                                     Strays
+//	sweep       Jail                                     Strays
+//	close       Jail
+//	exec        Command, Handle (streams, files)         PID
+//	applet      Command, Handle (streams, files)         PID
+//	signal      Handle, Signal
+//	open        Jail, Path                               (the file)
+//	create      Jail, Path, Mode, UID, GID               (the file)
+//	mkdir       Jail, Path, Mode, UID, GID
+//	link        Jail, Path, Target
+//	tty         Jail, UID                                (its two ends)
+//	space                                                (the directory)
+//	share       Jail                                     (a connection)
+//	usage                                                Usage
+//
+//	            event
+//	hello       Jail
+//	exit        Handle, Status, Err
+//	pause       Handle
 type Message struct {
 	Op  Op
 	ID  int      `json:",omitempty"`
@@ -64,9 +91,9 @@ type Message struct {
 	Found map[string]bool `json:",omitempty"`
 }
 
-// The applets of the sandbox itself; see Holder.Applet. Where the first argument is a jail's number
-// PID 1 puts in its place what only PID 1 knows: where the jail's upper directory is, or which
-// process is its helper.
+// The applets of the sandbox itself; see Holder.Applet. Where an argument is a jail's number PID 1
+// puts in its place what only PID 1 knows: where the jail's upper directory is, or which process is
+// its helper.
 const (
 	AppletMakeRoot   = "make-root"
 	AppletRemoveTree = "remove-tree"
