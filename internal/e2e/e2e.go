@@ -27,9 +27,10 @@ const Tree = "../../.."
 var current struct {
 	// dir has the program, and the state and cache of RealWorld. Only its owner may enter it, as
 	// with a home directory.
-	dir     string
-	program sync.Once
-	base    sync.Once
+	dir       string
+	downloads *downloads
+	program   sync.Once
+	base      sync.Once
 }
 
 // Main is TestMain of each package below this one.
@@ -42,15 +43,19 @@ func Main(m *testing.M) {
 // withShared makes the shared directory before the tests and deletes it after them.
 func withShared(tests func() int) int {
 	var err error
-	if current.dir, err = os.MkdirTemp("", "nsb-test-"); err != nil {
+	if current.downloads, err = openDownloads(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if current.dir, err = os.MkdirTemp("", "nsb-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, errors.Join(err, current.downloads.close()))
 		return 1
 	}
 	status := 1
 	if err = os.Setenv("PATH", binaries()+":"+os.Getenv("PATH")); err == nil {
 		status = tests()
 	}
-	if err := errors.Join(err, discard(current.dir)); err != nil {
+	if err := errors.Join(err, discard(current.dir), current.downloads.close()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		status = 1
 	}

@@ -60,7 +60,7 @@ func RealWorld(t *testing.T) *World {
 	testenv.RequireNetwork(t)
 	Program(t)
 	w := &World{State: filepath.Join(current.dir, "state"), Cache: SharedCache(), Dir: t.TempDir()}
-	current.base.Do(func() { w.Must(t, "create", "bookworm") })
+	current.base.Do(func() { current.downloads.makeBase(t, w) })
 	return w
 }
 
