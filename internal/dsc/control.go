@@ -1,12 +1,12 @@
 package dsc
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 
+	"nsbuild/internal/deb822"
 	"nsbuild/internal/fault"
 )
 
@@ -131,69 +131,51 @@ func readLimited(name string, r io.Reader) ([]byte, error) {
 
 // parseControl parses text whose first line is line skip+1 of the document.
 func parseControl(name string, text []byte, skip int) ([]*Paragraph, error) {
-	var (
-		out []*Paragraph
-		cur *Paragraph
-	)
-	for n := skip + 1; len(text) > 0; n++ {
-		var raw []byte
-		if i := bytes.IndexByte(text, '\n'); i >= 0 {
-			raw, text = text[:i], text[i+1:]
-		} else {
-			raw, text = text, nil
+	var out []*Paragraph
+	s := deb822.NewText(text, deb822.Syntax{Limit: len(text), Comments: true, Dpkg: true})
+	for s.Next() {
+		p := &Paragraph{File: name, Line: s.Paragraph[0].Line + skip, index: map[string]int{}}
+		for i := range s.Paragraph {
+			f := fieldOf(&s.Paragraph[i], skip)
+			lower := strings.ToLower(f.Name)
+			if i, dup := p.index[lower]; dup {
+				return nil, &Error{File: name, Line: f.Line, Field: f.Name,
+					Reason: fmt.Sprintf("stands twice: on this line and on line %d",
+						p.Fields[i].Line)}
+			}
+			p.index[lower] = len(p.Fields)
+			p.Fields = append(p.Fields, f)
 		}
-		line := strings.TrimRight(string(raw), whiteSpace)
-		fail := func(field, format string, args ...any) error {
-			return &Error{File: name, Line: n, Field: field, Reason: fmt.Sprintf(format, args...)}
-		}
-		switch {
-		case line == "":
-			cur = nil
-		case line[0] == '#':
-		case strings.IndexByte(whiteSpace, line[0]) >= 0:
-			if cur == nil {
-				return nil, fail("", "is a continuation line, but there is no field before it")
-			}
-			f := &cur.Fields[len(cur.Fields)-1]
-			f.Value += "\n" + line[1:]
-			f.lines = append(f.lines, n)
-		default:
-			key, value, ok := strings.Cut(line, ":")
-			key = strings.TrimRight(key, whiteSpace)
-			if !ok || !validFieldName(key) {
-				return nil, fail("", "%s is neither a field (Name: value) nor a continuation line",
-					quote(line))
-			}
-			if cur == nil {
-				cur = &Paragraph{File: name, Line: n, index: map[string]int{}}
-				out = append(out, cur)
-			}
-			lower := strings.ToLower(key)
-			if i, dup := cur.index[lower]; dup {
-				return nil, fail(key, "stands twice: on this line and on line %d",
-					cur.Fields[i].Line)
-			}
-			cur.index[lower] = len(cur.Fields)
-			cur.Fields = append(cur.Fields,
-				Field{Name: key, Value: strings.TrimLeft(value, whiteSpace), Line: n,
-					lines: []int{n}})
-		}
+		out = append(out, p)
 	}
-	return out, nil
+	var wrong *deb822.Error
+	if !errors.As(s.Err(), &wrong) {
+		return out, s.Err()
+	}
+	e := &Error{File: name, Line: wrong.Line + skip,
+		Reason: "is a continuation line, but there is no field before it"}
+	if wrong.Fault == deb822.NoField {
+		e.Reason = quote(strings.TrimRight(wrong.Text, whiteSpace)) +
+			" is neither a field (Name: value) nor a continuation line"
+	}
+	return nil, e
 }
 
-// validFieldName holds for what dpkg allows: no white space, not starting with # or -. Policy 5.1
-// has printable ASCII only.
-func validFieldName(s string) bool {
-	if s == "" || s[0] == '#' || s[0] == '-' {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] == 0x7f {
-			return false
+// fieldOf makes a Field of one as it stands in the document.
+func fieldOf(from *deb822.Field, skip int) Field {
+	f := Field{Name: string(from.Name), Line: from.Line + skip}
+	var value strings.Builder
+	for n, text := range from.Lines() {
+		line := strings.TrimRight(string(text), whiteSpace)
+		if n == from.Line {
+			value.WriteString(strings.TrimLeft(line, whiteSpace))
+		} else {
+			value.WriteString("\n" + line[1:])
 		}
+		f.lines = append(f.lines, n+skip)
 	}
-	return true
+	f.Value = value.String()
+	return f
 }
 
 // quote shows hostile text in a message: quoted, and cut to a length that fits a line.
