@@ -1,11 +1,11 @@
 package apt
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
 	"io"
-	"strings"
 
+	"nsbuild/internal/deb822"
 	"nsbuild/internal/sandbox"
 )
 
@@ -34,39 +34,22 @@ func Installed(jail *sandbox.Jail) ([]Package, error) {
 // a system with all of a release has some 80 MiB.
 const maxStatus = 256 << 20
 
+// maxParagraph bounds what is said of one package, in bytes.
+const maxParagraph = 16 << 20
+
 // readStatus lists the installed packages of a dpkg status file.
 func readStatus(r io.Reader) ([]Package, error) {
 	var out []Package
-	var p Package
-	var ok bool
-	end := func() {
-		if ok && p.Name != "" {
+	s := deb822.NewScanner(r, deb822.Syntax{Limit: maxParagraph, Dpkg: true})
+	for s.Next() {
+		p := Package{Name: string(s.Last("Package")), Version: string(s.Last("Version")),
+			Arch: string(s.Last("Architecture"))}
+		if p.Name != "" && bytes.HasSuffix(s.Last("Status"), []byte(" installed")) {
 			out = append(out, p)
 		}
-		p, ok = Package{}, false
 	}
-	lines := bufio.NewReader(r)
-	for {
-		line, err := lines.ReadString('\n')
-		if err != nil && err != io.EOF {
-			return nil, fmt.Errorf("reading dpkg's status: %w", err)
-		}
-		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
-		switch value = strings.TrimSpace(value); name {
-		case "":
-			end()
-		case "Package":
-			p.Name = value
-		case "Version":
-			p.Version = value
-		case "Architecture":
-			p.Arch = value
-		case "Status":
-			ok = strings.HasSuffix(value, " installed")
-		}
-		if err == io.EOF {
-			end()
-			return out, nil
-		}
+	if s.Err() != nil {
+		return nil, fmt.Errorf("reading dpkg's status: %w", s.Err())
 	}
+	return out, nil
 }

@@ -10,10 +10,10 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"nsbuild/internal/bootstrap/unpack"
+	"nsbuild/internal/deb822"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
@@ -48,12 +48,9 @@ type control struct {
 }
 
 func (c control) field(name string) string {
-	for line := range strings.Lines(c.text) {
-		if n, v, ok := strings.Cut(line, ":"); ok && strings.EqualFold(n, name) {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
+	s := deb822.NewText([]byte(c.text), deb822.Syntax{Limit: len(c.text), Dpkg: true})
+	s.Next() // what cannot be read was refused when it was unpacked
+	return string(s.Get(name))
 }
 
 // errInexact says that native unpacking would not give what dpkg gives.

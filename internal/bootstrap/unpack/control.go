@@ -1,11 +1,13 @@
 package unpack
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
 
 	"nsbuild/internal/deb"
+	"nsbuild/internal/deb822"
 )
 
 // paragraph is one parsed control paragraph: lower-case field name to value, continuation lines
@@ -22,37 +24,33 @@ func (p paragraph) infoName() string {
 	return p.get("Package")
 }
 
+// control reads a control file as dpkg does.
+func control(text string) *deb822.Scanner {
+	return deb822.NewText([]byte(text), deb822.Syntax{Limit: len(text), Dpkg: true})
+}
+
 // parseControl reads the control file of a package: exactly one paragraph (Debian Policy, section
 // 5.3).
 func parseControl(text string) (paragraph, error) {
 	p := paragraph{}
-	field := ""
-	ended := false
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\r\n")
-		if strings.TrimSpace(line) == "" {
-			ended = len(p) > 0
-			continue
+	s := control(text)
+	s.Next()
+	for i := range s.Paragraph {
+		name := strings.ToLower(string(s.Paragraph[i].Name))
+		if _, twice := p[name]; twice {
+			return nil, fmt.Errorf("the control file has two fields %s", s.Paragraph[i].Name)
 		}
-		if ended {
-			return nil, fmt.Errorf("the control file has more than one paragraph")
-		}
-		if line[0] == ' ' || line[0] == '\t' {
-			if field == "" {
-				return nil, fmt.Errorf("the control file begins with a continuation line")
-			}
-			p[field] += "\n" + line
-			continue
-		}
-		name, value, ok := strings.Cut(line, ":")
-		if !ok || name == "" || strings.ContainsAny(name, " \t") {
-			return nil, fmt.Errorf("the control file has a line that is no field: %q", line)
-		}
-		field = strings.ToLower(name)
-		if _, twice := p[field]; twice {
-			return nil, fmt.Errorf("the control file has two fields %s", name)
-		}
-		p[field] = strings.TrimSpace(value)
+		p[name] = string(s.Paragraph[i].Value)
+	}
+	if s.Next() {
+		return nil, errors.New("the control file has more than one paragraph")
+	}
+	var wrong *deb822.Error
+	switch {
+	case errors.As(s.Err(), &wrong) && wrong.Fault == deb822.NothingBefore:
+		return nil, errors.New("the control file has a continuation line before any field")
+	case wrong != nil:
+		return nil, fmt.Errorf("the control file has a line that is no field: %q", wrong.Text)
 	}
 	if !validName(p.get("Package")) {
 		return nil, fmt.Errorf("the control file names the package %q", p.get("Package"))

@@ -121,24 +121,18 @@ func (u *unpacked) interests() ([]interest, error) {
 // when it writes the file the next time.
 func writeStanza(b *strings.Builder, u *unpacked) error {
 	b.WriteString("Package: " + u.control.get("Package") + "\nStatus: install ok unpacked\n")
-	skip := false
-	for line := range strings.Lines(u.text) {
-		line = strings.TrimRight(line, "\r\n")
-		if strings.TrimSpace(line) == "" {
+	s := control(u.text)
+	s.Next()
+	for i := range s.Paragraph {
+		f := &s.Paragraph[i]
+		switch strings.ToLower(string(f.Name)) {
+		case "package", "status", "conffiles", "config-version", "triggers-pending",
+			"triggers-awaited":
 			continue
 		}
-		if line[0] != ' ' && line[0] != '\t' {
-			name, _, _ := strings.Cut(line, ":")
-			switch strings.ToLower(name) {
-			case "package", "status", "conffiles", "config-version", "triggers-pending",
-				"triggers-awaited":
-				skip = true
-			default:
-				skip = false
-			}
-		}
-		if !skip {
-			b.WriteString(line + "\n")
+		b.WriteString(string(f.Name) + ":")
+		for _, line := range f.Lines() {
+			b.WriteString(strings.TrimRight(string(line), "\r") + "\n")
 		}
 	}
 	lines, err := u.conffileLines()
