@@ -39,7 +39,7 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet, c *pkgbuild.Checks) {
 func (o *checkOptions) complete(c *pkgbuild.Checks) error {
 	c.LintianOpts = append(c.LintianOpts, strings.Fields(o.lintianOpts)...)
 	c.PiupartsOpts = append(c.PiupartsOpts, strings.Fields(o.piupartsOpts)...)
-	_, ours := splitPiuparts(c.PiupartsOpts)
+	_, ours := pkgbuild.SplitPiuparts(c.PiupartsOpts)
 	switch {
 	case len(c.LintianOpts) > 0 && !c.Lintian:
 		return fault.New(fault.Usage, "--run-lintian",
@@ -65,57 +65,4 @@ func (o *checkOptions) complete(c *pkgbuild.Checks) error {
 		return fault.New(fault.Usage, "error or warning", "--fail-on %q is not known", o.failOn)
 	}
 	return nil
-}
-
-// Options of piuparts (piuparts(1)) that say what nsbuild says: which base it starts from, where
-// packages come from, and where it works. Without a value are -a, -p and their long forms.
-const (
-	piupartsOurs   = "abdeKmpt"
-	piupartsValues = "bBdDeiIKlmsSt" // that take a value, ours or not
-)
-
-var piupartsOursLong = []string{
-	"--apt", "--arch", "--basetgz", "--bootstrapcmd", "--distribution", "--docker-image",
-	"--existing-chroot", "--extra-repo", "--keyring", "--lvm-snapshot-size", "--lvm-volume",
-	"--mirror", "--pbuilder", "--proxy", "--schroot", "--testdebs-repo", "--tmpdir",
-}
-
-// splitPiuparts tells options of piuparts from those that nsbuild gives it itself. The latter come
-// without their values.
-func splitPiuparts(options []string) (theirs, ours []string) {
-	for i := 0; i < len(options); i++ {
-		isOurs, value := piupartsOption(options[i])
-		if !isOurs {
-			theirs = append(theirs, options[i])
-			continue
-		}
-		ours = append(ours, options[i])
-		if value {
-			i++
-		}
-	}
-	return theirs, ours
-}
-
-// piupartsOption tells whether a word is an option that is ours, and whether its value is the next
-// word.
-func piupartsOption(word string) (ours, value bool) {
-	if name, _, joined := strings.Cut(word, "="); strings.HasPrefix(name, "--") {
-		for _, o := range piupartsOursLong { // which may be shortened
-			if len(name) > 3 && strings.HasPrefix(o, name) {
-				return true, !joined && o != "--apt" && o != "--pbuilder"
-			}
-		}
-		return false, false
-	}
-	if !strings.HasPrefix(word, "-") {
-		return false, false
-	}
-	for i, letter := range word[1:] { // several may be joined
-		ours = ours || strings.ContainsRune(piupartsOurs, letter)
-		if strings.ContainsRune(piupartsValues, letter) {
-			return ours, ours && i == len(word)-2
-		}
-	}
-	return ours, false
 }

@@ -23,6 +23,7 @@ import (
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/caller"
+	"nsbuild/internal/compat/sbuild"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
@@ -42,7 +43,7 @@ func main() {
 	if filepath.Base(os.Args[0]) == schrootName {
 		os.Exit(runSchroot(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	if filepath.Base(os.Args[0]) == sbuildName {
+	if filepath.Base(os.Args[0]) == sbuild.Name {
 		os.Exit(runSbuild(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

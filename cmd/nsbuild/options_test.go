@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"nsbuild/internal/compat/sbuild"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -83,10 +86,14 @@ func optionsInTests(t *testing.T, about func(name string, texts []string) bool,
 	t.Helper()
 	files, err := filepath.Glob("*_test.go")
 	check(t, err)
-	endToEnd, err := filepath.Glob("../../internal/e2e/*/*_test.go")
-	check(t, err)
+	for _, elsewhere := range []string{"../../internal/compat/*/*_test.go",
+		"../../internal/e2e/*/*_test.go"} {
+		more, err := filepath.Glob(elsewhere)
+		check(t, err)
+		files = append(files, more...)
+	}
 	used := map[string]bool{}
-	for _, file := range append(files, endToEnd...) {
+	for _, file := range files {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -151,7 +158,7 @@ func TestEachBuildOptionIsTested(t *testing.T) {
 // TestEachSbuildOptionIsTested does the same for sbuild's options. Those without a meaning here and
 // those that are refused have tests of their own.
 func TestEachSbuildOptionIsTested(t *testing.T) {
-	flags := newSbuild(&app{}, nil, "/").flags()
+	flags := sbuild.New(nil, "/", io.Discard).Flags()
 	used := optionsInTests(t, func(name string, _ []string) bool {
 		return strings.HasPrefix(name, "TestSbuild")
 	}, flags.ShorthandLookup)

@@ -15,6 +15,7 @@ import (
 
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/compat"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
 	"nsbuild/internal/pkgbuild"
@@ -84,30 +85,8 @@ func (s *schroot) flags() *pflag.FlagSet {
 	f.StringArrayVarP(&s.options, "option", "o", nil, "set option; nothing can be set here")
 	f.StringVarP(&s.name, "session-name", "n", "", "session name")
 	f.BoolVarP(&s.force, "force", "f", false, "force operation, even if it fails")
-	allowAbbreviations(f)
+	compat.Abbreviate(f)
 	return f
-}
-
-// allowAbbreviations has the beginning of a flag's name stand for it when it is not ambiguous, as
-// with schroot and sbuild.
-func allowAbbreviations(f *pflag.FlagSet) {
-	var names []string
-	f.VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
-	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if slices.Contains(names, name) {
-			return pflag.NormalizedName(name)
-		}
-		var near []string
-		for _, n := range names {
-			if strings.HasPrefix(n, name) {
-				near = append(near, n)
-			}
-		}
-		if len(near) == 1 {
-			name = near[0]
-		}
-		return pflag.NormalizedName(name)
-	})
 }
 
 // runSchroot is run for schroot's command line. Whatever fails has status 1, as there; what is said

@@ -47,7 +47,7 @@ func TestLogReaders(t *testing.T) {
 	text := e2e.Read(t, name)
 	ours := parsedLog(t, name)
 	for _, file := range sbuildsLogs {
-		file = filepath.Join("..", "..", "internal", "buildlog", "testdata", file)
+		file = filepath.Join(e2e.Tree, "internal", "buildlog", "testdata", file)
 		sameLog(t, file, ours, parsedLog(t, file))
 		// blhc as Debian's build daemons run it, and as people do.
 		for _, args := range [][]string{{"--buildd"}, {"--debian", "--all"}} {

@@ -1,4 +1,4 @@
-package main
+package sbuild
 
 import (
 	"fmt"
@@ -25,8 +25,8 @@ const (
 	matchShape   // pairs of what a build matches, and what is done then
 )
 
-// sbuildKey is one of sbuild's configuration variables, and what becomes of it.
-type sbuildKey struct {
+// configKey is one of sbuild's configuration variables, and what becomes of it.
+type configKey struct {
 	name   string
 	shape  shape
 	used   bool
@@ -35,32 +35,32 @@ type sbuildKey struct {
 	refuse bool
 }
 
-func used(s shape, names ...string) (out []sbuildKey) {
+func used(s shape, names ...string) (out []configKey) {
 	for _, n := range names {
-		out = append(out, sbuildKey{name: n, shape: s, used: true})
+		out = append(out, configKey{name: n, shape: s, used: true})
 	}
 	return out
 }
 
-func idle(names ...string) (out []sbuildKey) {
+func idle(names ...string) (out []configKey) {
 	for _, n := range names {
 		n, usual, _ := strings.Cut(n, "=")
-		out = append(out, sbuildKey{name: n, usual: usual})
+		out = append(out, configKey{name: n, usual: usual})
 	}
 	return out
 }
 
-func refused(name, usual, way string) []sbuildKey {
-	return []sbuildKey{{name: name, usual: usual, way: way, refuse: true}}
+func refused(name, usual, way string) []configKey {
+	return []configKey{{name: name, usual: usual, way: way, refuse: true}}
 }
 
 const noEnvironment = "a hook of before-build can give the build variables (NSBUILD_ENV, docs/hooks.md)"
 
-// sbuildKeys are all keys of sbuild 0.85, and those that came later up to 0.91. Each is used, has
+// configKeys are all keys of sbuild 0.85, and those that came later up to 0.91. Each is used, has
 // no meaning here, or is refused since packages would come out differently.
-func sbuildKeys() map[string]sbuildKey {
-	keys := map[string]sbuildKey{}
-	for _, some := range [][]sbuildKey{
+func allKeys() map[string]configKey {
+	keys := map[string]configKey{}
+	for _, some := range [][]configKey{
 		used(textShape, "distribution", "host_arch", "build_arch", "chroot", "build_profiles",
 			"log_dir", "build_dir", "maintainer_name", "uploader_name", "key_id", "bin_nmu",
 			"bin_nmu_version",
@@ -155,8 +155,8 @@ func plain(v *sbuildrc.Value) string {
 	return ""
 }
 
-// readConfig takes what the configuration files say.
-func (s *sbuild) readConfig(files []string) error {
+// ReadConfig takes what the configuration files say.
+func (s *Call) ReadConfig(files []string) error {
 	var names []string
 	for name := range s.keys {
 		names = append(names, name)
@@ -185,7 +185,7 @@ func (s *sbuild) readConfig(files []string) error {
 }
 
 // nearest adds what may have been meant to the error about a key that does not exist.
-func (s *sbuild) nearest(err error, names []string) error {
+func (s *Call) nearest(err error, names []string) error {
 	_, rest, ok := strings.Cut(err.Error(), ": $")
 	if !ok || !strings.Contains(rest, " is no key of sbuild's") {
 		return err
@@ -198,7 +198,7 @@ func (s *sbuild) nearest(err error, names []string) error {
 }
 
 // takeSetting takes one key.
-func (s *sbuild) takeSetting(set sbuildrc.Setting) error {
+func (s *Call) takeSetting(set sbuildrc.Setting) error {
 	name := strings.TrimLeft(set.Name, "$@%")
 	if name == "mailto" && set.Name[0] == '%' {
 		name = "mailto_hash"
@@ -235,7 +235,7 @@ func (s *sbuild) takeSetting(set sbuildrc.Setting) error {
 }
 
 // takeUsed takes a key that has a meaning here.
-func (s *sbuild) takeUsed(k sbuildKey, set sbuildrc.Setting) error {
+func (s *Call) takeUsed(k configKey, set sbuildrc.Setting) error {
 	s.origin[k.name] = set.Origin()
 	bad := func(want string) error {
 		return fault.New(fault.Usage, "", "%s: %s: %s is expected", set.Origin(), set.Name, want)
@@ -316,7 +316,7 @@ var formerMoments = []string{"chroot-user-setup-commands", "chroot-system-setup-
 
 // takeVariable takes a variable of the build's environment: dpkg's own options are the only ones
 // that reach it.
-func (s *sbuild) takeVariable(name string, v *sbuildrc.Value, shown, origin string) error {
+func (s *Call) takeVariable(name string, v *sbuildrc.Value, shown, origin string) error {
 	key := map[string]string{"DEB_BUILD_OPTIONS": "deb_build_options",
 		"DEB_BUILD_PROFILES": "deb_build_profiles"}[name]
 	switch {

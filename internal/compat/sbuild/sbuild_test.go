@@ -1,6 +1,7 @@
-package main
+package sbuild
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,27 +13,27 @@ import (
 	"nsbuild/internal/fault"
 )
 
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // translated is what becomes of sbuild's command line and of configuration files.
-func translated(t *testing.T, config string, args ...string) (string, *sbuild, error) {
+func translated(t *testing.T, config string, args ...string) (string, *Call, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sbuildrc")
 	check(t, os.WriteFile(file, []byte(config), 0o644))
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	check(t, err)
-	t.Cleanup(func() { check(t, null.Close()) })
-	s := newSbuild(&app{stdout: null, stderr: null}, nil, "/home/pete")
-	if err := s.readConfig([]string{file}); err != nil {
+	s := New(nil, "/home/pete", io.Discard)
+	if err := s.ReadConfig([]string{file}); err != nil {
 		return "", s, err
 	}
-	f := s.flags()
-	check(t, f.Parse(args))
-	if err := contradiction(f); err != nil {
+	sources, err := s.Parse(args)
+	if err != nil {
 		return "", s, err
 	}
-	if s.wrong != nil {
-		return "", s, s.wrong
-	}
-	command, err := s.translate(f.Arg(0), false)
+	command, err := s.Translate(strings.Join(sources, " "), false)
 	return strings.TrimPrefix(commandLineOf(command), "build "), s, err
 }
 
@@ -232,7 +233,7 @@ func TestSbuildRefuses(t *testing.T) {
 // TestSbuildOtherOptions is for the options that have no meaning here, which change nothing and are
 // named, and for those that are refused, with a way out.
 func TestSbuildOtherOptions(t *testing.T) {
-	newSbuild(&app{}, nil, "/").flags().VisitAll(func(f *pflag.Flag) {
+	New(nil, "/", io.Discard).Flags().VisitAll(func(f *pflag.Flag) {
 		arg := "--" + f.Name
 		if f.NoOptDefVal == "" {
 			arg += "=something"
@@ -254,13 +255,15 @@ func TestSbuildOtherOptions(t *testing.T) {
 
 // TestSbuildKeys holds the table of keys and the page that explains them together.
 func TestSbuildKeys(t *testing.T) {
-	page := read(t, "../../docs/sbuild.md")
-	for name := range sbuildKeys() {
+	text, err := os.ReadFile("../../../docs/sbuild.md")
+	check(t, err)
+	page := string(text)
+	for name := range allKeys() {
 		if !strings.Contains(page, "`$"+name+"`") {
 			t.Errorf("docs/sbuild.md does not tell of $%s", name)
 		}
 	}
-	newSbuild(&app{}, nil, "/").flags().VisitAll(func(f *pflag.Flag) {
+	New(nil, "/", io.Discard).Flags().VisitAll(func(f *pflag.Flag) {
 		if !strings.Contains(page, "`--"+f.Name+"`") {
 			t.Errorf("docs/sbuild.md does not tell of --%s", f.Name)
 		}

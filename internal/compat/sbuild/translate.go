@@ -1,4 +1,4 @@
-package main
+package sbuild
 
 import (
 	"errors"
@@ -16,8 +16,8 @@ import (
 	"nsbuild/internal/sbuildrc"
 )
 
-// translate makes a command of nsbuild's of what options and files say.
-func (s *sbuild) translate(source string, terminal bool) ([]string, error) {
+// Translate makes a command of nsbuild's of what options and files say.
+func (s *Call) Translate(source string, terminal bool) ([]string, error) {
 	var unread []error
 	for _, key := range slices.Sorted(maps.Keys(s.unread)) {
 		unread = append(unread, s.unread[key])
@@ -54,7 +54,7 @@ func nsbuildSource(source string) string {
 }
 
 // texts writes variables as flags, those that are set and not empty.
-func (s *sbuild) texts(flags ...[2]string) (out []string) {
+func (s *Call) texts(flags ...[2]string) (out []string) {
 	for _, f := range flags {
 		if v := s.text[f[0]]; v != "" {
 			out = append(out, "--"+f[1]+"="+v)
@@ -64,7 +64,7 @@ func (s *sbuild) texts(flags ...[2]string) (out []string) {
 }
 
 // lists writes lists as flags that are repeated.
-func (s *sbuild) lists(flags ...[2]string) (out []string) {
+func (s *Call) lists(flags ...[2]string) (out []string) {
 	for _, f := range flags {
 		for _, v := range s.list[f[0]] {
 			out = append(out, "--"+f[1]+"="+v)
@@ -74,7 +74,7 @@ func (s *sbuild) lists(flags ...[2]string) (out []string) {
 }
 
 // arches are the architectures of a build: on which, and for which.
-func (s *sbuild) arches() (on, host string) {
+func (s *Call) arches() (on, host string) {
 	on, host = machine.Native(), machine.Native()
 	if v := s.text["build_arch"]; v != "" {
 		on = v
@@ -86,7 +86,7 @@ func (s *sbuild) arches() (on, host string) {
 }
 
 // target is the suite, the base and the architectures.
-func (s *sbuild) target() ([]string, error) {
+func (s *Call) target() ([]string, error) {
 	out := s.texts([2]string{"distribution", "dist"})
 	on, host := s.arches()
 	if on != machine.Native() {
@@ -115,7 +115,7 @@ func (s *sbuild) target() ([]string, error) {
 
 // checkExtraArgs refuses what would be another base than the one that the build is over: options
 // for making it, where they are for this build. sbuild compares with these four names.
-func (s *sbuild) checkExtraArgs(on, host string) error {
+func (s *Call) checkExtraArgs(on, host string) error {
 	set, dist := s.extraArgs, s.text["distribution"]
 	if set.Value == nil || len(set.Items) == 0 {
 		return nil
@@ -146,13 +146,13 @@ func baseOfChroot(chroot, arch string) string {
 }
 
 // ownVersion tells whether the packages get a version that the source does not have.
-func (s *sbuild) ownVersion() bool {
+func (s *Call) ownVersion() bool {
 	return s.text["bin_nmu"] != "" || s.text["bin_nmu_changelog"] != "" ||
 		s.text["append_to_version"] != ""
 }
 
 // contents is what is built.
-func (s *sbuild) contents() (out []string, err error) {
+func (s *Call) contents() (out []string, err error) {
 	on, host := s.arches()
 	all, set := s.bits["build_arch_all"]
 	switch {
@@ -195,7 +195,7 @@ func (s *sbuild) contents() (out []string, err error) {
 }
 
 // binNMU is the packages' own version.
-func (s *sbuild) binNMU() ([]string, error) {
+func (s *Call) binNMU() ([]string, error) {
 	out := s.texts([2]string{"bin_nmu", "make-binNMU"},
 		[2]string{"bin_nmu_changelog", "binNMU-changelog"},
 		[2]string{"append_to_version", "append-to-version"},
@@ -210,7 +210,7 @@ func (s *sbuild) binNMU() ([]string, error) {
 }
 
 // tools are options for dpkg's tools.
-func (s *sbuild) tools() (out []string, err error) {
+func (s *Call) tools() (out []string, err error) {
 	jobs := s.text["jobs"]
 	for _, opt := range s.list["dpkg_buildpackage_user_options"] {
 		n, ok := jobsOption(opt)
@@ -245,7 +245,7 @@ func jobsOption(opt string) (n string, ok bool) {
 }
 
 // signing is on where sbuild would have dpkg-buildpackage sign; here debsign does it, on the host.
-func (s *sbuild) signing() ([]string, error) {
+func (s *Call) signing() ([]string, error) {
 	options, set := s.list["pgp_options"]
 	key := s.text["key_id"]
 	if !set || slices.Contains(options, "-uc") {
@@ -276,7 +276,7 @@ func (s *sbuild) signing() ([]string, error) {
 }
 
 // packages are relations, resolvers, and packages from elsewhere.
-func (s *sbuild) packages() ([]string, error) {
+func (s *Call) packages() ([]string, error) {
 	resolver := s.text["build_dep_resolver"]
 	if resolver == "internal" { // an old name for apt, as sbuild has it
 		resolver = pkgbuild.ResolverApt
@@ -305,7 +305,7 @@ func (s *sbuild) packages() ([]string, error) {
 }
 
 // checks are those of the results. As with sbuild, lintian is run unless it is forbidden.
-func (s *sbuild) checks() (out []string, err error) {
+func (s *Call) checks() (out []string, err error) {
 	lintian, set := s.bits["run_lintian"]
 	lintian = lintian || !set
 	required, free := "", ""
@@ -339,7 +339,7 @@ func (s *sbuild) checks() (out []string, err error) {
 		out = append(out, s.lists([2]string{"lintian_opts", "lintian-opt"})...)
 	}
 	if s.bits["run_piuparts"] {
-		theirs, ours := splitPiuparts(s.list["piuparts_opts"])
+		theirs, ours := pkgbuild.SplitPiuparts(s.list["piuparts_opts"])
 		for _, option := range ours {
 			s.idle = append(s.idle, "piuparts' "+option)
 		}
@@ -351,7 +351,7 @@ func (s *sbuild) checks() (out []string, err error) {
 }
 
 // places are directories.
-func (s *sbuild) places() ([]string, error) {
+func (s *Call) places() ([]string, error) {
 	if path := s.text["build_path"]; path != "" && path != buildroot.Dir {
 		return nil, fault.New(fault.Usage, "it is always "+buildroot.Dir,
 			"%s cannot be had here, and would change the result", s.shown("build_path"))
@@ -384,7 +384,7 @@ func isDir(name string) bool {
 
 // shows says how much is shown: the log on a terminal, without one only where it is asked for, or
 // not written.
-func (s *sbuild) shows(terminal bool) (out []string, err error) {
+func (s *Call) shows(terminal bool) (out []string, err error) {
 	level := 0
 	if terminal {
 		level = 1
@@ -398,7 +398,7 @@ func (s *sbuild) shows(terminal bool) (out []string, err error) {
 	if level+s.verbose > 0 || s.bits["nolog"] {
 		out = append(out, "--verbose")
 	}
-	if s.a.quiet {
+	if s.quiet {
 		out = append(out, "--quiet")
 	}
 	if d := s.text["debug"]; d != "" && d != "0" {

@@ -1,4 +1,4 @@
-package main
+package sbuild
 
 import (
 	"strconv"
@@ -7,42 +7,43 @@ import (
 	"github.com/spf13/pflag"
 
 	"nsbuild/internal/buildroot"
+	"nsbuild/internal/compat"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
 )
 
-// sbuildValue is the value of an option of sbuild's: it does its work as soon as it is met, so that
+// optionValue is the value of an option of sbuild's: it does its work as soon as it is met, so that
 // what comes later on the command line counts.
-type sbuildValue struct {
-	s    *sbuild
+type optionValue struct {
+	s    *Call
 	set  func(string) error
 	bare bool // it takes no value
 }
 
 // Set keeps errors for later: they are sentences of their own.
-func (v sbuildValue) Set(text string) error {
+func (v optionValue) Set(text string) error {
 	if err := v.set(text); err != nil && v.s.wrong == nil {
 		v.s.wrong = err
 	}
 	return nil
 }
 
-func (v sbuildValue) String() string { return "" }
+func (v optionValue) String() string { return "" }
 
-func (v sbuildValue) Type() string {
+func (v optionValue) Type() string {
 	if v.bare {
 		return "bool"
 	}
 	return "string"
 }
 
-// flags are sbuild's options.
-func (s *sbuild) flags() *pflag.FlagSet {
-	f := pflag.NewFlagSet(sbuildName, pflag.ContinueOnError)
+// Flags are sbuild's options.
+func (s *Call) Flags() *pflag.FlagSet {
+	f := pflag.NewFlagSet(Name, pflag.ContinueOnError)
 	f.SortFlags = false
 	f.Usage = func() {}
 	add := func(name, short, usage string, bare bool, set func(string) error) {
-		flag := f.VarPF(sbuildValue{s, set, bare}, name, short, usage)
+		flag := f.VarPF(optionValue{s, set, bare}, name, short, usage)
 		if bare {
 			flag.NoOptDefVal = "true"
 		}
@@ -85,15 +86,15 @@ func (s *sbuild) flags() *pflag.FlagSet {
 		})
 	}
 
-	f.BoolVarP(&s.help, "help", "h", false, "show this")
-	f.BoolVarP(&s.version, "version", "V", false, "show the version")
+	f.BoolVarP(&s.Help, "help", "h", false, "show this")
+	f.BoolVarP(&s.Version, "version", "V", false, "show the version")
 	add("verbose", "v", "show the log on standard output", true, func(string) error {
 		s.verbose++
 		return nil
 	})
 	add("quiet", "q", "show less", true, func(string) error {
 		s.verbose--
-		s.a.quiet = true
+		s.quiet = true
 		return nil
 	})
 	add("debug", "D", "show the nsbuild command, and what is done", true, func(string) error {
@@ -218,7 +219,7 @@ func (s *sbuild) flags() *pflag.FlagSet {
 	} {
 		nothing(o.name, o.short, "accepted", o.bare)
 	}
-	allowAbbreviations(f)
+	compat.Abbreviate(f)
 	return f
 }
 
