@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/config"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/fault"
@@ -69,7 +69,7 @@ func (a *app) cacheInfo(ctx context.Context, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	kinds := append(archive.Kinds(), pkgbuild.KindLayers)
+	kinds := append(cache.Kinds(), pkgbuild.KindLayers)
 	report := make([]kindReport, len(kinds))
 	total := kindReport{Kind: "total"}
 	for i, kind := range kinds {

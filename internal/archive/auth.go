@@ -61,10 +61,10 @@ func parseAuth(text string) []authEntry {
 	return out
 }
 
-// credentials finds the login for a URL: the one in the URL itself, else the first machine that
+// Credentials finds the login for a URL: the one in the URL itself, else the first machine that
 // fits. Without an explicit scheme a machine counts for https only, so that no password goes over
 // the wire in the clear unasked.
-func (h *Host) credentials(u *url.URL) (login, password string, ok bool) {
+func (h *Host) Credentials(u *url.URL) (login, password string, ok bool) {
 	if u.User != nil {
 		password, _ = u.User.Password()
 		return u.User.Username(), password, true

@@ -49,7 +49,7 @@ func TestTrimBesideUse(t *testing.T) {
 	users.Wait()
 	close(stop)
 	cleaner.Wait()
-	left, err := filepath.Glob(filepath.Join(m.opt.CacheDir, dirClaims, "*"))
+	left, err := filepath.Glob(filepath.Join(m.opt.CacheDir, "claims", "*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left: %q %v", left, err)
 	}
@@ -103,7 +103,7 @@ func TestClaimsOfTheDead(t *testing.T) {
 	if err != nil || len(all) == 0 {
 		t.Fatal(all, err)
 	}
-	dead := filepath.Join(m.opt.CacheDir, dirClaims, "dead")
+	dead := filepath.Join(m.opt.CacheDir, "claims", "dead")
 	name, err := filepath.Rel(m.opt.CacheDir, all[0].Path)
 	if err == nil {
 		err = os.WriteFile(dead, []byte(name+"\n"), 0o600)

@@ -15,6 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 )
@@ -187,7 +188,7 @@ func (m *mirror) checkDebs(debs map[*Package]string) {
 			m.t.Errorf("%s: Depends %q, essential %v", p, p.Depends, p.Essential)
 		}
 	}
-	if left, err := os.ReadDir(filepath.Join(m.opt.CacheDir, dirPartial)); err != nil ||
+	if left, err := os.ReadDir(filepath.Join(m.opt.CacheDir, "partial")); err != nil ||
 		len(left) > 0 {
 		m.t.Errorf("left over: %v %v", left, err)
 	}
@@ -428,10 +429,10 @@ func TestDamagedCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := filepath.WalkDir(m.opt.CacheDir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && d.Name() == dirClaims {
+		if err == nil && d.Name() == "claims" {
 			return filepath.SkipDir
 		}
-		if err != nil || d.IsDir() || d.Name() == cleanLock {
+		if err != nil || d.IsDir() || d.Name() == "clean.lock" {
 			return err
 		}
 		data, err := os.ReadFile(path)
@@ -506,7 +507,7 @@ func TestProgress(t *testing.T) {
 	m.opt.Retries = 2
 	var mu sync.Mutex
 	total, done := map[string]int64{}, map[string]int64{}
-	m.opt.Progress = func(p Progress) {
+	m.opt.Progress = func(p fetch.Progress) {
 		mu.Lock()
 		defer mu.Unlock()
 		total[p.What] += p.Total
@@ -516,12 +517,12 @@ func TestProgress(t *testing.T) {
 	if _, _, err := m.all(m.client()); err != nil {
 		t.Fatal(err)
 	}
-	for _, what := range []string{dirLists, dirDebs} {
+	for _, what := range []string{"lists", "debs"} {
 		if total[what] == 0 || total[what] != done[what] {
 			t.Errorf("%s: %d of %d", what, done[what], total[what])
 		}
 	}
-	m.opt.Progress = func(p Progress) { t.Errorf("%+v", p) }
+	m.opt.Progress = func(p fetch.Progress) { t.Errorf("%+v", p) }
 	if _, _, err := m.all(m.client()); err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"pault.ag/go/debian/version"
 
+	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/deb"
@@ -86,7 +88,10 @@ func CopyFormFor(dpkg string) (CopyForm, error) {
 // original and of the copy itself. So one rename publishes it, and nothing can get apart.
 
 // Copies are those in a cache.
-type Copies struct{ cache *cache }
+type Copies struct {
+	cache *cache.Cache
+	log   logrus.FieldLogger
+}
 
 // of lists the copies of an original in one form: none or one, save for what two makers of
 // different versions left.
@@ -94,7 +99,7 @@ func (c *Copies) of(digest string, form CopyForm) ([]string, error) {
 	if digest == "" {
 		return nil, nil
 	}
-	dir := filepath.Join(c.cache.dir, dirCopies, digest[:2])
+	dir := filepath.Join(c.cache.Dir(cache.Copies), digest[:2])
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cache: %w", err)
@@ -113,34 +118,28 @@ func (c *Copies) of(digest string, form CopyForm) ([]string, error) {
 func (c *Copies) Find(p *Package, form CopyForm) string {
 	found, err := c.of(p.Hashes.SHA256, form)
 	if err != nil {
-		c.cache.log.Debug(err)
+		c.log.Debug(err)
 		return ""
 	}
 	for _, path := range found {
-		digest := copyDigest(path)
+		digest := cache.CopyDigest(path)
 		ok := len(digest) == 2*sha256.Size && hashes.IsHex(digest)
 		if ok {
-			ok, err = c.cache.intact(path,
-				content{name: "the copy of " + p.String(), size: -1,
-					hashes: hashes.Set{SHA256: digest}})
+			ok, err = c.cache.Intact(path,
+				cache.Content{Name: "the copy of " + p.String(), Size: -1,
+					Hashes: hashes.Set{SHA256: digest}})
 		}
 		if ok && err == nil {
 			return path
 		}
 		if err != nil {
-			c.cache.log.Debug(err)
+			c.log.Debug(err)
 		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			c.cache.log.Debugf("cache: %v", err)
+			c.log.Debugf("cache: %v", err)
 		}
 	}
 	return ""
-}
-
-// copyDigest is a copy's own digest, by its name.
-func copyDigest(path string) string {
-	digest := strings.TrimSuffix(path, ".deb")
-	return digest[strings.LastIndexByte(digest, '.')+1:]
 }
 
 // Missing returns the digests of those packages that are in the cache without a copy and would
@@ -159,7 +158,7 @@ func (c *Copies) lacks(digest string, form CopyForm) bool {
 	if c.Has(digest, form) {
 		return false
 	}
-	f, err := os.Open(c.cache.place(dirDebs, digest, ".deb"))
+	f, err := os.Open(c.cache.Place(cache.Debs, digest, ".deb"))
 	if err != nil {
 		return false
 	}
@@ -178,7 +177,7 @@ func (c *Copies) Has(digest string, form CopyForm) bool {
 // one, the last used first.
 func (c *Copies) AllMissing(form CopyForm) ([]string, error) {
 	var files []string
-	err := filepath.WalkDir(filepath.Join(c.cache.dir, dirDebs),
+	err := filepath.WalkDir(c.cache.Dir(cache.Debs),
 		func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
@@ -221,18 +220,18 @@ func (c *Copies) Make(ctx context.Context, digest string, form CopyForm) error {
 	if !ok || len(digest) != 2*sha256.Size || !hashes.IsHex(digest) {
 		return fmt.Errorf("copy of %q in the form %s: no such thing", digest, form)
 	}
-	in, err := os.Open(c.cache.place(dirDebs, digest, ".deb"))
+	in, err := os.Open(c.cache.Place(cache.Debs, digest, ".deb"))
 	if err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
 	defer in.Close()
-	out, err := c.cache.scratch()
+	out, err := c.cache.Scratch()
 	if err != nil {
 		return err
 	}
 	name := out.Name()
 	sum := sha256.New()
-	read := io.TeeReader(&untilDone{ctx, in}, sum)
+	read := io.TeeReader(cache.Interruptible(ctx, in), sum)
 	err = deb.Recompress(out, read, members, deb.Limits{})
 	if err == nil {
 		_, err = io.Copy(io.Discard, read) // what may follow the last member
@@ -245,11 +244,11 @@ func (c *Copies) Make(ctx context.Context, digest string, form CopyForm) error {
 		own, err = digestOf(out)
 	}
 	if err == nil {
-		path := c.cache.place(dirCopies, digest, "."+form.String()+"."+own+".deb")
-		err = c.cache.publish(out, path)
+		path := c.cache.Place(cache.Copies, digest, "."+form.String()+"."+own+".deb")
+		err = c.cache.Publish(out, path)
 	}
 	// What was written is verified before its use; an error of closing would show there.
-	err = failure.OnDisk(c.cache.dir, errors.Join(err, out.Close()))
+	err = c.cache.OnDisk(errors.Join(err, out.Close()))
 	if err != nil {
 		_ = os.Remove(name) // it may have been renamed
 	}
@@ -265,17 +264,4 @@ func digestOf(f *os.File) (string, error) {
 		return "", err
 	}
 	return hashes.Hex(h), nil
-}
-
-// untilDone is a file that ends with an error when its context does.
-type untilDone struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (u *untilDone) Read(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		return 0, context.Cause(u.ctx)
-	}
-	return u.r.Read(p)
 }

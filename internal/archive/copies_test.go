@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/fakedebian"
 )
@@ -82,7 +83,7 @@ func TestCopies(t *testing.T) {
 	}
 	first := used()
 	for name, path := range first {
-		if strings.Contains(path, "/"+dirCopies+"/") == (name == "quick") {
+		if strings.Contains(path, "/"+"copies"+"/") == (name == "quick") {
 			t.Errorf("%s: %s", name, path)
 		}
 		if got := contentOf(t, path); got != original[name] {
@@ -92,7 +93,7 @@ func TestCopies(t *testing.T) {
 
 	// A flipped bit in a copy: the original is used, and the copy can be made again.
 	flip(t, first["alpha"])
-	if path := used()["alpha"]; !strings.Contains(path, "/"+dirDebs+"/") {
+	if path := used()["alpha"]; !strings.Contains(path, "/"+"debs"+"/") {
 		t.Errorf("a damaged copy was used, or something else: %s", path)
 	}
 	if _, err := os.Stat(first["alpha"]); err == nil {
@@ -142,7 +143,7 @@ func TestCopies(t *testing.T) {
 	if err := c.Copies.Make(ctx, beta.Hashes.SHA256, CopyZstd); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	left, err := filepath.Glob(filepath.Join(m.opt.CacheDir, dirPartial, "*"))
+	left, err := filepath.Glob(filepath.Join(m.opt.CacheDir, "partial", "*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("%q %v", left, err)
 	}
@@ -200,7 +201,7 @@ func TestVerify(t *testing.T) {
 		}
 	}
 	good, bad, err := c.Cache.Verify(t.Context())
-	if err != nil || good != before-1 || len(bad) != 1 || bad[0].Kind != dirDebs {
+	if err != nil || good != before-1 || len(bad) != 1 || bad[0].Kind != "debs" {
 		t.Error(good, bad, err)
 	}
 	kinds := map[string]bool{}
@@ -208,7 +209,7 @@ func TestVerify(t *testing.T) {
 	for _, e := range entries {
 		kinds[e.Kind] = true
 	}
-	if err != nil || len(kinds) != 2 || slices.Contains(Kinds(), dirPartial) {
+	if err != nil || len(kinds) != 2 || slices.Contains(cache.Kinds(), "partial") {
 		t.Error(kinds, err)
 	}
 }

@@ -13,7 +13,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/fetch"
 )
 
 // workers is how many files are fetched or verified at a time, whatever the number of mirrors; each
@@ -23,8 +25,8 @@ const workers = 8
 // Pool is the packages' files: fetched, verified, and kept in a cache.
 type Pool struct {
 	Copies *Copies // their recompressed copies
-	cache  *cache
-	fetch  *fetcher
+	cache  *cache.Cache
+	fetch  *fetch.Fetcher
 }
 
 // Debs has the packages' files in the cache and returns their paths. The files are the cache's:
@@ -67,7 +69,7 @@ func (d *Pool) eachDeb(ctx context.Context, packages []*Package, form CopyForm,
 		}
 		if fi, err := os.Lstat(path); (err != nil || fi.Size() != p.Size) && !seen[path] {
 			seen[path] = true
-			d.fetch.tell(ctx, Progress{What: dirDebs, Name: p.String(), Total: p.Size})
+			d.fetch.Tell(ctx, fetch.Progress{What: cache.Debs, Name: p.String(), Total: p.Size})
 		}
 	}
 	type ready struct {
@@ -129,22 +131,22 @@ func (d *Pool) debPath(p *Package) string {
 	if digest == "" {
 		return ""
 	}
-	return d.cache.place(dirDebs, digest, ".deb")
+	return d.cache.Place(cache.Debs, digest, ".deb")
 }
 
 func (d *Pool) deb(ctx context.Context, p *Package) (string, error) {
-	b := blob{
-		kind: dirDebs, ext: ".deb", what: dirDebs, urls: []string{p.URL()},
-		content: content{name: p.String(), size: p.Size, hashes: p.Hashes,
-			weak: p.Repo.Quirks.WeakHashes},
+	b := fetch.Blob{
+		Kind: cache.Debs, Ext: ".deb", What: cache.Debs, URLs: []string{p.URL()},
+		Content: cache.Content{Name: p.String(), Size: p.Size, Hashes: p.Hashes,
+			Weak: p.Repo.Quirks.WeakHashes},
 	}
 	for _, r := range p.Also {
-		b.urls = append(b.urls, p.urlIn(r))
+		b.URLs = append(b.URLs, p.urlIn(r))
 	}
 	if p.Locked {
-		b.by = "the lock file"
+		b.By = "the lock file"
 	}
-	path, err := d.fetch.obtainAgain(ctx, b)
+	path, err := d.fetch.ObtainAgain(ctx, b)
 	if err != nil {
 		return "", fmt.Errorf("package %s: %w", p, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/deb822"
@@ -69,7 +70,7 @@ func FuzzUnpack(f *testing.F) {
 		if _, err := in.Write(data); err != nil {
 			t.Fatal(err)
 		}
-		p, err := c.Cache.unpack(in, ext, limit, content{name: "Packages", size: -1})
+		p, err := c.Cache.Unpack(in, ext, limit, cache.Content{Name: "Packages", Size: -1})
 		if err != nil {
 			return
 		}
@@ -77,8 +78,8 @@ func FuzzUnpack(f *testing.F) {
 		if err != nil || fi.Size() > limit {
 			t.Fatalf("limit %d: %v, %v", limit, fi, err)
 		}
-		if _, err := c.Cache.unpack(in, ext, limit, content{name: "Packages", size: fi.Size(),
-			hashes: hashes.Set{SHA256: strings.Repeat("0", 64)}}); !errors.Is(err,
+		if _, err := c.Cache.Unpack(in, ext, limit, cache.Content{Name: "Packages", Size: fi.Size(),
+			Hashes: hashes.Set{SHA256: strings.Repeat("0", 64)}}); !errors.Is(err,
 			failure.ErrHash) {
 			t.Errorf("another digest: %v", err)
 		}

@@ -165,9 +165,9 @@ func (h *Host) setting(scheme, name string) string {
 	return h.conf.get("Acquire::http::" + name)
 }
 
-// proxy is the proxy for a URL, nil for none: the one for its host, else the general one, else the
+// Proxy is the proxy for a URL, nil for none: the one for its host, else the general one, else the
 // environment's, unless no_proxy names the host.
-func (h *Host) proxy(u *url.URL) (*url.URL, error) {
+func (h *Host) Proxy(u *url.URL) (*url.URL, error) {
 	if h.conf == nil {
 		return nil, nil
 	}
@@ -255,4 +255,9 @@ func (h *Host) byHash() string {
 		return ""
 	}
 	return strings.ToLower(h.conf.get("Acquire::By-Hash"))
+}
+
+// AllowRedirect is Acquire::http::AllowRedirect: whether what a mirror redirects to is followed.
+func (h *Host) AllowRedirect(scheme string) bool {
+	return aptBool(h.setting(scheme, "AllowRedirect"), true)
 }

@@ -208,7 +208,7 @@ func TestProxy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := h.proxy(u)
+		got, err := h.Proxy(u)
 		if err != nil || got == nil && test.want != "" || got != nil && got.String() != test.want {
 			t.Errorf("%s with %q: %v %v, want %q", test.url, test.env, got, err, test.want)
 		}
@@ -232,7 +232,7 @@ func TestAuth(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		login, password, ok := h.credentials(u)
+		login, password, ok := h.Credentials(u)
 		if got := login + ":" + password; ok != (want != "") || ok && got != want {
 			t.Errorf("%s: %q %v", uri, got, ok)
 		}

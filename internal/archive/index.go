@@ -2,24 +2,20 @@ package archive
 
 import (
 	"cmp"
-	"compress/bzip2"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"slices"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
+	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
-	"nsbuild/internal/archive/hashes"
-	"nsbuild/internal/xz"
+	"nsbuild/internal/archive/fetch"
 )
 
 // fastLink is the speed in bytes per second from which the larger, but five times more quickly
@@ -30,8 +26,8 @@ const fastLink = 8 << 20
 // Indices are the lists of packages and of sources of suites, verified and read.
 type Indices struct {
 	releases *ReleaseFiles
-	cache    *cache
-	fetch    *fetcher
+	cache    *cache.Cache
+	fetch    *fetch.Fetcher
 	log      logrus.FieldLogger
 	offline  bool
 	byHash   string // the host's Acquire::By-Hash
@@ -44,7 +40,7 @@ type Indices struct {
 func (x *Indices) Index(ctx context.Context, r *Release, name string) (string, error) {
 	st := r.state()
 	p, err := x.index(ctx, r.repo, st, name)
-	if (!x.offline || onDisk(r.repo.URI)) &&
+	if (!x.offline || fetch.OnDisk(r.repo.URI)) &&
 		(errors.Is(err, failure.ErrHash) || errors.Is(err, failure.ErrSize) ||
 			errors.Is(err, failure.ErrNotFound)) {
 		x.log.Debugf("%s: %v: asking for the Release file again", r.repo, err)
@@ -87,18 +83,18 @@ func (x *Indices) index(ctx context.Context, repo Repo, st *releaseState, name s
 	string, error) {
 	plain, hasPlain := st.files[name]
 	order := variants
-	if x.fetch.rate.Load() >= fastLink || onDisk(repo.URI) {
+	if x.fetch.Speed() >= fastLink || fetch.OnDisk(repo.URI) {
 		order = []string{".zst", ".gz", ".xz", ".bz2", ""}
 	}
 	weak := repo.Quirks.WeakHashes
 	if hasPlain {
-		b := content{name: name, size: plain.size, hashes: plain.hashes, weak: weak}
+		b := cache.Content{Name: name, Size: plain.size, Hashes: plain.hashes, Weak: weak}
 		digest, _ := plain.hashes.Strongest(weak)
 		if digest == "" {
 			return "", fmt.Errorf("%s: %w", name, failure.ErrWeakHash)
 		}
-		p := x.cache.place(dirLists, digest, "")
-		if ok, err := x.cache.intact(p, b); ok || err != nil {
+		p := x.cache.Place(cache.Lists, digest, "")
+		if ok, err := x.cache.Intact(p, b); ok || err != nil {
 			return p, err
 		}
 	}
@@ -129,30 +125,30 @@ func (x *Indices) index(ctx context.Context, repo Repo, st *releaseState, name s
 // variant fetches one compression of an index and unpacks it.
 func (x *Indices) variant(ctx context.Context, repo Repo, st *releaseState, name, ext string,
 	f indexFile) (string, error) {
-	b := blob{
-		content: content{name: name + ext, size: f.size, hashes: f.hashes,
-			weak: repo.Quirks.WeakHashes},
-		kind: dirLists, what: dirLists,
-		urls: []string{repo.dist() + name + ext},
+	b := fetch.Blob{
+		Content: cache.Content{Name: name + ext, Size: f.size, Hashes: f.hashes,
+			Weak: repo.Quirks.WeakHashes},
+		Kind: cache.Lists, What: cache.Lists,
+		URLs: []string{repo.dist() + name + ext},
 	}
 	byHash := repo.options.byHash
 	if byHash == "" {
 		byHash = x.byHash
 	}
 	if st.byHash && aptBool(byHash, true) || byHash == "force" {
-		b.urls = slices.Insert(b.urls, 0, repo.dist()+path.Join(path.Dir(name), "by-hash",
+		b.URLs = slices.Insert(b.URLs, 0, repo.dist()+path.Join(path.Dir(name), "by-hash",
 			f.hashes.ByHash()))
 	}
-	digest, _ := f.hashes.Strongest(b.weak)
+	digest, _ := f.hashes.Strongest(b.Weak)
 	if digest == "" {
-		return "", fmt.Errorf("%s: %w", b.name, failure.ErrWeakHash)
+		return "", fmt.Errorf("%s: %w", b.Name, failure.ErrWeakHash)
 	}
 	if ext == "" {
 		return x.obtainList(ctx, b)
 	}
 	plain, hasPlain := st.files[name]
 	// where the Release file vouches for the packed form only, what it unpacked to is noted
-	note := x.cache.place(dirLists, digest, ".plain")
+	note := x.cache.Place(cache.Lists, digest, ".plain")
 	have := func() (string, error) {
 		h, size := plain.hashes, plain.size
 		if !hasPlain {
@@ -165,131 +161,40 @@ func (x *Indices) variant(ctx context.Context, repo Repo, st *releaseState, name
 			}
 			size = -1
 		}
-		want, _ := h.Strongest(b.weak)
-		p := x.cache.place(dirLists, want, "")
-		if ok, err := x.cache.intact(p, content{name: name, hashes: h, size: size,
-			weak: b.weak}); !ok || err != nil {
+		want, _ := h.Strongest(b.Weak)
+		p := x.cache.Place(cache.Lists, want, "")
+		if ok, err := x.cache.Intact(p, cache.Content{Name: name, Hashes: h, Size: size,
+			Weak: b.Weak}); !ok || err != nil {
 			return "", err
 		}
 		return p, nil
 	}
 	finish := func(part *os.File) (string, error) {
-		want := content{name: name, size: plain.size, hashes: plain.hashes, weak: b.weak}
+		want := cache.Content{Name: name, Size: plain.size, Hashes: plain.hashes, Weak: b.Weak}
 		limit := plain.size
 		if !hasPlain {
-			want.size, limit = -1, f.size*200+1<<20
+			want.Size, limit = -1, f.size*200+1<<20
 		}
-		p, err := x.cache.unpack(part, ext, limit, want)
+		p, err := x.cache.Unpack(part, ext, limit, want)
 		if err == nil && !hasPlain {
-			err = x.cache.writeAside(note, []byte(path.Base(p)))
+			err = x.cache.WriteAside(note, []byte(path.Base(p)))
 		}
 		return p, cmp.Or(err, os.Remove(part.Name()))
 	}
-	x.fetch.tell(ctx, Progress{What: dirLists, Name: b.name, Total: f.size})
-	p, err := x.fetch.obtainWith(ctx, b, digest, have, finish)
+	x.fetch.Tell(ctx, fetch.Progress{What: cache.Lists, Name: b.Name, Total: f.size})
+	p, err := x.fetch.ObtainWith(ctx, b, digest, have, finish)
 	if err != nil {
-		x.fetch.tell(ctx, Progress{What: dirLists, Name: b.name, Total: -f.size})
+		x.fetch.Tell(ctx, fetch.Progress{What: cache.Lists, Name: b.Name, Total: -f.size})
 	}
 	return p, err
 }
 
 // obtainList is obtain for an index that is not packed.
-func (x *Indices) obtainList(ctx context.Context, b blob) (string, error) {
-	x.fetch.tell(ctx, Progress{What: dirLists, Name: b.name, Total: b.size})
-	p, err := x.fetch.obtain(ctx, b)
+func (x *Indices) obtainList(ctx context.Context, b fetch.Blob) (string, error) {
+	x.fetch.Tell(ctx, fetch.Progress{What: cache.Lists, Name: b.Name, Total: b.Size})
+	p, err := x.fetch.Obtain(ctx, b)
 	if err != nil {
-		x.fetch.tell(ctx, Progress{What: dirLists, Name: b.name, Total: -b.size})
+		x.fetch.Tell(ctx, fetch.Progress{What: cache.Lists, Name: b.Name, Total: -b.Size})
 	}
 	return p, err
-}
-
-// unpack decompresses a file into the cache, at most limit bytes, and verifies it where it is known
-// what it must be.
-func (c *cache) unpack(in *os.File, ext string, limit int64, want content) (string, error) {
-	if _, err := in.Seek(0, io.SeekStart); err != nil {
-		return "", err
-	}
-	from, closeReader, err := decompress(in, ext)
-	if err != nil {
-		return "", fmt.Errorf("%s%s: %w: %w", want.name, ext, failure.ErrSyntax, err)
-	}
-	defer closeReader()
-	out, err := c.scratch()
-	if err != nil {
-		return "", err
-	}
-	defer func() {
-		_ = os.Remove(out.Name()) // fails after the rename, as it should
-		_ = out.Close()           // what was written is verified by reading it again
-	}()
-	digest, sum := want.hashes.Strongest(want.weak)
-	if sum == nil {
-		_, sum = hashes.Set{SHA256: "-"}.Strongest(false)
-	}
-	w := &errWriter{w: io.MultiWriter(out, sum)}
-	n, err := io.CopyBuffer(w, io.LimitReader(from, limit+1), make([]byte, 256<<10))
-	switch {
-	case w.err != nil:
-		return "", failure.OnDisk(c.dir, fmt.Errorf("%s: %w", want.name, w.err))
-	case n > limit:
-		return "", fmt.Errorf("%s%s: %w: it unpacks to more than %d bytes", want.name, ext,
-			failure.ErrSize, limit)
-	case err != nil:
-		return "", fmt.Errorf("%s%s: %w: %w", want.name, ext, failure.ErrSyntax, err)
-	case want.size >= 0 && n != want.size:
-		return "", fmt.Errorf("%s%s: %w: it unpacks to %d bytes, the signed index says %d",
-			want.name, ext, failure.ErrSize, n, want.size)
-	}
-	got := fmt.Sprintf("%x", sum.Sum(nil))
-	if digest != "" && got != digest {
-		return "", fmt.Errorf("%s%s: %w: it unpacks to %s, the signed index says %s", want.name,
-			ext, failure.ErrHash, got, digest)
-	}
-	p := c.place(dirLists, got, "")
-	return p, failure.OnDisk(c.dir, c.publish(out, p))
-}
-
-// errWriter remembers whether it was the writing that failed.
-type errWriter struct {
-	w   io.Writer
-	err error
-}
-
-func (w *errWriter) Write(p []byte) (int, error) {
-	n, err := w.w.Write(p)
-	if err != nil {
-		w.err = err
-	}
-	return n, err
-}
-
-// maxWindow is the largest window that an index may be packed with, in bytes: that of xz -9.
-const maxWindow = 64 << 20
-
-// decompress reads one of the variants.
-func decompress(r io.Reader, ext string) (io.Reader, func(), error) {
-	nothing := func() {}
-	switch ext {
-	case ".xz":
-		x, err := xz.NewReader(r, maxWindow)
-		return x, nothing, err
-	case ".gz":
-		z, err := gzip.NewReader(r)
-		if err != nil {
-			return nil, nothing, err
-		}
-		return z, func() { _ = z.Close() }, nil // an error of its stream has come with Read
-	case ".zst":
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1),
-			zstd.WithDecoderMaxWindow(128<<20))
-		if err != nil {
-			return nil, nothing, err
-		}
-		return z, z.Close, nil
-	case ".bz2":
-		return bzip2.NewReader(r), nothing, nil
-	case "":
-		return r, nothing, nil
-	}
-	return nil, nothing, fmt.Errorf("%s: %w", ext, failure.ErrUnsupported)
 }

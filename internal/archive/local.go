@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/deb"
@@ -42,7 +43,7 @@ func (c *Client) Local(ctx context.Context, uri string, files []string) (*Local,
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		paragraph, err := c.Cache.adopt(file)
+		paragraph, err := adopt(c.Cache, file)
 		if err != nil {
 			return nil, fmt.Errorf("package %s: %w", file, err)
 		}
@@ -68,7 +69,7 @@ func (c *Client) Local(ctx context.Context, uri string, files []string) (*Local,
 	}
 	l.Digest = hashes.SHA256(index.Bytes())
 	l.List = ListFile{Name: listName(l.Repo.aptDist() + "Packages"), ModTime: time.Unix(0, 0)}
-	l.List.Path, err = c.Cache.keep(dirLists, index.Bytes())
+	l.List.Path, err = c.Cache.Keep(cache.Lists, index.Bytes())
 	return l, err
 }
 
@@ -120,7 +121,7 @@ func globEscape(name string) string {
 const maxDeb = 2 * 10_000_000_000
 
 // adopt brings a package into the cache and returns its paragraph of the index.
-func (c *cache) adopt(file string) ([]byte, error) {
+func adopt(c *cache.Cache, file string) ([]byte, error) {
 	in, err := regular.Open(file)
 	if err != nil {
 		return nil, fault.Wrap(fault.Usage, "give a Debian package", err)
@@ -134,24 +135,24 @@ func (c *cache) adopt(file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	part, err := c.scratch()
+	part, err := c.Scratch()
 	if err != nil {
-		return nil, failure.OnDisk(c.dir, err)
+		return nil, c.OnDisk(err)
 	}
 	defer part.Close()
 	defer func() { _ = os.Remove(part.Name()) }() // fails after it was given its name, as it should
 	sum := sha256.New()
 	size, err := io.Copy(io.MultiWriter(part, sum), in)
 	if err != nil {
-		return nil, failure.OnDisk(c.dir, err)
+		return nil, c.OnDisk(err)
 	}
 	control, err := controlOf(part.Name())
 	if err != nil {
 		return nil, err
 	}
 	digest := fmt.Sprintf("%x", sum.Sum(nil))
-	if err := c.publish(part, c.place(dirDebs, digest, ".deb")); err != nil {
-		return nil, failure.OnDisk(c.dir, err)
+	if err := c.Publish(part, c.Place(cache.Debs, digest, ".deb")); err != nil {
+		return nil, c.OnDisk(err)
 	}
 	// The digest in the name makes a changed package another file for apt, too.
 	return fmt.Appendf(nil, "%s\nFilename: ./%s/%s\nSize: %d\nSHA256: %s\n", control, digest[:16],

@@ -37,10 +37,11 @@ type Repo struct {
 
 // SourcesLine is the repository as a line of sources.list, without options and credentials.
 func (r Repo) SourcesLine() string {
-	return strings.Join(append([]string{"deb", publicURI(r.URI), r.Suite}, r.Components...), " ")
+	return strings.Join(append([]string{"deb", failure.PublicURI(r.URI), r.Suite}, r.Components...),
+		" ")
 }
 
-func (r Repo) String() string { return publicURI(r.URI) + " " + r.Suite }
+func (r Repo) String() string { return failure.PublicURI(r.URI) + " " + r.Suite }
 
 // flat reports whether the repository has no dists/ directory.
 func (r Repo) flat() bool { return strings.HasSuffix(r.Suite, "/") }
@@ -54,16 +55,6 @@ func (r Repo) dist() string {
 		return r.URI + "/" + strings.TrimPrefix(r.Suite, "/")
 	}
 	return r.URI + "/dists/" + r.Suite + "/"
-}
-
-// publicURI leaves out a user name and password.
-func publicURI(uri string) string {
-	u, err := url.Parse(uri)
-	if err != nil || u.User == nil {
-		return uri
-	}
-	u.User = nil
-	return u.String()
 }
 
 // WithoutVerification is the repository to be believed without a signature, at whose request: the
@@ -233,12 +224,13 @@ func (src *source) unusable() string {
 	switch {
 	case src.options.cannot != "":
 		o := &src.options
-		return fmt.Sprintf("%s: option %s: %s (%s)", publicURI(src.uri), o.cannot, o.why, src.file)
+		return fmt.Sprintf("%s: option %s: %s (%s)", failure.PublicURI(src.uri), o.cannot, o.why,
+			src.file)
 	case src.unread != nil:
 		return fmt.Sprintf("%s: %v (%s)", src.uri, src.unread, src.file)
 	case !usableScheme(src.uri):
 		return fmt.Sprintf("%s: the method %s is not spoken here (%s)",
-			publicURI(src.uri), scheme, src.file)
+			failure.PublicURI(src.uri), scheme, src.file)
 	}
 	return ""
 }

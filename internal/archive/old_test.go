@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/fakedebian"
@@ -352,8 +353,8 @@ func TestRemove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries = slices.DeleteFunc(entries, func(e Entry) bool {
-		return e.Kind != dirDebs || now.Sub(e.Used) < time.Minute
+	entries = slices.DeleteFunc(entries, func(e cache.Entry) bool {
+		return e.Kind != "debs" || now.Sub(e.Used) < time.Minute
 	})
 	if n, err := c.Cache.Remove(entries); n < 100000 || err != nil || len(entries) != 1 {
 		t.Errorf("%d bytes, %v", n, err)
@@ -365,13 +366,13 @@ func TestRemove(t *testing.T) {
 	}
 
 	long := now.Add(-30 * 24 * time.Hour)
-	scratch, err := c.Cache.scratch()
+	scratch, err := c.Cache.Scratch()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer scratch.Close()
-	dead := filepath.Join(m.opt.CacheDir, dirPartial, scratchPrefix+"dead")
-	part := filepath.Join(m.opt.CacheDir, dirPartial, "part")
+	dead := filepath.Join(m.opt.CacheDir, "partial", "scratch-dead")
+	part := filepath.Join(m.opt.CacheDir, "partial", "part")
 	write(t, dead, []byte("x"))
 	write(t, part, []byte("x"))
 	for _, f := range []string{scratch.Name(), dead} {
@@ -379,14 +380,14 @@ func TestRemove(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lists, err := filepath.Glob(filepath.Join(m.opt.CacheDir, dirLists, "??", "*"))
+	lists, err := filepath.Glob(filepath.Join(m.opt.CacheDir, "lists", "??", "*"))
 	if err != nil || len(lists) != 2 {
 		t.Fatalf("%q %v", lists, err)
 	}
 	if err := os.Chtimes(lists[0], long, long); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Cache.sweep(); err != nil {
+	if err := c.Cache.Sweep(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(lists[0]); err != nil {
@@ -395,7 +396,7 @@ func TestRemove(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Cache.sweep(); err != nil {
+	if err := c.Cache.Sweep(); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]bool{scratch.Name(): true, dead: false, part: true,

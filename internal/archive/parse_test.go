@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/deb822"
-	"nsbuild/internal/fakedebian"
 )
 
 func TestParsePackage(t *testing.T) {
@@ -238,29 +236,6 @@ func FuzzSources(f *testing.F) {
 			}
 		}
 		parseAuth(text)
-	})
-}
-
-// FuzzDecompress: no input makes a decompressor panic, or give more than the limit lets through.
-func FuzzDecompress(f *testing.F) {
-	a := fakedebian.New(f)
-	s := a.Suite("sid")
-	s.Compressions = []fakedebian.Compression{fakedebian.XZ, fakedebian.Gzip, fakedebian.Zstd}
-	s.Add(fakedebian.Package{Name: "x"})
-	tree := a.Tree()
-	for _, ext := range variants {
-		if ext == ".xz" || ext == ".gz" || ext == ".zst" {
-			f.Add(tree.Read("dists/sid/main/binary-amd64/Packages"+ext), ext)
-		}
-	}
-	f.Add([]byte("BZh9"), ".bz2")
-	f.Fuzz(func(_ *testing.T, data []byte, ext string) {
-		r, closeReader, err := decompress(bytes.NewReader(data), ext)
-		if err != nil {
-			return
-		}
-		defer closeReader()
-		_, _ = io.Copy(io.Discard, io.LimitReader(r, 1<<20)) // any error will do
 	})
 }
 

@@ -21,7 +21,9 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
+	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/archive/signature"
 )
@@ -47,8 +49,8 @@ type rawRelease struct {
 // ReleaseFiles are the Release files of suites: fetched, verified, and kept in a cache.
 type ReleaseFiles struct {
 	judge        *judge
-	cache        *cache
-	fetch        *fetcher
+	cache        *cache.Cache
+	fetch        *fetch.Fetcher
 	log          logrus.FieldLogger
 	said         *onceLog
 	offline      bool
@@ -119,7 +121,7 @@ func (rs *ReleaseFiles) release(ctx context.Context, repo Repo, force bool) (*re
 		rs.said.insist("%s: %s", repo, repo.note)
 	}
 	switch {
-	case onDisk(repo.URI): // there is nobody to be spared
+	case fetch.OnDisk(repo.URI): // there is nobody to be spared
 	case rs.offline && absent:
 		return nil, fmt.Errorf("%w: so it said when it was last asked", failure.ErrNoSuite)
 	case rs.offline && st == nil && cacheErr == nil:
@@ -170,7 +172,7 @@ func (rs *ReleaseFiles) release(ctx context.Context, repo Repo, force bool) (*re
 		return st, nil
 	}
 	for i, name := range raw.Names {
-		path, err := rs.cache.keep(dirLists, raw.data[i])
+		path, err := rs.cache.Keep(cache.Lists, raw.data[i])
 		if err != nil {
 			return nil, err
 		}
@@ -202,8 +204,8 @@ func (rs *ReleaseFiles) cachedRelease(repo Repo) (*cachedRelease, *releaseState,
 		if len(digest) != 2*sha256.Size || !hashes.IsHex(digest) {
 			return nil, nil, fmt.Errorf("cache: %s: %w", rs.releaseFile(repo), failure.ErrSyntax)
 		}
-		path := rs.cache.place(dirLists, digest, "")
-		rs.cache.claims.add(path)
+		path := rs.cache.Place(cache.Lists, digest, "")
+		rs.cache.Claim(path)
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return nil, nil, err
@@ -211,7 +213,7 @@ func (rs *ReleaseFiles) cachedRelease(repo Repo) (*cachedRelease, *releaseState,
 		if hashes.SHA256(data) != digest {
 			return nil, nil, fmt.Errorf("cache: %s: %w", path, failure.ErrHash)
 		}
-		if err := rs.cache.used(path); err != nil {
+		if err := rs.cache.Used(path); err != nil {
 			return nil, nil, err
 		}
 		raw.data = append(raw.data, data)
@@ -231,7 +233,7 @@ func (rs *ReleaseFiles) releaseFile(repo Repo) string {
 	if len(name) > 200 {
 		name = hashes.SHA256([]byte(name))
 	}
-	return filepath.Join(rs.cache.dir, dirLists, name+".json")
+	return filepath.Join(rs.cache.Dir(cache.Lists), name+".json")
 }
 
 func (rs *ReleaseFiles) saveRelease(repo Repo, raw *rawRelease) error {
@@ -239,7 +241,7 @@ func (rs *ReleaseFiles) saveRelease(repo Repo, raw *rawRelease) error {
 	if err != nil {
 		return err
 	}
-	return rs.cache.writeAside(rs.releaseFile(repo), append(data, '\n'))
+	return rs.cache.WriteAside(rs.releaseFile(repo), append(data, '\n'))
 }
 
 // fetchRelease asks the mirror. With cached it asks for news only; the data are then nil if there
@@ -257,11 +259,11 @@ func (rs *ReleaseFiles) fetchRelease(ctx context.Context, repo Repo,
 	var last error
 	for _, set := range names {
 		raw := &rawRelease{cachedRelease: cachedRelease{Names: set}}
-		r := request{url: repo.dist() + cmp.Or(elsewhere, set[0]), fresh: true}
+		r := fetch.Request{URL: repo.dist() + cmp.Or(elsewhere, set[0]), Fresh: true}
 		if cached != nil && cached.Names[0] == set[0] {
-			r.etag, r.since = cached.ETag, cached.Modified
+			r.ETag, r.Since = cached.ETag, cached.Modified
 		}
-		data, a, err := rs.fetch.get(ctx, r, maxRelease)
+		data, a, err := rs.fetch.Read(ctx, r, maxRelease)
 		if errors.Is(err, failure.ErrNotFound) || errors.Is(err, failure.ErrRefused) {
 			// some mirrors refuse what they do not have
 			if last == nil || errors.Is(err, failure.ErrNotFound) {
@@ -272,14 +274,14 @@ func (rs *ReleaseFiles) fetchRelease(ctx context.Context, repo Repo,
 		if err != nil {
 			return nil, err
 		}
-		if a.notModified {
+		if a.NotModified {
 			raw.cachedRelease = *cached
 			return raw, nil
 		}
-		raw.ETag, raw.Modified = a.etag, a.lastModified
+		raw.ETag, raw.Modified = a.ETag, a.LastModified
 		raw.add(data)
 		for _, name := range set[1:] {
-			data, _, err := rs.fetch.get(ctx, request{url: repo.dist() + name, fresh: true},
+			data, _, err := rs.fetch.Read(ctx, fetch.Request{URL: repo.dist() + name, Fresh: true},
 				maxRelease)
 			if errors.Is(err, failure.ErrNotFound) {
 				if repo.Trusted {
@@ -433,7 +435,7 @@ func (rs *ReleaseFiles) Proxy(uri string) (string, error) {
 	if err != nil {
 		return "", failure.Syntax("URL %q: %v", uri, err)
 	}
-	proxy, err := rs.judge.host.proxy(u)
+	proxy, err := rs.judge.host.Proxy(u)
 	if err != nil || proxy == nil {
 		return "", err
 	}

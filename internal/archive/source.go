@@ -5,9 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,8 +13,8 @@ import (
 	"pault.ag/go/debian/version"
 
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/archive/hashes"
-	"nsbuild/internal/atomicfile"
 	"nsbuild/internal/deb822"
 	"nsbuild/internal/nearest"
 )
@@ -251,41 +248,6 @@ func pickSource(found []*SourcePackage, releases []*Release, name, wanted string
 	return best, nil
 }
 
-// Get fetches a small file of which nothing is known beforehand, such as a .dsc named by its URL:
-// at most limit bytes.
-func (f *fetcher) Get(ctx context.Context, url string, limit int64) ([]byte, error) {
-	if f.offline && !strings.HasPrefix(url, "file:") {
-		return nil, failure.WithHint(fmt.Errorf("%s: %w", publicURI(url), failure.ErrOffline))
-	}
-	data, _, err := f.get(ctx, request{url: url}, limit)
-	return data, failure.WithHint(err)
-}
-
-// File is a file to fetch, with what it must be.
-type File struct {
-	URL    string
-	Size   int64 // -1 when not known
-	Hashes hashes.Set
-	Weak   bool // whether MD5 and SHA-1 count, as for a .dsc from before 2009
-}
-
-// Fetch has a file in the cache, verified, and at dst, too, which is only to be read: it is the
-// same file where the file system lets it be, else a copy. What was at dst is replaced.
-func (f *fetcher) Fetch(ctx context.Context, file File, dst string) error {
-	b := blob{kind: dirSources, what: dirSources, urls: []string{file.URL},
-		content: content{name: filepath.Base(dst), size: file.Size, hashes: file.Hashes,
-			weak: file.Weak}}
-	if !file.Hashes.WellFormed() {
-		return failure.WithHint(failure.Syntax("%s: bad digest", publicURI(file.URL)))
-	}
-	f.tell(ctx, Progress{What: dirSources, Name: b.name, Total: max(0, file.Size)})
-	path, err := f.obtainAgain(ctx, b)
-	if err != nil {
-		return failure.WithHint(err)
-	}
-	return linkFile(path, dst)
-}
-
 // FetchSource fetches all files of a source package into a directory and returns the .dsc's path.
 func (c *Client) FetchSource(ctx context.Context, s *SourcePackage, dir string) (string, error) {
 	dsc, ok := s.DSC()
@@ -295,36 +257,11 @@ func (c *Client) FetchSource(ctx context.Context, s *SourcePackage, dir string) 
 				s.Version, s.Repo))
 	}
 	for _, f := range s.Files {
-		file := File{URL: s.URL(f.Name), Size: f.Size, Hashes: f.Hashes,
+		file := fetch.File{URL: s.URL(f.Name), Size: f.Size, Hashes: f.Hashes,
 			Weak: s.Repo.Quirks.WeakHashes}
 		if err := c.Fetch(ctx, file, filepath.Join(dir, f.Name)); err != nil {
 			return "", fmt.Errorf("source package %s %s: %w", s.Package, s.Version, err)
 		}
 	}
 	return filepath.Join(dir, dsc.Name), nil
-}
-
-// linkFile gives a file a second name. The cache may then delete its own without harm.
-func linkFile(from, to string) error {
-	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if os.Link(from, to) == nil {
-		return nil
-	}
-	return copyFile(from, to) // another file system, say
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := atomicfile.Create(to, atomicfile.Options{Prefix: ".nsbuild-", Mode: 0o644})
-	if err == nil {
-		_, err = io.Copy(out, in)
-		err = out.Finish(err)
-	}
-	return failure.OnDisk(filepath.Dir(to), err)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 )
@@ -173,7 +174,7 @@ func (rs *ReleaseFiles) unlistedIndex(ctx context.Context, repo Repo,
 func (rs *ReleaseFiles) unlistedVariant(ctx context.Context, repo Repo, name,
 	ext string,
 ) (file string, at time.Time, err error) {
-	part, err := rs.cache.scratch()
+	part, err := rs.cache.Scratch()
 	if err != nil {
 		return "", at, err
 	}
@@ -182,36 +183,11 @@ func (rs *ReleaseFiles) unlistedVariant(ctx context.Context, repo Repo, name,
 		_ = part.Close() // what was written was read again
 	}()
 	url := repo.dist() + name + ext
-	var size int64
-	err = rs.fetch.net.attempts(ctx, url, func() error {
-		if _, err := part.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		if err := part.Truncate(0); err != nil {
-			return err
-		}
-		a, err := rs.fetch.net.open(ctx, request{url: url, fresh: true})
-		if err != nil {
-			return err
-		}
-		defer a.body.Close()
-		at = a.lastModified
-		size, err = io.Copy(part, io.LimitReader(a.body, maxUnlisted+1))
-		if err == nil && size > maxUnlisted {
-			err = fmt.Errorf("%w: longer than %d bytes", failure.ErrSize, maxUnlisted)
-		}
-		return err
-	})
+	size, at, err := rs.fetch.Into(ctx, url, part, maxUnlisted)
 	if err != nil {
-		return "", at, failure.OnDisk(rs.cache.dir,
-			fmt.Errorf("fetching %s: %w", publicURI(url), err))
+		return "", at, rs.cache.OnDisk(err)
 	}
-	file, err = rs.cache.unpack(part, ext, min(size*200+1<<20, maxUnlisted),
-		content{name: name, size: -1})
+	file, err = rs.cache.Unpack(part, ext, min(size*200+1<<20, maxUnlisted),
+		cache.Content{Name: name, Size: -1})
 	return file, at, err
-}
-
-// onDisk tells whether a URI is that of a directory of this host, which is read and not asked.
-func onDisk(uri string) bool {
-	return strings.HasPrefix(uri, "file:") || strings.HasPrefix(uri, "copy:")
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
@@ -30,7 +31,7 @@ func bare(t *testing.T) (m *mirror, dir string, packages []byte) {
 			write(t, filepath.Join(dir, name), tree.Read(name))
 		}
 	}
-	r, done, err := decompress(
+	r, done, err := cache.Decompress(
 		bytes.NewReader(tree.Read("dists/bookworm/main/binary-amd64/Packages.gz")), ".gz")
 	if err != nil {
 		t.Fatal(err)

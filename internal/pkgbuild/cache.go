@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/sandbox"
@@ -22,7 +22,7 @@ type CacheItem struct {
 	Kind  string
 	Size  int64
 	Used  time.Time
-	file  archive.Entry
+	file  cache.Entry
 	layer layer.Info
 }
 
@@ -61,7 +61,7 @@ func (e *Env) TrimCache(ctx context.Context, keep Keep) (freed int64, err error)
 		return 0, err
 	}
 	var total int64
-	var files []archive.Entry
+	var files []cache.Entry
 	var keys []string
 	sizes := map[string]int64{}
 	for _, item := range items {

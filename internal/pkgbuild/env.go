@@ -15,6 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/budget"
@@ -77,7 +78,7 @@ func (e *Env) HookCaches() hook.Caches {
 }
 
 // Transferred is archive.Options.Progress: it passes what is fetched to the phase under way.
-func (e *Env) Transferred(p archive.Progress) { e.Meter.Add(p.Total, p.Done) }
+func (e *Env) Transferred(p fetch.Progress) { e.Meter.Add(p.Total, p.Done) }
 
 // jobs is how many processes a build may use, of several that run beside each other.
 func (e *Env) jobs() (int, error) {

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
@@ -118,7 +118,7 @@ func (e *Env) buildOne(ctx context.Context, spec string, o Options,
 	if ctx.Err() != nil {
 		d.Err = fault.Interruption(ctx, context.Cause(ctx))
 	} else {
-		d.Outcome, d.Err = e.Build(archive.WithProgress(ctx, e.Transferred), spec, o)
+		d.Outcome, d.Err = e.Build(fetch.WithProgress(ctx, e.Transferred), spec, o)
 	}
 	d.Time = time.Since(begin)
 	e.shared.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
@@ -182,7 +183,7 @@ func (e *Env) fetch(ctx context.Context, in *input, releases []*archive.Release)
 	}
 	in.dir = dir
 	for _, f := range in.dsc.Files {
-		want := archive.File{URL: in.url + f.Name, Size: f.Size, Weak: f.SHA256 == "" &&
+		want := fetch.File{URL: in.url + f.Name, Size: f.Size, Weak: f.SHA256 == "" &&
 			f.SHA512 == "",
 			Hashes: hashes.Set{MD5: f.MD5, SHA1: f.SHA1, SHA256: f.SHA256, SHA512: f.SHA512}}
 		if err := e.Client.Fetch(ctx, want, filepath.Join(dir, f.Name)); err != nil {

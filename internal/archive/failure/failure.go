@@ -8,6 +8,7 @@ package failure
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"syscall"
 	"time"
 
@@ -139,4 +140,14 @@ func Future(date, now time.Time) error {
 		"Acquire::Check-Date \"false\"; in /etc/apt/apt.conf.d",
 		"%w: %s, and the clock here says %s", ErrFuture, date.UTC().Format(time.RFC1123),
 		now.UTC().Format(time.RFC1123))
+}
+
+// PublicURI leaves out a user name and password.
+func PublicURI(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil || u.User == nil {
+		return uri
+	}
+	u.User = nil
+	return u.String()
 }

@@ -1,4 +1,4 @@
-package archive
+package cache
 
 import (
 	"crypto/sha256"
@@ -19,15 +19,15 @@ const parsedExt = ".parsed"
 
 // Parsed is the path of what was kept under a key; "" when there is nothing. What is damaged is
 // deleted.
-func (c *cache) Parsed(key string) (string, error) {
+func (c *Cache) Parsed(key string) (string, error) {
 	name, err := c.parsed(key)
 	if name == "" || err != nil {
 		return "", err
 	}
 	digest := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(name), parsedExt), key+".")
 	if len(digest) == 2*sha256.Size && hashes.IsHex(digest) {
-		ok, err := c.intact(name,
-			content{name: "apt's cache", size: -1, hashes: hashes.Set{SHA256: digest}})
+		ok, err := c.Intact(name,
+			Content{Name: "apt's cache", Size: -1, Hashes: hashes.Set{SHA256: digest}})
 		if ok || err != nil {
 			return name, err
 		}
@@ -35,8 +35,8 @@ func (c *cache) Parsed(key string) (string, error) {
 	return "", os.Remove(name)
 }
 
-func (c *cache) parsed(key string) (string, error) {
-	dir := filepath.Join(c.dir, dirLists, key[:2])
+func (c *Cache) parsed(key string) (string, error) {
+	dir := filepath.Join(c.dir, Lists, key[:2])
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("cache: %w", err)
@@ -53,8 +53,8 @@ func (c *cache) parsed(key string) (string, error) {
 const maxParsed = 1 << 30
 
 // KeepParsed keeps what an apt has left under a key.
-func (c *cache) KeepParsed(key string, from io.Reader) error {
-	out, err := c.scratch()
+func (c *Cache) KeepParsed(key string, from io.Reader) error {
+	out, err := c.Scratch()
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (c *cache) KeepParsed(key string, from io.Reader) error {
 		err = fmt.Errorf("apt's cache: %w: more than %d bytes", failure.ErrSize, maxParsed)
 	}
 	if err == nil {
-		err = c.publish(out, c.place(dirLists, key, "."+hashes.Hex(sum)+parsedExt))
+		err = c.Publish(out, c.Place(Lists, key, "."+hashes.Hex(sum)+parsedExt))
 	}
 	if err != nil {
 		_ = os.Remove(name) // it may have been renamed

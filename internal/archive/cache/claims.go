@@ -1,4 +1,4 @@
-package archive
+package cache
 
 import (
 	"bufio"
@@ -124,7 +124,7 @@ const trimBatch = 100
 
 // Trim deletes files of the cache, but those that are in use. It returns how many bytes that freed,
 // and how many files are in use.
-func (c *cache) Trim(entries []Entry) (freed int64, used int, err error) {
+func (c *Cache) Trim(entries []Entry) (freed int64, used int, err error) {
 	lock, err := os.OpenFile(filepath.Join(c.dir, cleanLock), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return 0, 0, fmt.Errorf("cache: %w", err)
@@ -142,7 +142,7 @@ func (c *cache) Trim(entries []Entry) (freed int64, used int, err error) {
 	return freed, used, nil
 }
 
-func (c *cache) trimSome(lock *os.File, entries []Entry) (freed int64, used int, err error) {
+func (c *Cache) trimSome(lock *os.File, entries []Entry) (freed int64, used int, err error) {
 	if err := flock.Wait(lock, flock.Exclusive); err != nil {
 		return 0, 0, err
 	}

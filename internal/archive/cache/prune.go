@@ -1,7 +1,6 @@
-package archive
+package cache
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -17,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/budget"
 	"nsbuild/internal/flock"
@@ -30,9 +28,9 @@ const (
 	keepScratch = time.Minute        // a file being written: its owner has it locked by then
 )
 
-// sweep removes what crashes and time left behind: unfinished files that no process holds, and
+// Sweep removes what crashes and time left behind: unfinished files that no process holds, and
 // lists that nobody used for days.
-func (c *cache) sweep() error {
+func (c *Cache) Sweep() error {
 	dir := filepath.Join(c.dir, dirPartial)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -51,7 +49,7 @@ func (c *cache) sweep() error {
 			return err
 		}
 	}
-	lists, err := c.entries(context.Background(), dirLists)
+	lists, err := c.entries(context.Background(), Lists)
 	if err != nil {
 		return err
 	}
@@ -85,10 +83,10 @@ type Entry struct {
 }
 
 // Kinds are the parts of the cache that Entries lists.
-func Kinds() []string { return []string{dirLists, dirDebs, dirCopies, dirSources} }
+func Kinds() []string { return []string{Lists, Debs, Copies, Sources} }
 
 // Entries lists the files of the cache, without what is being downloaded.
-func (c *cache) Entries(ctx context.Context) ([]Entry, error) {
+func (c *Cache) Entries(ctx context.Context) ([]Entry, error) {
 	var all []Entry
 	for _, kind := range Kinds() {
 		entries, err := c.entries(ctx, kind)
@@ -100,7 +98,7 @@ func (c *cache) Entries(ctx context.Context) ([]Entry, error) {
 	return all, nil
 }
 
-func (c *cache) entries(ctx context.Context, kind string) ([]Entry, error) {
+func (c *Cache) entries(ctx context.Context, kind string) ([]Entry, error) {
 	var out []Entry
 	err := filepath.WalkDir(filepath.Join(c.dir, kind),
 		func(path string, d fs.DirEntry, err error) error {
@@ -133,7 +131,7 @@ func (c *cache) entries(ctx context.Context, kind string) ([]Entry, error) {
 
 // Remove deletes files of the cache, also those that are in use, and returns how many bytes that
 // freed.
-func (c *cache) Remove(entries []Entry) (freed int64, err error) {
+func (c *Cache) Remove(entries []Entry) (freed int64, err error) {
 	for _, e := range entries {
 		if err := os.Remove(e.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return freed, err
@@ -145,7 +143,7 @@ func (c *cache) Remove(entries []Entry) (freed int64, err error) {
 
 // Verify reads the whole cache and deletes what is not what its name says. It returns how many
 // files were good, and those that were not.
-func (c *cache) Verify(ctx context.Context) (good int, bad []Entry, err error) {
+func (c *Cache) Verify(ctx context.Context) (good int, bad []Entry, err error) {
 	entries, err := c.Entries(ctx)
 	if err != nil {
 		return 0, nil, err
@@ -159,8 +157,8 @@ func (c *cache) Verify(ctx context.Context) (good int, bad []Entry, err error) {
 	group.SetLimit(machine.Processors)
 	for _, e := range entries {
 		digest := filepath.Base(e.Path)
-		if e.Kind == dirCopies {
-			digest = copyDigest(e.Path)
+		if e.Kind == Copies {
+			digest = CopyDigest(e.Path)
 		}
 		digest, _, _ = strings.Cut(digest, ".")
 		// named after an older kind of digest; a note; named after a key
@@ -178,7 +176,7 @@ func (c *cache) Verify(ctx context.Context) (good int, bad []Entry, err error) {
 			}
 			defer f.Close()
 			sum := sha256.New()
-			if _, err := io.Copy(sum, &untilDone{ctx, f}); err != nil {
+			if _, err := io.Copy(sum, Interruptible(ctx, f)); err != nil {
 				return err
 			}
 			ok := hashes.Hex(sum) == digest
@@ -195,46 +193,4 @@ func (c *cache) Verify(ctx context.Context) (good int, bad []Entry, err error) {
 	}
 	err = group.Wait()
 	return good, bad, err
-}
-
-const scratchPrefix = "scratch-"
-
-// scratch makes a file to be written and then renamed. It is locked, so that sweep leaves it alone.
-func (c *cache) scratch() (*os.File, error) {
-	f, err := os.CreateTemp(filepath.Join(c.dir, dirPartial), scratchPrefix)
-	if err != nil {
-		return nil, failure.OnDisk(c.dir, err)
-	}
-	if err := flock.Wait(f, flock.Exclusive); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
-	}
-	return f, nil
-}
-
-// keep stores data in the cache under its digest.
-func (c *cache) keep(kind string, data []byte) (string, error) {
-	path := c.place(kind, hashes.SHA256(data), "")
-	c.claims.add(path)
-	if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
-		return path, nil
-	}
-	return path, c.writeAside(path, data)
-}
-
-// writeAside writes a file under another name and renames it, so that nobody ever sees half of it.
-func (c *cache) writeAside(path string, data []byte) error {
-	if err := makeDir(filepath.Dir(path)); err != nil {
-		return failure.OnDisk(c.dir, err)
-	}
-	f, err := c.scratch()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename, as it should
-	_, err = f.Write(data)
-	err = cmp.Or(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return failure.OnDisk(c.dir, err)
 }

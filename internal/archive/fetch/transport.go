@@ -1,10 +1,9 @@
-package archive
+package fetch
 
 import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -21,10 +20,18 @@ import (
 	"nsbuild/internal/regular"
 )
 
+// Host says how the host's apt reaches mirrors.
+type Host interface {
+	Proxy(u *url.URL) (*url.URL, error) // nil for none
+	Credentials(u *url.URL) (login, password string, ok bool)
+	TLS(host string) (*tls.Config, error)
+	AllowRedirect(scheme string) bool
+}
+
 // transport opens URLs: http and https with the host's proxies, logins and certificates, file and
 // copy from the disk. It knows retries and time limits, and nothing of hashes.
 type transport struct {
-	host *Host
+	host Host
 	// to connect, to the first byte of an answer, and between two portions of it
 	timeout  time.Duration
 	retries  int // after the first attempt
@@ -43,24 +50,24 @@ const (
 	userAgent  = "nsbuild"
 )
 
-// answer is an opened URL.
-type answer struct {
+// Answer is an opened URL.
+type Answer struct {
 	body         io.ReadCloser
 	url          string // after redirects
 	offset       int64  // where in the file the body begins
 	size         int64  // of the whole file; -1 when not said
-	notModified  bool
-	etag         string
-	lastModified time.Time
+	NotModified  bool
+	ETag         string
+	LastModified time.Time
 }
 
-// request says what to open.
-type request struct {
-	url    string
+// Request says what to open.
+type Request struct {
+	URL    string
 	offset int64 // resume from here, if the server can
-	etag   string
-	since  time.Time // both for a conditional request
-	fresh  bool      // ask proxies on the way not to answer from their caches
+	ETag   string
+	Since  time.Time // both for a conditional request
+	Fresh  bool      // ask proxies on the way not to answer from their caches
 }
 
 // statusError is an HTTP status that is not success.
@@ -122,10 +129,10 @@ func temporary(err error) bool {
 
 // open opens a URL once. Its errors wrap ErrUnreachable, ErrNotFound, ErrRefused or ErrUnsupported.
 // The transfer holds one of its host's slots until the body is closed.
-func (t *transport) open(ctx context.Context, r request) (*answer, error) {
-	u, err := url.Parse(r.url)
+func (t *transport) open(ctx context.Context, r Request) (*Answer, error) {
+	u, err := url.Parse(r.URL)
 	if err != nil {
-		return nil, failure.Syntax("URL %q: %v", r.url, err)
+		return nil, failure.Syntax("URL %q: %v", r.URL, err)
 	}
 	switch u.Scheme {
 	case "file", "copy":
@@ -133,11 +140,11 @@ func (t *transport) open(ctx context.Context, r request) (*answer, error) {
 	case "http", "https":
 		return t.openHTTP(ctx, u, r)
 	}
-	return nil, failure.New("use http, https, file or copy", "%s: scheme %q: %w", r.url, u.Scheme,
+	return nil, failure.New("use http, https, file or copy", "%s: scheme %q: %w", r.URL, u.Scheme,
 		failure.ErrUnsupported)
 }
 
-func openFile(u *url.URL) (*answer, error) {
+func openFile(u *url.URL) (*Answer, error) {
 	name := u.Path
 	if u.Opaque != "" { // file:relative is not a thing; file:/x has Path
 		return nil, failure.Syntax("URL %s: not an absolute file name", u)
@@ -157,10 +164,10 @@ func openFile(u *url.URL) (*answer, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &answer{body: f, url: u.String(), size: fi.Size(), lastModified: fi.ModTime()}, nil
+	return &Answer{body: f, url: u.String(), size: fi.Size(), LastModified: fi.ModTime()}, nil
 }
 
-func (t *transport) openHTTP(ctx context.Context, u *url.URL, r request) (*answer, error) {
+func (t *transport) openHTTP(ctx context.Context, u *url.URL, r Request) (*Answer, error) {
 	client, slot, err := t.client(u)
 	if err != nil {
 		return nil, err
@@ -173,7 +180,7 @@ func (t *transport) openHTTP(ctx context.Context, u *url.URL, r request) (*answe
 	ctx, cancel := context.WithCancelCause(ctx)
 	release := func() { cancel(nil); <-slot }
 
-	login, password, hasLogin := t.host.credentials(u)
+	login, password, hasLogin := t.host.Credentials(u)
 	plain := *u
 	plain.User = nil
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, plain.String(), nil)
@@ -189,13 +196,13 @@ func (t *transport) openHTTP(ctx context.Context, u *url.URL, r request) (*answe
 	if r.offset > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", r.offset))
 	}
-	if r.etag != "" {
-		req.Header.Set("If-None-Match", r.etag)
+	if r.ETag != "" {
+		req.Header.Set("If-None-Match", r.ETag)
 	}
-	if !r.since.IsZero() {
-		req.Header.Set("If-Modified-Since", r.since.UTC().Format(http.TimeFormat))
+	if !r.Since.IsZero() {
+		req.Header.Set("If-Modified-Since", r.Since.UTC().Format(http.TimeFormat))
 	}
-	if r.fresh {
+	if r.Fresh {
 		req.Header.Set("Cache-Control", "max-age=0")
 	}
 	watch := newWatchdog(t.timeout, cancel)
@@ -214,7 +221,7 @@ func (t *transport) openHTTP(ctx context.Context, u *url.URL, r request) (*answe
 	}
 	watch.alive()
 	a, err := t.accept(res, r)
-	if err != nil || a.notModified {
+	if err != nil || a.NotModified {
 		watch.stop()
 		// so that the connection can be used again, if it can
 		_, _ = io.CopyN(io.Discard, res.Body, 64<<10)
@@ -227,11 +234,11 @@ func (t *transport) openHTTP(ctx context.Context, u *url.URL, r request) (*answe
 }
 
 // accept judges an answer's status and headers.
-func (t *transport) accept(res *http.Response, r request) (*answer, error) {
-	a := &answer{url: publicURI(res.Request.URL.String()), size: res.ContentLength,
-		etag: res.Header.Get("ETag")}
+func (t *transport) accept(res *http.Response, r Request) (*Answer, error) {
+	a := &Answer{url: failure.PublicURI(res.Request.URL.String()), size: res.ContentLength,
+		ETag: res.Header.Get("ETag")}
 	if when, err := http.ParseTime(res.Header.Get("Last-Modified")); err == nil {
-		a.lastModified = when
+		a.LastModified = when
 	}
 	switch status := res.StatusCode; {
 	case status == http.StatusOK:
@@ -249,8 +256,8 @@ func (t *transport) accept(res *http.Response, r request) (*answer, error) {
 			a.size = n
 		}
 		return a, nil
-	case status == http.StatusNotModified && (r.etag != "" || !r.since.IsZero()):
-		a.notModified = true
+	case status == http.StatusNotModified && (r.ETag != "" || !r.Since.IsZero()):
+		a.NotModified = true
 		return a, nil
 	case status == http.StatusNotFound || status == http.StatusGone:
 		return nil, &statusError{status: status, err: failure.ErrNotFound}
@@ -291,7 +298,7 @@ func (t *transport) client(u *url.URL) (*http.Client, chan struct{}, error) {
 	if c, ok := t.clients[key]; ok {
 		return c, slot, nil
 	}
-	tlsConfig, err := t.host.tls(u.Hostname())
+	tlsConfig, err := t.host.TLS(u.Hostname())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -299,7 +306,7 @@ func (t *transport) client(u *url.URL) (*http.Client, chan struct{}, error) {
 	c := &http.Client{
 		Transport: &http.Transport{
 			Proxy: func(r *http.Request) (*url.URL, error) {
-				return t.host.proxy(r.URL)
+				return t.host.Proxy(r.URL)
 			},
 			DialContext:           dialer.DialContext,
 			TLSClientConfig:       tlsConfig,
@@ -330,10 +337,10 @@ func (t *transport) close() {
 func (t *transport) redirect(req *http.Request, via []*http.Request) error {
 	from := via[len(via)-1].URL
 	switch {
-	case !aptBool(t.host.setting(from.Scheme, "AllowRedirect"), true):
+	case !t.host.AllowRedirect(from.Scheme):
 		return fmt.Errorf(
 			"%w: it redirects to %s, and apt's Acquire::http::AllowRedirect forbids to follow",
-			failure.ErrRefused, publicURI(req.URL.String()))
+			failure.ErrRefused, failure.PublicURI(req.URL.String()))
 	case len(via) > maxRedirects:
 		return fmt.Errorf("%w: more than %d redirects", failure.ErrRefused, maxRedirects)
 	case req.URL.Scheme != "http" && req.URL.Scheme != "https", from.Scheme == "https" &&
@@ -343,7 +350,7 @@ func (t *transport) redirect(req *http.Request, via []*http.Request) error {
 	}
 	req.Header.Del("Authorization")
 	req.Header.Del("Referer")
-	login, password, ok := t.host.credentials(req.URL)
+	login, password, ok := t.host.Credentials(req.URL)
 	req.URL.User = nil
 	if ok {
 		req.SetBasicAuth(login, password)
@@ -354,50 +361,6 @@ func (t *transport) redirect(req *http.Request, via []*http.Request) error {
 		}
 	}
 	return nil
-}
-
-// tls reads what apt is told about certificates:
-// Acquire::https::{Verify-Peer,CaInfo,SslCert,SslKey}, for one host or for all
-// (apt-transport-https(1)). Host verification cannot be switched off apart from that of the
-// certificate; Verify-Host=false therefore switches off both, as it would be worth no more.
-func (h *Host) tls(host string) (*tls.Config, error) {
-	get := func(name string) string {
-		if h.conf == nil {
-			return ""
-		}
-		if v := h.conf.get("Acquire::https::" + host + "::" + name); v != "" {
-			return v
-		}
-		return h.conf.get("Acquire::https::" + name)
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if !aptBool(get("Verify-Peer"), true) || !aptBool(get("Verify-Host"), true) {
-		// the administrator's word; what is fetched is verified by its signature in any case
-		config.InsecureSkipVerify = true
-	}
-	if file := get("CaInfo"); file != "" {
-		pem, err := regular.ReadFile(h.path(file), maxConfiguration)
-		if err != nil {
-			return nil, failure.New("mend Acquire::https::CaInfo in apt's configuration",
-				"certificates for %s: %w", host, err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, failure.New("mend Acquire::https::CaInfo in apt's configuration",
-				"certificates for %s: %s holds none: %w", host, file, failure.ErrSyntax)
-		}
-	}
-	if cert := get("SslCert"); cert != "" {
-		key := cmp.Or(get("SslKey"), cert)
-		pair, err := tls.LoadX509KeyPair(h.path(cert), h.path(key))
-		if err != nil {
-			return nil,
-				failure.New("mend Acquire::https::SslCert and SslKey in apt's configuration",
-					"client certificate for %s: %w", host, err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
 }
 
 // errStalled is the cause of a transfer's end when the mirror sends nothing, or next to nothing,

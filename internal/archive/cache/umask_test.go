@@ -1,4 +1,4 @@
-package archive
+package cache
 
 import (
 	"os"
@@ -36,8 +36,8 @@ func TestUmask(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(file), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	c := &cache{verified: map[string]fileID{}}
-	if err := c.used(file); err != nil {
+	c := &Cache{verified: map[string]fileID{}}
+	if err := c.Used(file); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(filepath.Dir(file)); err != nil || info.Mode().Perm() != 0o755 {

@@ -1,4 +1,4 @@
-package archive
+package fetch
 
 import "context"
 
@@ -19,7 +19,7 @@ func WithProgress(ctx context.Context, f func(Progress)) context.Context {
 	return context.WithValue(ctx, progressKey{}, f)
 }
 
-func (f *fetcher) tell(ctx context.Context, p Progress) {
+func (f *Fetcher) Tell(ctx context.Context, p Progress) {
 	if told, ok := ctx.Value(progressKey{}).(func(Progress)); ok {
 		told(p)
 		return
