@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox/cgroup"
 	"nsbuild/internal/sandbox/idmap"
 	"nsbuild/internal/sandbox/layout"
@@ -340,37 +339,19 @@ func resolve(path string) (string, error) {
 	return filepath.EvalSymlinks(abs)
 }
 
-// explainClone says why user namespaces cannot be had, and what mends it.
-func explainClone(err error) error {
-	what := fmt.Errorf("making namespaces: %w", err)
-	setting := func(name, bad string) bool {
-		data, err := os.ReadFile("/proc/sys/" + name)
-		return err == nil && string(bytes.TrimSpace(data)) == bad // an absent knob forbids nothing
-	}
-	switch {
-	case setting("user/max_user_namespaces", "0"):
-		return fault.Wrap(fault.Internal, "sudo sysctl user.max_user_namespaces=15000",
-			fmt.Errorf("%w: user namespaces are switched off (user.max_user_namespaces=0)", what))
-	case setting("kernel/unprivileged_userns_clone", "0") && os.Geteuid() != 0:
-		return fault.Wrap(fault.Internal, "sudo sysctl kernel.unprivileged_userns_clone=1",
-			fmt.Errorf("%w: user namespaces are forbidden to users", what))
-	case setting("kernel/apparmor_restrict_unprivileged_userns", "1") && os.Geteuid() != 0:
-		return fault.Wrap(fault.Internal, "sudo sysctl "+
-			"kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for nsbuild "+
-			"that allows userns",
-			fmt.Errorf("%w: AppArmor forbids user namespaces to users", what))
-	case errors.Is(err, unix.EPERM):
-		return fault.Wrap(fault.Internal, "in a container: allow namespaces (docker: "+
-			"--security-opt seccomp=unconfined --security-opt systempaths=unconfined --cap-add "+
-			"SYS_ADMIN)", what)
-	}
-	return what
-}
-
 // RootPath is where the holder's caller can look into the root of an open jail from outside: below
 // PID 1's (proc_pid_root(5)). Not at the root of one of the jail's processes: that link reads "/",
 // so that a program which resolves it (realpath(3)) goes on with the host's own root. This resolves
 // to what the host does not have.
 func (h *Holder) RootPath(j *Jail) string {
 	return fmt.Sprintf("/proc/%d/root%s", h.pid, layout.Jail(j.id))
+}
+
+// Usage asks what the holder's processes and roots use now.
+func (h *Holder) Usage() (Usage, error) {
+	answer, _, err := h.call(&wire.Message{Op: wire.OpUsage})
+	if err != nil {
+		return Usage{}, err
+	}
+	return *answer.Usage, nil
 }

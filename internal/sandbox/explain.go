@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox/syserr"
+	"nsbuild/internal/sandbox/wire"
 )
 
 // unmask is how each kind of container is started with a whole /proc.
@@ -68,4 +70,41 @@ func procMasks(mountinfo string) (masks []string) {
 		}
 	}
 	return masks
+}
+
+// explainSetup adds what to do where the kernel keeps interpreters for root.
+func explainSetup(err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Op == wire.BinfmtCall {
+		return fault.Wrap(fault.Internal, "use Linux 6.7 or later, or let the host's kernel know "+
+			"the interpreter: sudo apt-get install qemu-user-static binfmt-support", err)
+	}
+	return explainProc(err)
+}
+
+// explainClone says why user namespaces cannot be had, and what mends it.
+func explainClone(err error) error {
+	what := fmt.Errorf("making namespaces: %w", err)
+	setting := func(name, bad string) bool {
+		data, err := os.ReadFile("/proc/sys/" + name)
+		return err == nil && string(bytes.TrimSpace(data)) == bad // an absent knob forbids nothing
+	}
+	switch {
+	case setting("user/max_user_namespaces", "0"):
+		return fault.Wrap(fault.Internal, "sudo sysctl user.max_user_namespaces=15000",
+			fmt.Errorf("%w: user namespaces are switched off (user.max_user_namespaces=0)", what))
+	case setting("kernel/unprivileged_userns_clone", "0") && os.Geteuid() != 0:
+		return fault.Wrap(fault.Internal, "sudo sysctl kernel.unprivileged_userns_clone=1",
+			fmt.Errorf("%w: user namespaces are forbidden to users", what))
+	case setting("kernel/apparmor_restrict_unprivileged_userns", "1") && os.Geteuid() != 0:
+		return fault.Wrap(fault.Internal, "sudo sysctl "+
+			"kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for nsbuild "+
+			"that allows userns",
+			fmt.Errorf("%w: AppArmor forbids user namespaces to users", what))
+	case errors.Is(err, unix.EPERM):
+		return fault.Wrap(fault.Internal, "in a container: allow namespaces (docker: "+
+			"--security-opt seccomp=unconfined --security-opt systempaths=unconfined --cap-add "+
+			"SYS_ADMIN)", what)
+	}
+	return what
 }
