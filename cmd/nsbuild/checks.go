@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"nsbuild/internal/checks"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/pkgbuild"
 )
@@ -39,7 +40,7 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet, c *pkgbuild.Checks) {
 func (o *checkOptions) complete(c *pkgbuild.Checks) error {
 	c.LintianOpts = append(c.LintianOpts, strings.Fields(o.lintianOpts)...)
 	c.PiupartsOpts = append(c.PiupartsOpts, strings.Fields(o.piupartsOpts)...)
-	_, ours := pkgbuild.SplitPiuparts(c.PiupartsOpts)
+	_, ours := checks.SplitPiuparts(c.PiupartsOpts)
 	switch {
 	case len(c.LintianOpts) > 0 && !c.Lintian:
 		return fault.New(fault.Usage, "--run-lintian",
@@ -58,9 +59,9 @@ func (o *checkOptions) complete(c *pkgbuild.Checks) error {
 	switch o.failOn {
 	case "":
 	case "error":
-		c.FailOn = pkgbuild.OutcomeFail
+		c.FailOn = checks.OutcomeFail
 	case "warning":
-		c.FailOn = pkgbuild.OutcomeWarn
+		c.FailOn = checks.OutcomeWarn
 	default:
 		return fault.New(fault.Usage, "error or warning", "--fail-on %q is not known", o.failOn)
 	}

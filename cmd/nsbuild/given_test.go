@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"nsbuild/internal/deps"
 	"nsbuild/internal/pkgbuild"
 )
 
@@ -123,7 +124,7 @@ func sample(k key) string {
 	case "build.binNMU-timestamp":
 		return "1700000000"
 	case "build.build-dep-resolver":
-		return pkgbuild.ResolverAptitude
+		return deps.ResolverAptitude
 	case "build.resolve-alternatives":
 		return pkgbuild.FirstAlternative
 	case "build.git":

@@ -3,7 +3,7 @@
 // which packages dpkg has installed.
 //
 // How such a root is made is left to internal/bootstrap and internal/bases, what is done in it to
-// internal/pkgbuild and internal/check.
+// internal/pkgbuild and internal/checks.
 package buildroot
 
 import (

@@ -188,6 +188,27 @@ func (m *Maker) Start(log logrus.FieldLogger, digests []string, form archive.Cop
 	}
 }
 
+// Beside makes copies beside one build.
+type Beside struct {
+	Maker *Maker
+	Log   logrus.FieldLogger
+	stop  func()
+}
+
+// Start begins to make copies, and ends what makes others.
+func (b *Beside) Start(digests []string, form archive.CopyForm) {
+	b.Stop()
+	b.stop = b.Maker.Start(b.Log, digests, form)
+}
+
+// Stop ends the making of copies.
+func (b *Beside) Stop() {
+	if b.stop != nil {
+		b.stop()
+	}
+	b.stop = nil
+}
+
 func run(j job) (*copying, error) {
 	text, err := rawjson.Marshal(j)
 	if err != nil {

@@ -4,11 +4,13 @@
 // A layer is an overlay's upper directory, owned by mapped ids. It has two keys. The first is made
 // from all that apt's resolver sees; it leads to the second, made from all that decides what the
 // installed files are. So a suite's new Release, which changes the first, still finds the layer
-// when it resolves to the same packages. What the keys are made of is internal/pkgbuild's business,
-// and so is filling a layer.
+// when it resolves to the same packages. What the keys are made of is internal/deps' business, and
+// so is filling a layer.
 //
 //	CACHE/layers/by-request/KEY       a file that holds the layer's key
-//	CACHE/layers/LAYER/lock           shared by the layer's users; its time is that of the last use
+//
+// CACHE/layers/LAYER/lock shared by the layer's users; its time is that of the last use
+//
 //	CACHE/layers/LAYER/manifest.json
 //	CACHE/layers/LAYER/tree/
 //	CACHE/layers/draft-…/             being made, or left by a maker that was killed

@@ -32,26 +32,6 @@ type Additions struct {
 	added dsc.BuildRelations
 }
 
-// extra is what the additions have become.
-type extra struct {
-	releases []*archive.Release // of packages
-	sources  []*archive.Release // of sources
-	local    *archive.Local
-	pins     string
-}
-
-// key is the part of a request that they are.
-func (x *extra) key() []string {
-	var parts []string
-	for _, r := range x.releases {
-		parts = append(parts, r.Repo().SourcesLine(), r.Digest())
-	}
-	if x.local != nil {
-		parts = append(parts, "local", x.local.Digest)
-	}
-	return append(parts, x.pins)
-}
-
 // check parses what can be parsed before anything is done.
 func (a *Additions) check() error {
 	a.added = dsc.BuildRelations{}
@@ -122,7 +102,7 @@ func (b *builder) openAdditions(ctx context.Context) (err error) {
 	if err := b.chooseComponents(ctx); err != nil {
 		return err
 	}
-	if b.extra.pins, err = preferences(a.Pins); err != nil {
+	if b.extra.Pins, err = preferences(a.Pins); err != nil {
 		return err
 	}
 	keyrings := slices.Clone(b.suite.Keyrings)
@@ -145,7 +125,7 @@ func (b *builder) openAdditions(ctx context.Context) (err error) {
 		}
 	}
 	if len(a.Packages) > 0 {
-		b.extra.local, err = b.env.Client.Local(ctx, apt.Extra, a.Packages)
+		b.extra.Local, err = b.env.Client.Local(ctx, apt.Extra, a.Packages)
 	}
 	return err
 }
@@ -173,11 +153,11 @@ func (b *builder) openRepository(ctx context.Context, r archive.ExtraRepo) error
 			b.env.Log.Warnf("extra repository %s is not for %s ([arch=…]), left out", r.Repo,
 				b.arch)
 		} else {
-			b.extra.releases = append(b.extra.releases, release)
+			b.extra.Releases = append(b.extra.Releases, release)
 		}
 	}
 	if r.Source {
-		b.extra.sources = append(b.extra.sources, release)
+		b.extra.Sources = append(b.extra.Sources, release)
 	}
 	return nil
 }
@@ -206,7 +186,7 @@ func (b *builder) chooseComponents(ctx context.Context) error {
 
 // describeAdditions names in the log where else packages may come from.
 func (b *builder) describeAdditions() {
-	for _, r := range slices.Concat(b.extra.releases, b.extra.sources) {
+	for _, r := range slices.Concat(b.extra.Releases, b.extra.Sources) {
 		if len(r.SignedBy()) == 0 {
 			text := fmt.Sprintf("extra repository %s is used without a signature ([trusted=yes])",
 				r.Repo())
@@ -216,12 +196,12 @@ func (b *builder) describeAdditions() {
 		}
 		b.log.Printf("Extra repository %s, signed by %s", r.Repo(), strings.Join(r.SignedBy(), " "))
 	}
-	if b.extra.local != nil {
-		for _, p := range b.extra.local.Packages {
+	if b.extra.Local != nil {
+		for _, p := range b.extra.Local.Packages {
 			b.log.Printf("Extra package %s, sha256 %s", p, p.Hashes.SHA256)
 		}
 	}
-	if b.extra.pins != "" {
-		b.log.Printf("Preferences of apt:\n%s", b.extra.pins)
+	if b.extra.Pins != "" {
+		b.log.Printf("Preferences of apt:\n%s", b.extra.Pins)
 	}
 }

@@ -86,13 +86,13 @@ func (b *builder) checkEntry() error {
 
 // writeEntry puts the entry above the changelog of the unpacked source, in the jail.
 func (b *builder) writeEntry(ctx context.Context) error {
-	tree := path.Join(buildroot.Dir, b.in.dsc.DirName())
+	tree := path.Join(buildroot.Dir, b.in.DSC.DirName())
 	b.log.Subsection("Hack binNMU version")
 	distribution := b.o.Suite
 	if distribution == "" {
 		distribution = b.suite.Name
 	}
-	entry, err := b.o.changelogEntry(b.in.dsc.Name, b.version, distribution, b.host, time.Now())
+	entry, err := b.o.changelogEntry(b.in.DSC.Name, b.version, distribution, b.host, time.Now())
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (b *builder) writeEntry(ctx context.Context) error {
 		return err
 	}
 	const script = `cat "$1" debian/changelog >"$1.whole" && cat "$1.whole" >debian/changelog && rm "$1" "$1.whole"`
-	status, err := b.run(ctx, b.jail, b.asBuilder(tree, "sh", "-c", script, "sh", file))
+	status, err := b.worker().Run(ctx, b.worker().Command(tree, "sh", "-c", script, "sh", file))
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("writing the changelog entry: %s", status)
 	}

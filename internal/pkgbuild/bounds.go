@@ -2,18 +2,14 @@ package pkgbuild
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path"
 	"strings"
 
 	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
-	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/source"
 )
 
 // Bounds of what a build leaves, in bytes where nothing else is said: a package decides about all
@@ -39,7 +35,7 @@ func (b *builder) takeResults(ctx context.Context, a *aside, changes *dsc.Change
 	if err := b.checkBounds(a, changes); err != nil {
 		return err
 	}
-	err := changes.Verify(openUntil(ctx, b.takeOut(a)))
+	err := changes.Verify(source.OpenUntil(ctx, b.takeOut(a)))
 	if failed := a.failure(); failed != nil {
 		return noPlace(a.dir, failed)
 	}
@@ -94,22 +90,4 @@ func noPlace(dir string, err error) error {
 	const hint = "free some space there, or choose another directory with --output"
 	err = fault.New(fault.GivenBack, hint, "the results cannot be stored in %s: %w", dir, err)
 	return &partError{buildlog.StageCheckSpace, err}
-}
-
-// copyOut copies a file of the open jail, of at most limit bytes.
-func (b *builder) copyOut(name, to string, limit int64, more io.Writer) error {
-	in, err := b.open.Open(path.Join(buildroot.Dir, name))
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	n, err := io.Copy(io.MultiWriter(out, more), io.LimitReader(in, limit+1))
-	if err == nil && n > limit {
-		err = fmt.Errorf("%s has more than the %d bytes that it had", name, limit)
-	}
-	return errors.Join(err, out.Close())
 }

@@ -16,14 +16,16 @@ import (
 	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
+	"nsbuild/internal/copies"
+	"nsbuild/internal/deps"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/install"
-	"nsbuild/internal/layer"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/source"
 	"nsbuild/internal/strays"
 	"nsbuild/internal/workdir"
 )
@@ -97,7 +99,7 @@ type Outcome struct {
 type builder struct {
 	env        *Env
 	o          Options
-	in         *input
+	in         *source.Source
 	suite      archive.Suite
 	arch       string // of the jail
 	host       string // of the packages
@@ -106,7 +108,6 @@ type builder struct {
 	repos      []archive.Repo     // of the base
 	news       *bases.News        // of them, while they are on their way
 	releases   []*archive.Release // of them, once the mirror was asked
-	checking   bool               // it serves a check
 	place      place              // of what is written
 	holder     *sandbox.Holder
 	watch      *watch          // of the room there
@@ -125,27 +126,20 @@ type builder struct {
 	sourceTar  string          // the unpacked source, while it is in no jail
 	packedIn   sandbox.Lower   // the jail in which it was made
 	// the source package that was made of a directory, taken out of the jail
-	packed  *input
-	hookEnv []string // what hooks add to the build's environment
-	// digest of what hooks have made of the base, below the build dependencies
-	hookedRoot string
-	unknowable bool          // what they have made of it is
-	layer      *layer.Layer  // of the build dependencies, when an earlier build left it
-	saving     chan error    // of a layer that is being kept for later builds
-	making     *layer.Making // the right to make that layer
-	kept       int64         // bytes of the layer that this build has kept
-	stopCopies func()        // ends the making of copies beside the build; nil when there is none
+	packed     *source.Source
+	hookEnv    []string        // what hooks add to the build's environment
+	hookedRoot deps.Hooked     // what hooks have made of the base, below the build dependencies
+	deps       *deps.Installed // the build dependencies; nil before they are
+	copies     *copies.Beside  // of packages
 	log        *buildlog.File
 	header     buildlog.Header
 	summary    buildlog.Summary
 	result     *result.Result
 	outcome    *Outcome
 
-	version dsc.Version // of the packages
-	// of the binary packages that were built, by their names, once they are to be checked
-	versions      map[string]string
-	sourceChanges []byte // of the source alone, when one was asked for
-	extra         extra
+	version       dsc.Version // of the packages
+	sourceChanges []byte      // of the source alone, when one was asked for
+	extra         deps.Extra
 }
 
 // stage is one step of a build. Its sbuild name decides the status of its failure.
@@ -157,7 +151,7 @@ type stage struct {
 
 func (b *builder) stages() []stage {
 	all := []stage{{"check architectures", buildlog.StageArchCheck, (*builder).checkArch}}
-	if b.in.tree != nil {
+	if b.in.Tree != nil {
 		all = append(all, stage{"source package", buildlog.StageFetchSrc, (*builder).packSource})
 	}
 	all = append(all,
@@ -195,7 +189,7 @@ func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, erro
 		}
 	}
 	err = b.afterStages(ctx, err)
-	b.layerSaved()
+	b.deps.Saved()
 	if err == nil {
 		b.noteNeed()
 		b.tellKilled()
@@ -267,7 +261,7 @@ func (b *builder) againOnDisk(ctx context.Context) error {
 
 // dropAttempt forgets what the stages have done so far, but what they have kept for later builds.
 func (b *builder) dropAttempt(ctx context.Context) {
-	b.layerSaved()
+	b.deps.Saved()
 	b.endAttempt(ctx)
 	b.openWhole = false
 	b.open, b.stopped, b.unpacked, b.built, b.hookEnv, b.result.Hooks = nil, false, false, false,
@@ -321,6 +315,7 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	// other builds may have the same
 	o.Options, o.Profiles = slices.Clone(o.Options), slices.Clone(o.Profiles)
 	b := &builder{env: e, o: o, outcome: &Outcome{},
+		copies: &copies.Beside{Maker: e.Copies, Log: e.Log},
 		result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}
 	defer func() {
 		if err != nil {
@@ -333,13 +328,13 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	if err := b.chooseArch(); err != nil {
 		return nil, err
 	}
-	if b.in, err = e.openInput(ctx, spec); err != nil {
+	if b.in, err = e.sources().Open(ctx, spec); err != nil {
 		return nil, err
 	}
 	if err := b.checkEntry(); err != nil {
 		return nil, err
 	}
-	if err := b.exportGit(ctx); err != nil {
+	if err := e.sources().FromGit(ctx, b.in, o.Git); err != nil {
 		return nil, err
 	}
 	if b.output, err = outputDir(o.Output, b.in); err != nil {
@@ -399,14 +394,14 @@ func (b *builder) checkPlaces() error {
 }
 
 func (b *builder) fetchSource(ctx context.Context) error {
-	if b.in.name == "" && b.in.url == "" {
+	if b.in.Name == "" && b.in.URL == "" {
 		return nil
 	}
 	ph := b.env.Progress.Phase("source")
 	defer b.env.Meter.During(ph)()
 	from, err := b.sourceReleases(ctx)
 	if err == nil {
-		err = b.env.fetch(ctx, b.in, from)
+		err = b.env.sources().Fetch(ctx, b.in, from)
 	}
 	ph.Done(err)
 	return err
@@ -414,10 +409,10 @@ func (b *builder) fetchSource(ctx context.Context) error {
 
 // sourceReleases are the suites to look for a source by its name in.
 func (b *builder) sourceReleases(ctx context.Context) ([]*archive.Release, error) {
-	if b.in.suite == "" {
-		return slices.Concat(b.releases, b.extra.sources), nil
+	if b.in.Suite == "" {
+		return slices.Concat(b.releases, b.extra.Sources), nil
 	}
-	suite, err := archive.LookupSuite(b.in.suite)
+	suite, err := archive.LookupSuite(b.in.Suite)
 	if err != nil {
 		return nil, err
 	}
@@ -433,7 +428,7 @@ func (b *builder) sourceReleases(ctx context.Context) ([]*archive.Release, error
 func (b *builder) chooseSuite() (err error) {
 	name, said := b.o.Suite, "--dist"
 	if name == "" {
-		name, said = b.in.distribution(), "the changelog's distribution"
+		name, said = b.in.Distribution(), "the changelog's distribution"
 	}
 	if name == "" {
 		name = DefaultSuite()
@@ -446,32 +441,24 @@ func (b *builder) chooseSuite() (err error) {
 
 // outputDir is where results go: where the user said, else the current directory; for a source
 // directory that the user stands in, its parent, as with dpkg-buildpackage.
-func outputDir(asked string, in *input) (string, error) {
+func outputDir(asked string, in *source.Source) (string, error) {
 	if asked != "" {
 		return filepath.Abs(asked)
 	}
 	cwd, err := os.Getwd()
-	if err != nil || in.tree == nil {
+	if err != nil || in.Tree == nil {
 		return cwd, err
 	}
-	dir, err := resolved(in.from)
+	dir, err := source.Resolved(in.From)
 	if err != nil {
 		return "", err
 	}
-	if here, err := resolved(cwd); err != nil {
+	if here, err := source.Resolved(cwd); err != nil {
 		return "", err
 	} else if here == dir || strings.HasPrefix(here, dir+"/") {
 		return filepath.Dir(dir), nil
 	}
 	return cwd, nil
-}
-
-func resolved(dir string) (string, error) {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
-	return filepath.EvalSymlinks(abs)
 }
 
 // context is the build for which relations are reduced.
@@ -482,7 +469,7 @@ func (b *builder) context() dsc.Context {
 
 // openLog starts the log and the result.
 func (b *builder) openLog() (err error) {
-	name, text := b.in.identity()
+	name, text := b.in.Identity()
 	version, err := dsc.ParseVersion(text)
 	if err != nil {
 		return err
@@ -492,7 +479,7 @@ func (b *builder) openLog() (err error) {
 	}
 	if err := b.env.shared.claim(
 		strings.Join([]string{b.output, name, b.version.String(), b.suite.Name, b.fileArch()},
-			"\x00"), b.in.spec); err != nil {
+			"\x00"), b.in.Spec); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -543,7 +530,7 @@ func (b *builder) openLog() (err error) {
 	b.describeHooks()
 	b.result.Isolation.Rung, b.result.Isolation.Host = string(b.base.Manifest.IDs.Rung),
 		buildroot.Host
-	b.result.Source = result.Source{Name: name, Version: text, From: b.in.spec}
+	b.result.Source = result.Source{Name: name, Version: text, From: b.in.Spec}
 	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host,
 		BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}
 	b.result.Log = b.outcome.LogPath
@@ -554,23 +541,23 @@ func (b *builder) openLog() (err error) {
 func (b *builder) describeSource() {
 	b.log.Section("Fetch source files")
 	switch {
-	case b.in.tree != nil:
-		b.log.Printf("Source directory %s", b.in.from)
-		for _, n := range b.in.notes {
+	case b.in.Tree != nil:
+		b.log.Printf("Source directory %s", b.in.From)
+		for _, n := range b.in.Notes {
 			b.log.Printf("%s", n)
 		}
 	default:
-		b.log.Printf("%s: %s", b.in.dsc.DscName(), b.in.dsc.Signature)
-		for _, weak := range b.in.dsc.WeakFiles() {
+		b.log.Printf("%s: %s", b.in.DSC.DscName(), b.in.DSC.Signature)
+		for _, weak := range b.in.DSC.WeakFiles() {
 			b.log.Warning("%s is promised by a weak hash only", weak)
 		}
-		b.env.Log.Debugf("%s: %s", b.in.dsc.DscName(), b.in.dsc.Signature)
+		b.env.Log.Debugf("%s: %s", b.in.DSC.DscName(), b.in.DSC.Signature)
 	}
 }
 
 // release ends everything that a build holds. What can fail in it was only to be thrown away.
 func (b *builder) release(ctx context.Context) {
-	b.makingCopies(nil)
+	b.copies.Stop()
 	if b.news != nil {
 		b.news.End()
 	}
@@ -581,7 +568,7 @@ func (b *builder) release(ctx context.Context) {
 		}
 	}
 	if b.in != nil {
-		if err := b.in.temp(); err != nil {
+		if err := b.in.Close(); err != nil {
 			b.env.Log.Warnf("deleting what was fetched: %v", err)
 		}
 	}
@@ -614,13 +601,6 @@ func (b *builder) endAttempt(ctx context.Context) {
 		b.place.give()
 	}
 	b.place = place{}
-	if err := b.made(); err != nil {
-		b.env.Log.Debugf("giving up the right to make a layer: %v", err)
-	}
-	if b.layer != nil {
-		if err := b.layer.Close(); err != nil {
-			b.env.Log.Warnf("releasing layer %.12s: %v", b.layer.Key, err)
-		}
-		b.layer = nil
-	}
+	b.deps.Close()
+	b.deps = nil
 }

@@ -14,13 +14,16 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
+	"nsbuild/internal/flock"
 	"nsbuild/internal/result"
+	"nsbuild/internal/source"
 )
 
 // kernel is what the machine runs, for the log.
@@ -36,7 +39,7 @@ func kernel() string {
 // collect takes the results out of the stopped jail: what the .changes lists, each checked against
 // it, the .changes last.
 func (b *builder) collect(ctx context.Context) error {
-	b.layerSaved() // what keeps the layer runs beside the build and would be ended, too
+	b.deps.Saved() // what keeps the layer runs beside the build and would be ended, too
 	if _, err := b.jail.Stop(); err != nil {
 		return err
 	}
@@ -108,7 +111,7 @@ func (b *builder) takeOut(a *aside) dsc.Opener {
 		if err != nil {
 			return nil, errors.Join(err, in.Close())
 		}
-		return &teeCloser{io.TeeReader(in, out), in, out}, nil
+		return source.Tee(in, out), nil
 	}
 }
 
@@ -220,4 +223,19 @@ func (e *Env) publishing(ctx context.Context) (done func() error, err error) {
 		return nil, errors.Join(fmt.Errorf("storing the results: %w", err), f.Close())
 	}
 	return f.Close, nil
+}
+
+// lockUntil locks an open file when nobody else holds it any more, unless ctx ends before.
+func lockUntil(ctx context.Context, f *os.File) error {
+	for {
+		err := flock.Try(f, flock.Exclusive)
+		if !errors.Is(err, flock.ErrHeld) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }

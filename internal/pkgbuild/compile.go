@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,7 +14,6 @@ import (
 	"time"
 
 	"nsbuild/internal/base"
-	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
@@ -30,7 +27,7 @@ import (
 
 // checkArch tells whether there is anything to build.
 func (b *builder) checkArch(context.Context) error {
-	archs := b.in.architectures()
+	archs := b.in.Architectures()
 	some := b.o.Source || b.o.ArchAll && slices.Contains(archs, "all")
 	for _, a := range archs {
 		if b.o.ArchAny && a != "all" && dsc.MatchArch(b.host, a) {
@@ -47,138 +44,32 @@ func (b *builder) checkArch(context.Context) error {
 	return nil
 }
 
-func (in *input) architectures() []string {
-	if in.tree != nil {
-		return in.tree.Control.Architecture()
-	}
-	return in.dsc.Architecture
-}
-
-// asBuilder is a command of the unprivileged user that builds.
-func (b *builder) asBuilder(dir string, argv ...string) sandbox.Command {
-	return sandbox.Command{Argv: argv, Dir: dir, Env: b.buildEnv(), UID: bootstrap.BuilderUID,
-		GID: bootstrap.BuilderGID}
-}
-
-// buildEnv is the environment of the build. TERM, and all that the caller has, is left out.
-func (b *builder) buildEnv() []string {
-	env := []string{
-		"PATH=" + sandbox.DefaultPath,
-		"HOME=/nonexistent", "LC_ALL=C.UTF-8", "SHELL=/bin/sh", "USER=" + bootstrap.BuilderName,
-		"LOGNAME=" + bootstrap.BuilderName,
-		"DEB_BUILD_OPTIONS=" + strings.Join(b.o.Options, " "),
-	}
-	if len(b.o.Profiles) > 0 {
-		env = append(env, "DEB_BUILD_PROFILES="+strings.Join(b.o.Profiles, " "))
-	}
-	for _, v := range b.hookEnv {
-		name, _, _ := strings.Cut(v, "=")
-		env = append(
-			slices.DeleteFunc(env, func(s string) bool { return strings.HasPrefix(s, name+"=") }),
-			v)
-	}
-	if b.hasFakeroot() {
-		env = append(env, noRealChown)
-	}
+// environment is what the build's environment is made of.
+func (b *builder) environment() buildroot.Environment {
+	e := buildroot.Environment{Options: b.o.Options, Profiles: b.o.Profiles, Changed: b.hookEnv}
 	if b.cross() {
-		env = append(env, "CONFIG_SITE=/etc/dpkg-cross/cross-config."+b.host)
+		e.Cross = b.host
 	}
-	return env
+	return e
 }
 
-// noRealChown keeps fakeroot from trying first what it fakes. It lets chown fail with EPERM, as on
-// a host; to an id that a jail does not map (those above 65535, which tar archives have) the kernel
-// says EINVAL, which fakeroot hands on.
-const noRealChown = "FAKEROOTDONTTRYCHOWN=1"
-
-// hasFakeroot tells whether fakeroot is installed in the jail that is open.
-func (b *builder) hasFakeroot() bool {
-	if b.open == nil {
-		return false
-	}
-	f, err := b.open.Open("/var/lib/dpkg/info/fakeroot.list")
-	if err != nil {
-		return false // dpkg has no list of its files
-	}
-	_ = f.Close() // nothing was written
-	return true
+// worker runs commands in the open jail as the user that builds.
+func (b *builder) worker() buildroot.Worker {
+	return buildroot.Worker{Jail: b.open, Env: b.environment(), Log: b.log}
 }
 
-// run runs a command of the builder with its output in the log.
-func (b *builder) run(ctx context.Context, jail *sandbox.Jail, c sandbox.Command) (sandbox.Status,
-	error) {
-	out, errs := b.log.Stream(), b.log.Stream()
-	defer errs.Flush()
-	defer out.Flush()
-	return jail.RunTo(ctx, c, out, errs)
-}
-
-// packSource makes a source package out of a source directory, in a jail: what is in the directory
-// may be as hostile as any source.
+// packSource makes a source package out of a source directory, in a jail of its own.
 func (b *builder) packSource(ctx context.Context) error {
 	jail, err := b.openJail(ctx, false)
 	if err != nil {
 		return err
 	}
-	if err := buildroot.MakeDir(jail); err != nil {
+	if err := b.in.Pack(ctx, b.worker(), b.env.Log, b.o.SourceOpts); err != nil {
 		return err
-	}
-	tree := b.in.tree
-	name := tree.Name + "-" + tree.Version.Upstream()
-	into := path.Join(buildroot.Dir, name)
-	if err := b.copyIn(ctx, jail, tree.Dir, into); err != nil {
-		return fmt.Errorf("copying %s into the jail: %w", tree.Dir, err)
-	}
-	if err := copyUpstream(ctx, jail, tree); err != nil {
-		return err
-	}
-	if err := b.overlay(ctx, jail, name); err != nil {
-		return err
-	}
-	status, err := b.run(ctx,
-		jail,
-		b.asBuilder(buildroot.Dir, append(append([]string{"dpkg-source"}, b.o.SourceOpts...), "-b",
-			name)...))
-	if err != nil {
-		return err
-	}
-	if !status.Success() {
-		return fmt.Errorf("dpkg-source -b %s: %s", tree.Dir, status)
-	}
-	if b.in.dsc, err = b.readBuiltDSC(jail); err != nil {
-		return err
-	}
-	remove := b.asBuilder(buildroot.Dir, "rm", "-rf", name)
-	// of directories that nobody may write to the builder could delete nothing
-	remove.UID, remove.GID = 0, 0
-	if status, err = b.run(ctx, jail, remove); err != nil || !status.Success() {
-		return errors.Join(err, fmt.Errorf("deleting the copy of %s: %s", tree.Dir, status))
 	}
 	b.packedIn = sandbox.Lower{Jail: jail.ID()}
 	_, err = b.closeJail()
 	return err
-}
-
-func (b *builder) readBuiltDSC(jail *sandbox.Jail) (*dsc.Source, error) {
-	name := b.in.tree.Name + "_" + b.in.tree.Version.FileName() + ".dsc"
-	f, err := jail.Open(path.Join(buildroot.Dir, name))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return dsc.Parse(name, io.LimitReader(f, maxDSC), nil)
-}
-
-func copyFileIn(ctx context.Context, jail *sandbox.Jail, from, to string, mode os.FileMode) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	return buildroot.Fill(jail, to, mode, func(out io.Writer) error {
-		_, err := io.Copy(out, until(ctx, in))
-		return err
-	})
 }
 
 // inBuildJail are the stages whose hooks run in the jail that builds.
@@ -197,8 +88,8 @@ func (b *builder) unpack(ctx context.Context) (err error) {
 	}
 	b.log.Section("Build")
 	b.log.Subsection("Unpack source")
-	if b.in.tree == nil {
-		b.log.Printf("%s\n", b.in.text)
+	if b.in.Tree == nil {
+		b.log.Printf("%s\n", b.in.Text)
 	}
 	if b.sourceTar != "" {
 		b.log.Printf("The source was unpacked before the build dependencies, for hooks.")
@@ -210,61 +101,12 @@ func (b *builder) unpack(ctx context.Context) (err error) {
 	return b.confirm()
 }
 
-// unpackSource brings the verified source into the open jail, and unpacks it there: its tarballs
-// are hostile.
+// unpackSource unpacks the source in the open jail.
 func (b *builder) unpackSource(ctx context.Context) error {
-	source := b.in.dsc
-	if b.in.tree == nil {
-		if err := b.bringSource(ctx, source); err != nil {
-			return fault.Wrap(fault.GivenBack, "", err)
-		}
-	}
-	status, err := b.run(ctx, b.open,
-		b.asBuilder(buildroot.Dir, "dpkg-source", "-x", filepath.Base(source.Path),
-			source.DirName()))
-	if err == nil && !status.Success() {
-		err = fmt.Errorf("dpkg-source -x %s: %s", filepath.Base(source.Path), status)
-	}
+	err := b.in.Unpack(ctx, b.worker())
 	b.unpacked = err == nil
 	return err
 }
-
-// bringSource copies the .dsc and its files into the jail and checks them on the way: what was
-// checked is what is built.
-func (b *builder) bringSource(ctx context.Context, source *dsc.Source) error {
-	if err := buildroot.MakeDir(b.open); err != nil {
-		return err
-	}
-	err := buildroot.Fill(b.open, path.Join(buildroot.Dir, filepath.Base(source.Path)), 0,
-		func(w io.Writer) error {
-			_, err := w.Write(b.in.text)
-			return err
-		})
-	if err != nil {
-		return err
-	}
-	open := openUntil(ctx, sourceFile(b.in.dir))
-	return source.Verify(func(name string) (io.ReadCloser, error) {
-		in, err := open(name)
-		if err != nil {
-			return nil, err
-		}
-		out, err := b.open.Create(path.Join(buildroot.Dir, name), 0o644, bootstrap.BuilderUID,
-			bootstrap.BuilderGID)
-		if err != nil {
-			return nil, errors.Join(err, in.Close())
-		}
-		return &teeCloser{io.TeeReader(in, out), in, out}, nil
-	})
-}
-
-// teeCloser is a file being read and copied.
-type teeCloser struct {
-	io.Reader
-	in, out io.Closer
-}
-
-func (t *teeCloser) Close() error { return errors.Join(t.in.Close(), t.out.Close()) }
 
 // toolchain are the packages that a log names first.
 var toolchain = sync.OnceValue(func() *regexp.Regexp {
@@ -291,7 +133,7 @@ func (b *builder) describeEnvironment() error {
 	}
 	b.log.Section("Check architectures") // sbuild's place; it was asked before anything was done
 	b.log.Printf("Arch check ok (%s included in %s)", b.host,
-		strings.Join(b.in.architectures(), " "))
+		strings.Join(b.in.Architectures(), " "))
 	b.log.Section("Build environment")
 	b.log.Printf("Kernel: %s", kernel())
 	b.log.Printf("Toolchain package versions: %s", strings.Join(tools, " "))
@@ -301,7 +143,7 @@ func (b *builder) describeEnvironment() error {
 
 // compile runs dpkg-buildpackage, and then ends whatever it left running.
 func (b *builder) compile(ctx context.Context) error {
-	tree := path.Join(buildroot.Dir, b.in.dsc.DirName())
+	tree := path.Join(buildroot.Dir, b.in.DSC.DirName())
 	b.log.Filter(tree, buildlog.NamePackage)
 	b.log.Filter(buildroot.Dir, buildlog.NameBuild)
 	if !slices.ContainsFunc(b.o.Options, func(s string) bool {
@@ -317,7 +159,7 @@ func (b *builder) compile(ctx context.Context) error {
 	if err := b.checkHookEnv(); err != nil {
 		return err
 	}
-	command := b.asBuilder(tree, b.command()...)
+	command := b.worker().Command(tree, b.command()...)
 	b.describeSpace()
 	b.log.Subsection("User Environment")
 	sorted := slices.Sorted(slices.Values(command.Env))
@@ -325,7 +167,7 @@ func (b *builder) compile(ctx context.Context) error {
 	b.log.Subsection("dpkg-buildpackage")
 	b.log.Printf("Command: %s", strings.Join(command.Argv, " "))
 	begin := time.Now()
-	status, err := b.run(ctx, b.jail, command)
+	status, err := b.worker().Run(ctx, command)
 	b.summary.BuildTime = time.Since(begin)
 	if err != nil {
 		return err
@@ -371,7 +213,7 @@ func hideStage(err error) error {
 // measureSpace is sbuild's Build-Space: what the tree and the results take on disk, in KiB.
 func (b *builder) measureSpace(ctx context.Context) error {
 	out := output.Capture{Limit: output.Few}
-	status, err := b.jail.RunTo(ctx, b.asBuilder("/", "du", "-k", "-s", buildroot.Dir), &out,
+	status, err := b.jail.RunTo(ctx, b.worker().Command("/", "du", "-k", "-s", buildroot.Dir), &out,
 		io.Discard)
 	if err != nil {
 		return err

@@ -2,15 +2,13 @@ package pkgbuild
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
-	"time"
 
-	"nsbuild/internal/apt"
-	"nsbuild/internal/buildlog"
+	"nsbuild/internal/archive"
+	"nsbuild/internal/deps"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/result"
 )
 
 // dependencies are the relations that a build needs, with what every build needs.
@@ -43,10 +41,10 @@ func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {
 
 // relations are the source's own, and those that were added to them.
 func (b *builder) relations() dsc.BuildRelations {
-	if b.in.tree != nil {
-		return b.o.added.Join(b.in.tree.Control.BuildRelations)
+	if b.in.Tree != nil {
+		return b.o.added.Join(b.in.Tree.Control.BuildRelations)
 	}
-	return b.o.added.Join(b.in.dsc.BuildRelations)
+	return b.o.added.Join(b.in.DSC.BuildRelations)
 }
 
 // installDeps makes the build dependencies a layer of the build's root: one that an earlier build
@@ -65,68 +63,29 @@ func (b *builder) installDeps(ctx context.Context) error {
 		log.Printf("Filtered Build-Conflicts: %s", text)
 	}
 	log.Subsection("Install main build dependencies (" + b.resolver() + "-based resolver)")
-	return b.installReduced(ctx, reduced)
-}
-
-// installReduced installs what relations say, or finds a layer that has it.
-func (b *builder) installReduced(ctx context.Context, reduced dsc.Reduced) error {
-	request := b.requestKey(reduced)
-	if b.layers() {
-		found, err := b.env.Layers.Request(request)
-		if err != nil {
-			return err
-		}
-		if found != nil {
-			return b.useLayer(found)
-		}
+	request := deps.Request{Reduced: reduced, Base: b.base, Arch: b.arch, Host: b.host,
+		Suite: b.suite.Name, Resolver: b.resolver(), Repos: b.repos, Components: b.o.Components,
+		Extra: b.extra, NoLayers: b.o.NoLayers, What: "installing the build dependencies"}
+	if b.cross() && b.o.ArchAll && len(b.relations().DependsIndep) > 0 {
+		request.Unresolved = "--no-arch-all leaves out the packages for all architectures and " +
+			"their Build-Depends-Indep, which seldom work in a cross build"
 	}
-	if err := b.confirm(); err != nil {
-		return err
-	}
-	begin := time.Now()
-	err := b.makeLayer(ctx, reduced, request)
-	b.summary.InstallTime = time.Since(begin)
-	if err != nil { // other builds wait for the layer that there will not be
-		err = errors.Join(err, b.made())
+	on := deps.On{Holder: b.holder, Lowers: b.lowers, Leavings: b.packedIn, Hooked: b.hookedRoot,
+		Copies: b.copies, Log: b.log,
+		Confirm: func() ([]*archive.Release, error) { err := b.confirm(); return b.releases, err }}
+	b.deps, err = b.env.deps().Install(ctx, request, on)
+	b.summary.InstallTime, b.lowers, b.open = b.deps.Time, b.deps.Lowers, b.deps.Open
+	b.result.Inputs.Layer = result.Layer{Key: b.deps.Key, Cached: b.deps.Cached}
+	if b.deps.Packages != nil {
+		b.result.Inputs.Dependencies = listed(b.deps.Packages)
 	}
 	return err
 }
 
-// depsFailed says what apt said: its explanation is what the user needs.
-func (b *builder) depsFailed(err error) error {
-	if explanation := explanationOf(b.log.Tail(40)); len(explanation) > 0 {
-		err = fmt.Errorf("%w:\n  %s", err, strings.Join(explanation, "\n  "))
+// archs are the architectures that apt may install packages of.
+func (b *builder) archs() []string {
+	if b.cross() {
+		return []string{b.arch, b.host}
 	}
-	hint := ""
-	if errors.Is(err, apt.ErrUnresolved) && b.cross() && b.o.ArchAll &&
-		len(b.relations().DependsIndep) > 0 {
-		hint = "--no-arch-all leaves out the packages for all architectures and their " +
-			"Build-Depends-Indep, which seldom work in a cross build"
-	}
-	if !b.checking {
-		err = fmt.Errorf("installing the build dependencies: %w", err)
-	}
-	return fault.Wrap(fault.GivenBack, hint, err)
-}
-
-// explanationOf picks what explains a failure out of what apt, aptitude or dpkg wrote: the list
-// under "unmet dependencies", whose lines are indented, and the errors.
-func explanationOf(lines []buildlog.Line) []string {
-	var out []string
-	listed := false
-	for _, l := range lines {
-		switch {
-		case strings.HasSuffix(l.Text, "have unmet dependencies:"):
-			listed = true
-			continue
-		case strings.HasPrefix(l.Text, "dpkg: error"):
-			listed = true // which script, and how it ended
-		case strings.HasPrefix(l.Text, "E: "):
-		case !listed || !strings.HasPrefix(l.Text, " "):
-			listed = false
-			continue
-		}
-		out = append(out, buildlog.VisibleString(strings.TrimSpace(l.Text)))
-	}
-	return out
+	return []string{b.arch}
 }

@@ -20,11 +20,12 @@ import (
 	"nsbuild/internal/bases"
 	"nsbuild/internal/budget"
 	"nsbuild/internal/copies"
-	"nsbuild/internal/dsc"
+	"nsbuild/internal/deps"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/source"
 	"nsbuild/internal/workdir"
 )
 
@@ -72,6 +73,17 @@ func (e *Env) Bases() *bases.Keeper {
 		Meter: e.Meter, Copies: e.Copies, Turns: &e.shared.turns}
 }
 
+// deps makes layers of build dependencies.
+func (e *Env) deps() *deps.Maker {
+	return &deps.Maker{Client: e.Client, Layers: e.Layers, Work: e.Work, CacheDir: e.CacheDir,
+		Grown: &e.shared.grown, Log: e.Log}
+}
+
+// sources looks at sources, and fetches them.
+func (e *Env) sources() *source.Opener {
+	return &source.Opener{Client: e.Client, Work: e.Work, IDs: e.IDs, Log: e.Log}
+}
+
 // HookCaches is what hooks keep from one run to the next.
 func (e *Env) HookCaches() hook.Caches {
 	return hook.Caches(filepath.Join(e.CacheDir, hook.CachesName))
@@ -84,15 +96,6 @@ func (e *Env) Transferred(p fetch.Progress) { e.Meter.Add(p.Total, p.Done) }
 func (e *Env) jobs() (int, error) {
 	b, err := budget.Read()
 	return b.Jobs(e.shared.side()), err
-}
-
-// keyrings are the keys that a source's signature is looked up in.
-func (e *Env) keyrings() dsc.Keyrings {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = "" // without a home there are no keys of the caller's
-	}
-	return dsc.HostKeyrings("/", home)
 }
 
 // checkWritable makes sure that results can be stored, before hours are spent on them.

@@ -18,6 +18,7 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/console"
+	"nsbuild/internal/deps"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/install"
@@ -98,18 +99,18 @@ func (b *builder) hookContext() hook.Context {
 		Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(),
 		Profiles: b.o.Profiles, Builder: bootstrap.BuilderName, BuildDir: buildroot.Dir,
 		FailStage: b.outcome.Stage,
-		Fakeroot:  b.hasFakeroot(),
+		Fakeroot:  buildroot.HasFakeroot(b.open),
 	}
 	if b.outcome.Stage != "" {
 		c.Status = string(buildlog.StatusOf(b.outcome.Stage))
 	}
 	if b.unpacked {
-		c.SourceDir = path.Join(buildroot.Dir, b.in.dsc.DirName())
+		c.SourceDir = path.Join(buildroot.Dir, b.in.DSC.DirName())
 	}
-	if b.in.dsc != nil {
-		c.DSC = path.Join(buildroot.Dir, filepath.Base(b.in.dsc.Path))
-		if b.in.dir != "" {
-			c.HostDSC = filepath.Join(b.in.dir, filepath.Base(b.in.dsc.Path))
+	if b.in.DSC != nil {
+		c.DSC = path.Join(buildroot.Dir, filepath.Base(b.in.DSC.Path))
+		if b.in.Dir != "" {
+			c.HostDSC = filepath.Join(b.in.Dir, filepath.Base(b.in.DSC.Path))
 		}
 	}
 	if b.built {
@@ -449,13 +450,13 @@ func (b *builder) describeHooks() {
 // installMore installs packages in the open jail, which has the mounts of apt.
 func (b *builder) installMore(ctx context.Context, wanted dsc.Reduced, out io.Writer) error {
 	if b.installer == nil || b.installer.Jail() != b.open {
-		sources, err := b.sources(ctx)
+		sources, err := deps.Sources(ctx, b.env.Client, b.archs(), b.extra, b.releases)
 		if err != nil {
 			return err
 		}
 		if b.installer, err = install.Open(b.env.Client, b.env.CacheDir, b.open, b.arch, sources,
 			b.base.Manifest.Packages,
-			b.extra.pins); err != nil {
+			b.extra.Pins); err != nil {
 			return err
 		}
 	}

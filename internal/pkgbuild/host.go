@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"nsbuild/internal/deps"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/machine"
@@ -31,12 +32,12 @@ func (b *builder) chooseArch() error {
 	if !b.cross() {
 		return nil
 	}
-	if b.o.Resolver == ResolverAptitude {
+	if b.o.Resolver == deps.ResolverAptitude {
 		return fault.New(fault.Usage, "leave out --build-dep-resolver", "--host and "+
 			"--build-dep-resolver=aptitude contradict each other: only apt knows which tools of "+
 			"a cross build run here")
 	}
-	b.o.Resolver = ResolverApt
+	b.o.Resolver = deps.ResolverApt
 	b.o.Profiles = slices.Clone(b.o.Profiles)
 	for _, p := range []string{"cross", "nocheck"} {
 		if !slices.Contains(b.o.Profiles, p) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/deps"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 )
@@ -128,7 +129,7 @@ func (o *Options) Check() error {
 				"--profiles: %q is no build profile", p)
 		}
 	}
-	if o.Resolver != "" && o.Resolver != ResolverApt && o.Resolver != ResolverAptitude {
+	if o.Resolver != "" && o.Resolver != deps.ResolverApt && o.Resolver != deps.ResolverAptitude {
 		return fault.New(fault.Usage, "use apt or aptitude", "--build-dep-resolver %q", o.Resolver)
 	}
 	switch o.Alternatives {
@@ -165,10 +166,10 @@ func (k *Kind) VersionFlag() string {
 // the source. The build goes on, as sbuild's does.
 func (b *builder) warnProfiles() {
 	used := b.relations().ProfileNames()
-	if b.in.tree != nil {
-		used = append(used, b.in.tree.Control.ProfileNames()...)
+	if b.in.Tree != nil {
+		used = append(used, b.in.Tree.Control.ProfileNames()...)
 	} else {
-		used = append(used, b.in.dsc.ProfileNames()...)
+		used = append(used, b.in.DSC.ProfileNames()...)
 	}
 	for _, p := range b.o.Profiles {
 		if dsc.RegisteredProfile(p) || slices.Contains(used, p) {

@@ -37,7 +37,7 @@ func (b *builder) openBase(ctx context.Context) (err error) {
 		return err
 	}
 	b.news = b.env.Bases().Ask(ctx, b.base)
-	if len(b.base.Manifest.Releases) == 0 || len(b.o.Components) > 0 || b.in.name != "" ||
+	if len(b.base.Manifest.Releases) == 0 || len(b.o.Components) > 0 || b.in.Name != "" ||
 		!b.o.Hooks.Empty() {
 		return b.settle(ctx)
 	}
@@ -116,7 +116,7 @@ func (b *builder) describeBase() {
 		inputs.Releases = append(inputs.Releases,
 			result.Release{URI: r.URI, Suite: r.Suite, Date: r.Date, SHA256: r.SHA256})
 	}
-	for _, r := range slices.Concat(b.extra.releases, b.extra.sources) {
+	for _, r := range slices.Concat(b.extra.Releases, b.extra.Sources) {
 		repo := r.Repo()
 		inputs.Releases = append(inputs.Releases, result.Release{URI: repo.URI, Suite: repo.Suite,
 			Date: r.Date(), SHA256: r.Digest()})

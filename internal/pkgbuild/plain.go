@@ -46,7 +46,7 @@ func (b *builder) openBuildJail(ctx context.Context) (*sandbox.Jail, error) {
 	if err != nil || jail.Plain || b.o.Scratch != ScratchAuto || !b.seesOverlays() {
 		return jail, err
 	}
-	name, _ := b.in.identity()
+	name, _ := b.in.Identity()
 	b.tellPlain("%s is known to see overlays, and this one cannot be hidden; "+
 		"it is built in a plain copy of its tree (--scratch copy)", name)
 	below := b.lowers
@@ -67,7 +67,7 @@ func (b *builder) openPlain(ctx context.Context, withApt bool, mounts ...sandbox
 
 // seesOverlays tells whether a source is on the list, or on the user's.
 func (b *builder) seesOverlays() bool {
-	name, _ := b.in.identity()
+	name, _ := b.in.Identity()
 	return slices.Contains(plainSources(), name) || slices.Contains(b.o.PlainSources, name)
 }
 

@@ -23,7 +23,7 @@ func (b *builder) report(failed error) error {
 		status = buildlog.StatusOf(b.outcome.Stage)
 	}
 	s := &b.summary
-	s.Header, s.Job, s.Status, s.FailStage, s.Finished = b.header, b.in.spec, status,
+	s.Header, s.Job, s.Status, s.FailStage, s.Finished = b.header, b.in.Spec, status,
 		b.outcome.Stage, time.Now()
 	s.PackageTime = s.Finished.Sub(b.header.Start)
 	if failed != nil && status != buildlog.Skipped {

@@ -30,7 +30,7 @@ func (b *builder) sourceOnly(ctx context.Context, tree string, built bool) error
 	}
 	out := output.Capture{Limit: maxChanges}
 	errs := b.log.Stream()
-	status, err := b.jail.RunTo(ctx, b.asBuilder(tree, argv...), &out, errs)
+	status, err := b.jail.RunTo(ctx, b.worker().Command(tree, argv...), &out, errs)
 	errs.Flush()
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("dpkg-genchanges --build=source: %s", status)

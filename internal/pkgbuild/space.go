@@ -166,15 +166,15 @@ func (b *builder) expectedSpace() int64 {
 
 // expectedBesides is what is expected besides a copy of the base.
 func (b *builder) expectedBesides(factor, dependencies int64) int64 {
-	name, _ := b.in.identity()
+	name, _ := b.in.Identity()
 	if last := b.lastNeed(name); last.Tree > 0 {
 		return last.Tree + last.Tree/4 + last.Dependencies
 	}
-	if b.in.dsc == nil {
+	if b.in.DSC == nil {
 		return dependencies
 	}
 	var size int64
-	for _, f := range b.in.dsc.Files {
+	for _, f := range b.in.DSC.Files {
 		size += f.Size
 	}
 	return size*factor + dependencies
@@ -333,13 +333,13 @@ func (b *builder) noteNeed() {
 	n := need{Tree: b.summary.Space << 10}
 	if b.watch != nil && b.onTmpfs() {
 		var before int64
-		if n.Tree, before = b.watch.grown(); b.layer == nil {
+		if n.Tree, before = b.watch.grown(); b.deps.Layer == nil {
 			n.Dependencies = before
 		}
 	} else {
 		n.Tree = max(n.Tree, b.overflowed, b.lastNeed(b.header.Package).Tree)
 	}
-	if size := b.kept + b.layer.Size(); size > 0 {
+	if size := b.deps.Size(); size > 0 {
 		n.Dependencies = size
 	}
 	b.rememberNeed(n)

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"nsbuild/internal/buildroot"
+	"nsbuild/internal/checks"
+	"nsbuild/internal/deps"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/pkgbuild"
@@ -279,7 +281,7 @@ func (s *Call) signing() ([]string, error) {
 func (s *Call) packages() ([]string, error) {
 	resolver := s.text["build_dep_resolver"]
 	if resolver == "internal" { // an old name for apt, as sbuild has it
-		resolver = pkgbuild.ResolverApt
+		resolver = deps.ResolverApt
 	}
 	var out []string
 	if resolver != "" {
@@ -339,7 +341,7 @@ func (s *Call) checks() (out []string, err error) {
 		out = append(out, s.lists([2]string{"lintian_opts", "lintian-opt"})...)
 	}
 	if s.bits["run_piuparts"] {
-		theirs, ours := pkgbuild.SplitPiuparts(s.list["piuparts_opts"])
+		theirs, ours := checks.SplitPiuparts(s.list["piuparts_opts"])
 		for _, option := range ours {
 			s.idle = append(s.idle, "piuparts' "+option)
 		}

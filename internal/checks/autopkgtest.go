@@ -1,0 +1,325 @@
+package checks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"nsbuild/internal/apt"
+	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/buildroot"
+	"nsbuild/internal/dsc"
+	"nsbuild/internal/source"
+)
+
+// packageTest is one test of debian/tests/control (autopkgtest's README.package-tests).
+type packageTest struct {
+	name         string
+	argv         []string
+	relations    string
+	restrictions []string
+	notHere      string // why its architectures leave it out
+}
+
+// testTimeout ends a test that takes longer, as autopkgtest's own default does.
+const testTimeout = 10000 * time.Second
+
+// met are the restrictions that our jails can meet, or that are none.
+var met = []string{
+	"rw-build-tree", "breaks-testbed", "allow-stderr", "needs-root", "skippable", "flaky",
+	"superficial",
+	"build-needed", notInstallable,
+	"skip-foreign-architecture", // what a cross build has made is not tested at all
+}
+
+// notInstallable has a test skipped that wants what cannot be installed.
+const notInstallable = "skip-not-installable"
+
+// unmet says why a restriction cannot be met.
+func unmet(restriction string) string {
+	reasons := map[string]string{
+		"isolation-container":     "no init runs in a jail, so installed services are not started",
+		"isolation-machine":       "a jail has the kernel of its host",
+		"needs-reboot":            "a jail cannot be rebooted",
+		"needs-internet":          "a jail has no network",
+		"needs-recommends":        "recommended packages are not installed",
+		"needs-sudo":              "sudo is not set up for the test's user",
+		"hint-testsuite-triggers": "it is no test, but a list of packages",
+	}
+	if why, ok := reasons[restriction]; ok {
+		return why
+	}
+	return "it is not known here"
+}
+
+// verdict is how a test ended.
+type verdict struct{ word, why string }
+
+func (v verdict) String() string { return strings.TrimSpace(v.word + " " + v.why) }
+
+// Autopkgtest runs the tests of the source package, each in a jail of its own in which the packages
+// that were built are installed. There is no network.
+func Autopkgtest() Kind {
+	return Kind{Name: "autopkgtest",
+		run: func(ctx context.Context, b *Bench) (outcome, detail string, err error) {
+			return b.autopkgtest(ctx)
+		}}
+}
+
+func (b *Bench) autopkgtest(ctx context.Context) (outcome, detail string, err error) {
+	tests, err := b.packageTests(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	if len(tests) == 0 {
+		b.Log.Printf("There is no debian/tests/control, or no test in it. What autodep8 would " +
+			"make of a Testsuite field is not run.")
+		return OutcomeNoTests, "", nil
+	}
+	var failed, skipped, passed []string
+	var summary []string
+	for _, t := range tests {
+		v, err := b.runTest(ctx, t)
+		if ctx.Err() != nil {
+			return "", "", context.Cause(ctx)
+		}
+		if err != nil {
+			v = verdict{"FAIL", err.Error()}
+		}
+		if v.word == "FAIL" && slices.Contains(t.restrictions, "flaky") {
+			v.word = "FLAKY"
+		}
+		summary = append(summary, fmt.Sprintf("%-20s %s", t.name, v))
+		b.Log.Info("test %s: %s", t.name, v)
+		switch v.word {
+		case "FAIL":
+			failed = append(failed, t.name)
+		case "PASS":
+			passed = append(passed, t.name)
+		default:
+			skipped = append(skipped, t.name+" ("+v.String()+")")
+		}
+	}
+	b.Log.Printf("\nSummary of the tests:\n%s", strings.Join(summary, "\n"))
+	switch {
+	case len(failed) > 0:
+		return OutcomeFail, "failed: " + strings.Join(failed, ", "), nil
+	case len(passed) == 0:
+		return OutcomeNoTests, strings.Join(skipped, "; "), nil
+	case len(skipped) > 0:
+		return OutcomePass, "not run: " + strings.Join(skipped, "; "), nil
+	}
+	return OutcomePass, "", nil
+}
+
+// packageTests reads the tests from the source package, unpacked in a jail: it is as hostile as any
+// source.
+func (b *Bench) packageTests(ctx context.Context) (tests []packageTest, err error) {
+	c := b.bare()
+	if err := c.open(ctx, false); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	if err := b.Source.Unpack(ctx, c.Worker); err != nil {
+		return nil, err
+	}
+	f, err := c.Jail.Open(path.Join(b.Source.Path(), "debian/tests/control"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	paragraphs, err := dsc.ParseControl("debian/tests/control", io.LimitReader(f, source.MaxDSC))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range paragraphs {
+		found, err := b.testsOf(p)
+		if err != nil {
+			return nil, err
+		}
+		tests = append(tests, found...)
+	}
+	return tests, nil
+}
+
+// testsOf are the tests of one paragraph.
+func (b *Bench) testsOf(p *dsc.Paragraph) ([]packageTest, error) {
+	words := func(field string) []string {
+		return strings.FieldsFunc(p.Get(field), func(r rune) bool {
+			return strings.ContainsRune(" ,\n\t", r)
+		})
+	}
+	t := packageTest{restrictions: words("Restrictions"),
+		notHere: leftOut(b.Arch, words("Architecture"))}
+	depends := p.Get("Depends")
+	if p.Field("Depends") == nil {
+		depends = "@"
+	}
+	if slices.Contains(t.restrictions, "build-needed") {
+		depends += ", @builddeps@"
+	}
+	var relations []string
+	for one := range strings.SplitSeq(depends, ",") {
+		switch one = strings.TrimSpace(one); one {
+		case "":
+		case "@":
+			relations = append(relations, b.exactly(b.builtPackages()))
+		case "@builddeps@":
+			relations = append(relations, b.BuildDepends()...)
+		case "@recommends@":
+			t.restrictions = append(t.restrictions, "needs-recommends")
+		default:
+			relations = append(relations, one)
+		}
+	}
+	t.relations = strings.Join(slices.DeleteFunc(relations, func(s string) bool { return s == "" }),
+		", ")
+	dir := p.Get("Tests-Directory")
+	if dir == "" {
+		dir = "debian/tests"
+	}
+	var tests []packageTest
+	for _, name := range words("Tests") {
+		if strings.Contains(name, "/") {
+			return nil, fmt.Errorf("debian/tests/control: the name of test %q has a slash", name)
+		}
+		one := t
+		file := "./" + path.Join(dir, name)
+		one.name, one.argv = name,
+			[]string{"/bin/sh", "-c", `chmod a+x "$0" 2>/dev/null; exec "$0"`, file}
+		tests = append(tests, one)
+	}
+	if command := p.Get("Test-Command"); command != "" {
+		t.name, t.argv = fmt.Sprintf("command%d", len(tests)+1), []string{"bash", "-ec", command}
+		if features := p.Get("Features"); strings.Contains(features, "test-name=") {
+			_, name, _ := strings.Cut(features, "test-name=")
+			t.name, _, _ = strings.Cut(strings.TrimSpace(name), ",")
+		}
+		tests = append(tests, t)
+	}
+	return tests, nil
+}
+
+// leftOut says why a test is not for an architecture, "" when it is: it names those that it is for,
+// or with ! those that it is not for.
+func leftOut(arch string, list []string) string {
+	positive, listed := false, false
+	for _, a := range list {
+		name, negative := strings.CutPrefix(a, "!")
+		switch matches := dsc.MatchArch(arch, name); {
+		case name == "all":
+			return "Architecture: all is not allowed in debian/tests/control"
+		case negative && matches:
+			return "it is not for " + arch
+		case !negative:
+			positive, listed = true, listed || matches
+		}
+	}
+	mixed := slices.ContainsFunc(list, func(a string) bool { return strings.HasPrefix(a, "!") })
+	switch {
+	case positive && mixed:
+		return "its Architecture has some with an exclamation mark and some without"
+	case positive && !listed:
+		return "it is not for " + arch
+	}
+	return ""
+}
+
+// runTest runs one test.
+func (b *Bench) runTest(ctx context.Context, t packageTest) (v verdict, err error) {
+	if t.notHere != "" {
+		return verdict{"SKIP", t.notHere}, nil
+	}
+	for _, r := range t.restrictions {
+		if !slices.Contains(met, r) {
+			return verdict{"SKIP", r + ": " + unmet(r)}, nil
+		}
+	}
+	b.Log.Printf("\n== test %s", t.name)
+	held := b.inBase(b.builtPackages()) // which are there whether the test wants them or not
+	built, err := b.built(ctx)
+	if err != nil {
+		return v, err
+	}
+	c, err := b.with(ctx, strings.Trim(b.exactly(held)+", "+t.relations, ", "), built, true)
+	if errors.Is(err, apt.ErrUnresolved) && slices.Contains(t.restrictions, notInstallable) {
+		return verdict{"SKIP", notInstallable + ", and what it wants cannot be installed"}, nil
+	}
+	if err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	if err := c.open(ctx, false); err != nil {
+		return v, err
+	}
+	unseen := b.unseen(held)
+	if err := c.show(ctx, unseen...); err != nil {
+		return v, err
+	}
+	if err := c.installFiles(ctx, unseen); err != nil {
+		return v, err
+	}
+	if err := b.Source.Unpack(ctx, c.Worker); err != nil {
+		return v, err
+	}
+	const own = "/tmp/autopkgtest"
+	for _, dir := range []string{own + "/tmp", own + "/artifacts", own + "/home"} {
+		if err := c.Jail.Mkdir(dir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID); err != nil {
+			return v, err
+		}
+	}
+	if slices.Contains(t.restrictions, "build-needed") {
+		status, err := c.Run(ctx, c.Command(b.Source.Path(), "debian/rules", "build"))
+		if err != nil || !status.Success() {
+			return verdict{"FAIL", "debian/rules build: " + status.String()}, err
+		}
+	}
+	command := c.Command(b.Source.Path(), t.argv...)
+	if slices.Contains(t.restrictions, "needs-root") {
+		command.UID, command.GID = 0, 0
+		command.Env = buildroot.Env()
+	}
+	command.Env = append(
+		slices.DeleteFunc(command.Env, func(s string) bool {
+			return strings.HasPrefix(s, "HOME=")
+		}), "HOME="+own+"/home", "AUTOPKGTEST_TMP="+own+"/tmp",
+		"AUTOPKGTEST_ARTIFACTS="+own+"/artifacts", "AUTOPKGTEST_NORMAL_USER="+bootstrap.BuilderName,
+		"DEBIAN_FRONTEND=noninteractive", "LANG=C.UTF-8")
+	tooLong, cancel := context.WithTimeout(ctx, testTimeout)
+	defer cancel()
+	out, errs := b.Log.Stream(), b.Log.Stream()
+	defer errs.Flush()
+	defer out.Flush()
+	var said lengthOf
+	status, err := c.Jail.RunTo(tooLong, command, out, io.MultiWriter(errs, &said))
+	switch {
+	case err != nil && ctx.Err() == nil && tooLong.Err() != nil:
+		return verdict{"FAIL", fmt.Sprintf("it took longer than %v", testTimeout)}, nil
+	case err != nil:
+		return v, err
+	case status.Code == 77 && status.Signal == 0 && slices.Contains(t.restrictions, "skippable"):
+		return verdict{"SKIP", "exit status 77 and marked as skippable"}, nil
+	case !status.Success():
+		return verdict{"FAIL", status.String()}, nil
+	case said > 0 && !slices.Contains(t.restrictions, "allow-stderr"):
+		return verdict{
+			"FAIL", "it wrote to standard error (allow-stderr is not among its restrictions)"}, nil
+	case slices.Contains(t.restrictions, "superficial"):
+		return verdict{"PASS", "(superficial)"}, nil
+	}
+	return verdict{"PASS", ""}, nil
+}
+
+// lengthOf counts what is written to it.
+type lengthOf int64
+
+func (n *lengthOf) Write(p []byte) (int, error) { *n += lengthOf(len(p)); return len(p), nil }

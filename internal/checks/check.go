@@ -1,0 +1,103 @@
+// Package checks looks at what a build has made: with lintian, by installing and purging it, with
+// piuparts, and with the source's own tests. Each check has jails of its own over the base, in
+// which nothing is that the build has done.
+//
+// Whether a bad outcome makes the build fail is left to internal/pkgbuild.
+package checks
+
+import (
+	"context"
+	"time"
+
+	"nsbuild/internal/archive"
+	"nsbuild/internal/base"
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/buildroot"
+	"nsbuild/internal/copies"
+	"nsbuild/internal/deps"
+	"nsbuild/internal/sandbox"
+	"nsbuild/internal/source"
+)
+
+// Outcomes of a check, in the words of sbuild's summary.
+const (
+	OutcomePass    = "pass"
+	OutcomeInfo    = "info"
+	OutcomeWarn    = "warn"
+	OutcomeFail    = "fail"
+	OutcomeNoTests = "no tests"
+	// what was built is for another machine, or a script of piuparts says that it cannot be tested
+	OutcomeSkipped = "skipped"
+	OutcomeError   = "error" // it could not be made
+)
+
+// checkDir is where a check's jail has the files that it looks at.
+const checkDir = "/build/check"
+
+// Subject is what a build has made, and what it was made with.
+type Subject struct {
+	Artefacts  []string       // files on the host, .changes last
+	Source     *source.Source // the source package, as files on the host
+	HasSource  bool           // it is among the artefacts
+	Arch       string         // of the jails
+	Host       string         // of the packages
+	Suite      string
+	Base       *base.Generation
+	Repos      []archive.Repo     // of the base
+	Releases   []*archive.Release // of these
+	Extra      deps.Extra         // that the build was given besides
+	Given      []string           // .deb files that the build was given
+	Components []string
+	Resolver   string
+	NoLayers   bool
+	Env        buildroot.Environment
+	// BuildDepends are the relations that a build of the source needs.
+	BuildDepends func() []string
+}
+
+// Bench is where the results of one build are checked.
+type Bench struct {
+	Subject
+	Deps    *deps.Maker
+	Copies  *copies.Maker
+	Holder  *sandbox.Holder
+	Log     *buildlog.File
+	Scratch func() (int64, error) // bytes that a tmpfs of a check's own may have
+
+	versions map[string]string // of the binary packages that were built, by their names
+}
+
+// Kind is one kind of checks.
+type Kind struct {
+	Name string
+	// Foreign tells whether packages that are not for the jail's architecture can be checked.
+	Foreign bool
+	run     func(context.Context, *Bench) (outcome, detail string, err error)
+}
+
+// Outcome is how a check ended.
+type Outcome struct {
+	Outcome string // one of the above
+	Detail  string
+	Seconds float64
+}
+
+// Bad tells whether something is wrong.
+func (o Outcome) Bad() bool { return o.Outcome == OutcomeFail || o.Outcome == OutcomeError }
+
+// Make makes a check. That it cannot be made is an outcome, too.
+func (b *Bench) Make(ctx context.Context, k Kind) Outcome {
+	begin := time.Now()
+	outcome, detail, err := OutcomeSkipped,
+		"packages for "+b.Host+" cannot be used on "+b.Arch, error(nil)
+	if b.Host == b.Arch || k.Foreign {
+		if err = b.readVersions(ctx); err == nil {
+			outcome, detail, err = k.run(ctx, b)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		outcome, detail = OutcomeError, err.Error()
+		b.Log.Error("%s: %v", k.Name, err)
+	}
+	return Outcome{outcome, detail, time.Since(begin).Seconds()}
+}
