@@ -209,7 +209,7 @@ func (r *relay) copy() {
 				return
 			}
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) { // the command has ended, see streams.wait
+		if errors.Is(err, os.ErrDeadlineExceeded) { // the command has ended, see Streams.Wait
 			err = r.rest(buffer)
 			r.once.Do(func() { close(r.drained) })
 		}

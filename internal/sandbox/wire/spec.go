@@ -175,8 +175,8 @@ type Spec struct {
 type Command struct {
 	// Argv is the program and its arguments; Argv[0] is looked up in PATH of Env, inside the jail.
 	Argv []string
-	// Applet, when set, runs this very binary instead of Argv[0]: the applet of that name (see
-	// Applets), with Argv as its arguments.
+	// Applet, when set, runs this very binary instead of Argv[0]: the applet of that name (see Main
+	// in sandbox), with Argv as its arguments.
 	Applet string
 	Env    []string // complete environment; nothing is inherited
 	Dir    string   // default "/"
