@@ -6,37 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
-	"time"
 
+	"nsbuild/internal/pump"
 	"nsbuild/internal/sandbox"
 )
 
 // tailLines is how much of a failed command's output an error repeats.
 const tailLines = 20
 
-// strayGrace is how long the rest of the output of a command that has ended is waited for.
-const strayGrace = 500 * time.Millisecond
-
 // tailWriter copies a command's output to the log and remembers its end.
 type tailWriter struct {
 	out   io.Writer
-	r     *os.File
 	lines []string
-	done  chan error
-}
-
-// pipe returns the end that a command writes to. The caller closes it once the command has its
-// copy, and then calls wait.
-func (t *tailWriter) pipe() (*os.File, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	t.r, t.done = r, make(chan error, 1)
-	go func() { t.done <- t.copy(r) }()
-	return w, nil
 }
 
 func (t *tailWriter) copy(r io.Reader) error {
@@ -53,19 +35,12 @@ func (t *tailWriter) copy(r io.Reader) error {
 			}
 		}
 		switch {
-		case err == io.EOF || errors.Is(err, os.ErrDeadlineExceeded):
+		case err == io.EOF:
 			return nil
 		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 			return err
 		}
 	}
-}
-
-// wait waits until the command's output is read. A process that it left behind may hold the pipe
-// for ever; what that one says is not waited for.
-func (t *tailWriter) wait() error {
-	err := t.r.SetReadDeadline(time.Now().Add(strayGrace))
-	return errors.Join(err, <-t.done, t.r.Close())
 }
 
 // last is the remembered end as the tail of an error message.
@@ -80,26 +55,27 @@ func (t *tailWriter) last() string {
 // error named after what.
 func (j *job) start(jail *sandbox.Jail, c sandbox.Command) (*running, error) {
 	tail := &tailWriter{out: j.o.Log}
-	w, err := tail.pipe()
+	said, err := pump.StartFunc(tail.copy)
 	if err != nil {
 		return nil, err
 	}
-	c.Stdout, c.Stderr = w, w
+	c.Stdout, c.Stderr = said.W, said.W
 	p, err := jail.Start(c)
-	if err = errors.Join(err, w.Close()); err != nil {
-		return nil, errors.Join(err, tail.wait())
+	if err = errors.Join(err, said.W.Close()); err != nil {
+		return nil, errors.Join(err, said.Finish())
 	}
-	return &running{p, tail}, nil
+	return &running{p, said, tail}, nil
 }
 
 type running struct {
 	p    *sandbox.Process
+	said *pump.Pump
 	tail *tailWriter
 }
 
 func (r *running) finish(ctx context.Context, what string) error {
 	status, err := r.p.Wait(ctx)
-	if err = errors.Join(err, r.tail.wait()); err != nil {
+	if err = errors.Join(err, r.said.Finish()); err != nil {
 		return fmt.Errorf("%s in the jail: %w", what, err)
 	}
 	if !status.Success() {

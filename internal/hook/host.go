@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"nsbuild/internal/pump"
 	"nsbuild/internal/sandbox"
 )
 
@@ -23,9 +24,6 @@ type Host struct {
 	Context Context
 	Pause   func() (resume func()) // takes progress off the terminal
 }
-
-// outputGrace is how long the output of a command that has ended is still waited for.
-const outputGrace = 500 * time.Millisecond
 
 // Run runs the commands of a stage, up to the first that fails.
 func (r *Host) Run(ctx context.Context, stage Stage) (ran []Run, err error) {
@@ -58,7 +56,7 @@ func (r *Host) one(ctx context.Context, h *Hook) (s sandbox.Status, err error) {
 		defer cancel()
 	}
 	c := exec.CommandContext(ctx, "/bin/sh", "-c", r.Context.expand(h.command, true))
-	c.Stdout, c.Stderr, c.WaitDelay = r.Out, r.Out, outputGrace
+	c.Stdout, c.Stderr, c.WaitDelay = r.Out, r.Out, pump.Grace
 	if person {
 		defer r.Pause()()
 		err = c.Run()

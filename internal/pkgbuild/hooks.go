@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/bootstrap"
@@ -23,6 +22,7 @@ import (
 	"nsbuild/internal/hook"
 	"nsbuild/internal/install"
 	"nsbuild/internal/output"
+	"nsbuild/internal/pump"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
@@ -393,20 +393,13 @@ func (b *builder) onTerminal(ctx context.Context, c sandbox.Command, out io.Writ
 	if out == nil {
 		return o.Attach(ctx, b.open, c)
 	}
-	r, w, err := os.Pipe()
+	said, err := pump.Start(out)
 	if err != nil {
 		return status, err
 	}
-	copied := make(chan error, 1)
-	go func() { _, err := io.Copy(out, r); copied <- err }()
-	c.Stdout, c.Stderr = w, w
+	c.Stdout, c.Stderr = said.W, said.W
 	status, err = o.Attach(ctx, b.open, c)
-	// what it left running may hold the pipe
-	err = errors.Join(err, w.Close(), r.SetReadDeadline(time.Now().Add(500*time.Millisecond)))
-	if e := <-copied; !errors.Is(e, os.ErrDeadlineExceeded) {
-		err = errors.Join(err, e)
-	}
-	return status, errors.Join(err, r.Close())
+	return status, errors.Join(err, said.W.Close(), said.Finish())
 }
 
 // failureShell opens a shell in the jail that failed. That it cannot is no further failure.

@@ -7,10 +7,9 @@ import (
 	"io"
 	"os"
 	"syscall"
-	"time"
 
 	"nsbuild/internal/fault"
-	"nsbuild/internal/sandbox/pipes"
+	"nsbuild/internal/pump"
 	"nsbuild/internal/sandbox/wire"
 )
 
@@ -112,55 +111,37 @@ func (j *Jail) Run(ctx context.Context, c Command) (Status, error) {
 // each; they may be the same. It returns when the command has ended and its output was read; what
 // its leftover processes say later is lost.
 func (j *Jail) RunTo(ctx context.Context, c Command, stdout, stderr io.Writer) (Status, error) {
+	var pumps []*pump.Pump
+	begin := func(to io.Writer) (*os.File, error) {
+		p, err := pump.Start(to)
+		if err != nil {
+			return nil, err
+		}
+		pumps = append(pumps, p)
+		return p.W, nil
+	}
 	var err error
-	var pumps []*pump
-	if c.Stdout, err = startPump(&pumps, stdout); err == nil {
+	if c.Stdout, err = begin(stdout); err == nil {
 		c.Stderr = c.Stdout
 		if stderr != stdout {
-			c.Stderr, err = startPump(&pumps, stderr)
+			c.Stderr, err = begin(stderr)
 		}
 	}
 	var p *Process
 	if err == nil {
 		p, err = j.Start(c)
 	}
-	for _, pump := range pumps {
-		pump.w.Close()
+	for _, said := range pumps {
+		said.W.Close()
 	}
 	var status Status
 	if err == nil {
 		status, err = p.Wait(ctx)
 	}
-	for _, pump := range pumps {
-		err = errors.Join(err, pump.finish())
+	for _, said := range pumps {
+		err = errors.Join(err, said.Finish())
 	}
 	return status, err
-}
-
-// pump copies a pipe to a writer.
-type pump struct {
-	r, w *os.File
-	done chan error
-}
-
-func startPump(pumps *[]*pump, to io.Writer) (*os.File, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	p := &pump{r, w, make(chan error, 1)}
-	go func() { _, err := io.Copy(to, r); p.done <- err }()
-	*pumps = append(*pumps, p)
-	return w, nil
-}
-
-func (p *pump) finish() error {
-	err := p.r.SetReadDeadline(time.Now().Add(pipes.StrayGrace))
-	copied := <-p.done
-	if errors.Is(copied, os.ErrDeadlineExceeded) {
-		copied = nil
-	}
-	return errors.Join(err, copied, p.r.Close())
 }
 
 // Process is a running command.

@@ -2,8 +2,6 @@
 package pipes
 
 import (
-	"time"
-
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/sandbox/syserr"
@@ -30,7 +28,3 @@ func OthersBits(fd int) (uint32, error) {
 	}
 	return unix.S_IROTH | unix.S_IWOTH, nil
 }
-
-// StrayGrace is how long the output of a command that has ended is still waited for: what it left
-// running may hold its pipe for ever.
-const StrayGrace = 500 * time.Millisecond

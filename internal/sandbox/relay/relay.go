@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/pump"
 	"nsbuild/internal/sandbox/pipes"
 	"nsbuild/internal/sandbox/syserr"
 	"nsbuild/internal/sandbox/wire"
@@ -44,7 +45,7 @@ type Jail struct {
 type Streams struct {
 	feed   *feed // nil: the command has its standard input itself
 	relays []*relay
-	// to end, by its client: nothing is waited for longer than pipes.StrayGrace
+	// to end, by its client: nothing is waited for longer than pump.Grace
 	asked bool
 	skip  chan struct{} // closed when it is not to be waited for at all
 }
@@ -292,7 +293,7 @@ func (s *Streams) Leave() { close(s.skip) }
 func (s *Streams) Wait() error {
 	var patience <-chan time.Time
 	if s.asked {
-		patience = time.After(pipes.StrayGrace)
+		patience = time.After(pump.Grace)
 	}
 	var errs []error
 	if s.feed != nil {
