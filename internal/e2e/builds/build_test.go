@@ -27,15 +27,15 @@ func contents(t *testing.T, file string) string {
 		string(out), "$1 ")
 }
 
-// TestHello builds hello by its name, then again from what that has shown to be its files.
-func TestHello(t *testing.T) {
+// TestNamedSource builds a small package of the suite by its name, then again by its version.
+func TestNamedSource(t *testing.T) {
 	w := e2e.RealWorld(t)
 	testenv.HostState(t)
 	if err := os.WriteFile(filepath.Join(w.Dir, "bystander_1.0_amd64.deb"), []byte("not ours"),
 		0o600); err != nil {
 		t.Fatal(err)
 	}
-	o := w.Must(t, "build", "-d", "bookworm", "--result=result.json", "hello")
+	o := w.Must(t, "build", "-d", "bookworm", "--result=result.json", "hostname")
 	made := strings.Fields(o.Stdout)
 	if len(made) == 0 || !strings.HasSuffix(made[len(made)-1], "_amd64.changes") {
 		t.Fatalf("the last path on standard output is not the .changes: %s", o)
@@ -53,14 +53,14 @@ func TestHello(t *testing.T) {
 		t.Errorf("dscverify: %v\n%s", err, out)
 	}
 	deb := made[slices.IndexFunc(made, func(s string) bool {
-		return regexp.MustCompile(`/hello_[^/]*\.deb$`).MatchString(s)
+		return regexp.MustCompile(`/hostname_[^/]*\.deb$`).MatchString(s)
 	})]
 	official := t.TempDir()
-	fetch := exec.Command("apt-get", "download", "-q", "hello")
+	fetch := exec.Command("apt-get", "download", "-q", "hostname")
 	fetch.Dir = official
 	if out, err := fetch.CombinedOutput(); err != nil {
 		t.Logf("the official package cannot be fetched here, so is not compared: %v\n%s", err, out)
-	} else if found, err := filepath.Glob(official + "/hello_*.deb"); err != nil ||
+	} else if found, err := filepath.Glob(official + "/hostname_*.deb"); err != nil ||
 		len(found) != 1 {
 		t.Errorf("apt-get download left %q, %v", found, err)
 	} else if filepath.Base(found[0]) == filepath.Base(deb) {
@@ -69,7 +69,7 @@ func TestHello(t *testing.T) {
 				theirs)
 		}
 	}
-	for _, want := range []string{`"successful"`, `"hello"`} {
+	for _, want := range []string{`"successful"`, `"hostname"`} {
 		if !strings.Contains(e2e.Read(t, filepath.Join(w.Dir, "result.json")), want) {
 			t.Errorf("result.json lacks %s", want)
 		}
@@ -83,12 +83,12 @@ func TestHello(t *testing.T) {
 	}
 
 	t.Run("again", func(t *testing.T) {
-		version := regexp.MustCompile(`hello_(.*)_amd64\.changes$`).FindStringSubmatch(changes)[1]
+		version := regexp.MustCompile(`hostname_(.*)_amd64\.changes$`).FindStringSubmatch(changes)[1]
 		was, err := os.ReadFile(deb)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Must(t, "build", "-q", "-d", "bookworm", "hello="+version)
+		w.Must(t, "build", "-q", "-d", "bookworm", "hostname="+version)
 		if now, err := os.ReadFile(deb); err != nil || !bytes.Equal(was, now) {
 			t.Errorf("the second build's package is not the first's (%v)", err)
 		}
