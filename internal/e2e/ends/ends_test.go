@@ -3,6 +3,7 @@ package ends
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -287,34 +288,41 @@ func someDisappear(dir string) func() bool {
 	}
 }
 
-// immense writes a package with a file of 8 GiB, which takes no room.
+// immense writes a package with a file of 8 GiB, which takes little room until it is unpacked.
 func immense(t *testing.T, name string) {
 	t.Helper()
-	const size = 8 << 30
-	tarball := func(header tar.Header, text string) string {
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		e2e.Check(t, w.WriteHeader(&header))
+	const size, piece = 8 << 30, 16 << 20
+	compressed := func(text string) string { // gzip(1) takes several such, one after the other
+		var b strings.Builder
+		w := gzip.NewWriter(&b)
 		_, err := io.WriteString(w, text)
-		e2e.Check(t, err)
+		e2e.Check(t, errors.Join(err, w.Close()))
+		return b.String()
+	}
+	header := func(h tar.Header) string {
+		var b bytes.Buffer
+		e2e.Check(t, tar.NewWriter(&b).WriteHeader(&h))
 		return b.String()
 	}
 	const control = "Package: immense\nVersion: 1.0\nArchitecture: all\n" +
 		"Maintainer: A <a@b.example>\nDescription: x\n"
-	data := tarball(tar.Header{Name: "./srv/immense", Size: size, Mode: 0o644}, "")
+	files := header(tar.Header{Name: "./control", Size: int64(len(control)), Mode: 0o644}) + control
+	files += strings.Repeat("\x00", 1536-len(files)%512)
+	data := compressed(header(tar.Header{Name: "./srv/immense", Size: size, Mode: 0o644})) +
+		strings.Repeat(compressed(strings.Repeat("\x00", piece)), size/piece) +
+		compressed(strings.Repeat("\x00", 1024))
 	var b strings.Builder
 	b.WriteString("!<arch>\n")
-	member := func(name, content string, size int) {
-		fmt.Fprintf(&b, "%-16s%-12d%-6d%-6d%-8s%-10d`\n%s", name, 0, 0, 0, "100644", size, content)
+	for _, member := range [][2]string{{"debian-binary", "2.0\n"}, {"control.tar", files},
+		{"data.tar.gz", data}} {
+		fmt.Fprintf(&b, "%-16s%-12d%-6d%-6d%-8s%-10d`\n%s", member[0], 0, 0, 0, "100644",
+			len(member[1]), member[1])
+		if len(member[1])%2 == 1 {
+			b.WriteByte('\n')
+		}
 	}
-	member("debian-binary", "2.0\n", 4)
-	files := tarball(tar.Header{Name: "./control", Size: int64(len(control)), Mode: 0o644}, control)
-	files += strings.Repeat("\x00", 1536-len(files)%512)
-	member("control.tar", files, len(files))
-	member("data.tar", data, len(data)+size+1024)
 	e2e.Check(t, os.MkdirAll(filepath.Dir(name), 0o755))
 	e2e.Check(t, os.WriteFile(name, []byte(b.String()), 0o644))
-	e2e.Check(t, os.Truncate(name, int64(b.Len()+size+1024)))
 }
 
 // stoppedSession begins a session, whose supervisor cannot answer until the test is over.
