@@ -83,7 +83,7 @@ func TestNamedSource(t *testing.T) {
 	}
 
 	t.Run("again", func(t *testing.T) {
-		version := regexp.MustCompile(`hostname_(.*)_amd64\.changes$`).FindStringSubmatch(changes)[1]
+		_, version, _ := strings.Cut(strings.TrimSuffix(changes, "_amd64.changes"), "/hostname_")
 		was, err := os.ReadFile(deb)
 		if err != nil {
 			t.Fatal(err)

@@ -76,6 +76,12 @@ func TestChecks(t *testing.T) {
 		r.Checks[1].Detail != "failed: loud" {
 		t.Errorf("checks: %+v", r.Checks)
 	}
+	faulty := w.WriteSource(t, fakedebian.Source{
+		Name: "faulty", Version: "1.0", Rules: strings.ReplaceAll(checkRules, "examined", "faulty"),
+		Packages: []fakedebian.Package{{Name: "faulty", Architecture: "all"}},
+		Debian: []fakedebian.File{{Path: "tests/control", Body: "Tests: loud\n"},
+			{Path: "tests/loud", Body: "#!/bin/sh\necho complaint >&2\n"}},
+	})
 	for _, c := range []struct {
 		args []string
 		says string
@@ -84,7 +90,7 @@ func TestChecks(t *testing.T) {
 			"install check: warn: 2 files are left after purging"},
 		{[]string{"--run-autopkgtest", "--fail-on=error"}, "autopkgtest: fail: failed: loud"},
 	} {
-		o := w.Run(t, append([]string{"build", "-q", "-d", "bookworm", dsc}, c.args...)...)
+		o := w.Run(t, append([]string{"build", "-q", "-d", "bookworm", faulty}, c.args...)...)
 		if o.Status != 1 || !strings.Contains(o.Stderr, c.says) ||
 			!strings.Contains(o.Stderr, "stage: post-build") {
 			t.Errorf("%v: %s", c.args, o)

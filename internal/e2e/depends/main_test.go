@@ -1,5 +1,5 @@
-// Package depends tests build dependencies: where packages come from, the layers that keep them,
-// and the cache.
+// Package depends tests build dependencies: where packages come from, who chooses them, and what
+// becomes of newer ones.
 package depends
 
 import (

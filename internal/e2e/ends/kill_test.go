@@ -74,7 +74,7 @@ func TestInterrupt(t *testing.T) {
 	w := e2e.RealWorld(t)
 	testenv.HostState(t)
 	dsc := sleeper(t, w)
-	create := []string{"create", "--name", "interrupted", "bookworm"}
+	create := []string{"create", "--name", "interrupted", "--variant=essential", "bookworm"}
 	interrupt := func(m e2e.Moment, args ...string) {
 		t.Run(args[0]+", "+m.Name, func(t *testing.T) {
 			begin := time.Now()
@@ -131,7 +131,7 @@ func TestKill(t *testing.T) {
 	}
 	for range 3 {
 		kill(func(t *testing.T) []e2e.Moment { return creating(t, w, "killed") }, "create", "--name",
-			"killed", "--lock", lock, "bookworm")
+			"killed", "--variant=essential", "--lock", lock, "bookworm")
 		kill(func(t *testing.T) []e2e.Moment { return sleeping(t, w) }, "build", "-d",
 			"bookworm", dsc)
 	}
@@ -155,8 +155,9 @@ func TestTwoCreate(t *testing.T) {
 	w := e2e.RealWorld(t)
 	testenv.HostState(t)
 	began := creating(t, w, "twice")[0]
-	first, firstEnded := w.Command(t, "create", "--name", "twice", "bookworm")
-	second, secondEnded := w.Command(t, "create", "--name", "twice", "bookworm")
+	args := []string{"create", "--name", "twice", "--variant=essential", "bookworm"}
+	first, firstEnded := w.Command(t, args...)
+	second, secondEnded := w.Command(t, args...)
 	said, err := os.Create(filepath.Join(w.Dir, "said"))
 	e2e.Check(t, err)
 	defer said.Close()

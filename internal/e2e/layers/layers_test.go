@@ -1,4 +1,4 @@
-package depends
+package layers
 
 import (
 	"path/filepath"
