@@ -44,11 +44,11 @@ func Write(ctx context.Context, pid int, ids Map) error {
 }
 
 func newMap(ctx context.Context, pid int, tool string, base uint32, own int) error {
-	program, err := program.Find(tool)
+	found, err := program.Find(tool)
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, program, strconv.Itoa(pid), "0",
+	cmd := exec.CommandContext(ctx, found, strconv.Itoa(pid), "0",
 		strconv.FormatUint(uint64(base), 10), strconv.Itoa(IDCount), strconv.Itoa(CallerID),
 		strconv.Itoa(own), "1")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -80,13 +80,13 @@ func lookPath(c *wire.Command) (string, error) {
 		if dir == "" {
 			dir = c.Dir
 		}
-		program := filepath.Join("/", dir, name)
-		st, err := os.Stat(program)
+		file := filepath.Join("/", dir, name)
+		st, err := os.Stat(file)
 		switch {
 		case err != nil || st.IsDir():
 			continue
 		case st.Mode()&0o111 != 0:
-			return program, nil
+			return file, nil
 		}
 		failed = syscall.EACCES
 	}
