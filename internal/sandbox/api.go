@@ -4,11 +4,11 @@ import (
 	"nsbuild/internal/sandbox/applet"
 	"nsbuild/internal/sandbox/beneath"
 	"nsbuild/internal/sandbox/cgroup"
+	"nsbuild/internal/sandbox/execpath"
 	"nsbuild/internal/sandbox/idmap"
 	"nsbuild/internal/sandbox/inside"
 	"nsbuild/internal/sandbox/layout"
 	"nsbuild/internal/sandbox/procs"
-	"nsbuild/internal/sandbox/program"
 	"nsbuild/internal/sandbox/syserr"
 	"nsbuild/internal/sandbox/wire"
 )
@@ -74,7 +74,7 @@ type Applet = applet.Func
 
 // DefaultPath is the PATH of root in Debian, and where a command is looked up whose environment has
 // none.
-const DefaultPath = program.DefaultPath
+const DefaultPath = execpath.DefaultPath
 
 // HostRoot is where an applet that runs in H finds the host's tree.
 const HostRoot = layout.Host

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"nsbuild/internal/fault"
-	"nsbuild/internal/sandbox/program"
+	"nsbuild/internal/sandbox/execpath"
 	"nsbuild/internal/sandbox/wire"
 )
 
@@ -21,7 +21,7 @@ const tunDevice = "/dev/net/tun"
 
 // FindPasta looks for the program that connects a private network, or says how it is installed.
 func FindPasta() (string, error) {
-	if found, err := program.Find("pasta"); err == nil {
+	if found, err := execpath.Find("pasta"); err == nil {
 		return resolve(found)
 	}
 	return "", fault.New(fault.Internal, "sudo apt-get install passt",

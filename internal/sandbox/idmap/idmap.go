@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/fault"
-	"nsbuild/internal/sandbox/program"
+	"nsbuild/internal/sandbox/execpath"
 )
 
 // IDCount is how many ids a jail has: 0–65535.
@@ -106,7 +106,7 @@ func subordinateIDs() (Map, error) {
 		name = u.Username
 	}
 	for _, tool := range []string{"newuidmap", "newgidmap"} {
-		if _, err := program.Find(tool); err != nil {
+		if _, err := execpath.Find(tool); err != nil {
 			return Map{}, fault.New(fault.Internal, "sudo apt-get install uidmap",
 				"%s is not installed; without root it is needed to map subordinate ids", tool)
 		}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fault"
-	"nsbuild/internal/sandbox/program"
+	"nsbuild/internal/sandbox/execpath"
 )
 
 // Write writes the id maps of PID 1, whose number is pid: jail ids at 0, the caller's own above
@@ -44,7 +44,7 @@ func Write(ctx context.Context, pid int, ids Map) error {
 }
 
 func newMap(ctx context.Context, pid int, tool string, base uint32, own int) error {
-	found, err := program.Find(tool)
+	found, err := execpath.Find(tool)
 	if err != nil {
 		return err
 	}

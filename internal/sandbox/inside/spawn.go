@@ -6,7 +6,7 @@ import (
 	"strings"
 	"syscall"
 
-	"nsbuild/internal/sandbox/program"
+	"nsbuild/internal/sandbox/execpath"
 	"nsbuild/internal/sandbox/reexec"
 	"nsbuild/internal/sandbox/syserr"
 	"nsbuild/internal/sandbox/wire"
@@ -69,7 +69,7 @@ func lookPath(c *wire.Command) (string, error) {
 		}
 		return name, nil
 	}
-	search := program.DefaultPath
+	search := execpath.DefaultPath
 	for _, e := range c.Env {
 		if value, ok := strings.CutPrefix(e, "PATH="); ok {
 			search = value

@@ -1,6 +1,6 @@
-// Package program has the directories in which programs are looked for, and finds the host's own
+// Package execpath has the directories in which programs are looked for, and finds the host's own
 // programs, for the caller. Programs of a jail are found in inside.
-package program
+package execpath
 
 import (
 	"os/exec"
