@@ -34,6 +34,7 @@ import (
 	"nsbuild/internal/nearest"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/store"
 )
 
 // ManifestVersion is the format of manifest.json that this package writes; it reads no other.
@@ -120,15 +121,14 @@ type Generation struct {
 	Name     string
 	Number   int
 	Manifest Manifest
-	dir      string
-	lock     *os.File
+	dir      *store.Dir
 }
 
 // Tree is the generation's root directory.
-func (g *Generation) Tree() string { return filepath.Join(g.dir, "tree") }
+func (g *Generation) Tree() string { return store.Tree(g.dir.Path()) }
 
 // Close ends the use.
-func (g *Generation) Close() error { return g.lock.Close() }
+func (g *Generation) Close() error { return g.dir.Close() }
 
 // ErrNone means that there is no base of this name.
 var ErrNone = errors.New("no such base")
@@ -180,22 +180,19 @@ func (s *Store) open(name, generation string) (*Generation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("base %s: its current generation is called %q", name, generation)
 	}
-	g := &Generation{Name: name, Number: number, dir: filepath.Join(s.dir, name, generation)}
-	if g.lock, err = flock.Open(filepath.Join(g.dir, "lock"), os.O_RDWR, flock.Shared); err != nil {
-		if errors.Is(err, flock.ErrHeld) { // being deleted: as good as gone
-			err = fs.ErrNotExist
-		}
+	g := &Generation{Name: name, Number: number}
+	if g.dir, err = store.Use(filepath.Join(s.dir, name, generation)); err != nil {
 		return nil, err
 	}
-	if g.Manifest, err = readManifest(g.dir); err != nil {
-		return nil, errors.Join(err, g.lock.Close())
+	if g.Manifest, err = readManifest(g.dir.Path()); err != nil {
+		return nil, errors.Join(err, g.Close())
 	}
 	return g, nil
 }
 
 func readManifest(dir string) (Manifest, error) {
 	var m Manifest
-	name := filepath.Join(dir, "manifest.json")
+	name := store.Manifest(dir)
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return m, err
@@ -217,7 +214,7 @@ func readManifest(dir string) (Manifest, error) {
 // UpdateManifest replaces what is recorded about a generation, for a Release that was compared with
 // it and changes nothing in it.
 func (g *Generation) UpdateManifest(m Manifest) error {
-	if err := writeManifest(g.dir, m); err != nil {
+	if err := writeManifest(g.dir.Path(), m); err != nil {
 		return err
 	}
 	g.Manifest = m
@@ -231,7 +228,7 @@ func writeManifest(dir string, m Manifest) error {
 	if err != nil {
 		return err
 	}
-	err = atomicfile.Write(filepath.Join(dir, "manifest.json"), append(data, '\n'),
+	err = atomicfile.Write(store.Manifest(dir), append(data, '\n'),
 		atomicfile.Options{Mode: 0o644})
 	if err != nil {
 		return fmt.Errorf("recording the base: %w", err)
@@ -273,18 +270,14 @@ func (s *Store) Begin(ctx context.Context, name string, waiting func()) (*Draft,
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(filepath.Join(s.dir, name), "draft-")
+	draft, err := store.Begin(filepath.Join(s.dir, name))
 	if err == nil {
-		var gen *os.File
-		if gen, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR|os.O_EXCL,
-			0o600); err == nil {
-			err = gen.Close()
-		}
+		err = draft.Close() // the base's own lock holds it
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("base %s: %w", name, err), lock.Close())
 	}
-	return &Draft{store: s, name: name, dir: dir, lock: lock}, nil
+	return &Draft{store: s, name: name, dir: draft.Path(), lock: lock}, nil
 }
 
 func (s *Store) lockBase(ctx context.Context, name string, waiting func()) (*os.File, error) {
@@ -315,7 +308,7 @@ func (s *Store) lockBase(ctx context.Context, name string, waiting func()) (*os.
 }
 
 // Tree is where the draft's root directory is to be made.
-func (d *Draft) Tree() string { return filepath.Join(d.dir, "tree") }
+func (d *Draft) Tree() string { return store.Tree(d.dir) }
 
 // Commit makes the draft the current generation.
 func (d *Draft) Commit(m Manifest) (int, error) {
@@ -425,16 +418,16 @@ func (s *Store) Remove(ctx context.Context, name string, h *sandbox.Holder) erro
 
 // inUse tells whether somebody holds a generation.
 func inUse(dir string) (bool, error) {
-	lock, err := flock.Open(filepath.Join(dir, "lock"), os.O_RDWR, flock.Exclusive)
+	d, err := store.Claim(dir)
 	switch {
-	case errors.Is(err, flock.ErrHeld):
+	case errors.Is(err, store.ErrUsed):
 		return true, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case err != nil:
 		return false, err
 	}
-	return false, lock.Close()
+	return false, d.Close()
 }
 
 // Stale lists the bases that have something for Sweep to delete. It is cheap.
@@ -498,16 +491,16 @@ func (s *Store) sweep(ctx context.Context, root string, h *sandbox.Holder) error
 			continue
 		}
 		dir := filepath.Join(root, e.Name())
-		lock, err := flock.Open(filepath.Join(dir, "lock"), os.O_RDWR, flock.Exclusive)
-		if errors.Is(err, flock.ErrHeld) {
+		claimed, err := store.Claim(dir)
+		if errors.Is(err, store.ErrUsed) {
 			continue
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		err = h.RemoveTree(ctx, dir)
-		if lock != nil {
-			err = errors.Join(err, lock.Close())
+		if claimed != nil {
+			err = errors.Join(err, claimed.Close())
 		}
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("deleting %s: %w", dir, err))

@@ -9,9 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"nsbuild/internal/flock"
+	"nsbuild/internal/store"
 )
 
 // Where a kill can have come between two steps, what is older than this belongs to nobody.
@@ -22,85 +20,47 @@ const abandoned = time.Minute
 // those whose maker is gone are among them. release unlocks what was taken, and must be called
 // after the deletion.
 func (s *Store) Take(keys []string, drafts bool) (dirs []string, release func() error, err error) {
-	var locks []*os.File
+	var claimed []*store.Dir
 	release = func() error {
 		var errs []error
-		for _, f := range locks {
-			errs = append(errs, f.Close())
+		for _, d := range claimed {
+			errs = append(errs, d.Close())
 		}
 		return errors.Join(errs...)
 	}
 	if drafts {
-		left, err := s.drafts()
+		left, err := store.Drafts(s.dir)
 		if err != nil {
-			return nil, release, err
+			return nil, release, fmt.Errorf("listing layers: %w", err)
 		}
 		for _, dir := range left {
-			f, err := lock(filepath.Join(dir, "lock"), os.O_RDWR, flock.Exclusive)
+			d, err := claim(dir)
 			if err != nil {
 				return dirs, release, err
 			}
-			if f != nil {
-				locks, dirs = append(locks, f), append(dirs, dir)
-			} else if unlocked(dir) {
+			if d != nil {
+				claimed, dirs = append(claimed, d), append(dirs, dir)
+			} else if store.Abandoned(dir) {
 				dirs = append(dirs, dir)
 			}
 		}
 	}
 	for _, key := range keys {
-		f, err := lock(filepath.Join(s.dir, key, "lock"), os.O_RDWR, flock.Exclusive)
+		d, err := claim(filepath.Join(s.dir, key))
 		if err != nil {
 			return dirs, release, err
 		}
-		if f == nil {
+		if d == nil {
 			continue
 		}
-		locks = append(locks, f)
-		dir, err := s.retire(key)
+		claimed = append(claimed, d)
+		dir, err := d.Retire()
 		if err != nil {
-			return dirs, release, err
+			return dirs, release, fmt.Errorf("taking layer %.12s away: %w", key, err)
 		}
 		dirs = append(dirs, dir)
 	}
 	return dirs, release, nil
-}
-
-const draftPrefix = "draft-"
-
-func (s *Store) drafts() ([]string, error) {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return nil, fmt.Errorf("listing layers: %w", err)
-	}
-	var out []string
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), draftPrefix) {
-			out = append(out, filepath.Join(s.dir, e.Name()))
-		}
-	}
-	return out, nil
-}
-
-// unlocked tells whether a draft has no lock file, because its maker was killed before it made
-// that, or its deleter after it had deleted that.
-func unlocked(dir string) bool {
-	_, err := os.Lstat(filepath.Join(dir, "lock"))
-	st, dirErr := os.Lstat(dir)
-	return errors.Is(err, fs.ErrNotExist) && dirErr == nil && time.Since(st.ModTime()) > abandoned
-}
-
-// retire makes a layer a draft: a deletion that is cut short then leaves no half layer under its
-// key.
-func (s *Store) retire(key string) (string, error) {
-	dir, err := os.MkdirTemp(s.dir, draftPrefix)
-	if err == nil {
-		// over the empty directory, which os.Rename would not do
-		err = unix.Rename(filepath.Join(s.dir, key), dir)
-	}
-	if err != nil {
-		return "", fmt.Errorf("taking layer %.12s away: %w", key, err)
-	}
-	return dir, nil
 }
 
 // Tidy deletes the notes of requests whose layer is gone, and half-written ones.
@@ -121,9 +81,7 @@ func (s *Store) Tidy() error {
 			if err != nil {
 				continue // gone by now, or not ours to read
 			}
-			if _, err := os.Lstat(
-				filepath.Join(s.dir, strings.TrimSpace(string(key)), "lock")); !errors.Is(err,
-				fs.ErrNotExist) {
+			if !store.Gone(filepath.Join(s.dir, strings.TrimSpace(string(key)))) {
 				continue
 			}
 		}

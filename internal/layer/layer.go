@@ -34,7 +34,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/atomicfile"
+	"nsbuild/internal/bootid"
 	"nsbuild/internal/flock"
+	"nsbuild/internal/store"
 )
 
 // Format is part of every key: layers that an nsbuild of another format made are not found.
@@ -98,8 +100,7 @@ func validKey(key string) bool {
 type Layer struct {
 	Key      string
 	Manifest Manifest
-	dir      string
-	lock     *os.File
+	dir      *store.Dir
 	below    *Layer
 }
 
@@ -122,11 +123,11 @@ func (l *Layer) Size() int64 {
 }
 
 // Tree is the layer's directory, to be a lower of an overlay.
-func (l *Layer) Tree() string { return filepath.Join(l.dir, "tree") }
+func (l *Layer) Tree() string { return store.Tree(l.dir.Path()) }
 
 // Close ends the use.
 func (l *Layer) Close() error {
-	err := l.lock.Close()
+	err := l.dir.Close()
 	if l.below != nil {
 		err = errors.Join(err, l.below.Close())
 	}
@@ -150,33 +151,31 @@ func (s *Store) Use(key string) (*Layer, error) {
 	if !validKey(key) {
 		return nil, nil // a file that a full disk cut short
 	}
-	l := &Layer{Key: key, dir: filepath.Join(s.dir, key)}
+	l := &Layer{Key: key}
 	var err error
-	if l.lock, err = lock(filepath.Join(l.dir, "lock"), os.O_RDWR, flock.Shared); err != nil ||
-		l.lock == nil {
-		return nil, err
+	if l.dir, err = store.Use(filepath.Join(s.dir, key)); err != nil {
+		return nil, ignoreMissing(err)
 	}
-	data, err := os.ReadFile(filepath.Join(l.dir, "manifest.json"))
+	data, err := os.ReadFile(store.Manifest(l.dir.Path()))
 	if errors.Is(err, fs.ErrNotExist) { // evicted at this moment
-		return nil, l.lock.Close()
+		return nil, l.dir.Close()
 	}
 	// a crash has left it so: it is made anew
 	if err == nil && json.Unmarshal(data, &l.Manifest) != nil {
-		return nil, l.lock.Close()
+		return nil, l.dir.Close()
 	}
 	if boot := l.Manifest.Boot; err == nil && boot != "" {
-		now, bootErr := bootID()
+		now, bootErr := bootid.Read()
 		if bootErr == nil && now != boot { // perhaps a crash has left it so
-			return nil, l.lock.Close()
+			return nil, l.dir.Close()
 		}
 		err = bootErr
 	}
 	if err == nil {
-		now := time.Now()
-		err = os.Chtimes(l.lock.Name(), now, now)
+		err = l.dir.Touch()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reading layer %.12s: %w", key, err), l.lock.Close())
+		return nil, errors.Join(fmt.Errorf("reading layer %.12s: %w", key, err), l.dir.Close())
 	}
 	if l.Manifest.Below == "" {
 		return l, nil
@@ -187,13 +186,20 @@ func (s *Store) Use(key string) (*Layer, error) {
 	return l, nil
 }
 
-// lock opens and locks a file without waiting; nil when it does not exist or is held.
-func lock(name string, flags int, mode flock.Mode) (*os.File, error) {
-	f, err := flock.Open(name, flags, mode)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, flock.ErrHeld) {
+// claim takes a directory for its deletion; nil when it is not there or is used.
+func claim(dir string) (*store.Dir, error) {
+	d, err := store.Claim(dir)
+	if errors.Is(err, store.ErrUsed) {
 		return nil, nil
 	}
-	return f, err
+	return d, ignoreMissing(err)
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Remember notes what a request was resolved to.
@@ -224,11 +230,12 @@ func (s *Store) Make(ctx context.Context, key string, patience time.Duration) (*
 	name := filepath.Join(s.dir, "making-"+key)
 	const pause = 50 * time.Millisecond
 	for waited := time.Duration(0); ; waited += pause {
-		f, err := lock(name, os.O_RDWR|os.O_CREATE, flock.Exclusive) // its holder deletes it
-		if err != nil {
+		// its holder deletes it
+		f, err := flock.Open(name, os.O_RDWR|os.O_CREATE, flock.Exclusive)
+		if err != nil && !errors.Is(err, flock.ErrHeld) && !errors.Is(err, fs.ErrNotExist) {
 			return nil, nil, fmt.Errorf("making a layer: %w", err)
 		}
-		if f != nil {
+		if err == nil {
 			m := &Making{f}
 			l, err := s.Use(key) // it may have come since it was missed
 			if l == nil && err == nil {
@@ -250,44 +257,36 @@ func (s *Store) Make(ctx context.Context, key string, patience time.Duration) (*
 // Draft is a layer being made. It ends with Commit or, when that is not reached, with Sweep.
 type Draft struct {
 	store *Store
-	dir   string
-	lock  *os.File
+	dir   *store.Dir
 }
 
 // Begin starts a layer.
 func (s *Store) Begin() (*Draft, error) {
-	dir, err := os.MkdirTemp(s.dir, draftPrefix)
+	dir, err := store.Begin(s.dir)
 	if err != nil {
 		return nil, fmt.Errorf("making a layer: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("making a layer: %w", err)
-	}
-	if err := flock.Wait(f, flock.Shared); err != nil {
-		return nil, errors.Join(fmt.Errorf("making a layer: %w", err), f.Close())
-	}
-	return &Draft{s, dir, f}, nil
+	return &Draft{s, dir}, nil
 }
 
 // Tree is where the layer's tree is to be made.
-func (d *Draft) Tree() string { return filepath.Join(d.dir, "tree") }
+func (d *Draft) Tree() string { return store.Tree(d.Dir()) }
 
 // Dir is the draft's directory, to be deleted when it is not committed.
-func (d *Draft) Dir() string { return d.dir }
+func (d *Draft) Dir() string { return d.dir.Path() }
 
 // Commit publishes the layer under its key. Nobody waits for it to reach the disk: see Settle. It
 // reports false when another process has published the same: then the draft is to be deleted.
 func (d *Draft) Commit(key string, m Manifest) (bool, error) {
 	var err error
-	if m.Boot, err = bootID(); err == nil {
-		err = m.write(d.dir)
+	if m.Boot, err = bootid.Read(); err == nil {
+		err = m.write(d.Dir())
 	}
 	if err != nil {
 		return false, fmt.Errorf("making a layer: %w", err)
 	}
 	to := filepath.Join(d.store.dir, key)
-	err = os.Rename(d.dir, to)
+	err = os.Rename(d.Dir(), to)
 	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
 		// What is there may be of no use: without the layer below it, or hurt by a crash.
 		if l, err := d.store.Use(key); l != nil || err != nil {
@@ -296,16 +295,16 @@ func (d *Draft) Commit(key string, m Manifest) (bool, error) {
 			}
 			return false, err
 		}
-		old, err := lock(filepath.Join(to, "lock"), os.O_RDWR, flock.Exclusive)
+		old, err := claim(to)
 		if old == nil || err != nil {
 			return false, err
 		}
 		defer old.Close()
 		// a draft without maker, which Take finds
-		if err := os.Rename(to, d.dir+"-old"); err != nil {
+		if err := os.Rename(to, d.Dir()+"-old"); err != nil {
 			return false, fmt.Errorf("making a layer: %w", err)
 		}
-		err = os.Rename(d.dir, to)
+		err = os.Rename(d.Dir(), to)
 		if err != nil {
 			return false, fmt.Errorf("making a layer: %w", err)
 		}
@@ -322,13 +321,7 @@ func (m *Manifest) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return writeAside(filepath.Join(dir, "manifest.json"), data)
-}
-
-// bootID tells one boot of the machine from another (random(4)).
-func bootID() (string, error) {
-	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(data)), err
+	return writeAside(store.Manifest(dir), data)
 }
 
 // Settled tells whether a layer, and what lies below it, is known to have reached the disk.
@@ -346,15 +339,15 @@ func (s *Store) Settle(key string) error {
 }
 
 func (l *Layer) settle() error {
-	if err := unix.Syncfs(int(l.lock.Fd())); err != nil {
-		return &os.PathError{Op: "syncfs", Path: l.dir, Err: err}
+	if err := l.dir.Sync(); err != nil {
+		return err
 	}
 	for ; l != nil; l = l.below {
 		if l.Manifest.Boot == "" {
 			continue
 		}
 		l.Manifest.Boot = ""
-		if err := l.Manifest.write(l.dir); err != nil {
+		if err := l.Manifest.write(l.dir.Path()); err != nil {
 			return fmt.Errorf("layer %.12s: %w", l.Key, err)
 		}
 	}
@@ -362,7 +355,7 @@ func (l *Layer) settle() error {
 }
 
 // Close ends the making.
-func (d *Draft) Close() error { return d.lock.Close() }
+func (d *Draft) Close() error { return d.dir.Close() }
 
 // Info is a layer as List shows it.
 type Info struct {
@@ -383,12 +376,11 @@ func (s *Store) List() ([]Info, error) {
 			continue
 		}
 		info := Info{Key: e.Name()}
-		st, err := os.Stat(filepath.Join(s.dir, e.Name(), "lock"))
-		if err != nil {
+		dir := filepath.Join(s.dir, e.Name())
+		if info.Used, err = store.Used(dir); err != nil {
 			continue // being evicted
 		}
-		info.Used = st.ModTime()
-		data, err := os.ReadFile(filepath.Join(s.dir, e.Name(), "manifest.json"))
+		data, err := os.ReadFile(store.Manifest(dir))
 		if err != nil {
 			continue
 		}

@@ -117,7 +117,7 @@ func TestBoot(t *testing.T) {
 			t.Fatal(l, err)
 		}
 		change(&l.Manifest)
-		if err := errors.Join(l.Manifest.write(l.dir), l.Close()); err != nil {
+		if err := errors.Join(l.Manifest.write(l.dir.Path()), l.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -294,7 +294,7 @@ func TestTake(t *testing.T) {
 		t.Fatal(l, err)
 	}
 	// A maker that was killed before it had a lock, and a note half written.
-	early, half := filepath.Join(s.dir, draftPrefix+"early"),
+	early, half := filepath.Join(s.dir, "draft-early"),
 		filepath.Join(s.dir, requests, newPrefix+"1")
 	long := time.Now().Add(-time.Hour)
 	if err := errors.Join(os.Mkdir(early, 0o755), os.WriteFile(half, nil, 0o644),

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"nsbuild/internal/atomicfile"
+	"nsbuild/internal/bootid"
 )
 
 // memory is what probing found out on this machine, kept in a file so that the next start need not
@@ -25,7 +26,7 @@ type memory struct {
 
 // now is an empty memory of this boot, kernel and program.
 func now(program string) (memory, error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	boot, err := bootid.Read()
 	if err != nil {
 		return memory{}, err
 	}
@@ -37,7 +38,7 @@ func now(program string) (memory, error) {
 	if err != nil {
 		return memory{}, err
 	}
-	m := memory{Boot: strings.TrimSpace(string(boot)), Kernel: strings.TrimSpace(string(kernel))}
+	m := memory{Boot: boot, Kernel: strings.TrimSpace(string(kernel))}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		m.Program = fmt.Sprintf("%d:%d:%d:%d", st.Dev, st.Ino, st.Size, st.Mtim.Nano())
 	}

@@ -1,0 +1,154 @@
+// Package store keeps directories on disk that processes share: a base's generations, layers. Each
+// is made aside as a draft, gets its name by one rename, is used under a shared lock, and is
+// deleted under an exclusive one. A lock ends with its holder, however that dies, so what a killed
+// process has left can be told from what is still used.
+//
+//	NAME/lock           held by the directory's users
+//	NAME/manifest.json  what is recorded about it
+//	NAME/tree/          what it is kept for
+//	draft-…/            being made, or left by a maker or a deleter that was killed
+//
+// What the names mean, what is recorded, who waits for whom, and how trees are deleted, is left to
+// the callers.
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/flock"
+)
+
+const (
+	lockName    = "lock"
+	draftPrefix = "draft-"
+	// abandoned: where a kill can have come between two steps, what is older than this belongs to
+	// nobody.
+	abandoned = time.Minute
+)
+
+// ErrUsed means that somebody uses a directory.
+var ErrUsed = flock.ErrHeld
+
+// Tree is where a directory has what it is kept for.
+func Tree(dir string) string { return filepath.Join(dir, "tree") }
+
+// Manifest is where a directory has what is recorded about it.
+func Manifest(dir string) string { return filepath.Join(dir, "manifest.json") }
+
+// Dir is a directory with its lock held.
+type Dir struct {
+	path string
+	lock *os.File
+}
+
+// Use takes a directory into use: it stays while it is not closed. One that is being deleted is as
+// good as gone, which is fs.ErrNotExist.
+func Use(path string) (*Dir, error) {
+	d, err := open(path, flock.Shared)
+	if errors.Is(err, ErrUsed) {
+		return nil, fs.ErrNotExist
+	}
+	return d, err
+}
+
+// Claim takes a directory for its deletion: ErrUsed when somebody uses it, fs.ErrNotExist when it
+// is not there or has no lock.
+func Claim(path string) (*Dir, error) { return open(path, flock.Exclusive) }
+
+func open(path string, mode flock.Mode) (*Dir, error) {
+	f, err := flock.Open(filepath.Join(path, lockName), os.O_RDWR, mode)
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{path, f}, nil
+}
+
+// Begin makes a draft in a directory, and takes it into use.
+func Begin(parent string) (*Dir, error) {
+	path, err := os.MkdirTemp(parent, draftPrefix)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(path, lockName), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock.Wait(f, flock.Shared); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &Dir{path, f}, nil
+}
+
+// Path is where the directory was when it was taken.
+func (d *Dir) Path() string { return d.path }
+
+// Close gives up its use, or the right to delete it.
+func (d *Dir) Close() error { return d.lock.Close() }
+
+// Touch notes that it is used now.
+func (d *Dir) Touch() error {
+	now := time.Now()
+	return os.Chtimes(d.lock.Name(), now, now)
+}
+
+// Used is when a directory was last noted to be used.
+func Used(path string) (time.Time, error) {
+	st, err := os.Stat(filepath.Join(path, lockName))
+	if err != nil {
+		return time.Time{}, err
+	}
+	return st.ModTime(), nil
+}
+
+// Gone tells whether a directory is no longer there, or is half deleted.
+func Gone(path string) bool {
+	_, err := os.Lstat(filepath.Join(path, lockName))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// Sync waits until it has reached the disk, and with it all else that was written to the same one.
+func (d *Dir) Sync() error {
+	if err := unix.Syncfs(int(d.lock.Fd())); err != nil {
+		return &os.PathError{Op: "syncfs", Path: d.path, Err: err}
+	}
+	return nil
+}
+
+// Drafts lists the drafts in a directory, those that are being made among them.
+func Drafts(parent string) ([]string, error) {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), draftPrefix) {
+			out = append(out, filepath.Join(parent, e.Name()))
+		}
+	}
+	return out, nil
+}
+
+// Abandoned tells whether a draft has no lock, because its maker was killed before it made that, or
+// its deleter after it had deleted that.
+func Abandoned(draft string) bool {
+	st, err := os.Lstat(draft)
+	return Gone(draft) && err == nil && time.Since(st.ModTime()) > abandoned
+}
+
+// Retire makes a claimed directory a draft, and returns where it is then: nobody finds it under its
+// name any more, also when its deletion is cut short.
+func (d *Dir) Retire() (string, error) {
+	draft, err := os.MkdirTemp(filepath.Dir(d.path), draftPrefix)
+	if err == nil {
+		err = unix.Rename(d.path, draft) // over the empty directory, which os.Rename would not do
+	}
+	return draft, err
+}

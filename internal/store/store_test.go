@@ -1,0 +1,132 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// kept makes a directory with a name, that nobody uses.
+func kept(t *testing.T, parent, name string) string {
+	t.Helper()
+	d, err := Begin(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(parent, name)
+	if err := errors.Join(os.Mkdir(Tree(d.Path()), 0o755), os.Rename(d.Path(), path),
+		d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// What is used by one may be used by others, but not deleted; what is being deleted is gone for
+// all.
+func TestUse(t *testing.T) {
+	path := kept(t, t.TempDir(), "a")
+	one, err := Use(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := Use(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []*Dir{one, two} {
+		if _, err := Claim(path); !errors.Is(err, ErrUsed) {
+			t.Errorf("what is used can be deleted: %v", err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	claimed, err := Claim(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Use(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is being deleted can be used: %v", err)
+	}
+	draft, err := claimed.Retire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(Tree(draft)); err != nil || !Gone(path) || Gone(draft) {
+		t.Errorf("it was not retired: %v", err)
+	}
+	if _, err := Claim(draft); !errors.Is(err, ErrUsed) {
+		t.Errorf("another can delete it, too: %v", err)
+	}
+	if err := claimed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Claim(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is gone: %v", err)
+	}
+	again, err := Claim(draft)
+	if err != nil {
+		t.Fatalf("what a killed deleter left: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDrafts(t *testing.T) {
+	parent := t.TempDir()
+	kept(t, parent, "a")
+	d, err := Begin(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drafts, err := Drafts(parent)
+	if err != nil || len(drafts) != 1 || drafts[0] != d.Path() {
+		t.Errorf("%q, %v; want %s", drafts, err, d.Path())
+	}
+	if _, err := Claim(d.Path()); !errors.Is(err, ErrUsed) {
+		t.Errorf("a draft that is being made can be deleted: %v", err)
+	}
+	if err := os.Remove(filepath.Join(d.Path(), lockName)); err != nil {
+		t.Fatal(err)
+	}
+	if Abandoned(d.Path()) {
+		t.Error("a draft without lock is abandoned at once: its maker may be about to make it")
+	}
+	old := time.Now().Add(-2 * abandoned)
+	if err := os.Chtimes(d.Path(), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if !Abandoned(d.Path()) {
+		t.Error("an old draft without lock is not abandoned")
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTouch(t *testing.T) {
+	path := kept(t, t.TempDir(), "a")
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(filepath.Join(path, lockName), old, old); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Use(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	before, err := Used(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.Touch(), d.Sync()); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := Used(path); err != nil || after.Sub(before) < time.Minute {
+		t.Errorf("used at %v, then at %v: %v", before, after, err)
+	}
+}
