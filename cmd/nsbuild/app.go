@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/config"
@@ -41,6 +43,7 @@ type app struct {
 
 	configuration configuration
 	env           *pkgbuild.Env
+	table         *suites.Table
 
 	// The flags of create and update hold for bases that a build makes or brings up to date by
 	// itself, too.
@@ -83,6 +86,21 @@ func (a *app) checkFlags() error {
 	return err
 }
 
+// suites is the table of suites, with those of the machine's administrator and of the user.
+// NSBUILD_SUITES names one file instead of theirs.
+func (a *app) suites() *suites.Table {
+	if a.table == nil {
+		files := []string{"/etc/nsbuild/suites.deb822"}
+		if file := os.Getenv("NSBUILD_SUITES"); file != "" {
+			files = []string{file}
+		} else if dir, err := os.UserConfigDir(); err == nil { // without a home there is none
+			files = append(files, filepath.Join(dir, "nsbuild", "suites.deb822"))
+		}
+		a.table = suites.New(files...)
+	}
+	return a.table
+}
+
 // open makes the environment of a verb that works with bases.
 func (a *app) open(ctx context.Context) (*pkgbuild.Env, error) {
 	dirs, err := config.FindDirs(a.stateDir, a.cacheDir)
@@ -99,13 +117,13 @@ func (a *app) open(ctx context.Context) (*pkgbuild.Env, error) {
 		return nil, err
 	}
 	e := &pkgbuild.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids,
-		Meter: &progress.Meter{}, CacheLimit: limit}
+		Suites: a.suites(), Meter: &progress.Meter{}, CacheLimit: limit}
 	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {
 		return nil, err
 	}
-	if e.Host, err = archive.ReadHost("/"); err != nil {
+	if e.Host, err = archive.ReadHost("/", a.suites()); err != nil {
 		return nil, err
 	}
 	after := a.refreshAfter
@@ -136,7 +154,8 @@ func (a *app) openLocal(ctx context.Context) (*pkgbuild.Env, error) {
 		return nil, err
 	}
 	state := dirs.State
-	e := &pkgbuild.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: dirs.Cache}
+	e := &pkgbuild.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: dirs.Cache,
+		Suites: a.suites()}
 	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {

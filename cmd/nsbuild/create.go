@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/bootstrap"
@@ -65,11 +65,11 @@ is set: two bases of one Release file are the same, byte for byte.
 			if o.from != "" {
 				return a.createFrom(c, args[0], o)
 			}
-			if o.Suite, err = archive.LookupSuite(args[0]); err != nil {
+			if o.Suite, err = a.suites().Lookup(args[0]); err != nil {
 				if o.Mirror == "" {
 					return err
 				}
-				o.Suite = archive.CustomSuite(args[0]) // the mirror says what it is
+				o.Suite = suites.Custom(args[0]) // the mirror says what it is
 			}
 			return a.create(c.Context(), o.complete)
 		},
@@ -152,7 +152,7 @@ func (a *app) createFrom(c *cobra.Command, suite string, o *createOptions) error
 	}
 	if o.Name == "" {
 		o.Name = suite
-		if s, err := archive.LookupSuite(suite); err == nil {
+		if s, err := a.suites().Lookup(suite); err == nil {
 			o.Name = s.Name // as create calls it
 		}
 	}

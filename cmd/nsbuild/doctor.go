@@ -196,12 +196,12 @@ func examineDisk(what, dir string) finding {
 
 // examineMirror asks for the Release files of the default suite and verifies them.
 func (a *app) examineMirror(ctx context.Context, cache string) []finding {
-	name := pkgbuild.DefaultSuite()
-	suite, err := archive.LookupSuite(name)
+	name := pkgbuild.DefaultSuite(a.suites())
+	suite, err := a.suites().Lookup(name)
 	if err != nil {
 		return []finding{{missing, "mirror", err.Error(), fault.HintOf(err)}}
 	}
-	host, err := archive.ReadHost("/")
+	host, err := archive.ReadHost("/", a.suites())
 	if err != nil {
 		return []finding{{missing, "mirror", err.Error(), fault.HintOf(err)}}
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 )
 
@@ -41,7 +41,7 @@ func (a *app) info(ctx context.Context, name string, packages bool) error {
 		return err
 	}
 	defer g.Close()
-	describe(a.stdout, g, time.Now())
+	describe(a.stdout, a.suites(), g, time.Now())
 	if packages {
 		for _, p := range g.Manifest.Packages {
 			fmt.Fprintf(a.stdout, "  %s %s %s\n", p.Name, p.Version, p.Arch)
@@ -51,7 +51,7 @@ func (a *app) info(ctx context.Context, name string, packages bool) error {
 }
 
 // describe writes what is known of a base, a field a line. What does not apply has no line.
-func describe(out io.Writer, g *base.Generation, now time.Time) {
+func describe(out io.Writer, known *suites.Table, g *base.Generation, now time.Time) {
 	m := g.Manifest
 	fields := [][2]string{
 		{"Base", g.Name}, {"Suite", m.Suite}, {"Architecture", m.Arch}, {"Variant", m.Variant},
@@ -59,7 +59,7 @@ func describe(out io.Writer, g *base.Generation, now time.Time) {
 		{"Excluded", strings.Join(m.Exclude, " ")}, {"Components", strings.Join(m.Components, " ")},
 		{"Generation", fmt.Sprint(g.Number)}, {"Created", m.Created.Format(time.RFC3339)},
 		{"Bootstrapper", m.Bootstrapper}, {"Lock", lockOf(m)}, {"Ids", fmt.Sprint(m.IDs)},
-		{"Tree", g.Tree()}, {"Support", support(m.Suite, now)}, {"Keyring", m.Keyring},
+		{"Tree", g.Tree()}, {"Support", support(known, m.Suite, now)}, {"Keyring", m.Keyring},
 	}
 	// as it was asked for; what it came to is said below
 	for line := range strings.Lines(m.Mirror) {
@@ -84,10 +84,10 @@ func describe(out io.Writer, g *base.Generation, now time.Time) {
 }
 
 // support is how long a suite gets updates that are free for all, by the suite table.
-func support(suite string, now time.Time) string {
-	s, err := archive.LookupSuite(suite)
+func support(known *suites.Table, suite string, now time.Time) string {
+	s, err := known.Lookup(suite)
 	if err == nil && s.EOL.IsZero() && s.Base != "" { // what only adds to a suite ends with it
-		s, err = archive.LookupSuite(s.Base)
+		s, err = known.Lookup(s.Base)
 	}
 	switch {
 	case err != nil:

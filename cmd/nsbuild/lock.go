@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/lock"
@@ -28,11 +28,11 @@ func (a *app) createLocked(c *cobra.Command, args []string, o *createOptions) er
 	if err != nil {
 		return err
 	}
-	locked, err := bases.LockedOptions(f)
+	locked, err := bases.LockedOptions(f, a.suites())
 	if err != nil {
 		return err
 	}
-	if err := contradictions(c, args, o.Options, f); err != nil {
+	if err := contradictions(a.suites(), c, args, o.Options, f); err != nil {
 		return err
 	}
 	locked.Name, locked.Replace, locked.Mirror, locked.Bootstrapper = o.Name, o.Replace, o.Mirror,
@@ -48,10 +48,11 @@ func (a *app) createLocked(c *cobra.Command, args []string, o *createOptions) er
 }
 
 // contradictions finds what the command line says otherwise than the lock.
-func contradictions(c *cobra.Command, args []string, o bases.Options, f *lock.File) error {
+func contradictions(known *suites.Table, c *cobra.Command, args []string, o bases.Options,
+	f *lock.File) error {
 	if len(args) > 0 {
 		asked := args[0]
-		if s, err := archive.LookupSuite(asked); err == nil {
+		if s, err := known.Lookup(asked); err == nil {
 			asked = s.Name
 		}
 		if asked != f.Suite {

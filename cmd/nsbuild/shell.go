@@ -115,7 +115,7 @@ func defaultBase(env *pkgbuild.Env) (string, error) {
 	if len(names) == 1 {
 		return names[0], nil
 	}
-	return pkgbuild.DefaultSuite(), nil
+	return pkgbuild.DefaultSuite(env.Suites), nil
 }
 
 // save makes a generation of what a shell has left, if that is wanted.

@@ -28,7 +28,7 @@ const extraHint = "a line is: deb [options] URI SUITE COMPONENT…; a paragraph 
 // in its deb822 style, or the name of a file with either, ending in .list or .sources. What names
 // no key of its own may be signed by the keyrings, as in a system that has them in trusted.gpg.d:
 // base names among the host's and the embedded keyrings, or files. arch is what $(ARCH) stands for.
-func ExtraRepos(text, arch string, keyrings []string) ([]ExtraRepo, error) {
+func (h *Host) ExtraRepos(text, arch string, keyrings []string) ([]ExtraRepo, error) {
 	origin := "--extra-repository"
 	if ext := filepath.Ext(text); (ext == ".list" || ext == ".sources") &&
 		!strings.ContainsAny(text, " \t\n") {
@@ -63,7 +63,7 @@ func ExtraRepos(text, arch string, keyrings []string) ([]ExtraRepo, error) {
 		r := ExtraRepo{
 			Repo: Repo{Suite: src.suite, Components: src.components,
 				Keyrings: slices.Clone(keyrings)}}
-		r.Distribution, r.Security, _ = distributionOf(src.suite)
+		r.Distribution, r.Security, _ = h.suites().Distribution(src.suite)
 		r.apply(&Host{}, src, true) // what the user writes is not below the host's root
 		r.hostKeys = false
 		r.Binary, r.Source = src.binary, !src.binary

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/regular"
 )
 
@@ -24,6 +25,7 @@ type Host struct {
 	// one line each.
 	Warnings []string
 
+	table   *suites.Table // of the suites; nil: those that nsbuild brings along
 	root    string
 	conf    *aptConf
 	sources []source
@@ -35,17 +37,18 @@ type Host struct {
 // sources.list and sources.list.d, auth.conf and auth.conf.d, as apt.conf(5), sources.list(5) and
 // apt_auth.conf(5) describe them. It runs no program. A file that is malformed or may not be read
 // becomes a warning: the rest still counts. The environment (http_proxy, https_proxy, no_proxy,
-// APT_CONFIG) counts only for the root "/".
-func ReadHost(root string) (*Host, error) {
+// APT_CONFIG) counts only for the root "/". Which suites are known, and of which distribution,
+// table says.
+func ReadHost(root string, table *suites.Table) (*Host, error) {
 	getenv := os.Getenv
 	if filepath.Clean(root) != "/" {
 		getenv = func(string) string { return "" }
 	}
-	return readHost(root, getenv)
+	return readHost(root, table, getenv)
 }
 
-func readHost(root string, getenv func(string) string) (*Host, error) {
-	h := &Host{root: root, conf: newAptConf(), getenv: getenv}
+func readHost(root string, table *suites.Table, getenv func(string) string) (*Host, error) {
+	h := &Host{table: table, root: root, conf: newAptConf(), getenv: getenv}
 	if file := getenv("APT_CONFIG"); file != "" {
 		h.readConf(file)
 	}
@@ -260,4 +263,12 @@ func (h *Host) byHash() string {
 // AllowRedirect is Acquire::http::AllowRedirect: whether what a mirror redirects to is followed.
 func (h *Host) AllowRedirect(scheme string) bool {
 	return aptBool(h.setting(scheme, "AllowRedirect"), true)
+}
+
+// suites is the table of suites.
+func (h *Host) suites() *suites.Table {
+	if h.table == nil {
+		return suites.New()
+	}
+	return h.table
 }

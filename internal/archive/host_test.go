@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 )
@@ -33,7 +34,7 @@ func hostRoot(t *testing.T, files map[string]string) string {
 
 func hostOf(t *testing.T, env map[string]string, files map[string]string) *Host {
 	t.Helper()
-	h, err := readHost(hostRoot(t, files), func(name string) string { return env[name] })
+	h, err := readHost(hostRoot(t, files), nil, func(name string) string { return env[name] })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,11 +254,11 @@ func TestHostAltogether(t *testing.T) {
 		"etc/apt/auth.conf":        "machine http://mirror.example login joe password secret",
 		"etc/apt/keyrings/own.gpg": string(fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t)),
 	})
-	h, err := ReadHost(root)
+	h, err := ReadHost(root, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	suite, err := LookupSuite("bookworm")
+	suite, err := suites.New().Lookup("bookworm")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +344,7 @@ func TestRepos(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := hostOf(t, nil, map[string]string{"etc/apt/sources.list.d/x.sources": test.sources})
-			suite, err := LookupSuite(test.suite)
+			suite, err := suites.New().Lookup(test.suite)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -361,12 +362,12 @@ func TestRepos(t *testing.T) {
 		})
 	}
 	for _, bad := range []string{"ftp://x/debian", "/nonexistent", "deb x", "tor+http://x/y"} {
-		if _, err := (&Host{}).Repos(CustomSuite("x"), bad, ""); fault.KindOf(err) != fault.Usage ||
-			fault.HintOf(err) == "" {
+		if _, err := (&Host{}).Repos(suites.Custom("x"), bad,
+			""); fault.KindOf(err) != fault.Usage || fault.HintOf(err) == "" {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
-	if _, err := (&Host{}).Repos(CustomSuite("x"), "", ""); fault.KindOf(err) != fault.Usage {
+	if _, err := (&Host{}).Repos(suites.Custom("x"), "", ""); fault.KindOf(err) != fault.Usage {
 		t.Error(err)
 	}
 }
@@ -375,7 +376,7 @@ func TestRepos(t *testing.T) {
 func TestKeyring(t *testing.T) {
 	vendor := string(fakedebian.KeyOf(t, fakedebian.KeyOther).Armored(t))
 	own := string(fakedebian.KeyOf(t, fakedebian.KeySecond).Public(t))
-	embedded, err := embeddedKeyrings.ReadFile("keyrings/debian-archive-keyring.gpg")
+	embedded, err := suites.Keyring("debian-archive-keyring.gpg")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -434,14 +435,28 @@ func TestKeyring(t *testing.T) {
 	}
 }
 
-// TestEmbeddedKeyrings: all of them can be read, and hold the keys that the suites of the table
-// need.
-func TestEmbeddedKeyrings(t *testing.T) {
-	suites, err := readSuites(nil)
+// TestMirrorOfTheTable: a mirror that a user's table names comes before the distribution's own.
+func TestMirrorOfTheTable(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "suites")
+	write(t, file, []byte("Suite: bookworm\nMirror: http://mirror.example/debian\n"))
+	suite, err := suites.New(file).Lookup("bookworm")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range suites {
+	repos, err := (&Host{}).Repos(suite, "", "")
+	if err != nil || repos[0].URI != "http://mirror.example/debian" {
+		t.Errorf("%v %v", repos, err)
+	}
+}
+
+// TestEmbeddedKeyrings: all of them can be read, and hold the keys that the suites of the table
+// need.
+func TestEmbeddedKeyrings(t *testing.T) {
+	all, err := suites.New().All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
 		k, err := (&Host{root: t.TempDir()}).keyring(Repo{Keyrings: s.Keyrings})
 		if err != nil || len(k.EntityList) == 0 {
 			t.Errorf("%s: %v", s.Name, err)

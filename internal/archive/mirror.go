@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fault"
 )
 
@@ -27,7 +28,7 @@ type Repo struct {
 	// whether the mirror may lack it: -updates and -security of a mirror given by hand
 	Optional bool
 	Security bool // whether it is a security suite
-	Quirks   Quirks
+	Quirks   suites.Quirks
 
 	hostKeys bool // whether trusted.gpg(.d) counts too
 	options  sourceOptions
@@ -76,7 +77,7 @@ func (r Repo) WithoutVerification(request string) Repo {
 // distribution keeps it in the same place: no other place is contacted than the one that was asked
 // for. arch is the architecture that it is for, "" when that does not matter: of the host's
 // sources, one that is for it ([arch=…]) comes first.
-func (h *Host) Repos(s Suite, mirrors, arch string) ([]Repo, error) {
+func (h *Host) Repos(s suites.Suite, mirrors, arch string) ([]Repo, error) {
 	var out []Repo
 	var lines strings.Builder
 	asked := false
@@ -107,10 +108,10 @@ func (h *Host) Repos(s Suite, mirrors, arch string) ([]Repo, error) {
 }
 
 // reposAt is Repos for one mirror of the form URI or DIRECTORY, or for none.
-func (h *Host) reposAt(s Suite, mirror, arch string) ([]Repo, error) {
+func (h *Host) reposAt(s suites.Suite, mirror, arch string) ([]Repo, error) {
 	var out []Repo
 	if s.Base != "" {
-		base, err := LookupSuite(s.Base)
+		base, err := h.suites().Lookup(s.Base)
 		if err != nil {
 			return nil, err
 		}
@@ -162,7 +163,7 @@ func (h *Host) reposAt(s Suite, mirror, arch string) ([]Repo, error) {
 
 // updates is the suite's -updates, where the suite itself is. It is trusted without a signature
 // only where the host's own line for it says so.
-func (h *Host) updates(s Suite, main Repo, given bool) Repo {
+func (h *Host) updates(s suites.Suite, main Repo, given bool) Repo {
 	r := main
 	r.Suite, r.Optional, r.Trusted, r.note = s.Updates, given, false, ""
 	for _, src := range h.sources {
@@ -185,7 +186,7 @@ func (h *Host) choose(r *Repo, primary string, names []string, arch string) {
 	exact, fitting, best := false, false, 0
 	for i := range h.sources {
 		src := &h.sources[i]
-		if !src.serves(r.Distribution, r.Security) {
+		if !src.serves(h.suites(), r.Distribution, r.Security) {
 			continue
 		}
 		if why := src.unusable(); why != "" {
@@ -212,8 +213,8 @@ func (h *Host) choose(r *Repo, primary string, names []string, arch string) {
 }
 
 // serves tells whether a source may be a mirror of a distribution's suites, or its security suites.
-func (src *source) serves(distribution string, security bool) bool {
-	d, s, ok := distributionOf(src.suite)
+func (src *source) serves(table *suites.Table, distribution string, security bool) bool {
+	d, s, ok := table.Distribution(src.suite)
 	return ok && src.binary && d == distribution && s == security &&
 		slices.Contains(src.components, "main")
 }
@@ -270,7 +271,7 @@ func (h *Host) evidence(src *source, distribution string) int {
 	for _, other := range h.sources { // vendors have no -updates
 		if other.binary && other.uri == src.uri && other.suite != src.suite &&
 			strings.HasPrefix(other.suite, strings.TrimSuffix(src.suite, "-security")+"-") {
-			if d, _, ok := distributionOf(other.suite); ok && d == distribution {
+			if d, _, ok := h.suites().Distribution(other.suite); ok && d == distribution {
 				score += 2
 				break
 			}
@@ -316,7 +317,7 @@ func (r *Repo) narrow(h *Host, signedBy []string) []string {
 	return out
 }
 
-func (h *Host) reposFromLines(s Suite, lines string) ([]Repo, error) {
+func (h *Host) reposFromLines(s suites.Suite, lines string) ([]Repo, error) {
 	sources, err := parseOneLine(lines, "--mirror", h.arch())
 	if err != nil {
 		return nil, fault.Wrap(fault.Usage, "a line is: deb [options] URI SUITE COMPONENT…", err)
@@ -336,7 +337,7 @@ func (h *Host) reposFromLines(s Suite, lines string) ([]Repo, error) {
 		}
 		r := Repo{Suite: src.suite, Components: src.components, Quirks: s.Quirks,
 			Keyrings: s.Keyrings}
-		r.Distribution, r.Security, _ = distributionOf(src.suite)
+		r.Distribution, r.Security, _ = h.suites().Distribution(src.suite)
 		r.apply(&Host{}, src, true) // what the user writes is not below the host's root
 		out = append(out, r)
 	}

@@ -16,6 +16,7 @@ import (
 	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/testenv"
@@ -28,26 +29,26 @@ func TestOldSuites(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		prepare func(*fakedebian.Suite)
-		quirks  Quirks
+		quirks  suites.Quirks
 		warns   bool
 	}{
 		{"expired Release", func(s *fakedebian.Suite) { s.ValidUntil = old.AddDate(0, 0, 7) },
-			Quirks{ExpiredRelease: true}, false},
+			suites.Quirks{ExpiredRelease: true}, false},
 		{"no InRelease", func(s *fakedebian.Suite) { s.InRelease = false },
-			Quirks{NoInRelease: true}, false},
+			suites.Quirks{NoInRelease: true}, false},
 		{"expired key, SHA-1", func(s *fakedebian.Suite) {
 			s.Keys = keys(t, fakedebian.KeyExpired)
-		}, Quirks{ExpiredKeys: true, WeakKeys: true}, true},
+		}, suites.Quirks{ExpiredKeys: true, WeakKeys: true}, true},
 		{"DSA", func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeyWeakDSA) },
-			Quirks{WeakKeys: true}, true},
+			suites.Quirks{WeakKeys: true}, true},
 		{"RSA of 1024 bits", func(s *fakedebian.Suite) {
 			s.Date = time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)
 			s.Keys = keys(t, fakedebian.KeyWeakRSA)
-		}, Quirks{WeakKeys: true}, true},
+		}, suites.Quirks{WeakKeys: true}, true},
 		{"MD5 and gz only", func(s *fakedebian.Suite) {
 			s.Hashes, s.Compressions, s.ByHash = []fakedebian.Hash{fakedebian.MD5},
 				[]fakedebian.Compression{fakedebian.Gzip}, false
-		}, Quirks{WeakHashes: true}, false},
+		}, suites.Quirks{WeakHashes: true}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMirror(t, func(s *fakedebian.Suite) { s.Date = old; test.prepare(s) })

@@ -10,6 +10,7 @@ import (
 
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/deb822"
 )
 
@@ -231,7 +232,7 @@ func FuzzSources(f *testing.F) {
 				if s.suite == "" || s.uri == "" {
 					t.Errorf("%+v", s)
 				}
-				distributionOf(s.suite)
+				suites.New().Distribution(s.suite)
 				_ = Repo{URI: s.uri, Suite: s.suite}.SourcesLine()
 			}
 		}

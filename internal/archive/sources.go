@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/deb822"
 )
 
@@ -236,7 +237,7 @@ func optionSeconds(text string) *time.Duration {
 // DistributionSuites lists the suites of a sources.list(5) file, deb822 or not, that the table
 // knows as a distribution's own, in the order in which they stand there. Lines that are not
 // understood count for nothing.
-func DistributionSuites(text string, deb822 bool) []string {
+func DistributionSuites(table *suites.Table, text string, deb822 bool) []string {
 	parse := parseOneLine
 	if deb822 {
 		parse = parseSources
@@ -244,7 +245,7 @@ func DistributionSuites(text string, deb822 bool) []string {
 	found, _ := parse(text, "", "") // the rest is read all the same
 	var out []string
 	for _, s := range found {
-		if _, security, ok := distributionOf(s.suite); ok && s.binary && !security &&
+		if _, security, ok := table.Distribution(s.suite); ok && s.binary && !security &&
 			!slices.Contains(out, s.suite) {
 			out = append(out, s.suite)
 		}

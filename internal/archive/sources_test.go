@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/testenv"
 )
 
@@ -236,7 +237,7 @@ func TestSourceOptions(t *testing.T) {
 		if options == "" {
 			line = "deb http://m.example/d x main"
 		}
-		repos, err := ExtraRepos(line, "amd64", nil)
+		repos, err := (&Host{}).ExtraRepos(line, "amd64", nil)
 		var got []string
 		for _, r := range repos {
 			for _, arch := range []string{"amd64", "i386"} {
@@ -261,7 +262,7 @@ func TestSourceOptions(t *testing.T) {
 // TestHostMethods: what this host's apt has and nsbuild cannot read is named, when another mirror
 // is taken in its place; a list of mirrors is read.
 func TestHostMethods(t *testing.T) {
-	suite, err := LookupSuite("bookworm")
+	suite, err := suites.New().Lookup("bookworm")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,16 +325,19 @@ func TestHostMethods(t *testing.T) {
 
 // TestUpdatesAreNotTrusted: [trusted=yes] counts for the very suite it was given for.
 func TestUpdatesAreNotTrusted(t *testing.T) {
-	suite, err := LookupSuite("bookworm")
+	suite, err := suites.New().Lookup("bookworm")
 	if err != nil {
 		t.Fatal(err)
 	}
 	const main = "deb [trusted=yes] http://m.debian.org/debian bookworm main\n"
 	for list, want := range map[string]string{
 		main: "true false false",
-		main + "deb http://m.debian.org/debian bookworm-updates main\n":                   "true false false",
-		main + "deb [trusted=yes] http://m.debian.org/debian/ bookworm-updates main\n":    "true true false",
-		main + "deb [trusted=yes] http://other.debian.org/debian bookworm-updates main\n": "true false false",
+		main +
+			"deb http://m.debian.org/debian bookworm-updates main\n": "true false false",
+		main +
+			"deb [trusted=yes] http://m.debian.org/debian/ bookworm-updates main\n": "true true false",
+		main +
+			"deb [trusted=yes] http://other.debian.org/debian bookworm-updates main\n": "true false false",
 		"deb http://m.debian.org/debian bookworm main\ndeb [trusted=yes] " +
 			"http://m.debian.org/debian bookworm-updates main\n": "false true false",
 		"deb [trusted=yes] http://m.debian.org/debian trixie main\n": "false false false",
@@ -372,7 +376,7 @@ func TestNoteIsShown(t *testing.T) {
 
 // TestArchitectureOfSource: Ubuntu's hosts have some architectures at another mirror.
 func TestArchitectureOfSource(t *testing.T) {
-	suite, err := LookupSuite("noble")
+	suite, err := suites.New().Lookup("noble")
 	if err != nil {
 		t.Fatal(err)
 	}

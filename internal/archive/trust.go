@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,13 +12,9 @@ import (
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/archive/signature"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/regular"
 )
-
-// embeddedKeyrings are the keyrings that ship with nsbuild.
-//
-//go:embed keyrings/*.gpg
-var embeddedKeyrings embed.FS
 
 // keyring collects the keys that may sign a repository.
 //
@@ -69,7 +64,7 @@ func (h *Host) addKeyring(k *signature.Keyring, name string) error {
 	var own []byte
 	if !filepath.IsAbs(name) {
 		file = h.path(filepath.Join("/usr/share/keyrings", name))
-		data, err := embeddedKeyrings.ReadFile("keyrings/" + name)
+		data, err := suites.Keyring(name)
 		own, isOwn = data, err == nil
 	}
 	var host openpgp.EntityList

@@ -18,6 +18,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/budget"
@@ -37,7 +38,7 @@ import (
 // Options say what base to make.
 type Options struct {
 	Name       string // default: the suite's, with -ARCH when that is not the machine's own
-	Suite      archive.Suite
+	Suite      suites.Suite
 	Arch       string
 	Variant    string
 	Include    []string
@@ -61,6 +62,7 @@ type Options struct {
 // Keeper makes bases and keeps them fresh.
 type Keeper struct {
 	Store    *base.Store
+	Suites   *suites.Table // that are known
 	Host     *archive.Host
 	Client   *archive.Client
 	Work     *workdir.Dir
@@ -248,20 +250,25 @@ func (k *Keeper) Repos(o Options) ([]archive.Repo, error) {
 	return repos, nil
 }
 
-// Remembered are the options that a base was made with, as far as they say where its packages come
+// remembered are the options that a base was made with, as far as they say where its packages come
 // from.
-func Remembered(m base.Manifest) Options {
-	suite, err := archive.LookupSuite(m.Suite)
+func (k *Keeper) remembered(m base.Manifest) Options {
+	suite, err := k.Suites.Lookup(m.Suite)
 	if err != nil {
-		suite = archive.CustomSuite(m.Suite)
+		suite = suites.Custom(m.Suite)
 	}
 	return Options{Suite: suite, Arch: m.Arch, Mirror: m.Mirror, Keyring: m.Keyring,
 		Components: m.Components, Unverified: m.Unverified}
 }
 
+// RememberedRepos are the repositories that a base was made of, as they are chosen now.
+func (k *Keeper) RememberedRepos(m base.Manifest) ([]archive.Repo, error) {
+	return k.Repos(k.remembered(m))
+}
+
 // releases fetches the Release files of a base's suite.
 func (k *Keeper) releases(ctx context.Context, m base.Manifest) ([]*archive.Release, error) {
-	repos, err := k.Repos(Remembered(m))
+	repos, err := k.RememberedRepos(m)
 	if err != nil {
 		return nil, err
 	}
@@ -581,7 +588,8 @@ func (k *Keeper) origin(ctx context.Context, o *Options) (origin, error) {
 	if err != nil {
 		return origin{}, err
 	}
-	o.Suite = o.Suite.As(releases[0])
+	r := releases[0]
+	o.Suite = k.Suites.Complete(o.Suite, r.Repo().Components, r.Codename(), r.Suite())
 	return origin{releases: releases, recorded: recorded(releases)}, nil
 }
 

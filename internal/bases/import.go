@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildroot"
@@ -130,7 +131,7 @@ func (k *Keeper) examine(ctx context.Context, h *sandbox.Holder, tree string, o 
 	if err != nil {
 		return nil, err
 	}
-	suite, err := suiteOf(jail, o)
+	suite, err := k.suiteOf(jail, o)
 	if err != nil {
 		return nil, err
 	}
@@ -170,11 +171,11 @@ func archOf(packages []base.Package) string {
 
 // suiteOf finds out which suite a tree is of: by its sources, by os-release(5), by the version of
 // base-files, in this order.
-func suiteOf(jail *sandbox.Jail, o ImportOptions) (archive.Suite, error) {
+func (k *Keeper) suiteOf(jail *sandbox.Jail, o ImportOptions) (suites.Suite, error) {
 	if o.Suite != "" {
-		s, err := archive.LookupSuite(o.Suite)
+		s, err := k.Suites.Lookup(o.Suite)
 		if err != nil && o.Mirror != "" {
-			return archive.CustomSuite(o.Suite), nil
+			return suites.Custom(o.Suite), nil
 		}
 		return s, err
 	}
@@ -188,9 +189,9 @@ func suiteOf(jail *sandbox.Jail, o ImportOptions) (archive.Suite, error) {
 	}
 	var candidates []string
 	for _, name := range sourceFiles(jail) {
-		for _, suite := range archive.DistributionSuites(readText(jail, name),
+		for _, suite := range archive.DistributionSuites(k.Suites, readText(jail, name),
 			strings.HasSuffix(name, ".sources")) {
-			s, err := archive.LookupSuite(suite)
+			s, err := k.Suites.Lookup(suite)
 			// A name that moves on, such as stable, says less than the codename of what is there.
 			// But unstable has that of the next release in its os-release.
 			if err == nil && s.Base == "" &&
@@ -201,11 +202,11 @@ func suiteOf(jail *sandbox.Jail, o ImportOptions) (archive.Suite, error) {
 	}
 	version, _, _ := strings.Cut(strings.TrimSpace(readText(jail, "etc/debian_version")), ".")
 	for _, name := range append(candidates, release["VERSION_CODENAME"], version) {
-		if s, err := archive.LookupSuite(name); name != "" && err == nil {
+		if s, err := k.Suites.Lookup(name); name != "" && err == nil {
 			return s, nil
 		}
 	}
-	return archive.Suite{}, fault.New(fault.Usage, "say it with --suite, and for a suite that "+
+	return suites.Suite{}, fault.New(fault.Usage, "say it with --suite, and for a suite that "+
 		"nsbuild does not know with --mirror and --keyring",
 		"neither its sources nor its os-release tell of a suite that nsbuild knows")
 }

@@ -10,6 +10,7 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/fault"
@@ -24,10 +25,10 @@ var ErrLocked = fault.New(fault.Internal,
 
 // LockedOptions are the options of a base that is made of what a lock names. Where its packages and
 // later lists are fetched from, and whose keys count, the user may change.
-func LockedOptions(f *lock.File) (Options, error) {
-	suite, err := archive.LookupSuite(f.Suite)
+func LockedOptions(f *lock.File, known *suites.Table) (Options, error) {
+	suite, err := known.Lookup(f.Suite)
 	if err != nil {
-		suite = archive.CustomSuite(f.Suite)
+		suite = suites.Custom(f.Suite)
 	}
 	if err := suite.SetLayout(f.Layout); err != nil {
 		return Options{},

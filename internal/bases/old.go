@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/machine"
 )
@@ -12,7 +12,7 @@ import (
 // checkOld says what is special about making a base of a suite that is no longer supported, and
 // refuses one whose programs this kernel would kill. The call into the vsyscall page is only
 // amd64's: i386 has none.
-func (k *Keeper) checkOld(s archive.Suite, arch string) error {
+func (k *Keeper) checkOld(s suites.Suite, arch string) error {
 	if !s.EOL.IsZero() && s.EOL.Before(time.Now()) {
 		k.Log.Infof("suite %s: its support ended on %s", s.Name, s.EOL.Format(time.DateOnly))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
 )
@@ -29,7 +30,7 @@ type Options struct {
 	// Repos are what the tree's apt is told to use; default: those of Releases.
 	Repos []archive.Repo
 
-	Suite   archive.Suite
+	Suite   suites.Suite
 	Arch    string
 	Variant string // default "buildd"
 	Include []string

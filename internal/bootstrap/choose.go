@@ -10,6 +10,7 @@ import (
 	"pault.ag/go/debian/version"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fault"
 )
 
@@ -91,7 +92,7 @@ const awk = "mawk"
 // choose selects packages as debootstrap's script for Debian does. Of a dependency the first
 // alternative counts, without its version, and only if a package has that very name. What is to be
 // included gets more than debootstrap gives it: see complete.
-func choose(u universe, s archive.Suite, variant string, include, exclude []string) (
+func choose(u universe, s suites.Suite, variant string, include, exclude []string) (
 	choice, error) {
 	var required, base []string
 	priority := func(p string) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 )
@@ -51,11 +52,11 @@ func offer(t *testing.T) universe {
 }
 
 func TestChoose(t *testing.T) {
-	old := archive.Suite{Name: "bookworm", IncludeRequired: true, UsrIsMerged: true}
-	modern := archive.Suite{Name: "trixie", MergedUsr: true}
+	old := suites.Suite{Name: "bookworm", IncludeRequired: true, UsrIsMerged: true}
+	modern := suites.Suite{Name: "trixie", MergedUsr: true}
 	for _, tc := range []struct {
 		name           string
-		suite          archive.Suite
+		suite          suites.Suite
 		variant        string
 		include        []string
 		exclude        []string
@@ -85,7 +86,7 @@ func TestChoose(t *testing.T) {
 			nil, "base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd tar",
 			"apt d-logger exim perl sbuild ssl"},
 		{"usrmerge where nothing replaces it",
-			archive.Suite{Name: "bullseye", IncludeRequired: true}, VariantMinbase, nil, nil,
+			suites.Suite{Name: "bullseye", IncludeRequired: true}, VariantMinbase, nil, nil,
 			"base-files base-passwd dpkg libc6 libgcc-s1 mawk passwd perl tar usrmerge", "apt"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -104,11 +105,11 @@ func TestChoose(t *testing.T) {
 }
 
 func TestChooseFails(t *testing.T) {
-	if _, err := choose(offer(t), archive.Suite{}, "tiny", nil, nil); fault.KindOf(
+	if _, err := choose(offer(t), suites.Suite{}, "tiny", nil, nil); fault.KindOf(
 		err) != fault.Usage {
 		t.Errorf("unknown variant: %v", err)
 	}
-	if _, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantMinbase,
+	if _, err := choose(offer(t), suites.Suite{Name: "trixie"}, VariantMinbase,
 		[]string{"nothing"}, nil); fault.KindOf(err) != fault.Usage ||
 		!strings.Contains(err.Error(), "no package nothing to include") ||
 		!strings.Contains(fault.HintOf(err), "--components") {
@@ -116,7 +117,7 @@ func TestChooseFails(t *testing.T) {
 	}
 	for exclude, want := range map[string]string{"tar": "no base works without it",
 		"libgcc-s1": "libc6 depends on it", "gcc": "build-essential depends on it"} {
-		_, err := choose(offer(t), archive.Suite{Name: "trixie"}, VariantBuildd, nil,
+		_, err := choose(offer(t), suites.Suite{Name: "trixie"}, VariantBuildd, nil,
 			[]string{exclude})
 		if fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), want) ||
 			strings.Contains(fault.HintOf(err), ", too") != (exclude == "gcc") {
@@ -232,7 +233,7 @@ func TestComponents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = (&job{o: Options{Releases: releases, Suite: archive.Suite{Name: "crane"}}}).
+		err = (&job{o: Options{Releases: releases, Suite: suites.Suite{Name: "crane"}}}).
 			checkComponents()
 		switch {
 		case test.bad == "" && err == nil:

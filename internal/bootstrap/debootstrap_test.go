@@ -19,6 +19,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/sandbox"
@@ -74,7 +75,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	if w.host, err = archive.ReadHost("/"); err != nil {
+	if w.host, err = archive.ReadHost("/", nil); err != nil {
 		t.Fatal(err)
 	}
 	log := logrus.New()
@@ -92,9 +93,9 @@ func newWorld(t *testing.T) *world {
 }
 
 // release is a suite without its -updates and -security, which debootstrap does not look at.
-func (w *world) release(t *testing.T, name string) (archive.Suite, *archive.Release) {
+func (w *world) release(t *testing.T, name string) (suites.Suite, *archive.Release) {
 	t.Helper()
-	suite, err := archive.LookupSuite(name)
+	suite, err := suites.New().Lookup(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +111,7 @@ func (w *world) release(t *testing.T, name string) (archive.Suite, *archive.Rele
 }
 
 // bootstrap makes a tree that the test's end removes.
-func (w *world) bootstrap(t *testing.T, suite archive.Suite, release *archive.Release,
+func (w *world) bootstrap(t *testing.T, suite suites.Suite, release *archive.Release,
 	change func(*Options)) (string, *Result) {
 	t.Helper()
 	tree := filepath.Join(t.TempDir(), "tree")

@@ -12,6 +12,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/testenv"
@@ -165,7 +166,7 @@ func TestForeignVerifies(t *testing.T) {
 				testenv.RequireTool(t, name)
 				testenv.HostState(t)
 				w := newWorld(t)
-				suite, err := archive.LookupSuite("bookworm")
+				suite, err := suites.New().Lookup("bookworm")
 				if err != nil {
 					t.Fatal(err)
 				}

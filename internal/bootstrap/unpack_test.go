@@ -17,6 +17,7 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/fakedebian"
@@ -380,7 +381,7 @@ func TestMissingPackage(t *testing.T) {
 	tree.Remove(tree.Find("missing_1.0-1_all.deb"))
 	srv := fakedebian.Serve(t, fakedebian.Mounts{"debian": tree})
 
-	host, err := archive.ReadHost(t.TempDir())
+	host, err := archive.ReadHost(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -390,7 +391,7 @@ func TestMissingPackage(t *testing.T) {
 	}
 	defer client.Close()
 	b.job.o.Client = client
-	suite, err := archive.LookupSuite("bookworm")
+	suite, err := suites.New().Lookup("bookworm")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func (b *builder) openAdditions(ctx context.Context) (err error) {
 		keyrings = append(keyrings, file)
 	}
 	for _, text := range a.Repositories {
-		repos, err := archive.ExtraRepos(text, b.arch, keyrings)
+		repos, err := b.env.Host.ExtraRepos(text, b.arch, keyrings)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
@@ -100,7 +101,7 @@ type builder struct {
 	env        *Env
 	o          Options
 	in         *source.Source
-	suite      archive.Suite
+	suite      suites.Suite
 	arch       string // of the jail
 	host       string // of the packages
 	output     string
@@ -412,7 +413,7 @@ func (b *builder) sourceReleases(ctx context.Context) ([]*archive.Release, error
 	if b.in.Suite == "" {
 		return slices.Concat(b.releases, b.extra.Sources), nil
 	}
-	suite, err := archive.LookupSuite(b.in.Suite)
+	suite, err := b.env.Suites.Lookup(b.in.Suite)
 	if err != nil {
 		return nil, err
 	}
@@ -431,9 +432,9 @@ func (b *builder) chooseSuite() (err error) {
 		name, said = b.in.Distribution(), "the changelog's distribution"
 	}
 	if name == "" {
-		name = DefaultSuite()
+		name = DefaultSuite(b.env.Suites)
 	}
-	if b.suite, err = archive.LookupSuite(name); err != nil {
+	if b.suite, err = b.env.Suites.Lookup(name); err != nil {
 		return fault.Wrap(fault.Usage, "choose one with --dist", fmt.Errorf("%s: %w", said, err))
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/fetch"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/budget"
@@ -35,6 +36,7 @@ type Env struct {
 	StateDir string
 	CacheDir string
 	Store    *base.Store
+	Suites   *suites.Table // that are known
 	Host     *archive.Host
 	Client   *archive.Client
 	Layers   *layer.Store
@@ -68,7 +70,8 @@ func (e *Env) Close(ctx context.Context) error {
 
 // Bases makes bases and keeps them fresh.
 func (e *Env) Bases() *bases.Keeper {
-	return &bases.Keeper{Store: e.Store, Host: e.Host, Client: e.Client, Work: e.Work,
+	return &bases.Keeper{Store: e.Store, Suites: e.Suites, Host: e.Host, Client: e.Client,
+		Work:     e.Work,
 		StateDir: e.StateDir, CacheDir: e.CacheDir, IDs: e.IDs, Log: e.Log, Progress: e.Progress,
 		Meter: e.Meter, Copies: e.Copies, Turns: &e.shared.turns}
 }
@@ -81,7 +84,7 @@ func (e *Env) deps() *deps.Maker {
 
 // sources looks at sources, and fetches them.
 func (e *Env) sources() *source.Opener {
-	return &source.Opener{Client: e.Client, Work: e.Work, IDs: e.IDs, Log: e.Log}
+	return &source.Opener{Suites: e.Suites, Client: e.Client, Work: e.Work, IDs: e.IDs, Log: e.Log}
 }
 
 // HookCaches is what hooks keep from one run to the next.
@@ -126,8 +129,8 @@ func hostSuite() string {
 
 // DefaultSuite is what is built for when nothing says otherwise: the host's own suite where nsbuild
 // knows it, else Debian's unstable.
-func DefaultSuite() string {
-	if s, err := archive.LookupSuite(hostSuite()); err == nil {
+func DefaultSuite(known *suites.Table) string {
+	if s, err := known.Lookup(hostSuite()); err == nil {
 		return s.Name
 	}
 	return "sid"

@@ -33,7 +33,7 @@ func (b *builder) openBase(ctx context.Context) (err error) {
 	if b.base, err = b.env.Bases().Take(ctx, o, b.o.NewBase); err != nil {
 		return err
 	}
-	if b.repos, err = b.env.Bases().Repos(bases.Remembered(b.base.Manifest)); err != nil {
+	if b.repos, err = b.env.Bases().RememberedRepos(b.base.Manifest); err != nil {
 		return err
 	}
 	b.news = b.env.Bases().Ask(ctx, b.base)

@@ -23,6 +23,7 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/regular"
@@ -35,6 +36,7 @@ const MaxDSC = 4 << 20
 
 // Opener looks at sources, and fetches them.
 type Opener struct {
+	Suites *suites.Table // that are known
 	Client *archive.Client
 	Work   *workdir.Dir
 	IDs    sandbox.IDMap // of the jail that git runs in
@@ -98,7 +100,7 @@ func (o *Opener) Open(ctx context.Context, spec string) (*Source, error) {
 	}
 	name, suite, ok := strings.Cut(spec, "/")
 	if ok {
-		if _, err := archive.LookupSuite(suite); err != nil || name == "" ||
+		if _, err := o.Suites.Lookup(suite); err != nil || name == "" ||
 			strings.HasPrefix(name, ".") {
 			return nil, fault.New(fault.Usage, "", "%s: no such file or directory", spec)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/e2e"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/lock"
@@ -20,7 +21,7 @@ import (
 // that the mirrors still have.
 func oldPackages(t *testing.T, cache string) map[string]string {
 	t.Helper()
-	host, err := archive.ReadHost("/")
+	host, err := archive.ReadHost("/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +30,7 @@ func oldPackages(t *testing.T, cache string) map[string]string {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	suite, err := archive.LookupSuite("bullseye")
+	suite, err := suites.New().Lookup("bullseye")
 	if err != nil {
 		t.Fatal(err)
 	}

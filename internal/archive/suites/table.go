@@ -1,4 +1,4 @@
-package archive
+package suites
 
 import (
 	"cmp"
@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/deb822"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/regular"
 )
@@ -22,25 +21,24 @@ import (
 //go:embed suites.deb822
 var suiteTable []byte
 
-// SuiteFiles are the files in which the machine's administrator and the user add suites or change
-// those of the table, in the same format: the last word counts. NSBUILD_SUITES names one file
-// instead of them.
-func SuiteFiles() []string {
-	if file := os.Getenv("NSBUILD_SUITES"); file != "" {
-		return []string{file}
-	}
-	files := []string{"/etc/nsbuild/suites.deb822"}
-	if dir, err := os.UserConfigDir(); err == nil { // without a home there is none
-		files = append(files, filepath.Join(dir, "nsbuild", "suites.deb822"))
-	}
-	return files
+// Table is the suites that are known here: those that nsbuild brings along, and those that the
+// machine's administrator and the user add or change, in files of the same format, of which the
+// last word counts. The files are read when the table is first asked, and once.
+type Table struct {
+	read func() ([]Suite, error)
 }
 
-// loadTable reads the tables once.
-var loadTable = sync.OnceValues(func() ([]Suite, error) { return readSuites(SuiteFiles()) })
+// New makes a table of the suites that nsbuild brings along and of files, which need not be
+// there.
+func New(files ...string) *Table {
+	return &Table{sync.OnceValues(func() ([]Suite, error) { return readSuites(files) })}
+}
+
+// maxTable bounds a file of suites.
+const maxTable = 16 << 20
 
 func readSuites(files []string) ([]Suite, error) {
-	var t table
+	var t draft
 	if err := t.add(suiteTable, false); err != nil {
 		return nil, err
 	}
@@ -49,7 +47,7 @@ func readSuites(files []string) ([]Suite, error) {
 		return nil, err
 	}
 	for _, file := range files {
-		data, err := regular.ReadFile(file, maxConfiguration)
+		data, err := regular.ReadFile(file, maxTable)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -75,8 +73,8 @@ func readSuites(files []string) ([]Suite, error) {
 // they do not say themselves.
 type paragraph map[string]string
 
-// table is paragraphs in the order in which their suites were first named.
-type table struct {
+// draft is paragraphs in the order in which their suites were first named.
+type draft struct {
 	order         []string
 	bySuite       map[string]paragraph
 	distributions map[string]paragraph
@@ -87,11 +85,11 @@ type table struct {
 const ownMirror = ":own-mirror"
 
 // add reads a table. What own says of a suite that is there already replaces field by field.
-func (t *table) add(data []byte, own bool) error {
+func (t *draft) add(data []byte, own bool) error {
 	if t.bySuite == nil {
 		t.bySuite, t.distributions = map[string]paragraph{}, map[string]paragraph{}
 	}
-	s := scanSources(data)
+	s := deb822.NewText(data, deb822.Syntax{Limit: maxTable, Comments: true})
 	for s.Next() {
 		p := paragraph{}
 		for _, f := range s.Paragraph {
@@ -140,7 +138,7 @@ var suiteFields = []string{
 var inherited = []string{"Components", "Buildd"}
 
 // suites makes the suites that the paragraphs describe.
-func (t *table) suites() ([]Suite, error) {
+func (t *draft) suites() ([]Suite, error) {
 	var suites []Suite
 	seen := map[string]bool{}
 	for _, name := range t.order {

@@ -1,4 +1,9 @@
-package archive
+// Package suites has the table of suites: data, in suites.deb822, and the keyrings that sign them.
+//
+// What is known of a suite before a mirror is asked stands here: its names, mirrors, components and
+// keys, how its bases are made, and what an old one is allowed. What its Release file says is left
+// to package archive.
+package suites
 
 import (
 	"slices"
@@ -49,22 +54,22 @@ type Quirks struct {
 	Vsyscall       bool // its programs call into the vsyscall page
 }
 
-// CustomSuite describes a suite that the table does not have: what there is to know of it, its
-// Release file will tell (As, Client.Release). Its mirror must be given.
-func CustomSuite(name string) Suite {
+// Custom describes a suite that the table does not have: what there is to know of it, its
+// Release file will tell (Table.Complete). Its mirror must be given.
+func Custom(name string) Suite {
 	return Suite{Name: name, MergedUsr: true}
 }
 
-// As completes a suite that the table does not have by what its Release file says: one that has the
-// codename of a known suite is made as that one, any other as the newest ones are. A suite of the
-// table stays as it is.
-func (s Suite) As(r *Release) Suite {
+// Complete fills in a suite that the table does not have by what its Release file says: its
+// components, and its names. One that has the codename of a known suite is made as that one, any
+// other as the newest ones are. A suite of the table stays as it is.
+func (t *Table) Complete(s Suite, components []string, names ...string) Suite {
 	if s.Distribution != "" {
 		return s
 	}
-	s.Components = r.Repo().Components
-	for _, name := range []string{r.Codename(), r.Suite()} {
-		if known, err := LookupSuite(name); err == nil {
+	s.Components = components
+	for _, name := range names {
+		if known, err := t.Lookup(name); err == nil {
 			s.MergedUsr, s.SplitUsr, s.IncludeRequired, s.UsrIsMerged = known.MergedUsr,
 				known.SplitUsr, known.IncludeRequired, known.UsrIsMerged
 			break
@@ -73,11 +78,11 @@ func (s Suite) As(r *Release) Suite {
 	return s
 }
 
-// Suites returns the whole table, oldest first, distribution by distribution, then what the machine
+// All returns the whole table, oldest first, distribution by distribution, then what the machine
 // and the user added. The caller may change what it gets. With an error, which is about a file of
 // theirs, it is the table as it was before that file.
-func Suites() ([]Suite, error) {
-	suites, err := loadTable()
+func (t *Table) All() ([]Suite, error) {
+	suites, err := t.read()
 	out := make([]Suite, len(suites))
 	for i, s := range suites {
 		s.Aliases, s.Components, s.Keyrings = slices.Clone(s.Aliases), slices.Clone(s.Components),
@@ -87,17 +92,17 @@ func Suites() ([]Suite, error) {
 	return out, err
 }
 
-// LookupSuite finds a suite by its codename, an alias (stable, unstable), its version (12), or
+// Lookup finds a suite by its codename, an alias (stable, unstable), its version (12), or
 // either behind its distribution ("debian:12", "ubuntu:24.04"). Names of a suite's parts, as
 // changelogs have them, are understood too: bookworm-security means bookworm,
 // bookworm-proposed-updates adds to it. The error for an unknown name is of kind fault.Usage and
 // names the nearest ones.
-func LookupSuite(name string) (Suite, error) {
+func (t *Table) Lookup(name string) (Suite, error) {
 	want, distribution := strings.ToLower(strings.TrimSpace(name)), ""
 	if d, rest, ok := strings.Cut(want, ":"); ok {
 		want, distribution = rest, d
 	}
-	suites, err := Suites()
+	suites, err := t.All()
 	if err != nil {
 		return Suite{}, err
 	}
@@ -148,12 +153,12 @@ func (s Suite) named(name string) bool {
 	return name != "" && (s.Name == name || s.Version == name || slices.Contains(s.Aliases, name))
 }
 
-// distributionOf finds the distribution that a host's source is of, from a suite name in it;
+// Distribution finds the distribution that a host's source is of, from a suite name in it;
 // security tells its security archive. ok is false for anything the table does not know, such as a
 // vendor's own repository.
-func distributionOf(suite string) (distribution string, security, ok bool) {
+func (t *Table) Distribution(suite string) (distribution string, security, ok bool) {
 	suite = strings.TrimSuffix(suite, "/")
-	suites, _ := Suites() // an error in the user's table is LookupSuite's to report
+	suites, _ := t.All() // an error in the user's table is Lookup's to report
 	for _, s := range suites {
 		for _, n := range append([]string{s.Name}, s.Aliases...) {
 			switch suite {
