@@ -24,6 +24,7 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/caller"
 	"nsbuild/internal/compat/sbuild"
+	"nsbuild/internal/compat/schroot"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
@@ -40,7 +41,7 @@ func main() {
 		(&app{stderr: os.Stderr}).printError(err)
 		os.Exit(exitStatus(err))
 	}
-	if filepath.Base(os.Args[0]) == schrootName {
+	if filepath.Base(os.Args[0]) == schroot.Name {
 		os.Exit(runSchroot(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	if filepath.Base(os.Args[0]) == sbuild.Name {

@@ -6,87 +6,26 @@ import (
 	"fmt"
 	"os"
 	"os/user"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/sirupsen/logrus"
-	"github.com/spf13/pflag"
 
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
-	"nsbuild/internal/compat"
+	"nsbuild/internal/compat/schroot"
 	"nsbuild/internal/fault"
-	"nsbuild/internal/fstab"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
 	"nsbuild/internal/strays"
 )
 
-// schrootName is the name, as that of a link to this program, under which it takes schroot's
-// command line: schroot(1). The chroots are the bases; sessions are sessions.
-const schrootName = "schroot"
-
-// schroot is one call.
-type schroot struct {
+// schrootCall is one call under schroot's name. The chroots are the bases; sessions are sessions.
+type schrootCall struct {
+	*schroot.Call
 	a       *app
 	environ []string // the caller's
-
-	actions map[string]*bool // by the names of their flags
-	chroots []string
-	all     struct{ everything, chroots, sessions, sources bool }
-	noAlias bool
-
-	dir, user, shell, name string
-	preserve, force        bool
-	options                []string
-	command                []string
-
-	env *pkgbuild.Env
-}
-
-// schrootActions are the flags of which one can be given.
-var schrootActions = []struct{ name, short, usage string }{
-	{"help", "h", "show help options"},
-	{"version", "V", "print version information"},
-	{"list", "l", "list available chroots"},
-	{"info", "i", "show information about selected chroots"},
-	{"config", "", "dump configuration of selected chroots"},
-	{"location", "", "print location of selected chroots"},
-	{"automatic-session", "", "begin, run and end a session automatically (default)"},
-	{"begin-session", "b", "begin a session; prints its ID"},
-	{"recover-session", "", "recover an existing session"},
-	{"run-session", "r", "run an existing session"},
-	{"end-session", "e", "end an existing session"},
-}
-
-func (s *schroot) flags() *pflag.FlagSet {
-	f := pflag.NewFlagSet(schrootName, pflag.ContinueOnError)
-	f.SortFlags = false
-	f.Usage = func() {}
-	s.actions = map[string]*bool{}
-	for _, a := range schrootActions {
-		s.actions[a.name] = f.BoolP(a.name, a.short, false, a.usage)
-	}
-	f.BoolVarP(&s.a.quiet, "quiet", "q", false, "show less output")
-	f.BoolVarP(&s.a.verbose, "verbose", "v", false, "show more output")
-	f.StringArrayVarP(&s.chroots, "chroot", "c", nil,
-		"use this base or session, with or without chroot:, source: or session:")
-	f.BoolVarP(&s.all.everything, "all", "a", false, "select all chroots and active sessions")
-	f.BoolVar(&s.all.chroots, "all-chroots", false, "select all chroots")
-	f.BoolVar(&s.all.sessions, "all-sessions", false, "select all active sessions")
-	f.BoolVar(&s.all.sources, "all-source-chroots", false, "select all source chroots")
-	f.BoolVar(&s.noAlias, "exclude-aliases", false, "do not include aliases")
-	f.StringVarP(&s.dir, "directory", "d", "", "directory to use")
-	f.StringVarP(&s.shell, "shell", "s", "", "shell to use as login shell")
-	f.StringVarP(&s.user, "user", "u", "", "user name (default: the current user)")
-	f.BoolVarP(&s.preserve, "preserve-environment", "p", false, "preserve user environment")
-	f.StringArrayVarP(&s.options, "option", "o", nil, "set option; nothing can be set here")
-	f.StringVarP(&s.name, "session-name", "n", "", "session name")
-	f.BoolVarP(&s.force, "force", "f", false, "force operation, even if it fails")
-	compat.Abbreviate(f)
-	return f
+	env     *pkgbuild.Env
 }
 
 // runSchroot is run for schroot's command line. Whatever fails has status 1, as there; what is said
@@ -97,7 +36,7 @@ func runSchroot(args []string, stdout, stderr *os.File) int {
 		return 1
 	})
 	defer stop()
-	s := &schroot{environ: os.Environ(),
+	s := &schrootCall{environ: os.Environ(),
 		a: &app{stdout: stdout, stderr: stderr, releaseSignals: release}}
 	err := ownEnvironment()
 	if err == nil {
@@ -137,72 +76,53 @@ func ownEnvironment() error {
 	return os.Setenv("HOME", me.HomeDir)
 }
 
-const schrootHelpHint = "Run “schroot --help” to list usage example and all available options"
-
-func (s *schroot) run(ctx context.Context, args []string) error {
-	f := s.flags()
-	if err := f.Parse(args); err != nil {
-		return fault.Wrap(fault.Usage, schrootHelpHint, err)
-	}
-	s.command = f.Args()
-	action := "automatic-session"
-	var given []string
-	for _, a := range schrootActions {
-		if *s.actions[a.name] {
-			given = append(given, a.name)
-			action = a.name
-		}
-	}
-	if len(given) > 1 {
-		return fault.New(fault.Usage, schrootHelpHint, "Only one action may be specified")
-	}
-	switch action {
-	case "help":
-		fmt.Fprintf(s.a.stdout, "Usage:\n  schroot  [OPTION…] [COMMAND] — run command or shell "+
-			"in a base of nsbuild\n\n%s", f.FlagUsages())
-		return nil
-	case "version":
-		fmt.Fprintf(s.a.stdout, "schroot (nsbuild %s)\n", version)
-		return nil
-	}
-	var err error
-	if s.env, err = s.a.openLocal(ctx); err != nil {
-		return err
-	}
-	sessionsOnly := action == "run-session" || action == "end-session" ||
-		action == "recover-session"
-	chosen, err := s.choose(ctx, sessionsOnly, action == "list" || action == "info" ||
-		action == "config" || action == "location")
+func (s *schrootCall) run(ctx context.Context, args []string) (err error) {
+	s.Call, err = schroot.Parse(args)
+	s.a.quiet, s.a.verbose = s.Quiet, s.Verbose
 	if err != nil {
 		return err
 	}
-	switch action {
-	case "list":
-		for _, c := range chosen {
-			fmt.Fprintln(s.a.stdout, c)
-		}
+	switch s.Action {
+	case schroot.Help:
+		fmt.Fprint(s.a.stdout, s.Usage())
 		return nil
-	case "info", "config", "location":
-		return s.describe(action, chosen)
-	case "begin-session":
+	case schroot.Version:
+		fmt.Fprintf(s.a.stdout, "schroot (nsbuild %s)\n", version)
+		return nil
+	}
+	if s.env, err = s.a.openLocal(ctx); err != nil {
+		return err
+	}
+	known, err := s.known(ctx)
+	if err != nil {
+		return err
+	}
+	chosen, err := s.Choose(known)
+	if err != nil {
+		return err
+	}
+	switch s.Action {
+	case schroot.List, schroot.Info, schroot.Config, schroot.Location:
+		return s.describe(chosen)
+	case schroot.Begin:
 		if len(chosen) != 1 {
-			return fault.New(fault.Usage, schrootHelpHint,
+			return fault.New(fault.Usage, schroot.HelpHint,
 				"Exactly one chroot must be specified when beginning a session")
 		}
 		return s.begin(ctx, chosen[0])
-	case "recover-session": // a session that is there is in order
+	case schroot.Recover: // a session that is there is in order
 		return nil
-	case "end-session":
+	case schroot.End:
 		for _, c := range chosen {
-			if err := s.a.endSession(ctx, s.quietly(), c.name); err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
+			if err := s.a.endSession(ctx, s.quietly(), c.Name); err != nil {
+				return fmt.Errorf("%s: %w", c.Name, err)
 			}
 		}
 		return nil
 	}
 	var last error
 	for _, c := range chosen {
-		if err := s.runOne(ctx, c, sessionsOnly); err != nil {
+		if err := s.runOne(ctx, c); err != nil {
 			last = err
 			if !errors.As(err, new(commandStatus)) {
 				return err
@@ -212,25 +132,27 @@ func (s *schroot) run(ctx context.Context, args []string) error {
 	return last
 }
 
-// chroot is what a command can be run in.
-type chroot struct {
-	namespace, name string // "chroot", "source" or "session"
-	base            string // behind a name or an alias
-	alias           bool
-	manifest        base.Manifest
-	session         session.Info
+// describe prints what programs read.
+func (s *schrootCall) describe(chosen []schroot.Chroot) error {
+	owner := ""
+	if s.Action == schroot.Config {
+		me, err := user.Current()
+		if err != nil {
+			return err
+		}
+		owner = me.Username
+	}
+	_, err := fmt.Fprint(s.a.stdout, schroot.Describe(s.Action, chosen, owner))
+	return err
 }
 
-func (c chroot) String() string { return c.namespace + ":" + c.name }
-
-// known are the bases under their names and aliases, once to be thrown away and once as sources,
-// and the sessions.
-func (s *schroot) known(ctx context.Context) ([]chroot, error) {
+// known are the chroots that there are.
+func (s *schrootCall) known(ctx context.Context) ([]schroot.Chroot, error) {
 	names, err := s.env.Store.Names()
 	if err != nil {
 		return nil, err
 	}
-	var all, sources []chroot
+	var bases []schroot.Base
 	for _, name := range names {
 		g, err := s.env.Store.Use(name)
 		if errors.Is(err, base.ErrNone) {
@@ -239,78 +161,18 @@ func (s *schroot) known(ctx context.Context) ([]chroot, error) {
 		if err != nil {
 			return nil, err
 		}
-		m := g.Manifest
+		bases = append(bases, schroot.Base{Name: name, Arch: g.Manifest.Arch,
+			Suite: g.Manifest.Suite})
 		if err := g.Close(); err != nil {
 			return nil, err
 		}
-		for i, n := range append([]string{name}, aliases(name, m.Arch)...) {
-			if i > 0 && slices.Contains(names, n) {
-				continue
-			}
-			c := chroot{namespace: "chroot", name: n, base: name, alias: i > 0, manifest: m}
-			all = append(all, c)
-			c.namespace = "source"
-			sources = append(sources, c)
-		}
 	}
-	all = append(all, sources...)
 	sessions, err := session.List(ctx, s.env.StateDir, s.env.Log)
-	for _, i := range sessions {
-		all = append(all, chroot{namespace: "session", name: i.ID, base: i.Base, session: i})
-	}
-	return all, err
-}
-
-// aliases are the names that sbuild looks for.
-func aliases(name, arch string) []string {
-	return []string{name + "-" + arch, name + "-" + arch + "-sbuild"}
-}
-
-// choose finds the chroots that are asked for.
-func (s *schroot) choose(ctx context.Context, sessionsOnly, shows bool) ([]chroot, error) {
-	known, err := s.known(ctx)
-	if err != nil {
-		return nil, err
-	}
-	some := s.all.everything || s.all.chroots || s.all.sessions || s.all.sources
-	if some || shows && len(s.chroots) == 0 {
-		wanted := map[string]bool{
-			"chroot": s.all.everything || s.all.chroots || !some, "source": s.all.everything ||
-				s.all.sources || !some, "session": s.all.everything || s.all.sessions,
-		}
-		return slices.DeleteFunc(known, func(c chroot) bool {
-			return !wanted[c.namespace] || sessionsOnly && c.namespace != "session" || c.alias &&
-				(s.noAlias || !*s.actions["list"])
-		}), nil
-	}
-	names := s.chroots
-	if len(names) == 0 {
-		names = []string{"default"}
-	}
-	var chosen []chroot
-	for _, full := range names {
-		namespace, name, ok := strings.Cut(full, ":")
-		if !ok {
-			name, namespace = full, "chroot"
-			if sessionsOnly {
-				namespace = "session"
-			}
-		}
-		i := slices.IndexFunc(known, func(c chroot) bool {
-			return c.namespace == namespace && c.name == name
-		})
-		if i < 0 || sessionsOnly && namespace != "session" {
-			return nil,
-				fault.New(fault.Internal, "“nsbuild create SUITE” makes a base, “schroot --list "+
-					"--all” lists what there is", "%s: Chroot not found", full)
-		}
-		chosen = append(chosen, known[i])
-	}
-	return chosen, nil
+	return schroot.Known(bases, sessions), err
 }
 
 // quietly are options for what schroot does without a word.
-func (s *schroot) quietly() *session.Options {
+func (s *schrootCall) quietly() *session.Options {
 	o := &session.Options{StateDir: s.env.StateDir, Log: s.env.Log}
 	if !s.a.verbose {
 		log := s.a.logger(s.env.Progress)
@@ -320,38 +182,26 @@ func (s *schroot) quietly() *session.Options {
 	return o
 }
 
-// jail are the options of a jail over a base: the host's network and users, as programs that call
-// schroot expect them; the homes but for a build.
-func (s *schroot) jail(c chroot) (session.Options, error) {
-	o := session.Options{
-		Base: c.base, Network: sandbox.NetworkHost, HostUsers: c.namespace != "source",
-		StateDir: s.env.StateDir, Log: s.env.Log, Strays: strays.Kill,
-		KillAfter: session.KillAfter,
-	}
-	if strings.HasSuffix(c.name, "-sbuild") || c.namespace == "source" {
-		return o, nil
-	}
-	if _, err := os.Stat("/home"); err == nil {
-		o.Mounts = append(o.Mounts, fstab.Mount{Type: "rbind", Source: "/home", Target: "/home"})
-	} else if !os.IsNotExist(err) {
-		return o, err
-	}
-	return o, nil
+// jail are the options of a jail over a base.
+func (s *schrootCall) jail(c schroot.Chroot) (session.Options, error) {
+	o, err := schroot.Jail(c)
+	o.StateDir, o.Log = s.env.StateDir, s.env.Log
+	return o, err
 }
 
-func (s *schroot) begin(ctx context.Context, c chroot) error {
-	switch c.namespace {
+func (s *schrootCall) begin(ctx context.Context, c schroot.Chroot) error {
+	switch c.Namespace {
 	case "session":
-		return fault.New(fault.Usage, "", "%s: a session is begun already", c.name)
+		return fault.New(fault.Usage, "", "%s: a session is begun already", c.Name)
 	case "source":
-		return fault.New(fault.Usage, "“nsbuild shell --save "+c.base+"”, or “nsbuild update”",
+		return fault.New(fault.Usage, "“nsbuild shell --save "+c.Base+"”, or “nsbuild update”",
 			"%s: a session would throw away what is done in a source chroot", c)
 	}
 	o, err := s.jail(c)
 	if err != nil {
 		return err
 	}
-	id, err := session.Begin(ctx, o, s.name)
+	id, err := session.Begin(ctx, o, s.SessionName)
 	if err != nil {
 		return err
 	}
@@ -360,8 +210,9 @@ func (s *schroot) begin(ctx context.Context, c chroot) error {
 }
 
 // runOne runs the command, or a shell, in a base or in a session.
-func (s *schroot) runOne(ctx context.Context, c chroot, inSession bool) error {
-	if c.namespace == "session" && !inSession {
+func (s *schrootCall) runOne(ctx context.Context, c schroot.Chroot) error {
+	inSession := s.InSession()
+	if c.Namespace == "session" && !inSession {
 		return fault.New(fault.Internal, "--run-session runs a command in a session",
 			"%s: Chroot not found", c)
 	}
@@ -374,10 +225,10 @@ func (s *schroot) runOne(ctx context.Context, c chroot, inSession bool) error {
 	}
 	o.StateDir, o.Log, o.Store, o.Fallback, o.Strays = s.env.StateDir, s.env.Log, s.env.Store,
 		s.env.Work.Path(), strays.Kill
-	if err := s.fillCommand(&o.Options, c); err != nil {
+	if err := s.Fill(&o.Options, c, s.environ); err != nil {
 		return err
 	}
-	if c.namespace == "source" {
+	if c.Namespace == "source" {
 		o.Keep = func(ctx context.Context, left session.Left) error {
 			saved, err := s.env.Bases().Save(ctx, left.Holder, left.Base, left.Lowers)
 			if err == nil && saved.Conflict {
@@ -390,148 +241,15 @@ func (s *schroot) runOne(ctx context.Context, c chroot, inSession bool) error {
 	}
 	status, err := s.a.streams(&o, func() (sandbox.Status, error) {
 		if inSession {
-			return session.RunIn(ctx, o.Options, c.name)
+			return session.RunIn(ctx, o.Options, c.Name)
 		}
 		return session.Run(ctx, o.Options)
 	})
-	var failed *sandbox.Error
-	switch {
-	case errors.As(err, &failed) && failed.Op == "exec":
-		return fmt.Errorf("Failed to execute “%s”: %s", failed.Path,
-			capital(failed.Errno.Error())) //nolint:staticcheck // schroot's words
-	case errors.As(err, &failed) && failed.Op == "chdir":
-		return fault.New(fault.Internal, "The directory does not exist inside the chroot.  Use "+
-			"the --directory option to run the command in a different directory.",
-			"Failed to change to directory ‘%s’: %s", failed.Path, capital(failed.Errno.Error()))
-	case err != nil:
+	if err := schroot.Ended(status, err); err != nil {
 		return err
-	case status.Signal != 0:
-		return fmt.Errorf("Child terminated by signal ‘%s’",
-			capital(status.Signal.String())) //nolint:staticcheck // schroot's words
-	case status.Code != 0:
+	}
+	if status.Code != 0 {
 		return commandStatus(status.Code)
 	}
 	return nil
-}
-
-// capital makes of Go's text for an error or a signal what the C library says.
-func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
-
-// hidden are variables that -p does not preserve: schroot's environment-filter.
-func hidden(variable string) bool {
-	name, _, _ := strings.Cut(variable, "=")
-	return strings.HasPrefix(name, "LD_") || slices.Contains([]string{
-		"BASH_ENV", "CDPATH", "ENV", "HOSTALIASES", "IFS", "KRB5_CONFIG", "KRBCONFDIR", "KRBTKFILE",
-		"KRB_CONF", "LOCALDOMAIN", "NLSPATH", "PATH_LOCALE", "RES_OPTIONS",
-		"TERMINFO", "TERMINFO_DIRS", "TERMPATH",
-	}, name)
-}
-
-// fillCommand says what is run, as whom, where and with which environment.
-func (s *schroot) fillCommand(o *session.Options, c chroot) error {
-	o.Argv, o.User, o.Dir = s.command, s.user, s.dir
-	if o.User == "" {
-		me, err := user.Current()
-		if err != nil {
-			return err
-		}
-		o.User = me.Username
-	}
-	if len(o.Argv) == 0 && s.shell != "" {
-		o.Argv = []string{s.shell, "-l"}
-	}
-	if o.Dir == "" && len(o.Argv) > 0 {
-		dir, err := os.Getwd()
-		if err != nil {
-			return err
-		}
-		o.Dir = dir
-	}
-	if s.preserve {
-		for _, e := range s.environ {
-			if !hidden(e) {
-				o.Env = append(o.Env, e)
-			}
-		}
-	}
-	name, id := c.base, c.name
-	if c.namespace != "session" {
-		id = name
-	}
-	o.Env = append(o.Env, "SCHROOT_CHROOT_NAME="+name, "SCHROOT_ALIAS_NAME="+c.name,
-		"SCHROOT_SESSION_ID="+id, "SCHROOT_COMMAND="+strings.Join(s.command, " "),
-		"SCHROOT_USER="+o.User, "SCHROOT_UID="+strconv.Itoa(os.Getuid()),
-		"SCHROOT_GID="+strconv.Itoa(os.Getgid()))
-	return nil
-}
-
-// describe prints what programs read.
-func (s *schroot) describe(action string, chosen []chroot) error {
-	for i, c := range chosen {
-		switch action {
-		case "location":
-			fmt.Fprintln(s.a.stdout, c.session.Path) // a base has none outside sessions
-		case "config":
-			if err := s.config(c); err != nil {
-				return err
-			}
-		default:
-			if i > 0 {
-				fmt.Fprintln(s.a.stdout)
-			}
-			for _, l := range c.info() {
-				fmt.Fprintln(s.a.stdout, strings.TrimRight(fmt.Sprintf("  %-22s %s", l[0], l[1]),
-					" "))
-			}
-		}
-	}
-	return nil
-}
-
-// config prints a section of schroot.conf(5): whose a base is can enter it as every user.
-func (s *schroot) config(c chroot) error {
-	me, err := user.Current()
-	if err != nil {
-		return err
-	}
-	name, other := c.base, aliases(c.base, c.manifest.Arch)
-	if c.namespace == "session" {
-		name, other = c.name, nil
-	}
-	_, err = fmt.Fprintf(
-		s.a.stdout,
-		"[%s]\naliases=%s\ndescription=%s\nroot-groups=\nroot-users=%s\nsource-clone=true\ntype=custom\nusers=%[4]s\n\n",
-		name, strings.Join(other, ","), c.description(), me.Username)
-	return err
-}
-
-// info are the lines of --info, under the names that programs look for.
-func (c chroot) info() [][2]string {
-	if c.namespace == "session" {
-		return [][2]string{
-			{"─── Session ───"}, {"Name", c.name}, {"Description", c.description()},
-			{"Type", "nsbuild"},
-			{"Session Managed", "false"}, {"Session Cloned", "false"}, {"Session Purged", "true"},
-			{"Mount Location", c.session.Path}, {"Path", c.session.Path},
-			{"Original Chroot Name", c.base}, {"Session ID", c.name},
-		}
-	}
-	title := map[string]string{"chroot": "─── Chroot ───", "source": "─── Source ───"}[c.namespace]
-	return [][2]string{
-		{title}, {"Name", c.base}, {"Description", c.description()}, {"Type", "nsbuild"},
-		{"Aliases", strings.Join(aliases(c.base, c.manifest.Arch), " ")},
-		{"Session Managed", "true"},
-		{"Session Cloned", strconv.FormatBool(c.namespace == "chroot")},
-		{"Session Purged", "false"},
-	}
-}
-
-func (c chroot) description() string {
-	switch c.namespace {
-	case "session":
-		return "session of " + c.base
-	case "source":
-		return c.manifest.Suite + " (source chroot)"
-	}
-	return c.manifest.Suite
 }
