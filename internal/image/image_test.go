@@ -17,13 +17,15 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
 	sandbox.Main(map[string]sandbox.Applet{Name: Main})
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // place is a holder and an empty tree in it.

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"nsbuild/internal/testenv"
 )
 
@@ -34,7 +36,7 @@ func TestMain(m *testing.M) {
 		"keys":        keysApplet,
 		"own":         func(args []string) int { fmt.Println(os.Getuid(), os.Getgid()); return 0 },
 	})
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // startHolder starts a holder or skips where the machine permits none.

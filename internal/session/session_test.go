@@ -14,6 +14,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fstab"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 		os.Exit(Supervise(nil))
 	}
 	testenv.OwnMounts()
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // tree makes a small root of the caller's own ids, which shows the host's programs.
