@@ -47,8 +47,9 @@ func limited(t *testing.T, spec HolderSpec, script string) (*Holder, *Jail, stri
 	return h, j, out.String(), status
 }
 
-// forks begins more processes than it may and says how many it could.
-const forks = `exec perl -e 'for my $n (0..500) { my $p = fork; if (!defined $p) { print $n; last } if (!$p) { $< = $> = 1 + $n % 3; sleep 100 } } kill 9, -1'`
+// forks begins more processes than it may and says how many it could. It kills these alone: the
+// jail's helper, which jail root could kill, may not have answered yet.
+const forks = `exec perl -e 'my @c; for my $n (0..500) { my $p = fork; if (!defined $p) { print $n; last } if (!$p) { $< = $> = 1 + $n % 3; sleep 100 } push @c, $p } kill 9, @c'`
 
 // grows uses 200 MiB.
 const grows = `exec perl -e 'my $x = "a" x (100<<20); $x .= $x; print length $x'`
