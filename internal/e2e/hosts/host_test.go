@@ -50,13 +50,13 @@ func finish(t *testing.T, c *exec.Cmd) e2e.Outcome {
 }
 
 // asNobody runs nsbuild as a user without subordinate ids.
-func asNobody(t *testing.T, path string) e2e.Outcome {
+func asNobody(t *testing.T, program, path string) e2e.Outcome {
 	t.Helper()
 	const nobodysID = 54321
 	dir, err := os.MkdirTemp("/var/tmp", "nsb-other-") // where others can get at it
 	e2e.Check(t, err)
 	t.Cleanup(func() { e2e.Check(t, os.RemoveAll(dir)) })
-	data, err := os.ReadFile(e2e.Program(t))
+	data, err := os.ReadFile(program)
 	e2e.Check(t, err)
 	file := filepath.Join(dir, "nsbuild")
 	e2e.Check(t, os.WriteFile(file, data, 0o755))
@@ -73,15 +73,17 @@ func asNobody(t *testing.T, path string) e2e.Outcome {
 func TestNoSubordinateIDs(t *testing.T) {
 	testenv.RequireRoot(t)
 	testenv.RequireTool(t, "newuidmap")
+	program := e2e.Program(t)
 	testenv.HostState(t)
 	e2e.Refusal{Status: 1, Says: []string{"54321 has no 65536 subordinate ids in /etc/sub"},
-		Hint: "usermod --add-subuids"}.Check(t, asNobody(t, os.Getenv("PATH")))
+		Hint: "usermod --add-subuids"}.Check(t, asNobody(t, program, os.Getenv("PATH")))
 }
 
 // TestNoNewuidmap runs where the tools that map ids are not installed: they are found in the usual
 // directories, too, when PATH lacks those.
 func TestNoNewuidmap(t *testing.T) {
 	testenv.RequireRoot(t)
+	program := e2e.Program(t)
 	testenv.HostState(t)
 	for _, tool := range []string{"newuidmap", "newgidmap"} {
 		if file, err := testenv.FindTool(tool); err == nil {
@@ -91,7 +93,7 @@ func TestNoNewuidmap(t *testing.T) {
 	}
 	want := e2e.Refusal{Status: 1, Says: []string{"newuidmap is not installed"},
 		Hint: "apt-get install uidmap"}
-	want.Check(t, asNobody(t, os.Getenv("PATH")))
+	want.Check(t, asNobody(t, program, os.Getenv("PATH")))
 }
 
 // tinyDisk mounts a file system of few bytes for the length of a test.
