@@ -75,7 +75,7 @@ func TestLimitFlags(t *testing.T) {
 	})
 	t.Run("processes", func(t *testing.T) {
 		o := in("--pids=40", "perl", "-e",
-			`for my $n (0..500) { my $p = fork; if (!defined $p) { print $n; last } if (!$p) { $< = $> = 1 + $n % 3; sleep 100 } } kill 9, -1`)
+			`my @c; for my $n (0..500) { my $p = fork; if (!defined $p) { print $n; last } if (!$p) { $< = $> = 1 + $n % 3; sleep 100 } push @c, $p } kill 9, @c`)
 		if strings.Contains(o.Stderr, "this kernel does not count those of a user namespace") &&
 			!testenv.HasControllers(t, "pids") {
 			return // before Linux 5.14, and it says so
