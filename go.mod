@@ -7,6 +7,7 @@ godebug containermaxprocs=0
 
 require (
 	github.com/ProtonMail/go-crypto v1.5.2
+	github.com/google/go-cmp v0.7.0
 	github.com/klauspost/compress v1.20.3
 	github.com/mikelolasagasti/xz v1.0.1
 	github.com/pelletier/go-toml/v2 v2.4.3

@@ -1,9 +1,10 @@
 package apt
 
 import (
-	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestParseURIs(t *testing.T) {
@@ -20,8 +21,8 @@ NOTE: something
 		{"http://mirror.example/debian/pool/main/x/x/x_1%3a2_amd64.deb", "x_1%3a2_amd64.deb", 12,
 			"MD5Sum:00"},
 	}
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, %v; want %+v", got, err, want)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	for _, bad := range []string{"'http://mirror.example/x", "'u' ../../x 1", "'u' x one",
 		"'%zz' x 1"} {

@@ -1,8 +1,9 @@
 package base
 
 import (
-	"reflect"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestManifestOfAnyBytes is about a keyring in a directory whose name is not UTF-8.
@@ -14,7 +15,8 @@ func TestManifestOfAnyBytes(t *testing.T) {
 	if err := writeManifest(dir, want); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := readManifest(dir); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, %v", got, err)
+	got, err := readManifest(dir)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("it is read as another: %v (-written +read):\n%s", err, diff)
 	}
 }

@@ -1,7 +1,7 @@
 package bootstrap
 
 import (
-	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -145,7 +145,7 @@ func TestOrder(t *testing.T) {
 	c := choice{required: []string{"base-files", "base-passwd", "bash", "dpkg", "libc6", "mawk"},
 		base: []string{"apt", "gcc"}}
 	want := []string{"base-passwd", "base-files", "dpkg", "libc6", "mawk", "bash", "apt", "gcc"}
-	if got := c.order("amd64"); !reflect.DeepEqual(got, want) {
+	if got := c.order("amd64"); !slices.Equal(got, want) {
 		t.Errorf("%v", got)
 	}
 }
@@ -164,7 +164,7 @@ func TestPreinsts(t *testing.T) {
 	for _, p := range j.preinsts() {
 		got = append(got, p.Info)
 	}
-	if want := []string{"base-passwd", "libdep:amd64", "bash"}; !reflect.DeepEqual(got, want) {
+	if want := []string{"base-passwd", "libdep:amd64", "bash"}; !slices.Equal(got, want) {
 		t.Errorf("%v", got)
 	}
 }

@@ -1,9 +1,10 @@
 package config
 
 import (
-	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestParse(t *testing.T) {
@@ -20,8 +21,8 @@ func TestParse(t *testing.T) {
 		{"session.begin", "hostname", []string{"A"}, false, "f", 12},
 		{"session.run", "user", []string{"x"}, false, "f", 14},
 	}
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v\n%v, want\n%+v", got, err, want)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	if got[3].Name() != "build.profiles" || got[0].Name() != "offline" || got[3].Origin() != "f:6" {
 		t.Error(got[3].Name(), got[0].Name(), got[3].Origin())

@@ -3,9 +3,10 @@ package fstab
 import (
 	"errors"
 	"os"
-	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestParse(t *testing.T) {
@@ -38,8 +39,8 @@ overlay /seen overlay ro,lowerdir=/a:/c
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(got.Mounts, want) || got.Notes != nil {
-		t.Errorf("got  %+v\nwant %+v", got, want)
+	if diff := cmp.Diff(want, got.Mounts); diff != "" || got.Notes != nil {
+		t.Errorf("notes %q (-want +got):\n%s", got.Notes, diff)
 	}
 }
 

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"nsbuild/internal/fault"
 )
@@ -72,8 +73,8 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("%q, %q", got.Name, got.Digest)
 	}
 	want.Name, want.Digest = got.Name, got.Digest
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v\nwant\n%+v", got, want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("it is read as another (-written +read):\n%s", diff)
 	}
 	if text(t, got) != text(t, want) {
 		t.Error("written again, it is another")

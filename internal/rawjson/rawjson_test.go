@@ -3,11 +3,12 @@ package rawjson
 import (
 	"bytes"
 	"encoding/json"
-	"reflect"
 	"slices"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 type inner struct {
@@ -55,8 +56,8 @@ func TestRoundTrip(t *testing.T) {
 	if err := Unmarshal(text, &got); err != nil {
 		t.Fatal(err)
 	}
-	if want := example(); !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %#v\nwant %#v", got, want)
+	if diff := cmp.Diff(example(), got, cmp.AllowUnexported(outer{})); diff != "" {
+		t.Errorf("it came back as another (-sent +received):\n%s", diff)
 	}
 	if v.Args[1] != latin1 || v.Inner.Name != latin1 || v.Env[latin1] != latin1 {
 		t.Errorf("the value itself was changed: %#v", v)
@@ -105,8 +106,9 @@ func TestLegible(t *testing.T) {
 	}
 	delete(v.Env, latin1) // of a map's names only the values are found again
 	legible, pointers = Legible(v)
-	if err := Exact(&legible, pointers); err != nil || !reflect.DeepEqual(legible, v) {
-		t.Errorf("%v: got %#v\nwant %#v", err, legible, v)
+	err := Exact(&legible, pointers)
+	if diff := cmp.Diff(v, legible, cmp.AllowUnexported(outer{})); err != nil || diff != "" {
+		t.Errorf("%v (-sent +received):\n%s", err, diff)
 	}
 	legible, _ = Legible(v)
 	if text, err := json.Marshal(legible); err != nil || bytes.Contains(text, []byte("\ufffd")) {

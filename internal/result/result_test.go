@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -73,8 +74,8 @@ func TestGolden(t *testing.T) {
 	}
 	wantRead := example()
 	wantRead.Schema = Schema
-	if !reflect.DeepEqual(read, wantRead) {
-		t.Errorf("read back: %+v", read)
+	if diff := cmp.Diff(wantRead, read); diff != "" {
+		t.Errorf("it is read as another (-written +read):\n%s", diff)
 	}
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(entries) != 1 {
@@ -135,8 +136,9 @@ func TestAnyBytes(t *testing.T) {
 			t.Errorf("there is no %s in\n%s", part, text)
 		}
 	}
-	if got, err := Read(path); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, %v\nwant %+v", got, err, want)
+	got, err := Read(path)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("it is read as another: %v (-written +read):\n%s", err, diff)
 	}
 	var out strings.Builder
 	events := NewEvents(&out)

@@ -1,7 +1,7 @@
 package unpack
 
 import (
-	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,7 +65,7 @@ func body(text string) *deb.ControlFile { return &deb.ControlFile{Body: []byte(t
 func TestReadConffiles(t *testing.T) {
 	got, err := readConffiles(body("/etc/a\n\nremove-on-upgrade /etc/b\n  /etc/c  \n"))
 	want := []conffile{{"/etc/a", false}, {"/etc/b", true}, {"/etc/c", false}}
-	if err != nil || !reflect.DeepEqual(got, want) {
+	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, bad := range []string{"etc/a", "/etc/../a", "other-flag /etc/a", "/etc/a/"} {
@@ -91,7 +91,7 @@ func TestReadInterests(t *testing.T) {
 	got, err := readInterests(body("# a comment\ninterest ldconfig\ninterest-noawait " +
 		"/usr/share/x # why\nactivate other\ninterest-await aa\n"))
 	want := []interest{{"ldconfig", false}, {"/usr/share/x", true}, {"aa", false}}
-	if err != nil || !reflect.DeepEqual(got, want) {
+	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, bad := range []string{"interest", "interest a b", "frobnicate x",

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox/idmap"
 	"nsbuild/internal/sandbox/syserr"
@@ -83,8 +85,8 @@ func TestMessages(t *testing.T) {
 		if err := rawjson.Unmarshal([]byte(lines[i]), &received); err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(&received, m) {
-			t.Errorf("%s is received as %+v", lines[i], received)
+		if diff := cmp.Diff(m, &received); diff != "" {
+			t.Errorf("%s is received as another (-sent +received):\n%s", lines[i], diff)
 		}
 	}
 }
