@@ -85,32 +85,32 @@ func (b *builder) checkEntry() error {
 }
 
 // writeEntry puts the entry above the changelog of the unpacked source, in the jail.
-func (b *builder) writeEntry(ctx context.Context) error {
-	tree := path.Join(buildroot.Dir, b.in.DSC.DirName())
-	b.log.Subsection("Hack binNMU version")
-	distribution := b.o.Suite
+func (at *attempt) writeEntry(ctx context.Context) error {
+	tree := path.Join(buildroot.Dir, at.in.DSC.DirName())
+	at.log.Subsection("Hack binNMU version")
+	distribution := at.o.Suite
 	if distribution == "" {
-		distribution = b.suite.Name
+		distribution = at.suite.Name
 	}
-	entry, err := b.o.changelogEntry(b.in.DSC.Name, b.version, distribution, b.host, time.Now())
+	entry, err := at.o.changelogEntry(at.in.DSC.Name, at.version, distribution, at.host, time.Now())
 	if err != nil {
 		return err
 	}
 	file := path.Join(buildroot.Dir, ".changelog-entry")
-	if err := buildroot.Fill(b.jail, file, 0, func(w io.Writer) error {
+	if err := buildroot.Fill(at.root.jail, file, 0, func(w io.Writer) error {
 		_, err := io.WriteString(w, entry)
 		return err
 	}); err != nil {
 		return err
 	}
 	const script = `cat "$1" debian/changelog >"$1.whole" && cat "$1.whole" >debian/changelog && rm "$1" "$1.whole"`
-	status, err := b.worker().Run(ctx, b.worker().Command(tree, "sh", "-c", script, "sh", file))
+	status, err := at.worker().Run(ctx, at.worker().Command(tree, "sh", "-c", script, "sh", file))
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("writing the changelog entry: %s", status)
 	}
 	if err != nil {
 		return err
 	}
-	b.log.Printf("Created changelog entry for binNMU version %s", b.version)
+	at.log.Printf("Created changelog entry for binNMU version %s", at.version)
 	return nil
 }

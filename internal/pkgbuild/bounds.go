@@ -31,20 +31,20 @@ const (
 
 // takeResults copies aside what a .changes lists, each file against it. One that another .changes
 // listed is there already.
-func (b *builder) takeResults(ctx context.Context, a *aside, changes *dsc.Changes) error {
-	if err := b.checkBounds(a, changes); err != nil {
+func (at *attempt) takeResults(ctx context.Context, files *aside, changes *dsc.Changes) error {
+	if err := at.checkBounds(files, changes); err != nil {
 		return err
 	}
-	err := changes.Verify(source.OpenUntil(ctx, b.takeOut(a)))
-	if failed := a.failure(); failed != nil {
-		return noPlace(a.dir, failed)
+	err := changes.Verify(source.OpenUntil(ctx, at.takeOut(files)))
+	if failed := files.failure(); failed != nil {
+		return noPlace(files.dir, failed)
 	}
 	return err
 }
 
 // checkBounds looks at what a .changes promises before anything of it is copied: a file may be a
 // hole of any length, for which the jail needs no room.
-func (b *builder) checkBounds(a *aside, changes *dsc.Changes) error {
+func (b *builder) checkBounds(files *aside, changes *dsc.Changes) error {
 	const hint = "the build wrote them so: look at the end of its log"
 	if len(changes.Files) > maxFiles {
 		return fault.New(fault.Attempted, hint, "%s lists %d files; more than %d are not taken",
@@ -56,22 +56,22 @@ func (b *builder) checkBounds(a *aside, changes *dsc.Changes) error {
 				"%s has %d bytes; no .buildinfo has more than %d MiB",
 				f.Name, f.Size, maxBuildinfo>>20)
 		}
-		if a.path(f.Name) != "" {
+		if files.path(f.Name) != "" {
 			continue
 		}
-		if a.total += f.Size; a.total > b.maxResults() || a.total < 0 {
+		if files.total += f.Size; files.total > b.maxResults() || files.total < 0 {
 			return fault.New(fault.Attempted,
 				"if it is to build so much, allow it with --max-results",
 				"%s lists more than %s of files (with %s), no more is taken",
 				changes.Path, fault.Size(b.maxResults()), f.Name)
 		}
 	}
-	free, err := budget.FreeSpace(a.dir)
+	free, err := budget.FreeSpace(files.dir)
 	if err != nil {
 		return err
 	}
-	if a.total > free {
-		return noPlace(a.dir, fmt.Errorf("they have %s, %s is free", fault.Size(a.total),
+	if files.total > free {
+		return noPlace(files.dir, fmt.Errorf("they have %s, %s is free", fault.Size(files.total),
 			fault.Size(free)))
 	}
 	return nil
@@ -89,5 +89,5 @@ func (b *builder) maxResults() int64 {
 func noPlace(dir string, err error) error {
 	const hint = "free some space there, or choose another directory with --output"
 	err = fault.New(fault.GivenBack, hint, "the results cannot be stored in %s: %w", dir, err)
-	return &partError{buildlog.StageCheckSpace, err}
+	return &stageError{buildlog.StageCheckSpace, err}
 }

@@ -49,7 +49,7 @@ func TestBounds(t *testing.T) {
 			"the results cannot be stored in "},
 		{many, 0, fault.Attempted, "lists 10001 files"},
 	} {
-		b := &builder{o: Options{MaxResults: tt.max}}
+		b := &builder{plan: plan{o: Options{MaxResults: tt.max}}}
 		a := newAside(t.TempDir())
 		err := b.checkBounds(a, tt.changes)
 		switch {
@@ -58,7 +58,7 @@ func TestBounds(t *testing.T) {
 			fault.KindOf(err) != tt.kind || fault.HintOf(err) == "":
 			t.Errorf("%v (%v), want %q", err, fault.KindOf(err), tt.want)
 		}
-		if part := (*partError)(nil); tt.kind == fault.GivenBack &&
+		if part := (*stageError)(nil); tt.kind == fault.GivenBack &&
 			(!errors.As(err, &part) || part.stage != buildlog.StageCheckSpace) {
 			t.Errorf("%v is a failure of the package", err)
 		}

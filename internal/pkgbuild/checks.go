@@ -26,25 +26,27 @@ type Checks struct {
 }
 
 // bench is where the results of the build are checked.
-func (b *builder) bench() *checks.Bench {
-	in := b.in
-	if b.packed != nil {
-		in = b.packed
+func (at *attempt) bench() *checks.Bench {
+	in := at.in
+	if at.sources.packed != nil {
+		in = at.sources.packed
 	}
 	return &checks.Bench{
 		Subject: checks.Subject{
-			Artefacts: b.outcome.Artefacts, Source: in, HasSource: b.o.Source, Arch: b.arch,
-			Host: b.host, Suite: b.suite.Name, Base: b.base, Repos: b.repos, Releases: b.releases,
-			Extra: b.extra, Given: b.o.Packages, Components: b.o.Components,
-			Resolver: b.resolver(), NoLayers: b.o.NoLayers,
-			Env: buildroot.Environment{Options: b.o.Options, Profiles: b.o.Profiles,
-				Changed: b.hookEnv},
+			Artefacts: at.found.files, Source: in, HasSource: at.o.Source, Arch: at.arch,
+			Host: at.host, Suite: at.suite.Name, Base: at.base, Repos: at.repos,
+			Releases: at.releases,
+			Extra:    at.extra, Given: at.o.Packages, Components: at.o.Components,
+			Resolver: at.resolver(), NoLayers: at.o.NoLayers,
+			Env: buildroot.Environment{Options: at.options, Profiles: at.o.Profiles,
+				Changed: at.hookEnv},
 			BuildDepends: func() []string {
-				return []string{b.coreDepends(), b.relations().Reduce(b.context()).Depends.String()}
+				return []string{at.coreDepends(),
+					at.relations().Reduce(at.context()).Depends.String()}
 			},
 		},
-		Deps: b.env.deps(), Copies: b.env.Copies, Holder: b.holder, Log: b.log,
-		Scratch: b.checkScratch,
+		Deps: at.env.deps(), Copies: at.env.Copies, Holder: at.holder, Log: at.log,
+		Scratch: at.checkScratch,
 	}
 }
 
@@ -59,50 +61,47 @@ func (b *builder) checkScratch() (int64, error) {
 	return size, err
 }
 
-// checked adds the stages of checks to those of a build.
-func (b *builder) checked(all []stage) []stage {
-	for _, c := range []struct {
-		wanted bool
-		kind   checks.Kind
-		note   func(outcome string) // into sbuild's summary
-	}{
-		{b.o.Lintian, checks.Lintian(b.o.LintianOpts),
-			func(outcome string) { b.summary.Lintian = outcome }},
-		{b.o.CheckInstall, checks.Install(), func(outcome string) { // it has no field for it
-			b.summary.Own = append(b.summary.Own,
-				buildlog.Field{Name: "Install-Check", Value: outcome})
-		}},
-		{b.o.Piuparts, checks.Piuparts(b.o.PiupartsOpts),
-			func(outcome string) { b.summary.Piuparts = outcome }},
-		{b.o.Autopkgtest, checks.Autopkgtest(),
-			func(outcome string) { b.summary.Autopkgtest = outcome }},
-	} {
-		if c.wanted {
-			all = append(all, stage{c.kind.Name, buildlog.StagePostBuild,
-				func(b *builder, ctx context.Context) error {
-					return b.check(ctx, c.kind, c.note)
-				}})
+// wantedCheck is a check that was asked for.
+type wantedCheck struct {
+	kind checks.Kind
+	note func(at *attempt, outcome string) // into sbuild's summary
+}
+
+// checks are those that were asked for.
+func (b *builder) checks() (wanted []wantedCheck) {
+	add := func(asked bool, kind checks.Kind, note func(at *attempt, outcome string)) {
+		if asked {
+			wanted = append(wanted, wantedCheck{kind, note})
 		}
 	}
-	return all
+	add(b.o.Lintian, checks.Lintian(b.o.LintianOpts),
+		func(at *attempt, outcome string) { at.summary.Lintian = outcome })
+	// sbuild has no field for it
+	add(b.o.CheckInstall, checks.Install(), func(at *attempt, outcome string) {
+		at.found.own = append(at.found.own,
+			buildlog.Field{Name: "Install-Check", Value: outcome})
+	})
+	add(b.o.Piuparts, checks.Piuparts(b.o.PiupartsOpts),
+		func(at *attempt, outcome string) { at.summary.Piuparts = outcome })
+	add(b.o.Autopkgtest, checks.Autopkgtest(),
+		func(at *attempt, outcome string) { at.summary.Autopkgtest = outcome })
+	return wanted
 }
 
 // check makes one check and notes its outcome.
-func (b *builder) check(ctx context.Context, kind checks.Kind, note func(outcome string)) error {
-	if err := b.leaveJail(ctx); err != nil {
-		return err
-	}
-	b.log.Subsection(kind.Name)
-	got := b.bench().Make(ctx, kind)
+func (at *attempt) check(ctx context.Context, kind checks.Kind,
+	note func(at *attempt, outcome string)) error {
+	at.log.Subsection(kind.Name)
+	got := at.bench().Make(ctx, kind)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	note(got.Outcome)
-	b.result.Checks = append(b.result.Checks, result.Check{Name: kind.Name, Outcome: got.Outcome,
+	note(at, got.Outcome)
+	at.found.checks = append(at.found.checks, result.Check{Name: kind.Name, Outcome: got.Outcome,
 		Detail: got.Detail, Seconds: got.Seconds})
 	warned := got.Outcome == checks.OutcomeWarn
 	switch {
-	case got.Bad() && b.o.FailOn != "", warned && b.o.FailOn == checks.OutcomeWarn:
+	case got.Bad() && at.o.FailOn != "", warned && at.o.FailOn == checks.OutcomeWarn:
 		said := got.Outcome
 		if got.Detail != "" {
 			said += ": " + got.Detail
@@ -111,24 +110,24 @@ func (b *builder) check(ctx context.Context, kind checks.Kind, note func(outcome
 			"the log has all of it; without --fail-on the build is successful all the same",
 			"%s: %s", kind.Name, said)
 	case got.Bad(), warned:
-		b.env.Log.Warnf("%s: %s %s", kind.Name, got.Outcome, got.Detail)
+		at.env.Log.Warnf("%s: %s %s", kind.Name, got.Outcome, got.Detail)
 	}
-	b.log.Info("%s: %s", kind.Name, got.Outcome)
+	at.log.Info("%s: %s", kind.Name, got.Outcome)
 	return nil
 }
 
 // leaveJail closes the jail that built, after taking what checks need out of it: a source package
 // that was made there.
-func (b *builder) leaveJail(context.Context) (err error) {
-	if b.open == nil {
+func (at *attempt) leaveJail() (err error) {
+	if at.root.open == nil {
 		return nil
 	}
-	if b.in.Tree != nil && b.packed == nil {
-		if b.packed, err = b.in.TakePacked(b.open, b.env.Work); err != nil {
+	if at.in.Tree != nil && at.sources.packed == nil {
+		if at.sources.packed, err = at.in.TakePacked(at.root.open, at.env.Work); err != nil {
 			return fmt.Errorf("taking the source package out of the jail: %w", err)
 		}
 	}
-	b.stopped = false
-	_, err = b.closeJail()
+	at.root.stopped = false
+	_, err = at.closeJail()
 	return err
 }

@@ -38,42 +38,42 @@ func kernel() string {
 
 // collect takes the results out of the stopped jail: what the .changes lists, each checked against
 // it, the .changes last.
-func (b *builder) collect(ctx context.Context) error {
-	b.deps.Saved() // what keeps the layer runs beside the build and would be ended, too
-	if _, err := b.jail.Stop(); err != nil {
+func (at *attempt) collect(ctx context.Context) error {
+	at.deps.Saved() // what keeps the layer runs beside the build and would be ended, too
+	if _, err := at.root.jail.Stop(); err != nil {
 		return err
 	}
-	b.stopped = true
-	name := b.changesName()
-	text, err := b.readOut(name)
+	at.root.stopped = true
+	name := at.changesName()
+	text, err := at.readOut(name)
 	if err != nil {
 		return fmt.Errorf("the build left no %s: %w", name, err)
 	}
-	text = b.overrideDistribution(text)
+	text = at.overrideDistribution(text)
 	changes, err := dsc.ParseChanges(name, bytes.NewReader(text), nil)
 	if err != nil {
 		return err
 	}
-	b.log.Section("Changes")
-	b.log.Subsection(name + ":")
-	b.log.Printf("%s", text)
-	if err := b.checkNames(changes); err != nil {
+	at.log.Section("Changes")
+	at.log.Subsection(name + ":")
+	at.log.Printf("%s", text)
+	if err := at.checkNames(changes); err != nil {
 		return err
 	}
-	aside := newAside(b.output)
+	aside := newAside(at.output)
 	defer aside.discard()
-	if err := b.takeResults(ctx, aside, changes); err != nil {
+	if err := at.takeResults(ctx, aside, changes); err != nil {
 		return err
 	}
-	sourceChanges, err := b.collectSourceOnly(ctx, aside)
+	sourceChanges, err := at.collectSourceOnly(ctx, aside)
 	if err != nil {
-		return &partError{buildlog.StageSourceChanges, err}
+		return &stageError{buildlog.StageSourceChanges, err}
 	}
-	if err := b.describeResults(ctx, changes, aside); err != nil {
+	if err := at.describeResults(ctx, changes, aside); err != nil {
 		return err
 	}
 	if sourceChanges != "" {
-		if err := aside.write(sourceChanges, b.sourceChanges); err != nil {
+		if err := aside.write(sourceChanges, at.sources.changes); err != nil {
 			return err
 		}
 	}
@@ -81,33 +81,33 @@ func (b *builder) collect(ctx context.Context) error {
 		return err
 	}
 	if err := aside.synced(ctx); err != nil {
-		return noPlace(b.output, err)
+		return noPlace(at.output, err)
 	}
-	done, err := b.env.publishing(ctx)
+	done, err := at.env.publishing(ctx)
 	if err != nil {
 		return err
 	}
-	if err = b.checkReplaced(aside, changes); err != nil {
+	if err = at.checkReplaced(aside, changes); err != nil {
 		return errors.Join(err, done())
 	}
-	if b.outcome.Artefacts, err = aside.publish(); err == nil {
-		err = b.noteArtefacts(changes)
+	if at.found.files, err = aside.publish(); err == nil {
+		err = at.noteArtefacts(changes)
 	}
 	return errors.Join(err, done())
 }
 
 // takeOut copies files of the jail's aside while they are verified. One that another .changes
 // listed is there already.
-func (b *builder) takeOut(a *aside) dsc.Opener {
+func (at *attempt) takeOut(files *aside) dsc.Opener {
 	return func(file string) (io.ReadCloser, error) {
-		if done := a.path(file); done != "" {
+		if done := files.path(file); done != "" {
 			return os.Open(done)
 		}
-		in, err := b.jail.Open(path.Join(buildroot.Dir, file))
+		in, err := at.root.jail.Open(path.Join(buildroot.Dir, file))
 		if err != nil {
 			return nil, err
 		}
-		out, err := a.create(file)
+		out, err := files.create(file)
 		if err != nil {
 			return nil, errors.Join(err, in.Close())
 		}
@@ -127,8 +127,8 @@ var distributionField = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?m)^Distribution:.*$`)
 })
 
-func (b *builder) readOut(name string) ([]byte, error) {
-	f, err := b.jail.Open(path.Join(buildroot.Dir, name))
+func (at *attempt) readOut(name string) ([]byte, error) {
+	f, err := at.root.jail.Open(path.Join(buildroot.Dir, name))
 	if err != nil {
 		return nil, err
 	}
@@ -141,28 +141,28 @@ func (b *builder) readOut(name string) ([]byte, error) {
 }
 
 // describeResults writes what was built into the log.
-func (b *builder) describeResults(ctx context.Context, changes *dsc.Changes, a *aside) error {
-	b.log.Section("Buildinfo")
+func (at *attempt) describeResults(ctx context.Context, changes *dsc.Changes, files *aside) error {
+	at.log.Section("Buildinfo")
 	for _, f := range changes.Files {
 		if strings.HasSuffix(f.Name, ".buildinfo") {
-			if err := b.logFile(a.path(f.Name)); err != nil {
+			if err := at.logFile(files.path(f.Name)); err != nil {
 				return err
 			}
 		}
 	}
-	b.log.Section("Package contents")
+	at.log.Section("Package contents")
 	left := listing{text: maxListing, data: maxUnpacked}
 	for _, f := range changes.Files {
 		if isPackage(f.Name) {
-			b.log.Subsection(f.Name)
-			if err := b.describeDeb(ctx, a.path(f.Name), f.Size, &left); ctx.Err() != nil {
+			at.log.Subsection(f.Name)
+			if err := at.describeDeb(ctx, files.path(f.Name), f.Size, &left); ctx.Err() != nil {
 				return context.Cause(ctx)
 			} else if err != nil {
-				b.log.Warning("%s cannot be listed: %v", f.Name, err)
+				at.log.Warning("%s cannot be listed: %v", f.Name, err)
 			}
 		}
 	}
-	b.log.Section("Post Build")
+	at.log.Section("Post Build")
 	return nil
 }
 
@@ -181,8 +181,8 @@ func (b *builder) logFile(name string) error {
 
 // noteArtefacts records what the build has left. A .changes is listed nowhere, so its hash is taken
 // here.
-func (b *builder) noteArtefacts(changes *dsc.Changes) (err error) {
-	for _, file := range b.outcome.Artefacts {
+func (at *attempt) noteArtefacts(changes *dsc.Changes) (err error) {
+	for _, file := range at.found.files {
 		name := filepath.Base(file)
 		a := result.Artefact{Kind: "other", Path: file, Hashed: result.Hashed{Name: name}}
 		switch kind := strings.TrimPrefix(filepath.Ext(name), "."); kind {
@@ -194,7 +194,7 @@ func (b *builder) noteArtefacts(changes *dsc.Changes) (err error) {
 		} else if a.Hashed, err = hashed(file); err != nil {
 			return err
 		}
-		b.result.Artefacts = append(b.result.Artefacts, a)
+		at.found.artefacts = append(at.found.artefacts, a)
 	}
 	return nil
 }

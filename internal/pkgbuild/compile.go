@@ -26,49 +26,49 @@ import (
 )
 
 // checkArch tells whether there is anything to build.
-func (b *builder) checkArch(context.Context) error {
-	archs := b.in.Architectures()
-	some := b.o.Source || b.o.ArchAll && slices.Contains(archs, "all")
+func (at *attempt) checkArch(context.Context) error {
+	archs := at.in.Architectures()
+	some := at.o.Source || at.o.ArchAll && slices.Contains(archs, "all")
 	for _, a := range archs {
-		if b.o.ArchAny && a != "all" && dsc.MatchArch(b.host, a) {
+		if at.o.ArchAny && a != "all" && dsc.MatchArch(at.host, a) {
 			some = true
 		}
 	}
 	if !some {
-		b.log.Section("Check architectures")
-		b.log.Printf("Arch check failed: nothing is built for %s by a source for: %s", b.host,
+		at.log.Section("Check architectures")
+		at.log.Printf("Arch check failed: nothing is built for %s by a source for: %s", at.host,
 			strings.Join(archs, " "))
-		return fmt.Errorf("%w: %s builds for %s", errSkipped, b.header.Package,
+		return fmt.Errorf("%w: %s builds for %s", errSkipped, at.header.Package,
 			strings.Join(archs, ", "))
 	}
 	return nil
 }
 
 // environment is what the build's environment is made of.
-func (b *builder) environment() buildroot.Environment {
-	e := buildroot.Environment{Options: b.o.Options, Profiles: b.o.Profiles, Changed: b.hookEnv}
-	if b.cross() {
-		e.Cross = b.host
+func (at *attempt) environment() buildroot.Environment {
+	e := buildroot.Environment{Options: at.options, Profiles: at.o.Profiles, Changed: at.hookEnv}
+	if at.cross() {
+		e.Cross = at.host
 	}
 	return e
 }
 
 // worker runs commands in the open jail as the user that builds.
-func (b *builder) worker() buildroot.Worker {
-	return buildroot.Worker{Jail: b.open, Env: b.environment(), Log: b.log}
+func (at *attempt) worker() buildroot.Worker {
+	return buildroot.Worker{Jail: at.root.open, Env: at.environment(), Log: at.log}
 }
 
 // packSource makes a source package out of a source directory, in a jail of its own.
-func (b *builder) packSource(ctx context.Context) error {
-	jail, err := b.openJail(ctx, false)
+func (at *attempt) packSource(ctx context.Context) error {
+	jail, err := at.openJail(ctx, false)
 	if err != nil {
 		return err
 	}
-	if err := b.in.Pack(ctx, b.worker(), b.env.Log, b.o.SourceOpts); err != nil {
+	if err := at.in.Pack(ctx, at.worker(), at.env.Log, at.o.SourceOpts); err != nil {
 		return err
 	}
-	b.packedIn = sandbox.Lower{Jail: jail.ID()}
-	_, err = b.closeJail()
+	at.sources.packedIn = sandbox.Lower{Jail: jail.ID()}
+	_, err = at.closeJail()
 	return err
 }
 
@@ -77,34 +77,34 @@ var inBuildJail = []hook.Stage{hook.BeforeBuild, hook.BuildEnded, hook.AfterBuil
 	hook.Cleanup}
 
 // unpack opens the jail that builds, and unpacks the source in it.
-func (b *builder) unpack(ctx context.Context) (err error) {
-	if b.jail, err = b.openBuildJail(ctx); err != nil {
+func (at *attempt) unpack(ctx context.Context) (err error) {
+	if at.root.jail, err = at.openBuildJail(ctx); err != nil {
 		return err
 	}
-	b.watch.begin() // a copy of the tree is no need of this source's own
-	b.describeJail()
-	if err := b.describeEnvironment(); err != nil {
+	at.watch.begin() // a copy of the tree is no need of this source's own
+	at.describeJail()
+	if err := at.describeEnvironment(); err != nil {
 		return err
 	}
-	b.log.Section("Build")
-	b.log.Subsection("Unpack source")
-	if b.in.Tree == nil {
-		b.log.Printf("%s\n", b.in.Text)
+	at.log.Section("Build")
+	at.log.Subsection("Unpack source")
+	if at.in.Tree == nil {
+		at.log.Printf("%s\n", at.in.Text)
 	}
-	if b.sourceTar != "" {
-		b.log.Printf("The source was unpacked before the build dependencies, for hooks.")
-		return b.bringBackSource(ctx)
+	if at.sources.tar != "" {
+		at.log.Printf("The source was unpacked before the build dependencies, for hooks.")
+		return at.bringBackSource(ctx)
 	}
-	if err := b.unpackSource(ctx); err != nil {
+	if err := at.unpackSource(ctx); err != nil {
 		return err
 	}
-	return b.confirm()
+	return at.confirm()
 }
 
 // unpackSource unpacks the source in the open jail.
-func (b *builder) unpackSource(ctx context.Context) error {
-	err := b.in.Unpack(ctx, b.worker())
-	b.unpacked = err == nil
+func (at *attempt) unpackSource(ctx context.Context) error {
+	err := at.in.Unpack(ctx, at.worker())
+	at.sources.unpacked = err == nil
 	return err
 }
 
@@ -115,8 +115,8 @@ var toolchain = sync.OnceValue(func() *regexp.Regexp {
 })
 
 // describeEnvironment writes what the build is done with.
-func (b *builder) describeEnvironment() error {
-	packages, err := buildroot.Installed(b.jail)
+func (at *attempt) describeEnvironment() error {
+	packages, err := buildroot.Installed(at.root.jail)
 	if err != nil {
 		return err
 	}
@@ -131,70 +131,71 @@ func (b *builder) describeEnvironment() error {
 		}
 		all = append(all, text)
 	}
-	b.log.Section("Check architectures") // sbuild's place; it was asked before anything was done
-	b.log.Printf("Arch check ok (%s included in %s)", b.host,
-		strings.Join(b.in.Architectures(), " "))
-	b.log.Section("Build environment")
-	b.log.Printf("Kernel: %s", kernel())
-	b.log.Printf("Toolchain package versions: %s", strings.Join(tools, " "))
-	b.log.Printf("Package versions: %s", strings.Join(all, " "))
+	at.log.Section("Check architectures") // sbuild's place; it was asked before anything was done
+	at.log.Printf("Arch check ok (%s included in %s)", at.host,
+		strings.Join(at.in.Architectures(), " "))
+	at.log.Section("Build environment")
+	at.log.Printf("Kernel: %s", kernel())
+	at.log.Printf("Toolchain package versions: %s", strings.Join(tools, " "))
+	at.log.Printf("Package versions: %s", strings.Join(all, " "))
 	return nil
 }
 
 // compile runs dpkg-buildpackage, and then ends whatever it left running.
-func (b *builder) compile(ctx context.Context) error {
-	tree := path.Join(buildroot.Dir, b.in.DSC.DirName())
-	b.log.Filter(tree, buildlog.NamePackage)
-	b.log.Filter(buildroot.Dir, buildlog.NameBuild)
-	if !slices.ContainsFunc(b.o.Options, func(s string) bool {
+func (at *attempt) compile(ctx context.Context) error {
+	tree := path.Join(buildroot.Dir, at.in.DSC.DirName())
+	at.log.Filter(tree, buildlog.NamePackage)
+	at.log.Filter(buildroot.Dir, buildlog.NameBuild)
+	if !slices.ContainsFunc(at.options, func(s string) bool {
 		return strings.HasPrefix(s, "parallel=")
 	}) {
-		n, err := b.env.jobs()
+		n, err := at.env.jobs()
 		if err != nil {
 			return err
 		}
-		b.o.Options = append(b.o.Options, "parallel="+strconv.Itoa(b.limitedJobs(n)))
-		b.result.Target.Options = b.o.Options
+		at.options = append(slices.Clone(at.options),
+			"parallel="+strconv.Itoa(at.limitedJobs(n)))
+		at.result.Target.Options = at.options
 	}
-	if err := b.checkHookEnv(); err != nil {
+	if err := at.checkHookEnv(); err != nil {
 		return err
 	}
-	command := b.worker().Command(tree, b.command()...)
-	b.describeSpace()
-	b.log.Subsection("User Environment")
+	command := at.worker().Command(tree, at.command()...)
+	at.describeSpace()
+	at.log.Subsection("User Environment")
 	sorted := slices.Sorted(slices.Values(command.Env))
-	b.log.Printf("%s", strings.Join(sorted, "\n"))
-	b.log.Subsection("dpkg-buildpackage")
-	b.log.Printf("Command: %s", strings.Join(command.Argv, " "))
+	at.log.Printf("%s", strings.Join(sorted, "\n"))
+	at.log.Subsection("dpkg-buildpackage")
+	at.log.Printf("Command: %s", strings.Join(command.Argv, " "))
 	begin := time.Now()
-	status, err := b.worker().Run(ctx, command)
-	b.summary.BuildTime = time.Since(begin)
+	status, err := at.worker().Run(ctx, command)
+	at.summary.BuildTime = time.Since(begin)
 	if err != nil {
 		return err
 	}
 	// what the package said, before what we say about it
-	b.outcome.Tail = b.log.Tail(output.TailLines)
-	b.log.BuildFinished(time.Now(), status.Success())
-	b.result.Outcome.Exit, b.result.Outcome.Signal = status.Code, int(status.Signal)
-	b.result.Use.PeakMemory, b.result.Use.UserTime, b.result.Use.SystemTime = status.MaxRSS,
+	at.found.tail = at.log.Tail(output.TailLines)
+	at.log.BuildFinished(time.Now(), status.Success())
+	at.result.Outcome.Exit, at.result.Outcome.Signal = status.Code, int(status.Signal)
+	at.result.Use.PeakMemory, at.result.Use.UserTime, at.result.Use.SystemTime = status.MaxRSS,
 		status.User.Seconds(), status.System.Seconds()
-	if err := b.sourceOnly(ctx, tree, status.Success()); err != nil {
+	if err := at.sourceOnly(ctx, tree, status.Success()); err != nil {
 		return err
 	}
-	if err := b.measureSpace(ctx); err != nil {
+	if err := at.measureSpace(ctx); err != nil {
 		return err
 	}
-	if err := b.endStrays(); err != nil {
+	if err := at.endStrays(); err != nil {
 		return err
 	}
-	b.built = status.Success()
-	_, err = b.runHooks(ctx, hook.BuildEnded)
+	at.built = status.Success()
+	_, err = at.runHooks(ctx, hook.BuildEnded)
 	if !status.Success() {
 		return errors.Join(errors.New(buildlog.BuildFailure(status.Code, int(status.Signal))),
 			hideStage(err))
 	}
-	if n := len(b.result.Strays); err == nil && n > 0 && b.o.Strays == strays.Fail {
-		b.built = false
+	if n := len(at.found.strays); err == nil && n > 0 && at.o.Strays == strays.Fail {
+		at.built = false
 		err = fault.New(fault.Attempted, "--strays=warn lists them and goes on",
 			"the build left %s running", fault.Count(n, "process", "processes"))
 	}
@@ -203,7 +204,7 @@ func (b *builder) compile(ctx context.Context) error {
 
 // hideStage makes a failed hook one more failure of the stage that had failed already.
 func hideStage(err error) error {
-	var part *partError
+	var part *stageError
 	if errors.As(err, &part) {
 		return part.err
 	}
@@ -211,9 +212,10 @@ func hideStage(err error) error {
 }
 
 // measureSpace is sbuild's Build-Space: what the tree and the results take on disk, in KiB.
-func (b *builder) measureSpace(ctx context.Context) error {
+func (at *attempt) measureSpace(ctx context.Context) error {
 	out := output.Capture{Limit: output.Few}
-	status, err := b.jail.RunTo(ctx, b.worker().Command("/", "du", "-k", "-s", buildroot.Dir), &out,
+	status, err := at.root.jail.RunTo(ctx,
+		at.worker().Command("/", "du", "-k", "-s", buildroot.Dir), &out,
 		io.Discard)
 	if err != nil {
 		return err
@@ -224,32 +226,33 @@ func (b *builder) measureSpace(ctx context.Context) error {
 	}
 	text, _, _ := strings.Cut(said, "\t")
 	// du fails when the build has made a directory that its own user cannot read.
-	if b.summary.Space, err = strconv.ParseInt(text, 10, 64); err != nil || !status.Success() {
-		b.summary.Space = -1
+	if at.summary.Space, err = strconv.ParseInt(text, 10, 64); err != nil || !status.Success() {
+		at.summary.Space = -1
 	}
 	return nil
 }
 
 // endStrays lists what the build left running, and ends it.
-func (b *builder) endStrays() error {
-	left, err := b.jail.Sweep()
+func (at *attempt) endStrays() error {
+	left, err := at.root.jail.Sweep()
 	if err != nil || len(left) == 0 {
 		return err
 	}
-	b.log.Subsection("Processes left behind")
+	at.log.Subsection("Processes left behind")
 	for _, s := range left {
-		b.log.Printf("%d (parent %d, %s old): %s", s.PID, s.PPID, s.Age, s.Command)
-		b.result.Strays = append(b.result.Strays, result.Stray{PID: s.PID, Command: s.Command,
+		at.log.Printf("%d (parent %d, %s old): %s", s.PID, s.PPID, s.Age, s.Command)
+		at.found.strays = append(at.found.strays, result.Stray{PID: s.PID, Command: s.Command,
 			Parent: strconv.Itoa(s.PPID)})
 	}
-	b.log.Printf("The build left %d running; they were ended.", len(left))
-	if b.o.Strays.Shown() {
+	at.log.Printf("The build left %d running; they were ended.", len(left))
+	if at.o.Strays.Shown() {
 		for _, s := range left {
-			b.env.Log.Warnf("still running at the end of the build: pid %d (parent %d), for %v: %s",
+			at.env.Log.Warnf(
+				"still running at the end of the build: pid %d (parent %d), for %v: %s",
 				s.PID, s.PPID, s.Age, s.Command)
 		}
 	}
-	b.header.Extra = append(b.header.Extra,
+	at.header.Extra = append(at.header.Extra,
 		buildlog.Field{Name: "Strays", Value: strconv.Itoa(len(left))})
 	return nil
 }

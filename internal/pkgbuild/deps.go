@@ -49,35 +49,41 @@ func (b *builder) relations() dsc.BuildRelations {
 
 // installDeps makes the build dependencies a layer of the build's root: one that an earlier build
 // left, or a new one.
-func (b *builder) installDeps(ctx context.Context) error {
-	log := b.log
+func (at *attempt) installDeps(ctx context.Context) error {
+	log := at.log
 	log.Section("Install package build dependencies")
-	reduced, err := b.dependencies(b.context())
+	reduced, err := at.dependencies(at.context())
 	if err != nil {
 		return err
 	}
 	log.Subsection("Setup apt archive")
-	log.Printf("Merged Build-Depends: %s", b.relations().Reduce(b.context()).Depends)
+	log.Printf("Merged Build-Depends: %s", at.relations().Reduce(at.context()).Depends)
 	log.Printf("Filtered Build-Depends: %s", reduced.Depends)
 	if text := reduced.Conflicts.String(); text != "" {
 		log.Printf("Filtered Build-Conflicts: %s", text)
 	}
-	log.Subsection("Install main build dependencies (" + b.resolver() + "-based resolver)")
-	request := deps.Request{Reduced: reduced, Base: b.base, Arch: b.arch, Host: b.host,
-		Suite: b.suite.Name, Resolver: b.resolver(), Repos: b.repos, Components: b.o.Components,
-		Extra: b.extra, NoLayers: b.o.NoLayers, What: "installing the build dependencies"}
-	if b.cross() && b.o.ArchAll && len(b.relations().DependsIndep) > 0 {
+	log.Subsection("Install main build dependencies (" + at.resolver() + "-based resolver)")
+	request := deps.Request{Reduced: reduced, Base: at.base, Arch: at.arch, Host: at.host,
+		Suite: at.suite.Name, Resolver: at.resolver(), Repos: at.repos, Components: at.o.Components,
+		Extra: at.extra, NoLayers: at.o.NoLayers, What: "installing the build dependencies"}
+	if at.cross() && at.o.ArchAll && len(at.relations().DependsIndep) > 0 {
 		request.Unresolved = "--no-arch-all leaves out the packages for all architectures and " +
 			"their Build-Depends-Indep, which seldom work in a cross build"
 	}
-	on := deps.On{Holder: b.holder, Lowers: b.lowers, Leavings: b.packedIn, Hooked: b.hookedRoot,
-		Copies: b.copies, Log: b.log,
-		Confirm: func() ([]*archive.Release, error) { err := b.confirm(); return b.releases, err }}
-	b.deps, err = b.env.deps().Install(ctx, request, on)
-	b.summary.InstallTime, b.lowers, b.open = b.deps.Time, b.deps.Lowers, b.deps.Open
-	b.result.Inputs.Layer = result.Layer{Key: b.deps.Key, Cached: b.deps.Cached}
-	if b.deps.Packages != nil {
-		b.result.Inputs.Dependencies = listed(b.deps.Packages)
+	on := deps.On{Holder: at.holder, Lowers: at.root.lowers, Leavings: at.sources.packedIn,
+		Hooked: at.root.hooked,
+		Copies: at.copies, Log: at.log,
+		Confirm: func() ([]*archive.Release, error) {
+			err := at.confirm()
+			return at.releases,
+				err
+		}}
+	at.deps, err = at.env.deps().Install(ctx, request, on)
+	at.summary.InstallTime, at.root.lowers, at.root.open = at.deps.Time, at.deps.Lowers,
+		at.deps.Open
+	at.found.layer = result.Layer{Key: at.deps.Key, Cached: at.deps.Cached}
+	if at.deps.Packages != nil {
+		at.result.Inputs.Dependencies = listed(at.deps.Packages)
 	}
 	return err
 }

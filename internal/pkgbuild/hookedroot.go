@@ -10,9 +10,9 @@ import (
 
 // noteHookedRoot identifies the root that hooks have left in the open jail: by what the hooks are,
 // by what they were told, and by what they have made of it.
-func (b *builder) noteHookedRoot() error {
-	b.hookedRoot = deps.Hooked{Unknowable: b.o.Hooks.Unknown()}
-	digest, err := b.o.Hooks.Digest(b.hookContext(), hook.BeforeLayer()...)
+func (at *attempt) noteHookedRoot() error {
+	at.root.hooked = deps.Hooked{Unknowable: at.o.Hooks.Unknown()}
+	digest, err := at.o.Hooks.Digest(at.hookContext(), hook.BeforeLayer()...)
 	if err != nil {
 		return fmt.Errorf("reading the hooks: %w", err)
 	}
@@ -20,16 +20,16 @@ func (b *builder) noteHookedRoot() error {
 		return nil
 	}
 	parts := []string{digest}
-	if len(b.o.Hooks.At(hook.BeforeDeps)) > 0 {
-		parts = append(parts, sourceDigests(b.in.DSC)...) // they have seen it, and may have run it
+	if len(at.o.Hooks.At(hook.BeforeDeps)) > 0 {
+		parts = append(parts, sourceDigests(at.in.DSC)...) // they have seen it, and may have run it
 	}
-	hooked, err := deps.HookedRoot(b.open, parts...)
+	hooked, err := deps.HookedRoot(at.root.open, parts...)
 	if err != nil {
-		b.log.Warning("No dependency layer is used over what hooks have made of the root: %v",
+		at.log.Warning("No dependency layer is used over what hooks have made of the root: %v",
 			err)
 	}
-	hooked.Unknowable = hooked.Unknowable || b.hookedRoot.Unknowable
-	b.hookedRoot = hooked
+	hooked.Unknowable = hooked.Unknowable || at.root.hooked.Unknowable
+	at.root.hooked = hooked
 	return nil
 }
 

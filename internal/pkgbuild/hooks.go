@@ -28,96 +28,70 @@ import (
 	"nsbuild/internal/session"
 )
 
-// hooked is the stages of a build with those of hooks between them, where there are any.
-func (b *builder) hooked(all []stage) []stage {
-	var out []stage
-	add := func(s stage, stages ...hook.Stage) {
-		if len(b.o.Hooks.At(stages...)) > 0 {
-			s.fails = stages[len(stages)-1].FailStage()
-			out = append(out, s)
-		}
-	}
-	for _, s := range all {
-		switch s.fails {
-		case buildlog.StageInstallDeps:
-			add(stage{name: "hooks before the dependencies", run: (*builder).hooksBeforeDeps},
-				hook.OnHostStart, hook.Start, hook.BeforeDeps)
-		case buildlog.StageBuild:
-			add(stage{name: "hooks before the build", run: (*builder).hooksBeforeBuild},
-				hook.BeforeBuild)
-		case buildlog.StageParseChanges:
-			add(stage{name: "hooks after the build", run: (*builder).hooksAfterBuild},
-				hook.AfterBuild)
-		}
-		out = append(out, s)
-	}
-	add(stage{name: "hooks at the end", run: (*builder).hooksAfterCollect}, hook.AfterCollect)
-	return out
-}
-
 // openJail opens a jail over what there is. With apt, packages can be installed in it.
-func (b *builder) openJail(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (
+func (at *attempt) openJail(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (
 	*sandbox.Jail, error) {
-	return b.openOver(ctx, sandbox.Root{Lowers: b.lowers}, withApt, mounts...)
+	return at.openOver(ctx, sandbox.Root{Lowers: at.root.lowers}, withApt, mounts...)
 }
 
-func (b *builder) openOver(ctx context.Context, root sandbox.Root, withApt bool,
+func (at *attempt) openOver(ctx context.Context, root sandbox.Root, withApt bool,
 	mounts ...sandbox.Mount) (*sandbox.Jail, error) {
 	spec := sandbox.Spec{Root: root, Mounts: mounts, Hostname: buildroot.Host}
 	if withApt {
-		spec.Mounts = append(spec.Mounts, apt.Mounts(b.env.CacheDir)...)
+		spec.Mounts = append(spec.Mounts, apt.Mounts(at.env.CacheDir)...)
 	}
-	caches, err := b.env.HookCaches().Mounts(ctx, b.holder, b.o.Hooks)
+	caches, err := at.env.HookCaches().Mounts(ctx, at.holder, at.o.Hooks)
 	if err != nil {
 		return nil, err
 	}
 	spec.Mounts = append(spec.Mounts, caches...)
-	jail, err := b.holder.NewJail(ctx, spec)
-	b.open = jail
+	jail, err := at.holder.NewJail(ctx, spec)
+	at.root.open = jail
 	return jail, err
 }
 
 // closeJail closes the open jail; what was written in it lies below the next.
-func (b *builder) closeJail() ([]sandbox.Stray, error) {
-	jail := b.open
-	whole := b.openWhole
-	b.open, b.openWhole = nil, false
+func (at *attempt) closeJail() ([]sandbox.Stray, error) {
+	jail := at.root.open
+	whole := at.root.whole
+	at.root.open, at.root.whole = nil, false
 	strays, err := jail.Close()
 	if whole { // what lies below is part of it
-		b.lowers = nil
+		at.root.lowers = nil
 	}
 	if err == nil {
-		b.lowers = append([]sandbox.Lower{{Jail: jail.ID()}}, b.lowers...)
+		at.root.lowers = append([]sandbox.Lower{{Jail: jail.ID()}}, at.root.lowers...)
 	}
 	return strays, err
 }
 
 // hookContext is what hooks are told at this point of the build.
-func (b *builder) hookContext() hook.Context {
+func (at *attempt) hookContext() hook.Context {
 	c := hook.Context{
-		Operation: hook.Build, Source: b.header.Package, Version: b.header.Version,
-		Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(),
-		Profiles: b.o.Profiles, Builder: bootstrap.BuilderName, BuildDir: buildroot.Dir,
-		FailStage: b.outcome.Stage,
-		Fakeroot:  buildroot.HasFakeroot(b.open),
+		Operation: hook.Build, Source: at.header.Package, Version: at.header.Version,
+		Distribution: at.suite.Name, BuildArch: at.arch, HostArch: at.host,
+		BuildType: at.o.buildType(),
+		Profiles:  at.o.Profiles, Builder: bootstrap.BuilderName, BuildDir: buildroot.Dir,
+		FailStage: at.found.stage,
+		Fakeroot:  buildroot.HasFakeroot(at.root.open),
 	}
-	if b.outcome.Stage != "" {
-		c.Status = string(buildlog.StatusOf(b.outcome.Stage))
+	if at.found.stage != "" {
+		c.Status = string(buildlog.StatusOf(at.found.stage))
 	}
-	if b.unpacked {
-		c.SourceDir = path.Join(buildroot.Dir, b.in.DSC.DirName())
+	if at.sources.unpacked {
+		c.SourceDir = path.Join(buildroot.Dir, at.in.DSC.DirName())
 	}
-	if b.in.DSC != nil {
-		c.DSC = path.Join(buildroot.Dir, filepath.Base(b.in.DSC.Path))
-		if b.in.Dir != "" {
-			c.HostDSC = filepath.Join(b.in.Dir, filepath.Base(b.in.DSC.Path))
+	if at.in.DSC != nil {
+		c.DSC = path.Join(buildroot.Dir, filepath.Base(at.in.DSC.Path))
+		if at.in.Dir != "" {
+			c.HostDSC = filepath.Join(at.in.Dir, filepath.Base(at.in.DSC.Path))
 		}
 	}
-	if b.built {
-		c.Changes = path.Join(buildroot.Dir, b.changesName())
+	if at.built {
+		c.Changes = path.Join(buildroot.Dir, at.changesName())
 	}
-	if n := len(b.outcome.Artefacts); n > 0 {
-		c.HostChanges = b.outcome.Artefacts[n-1]
+	if n := len(at.found.files); n > 0 {
+		c.HostChanges = at.found.files[n-1]
 	}
 	return c
 }
@@ -128,134 +102,136 @@ func (b *builder) changesName() string {
 }
 
 // runHooks runs the hooks of a stage in the open jail.
-func (b *builder) runHooks(ctx context.Context, stage hook.Stage) ([]string, error) {
-	if len(b.o.Hooks.At(stage)) == 0 {
+func (at *attempt) runHooks(ctx context.Context, stage hook.Stage) ([]string, error) {
+	if len(at.o.Hooks.At(stage)) == 0 {
 		return nil, nil
 	}
-	out := b.log.Stream()
+	out := at.log.Stream()
 	defer out.Flush()
 	r := hook.Runner{
-		Set: b.o.Hooks, Jail: b.open, Out: out, Log: b.log, Context: b.hookContext(),
-		Install: b.installForHooks,
-		Source:  func() (io.ReadCloser, error) { return os.Open(b.log.Path) },
+		Set: at.o.Hooks, Jail: at.root.open, Out: out, Log: at.log, Context: at.hookContext(),
+		Install: at.installForHooks,
+		Source:  func() (io.ReadCloser, error) { return os.Open(at.log.Path) },
 	}
-	if b.hasTerminal() {
+	if at.hasTerminal() {
 		r.Terminal = func(ctx context.Context, c sandbox.Command) (sandbox.Status, error) {
-			return b.onTerminal(ctx, c, out)
+			return at.onTerminal(ctx, c, out)
 		}
 	}
 	ran, env, err := r.Run(ctx, stage)
-	b.noteHooks(ran)
+	at.noteHooks(ran)
 	if err != nil {
-		err = &partError{stage.FailStage(), err}
+		err = &stageError{stage.FailStage(), err}
 	}
 	return env, err
 }
 
 // runHostHooks runs the commands of a stage that sbuild defines for the host.
-func (b *builder) runHostHooks(ctx context.Context, stage hook.Stage) (err error) {
-	if len(b.o.Hooks.At(stage)) == 0 {
+func (at *attempt) runHostHooks(ctx context.Context, stage hook.Stage) (err error) {
+	if len(at.o.Hooks.At(stage)) == 0 {
 		return nil
 	}
-	out := b.log.Stream()
+	out := at.log.Stream()
 	defer out.Flush()
-	r := hook.Host{Set: b.o.Hooks, Out: out, Log: b.log, Context: b.hookContext(),
-		Pause: b.env.Progress.Pause}
-	if b.open != nil {
+	r := hook.Host{Set: at.o.Hooks, Out: out, Log: at.log, Context: at.hookContext(),
+		Pause: at.env.Progress.Pause}
+	if at.root.open != nil {
 		program, err := os.Executable()
 		if err != nil {
 			return err
 		}
-		dir, err := b.env.Work.Make("jail-")
+		dir, err := at.env.Work.Make("jail-")
 		if err != nil {
 			return err
 		}
-		relay, err := hook.Listen(b.open, dir)
+		relay, err := hook.Listen(at.root.open, dir)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, relay.Close(), os.Remove(dir)) }()
 		r.Context.ChrootExec = hook.ExecPrefix(program, relay.Socket())
-		r.Context.ChrootDir = fmt.Sprintf("/proc/%d/root/jail/%d", b.holder.PID(), b.open.ID())
+		r.Context.ChrootDir = fmt.Sprintf("/proc/%d/root/jail/%d", at.holder.PID(),
+			at.root.open.ID())
 	}
 	ran, err := r.Run(ctx, stage)
-	b.noteHooks(ran)
+	at.noteHooks(ran)
 	if err != nil {
-		err = &partError{stage.FailStage(), err}
+		err = &stageError{stage.FailStage(), err}
 	}
 	return err
 }
 
-func (b *builder) noteHooks(ran []hook.Run) {
+func (at *attempt) noteHooks(ran []hook.Run) {
 	for _, r := range ran {
 		noted := result.Hook{Name: r.Hook.Name, Stage: string(r.Hook.Stage), Seconds: r.Seconds,
 			Outcome: r.Outcome(), Network: r.Network}
 		for _, s := range r.Strays {
 			noted.Strays = append(noted.Strays, s.Command)
 		}
-		b.result.Hooks = append(b.result.Hooks, noted)
+		at.found.hooks = append(at.found.hooks, noted)
 	}
 }
 
 // installForHooks installs packages in the open jail, fetched and verified outside it.
-func (b *builder) installForHooks(ctx context.Context, relations string) error {
-	reduced, err := install.ForHooks(relations, b.arch, b.o.Profiles)
+func (at *attempt) installForHooks(ctx context.Context, relations string) error {
+	reduced, err := install.ForHooks(relations, at.arch, at.o.Profiles)
 	if err != nil {
 		return err
 	}
-	out := b.log.Stream()
+	out := at.log.Stream()
 	defer out.Flush()
-	return b.installMore(ctx, reduced, out)
+	return at.installMore(ctx, reduced, out)
 }
 
 // hooksBeforeDeps runs the hooks that come before the build dependencies, in a jail of their own:
 // what they change lies below those. The source is unpacked for them, as pbuilder does; it is taken
 // out again, since overlays refuse to rename the directories of a lower layer.
-func (b *builder) hooksBeforeDeps(ctx context.Context) error {
-	if _, err := b.openJail(ctx, b.o.Hooks.Installs(hook.BeforeLayer()...)); err != nil {
+func (at *attempt) hooksBeforeDeps(ctx context.Context) error {
+	if _, err := at.openJail(ctx, at.o.Hooks.Installs(hook.BeforeLayer()...)); err != nil {
 		return err
 	}
-	if err := buildroot.MakeDir(b.open); err != nil {
+	if err := buildroot.MakeDir(at.root.open); err != nil {
 		return err
 	}
-	if err := b.runHostHooks(ctx, hook.OnHostStart); err != nil {
+	if err := at.runHostHooks(ctx, hook.OnHostStart); err != nil {
 		return err
 	}
-	if _, err := b.runHooks(ctx, hook.Start); err != nil {
+	if _, err := at.runHooks(ctx, hook.Start); err != nil {
 		return err
 	}
-	if len(b.o.Hooks.At(hook.BeforeDeps)) > 0 {
-		if err := b.unpackSource(ctx); err != nil {
+	if len(at.o.Hooks.At(hook.BeforeDeps)) > 0 {
+		if err := at.unpackSource(ctx); err != nil {
 			return err
 		}
-		if _, err := b.runHooks(ctx, hook.BeforeDeps); err != nil {
+		if _, err := at.runHooks(ctx, hook.BeforeDeps); err != nil {
 			return err
 		}
-		if err := b.takeSource(ctx); err != nil {
+		if err := at.takeSource(ctx); err != nil {
 			return fmt.Errorf("keeping the unpacked source: %w", err)
 		}
 	}
-	if err := b.noteHookedRoot(); err != nil {
+	if err := at.noteHookedRoot(); err != nil {
 		return err
 	}
-	strays, err := b.closeJail()
+	strays, err := at.closeJail()
 	for _, s := range strays {
-		b.log.Warning("A hook left a process, which was ended: %s", s.Command)
+		at.log.Warning("A hook left a process, which was ended: %s", s.Command)
 	}
 	return err
 }
 
 // takeSource moves the unpacked source out of the open jail, as an archive that only jails read.
-func (b *builder) takeSource(ctx context.Context) error {
-	f, err := os.CreateTemp(b.env.Work.Path(), "source-*.tar")
+func (at *attempt) takeSource(ctx context.Context) error {
+	f, err := os.CreateTemp(at.env.Work.Path(), "source-*.tar")
 	if err != nil {
 		return err
 	}
-	b.sourceTar = f.Name()
+	at.sources.tar = f.Name()
 	// a hole must not fill the disk
 	pack := []string{"tar", "-C", buildroot.Dir, "--numeric-owner", "--sparse", "-cf", "-", "."}
 	for _, argv := range [][]string{pack, {"find", buildroot.Dir, "-mindepth", "1", "-delete"}} {
-		status, err := b.open.Run(ctx, sandbox.Command{Argv: argv, Env: buildroot.Env(), Stdout: f})
+		status, err := at.root.open.Run(ctx,
+			sandbox.Command{Argv: argv, Env: buildroot.Env(), Stdout: f})
 		if err == nil && !status.Success() {
 			err = fmt.Errorf("%s: %s", argv[0], status)
 		}
@@ -267,96 +243,89 @@ func (b *builder) takeSource(ctx context.Context) error {
 }
 
 // bringBackSource unpacks what takeSource took.
-func (b *builder) bringBackSource(ctx context.Context) error {
-	f, err := os.Open(b.sourceTar)
+func (at *attempt) bringBackSource(ctx context.Context) error {
+	f, err := os.Open(at.sources.tar)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	status, err := b.open.Run(ctx,
+	status, err := at.root.open.Run(ctx,
 		sandbox.Command{Argv: []string{"tar", "-C", buildroot.Dir, "--numeric-owner", "-xpf", "-"},
 			Env: buildroot.Env(), Stdin: f})
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("tar: %s", status)
 	}
-	return errors.Join(err, os.Remove(b.sourceTar))
+	return errors.Join(err, os.Remove(at.sources.tar))
 }
 
-func (b *builder) hooksBeforeBuild(ctx context.Context) (err error) {
-	b.hookEnv, err = b.runHooks(ctx, hook.BeforeBuild)
+func (at *attempt) hooksBeforeBuild(ctx context.Context) (err error) {
+	at.hookEnv, err = at.runHooks(ctx, hook.BeforeBuild)
 	return err
 }
 
-func (b *builder) hooksAfterBuild(ctx context.Context) error {
-	_, err := b.runHooks(ctx, hook.AfterBuild)
+func (at *attempt) hooksAfterBuild(ctx context.Context) error {
+	_, err := at.runHooks(ctx, hook.AfterBuild)
 	return err
 }
 
-// hooksAfterCollect runs what comes when the results are outside: the jail that built was stopped
-// for that, so it is in another one over it.
-func (b *builder) hooksAfterCollect(ctx context.Context) error {
-	if err := b.reopen(ctx); err != nil {
-		return err
-	}
-	_, err := b.runHooks(ctx, hook.AfterCollect)
+// hooksAfterCollect runs what comes when the results are outside.
+func (at *attempt) hooksAfterCollect(ctx context.Context) error {
+	_, err := at.runHooks(ctx, hook.AfterCollect)
 	return err
 }
 
 // reopen opens a jail over the one that built and was stopped.
-func (b *builder) reopen(ctx context.Context) error {
-	if b.open != nil && !b.stopped {
+func (at *attempt) reopen(ctx context.Context) error {
+	if at.root.open != nil && !at.root.stopped {
 		return nil
 	}
-	if b.open != nil {
-		b.stopped = false
-		if _, err := b.closeJail(); err != nil {
+	if at.root.open != nil {
+		at.root.stopped = false
+		if _, err := at.closeJail(); err != nil {
 			return err
 		}
 	}
-	_, err := b.openJail(ctx, true)
+	_, err := at.openJail(ctx, true)
 	return err
 }
 
 // afterStages runs the hooks that every build ends with, and returns the error that the build then
 // has: a failure stays what it was, and what hooks add to it is said in the log.
-func (b *builder) afterStages(ctx context.Context, failed error) error {
+func (at *attempt) afterStages(ctx context.Context, failed error) error {
 	if ctx.Err() != nil || errors.Is(failed, errSkipped) {
 		return failed
 	}
+	at.found.stage = failStage(failed)
 	last := func(stage hook.Stage, run func(context.Context, hook.Stage) error) {
 		err := run(ctx, stage)
 		if err == nil {
 			return
 		}
 		if failed == nil {
-			failed, b.outcome.Stage = err, stage.FailStage()
+			failed, at.found.stage = &stageError{stage.FailStage(), err}, stage.FailStage()
 			return
 		}
-		b.log.Error("%v", err)
-		b.env.Log.Error(err)
+		at.log.Error("%v", err)
+		at.env.Log.Error(err)
 	}
 	inJail := func(ctx context.Context, stage hook.Stage) error {
-		if b.open == nil {
+		if at.root.open == nil {
 			return nil
 		}
-		_, err := b.runHooks(ctx, stage)
+		_, err := at.runHooks(ctx, stage)
 		return err
 	}
-	if failed != nil && b.outcome.Tail == nil {
-		b.outcome.Tail = b.log.Tail(output.TailLines) // before what hooks say
+	if failed != nil && at.found.tail == nil {
+		at.found.tail = at.log.Tail(output.TailLines) // before what hooks say
 	}
-	switch {
-	case failed == nil:
-	case b.outcome.Stage == buildlog.StageInstallDeps:
-		last(hook.DepsFailed, inJail)
-	case b.outcome.Stage == buildlog.StageBuild:
-		last(hook.BuildFailed, inJail)
+	if s := failedStage(failed); s.onFailed != "" {
+		last(s.onFailed, inJail)
 	}
-	if failed != nil && b.o.ShellOnFailure {
-		b.failureShell(ctx)
+	if failed != nil && at.o.ShellOnFailure {
+		at.failureShell(ctx)
 	}
-	if b.built && len(b.o.Hooks.At(hook.Cleanup, hook.OnHostSuccess, hook.OnHostFailure)) > 0 {
-		if err := b.reopen(ctx); err != nil && failed == nil {
+	if at.built && len(at.o.Hooks.At(hook.Cleanup, hook.OnHostSuccess, hook.OnHostFailure)) > 0 {
+		if err := at.reopen(ctx); err != nil && failed == nil {
 			return err
 		}
 	}
@@ -365,7 +334,7 @@ func (b *builder) afterStages(ctx context.Context, failed error) error {
 	if failed != nil {
 		stage = hook.OnHostFailure
 	}
-	last(stage, b.runHostHooks)
+	last(stage, at.runHostHooks)
 	return failed
 }
 
@@ -376,57 +345,58 @@ func (b *builder) hasTerminal() bool {
 
 // onTerminal runs a command with a terminal of the jail's, joined to the caller's, as its /dev/tty.
 // Where out is given, what the command prints goes there.
-func (b *builder) onTerminal(ctx context.Context, c sandbox.Command, out io.Writer) (
+func (at *attempt) onTerminal(ctx context.Context, c sandbox.Command, out io.Writer) (
 	status sandbox.Status, err error) {
-	defer b.env.Progress.Pause()()
+	defer at.env.Progress.Pause()()
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGCONT)
 	defer signal.Stop(signals)
-	o := session.Options{Stdin: b.o.Terminal, Stdout: b.o.Terminal, Signals: signals,
-		Log: b.env.Log}
-	c.Terminal, c.Stdout, c.Stderr = true, b.o.Terminal, b.o.Terminal
+	o := session.Options{Stdin: at.o.Terminal, Stdout: at.o.Terminal, Signals: signals,
+		Log: at.env.Log}
+	c.Terminal, c.Stdout, c.Stderr = true, at.o.Terminal, at.o.Terminal
 	for _, key := range []string{"TERM", "COLORTERM"} {
 		if value := os.Getenv(key); value != "" {
 			c.Env = append(c.Env, key+"="+value)
 		}
 	}
 	if out == nil {
-		return o.Attach(ctx, b.open, c)
+		return o.Attach(ctx, at.root.open, c)
 	}
 	said, err := pump.Start(out)
 	if err != nil {
 		return status, err
 	}
 	c.Stdout, c.Stderr = said.W, said.W
-	status, err = o.Attach(ctx, b.open, c)
+	status, err = o.Attach(ctx, at.root.open, c)
 	return status, errors.Join(err, said.W.Close(), said.Finish())
 }
 
 // failureShell opens a shell in the jail that failed. That it cannot is no further failure.
-func (b *builder) failureShell(ctx context.Context) {
+func (at *attempt) failureShell(ctx context.Context) {
 	switch {
-	case b.open == nil:
-		b.env.Log.Warnf("--shell-on-failure: no jail is open at stage %s", b.outcome.Stage)
+	case at.root.open == nil:
+		at.env.Log.Warnf("--shell-on-failure: no jail is open at stage %s", at.found.stage)
 		return
-	case !b.hasTerminal():
-		b.env.Log.Warn("--shell-on-failure: there is no terminal")
+	case !at.hasTerminal():
+		at.env.Log.Warn("--shell-on-failure: there is no terminal")
 		return
 	}
-	c := b.hookContext()
+	c := at.hookContext()
 	dir := c.SourceDir
 	if dir == "" {
 		dir = "/"
 	}
-	fmt.Fprintf(b.env.Progress.Writer(),
+	fmt.Fprintf(at.env.Progress.Writer(),
 		"the build failed at stage %s: a shell in its jail; it ends with the shell. Log: %s\n",
-		b.outcome.Stage, b.log.Path)
-	b.log.Info("A shell was opened in the jail (--shell-on-failure).")
-	env := append(buildroot.Env(), "debian_chroot="+b.header.Package, "HOME=/root")
-	if status, err := b.onTerminal(ctx, sandbox.Command{Argv: []string{"/bin/bash", "-i"}, Env: env,
-		Dir: dir}, nil); err != nil {
-		b.env.Log.Warnf("--shell-on-failure: %v", err)
+		at.found.stage, at.log.Path)
+	at.log.Info("A shell was opened in the jail (--shell-on-failure).")
+	env := append(buildroot.Env(), "debian_chroot="+at.header.Package, "HOME=/root")
+	if status, err := at.onTerminal(ctx,
+		sandbox.Command{Argv: []string{"/bin/bash", "-i"}, Env: env,
+			Dir: dir}, nil); err != nil {
+		at.env.Log.Warnf("--shell-on-failure: %v", err)
 	} else {
-		b.log.Info("The shell ended: %s", status)
+		at.log.Info("The shell ended: %s", status)
 	}
 }
 
@@ -441,26 +411,27 @@ func (b *builder) describeHooks() {
 }
 
 // installMore installs packages in the open jail, which has the mounts of apt.
-func (b *builder) installMore(ctx context.Context, wanted dsc.Reduced, out io.Writer) error {
-	if b.installer == nil || b.installer.Jail() != b.open {
-		sources, err := deps.Sources(ctx, b.env.Client, b.archs(), b.extra, b.releases)
+func (at *attempt) installMore(ctx context.Context, wanted dsc.Reduced, out io.Writer) error {
+	if at.root.install == nil || at.root.install.Jail() != at.root.open {
+		sources, err := deps.Sources(ctx, at.env.Client, at.archs(), at.extra, at.releases)
 		if err != nil {
 			return err
 		}
-		if b.installer, err = install.Open(b.env.Client, b.env.CacheDir, b.open, b.arch, sources,
-			b.base.Manifest.Packages,
-			b.extra.Pins); err != nil {
+		if at.root.install, err = install.Open(at.env.Client, at.env.CacheDir, at.root.open,
+			at.arch, sources,
+			at.base.Manifest.Packages,
+			at.extra.Pins); err != nil {
 			return err
 		}
 	}
-	return b.installer.Install(ctx, wanted, out)
+	return at.root.install.Install(ctx, wanted, out)
 }
 
 // checkHookEnv refuses what hooks may not decide about.
-func (b *builder) checkHookEnv() error {
-	for _, v := range b.hookEnv {
+func (at *attempt) checkHookEnv() error {
+	for _, v := range at.hookEnv {
 		if name, _, _ := strings.Cut(v, "="); name == "DEB_BUILD_PROFILES" {
-			return &partError{hook.BeforeBuild.FailStage(),
+			return &stageError{hook.BeforeBuild.FailStage(),
 				fmt.Errorf(
 					"a hook sets %s: the build dependencies are installed already; use --profiles",
 					name)}

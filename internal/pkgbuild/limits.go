@@ -40,46 +40,46 @@ func describeLimits(l sandbox.Limits) string {
 
 // describeJail writes what the jail that builds had to do without, and what became of the limits:
 // the jail before it may have been told of them.
-func (b *builder) describeJail() {
-	notes := slices.Clone(b.jail.Notes)
-	for _, n := range b.holder.Spared() {
+func (at *attempt) describeJail() {
+	notes := slices.Clone(at.root.jail.Notes)
+	for _, n := range at.holder.Spared() {
 		if !slices.Contains(notes, n) {
 			notes = append(notes, n)
 		}
 	}
 	for _, n := range notes {
-		b.log.Info("%s", n)
+		at.log.Info("%s", n)
 	}
 }
 
 // exhausted is what the kernel has killed in this attempt because memory ran out; nil when nothing.
-func (b *builder) exhausted() *sandbox.Exhaustion {
-	if b.o.Limits.Memory == 0 || b.holder == nil {
+func (at *attempt) exhausted() *sandbox.Exhaustion {
+	if at.o.Limits.Memory == 0 || at.holder == nil {
 		return nil
 	}
-	e, err := b.holder.Exhausted()
+	e, err := at.holder.Exhausted()
 	if err != nil {
-		b.env.Log.Warnf("whether memory ran out is not known: %v", err)
+		at.env.Log.Warnf("whether memory ran out is not known: %v", err)
 		return nil
 	}
 	if e != nil {
-		b.result.Use.OOMKills = e.Kills
+		at.result.Use.OOMKills = e.Kills
 	}
 	return e
 }
 
 // outOfMemory is the error that stands for a stage which failed when its memory had run out. The
 // limit is not the package's fault.
-func (b *builder) outOfMemory(e *sandbox.Exhaustion, failed error) error {
-	b.outcome.Stage = buildlog.StageCheckMemory
-	return fault.Wrap(fault.GivenBack, "use a larger --memory, or fewer processes (-j)",
-		fmt.Errorf("%s: %w", e, failed))
+func (at *attempt) outOfMemory(e *sandbox.Exhaustion, failed error) error {
+	return &stageError{buildlog.StageCheckMemory,
+		fault.Wrap(fault.GivenBack, "use a larger --memory, or fewer processes (-j)",
+			fmt.Errorf("%s: %w", e, failed))}
 }
 
 // tellKilled tells of what was killed in a build that went well all the same.
-func (b *builder) tellKilled() {
-	if e := b.exhausted(); e != nil {
-		b.log.Warning("%s", e)
-		b.env.Log.Warn(e)
+func (at *attempt) tellKilled() {
+	if e := at.exhausted(); e != nil {
+		at.log.Warning("%s", e)
+		at.env.Log.Warn(e)
 	}
 }

@@ -6,10 +6,20 @@ import (
 	"slices"
 	"time"
 
+	"nsbuild/internal/archive"
+	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/result"
 )
+
+// over is the base that a build is built over.
+type over struct {
+	base     *base.Generation
+	repos    []archive.Repo     // of the base
+	news     *bases.News        // of them, while they are on their way
+	releases []*archive.Release // of them, once the mirror was asked
+}
 
 // openBase takes the build's base into use and has the mirrors asked for news of it. Where they are
 // needed at once, it waits for them: a source by its name is looked for in the lists, and hooks may
@@ -74,7 +84,7 @@ func (b *builder) confirm() error {
 	releases, err := b.news.Wait()
 	b.news = nil
 	if err != nil {
-		return &partError{buildlog.StageAptUpdate, err}
+		return &stageError{buildlog.StageAptUpdate, err}
 	}
 	b.releases = releases
 	if !bases.Unchanged(b.base.Manifest, releases) {
@@ -85,22 +95,19 @@ func (b *builder) confirm() error {
 	return nil
 }
 
-// againOverNew makes everything ready for the stages to run once more, over a base that is up to
-// date.
-func (b *builder) againOverNew(ctx context.Context) error {
+// againOverNew begins an attempt over a base that is up to date.
+func (b *builder) againOverNew(ctx context.Context, how how) (*attempt, error) {
 	b.log.Section("Suite changed")
 	b.log.Printf("The mirror has something newer than base %s (generation %d) was compared with. "+
 		"What was begun over it is dropped.", b.base.Name, b.base.Number)
-	b.dropAttempt(ctx)
 	g := b.base
 	b.base = nil
 	var err error
 	if b.base, err = b.env.Bases().Renew(ctx, g, b.releases, b.o.UpdateHooks); err != nil {
-		b.outcome.Stage = buildlog.StageAptUpgrade
-		return err
+		return nil, &stageError{buildlog.StageAptUpgrade, err}
 	}
 	b.describeBase()
-	return b.hold(ctx, (*builder).chooseScratch)
+	return b.begin(ctx, how)
 }
 
 // describeBase says in the log and in the result what is built over.

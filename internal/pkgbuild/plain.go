@@ -37,31 +37,32 @@ func (o *Options) CheckPlain() error {
 
 // openBuildJail opens the jail that builds. It is a plain tree where that was asked for, or where
 // the source is known to see an overlay that cannot be hidden.
-func (b *builder) openBuildJail(ctx context.Context) (*sandbox.Jail, error) {
-	withApt := b.o.Hooks.Installs(inBuildJail...)
-	if b.plain {
-		return b.openPlain(ctx, withApt)
+func (at *attempt) openBuildJail(ctx context.Context) (*sandbox.Jail, error) {
+	withApt := at.o.Hooks.Installs(inBuildJail...)
+	if at.plain {
+		return at.openPlain(ctx, withApt)
 	}
-	jail, err := b.openJail(ctx, withApt)
-	if err != nil || jail.Plain || b.o.Scratch != ScratchAuto || !b.seesOverlays() {
+	jail, err := at.openJail(ctx, withApt)
+	if err != nil || jail.Plain || at.o.Scratch != ScratchAuto || !at.seesOverlays() {
 		return jail, err
 	}
-	name, _ := b.in.Identity()
-	b.tellPlain("%s is known to see overlays, and this one cannot be hidden; "+
+	name, _ := at.in.Identity()
+	at.tellPlain("%s is known to see overlays, and this one cannot be hidden; "+
 		"it is built in a plain copy of its tree (--scratch copy)", name)
-	below := b.lowers
-	if _, err := b.closeJail(); err != nil {
+	below := at.root.lowers
+	if _, err := at.closeJail(); err != nil {
 		return nil, err
 	}
-	b.lowers, b.plain = below, true // nothing has been written there
-	return b.openPlain(ctx, withApt)
+	at.root.lowers, at.plain = below, true // nothing has been written there
+	return at.openPlain(ctx, withApt)
 }
 
-func (b *builder) openPlain(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (
+func (at *attempt) openPlain(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (
 	*sandbox.Jail, error) {
-	jail, err := b.openOver(ctx, sandbox.Root{Lowers: b.lowers, Plain: true}, withApt, mounts...)
-	b.openWhole = b.holder.Scratch() != sandbox.ScratchCopy
-	b.result.Isolation.Scratch = string(sandbox.ScratchCopy)
+	jail, err := at.openOver(ctx, sandbox.Root{Lowers: at.root.lowers, Plain: true}, withApt,
+		mounts...)
+	at.root.whole = at.holder.Scratch() != sandbox.ScratchCopy
+	at.result.Isolation.Scratch = string(sandbox.ScratchCopy)
 	return jail, err
 }
 
@@ -71,40 +72,39 @@ func (b *builder) seesOverlays() bool {
 	return slices.Contains(plainSources(), name) || slices.Contains(b.o.PlainSources, name)
 }
 
-// mayBePlain tells whether a failed build may succeed in a plain tree: its log says what programs
-// say that look at devices, or that an overlay breaks in another way.
-func (b *builder) mayBePlain(ctx context.Context) bool {
-	if b.plain || b.o.Scratch != ScratchAuto || b.outcome.Stage != buildlog.StageBuild ||
-		b.jail == nil || b.holder.Scratch() == sandbox.ScratchCopy || ctx.Err() != nil {
-		return false
+// sawOverlay tells whether an attempt that failed may succeed in a plain tree, and which line of
+// its log says so: it has what programs say that look at devices, or that an overlay breaks in
+// another way.
+func (at *attempt) sawOverlay(ctx context.Context, err error) (line string, saw bool) {
+	if at.plain || at.o.Scratch != ScratchAuto || !failedStage(err).foreign ||
+		at.root.jail == nil || at.holder.Scratch() == sandbox.ScratchCopy || ctx.Err() != nil {
+		return "", false
 	}
-	for _, c := range b.log.Explain() {
-		seen := c.Kind == buildlog.KindOverlay || c.Kind == buildlog.KindDevices && !b.jail.Plain
-		if seen && c.Line.Number > b.attempt {
-			b.seen = c.Line.Text
-			return true
+	for _, c := range at.log.Explain() {
+		seen := c.Kind == buildlog.KindOverlay ||
+			c.Kind == buildlog.KindDevices && !at.root.jail.Plain
+		if seen && c.Line.Number > at.begun {
+			return c.Line.Text, true
 		}
 	}
-	return false
+	return "", false
 }
 
 // causes are those that the log tells of a failure. Nothing is said of devices where they are as
 // they should be.
-func (b *builder) causes() []buildlog.Cause {
-	return slices.DeleteFunc(b.log.Explain(), func(c buildlog.Cause) bool {
-		plain := b.plain || b.jail != nil && b.jail.Plain
-		return c.Kind == buildlog.KindDevices && plain || c.Kind == buildlog.KindOverlay && b.plain
+func (at *attempt) causes() []buildlog.Cause {
+	return slices.DeleteFunc(at.log.Explain(), func(c buildlog.Cause) bool {
+		plain := at.plain || at.root.jail != nil && at.root.jail.Plain
+		return c.Kind == buildlog.KindDevices && plain || c.Kind == buildlog.KindOverlay && at.plain
 	})
 }
 
-// againPlain makes everything ready for the stages to run once more, in a plain tree.
-func (b *builder) againPlain(ctx context.Context) error {
+// againPlain begins an attempt in a plain tree.
+func (b *builder) againPlain(ctx context.Context, seen string) (*attempt, error) {
 	b.tellPlain("the build failed as over an overlay (%q); it is built again, in a plain copy of "+
 		"its tree "+
-		"(--scratch copy)", buildlog.VisibleString(b.seen))
-	b.dropAttempt(ctx)
-	b.plain = true
-	return b.hold(ctx, (*builder).chooseScratch)
+		"(--scratch copy)", buildlog.VisibleString(seen))
+	return b.begin(ctx, how{plain: true})
 }
 
 func (b *builder) tellPlain(format string, args ...any) {

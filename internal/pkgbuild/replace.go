@@ -50,11 +50,11 @@ func (b *builder) checkNames(changes *dsc.Changes) error {
 
 // checkReplaced refuses to replace what does not come from the same source: a .changes may list any
 // name. Nothing has got its name yet.
-func (b *builder) checkReplaced(a *aside, changes *dsc.Changes) error {
-	for _, name := range a.names {
-		own, err := isOwn(a.dir, name, changes.Source)
+func (b *builder) checkReplaced(files *aside, changes *dsc.Changes) error {
+	for _, name := range files.names {
+		own, err := isOwn(files.dir, name, changes.Source)
 		if err == nil && !own {
-			own, err = same(filepath.Join(a.dir, name), a.path(name))
+			own, err = same(filepath.Join(files.dir, name), files.path(name))
 		}
 		if err != nil {
 			return fmt.Errorf("looking at the %s that the results would replace: %w", name, err)
@@ -63,7 +63,7 @@ func (b *builder) checkReplaced(a *aside, changes *dsc.Changes) error {
 			return fault.New(fault.Internal,
 				"move it away, or choose another directory with --output",
 				"%s is there already, and does not come from the source %s: it is not replaced",
-				filepath.Join(a.dir, name), changes.Source)
+				filepath.Join(files.dir, name), changes.Source)
 		}
 	}
 	return nil

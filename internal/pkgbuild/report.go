@@ -12,19 +12,22 @@ import (
 )
 
 // report ends the log and the result, and gives the error its kind.
-func (b *builder) report(failed error) error {
+func (b *builder) report(at *attempt, failed error) error {
+	o, found := b.outcome, &at.found
+	o.Stage, o.Tail, o.Artefacts = failStage(failed), found.tail, found.files
 	status := buildlog.Successful
 	switch {
 	case errors.Is(failed, errSkipped):
 		status = buildlog.Skipped
 	case failed != nil && fault.KindOf(failed) == fault.Interrupted:
-		status, b.outcome.Stage = buildlog.Failed, buildlog.StageAbort
+		status, o.Stage = buildlog.Failed, buildlog.StageAbort
 	case failed != nil:
-		status = buildlog.StatusOf(b.outcome.Stage)
+		status = buildlog.StatusOf(o.Stage)
 	}
 	s := &b.summary
+	s.Own = found.own
 	s.Header, s.Job, s.Status, s.FailStage, s.Finished = b.header, b.in.Spec, status,
-		b.outcome.Stage, time.Now()
+		o.Stage, time.Now()
 	s.PackageTime = s.Finished.Sub(b.header.Start)
 	if failed != nil && status != buildlog.Skipped {
 		s.Error = failed.Error()
@@ -32,23 +35,24 @@ func (b *builder) report(failed error) error {
 	if status == buildlog.Successful || status == buildlog.Skipped {
 		s.FailStage = ""
 	}
-	if b.outcome.Tail == nil {
-		b.outcome.Tail = b.log.Tail(output.TailLines)
+	if o.Tail == nil {
+		o.Tail = b.log.Tail(output.TailLines)
 	}
 	b.log.Section("Cleanup")
 	b.log.Printf("The sandbox ends with its processes and mounts.")
 	b.log.Summary(*s)
 	closed := b.log.Close()
-	o := b.outcome
 	o.Status, o.Result = status, b.result
 	r := b.result
+	r.Hooks, r.Strays, r.Checks, r.Artefacts, r.Inputs.Layer = found.hooks, found.strays,
+		found.checks, found.artefacts, found.layer
 	r.Finished = s.Finished.UTC()
 	r.Outcome.Status, r.Outcome.FailStage, r.Outcome.Error, r.Outcome.Hint = string(status),
 		s.FailStage, s.Error, fault.HintOf(failed)
 	r.Use.SpaceKiB = s.Space
 	r.Use.Downloaded = b.env.Meter.Transferred()
 	if failed != nil {
-		o.Causes = b.causes()
+		o.Causes = at.causes()
 		for _, c := range o.Causes {
 			r.Outcome.Causes = append(r.Outcome.Causes,
 				result.Cause{Kind: c.Kind, Line: c.Line.Number, Text: c.Text})

@@ -32,23 +32,23 @@ func (o *Options) checkSigner() error {
 
 // sign has debsign sign the results, on the host and as the caller: no key comes near the jail. It
 // signs the .dsc and the .buildinfo, and corrects their hashes in the .changes.
-func (b *builder) sign(ctx context.Context) error {
+func (at *attempt) sign(ctx context.Context) error {
 	// Once: what a second .changes lists as well would otherwise not be any more what the first
 	// says of it.
 	again := "--re-sign"
-	for _, file := range b.outcome.Artefacts {
+	for _, file := range at.found.files {
 		if filepath.Ext(file) != ".changes" {
 			continue
 		}
 		var args []string
-		if b.o.KeyID != "" {
-			args = append(args, "-k"+b.o.KeyID)
+		if at.o.KeyID != "" {
+			args = append(args, "-k"+at.o.KeyID)
 		} else {
-			args = append(args, b.o.identities()...)
+			args = append(args, at.o.identities()...)
 		}
 		c := exec.CommandContext(ctx, "debsign", append(args, again, file)...)
 		again = "--no-re-sign"
-		out := b.log.Stream()
+		out := at.log.Stream()
 		c.Stdin, c.Stdout, c.Stderr = os.Stdin, out, out
 		err := c.Run()
 		out.Flush()
@@ -57,7 +57,7 @@ func (b *builder) sign(ctx context.Context) error {
 				"the log has what debsign said; the results are there, unsigned: debsign "+file,
 				fmt.Errorf("debsign %s: %w", filepath.Base(file), err))
 		}
-		if err := b.noteSigned(file); err != nil {
+		if err := at.noteSigned(file); err != nil {
 			return err
 		}
 	}
@@ -65,7 +65,7 @@ func (b *builder) sign(ctx context.Context) error {
 }
 
 // noteSigned records the hashes that a .changes and what it lists have now.
-func (b *builder) noteSigned(file string) error {
+func (at *attempt) noteSigned(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -74,8 +74,8 @@ func (b *builder) noteSigned(file string) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	for i := range b.result.Artefacts {
-		a := &b.result.Artefacts[i]
+	for i := range at.found.artefacts {
+		a := &at.found.artefacts[i]
 		if f, ok := changes.Listed(a.Name); ok {
 			a.Size, a.SHA256 = f.Size, f.SHA256
 		} else if a.Path == file {

@@ -18,19 +18,19 @@ var changesOption = sync.OnceValue(func() *regexp.Regexp {
 })
 
 // sourceOnly has dpkg-genchanges write the .changes for an upload of the source alone.
-func (b *builder) sourceOnly(ctx context.Context, tree string, built bool) error {
-	if !b.o.SourceOnlyChanges || !built {
+func (at *attempt) sourceOnly(ctx context.Context, tree string, built bool) error {
+	if !at.o.SourceOnlyChanges || !built {
 		return nil
 	}
-	argv := append([]string{"dpkg-genchanges", "--build=source"}, b.o.identities()...)
-	for _, opt := range b.o.BuildOpts {
+	argv := append([]string{"dpkg-genchanges", "--build=source"}, at.o.identities()...)
+	for _, opt := range at.o.BuildOpts {
 		if m := changesOption().FindStringSubmatch(opt); m != nil {
 			argv = append(argv, m[1]+m[2])
 		}
 	}
 	out := output.Capture{Limit: maxChanges}
-	errs := b.log.Stream()
-	status, err := b.jail.RunTo(ctx, b.worker().Command(tree, argv...), &out, errs)
+	errs := at.log.Stream()
+	status, err := at.root.jail.RunTo(ctx, at.worker().Command(tree, argv...), &out, errs)
 	errs.Flush()
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("dpkg-genchanges --build=source: %s", status)
@@ -42,28 +42,28 @@ func (b *builder) sourceOnly(ctx context.Context, tree string, built bool) error
 		}
 	}
 	if err != nil {
-		return &partError{buildlog.StageSourceChanges, err}
+		return &stageError{buildlog.StageSourceChanges, err}
 	}
-	b.sourceChanges = []byte(text)
+	at.sources.changes = []byte(text)
 	return nil
 }
 
 // collectSourceOnly takes out what the source's own .changes lists, and returns its name, "" when
 // there is none.
-func (b *builder) collectSourceOnly(ctx context.Context, a *aside) (string, error) {
-	if b.sourceChanges == nil || b.o.buildType() == "source" {
+func (at *attempt) collectSourceOnly(ctx context.Context, files *aside) (string, error) {
+	if at.sources.changes == nil || at.o.buildType() == "source" {
 		return "", nil
 	}
-	name := dsc.PkgVer(b.header.Package, b.version) + "_source.changes"
-	b.sourceChanges = b.overrideDistribution(b.sourceChanges)
-	changes, err := dsc.ParseChanges(name, bytes.NewReader(b.sourceChanges), nil)
+	name := dsc.PkgVer(at.header.Package, at.version) + "_source.changes"
+	at.sources.changes = at.overrideDistribution(at.sources.changes)
+	changes, err := dsc.ParseChanges(name, bytes.NewReader(at.sources.changes), nil)
 	if err != nil {
 		return "", err
 	}
-	b.log.Subsection(name + ":")
-	b.log.Printf("%s", b.sourceChanges)
-	if err := b.checkNames(changes); err != nil {
+	at.log.Subsection(name + ":")
+	at.log.Printf("%s", at.sources.changes)
+	if err := at.checkNames(changes); err != nil {
 		return "", err
 	}
-	return name, b.takeResults(ctx, a, changes)
+	return name, at.takeResults(ctx, files, changes)
 }

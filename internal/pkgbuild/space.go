@@ -39,11 +39,11 @@ type place struct {
 	give  func() // the memory back that was set aside
 }
 
-// chooseScratch decides where upper directories are kept: on a tmpfs when what the build needs is
+// choosePlace decides where upper directories are kept: on a tmpfs when what the build needs is
 // likely to fit into the memory that it may take, else on disk.
-func (b *builder) chooseScratch() (place, error) {
+func (b *builder) choosePlace(how how) (place, error) {
 	kind := b.o.Scratch
-	if kind == ScratchDisk {
+	if kind == ScratchDisk || how.disk {
 		return b.diskScratch()
 	}
 	// a limit counts what is on the tmpfs, too
@@ -51,7 +51,7 @@ func (b *builder) chooseScratch() (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	if kind == ScratchTmpfs && limit > 0 || b.expectedSpace() <= limit {
+	if kind == ScratchTmpfs && limit > 0 || b.expectedSpace(how.plain) <= limit {
 		return place{limit: limit, give: give}, nil
 	}
 	give()
@@ -143,22 +143,22 @@ func (b *builder) lastNeed(name string) (last need) {
 }
 
 // describeSpace says in the log where the build writes, and what it is likely to take there.
-func (b *builder) describeSpace() {
-	b.log.Subsection("Check disk space")
+func (at *attempt) describeSpace() {
+	at.log.Subsection("Check disk space")
 	where := "The build writes to disk"
-	if b.onTmpfs() {
-		where = fmt.Sprintf("The build writes to a tmpfs of %d MiB", b.place.limit>>20)
+	if at.onTmpfs() {
+		where = fmt.Sprintf("The build writes to a tmpfs of %d MiB", at.place.limit>>20)
 	}
-	b.log.Printf("%s; with its dependencies about %d MiB are expected.", where,
-		b.expectedSpace()>>20)
+	at.log.Printf("%s; with its dependencies about %d MiB are expected.", where,
+		at.expectedSpace(at.plain)>>20)
 }
 
 // expectedSpace is what a build is likely to write, in bytes: what the last one of this source did
 // and a quarter more, else a guess. A compressed source grows tenfold when it is unpacked, and
 // about as much again when it is built; dependencies come on top.
-func (b *builder) expectedSpace() int64 {
+func (b *builder) expectedSpace(plain bool) int64 {
 	const factor, dependencies, base = 40, 1 << 30, 512 << 20
-	if b.plain || b.o.Scratch == ScratchCopy {
+	if plain {
 		return b.expectedBesides(factor, dependencies) + base
 	}
 	return b.expectedBesides(factor, dependencies)
@@ -289,58 +289,58 @@ var errFull = errors.New("the scratch is full")
 
 // spaceRanOut tells whether a failed stage failed for want of space: the scratch was seen full, or
 // the log says so. What the log says once the package is built, it says of that.
-func (b *builder) spaceRanOut(s stage) bool {
-	if b.watch == nil {
+func (at *attempt) spaceRanOut(s stage) bool {
+	if at.watch == nil {
 		return false
 	}
-	if b.watch.wasFull() {
+	if at.watch.wasFull() {
 		return true
 	}
-	if s.fails == buildlog.StagePostBuild {
+	if s.after {
 		return false
 	}
-	for _, c := range b.log.Explain() {
+	for _, c := range at.log.Explain() {
 		// A test of how a program bears a full disk says so, too; on disk it is told from ours by
 		// the room there is.
-		if c.Kind == buildlog.KindDiskFull && c.Line.Number > b.attempt && b.onTmpfs() {
+		if c.Kind == buildlog.KindDiskFull && c.Line.Number > at.begun && at.onTmpfs() {
 			return true
 		}
 	}
 	return false
 }
 
-func (b *builder) onTmpfs() bool {
-	return b.place.dir == "" && b.holder.Scratch() != sandbox.ScratchDisk
+func (at *attempt) onTmpfs() bool {
+	return at.place.dir == "" && at.holder.Scratch() != sandbox.ScratchDisk
 }
 
 // fullScratch is the error that stands for a scratch that filled up.
-func (b *builder) fullScratch(failed error) error {
-	b.outcome.Stage = buildlog.StageCheckSpace
+func (at *attempt) fullScratch(failed error) error {
 	hint := fmt.Sprintf("free some space under %s, or choose another place with --state-dir",
-		b.env.StateDir)
-	where := "the disk of " + b.env.StateDir
-	if b.onTmpfs() {
+		at.env.StateDir)
+	where := "the disk of " + at.env.StateDir
+	if at.onTmpfs() {
 		hint = "use --scratch auto or --scratch disk, or a larger --scratch-size"
-		where = fmt.Sprintf("the tmpfs of %d MiB", b.place.limit>>20)
+		where = fmt.Sprintf("the tmpfs of %d MiB", at.place.limit>>20)
 	}
-	return fault.Wrap(fault.GivenBack, hint, fmt.Errorf("%w: %s: %w", errFull, where, failed))
+	return &stageError{buildlog.StageCheckSpace,
+		fault.Wrap(fault.GivenBack, hint, fmt.Errorf("%w: %s: %w", errFull, where, failed))}
 }
 
 // noteNeed remembers what this build took, for the choice of the next one's scratch. On disk only
 // what is left at the end is known, which may be much less than the most there was: then the last
 // need stays where it was larger.
-func (b *builder) noteNeed() {
-	n := need{Tree: b.summary.Space << 10}
-	if b.watch != nil && b.onTmpfs() {
+func (at *attempt) noteNeed() {
+	n := need{Tree: at.summary.Space << 10}
+	if at.watch != nil && at.onTmpfs() {
 		var before int64
-		if n.Tree, before = b.watch.grown(); b.deps.Layer == nil {
+		if n.Tree, before = at.watch.grown(); at.deps.Layer == nil {
 			n.Dependencies = before
 		}
 	} else {
-		n.Tree = max(n.Tree, b.overflowed, b.lastNeed(b.header.Package).Tree)
+		n.Tree = max(n.Tree, at.overflowed, at.lastNeed(at.header.Package).Tree)
 	}
-	if size := b.deps.Size(); size > 0 {
+	if size := at.deps.Size(); size > 0 {
 		n.Dependencies = size
 	}
-	b.rememberNeed(n)
+	at.rememberNeed(n)
 }

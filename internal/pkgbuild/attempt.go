@@ -1,0 +1,142 @@
+package pkgbuild
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/deps"
+	"nsbuild/internal/install"
+	"nsbuild/internal/result"
+	"nsbuild/internal/sandbox"
+	"nsbuild/internal/source"
+	"nsbuild/internal/workdir"
+)
+
+// how says what is not as usual in an attempt.
+type how struct {
+	disk  bool // the scratch is on disk, be there memory or not
+	plain bool // it is built in a plain copy of the tree
+}
+
+// attempt is what is open while a plan is built: a sandbox, and what its stages have come to. It is
+// made as one and closed as one; what goes otherwise the next time goes otherwise in another
+// attempt.
+type attempt struct {
+	*builder
+	how
+	place  place // of what is written
+	holder *sandbox.Holder
+	watch  *watch // of the room there
+	begun  int    // lines of the log at that time
+
+	root    root
+	sources sources
+	hookEnv []string        // what hooks add to the build's environment
+	options []string        // of DEB_BUILD_OPTIONS
+	deps    *deps.Installed // the build dependencies; nil before they are
+	built   bool            // the results lie in the jail
+	found   findings
+}
+
+// root is the root directory of an attempt's jails: what lies below the next one, and the one that
+// is open.
+type root struct {
+	lowers  []sandbox.Lower // topmost first
+	open    *sandbox.Jail   // nil: none
+	whole   bool            // the open one is a copy of the layers below it
+	stopped bool            // nothing can be run in it any more
+	jail    *sandbox.Jail   // that builds, or has built
+	hooked  deps.Hooked     // what hooks have made of the base, below the build dependencies
+	install *install.Into   // of packages that hooks want, in the open one
+}
+
+// sources is where an attempt has its source.
+type sources struct {
+	unpacked bool          // it lies in the open jail
+	tar      string        // while it is in no jail: unpacked, in an archive
+	packedIn sandbox.Lower // the jail in which a directory was packed
+	packed   *source.Source
+	changes  []byte // of the source alone, when one was asked for
+}
+
+// findings are what an attempt adds to the result.
+type findings struct {
+	stage     string          // that failed
+	tail      []buildlog.Line // of the log, before what is said about it
+	hooks     []result.Hook
+	strays    []result.Stray
+	layer     result.Layer
+	checks    []result.Check
+	own       []buildlog.Field // of sbuild's summary
+	artefacts []result.Artefact
+	files     []string // the artefacts' paths, .changes last
+}
+
+// begin starts the sandbox that an attempt's jails are in.
+func (b *builder) begin(ctx context.Context, how how) (_ *attempt, err error) {
+	at := &attempt{builder: b, how: how, options: b.o.Options,
+		root: root{lowers: []sandbox.Lower{{Path: b.base.Tree()}}}}
+	if b.log != nil {
+		at.begun = b.log.Lines()
+	}
+	defer func() {
+		if err != nil {
+			at.close(ctx)
+		}
+	}()
+	if at.place, err = b.choosePlace(how); err != nil {
+		return nil, err
+	}
+	if at.holder, err = b.env.Work.HoldFor(ctx, b.base.Manifest.Arch, sandbox.HolderSpec{
+		IDs: b.base.Manifest.IDs, ScratchDir: at.place.dir, ScratchSize: at.place.limit,
+		Limits: b.o.Limits}); err != nil {
+		return nil, err
+	}
+	b.result.Isolation.Scratch = string(at.holder.Scratch())
+	if how.plain {
+		b.result.Isolation.Scratch = string(sandbox.ScratchCopy)
+	}
+	b.header.Extra = []buildlog.Field{
+		{Name: "Isolation", Value: b.base.Manifest.IDs.String()},
+		{Name: "Scratch", Value: b.result.Isolation.Scratch},
+		{Name: "Base", Value: fmt.Sprintf("%s, generation %d of %s", b.base.Name, b.base.Number,
+			b.base.Manifest.Created.Format(time.DateOnly))},
+	}
+	at.watch, err = watchSpace(at.holder)
+	return at, err
+}
+
+// close ends the sandbox and what belongs to it. What can fail in it was only to be thrown away.
+func (at *attempt) close(ctx context.Context) {
+	if at.watch != nil {
+		if err := at.watch.close(); err != nil {
+			at.env.Log.Debugf("watching the scratch: %v", err)
+		}
+	}
+	if at.holder != nil {
+		if err := at.holder.Close(); err != nil {
+			at.env.Log.Warnf("ending the sandbox: %v", err)
+		}
+	}
+	if at.place.dir != "" {
+		// A tmpfs is gone with its namespace. Other builds of this command may want the room on the
+		// disk.
+		ctx, cancel := workdir.Afterwards(ctx)
+		if err := workdir.UnlessLate(at.env.Log,
+			sandbox.RemoveTree(ctx, at.place.dir)); err != nil {
+			at.env.Log.Warnf("deleting what the build wrote: %v", err)
+		}
+		cancel()
+	}
+	if at.place.give != nil {
+		at.place.give()
+	}
+	if at.sources.packed != nil {
+		if err := at.sources.packed.Close(); err != nil {
+			at.env.Log.Warnf("deleting the packed source: %v", err)
+		}
+	}
+	at.deps.Close()
+}

@@ -1,0 +1,112 @@
+package pkgbuild
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/buildroot"
+	"nsbuild/internal/dsc"
+	"nsbuild/internal/machine"
+	"nsbuild/internal/result"
+)
+
+// record is what is told of a build: its log and its result.
+type record struct {
+	log     *buildlog.File
+	header  buildlog.Header
+	summary buildlog.Summary
+	result  *result.Result
+	outcome *Outcome
+}
+
+// openLog starts the log and the result.
+func (b *builder) openLog() (err error) {
+	name, text := b.in.Identity()
+	version, err := dsc.ParseVersion(text)
+	if err != nil {
+		return err
+	}
+	if b.version, err = b.o.binaryVersion(version); err != nil {
+		return err
+	}
+	if err := b.env.shared.claim(
+		strings.Join([]string{b.output, name, b.version.String(), b.suite.Name, b.fileArch()},
+			"\x00"), b.in.Spec); err != nil {
+		return err
+	}
+	start := time.Now()
+	var opt buildlog.Options
+	if b.o.Verbose {
+		opt.Tee = b.env.Progress.Writer()
+		if b.o.ShowLog != nil {
+			opt.Tee = b.o.ShowLog
+		}
+	}
+	dir := b.output
+	switch {
+	case b.o.NoLog: // hooks and checks read it
+		if dir, err = b.env.Work.Make("log-"); err != nil {
+			return fmt.Errorf("opening the build log: %w", err)
+		}
+	case b.o.LogDir != "":
+		if dir, err = filepath.Abs(b.o.LogDir); err != nil {
+			return err
+		}
+		opt.LinkDir = b.output
+	}
+	if b.log, err = buildlog.Create(dir, name, b.version.FileName(), b.fileArch(), start,
+		opt); err != nil {
+		return fmt.Errorf("opening the build log: %w", err)
+	}
+	if !b.o.NoLog {
+		b.outcome.LogPath = b.log.Path
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	b.header = buildlog.Header{
+		Program: b.env.Program, Host: host, Package: name, Version: b.version.String(),
+		SourceVersion: text, Distribution: b.suite.Name,
+		MachineArch: machine.Native(), HostArch: b.host, BuildArch: b.arch, Profiles: b.o.Profiles,
+		BuildType: b.o.buildType(), Start: start, Extra: b.header.Extra,
+	}
+	if limits := describeLimits(b.o.Limits); limits != "" {
+		b.header.Extra = append(b.header.Extra, buildlog.Field{Name: "Limits", Value: limits})
+	}
+	b.log.Header(b.header)
+	b.describeBase()
+	b.describeAdditions()
+	b.describeSource()
+	b.warnProfiles()
+	b.describeHooks()
+	b.result.Isolation.Rung, b.result.Isolation.Host = string(b.base.Manifest.IDs.Rung),
+		buildroot.Host
+	b.result.Source = result.Source{Name: name, Version: text, From: b.in.Spec}
+	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host,
+		BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}
+	b.result.Log = b.outcome.LogPath
+	return nil
+}
+
+// describeSource says in the log what is built.
+func (b *builder) describeSource() {
+	b.log.Section("Fetch source files")
+	switch {
+	case b.in.Tree != nil:
+		b.log.Printf("Source directory %s", b.in.From)
+		for _, n := range b.in.Notes {
+			b.log.Printf("%s", n)
+		}
+	default:
+		b.log.Printf("%s: %s", b.in.DSC.DscName(), b.in.DSC.Signature)
+		for _, weak := range b.in.DSC.WeakFiles() {
+			b.log.Warning("%s is promised by a weak hash only", weak)
+		}
+		b.env.Log.Debugf("%s: %s", b.in.DSC.DscName(), b.in.DSC.Signature)
+	}
+}
