@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"os/user"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,9 @@ import (
 
 // Adopt belongs at the very start of main. Its error is a refusal for the user.
 func Adopt() error {
+	if err := unblockSignals(); err != nil {
+		return err
+	}
 	keepOwnersRights()
 	if err := keepDescriptors(); err != nil {
 		return err
@@ -26,6 +30,29 @@ func Adopt() error {
 		return err
 	}
 	return adoptLimits("/proc")
+}
+
+// unblockSignals begins this program once more where its starter has blocked signals. The Go
+// runtime hands the mask that a process began with on to all that it starts, and there is no way to
+// have it forget that: a command of a jail could not be ended by what it waits for. Many a shell
+// unblocks all signals for itself; few programs do.
+func unblockSignals() error {
+	// The mask is the thread's, and execve(2) keeps that of the thread which calls it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var none, inherited unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, &inherited); err != nil {
+		return os.NewSyscallError("sigprocmask", err)
+	}
+	if inherited == none {
+		return nil
+	}
+	err := unix.Exec("/proc/self/exe", os.Args, os.Environ())
+	// A /proc that is not there is a matter of those who start jails.
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return os.NewSyscallError("execve", err)
 }
 
 // keepOwnersRights lets the umask take no rights from the owner: nsbuild could not enter the

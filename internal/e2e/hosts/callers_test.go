@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -183,6 +184,38 @@ func TestCallers(t *testing.T) {
 			t.Errorf("%s: %s", closed, o)
 		}
 	}
+}
+
+// TestBlockedSignals has no shell between nsbuild and the command, since a shell may unblock for
+// itself what it was started with.
+func TestBlockedSignals(t *testing.T) {
+	testenv.RequireUserns(t)
+	testenv.RequireTool(t, "env")
+	program := e2e.Program(t)
+	w := e2e.NewWorld(t)
+	testenv.HostState(t)
+	root := filepath.Join(w.Dir, "root")
+	e2e.Check(t, e2e.MakeRoot(root))
+	jail := []string{"--root", root, "--overlay", "-f", root + ".fstab"}
+	look := []string{"--", "/bin/grep", "^Sig[BI]", "/proc/self/status"}
+	check := func(args ...string) {
+		t.Helper()
+		o := startedBy(t, w, `exec env --block-signal --ignore-signal "$@"`,
+			append([]string{program}, args...))
+		if want := "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"; o.Status != 0 ||
+			o.Stdout != want {
+			t.Error(o)
+		}
+	}
+	check(slices.Concat([]string{"run"}, jail, look)...)
+	check(slices.Concat([]string{"run", "--memory", "1G"}, jail, look)...)
+	o := startedBy(t, w, `exec env --block-signal "$@"`,
+		slices.Concat([]string{program, "session", "begin", "--name", "deaf"}, jail))
+	if o.Status != 0 {
+		t.Fatal(o)
+	}
+	defer w.Must(t, "session", "end", "deaf")
+	check(slices.Concat([]string{"session", "run", "deaf"}, look)...)
 }
 
 // TestNoDirectory calls verbs that need a current directory where there is none.
