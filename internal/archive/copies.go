@@ -19,6 +19,7 @@ import (
 	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/ctxio"
 	"nsbuild/internal/deb"
 )
 
@@ -231,7 +232,7 @@ func (c *Copies) Make(ctx context.Context, digest string, form CopyForm) error {
 	}
 	name := out.Name()
 	sum := sha256.New()
-	read := io.TeeReader(cache.Interruptible(ctx, in), sum)
+	read := io.TeeReader(ctxio.NewReader(ctx, in), sum)
 	err = deb.Recompress(out, read, members, deb.Limits{})
 	if err == nil {
 		_, err = io.Copy(io.Discard, read) // what may follow the last member

@@ -15,11 +15,11 @@ import (
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/copies"
+	"nsbuild/internal/ctxio"
 	"nsbuild/internal/deps"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/install"
 	"nsbuild/internal/sandbox"
-	"nsbuild/internal/source"
 )
 
 // testbed is a jail of a check, over the base and what relations want installed.
@@ -168,7 +168,7 @@ func copyIn(ctx context.Context, jail *sandbox.Jail, from, to string, mode os.Fi
 	}
 	defer in.Close()
 	return buildroot.Fill(jail, to, mode, func(out io.Writer) error {
-		_, err := io.Copy(out, source.Until(ctx, in))
+		_, err := io.Copy(out, ctxio.NewReader(ctx, in))
 		return err
 	})
 }

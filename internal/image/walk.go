@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/ctxio"
 	"nsbuild/internal/tree"
 )
 
@@ -238,7 +239,7 @@ func (p *packer) write(h *tar.Header, body io.Reader) error {
 	err := p.w.WriteHeader(h)
 	if err == nil && body != nil {
 		var n int64
-		n, err = io.Copy(p.w, io.LimitReader(&untilDone{p.ctx, body}, h.Size))
+		n, err = io.Copy(p.w, io.LimitReader(ctxio.NewReader(p.ctx, body), h.Size))
 		if err == nil && n < h.Size {
 			err = fmt.Errorf("it has become shorter while it was read")
 		}
@@ -247,19 +248,6 @@ func (p *packer) write(h *tar.Header, body io.Reader) error {
 		return fmt.Errorf("%s: %w", h.Name, err)
 	}
 	return nil
-}
-
-// untilDone reads until its context ends: a file may be a hole of any length.
-type untilDone struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (u *untilDone) Read(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		return 0, context.Cause(u.ctx)
-	}
-	return u.Reader.Read(p)
 }
 
 // header is what all types have in common. fd is -1 for those that have no attributes.

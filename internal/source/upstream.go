@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/buildroot"
+	"nsbuild/internal/ctxio"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/regular"
@@ -68,7 +69,7 @@ func copyUpstreamFile(ctx context.Context, jail *sandbox.Jail, file string) erro
 	defer in.Close()
 	return buildroot.Fill(jail, path.Join(buildroot.Dir, filepath.Base(file)), 0o644,
 		func(out io.Writer) error {
-			_, err := io.Copy(out, Until(ctx, in))
+			_, err := io.Copy(out, ctxio.NewReader(ctx, in))
 			return err
 		})
 }

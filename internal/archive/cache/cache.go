@@ -238,19 +238,3 @@ func CopyDigest(path string) string {
 	digest := strings.TrimSuffix(path, ".deb")
 	return digest[strings.LastIndexByte(digest, '.')+1:]
 }
-
-// Interruptible is a file that ends with an error when its context does.
-func Interruptible(ctx context.Context, r io.Reader) io.Reader { return &untilDone{ctx, r} }
-
-// untilDone is a file that ends with an error when its context does.
-type untilDone struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (u *untilDone) Read(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		return 0, context.Cause(u.ctx)
-	}
-	return u.r.Read(p)
-}

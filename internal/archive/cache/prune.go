@@ -18,6 +18,7 @@ import (
 
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/budget"
+	"nsbuild/internal/ctxio"
 	"nsbuild/internal/flock"
 )
 
@@ -176,7 +177,7 @@ func (c *Cache) Verify(ctx context.Context) (good int, bad []Entry, err error) {
 			}
 			defer f.Close()
 			sum := sha256.New()
-			if _, err := io.Copy(sum, Interruptible(ctx, f)); err != nil {
+			if _, err := io.Copy(sum, ctxio.NewReader(ctx, f)); err != nil {
 				return err
 			}
 			ok := hashes.Hex(sum) == digest
