@@ -8,9 +8,7 @@
 // so is filling a layer.
 //
 //	CACHE/layers/by-request/KEY       a file that holds the layer's key
-//
-// CACHE/layers/LAYER/lock shared by the layer's users; its time is that of the last use
-//
+//	CACHE/layers/LAYER/lock           shared by the layer's users; its time is that of the last use
 //	CACHE/layers/LAYER/manifest.json
 //	CACHE/layers/LAYER/tree/
 //	CACHE/layers/draft-…/             being made, or left by a maker that was killed
@@ -254,7 +252,7 @@ func (s *Store) Make(ctx context.Context, key string, patience time.Duration) (*
 	}
 }
 
-// Draft is a layer being made. It ends with Commit or, when that is not reached, with Sweep.
+// Draft is a layer being made. It ends with Commit or, when that is not reached, with Take.
 type Draft struct {
 	store *Store
 	dir   *store.Dir

@@ -1,14 +1,14 @@
 package sandbox
 
 import (
-	"nsbuild/internal/sandbox/applet"
 	"nsbuild/internal/sandbox/beneath"
 	"nsbuild/internal/sandbox/cgroup"
 	"nsbuild/internal/sandbox/execpath"
 	"nsbuild/internal/sandbox/idmap"
-	"nsbuild/internal/sandbox/inside"
 	"nsbuild/internal/sandbox/layout"
+	"nsbuild/internal/sandbox/mounts"
 	"nsbuild/internal/sandbox/procs"
+	"nsbuild/internal/sandbox/reexec"
 	"nsbuild/internal/sandbox/syserr"
 	"nsbuild/internal/sandbox/wire"
 )
@@ -70,7 +70,7 @@ type Error = syserr.Error
 
 // Applet is a function of this program that runs as a process of its own, in a jail
 // (Command.Applet) or in H (Holder.Applet).
-type Applet = applet.Func
+type Applet = reexec.Func
 
 // DefaultPath is the PATH of root in Debian, and where a command is looked up whose environment has
 // none.
@@ -80,7 +80,7 @@ const DefaultPath = execpath.DefaultPath
 const HostRoot = layout.Host
 
 // NoResolver is the note of a jail whose host does not say where names are looked up.
-const NoResolver = inside.NoResolver
+const NoResolver = mounts.NoResolver
 
 // Exhaustion is what the kernel did because memory ran out in a jail.
 type Exhaustion = cgroup.Exhaustion

@@ -139,8 +139,10 @@ func Drafts(parent string) ([]string, error) {
 // Abandoned tells whether a draft has no lock, because its maker was killed before it made that, or
 // its deleter after it had deleted that.
 func Abandoned(draft string) bool {
+	// In this order: whoever deletes the lock between the two looks makes the directory new.
+	unlocked := Gone(draft)
 	st, err := os.Lstat(draft)
-	return Gone(draft) && err == nil && time.Since(st.ModTime()) > abandoned
+	return unlocked && err == nil && time.Since(st.ModTime()) > abandoned
 }
 
 // Retire makes a claimed directory a draft, and returns where it is then: nobody finds it under its

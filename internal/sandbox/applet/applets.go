@@ -11,12 +11,13 @@ import (
 	"os"
 
 	"nsbuild/internal/sandbox/layout"
+	"nsbuild/internal/sandbox/reexec"
 	"nsbuild/internal/sandbox/wire"
 	"nsbuild/internal/tree"
 )
 
 // Find is the applet of that name, or nil.
-func Find(name string) Func {
+func Find(name string) reexec.Func {
 	switch name {
 	case wire.AppletMakeRoot:
 		return onTree(func(dir string) error {
@@ -42,7 +43,7 @@ func Find(name string) Func {
 }
 
 // onTree calls work with the one argument, a host path, as H sees it.
-func onTree(work func(dir string) error) Func {
+func onTree(work func(dir string) error) reexec.Func {
 	return func(args []string) int {
 		if len(args) != 1 {
 			fmt.Fprintf(os.Stderr, "one directory is expected, not %q\n", args)
@@ -55,8 +56,3 @@ func onTree(work func(dir string) error) Func {
 		return 0
 	}
 }
-
-// Func is a function of this program that runs as a process of its own, in a jail
-// (Command.Applet) or in H (Holder.Applet). Descriptor 3 and on are Command.Files. What it returns
-// is its exit status.
-type Func func(args []string) int

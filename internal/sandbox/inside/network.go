@@ -39,10 +39,6 @@ func hostSys(root string) error {
 		true)
 }
 
-// NoResolver is the note of a jail whose host does not say where names are looked up. The link of
-// that name may be there: systemd-resolved's leads nowhere when it does not run.
-const NoResolver = "this host has no " + mounts.ResolverFile + ": names cannot be looked up"
-
 // joinNetwork shows what belongs to the caller's network, in the mount namespace of the second
 // helper alone.
 func joinNetwork(dir *os.File, root string) (notes []string, err error) {
@@ -57,7 +53,7 @@ func joinNetwork(dir *os.File, root string) (notes []string, err error) {
 	if source, err := beneath.Open(host, mounts.ResolverFile, unix.O_PATH); err == nil {
 		source.Close()
 	} else if beneath.LeadsNowhere(err) {
-		return []string{NoResolver}, nil
+		return []string{mounts.NoResolver}, nil
 	}
 	bind := wire.Mount{Type: "bind", Source: mounts.ResolverFile, Target: mounts.ResolverFile,
 		ReadOnly: true, NoSuid: true, NoExec: true, Mkdir: true}

@@ -78,3 +78,7 @@ func OfJail(spec *wire.Spec) []wire.Mount {
 const ResolverAddress = "169.254.1.1"
 
 const ResolverFile = "/etc/resolv.conf"
+
+// NoResolver is the note of a jail whose host does not say where names are looked up. The link of
+// that name may be there: systemd-resolved's leads nowhere when it does not run.
+const NoResolver = "this host has no " + ResolverFile + ": names cannot be looked up"

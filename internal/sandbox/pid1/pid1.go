@@ -1,15 +1,15 @@
-// Package pid1 is PID 1 of a sandbox. It runs in H: as the caller's own uid, with every capability
-// in H's user namespace and none outside of it, in a mount namespace in which layout.Host is the
-// host's tree. It mounts roots, starts the helper in each jail and reaps whatever ends. Jails can
-// neither signal nor trace it.
+// Package pid1 is PID 1 of a sandbox. It runs in H: as the caller's own uid, or as an id that no
+// jail has where a jail has that uid (hideFrom), with every capability in H's user namespace and
+// none outside of it, in a mount namespace in which layout.Host is the host's tree. It mounts
+// roots, starts the helper in each jail and reaps whatever ends. Jails can neither signal nor trace
+// it.
 //
 // Requests come from the caller, whom it believes, and from guests, who may run commands and no
 // more (client.may). It believes nothing that comes out of a jail: not the helper's answers, no
 // tree, no name below a jail's root.
 //
 // One goroutine for each client serves its requests, one at a time of all (turn); one reaps. What
-// they share is in children.
-// What happens inside a jail is in inside.
+// they share is in children. What happens inside a jail is in inside.
 package pid1
 
 import (

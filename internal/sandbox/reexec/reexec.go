@@ -83,3 +83,8 @@ func Descriptors(files []*os.File) []uintptr {
 	}
 	return fds
 }
+
+// Func is a function of this program that runs as a process of its own, in a jail
+// (Command.Applet) or in H (Holder.Applet). Descriptor 3 and on are Command.Files. What it returns
+// is its exit status.
+type Func func(args []string) int

@@ -4,7 +4,8 @@
 //
 // Whoever receives something checks it: that a value has come over a socket says nothing of its
 // truth. The helper and applets in a jail can be held or changed by jail root. The package decides
-// nothing and calls nothing but the socket.
+// nothing. Besides the socket it closes to later programs what a process has inherited (Inherited),
+// which is the first thing that PID 1 and the helper do.
 package wire
 
 import (
