@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
@@ -123,7 +124,7 @@ func (a *app) open(ctx context.Context) (*pkgbuild.Env, error) {
 	if e.Store, err = base.Open(state); err != nil {
 		return nil, err
 	}
-	if e.Host, err = archive.ReadHost("/", a.suites()); err != nil {
+	if e.Host, err = aptconf.ReadHost("/", a.suites()); err != nil {
 		return nil, err
 	}
 	after := a.refreshAfter

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/budget"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
@@ -201,7 +202,7 @@ func (a *app) examineMirror(ctx context.Context, cache string) []finding {
 	if err != nil {
 		return []finding{{missing, "mirror", err.Error(), fault.HintOf(err)}}
 	}
-	host, err := archive.ReadHost("/", a.suites())
+	host, err := aptconf.ReadHost("/", a.suites())
 	if err != nil {
 		return []finding{{missing, "mirror", err.Error(), fault.HintOf(err)}}
 	}

@@ -24,6 +24,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/sandbox"
 )
 
@@ -74,7 +75,7 @@ type Apt struct {
 
 // Source is a suite whose lists apt is given, or a repository of the caller's own packages.
 type Source struct {
-	Repo     archive.Repo
+	Repo     aptconf.Repo
 	Release  *archive.Release
 	Archs    []string // whose packages may be installed
 	Lists    []archive.ListFile

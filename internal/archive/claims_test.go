@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"nsbuild/internal/archive/aptconf"
 )
 
 // TestTrimBesideUse has processes, each with a client of its own, take packages and lists into use,
@@ -59,7 +61,7 @@ func TestTrimBesideUse(t *testing.T) {
 func (m *mirror) useAll(t *testing.T) (err error) {
 	c := m.client()
 	defer func() { err = errors.Join(err, c.Close()) }()
-	releases, err := c.Releases(t.Context(), []Repo{m.repo})
+	releases, err := c.Releases(t.Context(), []aptconf.Repo{m.repo})
 	if err != nil {
 		return fmt.Errorf("releases: %w", err)
 	}

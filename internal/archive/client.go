@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/archive/signature"
@@ -18,7 +19,7 @@ import (
 // Options configure a Client. Only CacheDir is necessary.
 type Options struct {
 	CacheDir string             // made if absent; several processes may share it
-	Host     *Host              // nil: a host without apt
+	Host     *aptconf.Host      // nil: a host without apt
 	Log      logrus.FieldLogger // nil: silence
 	Offline  bool               // use what is cached, name what is missing
 	// how old an answer about a Release may be before the mirror is asked again; 0 is ten minutes,
@@ -52,7 +53,7 @@ func NewClient(o Options) (*Client, error) {
 		return nil, errors.New("archive: no cache directory")
 	}
 	if o.Host == nil {
-		o.Host = &Host{}
+		o.Host = &aptconf.Host{}
 	}
 	if o.Log == nil {
 		silent := logrus.New()
@@ -64,18 +65,14 @@ func NewClient(o Options) (*Client, error) {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 30 * time.Second
-		if o.Host.conf != nil {
-			if d, ok := o.Host.conf.seconds("Acquire::http::Timeout"); ok && d > 0 {
-				o.Timeout = d
-			}
+		if d, ok := o.Host.Timeout(); ok {
+			o.Timeout = d
 		}
 	}
 	if o.Retries == 0 {
 		o.Retries = 3
-		if o.Host.conf != nil {
-			if n, ok := o.Host.conf.number("Acquire::Retries"); ok {
-				o.Retries = int(min(n, 100))
-			}
+		if n, ok := o.Host.Retries(); ok {
+			o.Retries = n
 		}
 	}
 	if o.Parallel <= 0 {
@@ -100,7 +97,7 @@ func NewClient(o Options) (*Client, error) {
 	releases.judge.said = releases.said
 	c := &Client{ReleaseFiles: releases, Cache: store, Fetcher: fetcher,
 		Indices: &Indices{releases: releases, cache: store, fetch: fetcher, log: o.Log,
-			offline: o.Offline, byHash: o.Host.byHash()},
+			offline: o.Offline, byHash: o.Host.ByHash()},
 		Pool: &Pool{Copies: &Copies{cache: store, log: o.Log}, cache: store, fetch: fetcher}}
 	for _, w := range o.Host.Warnings {
 		o.Log.Warn("apt configuration: " + w)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/fakedebian"
@@ -27,7 +29,7 @@ type mirror struct {
 	s    *fakedebian.Suite
 	srv  *fakedebian.Server
 	opt  Options
-	repo Repo
+	repo aptconf.Repo
 	log  *bytes.Buffer
 }
 
@@ -56,7 +58,7 @@ func newMirror(t *testing.T, prepare func(*fakedebian.Suite)) *mirror {
 	logger.SetOutput(&syncWriter{w: m.log})
 	m.opt = Options{CacheDir: t.TempDir(), Log: logger, RefreshAfter: -1, Timeout: 5 * time.Second,
 		Retries: -1}
-	m.repo = Repo{URI: m.srv.URL("debian"), Suite: "bookworm", Components: []string{"main"},
+	m.repo = aptconf.Repo{URI: m.srv.URL("debian"), Suite: "bookworm", Components: []string{"main"},
 		Keyrings: []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}
 	return m
 }
@@ -202,25 +204,11 @@ func keys(t *testing.T, kinds ...fakedebian.KeyKind) []*fakedebian.Key {
 	return out
 }
 
-// TestDirectoryURI: apt in a jail calls a directory file:/srv, however its user has written it.
-func TestDirectoryURI(t *testing.T) {
-	for given, want := range map[string]string{"file:///srv/m%20x/": "file:/srv/m%20x",
-		"file:/srv": "file:/srv", "copy:/srv": "copy:/srv",
-		"http://mirror.example/debian/": "http://mirror.example/debian"} {
-		if got, err := mirrorURI(given); err != nil || got != want {
-			t.Errorf("%s: %q, %v; want %q", given, got, err, want)
-		}
-	}
-}
-
 func TestDirectory(t *testing.T) {
 	m := newMirror(t, nil)
 	dir := filepath.Join(t.TempDir(), "a mirror+~")
 	m.a.Tree().CopyTo(dir)
-	uri, err := mirrorURI(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	uri := (&url.URL{Scheme: "file", Path: dir, OmitHost: true}).String()
 	for _, m.repo.URI = range []string{uri, "copy:" + strings.TrimPrefix(uri, "file:"),
 		"file://" + strings.TrimPrefix(uri, "file:")} {
 		m.opt.CacheDir = t.TempDir()
@@ -381,8 +369,8 @@ func TestAbsent(t *testing.T) {
 	get := func(wantRequests int) {
 		t.Helper()
 		m.srv.ResetCounts()
-		if all, err := m.client().Releases(t.Context(), []Repo{m.repo, updates}); err != nil ||
-			len(all) != 1 {
+		if all, err := m.client().Releases(t.Context(),
+			[]aptconf.Repo{m.repo, updates}); err != nil || len(all) != 1 {
 			t.Fatal(all, err)
 		}
 		if n := m.srv.Count("bookworm-updates"); n != wantRequests {
@@ -398,7 +386,7 @@ func TestAbsent(t *testing.T) {
 	get(0)
 	m.opt.Offline = false
 	updates.Optional = false
-	if _, err := m.client().Releases(t.Context(), []Repo{updates}); !errors.Is(err,
+	if _, err := m.client().Releases(t.Context(), []aptconf.Repo{updates}); !errors.Is(err,
 		failure.ErrNoSuite) || m.srv.Count("bookworm-updates") != 2 {
 		t.Errorf("a suite that must be there was not asked for: %v", err)
 	}

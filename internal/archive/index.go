@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/fetch"
@@ -79,7 +80,7 @@ func (x *Indices) Prefetch(ctx context.Context, releases []*Release, archs ...st
 // variants are the compressions we read, in the order of preference on a slow line.
 var variants = []string{".xz", ".zst", ".gz", ".bz2", ""}
 
-func (x *Indices) index(ctx context.Context, repo Repo, st *releaseState, name string) (
+func (x *Indices) index(ctx context.Context, repo aptconf.Repo, st *releaseState, name string) (
 	string, error) {
 	plain, hasPlain := st.files[name]
 	order := variants
@@ -123,20 +124,20 @@ func (x *Indices) index(ctx context.Context, repo Repo, st *releaseState, name s
 }
 
 // variant fetches one compression of an index and unpacks it.
-func (x *Indices) variant(ctx context.Context, repo Repo, st *releaseState, name, ext string,
-	f indexFile) (string, error) {
+func (x *Indices) variant(ctx context.Context, repo aptconf.Repo, st *releaseState, name,
+	ext string, f indexFile) (string, error) {
 	b := fetch.Blob{
 		Content: cache.Content{Name: name + ext, Size: f.size, Hashes: f.hashes,
 			Weak: repo.Quirks.WeakHashes},
 		Kind: cache.Lists, What: cache.Lists,
-		URLs: []string{repo.dist() + name + ext},
+		URLs: []string{repo.Dist() + name + ext},
 	}
-	byHash := repo.options.byHash
+	byHash := repo.ByHash()
 	if byHash == "" {
 		byHash = x.byHash
 	}
-	if st.byHash && aptBool(byHash, true) || byHash == "force" {
-		b.URLs = slices.Insert(b.URLs, 0, repo.dist()+path.Join(path.Dir(name), "by-hash",
+	if st.byHash && aptconf.Bool(byHash, true) || byHash == "force" {
+		b.URLs = slices.Insert(b.URLs, 0, repo.Dist()+path.Join(path.Dir(name), "by-hash",
 			f.hashes.ByHash()))
 	}
 	digest, _ := f.hashes.Strongest(b.Weak)

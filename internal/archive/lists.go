@@ -54,7 +54,7 @@ func (x *Indices) aptLists(ctx context.Context, r *Release, st *releaseState, co
 	}
 	var out []ListFile
 	for _, p := range st.paths {
-		out = append(out, ListFile{Name: listName(repo.aptDist() + p.name), Path: p.path,
+		out = append(out, ListFile{Name: listName(repo.AptDist() + p.name), Path: p.path,
 			ModTime: when})
 	}
 	for _, name := range packagesNames(repo, st, components, archs) {
@@ -65,18 +65,10 @@ func (x *Indices) aptLists(ctx context.Context, r *Release, st *releaseState, co
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, ListFile{Name: listName(repo.aptDist() + name), Path: path,
+		out = append(out, ListFile{Name: listName(repo.AptDist() + name), Path: path,
 			ModTime: st.date})
 	}
 	return out, nil
-}
-
-// aptDist is dist as apt writes it: a flat repository's "./" stays.
-func (r Repo) aptDist() string {
-	if r.flat() && r.Suite != "/" {
-		return r.URI + "/" + r.Suite
-	}
-	return r.dist()
 }
 
 // listName turns a URL into the name apt gives to what it downloaded from there: without scheme,

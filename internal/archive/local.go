@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
@@ -24,7 +25,7 @@ import (
 // Local is a flat repository of packages that are the caller's own. Its files are in the cache like
 // all others, named by their digests; it needs no signature, since it comes from no other place.
 type Local struct {
-	Repo     Repo
+	Repo     aptconf.Repo
 	Packages []*Package
 	List     ListFile // its Packages, as apt has to find it
 	Digest   string   // of the list: it changes when a package does
@@ -37,7 +38,7 @@ func (c *Client) Local(ctx context.Context, uri string, files []string) (*Local,
 	if err != nil {
 		return nil, err
 	}
-	l := &Local{Repo: Repo{URI: strings.TrimRight(uri, "/"), Suite: "./", Trusted: true}}
+	l := &Local{Repo: aptconf.Repo{URI: strings.TrimRight(uri, "/"), Suite: "./", Trusted: true}}
 	var index bytes.Buffer
 	for _, file := range all {
 		if ctx.Err() != nil {
@@ -68,7 +69,7 @@ func (c *Client) Local(ctx context.Context, uri string, files []string) (*Local,
 		index.WriteByte('\n')
 	}
 	l.Digest = hashes.SHA256(index.Bytes())
-	l.List = ListFile{Name: listName(l.Repo.aptDist() + "Packages"), ModTime: time.Unix(0, 0)}
+	l.List = ListFile{Name: listName(l.Repo.AptDist() + "Packages"), ModTime: time.Unix(0, 0)}
 	l.List.Path, err = c.Cache.Keep(cache.Lists, index.Bytes())
 	return l, err
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
@@ -107,7 +108,7 @@ func TestFlat(t *testing.T) {
 	write(t, filepath.Join(dir, "Release"),
 		[]byte("Date: Sat, 21 Nov 2020 09:15:44 UTC\nSHA256:\n "+hashes.SHA256(packages)+" "+
 			itoa(len(packages))+" Packages.gz\n"))
-	m.repo = Repo{URI: "file:" + dir, Suite: "./", Trusted: true}
+	m.repo = aptconf.Repo{URI: "file:" + dir, Suite: "./", Trusted: true}
 	flat := func() (n int, err error) {
 		c := m.client()
 		r, err := c.Release(t.Context(), m.repo)
@@ -211,12 +212,12 @@ func itoa(n int) string {
 // TestSeparateAll: an archive with an index of its own for Architecture: all.
 func TestSeparateAll(t *testing.T) {
 	st := &releaseState{fields: map[string]string{"architectures": "all amd64"}}
-	if got := packagesNames(Repo{Suite: "x"}, st, []string{"main"}, []string{"amd64"}); len(
+	if got := packagesNames(aptconf.Repo{Suite: "x"}, st, []string{"main"}, []string{"amd64"}); len(
 		got) != 2 || got[1] != "main/binary-all/Packages" {
 		t.Errorf("%q", got)
 	}
 	st.fields["no-support-for-architecture-all"] = "Packages"
-	if got := packagesNames(Repo{Suite: "x"}, st, []string{"main"}, []string{"amd64"}); len(
+	if got := packagesNames(aptconf.Repo{Suite: "x"}, st, []string{"main"}, []string{"amd64"}); len(
 		got) != 1 {
 		t.Errorf("%q", got)
 	}
@@ -239,7 +240,7 @@ func TestTLS(t *testing.T) {
 		{`Acquire::https::CaInfo "/none.pem";`, os.ErrNotExist},
 		{`Acquire::https::CaInfo "/empty.pem";`, failure.ErrSyntax},
 	} {
-		m.opt.Host = hostOf(t, nil, map[string]string{"etc/apt/apt.conf": test.conf, "ca.pem": ca,
+		m.opt.Host = aptHost(t, map[string]string{"etc/apt/apt.conf": test.conf, "ca.pem": ca,
 			"empty.pem": "x"})
 		m.opt.CacheDir = t.TempDir()
 		if _, _, err := m.all(m.client()); !errors.Is(err, test.want) {
@@ -271,7 +272,7 @@ func TestClientCertificate(t *testing.T) {
 		{`SslCert "/other.pem"; SslKey "/otherkey.pem";`, failure.ErrUnreachable, "network"},
 		{`SslCert "/cert.pem"; SslKey "/none.pem";`, os.ErrNotExist, "SslCert and SslKey"},
 	} {
-		m.opt.Host = hostOf(t, nil, map[string]string{
+		m.opt.Host = aptHost(t, map[string]string{
 			"etc/apt/apt.conf": `Acquire::https { CaInfo "/ca.pem"; ` + test.conf + ` };`,
 			"ca.pem":           ca, "cert.pem": string(cert), "key.pem": string(key),
 			"both.pem":  string(cert) + string(key),
@@ -298,7 +299,7 @@ func TestRedirectKeepsSecrets(t *testing.T) {
 	defer other.Close()
 	m.srv.RequireAuth("joe", "secret")
 	host := strings.TrimPrefix(m.srv.Server.URL, "http://")
-	m.opt.Host = hostOf(t, nil,
+	m.opt.Host = aptHost(t,
 		map[string]string{"etc/apt/auth.conf": "machine http://" + host +
 			" login joe password secret"})
 	m.srv.Fault("^debian/pool/.*delta", fakedebian.Fault{Redirect: other.URL + "/debian/pool/x",
@@ -310,7 +311,7 @@ func TestRedirectKeepsSecrets(t *testing.T) {
 	if err != nil && !errors.Is(err, failure.ErrNotFound) {
 		t.Error(err)
 	}
-	m.opt.Host = hostOf(t, nil,
+	m.opt.Host = aptHost(t,
 		map[string]string{"etc/apt/apt.conf": `Acquire::http::AllowRedirect "false";`})
 	m.repo.URI, m.opt.CacheDir = other.URL+"/debian", t.TempDir()
 	if _, _, err := m.all(m.client()); !errors.Is(err, failure.ErrRefused) ||
@@ -408,5 +409,61 @@ func TestRemove(t *testing.T) {
 	}
 	if _, _, err := m.all(m.client()); err != nil {
 		t.Error(err)
+	}
+}
+
+// aptRoot is a directory with the configuration of an apt below it.
+func aptRoot(t *testing.T, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range files {
+		write(t, filepath.Join(root, name), []byte(text))
+	}
+	return root
+}
+
+func aptHost(t *testing.T, files map[string]string) *aptconf.Host {
+	t.Helper()
+	h, err := aptconf.ReadHost(aptRoot(t, files), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// TestHostAltogether: proxy, login and sources of a host lead to its mirror.
+func TestHostAltogether(t *testing.T) {
+	m := newMirror(t, nil)
+	m.srv.RequireAuth("joe", "secret")
+	proxy := m.srv.Server.URL
+	root := aptRoot(t, map[string]string{
+		"etc/apt/apt.conf": `Acquire::http { Proxy "` + proxy +
+			`"; }; Acquire::Retries "0";`,
+		"etc/apt/sources.list.d/debian.sources": "Types: deb\nURIs: " +
+			"http://mirror.example/debian\nSuites: trixie\nComponents: main\nSigned-By: " +
+			"/etc/apt/keyrings/own.gpg\n",
+		"etc/apt/auth.conf":        "machine http://mirror.example login joe password secret",
+		"etc/apt/keyrings/own.gpg": string(fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t)),
+	})
+	h, err := aptconf.ReadHost(root, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	suite, err := suites.New().Lookup("bookworm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	repos, err := h.Repos(suite, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.repo, m.opt.Host = repos[0], h
+	_, debs, err := m.all(m.client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.checkDebs(debs)
+	if host := m.srv.Requests()[0].Host; host != "mirror.example" {
+		t.Errorf("asked for host %s", host)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/deb822"
@@ -27,16 +28,16 @@ type Package struct {
 	Filename                                  string
 	Size                                      int64 // bytes
 	Hashes                                    hashes.Set
-	Repo                                      *Repo
+	Repo                                      *aptconf.Repo
 	// whether a lock file says all this, and no index
 	Locked bool
-	Also   []*Repo // where its file may be if Repo lacks it
+	Also   []*aptconf.Repo // where its file may be if Repo lacks it
 }
 
 // URL is where the package's file is.
 func (p *Package) URL() string { return p.urlIn(p.Repo) }
 
-func (p *Package) urlIn(r *Repo) string { return r.URI + "/" + escapePath(p.Filename) }
+func (p *Package) urlIn(r *aptconf.Repo) string { return r.URI + "/" + escapePath(p.Filename) }
 
 func (p *Package) String() string { return p.Package + "_" + p.Version + "_" + p.Architecture }
 
@@ -76,13 +77,13 @@ func (x *Indices) packages(ctx context.Context, r *Release, component, arch stri
 type list struct {
 	path  string
 	label string // for errors
-	repo  Repo
+	repo  aptconf.Repo
 	arch  string // of the packages that are wanted
 }
 
 // takes tells whether packages of an architecture are wanted: a flat repository has all in one
 // list.
-func (l *list) takes(arch string) bool { return !l.repo.flat() || arch == l.arch || arch == "all" }
+func (l *list) takes(arch string) bool { return !l.repo.Flat() || arch == l.arch || arch == "all" }
 
 func (l *list) parse(s *deb822.Scanner) (*Package, error) {
 	p, err := parsePackage(s)
@@ -113,8 +114,8 @@ func (x *Indices) eachList(ctx context.Context, r *Release, component, arch stri
 }
 
 // packagesNames lists the Packages files of components and architectures.
-func packagesNames(repo Repo, st *releaseState, components, archs []string) []string {
-	if repo.flat() {
+func packagesNames(repo aptconf.Repo, st *releaseState, components, archs []string) []string {
+	if repo.Flat() {
 		return []string{"Packages"}
 	}
 	if st.separateAll() && !slices.Contains(archs, "all") {

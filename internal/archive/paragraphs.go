@@ -17,8 +17,3 @@ const (
 func scanIndex(r io.Reader) *deb822.Scanner {
 	return deb822.NewScanner(r, deb822.Syntax{Limit: maxParagraph})
 }
-
-// scanSources reads the paragraphs of what people write: apt's sources, the table of suites.
-func scanSources(text []byte) *deb822.Scanner {
-	return deb822.NewText(text, deb822.Syntax{Limit: maxParagraph, Comments: true})
-}

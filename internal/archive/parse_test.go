@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
-	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/deb822"
 )
 
@@ -68,7 +68,7 @@ func TestParseSource(t *testing.T) {
 		src.Files[0].Hashes.SHA256 != sum64 {
 		t.Fatalf("%+v %v", src, err)
 	}
-	src.Repo = &Repo{URI: "http://mirror.example/debian"}
+	src.Repo = &aptconf.Repo{URI: "http://mirror.example/debian"}
 	if u := src.URL("x_1+2~3.dsc"); u != "http://mirror.example/debian/pool/x/x_1+2~3.dsc" {
 		t.Error(u)
 	}
@@ -146,7 +146,7 @@ func TestCheckName(t *testing.T) {
 	} {
 		st := &releaseState{
 			fields: map[string]string{"suite": test.suite, "codename": test.codename}}
-		if err := st.checkName(Repo{Suite: test.repo}); (err == nil) != test.ok {
+		if err := st.checkName(aptconf.Repo{Suite: test.repo}); (err == nil) != test.ok {
 			t.Errorf("%+v: %v", test, err)
 		}
 	}
@@ -163,7 +163,7 @@ func TestListName(t *testing.T) {
 		{"http://joe:pw@mirror.example:8080/deb~ian+x_y=z/%7Ea/b@c", "bookworm",
 			"mirror.example:8080_deb%7eian+x%5fy%3dz_%7ea_b%40c_dists_bookworm_InRelease"},
 	} {
-		if got := listName(Repo{URI: test.uri, Suite: test.suite}.aptDist() +
+		if got := listName(aptconf.Repo{URI: test.uri, Suite: test.suite}.AptDist() +
 			"InRelease"); got != test.want {
 			t.Errorf("%s %s: %s, want %s", test.uri, test.suite, got, test.want)
 		}
@@ -210,33 +210,6 @@ func FuzzRelease(f *testing.F) {
 				t.Errorf("%q %+v", name, file)
 			}
 		}
-	})
-}
-
-func FuzzAptConf(f *testing.F) {
-	f.Add("A::B \"c\"; D { E \"f\"; \"g\"; }; // x\n#clear A;\n/* y */")
-	f.Fuzz(func(_ *testing.T, text string) {
-		_ = newAptConf().parse(text) // any outcome but a panic or a hang will do
-	})
-}
-
-func FuzzSources(f *testing.F) {
-	f.Add("deb [arch=amd64 signed-by=/x] http://mirror.example/debian sid main # c\n")
-	f.Add(
-		"Types: deb\nURIs: http://mirror.example\nSuites: ./\nSigned-By:\n -----BEGIN PGP\n .\n x\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		for _, parse := range []func(string, string, string) ([]source, error){
-			parseOneLine, parseSources} {
-			found, _ := parse(text, "f", "amd64") // what is understood of a broken file counts
-			for _, s := range found {
-				if s.suite == "" || s.uri == "" {
-					t.Errorf("%+v", s)
-				}
-				suites.New().Distribution(s.suite)
-				_ = Repo{URI: s.uri, Suite: s.suite}.SourcesLine()
-			}
-		}
-		parseAuth(text)
 	})
 }
 

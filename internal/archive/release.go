@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/deb822"
@@ -18,7 +19,7 @@ import (
 // When the mirror changes under our hands, the methods of Client that are given it bring it up to
 // date in place; its accessors are safe for concurrent use.
 type Release struct {
-	repo Repo
+	repo aptconf.Repo
 	mu   sync.Mutex
 	st   *releaseState
 }
@@ -60,7 +61,7 @@ func (r *Release) update(st *releaseState) {
 }
 
 // Repo is the repository it was fetched from.
-func (r *Release) Repo() Repo { return r.repo }
+func (r *Release) Repo() aptconf.Repo { return r.repo }
 
 // Codename is that field, "" when absent, as are those that follow: "trixie".
 func (r *Release) Codename() string { return r.state().fields["codename"] }
@@ -85,7 +86,10 @@ func (r *Release) ValidUntil() time.Time { return r.state().until }
 
 // NotAutomatic is the field of that name: packages of backports and of experimental are installed
 // only where something asks for them (apt_preferences(5)).
-func (r *Release) NotAutomatic() bool { return aptBool(r.state().fields["notautomatic"], false) }
+func (r *Release) NotAutomatic() bool {
+	return aptconf.Bool(r.state().fields["notautomatic"],
+		false)
+}
 
 // Digest is the SHA-256 of the signed text, in hex: it changes exactly when anything in the suite
 // does.
@@ -161,7 +165,7 @@ func parseRelease(text []byte, weak bool) (*releaseState, error) {
 			return nil, failure.Syntax("Valid-Until: %v", err)
 		}
 	}
-	st.byHash = aptBool(st.fields["acquire-by-hash"], false)
+	st.byHash = aptconf.Bool(st.fields["acquire-by-hash"], false)
 	return st, nil
 }
 
@@ -247,8 +251,8 @@ func parseDate(s string) (time.Time, error) {
 
 // checkName refuses a Release file that is validly signed but another suite's: a mirror could
 // otherwise pass off an old suite for a new one.
-func (st *releaseState) checkName(r Repo) error {
-	if r.flat() {
+func (st *releaseState) checkName(r aptconf.Repo) error {
+	if r.Flat() {
 		return nil
 	}
 	suite, codename := st.fields["suite"], st.fields["codename"]
@@ -267,35 +271,4 @@ func (st *releaseState) checkName(r Repo) error {
 		}
 	}
 	return fmt.Errorf("%w: it is for Suite %q, Codename %q", failure.ErrWrongSuite, suite, codename)
-}
-
-// checkDates compares Date and Valid-Until with the clock.
-func (st *releaseState) checkDates(v validity, now time.Time) error {
-	if v.checkDate && st.date.After(now.Add(v.future)) {
-		return failure.Future(st.date, now)
-	}
-	if !v.checkUntil {
-		return nil
-	}
-	until := st.until
-	if v.max > 0 {
-		if end := st.date.Add(v.max); until.IsZero() || end.Before(until) {
-			until = end
-		}
-	}
-	if until.IsZero() {
-		return nil
-	}
-	if v.min > 0 {
-		if end := st.date.Add(v.min); end.After(until) {
-			until = end
-		}
-	}
-	if now.After(until) {
-		return failure.New(
-			"use a mirror that is kept up to date; or, if this one is old on purpose, "+
-				"Acquire::Check-Valid-Until \"false\"; in /etc/apt/apt.conf.d",
-			"%w: it was valid until %s", failure.ErrExpired, until.Format(time.RFC1123))
-	}
-	return nil
 }

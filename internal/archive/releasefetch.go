@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/fetch"
@@ -60,7 +60,7 @@ type ReleaseFiles struct {
 
 // judge tells which Release files count.
 type judge struct {
-	host *Host
+	host *aptconf.Host
 	now  func() time.Time
 	said *onceLog
 	mu   sync.Mutex
@@ -70,13 +70,13 @@ type judge struct {
 // Release fetches and verifies a suite's Release file: InRelease, or Release with Release.gpg. It
 // asks the mirror, with a conditional request, when it has not done so for Options.RefreshAfter.
 // The signature is verified every time, also that of a cached file, for keys and clocks change.
-func (rs *ReleaseFiles) Release(ctx context.Context, repo Repo) (*Release, error) {
+func (rs *ReleaseFiles) Release(ctx context.Context, repo aptconf.Repo) (*Release, error) {
 	st, err := rs.release(ctx, repo, false)
 	if err != nil {
 		return nil, failure.WithHint(fmt.Errorf("%s: %w", repo, err))
 	}
 	r := &Release{repo: repo, st: st}
-	if len(repo.Components) == 0 && !repo.flat() { // nobody said which: main, where there is one
+	if len(repo.Components) == 0 && !repo.Flat() { // nobody said which: main, where there is one
 		r.repo.Components = r.Components()
 		if slices.Contains(r.repo.Components, "main") {
 			r.repo.Components = []string{"main"}
@@ -87,7 +87,7 @@ func (rs *ReleaseFiles) Release(ctx context.Context, repo Repo) (*Release, error
 
 // Releases fetches several at once, in the order of the repositories. Those that are optional and
 // that the mirror does not have are left out, with a line in the log.
-func (rs *ReleaseFiles) Releases(ctx context.Context, repos []Repo) ([]*Release, error) {
+func (rs *ReleaseFiles) Releases(ctx context.Context, repos []aptconf.Repo) ([]*Release, error) {
 	all := make([]*Release, len(repos))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, repo := range repos {
@@ -114,11 +114,12 @@ func (rs *ReleaseFiles) Releases(ctx context.Context, repos []Repo) ([]*Release,
 }
 
 // release is Release; force asks the mirror in any case and unconditionally.
-func (rs *ReleaseFiles) release(ctx context.Context, repo Repo, force bool) (*releaseState, error) {
+func (rs *ReleaseFiles) release(ctx context.Context, repo aptconf.Repo, force bool) (*releaseState,
+	error) {
 	cached, st, cacheErr := rs.cachedRelease(repo)
 	absent := cached != nil && cached.Absent && repo.Optional
-	if repo.note != "" {
-		rs.said.insist("%s: %s", repo, repo.note)
+	if why := repo.Note(); why != "" {
+		rs.said.insist("%s: %s", repo, why)
 	}
 	switch {
 	case fetch.OnDisk(repo.URI): // there is nobody to be spared
@@ -183,7 +184,7 @@ func (rs *ReleaseFiles) release(ctx context.Context, repo Repo, force bool) (*re
 
 // cachedRelease reads and verifies what the cache has. Without anything there it returns nothing;
 // what is damaged, expired or no longer trusted comes as an error.
-func (rs *ReleaseFiles) cachedRelease(repo Repo) (*cachedRelease, *releaseState, error) {
+func (rs *ReleaseFiles) cachedRelease(repo aptconf.Repo) (*cachedRelease, *releaseState, error) {
 	data, err := os.ReadFile(rs.releaseFile(repo))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
@@ -228,15 +229,15 @@ func (rs *ReleaseFiles) cachedRelease(repo Repo) (*cachedRelease, *releaseState,
 }
 
 // releaseFile is where the cache remembers a suite of a mirror.
-func (rs *ReleaseFiles) releaseFile(repo Repo) string {
-	name := listName(repo.dist() + "Release")
+func (rs *ReleaseFiles) releaseFile(repo aptconf.Repo) string {
+	name := listName(repo.Dist() + "Release")
 	if len(name) > 200 {
 		name = hashes.SHA256([]byte(name))
 	}
 	return filepath.Join(rs.cache.Dir(cache.Lists), name+".json")
 }
 
-func (rs *ReleaseFiles) saveRelease(repo Repo, raw *rawRelease) error {
+func (rs *ReleaseFiles) saveRelease(repo aptconf.Repo, raw *rawRelease) error {
 	data, err := json.MarshalIndent(raw.cachedRelease, "", "\t")
 	if err != nil {
 		return err
@@ -246,20 +247,20 @@ func (rs *ReleaseFiles) saveRelease(repo Repo, raw *rawRelease) error {
 
 // fetchRelease asks the mirror. With cached it asks for news only; the data are then nil if there
 // are none.
-func (rs *ReleaseFiles) fetchRelease(ctx context.Context, repo Repo,
+func (rs *ReleaseFiles) fetchRelease(ctx context.Context, repo aptconf.Repo,
 	cached *cachedRelease) (*rawRelease, error) {
 	names := [][]string{{"InRelease"}, {"Release", "Release.gpg"}}
 	if repo.Quirks.NoInRelease {
 		names = names[1:]
 	}
-	elsewhere := repo.options.inRelease
+	elsewhere := repo.InRelease()
 	if elsewhere != "" { // apt looks for nothing else then
 		names = names[:1]
 	}
 	var last error
 	for _, set := range names {
 		raw := &rawRelease{cachedRelease: cachedRelease{Names: set}}
-		r := fetch.Request{URL: repo.dist() + cmp.Or(elsewhere, set[0]), Fresh: true}
+		r := fetch.Request{URL: repo.Dist() + cmp.Or(elsewhere, set[0]), Fresh: true}
 		if cached != nil && cached.Names[0] == set[0] {
 			r.ETag, r.Since = cached.ETag, cached.Modified
 		}
@@ -281,14 +282,14 @@ func (rs *ReleaseFiles) fetchRelease(ctx context.Context, repo Repo,
 		raw.ETag, raw.Modified = a.ETag, a.LastModified
 		raw.add(data)
 		for _, name := range set[1:] {
-			data, _, err := rs.fetch.Read(ctx, fetch.Request{URL: repo.dist() + name, Fresh: true},
+			data, _, err := rs.fetch.Read(ctx, fetch.Request{URL: repo.Dist() + name, Fresh: true},
 				maxRelease)
 			if errors.Is(err, failure.ErrNotFound) {
 				if repo.Trusted {
 					raw.Names = set[:1]
 					break
 				}
-				if repo.options.allowInsecure {
+				if repo.AllowsInsecure() {
 					return nil, insecure(fmt.Errorf("%w: it has Release alone",
 						failure.ErrNoSignature))
 				}
@@ -305,9 +306,9 @@ func (rs *ReleaseFiles) fetchRelease(ctx context.Context, repo Repo,
 	switch {
 	case !errors.Is(last, failure.ErrNotFound):
 		return nil, last
-	case repo.options.allowInsecure && !repo.Trusted:
+	case repo.AllowsInsecure() && !repo.Trusted:
 		return nil, insecure(fmt.Errorf("%w: %w", failure.ErrNoSuite, last))
-	case repo.flat() && !repo.Trusted:
+	case repo.Flat() && !repo.Trusted:
 		return nil,
 			failure.New(
 				"a repository without a Release file is read where its line has [trusted=yes]",
@@ -329,7 +330,7 @@ func (r *rawRelease) add(data []byte) {
 }
 
 // judge verifies a Release file's signature, name and dates, and parses it.
-func (j *judge) judge(repo Repo, raw *rawRelease) (*releaseState, error) {
+func (j *judge) judge(repo aptconf.Repo, raw *rawRelease) (*releaseState, error) {
 	text, signers, err := j.authenticate(repo, raw)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", raw.Names[0], err)
@@ -343,16 +344,16 @@ func (j *judge) judge(repo Repo, raw *rawRelease) (*releaseState, error) {
 	if err := st.checkName(repo); err != nil {
 		return nil, fmt.Errorf("%s: %w", raw.Names[0], err)
 	}
-	v := j.host.validity(repo.options, st.fields["label"])
-	v.checkUntil = v.checkUntil && !repo.Quirks.ExpiredRelease
-	if err := st.checkDates(v, j.now()); err != nil {
+	v := j.host.Validity(repo, st.fields["label"])
+	v.CheckUntil = v.CheckUntil && !repo.Quirks.ExpiredRelease
+	if err := v.Check(st.date, st.until, j.now()); err != nil {
 		return nil, fmt.Errorf("%s: %w", raw.Names[0], err)
 	}
 	return st, nil
 }
 
 // authenticate returns the text that is signed, and by whom.
-func (j *judge) authenticate(repo Repo, raw *rawRelease) (text []byte, signers []string,
+func (j *judge) authenticate(repo aptconf.Repo, raw *rawRelease) (text []byte, signers []string,
 	err error) {
 	var signed, sig []byte
 	if raw.Names[0] == "InRelease" {
@@ -373,23 +374,23 @@ func (j *judge) authenticate(repo Repo, raw *rawRelease) (text []byte, signers [
 	}
 	if repo.Trusted {
 		j.said.warn("%s: NOT VERIFIED, because it is trusted without a signature (%s)", repo,
-			cmp.Or(repo.origin, "by request"))
+			cmp.Or(repo.Origin(), "by request"))
 		return text, nil, nil
 	}
 	ring, err := j.keyring(repo)
 	if err != nil {
 		return nil, nil, err
 	}
-	now, v := j.now(), j.host.validity(repo.options, "")
-	if !v.checkDate {
+	now, v := j.now(), j.host.Validity(repo, "")
+	if !v.CheckDate {
 		now = time.Time{}
 	}
-	signers, err = ring.Verify(signed, sig, now, v.future, signature.Leniency{})
+	signers, err = ring.Verify(signed, sig, now, v.Future, signature.Leniency{})
 	allow := signature.Leniency{WeakKeys: repo.Quirks.WeakKeys,
 		ExpiredKeys: repo.Quirks.ExpiredKeys}
 	if err != nil && allow != (signature.Leniency{}) {
 		strict := err
-		if signers, err = ring.Verify(signed, sig, now, v.future, allow); err == nil {
+		if signers, err = ring.Verify(signed, sig, now, v.Future, allow); err == nil {
 			j.said.warn(
 				"%s: its signature is accepted because the suite is that old, though it would "+
 					"not be for a newer one (%v): whoever can forge such signatures can alter what you get", repo, strict)
@@ -399,14 +400,14 @@ func (j *judge) authenticate(repo Repo, raw *rawRelease) (text []byte, signers [
 }
 
 // keyring is Host.keyring, once for each set of keyrings.
-func (j *judge) keyring(repo Repo) (*signature.Keyring, error) {
-	id := fmt.Sprint(strings.Join(repo.Keyrings, "\n"), "\n", repo.hostKeys, repo.options.keyData)
+func (j *judge) keyring(repo aptconf.Repo) (*signature.Keyring, error) {
+	id := repo.KeySources()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if k, ok := j.keys[id]; ok {
 		return k, nil
 	}
-	k, err := j.host.keyring(repo)
+	k, err := j.host.Keyring(repo)
 	if err == nil {
 		j.keys[id] = k
 	}
@@ -415,7 +416,7 @@ func (j *judge) keyring(repo Repo) (*signature.Keyring, error) {
 
 // Keyring is the keys that may sign a repository, in the binary form of /usr/share/keyrings, for a
 // program that verifies by itself.
-func (rs *ReleaseFiles) Keyring(repo Repo) ([]byte, error) {
+func (rs *ReleaseFiles) Keyring(repo aptconf.Repo) ([]byte, error) {
 	k, err := rs.judge.keyring(repo)
 	if err != nil {
 		return nil, failure.WithHint(fmt.Errorf("%s: %w", repo, err))

@@ -117,7 +117,7 @@ func releaseFields(r *Release) (dist, text string) {
 		}
 	}
 	dist = r.repo.Suite
-	if r.repo.flat() {
+	if r.repo.Flat() {
 		if dist = cmp.Or(fields["codename"], fields["suite"]); dist == "" ||
 			strings.ContainsAny(dist, " \t\n/") {
 			dist = "flat"

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/deb"
@@ -74,15 +75,16 @@ func TestServer(t *testing.T) {
 		"/1 bookworm main\n"; s.SourcesList(at) != want {
 		t.Errorf("sources.list: %q, want %q", s.SourcesList(at), want)
 	}
-	own := &mirror{t: t, repo: Repo{URI: at + "/0", Suite: "own", Components: []string{"main"},
-		Trusted: true}}
+	own := &mirror{t: t, repo: aptconf.Repo{URI: at + "/0", Suite: "own",
+		Components: []string{"main"}, Trusted: true}}
 	m.opt.CacheDir = t.TempDir()
 	second := m.client()
 	_, debs, err := own.all(second)
 	if err != nil || len(debs) != 1 {
 		t.Fatal(debs, err)
 	}
-	m.repo = Repo{URI: at + "/1", Suite: "bookworm", Components: []string{"main"}, Trusted: true}
+	m.repo = aptconf.Repo{URI: at + "/1", Suite: "bookworm", Components: []string{"main"},
+		Trusted: true}
 	r, debs, err := m.all(second)
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +147,8 @@ func TestServerFails(t *testing.T) {
 	s, at := m.serving(m.client())
 	m.serve(func(tree *fakedebian.Tree) { tree.Truncate(tree.Find("/delta_1.0-1_all.deb"), 5000) })
 	m.opt.CacheDir = t.TempDir()
-	m.repo = Repo{URI: at + "/1", Suite: "bookworm", Components: []string{"main"}, Trusted: true}
+	m.repo = aptconf.Repo{URI: at + "/1", Suite: "bookworm", Components: []string{"main"},
+		Trusted: true}
 	if _, _, err := m.all(m.client()); !errors.Is(err, failure.ErrUnreachable) {
 		t.Errorf("a package that is not what the index says: %v", err)
 	}
@@ -282,7 +285,7 @@ func TestServerSuites(t *testing.T) {
 	}
 	c := m.client()
 	var releases []*Release
-	for _, repo := range []Repo{
+	for _, repo := range []aptconf.Repo{
 		{Suite: "mine", Components: []string{"main", "contrib", "non-free"}}, {Suite: "./"}} {
 		repo.URI, repo.Trusted = "file:"+dir, true
 		r, err := c.Release(t.Context(), repo)
@@ -302,7 +305,8 @@ func TestServerSuites(t *testing.T) {
 	}
 	m.opt.CacheDir = t.TempDir()
 	second := m.client()
-	for _, repo := range []Repo{{URI: at + "/1", Suite: "mine", Components: []string{"main"}},
+	for _, repo := range []aptconf.Repo{{URI: at + "/1", Suite: "mine",
+		Components: []string{"main"}},
 		{URI: at + "/2", Suite: "flat", Components: []string{"main"}}} {
 		m.repo, m.repo.Trusted = repo, true
 		_, debs, err := m.all(second)

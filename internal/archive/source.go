@@ -12,6 +12,7 @@ import (
 
 	"pault.ag/go/debian/version"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/archive/hashes"
@@ -25,7 +26,7 @@ type SourcePackage struct {
 	Directory                              string // relative to the archive's URI
 	Files                                  []SourceFile
 	Component                              string // in whose index it was found
-	Repo                                   *Repo
+	Repo                                   *aptconf.Repo
 }
 
 // SourceFile is one of a source package's files, the .dsc among them.
@@ -67,7 +68,7 @@ func (x *Indices) Sources(ctx context.Context, r *Release, component string,
 func (x *Indices) sources(ctx context.Context, r *Release, component string,
 	fn func(*deb822.Scanner) error) error {
 	name := component + "/source/Sources"
-	if r.repo.flat() {
+	if r.repo.Flat() {
 		name = "Sources"
 	}
 	path, err := x.Index(ctx, r, name)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
@@ -26,7 +27,7 @@ import (
 const maxUnlisted = 1 << 30
 
 // complete gives a trusted repository's answer what it lacks: err is why there is none.
-func (rs *ReleaseFiles) complete(ctx context.Context, repo Repo, raw *rawRelease,
+func (rs *ReleaseFiles) complete(ctx context.Context, repo aptconf.Repo, raw *rawRelease,
 	err error,
 ) (*rawRelease, error) {
 	if !repo.Trusted || err != nil && !errors.Is(err, failure.ErrNoSuite) || err == nil &&
@@ -51,7 +52,8 @@ func (rs *ReleaseFiles) complete(ctx context.Context, repo Repo, raw *rawRelease
 
 // listed makes a Release file of what a repository has, and of the one that it has, if any. It is
 // nil where it has no index.
-func (rs *ReleaseFiles) listed(ctx context.Context, repo Repo, text []byte) (*rawRelease, error) {
+func (rs *ReleaseFiles) listed(ctx context.Context, repo aptconf.Repo, text []byte) (*rawRelease,
+	error) {
 	whole := strings.TrimSpace(string(text))
 	if whole != "" {
 		whole += "\n"
@@ -62,7 +64,7 @@ func (rs *ReleaseFiles) listed(ctx context.Context, repo Repo, text []byte) (*ra
 	}
 	var lines strings.Builder
 	var newest time.Time
-	for _, name := range repo.unlistedNames() {
+	for _, name := range unlistedNames(repo) {
 		found, at, err := rs.unlistedIndex(ctx, repo, name)
 		if errors.Is(err, failure.ErrNotFound) {
 			continue
@@ -110,8 +112,8 @@ func readable(text string) (st *releaseState, dateless bool, err error) {
 func dateLine(t time.Time) string { return "Date: " + t.UTC().Format(time.RFC1123) + "\n" }
 
 // unlistedNames are the indices that a repository may have without saying so.
-func (r Repo) unlistedNames() []string {
-	if r.flat() {
+func unlistedNames(r aptconf.Repo) []string {
+	if r.Flat() {
 		return []string{"Packages", "Sources"}
 	}
 	var out []string
@@ -159,7 +161,7 @@ func agrees(file string, want indexFile, name string) error {
 
 // unlistedIndex fetches an index in the first compression that there is, in apt's order, and
 // returns its place in the cache, and its time on the mirror.
-func (rs *ReleaseFiles) unlistedIndex(ctx context.Context, repo Repo,
+func (rs *ReleaseFiles) unlistedIndex(ctx context.Context, repo aptconf.Repo,
 	name string,
 ) (file string, at time.Time, err error) {
 	for _, ext := range []string{".xz", ".bz2", ".gz", ".zst", ""} {
@@ -171,7 +173,7 @@ func (rs *ReleaseFiles) unlistedIndex(ctx context.Context, repo Repo,
 	return "", at, fmt.Errorf("%s: %w", path.Join(repo.String(), name), failure.ErrNotFound)
 }
 
-func (rs *ReleaseFiles) unlistedVariant(ctx context.Context, repo Repo, name,
+func (rs *ReleaseFiles) unlistedVariant(ctx context.Context, repo aptconf.Repo, name,
 	ext string,
 ) (file string, at time.Time, err error) {
 	part, err := rs.cache.Scratch()
@@ -182,7 +184,7 @@ func (rs *ReleaseFiles) unlistedVariant(ctx context.Context, repo Repo, name,
 		_ = os.Remove(part.Name())
 		_ = part.Close() // what was written was read again
 	}()
-	url := repo.dist() + name + ext
+	url := repo.Dist() + name + ext
 	size, at, err := rs.fetch.Into(ctx, url, part, maxUnlisted)
 	if err != nil {
 		return "", at, rs.cache.OnDisk(err)

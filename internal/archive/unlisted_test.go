@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/fakedebian"
@@ -104,7 +105,7 @@ func TestUnlisted(t *testing.T) {
 					write(t, filepath.Join(here, "Release"), []byte(tt.release))
 				}
 				m.opt.CacheDir = t.TempDir()
-				m.repo = Repo{URI: "file:" + here, Suite: tt.suite, Trusted: true}
+				m.repo = aptconf.Repo{URI: "file:" + here, Suite: tt.suite, Trusted: true}
 				if by == "http" {
 					srv := httptest.NewServer(http.FileServer(http.Dir(here)))
 					defer srv.Close()
@@ -125,7 +126,13 @@ func TestUnlisted(t *testing.T) {
 				} else if fault.HintOf(err) == "" {
 					t.Errorf("by %s: no hint: %v", by, err)
 				}
-				m.repo.options.allowInsecure = true
+				line := strings.Replace(m.repo.SourcesLine(), "deb ", "deb [allow-insecure=yes] ",
+					1)
+				repos, err := (&aptconf.Host{}).ExtraRepos(line, "amd64", m.repo.Keyrings)
+				if err != nil {
+					t.Fatal(err)
+				}
+				m.repo = repos[0].Repo
 				if _, err := m.count(component); tt.release == "" &&
 					(err == nil || !strings.Contains(err.Error(), "allow-insecure=yes")) {
 					t.Errorf("by %s: [allow-insecure=yes]: %v", by, err)
@@ -139,7 +146,7 @@ func TestUnlisted(t *testing.T) {
 // offline; its packages are fetched and verified.
 func TestUnlistedChanges(t *testing.T) {
 	m, dir, packages := bare(t)
-	m.repo = Repo{URI: "file:" + dir, Suite: "./", Trusted: true}
+	m.repo = aptconf.Repo{URI: "file:" + dir, Suite: "./", Trusted: true}
 	m.opt.RefreshAfter = time.Hour
 	write(t, filepath.Join(dir, "Packages"), packages)
 	digests := map[string]bool{}

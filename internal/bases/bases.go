@@ -18,6 +18,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
@@ -44,7 +45,7 @@ type Options struct {
 	Include    []string
 	Exclude    []string
 	Components []string // default: the suite's
-	Mirror     string   // one for each line; see archive.Host.Repos
+	Mirror     string   // one for each line; see aptconf.Host.Repos
 	Unverified bool     // take the archive's word without a signature
 	// file with the keys that may sign the suite; "": the suite's own and the host's
 	Keyring      string
@@ -63,7 +64,7 @@ type Options struct {
 type Keeper struct {
 	Store    *base.Store
 	Suites   *suites.Table // that are known
-	Host     *archive.Host
+	Host     *aptconf.Host
 	Client   *archive.Client
 	Work     *workdir.Dir
 	StateDir string // for hints
@@ -227,7 +228,7 @@ func (k *Keeper) Remove(ctx context.Context, name string) error {
 }
 
 // repos are the repositories of a base, and the keys that may sign them.
-func (k *Keeper) Repos(o Options) ([]archive.Repo, error) {
+func (k *Keeper) Repos(o Options) ([]aptconf.Repo, error) {
 	if len(o.Components) > 0 {
 		o.Suite.Components = o.Components
 	}
@@ -262,7 +263,7 @@ func (k *Keeper) remembered(m base.Manifest) Options {
 }
 
 // RememberedRepos are the repositories that a base was made of, as they are chosen now.
-func (k *Keeper) RememberedRepos(m base.Manifest) ([]archive.Repo, error) {
+func (k *Keeper) RememberedRepos(m base.Manifest) ([]aptconf.Repo, error) {
 	return k.Repos(k.remembered(m))
 }
 
@@ -566,7 +567,7 @@ func (o Options) explainUnknown(ctx context.Context, err error) error {
 type origin struct {
 	releases  []*archive.Release   // none for what a lock fixes
 	selection *bootstrap.Selection // likewise only for that
-	repos     []archive.Repo
+	repos     []aptconf.Repo
 	recorded  []base.Release
 }
 

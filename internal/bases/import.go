@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
@@ -189,7 +189,7 @@ func (k *Keeper) suiteOf(jail *sandbox.Jail, o ImportOptions) (suites.Suite, err
 	}
 	var candidates []string
 	for _, name := range sourceFiles(jail) {
-		for _, suite := range archive.DistributionSuites(k.Suites, readText(jail, name),
+		for _, suite := range aptconf.DistributionSuites(k.Suites, readText(jail, name),
 			strings.HasSuffix(name, ".sources")) {
 			s, err := k.Suites.Lookup(suite)
 			// A name that moves on, such as stable, says less than the codename of what is there.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/archive/suites"
@@ -83,7 +84,7 @@ func (k *Keeper) lockedOrigin(o Options) (from origin, err error) {
 			SHA256: r.SHA256, Keys: r.Keys})
 		if !given {
 			from.repos = append(from.repos,
-				archive.Repo{URI: r.URI, Suite: r.Suite, Components: r.Components,
+				aptconf.Repo{URI: r.URI, Suite: r.Suite, Components: r.Components,
 					Distribution: o.Suite.Distribution})
 		}
 	}
@@ -93,7 +94,7 @@ func (k *Keeper) lockedOrigin(o Options) (from origin, err error) {
 		if !given {
 			own = &from.repos[i]
 		}
-		others := slices.DeleteFunc(slices.Clone(places), func(p *archive.Repo) bool {
+		others := slices.DeleteFunc(slices.Clone(places), func(p *aptconf.Repo) bool {
 			return p.URI == own.URI
 		})
 		for _, p := range r.Packages {
@@ -115,9 +116,9 @@ func (k *Keeper) lockedOrigin(o Options) (from origin, err error) {
 
 // differentPlaces are repositories that differ in their URI: what lies in a pool is not told apart
 // by suites.
-func differentPlaces(repos []archive.Repo) []*archive.Repo {
+func differentPlaces(repos []aptconf.Repo) []*aptconf.Repo {
 	seen := map[string]bool{}
-	var out []*archive.Repo
+	var out []*aptconf.Repo
 	for i := range repos {
 		if !seen[repos[i].URI] {
 			seen[repos[i].URI] = true

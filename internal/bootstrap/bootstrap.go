@@ -9,6 +9,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
@@ -28,7 +29,7 @@ type Options struct {
 	// chosen, and Releases may be empty.
 	Selection *Selection
 	// Repos are what the tree's apt is told to use; default: those of Releases.
-	Repos []archive.Repo
+	Repos []aptconf.Repo
 
 	Suite   suites.Suite
 	Arch    string

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
@@ -212,22 +213,22 @@ func TestComponents(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	repo := func(suite string, components ...string) archive.Repo {
-		return archive.Repo{URI: srv.URL("crane"), Suite: suite, Components: components,
+	repo := func(suite string, components ...string) aptconf.Repo {
+		return aptconf.Repo{URI: srv.URL("crane"), Suite: suite, Components: components,
 			Keyrings: []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}
 	}
 	for _, test := range []struct {
-		repos []archive.Repo
+		repos []aptconf.Repo
 		bad   string
 	}{
-		{[]archive.Repo{repo("crane", "main", "toys"), repo("crane-security", "main", "toys")}, ""},
-		{[]archive.Repo{repo("crane", "main", "birds"), repo("crane-security", "main", "birds")},
+		{[]aptconf.Repo{repo("crane", "main", "toys"), repo("crane-security", "main", "toys")}, ""},
+		{[]aptconf.Repo{repo("crane", "main", "birds"), repo("crane-security", "main", "birds")},
 			""},
-		{[]archive.Repo{repo("crane", "updates/main")}, ""},
-		{[]archive.Repo{repo("crane", "main", "mian")}, "mian"},
-		{[]archive.Repo{repo("crane", "toy"), repo("crane-security", "main")}, "toy"},
+		{[]aptconf.Repo{repo("crane", "updates/main")}, ""},
+		{[]aptconf.Repo{repo("crane", "main", "mian")}, "mian"},
+		{[]aptconf.Repo{repo("crane", "toy"), repo("crane-security", "main")}, "toy"},
 		// it does not say what it has
-		{[]archive.Repo{repo("crane", "mian"), repo("silent", "mian")}, ""},
+		{[]aptconf.Repo{repo("crane", "mian"), repo("silent", "mian")}, ""},
 	} {
 		releases, err := client.Releases(t.Context(), test.repos)
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/deb"
@@ -51,7 +52,7 @@ func withCache(m *testing.M) (status int) {
 // world is what a test bootstraps with.
 type world struct {
 	holder *sandbox.Holder
-	host   *archive.Host
+	host   *aptconf.Host
 	client *archive.Client
 	cache  string
 }
@@ -75,7 +76,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	if w.host, err = archive.ReadHost("/", nil); err != nil {
+	if w.host, err = aptconf.ReadHost("/", nil); err != nil {
 		t.Fatal(err)
 	}
 	log := logrus.New()

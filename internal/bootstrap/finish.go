@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/bootstrap/unpack"
 )
 
@@ -39,7 +39,7 @@ func (j *job) prepared() unpack.Finish {
 
 // finished is what makes a configured tree a base: neutral, without traces of its making, and the
 // same each time.
-func (j *job) finished(sources []archive.Repo) unpack.Finish {
+func (j *job) finished(sources []aptconf.Repo) unpack.Finish {
 	var list strings.Builder
 	for _, r := range sources {
 		list.WriteString(r.SourcesLine() + "\n")

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
 )
@@ -106,7 +106,7 @@ func (j *job) runForeign(ctx context.Context, argv []string, root string) error 
 }
 
 // localMirror is the directory that a repository is in, if it is in one.
-func localMirror(r archive.Repo) string {
+func localMirror(r aptconf.Repo) string {
 	u, err := url.Parse(r.URI)
 	if err != nil || u.Scheme != "file" && u.Scheme != "copy" {
 		return ""
@@ -150,7 +150,7 @@ func (j *job) inForeign(ctx context.Context, jail *sandbox.Jail, argv []string,
 
 // writeKeys writes the very keys by which nsbuild verified the repository: the program's own idea
 // of them may be a file that the host does not have, and debootstrap then verifies nothing.
-func (j *job) writeKeys(jail *sandbox.Jail, repo archive.Repo) error {
+func (j *job) writeKeys(jail *sandbox.Jail, repo aptconf.Repo) error {
 	keys, err := j.o.Client.Keyring(repo)
 	if err != nil {
 		return err
@@ -180,7 +180,7 @@ func (j *job) foreignCommand(name string) ([]string, error) {
 	return j.mmdebstrapCommand(repo)
 }
 
-func (j *job) debootstrapCommand(repo archive.Repo) ([]string, error) {
+func (j *job) debootstrapCommand(repo aptconf.Repo) ([]string, error) {
 	if j.o.Variant == VariantStandard || j.o.Variant == VariantEssential {
 		return nil, fault.New(fault.Usage, "use --bootstrapper native or mmdebstrap",
 			"debootstrap has no variant %s", j.o.Variant)
@@ -208,7 +208,7 @@ func (j *job) debootstrapCommand(repo archive.Repo) ([]string, error) {
 	return append(argv, repo.Suite, jailTarget, uri), nil
 }
 
-func (j *job) mmdebstrapCommand(repo archive.Repo) ([]string, error) {
+func (j *job) mmdebstrapCommand(repo aptconf.Repo) ([]string, error) {
 	if len(j.o.Exclude) > 0 {
 		return nil, fault.New(fault.Usage, "use --bootstrapper native or debootstrap",
 			"mmdebstrap leaves no package out")

@@ -12,6 +12,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
@@ -223,34 +224,34 @@ func TestForeignCommand(t *testing.T) {
 	defer client.Close()
 	for _, test := range []struct {
 		name   string
-		change func(*Options, *archive.Repo)
+		change func(*Options, *aptconf.Repo)
 		want   string // in the command; or in the error, behind "!"
 	}{
-		{Debootstrap, func(*Options, *archive.Repo) {},
+		{Debootstrap, func(*Options, *aptconf.Repo) {},
 			"--force-check-gpg --keyring=/run/archive-keyring.gpg bookworm /target " +
 				srv.URL("debian")},
-		{Debootstrap, func(_ *Options, r *archive.Repo) { *r = r.WithoutVerification("a test") },
+		{Debootstrap, func(_ *Options, r *aptconf.Repo) { *r = r.WithoutVerification("a test") },
 			"--no-check-gpg bookworm"},
-		{Debootstrap, func(o *Options, _ *archive.Repo) { o.Variant = VariantStandard },
+		{Debootstrap, func(o *Options, _ *aptconf.Repo) { o.Variant = VariantStandard },
 			"!no variant standard"},
-		{Debootstrap, func(o *Options, _ *archive.Repo) {
+		{Debootstrap, func(o *Options, _ *aptconf.Repo) {
 			o.Include, o.Exclude = []string{"a", "b"},
 				[]string{"c"}
 		}, "--include=a,b --exclude=c bookworm"},
-		{Mmdebstrap, func(*Options, *archive.Repo) {},
+		{Mmdebstrap, func(*Options, *aptconf.Repo) {},
 			"/target deb [signed-by=/run/archive-keyring.gpg] " + srv.URL("debian") +
 				" bookworm main"},
-		{Mmdebstrap, func(_ *Options, r *archive.Repo) { *r = r.WithoutVerification("a test") },
+		{Mmdebstrap, func(_ *Options, r *aptconf.Repo) { *r = r.WithoutVerification("a test") },
 			"deb [trusted=yes] "},
-		{Mmdebstrap, func(o *Options, _ *archive.Repo) {
+		{Mmdebstrap, func(o *Options, _ *aptconf.Repo) {
 			o.Variant, o.Include = VariantMinbase, []string{"ed"}
 		}, "--variant=minbase --skip=check/empty --include=apt,ed bookworm"},
-		{Mmdebstrap, func(o *Options, _ *archive.Repo) { o.Variant = VariantEssential },
+		{Mmdebstrap, func(o *Options, _ *aptconf.Repo) { o.Variant = VariantEssential },
 			"--variant=apt --skip=check/empty bookworm"},
-		{Mmdebstrap, func(o *Options, _ *archive.Repo) { o.Exclude = []string{"c"} },
+		{Mmdebstrap, func(o *Options, _ *aptconf.Repo) { o.Exclude = []string{"c"} },
 			"!leaves no package out"},
 	} {
-		repo := archive.Repo{URI: srv.URL("debian"), Suite: "bookworm",
+		repo := aptconf.Repo{URI: srv.URL("debian"), Suite: "bookworm",
 			Components: []string{"main"},
 			Keyrings:   []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}
 		o := Options{Arch: "amd64", Variant: VariantBuildd, Bootstrapper: test.name, Client: client}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/bootstrap/unpack"
@@ -381,7 +382,7 @@ func TestMissingPackage(t *testing.T) {
 	tree.Remove(tree.Find("missing_1.0-1_all.deb"))
 	srv := fakedebian.Serve(t, fakedebian.Mounts{"debian": tree})
 
-	host, err := archive.ReadHost(t.TempDir(), nil)
+	host, err := aptconf.ReadHost(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
@@ -43,7 +44,7 @@ type Subject struct {
 	Host       string         // of the packages
 	Suite      string
 	Base       *base.Generation
-	Repos      []archive.Repo     // of the base
+	Repos      []aptconf.Repo     // of the base
 	Releases   []*archive.Release // of these
 	Extra      deps.Extra         // that the build was given besides
 	Given      []string           // .deb files that the build was given

@@ -17,6 +17,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/copies"
@@ -72,7 +73,7 @@ type Request struct {
 	Host       string // that is built for
 	Suite      string // for errors
 	Resolver   string
-	Repos      []archive.Repo // of the base
+	Repos      []aptconf.Repo // of the base
 	Components []string
 	Extra      Extra
 	NoLayers   bool // neither use nor keep any

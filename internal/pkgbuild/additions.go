@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/apt"
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
@@ -130,7 +130,7 @@ func (b *builder) openAdditions(ctx context.Context) (err error) {
 	return err
 }
 
-func (b *builder) openRepository(ctx context.Context, r archive.ExtraRepo) error {
+func (b *builder) openRepository(ctx context.Context, r aptconf.ExtraRepo) error {
 	release, err := b.env.Client.Release(ctx, r.Repo)
 	if err != nil {
 		err = fmt.Errorf("extra repository %w", err)
@@ -167,7 +167,7 @@ func (b *builder) chooseComponents(ctx context.Context) error {
 	if len(b.o.Components) == 0 {
 		return nil
 	}
-	var repos []archive.Repo
+	var repos []aptconf.Repo
 	for _, r := range b.releases {
 		for _, c := range b.o.Components {
 			if !slices.Contains(r.Components(), c) {

@@ -15,6 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
@@ -37,7 +38,7 @@ type Env struct {
 	CacheDir string
 	Store    *base.Store
 	Suites   *suites.Table // that are known
-	Host     *archive.Host
+	Host     *aptconf.Host
 	Client   *archive.Client
 	Layers   *layer.Store
 	IDs      sandbox.IDMap // of new trees

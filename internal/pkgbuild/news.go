@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
@@ -16,7 +17,7 @@ import (
 // over is the base that a build is built over.
 type over struct {
 	base     *base.Generation
-	repos    []archive.Repo     // of the base
+	repos    []aptconf.Repo     // of the base
 	news     *bases.News        // of them, while they are on their way
 	releases []*archive.Release // of them, once the mirror was asked
 }

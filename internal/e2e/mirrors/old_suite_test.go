@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/e2e"
 	"nsbuild/internal/fakedebian"
@@ -21,7 +22,7 @@ import (
 // that the mirrors still have.
 func oldPackages(t *testing.T, cache string) map[string]string {
 	t.Helper()
-	host, err := archive.ReadHost("/", nil)
+	host, err := aptconf.ReadHost("/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

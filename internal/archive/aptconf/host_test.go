@@ -1,4 +1,4 @@
-package archive
+package aptconf
 
 import (
 	"errors"
@@ -240,43 +240,6 @@ func TestAuth(t *testing.T) {
 	}
 }
 
-// TestHostAltogether: proxy, login and sources of a host lead to its mirror.
-func TestHostAltogether(t *testing.T) {
-	m := newMirror(t, nil)
-	m.srv.RequireAuth("joe", "secret")
-	proxy := m.srv.Server.URL
-	root := hostRoot(t, map[string]string{
-		"etc/apt/apt.conf": `Acquire::http { Proxy "` + proxy +
-			`"; }; Acquire::Retries "0";`,
-		"etc/apt/sources.list.d/debian.sources": "Types: deb\nURIs: " +
-			"http://mirror.example/debian\nSuites: trixie\nComponents: main\nSigned-By: " +
-			"/etc/apt/keyrings/own.gpg\n",
-		"etc/apt/auth.conf":        "machine http://mirror.example login joe password secret",
-		"etc/apt/keyrings/own.gpg": string(fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t)),
-	})
-	h, err := ReadHost(root, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	suite, err := suites.New().Lookup("bookworm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	repos, err := h.Repos(suite, "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.repo, m.opt.Host = repos[0], h
-	_, debs, err := m.all(m.client())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.checkDebs(debs)
-	if host := m.srv.Requests()[0].Host; host != "mirror.example" {
-		t.Errorf("asked for host %s", host)
-	}
-}
-
 func TestRepos(t *testing.T) {
 	const debian = "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm " +
 		"bookworm-updates\nComponents: main\nSigned-By: " +
@@ -423,7 +386,7 @@ func TestKeyring(t *testing.T) {
 			for i, name := range test.repo.Keyrings {
 				test.repo.Keyrings[i] = strings.ReplaceAll(name, "ROOT", h.root)
 			}
-			k, err := h.keyring(test.repo)
+			k, err := h.Keyring(test.repo)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -438,7 +401,10 @@ func TestKeyring(t *testing.T) {
 // TestMirrorOfTheTable: a mirror that a user's table names comes before the distribution's own.
 func TestMirrorOfTheTable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "suites")
-	write(t, file, []byte("Suite: bookworm\nMirror: http://mirror.example/debian\n"))
+	table := "Suite: bookworm\nMirror: http://mirror.example/debian\n"
+	if err := os.WriteFile(file, []byte(table), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	suite, err := suites.New(file).Lookup("bookworm")
 	if err != nil {
 		t.Fatal(err)
@@ -457,7 +423,7 @@ func TestEmbeddedKeyrings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range all {
-		k, err := (&Host{root: t.TempDir()}).keyring(Repo{Keyrings: s.Keyrings})
+		k, err := (&Host{root: t.TempDir()}).Keyring(Repo{Keyrings: s.Keyrings})
 		if err != nil || len(k.EntityList) == 0 {
 			t.Errorf("%s: %v", s.Name, err)
 		}
@@ -493,11 +459,11 @@ func TestValidity(t *testing.T) {
 		{"nearly", sourceOptions{}, "", 0, -9 * time.Second, nil},
 		{"the future, no clock", sourceOptions{checkDate: &no}, "", 0, -time.Hour, nil},
 	} {
-		st := &releaseState{date: date}
+		var until time.Time
 		if test.until > 0 {
-			st.until = date.Add(test.until)
+			until = date.Add(test.until)
 		}
-		if err := st.checkDates(h.validity(test.options, test.label),
+		if err := h.Validity(Repo{options: test.options}, test.label).Check(date, until,
 			date.Add(test.age)); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", test.name, err)
 		}

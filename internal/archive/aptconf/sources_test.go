@@ -1,4 +1,4 @@
-package archive
+package aptconf
 
 import (
 	"cmp"
@@ -159,7 +159,7 @@ func asked(found []source) string {
 		uri := strings.ReplaceAll(strings.TrimRight(s.uri, "/"), "%20", " ")
 		uri = strings.Replace(uri, "file:///", "file:/", 1)
 		r := Repo{URI: uri, Suite: s.suite}
-		if one := r.aptDist() + cmp.Or(s.options.inRelease, "InRelease"); !slices.Contains(out,
+		if one := r.AptDist() + cmp.Or(s.options.inRelease, "InRelease"); !slices.Contains(out,
 			one) {
 			out = append(out, one)
 		}
@@ -354,23 +354,6 @@ func TestUpdatesAreNotTrusted(t *testing.T) {
 		if s := strings.Join(got, " "); s != want {
 			t.Errorf("%q: %s, want %s", list, s, want)
 		}
-	}
-}
-
-// TestNoteIsShown: that another mirror is taken is said once, also to those who want to hear
-// little.
-func TestNoteIsShown(t *testing.T) {
-	m := newMirror(t, nil)
-	m.repo.note = "taken instead"
-	c := m.client()
-	for range 2 {
-		if _, err := c.Release(t.Context(), m.repo); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if log := m.log.String(); strings.Count(log, "taken instead") != 1 ||
-		!strings.Contains(log, "shown=true") {
-		t.Errorf("log: %s", log)
 	}
 }
 

@@ -1,4 +1,4 @@
-package archive
+package aptconf
 
 import (
 	"fmt"
@@ -13,57 +13,6 @@ import (
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fault"
 )
-
-// Repo is one suite on one mirror, with what may sign it: what a line of sources.list says.
-type Repo struct {
-	// without a slash at its end: "http://ftp.debian.org/debian"; file:/… for a directory
-	URI          string
-	Suite        string   // "bookworm"; with a slash at its end ("./") a flat repository
-	Components   []string // none for a flat repository
-	Distribution string   // of the suite table, "" when it is not in it
-	// absolute file names, base names of keyrings in /usr/share/keyrings or embedded, or
-	// fingerprints of keys in trusted.gpg.d
-	Keyrings []string
-	Trusted  bool // whether it counts without a signature ([trusted=yes])
-	// whether the mirror may lack it: -updates and -security of a mirror given by hand
-	Optional bool
-	Security bool // whether it is a security suite
-	Quirks   suites.Quirks
-
-	hostKeys bool // whether trusted.gpg(.d) counts too
-	options  sourceOptions
-	origin   string // where it was found, for messages
-	note     string // to be said when it is used
-}
-
-// SourcesLine is the repository as a line of sources.list, without options and credentials.
-func (r Repo) SourcesLine() string {
-	return strings.Join(append([]string{"deb", failure.PublicURI(r.URI), r.Suite}, r.Components...),
-		" ")
-}
-
-func (r Repo) String() string { return failure.PublicURI(r.URI) + " " + r.Suite }
-
-// flat reports whether the repository has no dists/ directory.
-func (r Repo) flat() bool { return strings.HasSuffix(r.Suite, "/") }
-
-// dist is the URI of the directory of the Release file, with a slash at its end.
-func (r Repo) dist() string {
-	switch {
-	case r.Suite == "./" || r.Suite == "/":
-		return r.URI + "/"
-	case r.flat():
-		return r.URI + "/" + strings.TrimPrefix(r.Suite, "/")
-	}
-	return r.URI + "/dists/" + r.Suite + "/"
-}
-
-// WithoutVerification is the repository to be believed without a signature, at whose request: the
-// log says so each time.
-func (r Repo) WithoutVerification(request string) Repo {
-	r.Trusted, r.origin = true, request
-	return r
-}
 
 // Repos chooses where a suite is fetched from: the suite itself first, then its -updates, then its
 // -security, where it has them; before all of these the suite it adds to, for backports and

@@ -1,4 +1,4 @@
-package archive
+package aptconf
 
 import (
 	"cmp"
@@ -24,7 +24,7 @@ func (h *Host) TLS(host string) (*tls.Config, error) {
 		return h.conf.get("Acquire::https::" + name)
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if !aptBool(get("Verify-Peer"), true) || !aptBool(get("Verify-Host"), true) {
+	if !Bool(get("Verify-Peer"), true) || !Bool(get("Verify-Host"), true) {
 		// the administrator's word; what is fetched is verified by its signature in any case
 		config.InsecureSkipVerify = true
 	}

@@ -1,4 +1,4 @@
-package archive
+package aptconf
 
 import (
 	"errors"
@@ -47,7 +47,7 @@ func (h *Host) ExtraRepos(text, arch string, keyrings []string) ([]ExtraRepo, er
 		err = failure.Syntax("%s: it names no repository", origin)
 	}
 	if err != nil {
-		if !strings.HasPrefix(err.Error(), origin) {
+		if named := (*fileError)(nil); !errors.As(err, &named) {
 			err = fmt.Errorf("%s: %w", origin, err)
 		}
 		return nil, fault.Wrap(fault.Usage, extraHint, err)
@@ -104,16 +104,6 @@ func (r *Repo) readableKeys() error {
 	return nil
 }
 
-// Serves tells whether a repository is for an architecture: it may be restricted with [arch=…].
-func (r Repo) Serves(arch string) bool {
-	return r.options.serves(arch)
-}
-
-func (o *sourceOptions) serves(arch string) bool {
-	return (len(o.architectures) == 0 || slices.Contains(o.architectures, arch)) &&
-		!slices.Contains(o.notFor, arch)
-}
-
 // had refuses an option of a repository that the user names, where it cannot be had.
 func (o *sourceOptions) had(repo string) error {
 	if o.cannot == "" {
@@ -121,13 +111,4 @@ func (o *sourceOptions) had(repo string) error {
 	}
 	return fault.New(fault.Usage, "leave the option out, or the repository",
 		"repository %s: option %s: %w: %s", repo, o.cannot, failure.ErrUnsupported, o.why)
-}
-
-// IndexComponents are the components to ask Packages and Sources for: "" stands for a flat
-// repository, which has none.
-func (r Repo) IndexComponents() []string {
-	if r.flat() {
-		return []string{""}
-	}
-	return r.Components
 }

@@ -1,4 +1,4 @@
-package archive
+package aptconf
 
 import (
 	"slices"
@@ -25,9 +25,9 @@ func (c *aptConf) get(key string) string { return c.values[strings.ToLower(key)]
 
 // flag is a setting as apt reads booleans: yes, true, with, on, enable, and their opposites;
 // anything else is the default.
-func (c *aptConf) flag(key string, def bool) bool { return aptBool(c.get(key), def) }
+func (c *aptConf) flag(key string, def bool) bool { return Bool(c.get(key), def) }
 
-func aptBool(v string, def bool) bool {
+func Bool(v string, def bool) bool {
 	switch strings.ToLower(v) {
 	case "yes", "true", "with", "on", "enable", "1":
 		return true

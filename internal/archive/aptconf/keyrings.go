@@ -1,4 +1,4 @@
-package archive
+package aptconf
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 	"nsbuild/internal/regular"
 )
 
-// keyring collects the keys that may sign a repository.
+// Keyring collects the keys that may sign a repository.
 //
 // A source with Signed-By is bound to what that names, as in apt, with one exception: where it
 // names a distribution's own keyring (debian-archive-keyring.gpg), whichever of the host's copy and
@@ -25,7 +25,7 @@ import (
 // longer life, a revocation) makes one. The two are not joined: a key that the newer one dropped
 // stays dropped. A repository without Signed-By has its distribution's keyring and, when it is one
 // of the host's own sources or a mirror given by hand, trusted.gpg(.d), as in apt.
-func (h *Host) keyring(r Repo) (*signature.Keyring, error) {
+func (h *Host) Keyring(r Repo) (*signature.Keyring, error) {
 	k := &signature.Keyring{}
 	if r.options.keyData != "" {
 		keys, err := signature.ReadKeys([]byte(r.options.keyData))

@@ -1,17 +1,19 @@
-package archive
+// Package aptconf reads what this host's apt is told about fetching: apt.conf(5), sources.list(5),
+// apt_auth.conf(5), lists of mirrors and trusted keys.
+//
+// Out of it, and of what the user names, it makes repositories (Repo): one suite on one mirror,
+// with the keys that may sign it. Nothing is fetched here, and no program run.
+package aptconf
 
 import (
 	"cmp"
 	"errors"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
-	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/regular"
 )
@@ -152,117 +154,6 @@ func etcPath(v string) string {
 		return v
 	}
 	return filepath.Join("etc/apt", v)
-}
-
-// setting is an option of a download method: Acquire::METHOD::NAME, where https falls back on what
-// is said for http.
-func (h *Host) setting(scheme, name string) string {
-	if h.conf == nil {
-		return ""
-	}
-	if scheme == "https" {
-		if v := h.conf.get("Acquire::https::" + name); v != "" {
-			return v
-		}
-	}
-	return h.conf.get("Acquire::http::" + name)
-}
-
-// Proxy is the proxy for a URL, nil for none: the one for its host, else the general one, else the
-// environment's, unless no_proxy names the host.
-func (h *Host) Proxy(u *url.URL) (*url.URL, error) {
-	if h.conf == nil {
-		return nil, nil
-	}
-	proxy := h.setting(u.Scheme, "Proxy::"+u.Hostname())
-	if proxy == "" {
-		proxy = h.setting(u.Scheme, "Proxy")
-	}
-	if proxy == "" {
-		proxy = h.getenv(u.Scheme + "_proxy")
-	}
-	if proxy == "" || strings.EqualFold(proxy, "DIRECT") ||
-		inDomains(u.Hostname(), h.getenv("no_proxy")) {
-		return nil, nil
-	}
-	if !strings.Contains(proxy, "://") {
-		proxy = "http://" + proxy
-	}
-	p, err := url.Parse(proxy)
-	if err != nil || p.Host == "" {
-		return nil,
-			failure.New("set it as http://HOST:PORT in apt's configuration or in the environment",
-				"proxy %q for %s: %w", proxy, u.Host, failure.ErrSyntax)
-	}
-	return p, nil
-}
-
-// inDomains tells whether host is one of a comma-separated list of hosts and domains, as no_proxy
-// has it.
-func inDomains(host, list string) bool {
-	for d := range strings.SplitSeq(list, ",") {
-		d = strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(d), "*"), ".")
-		if d != "" && (strings.EqualFold(host, d) || len(host) > len(d) &&
-			strings.EqualFold(host[len(host)-len(d)-1:], "."+d)) {
-			return true
-		}
-	}
-	return list == "*"
-}
-
-// validity is what decides whether a Release file is too old or too new: the options of the source,
-// else the host's Acquire settings, for which a Label's own come first.
-type validity struct {
-	checkDate, checkUntil bool
-	min, max              time.Duration // bounds of the time it is valid; 0 for none
-	future                time.Duration // how far ahead a Date may lie
-}
-
-func (h *Host) validity(o sourceOptions, label string) validity {
-	v := validity{checkDate: true, checkUntil: true, future: 10 * time.Second}
-	if h.conf != nil {
-		v.checkDate = h.conf.flag("Acquire::Check-Date", true)
-		v.checkUntil = h.conf.flag("Acquire::Check-Valid-Until", true)
-		for _, s := range []struct {
-			name string
-			into *time.Duration
-		}{{"Min-ValidTime", &v.min}, {"Max-ValidTime", &v.max}, {"Max-FutureTime", &v.future}} {
-			for _, key := range []string{"Acquire::" + s.name, "Acquire::" + s.name + "::" +
-				label} {
-				if d, ok := h.conf.seconds(key); ok {
-					*s.into = d
-				}
-			}
-		}
-	}
-	if o.checkDate != nil {
-		v.checkDate = *o.checkDate
-	}
-	if o.checkValidUntil != nil {
-		v.checkUntil = *o.checkValidUntil
-	}
-	for _, s := range []struct{ from, into *time.Duration }{{o.validMin, &v.min},
-		{o.validMax, &v.max}, {o.maxFuture, &v.future}} {
-		if s.from != nil {
-			*s.into = *s.from
-		}
-	}
-	// a clock that is not trusted cannot tell that something expired
-	v.checkUntil = v.checkUntil && v.checkDate
-	return v
-}
-
-// byHash is apt's Acquire::By-Hash, in lower case; "" when it says nothing.
-func (h *Host) byHash() string {
-	if h.conf == nil {
-		return ""
-	}
-	return strings.ToLower(h.conf.get("Acquire::By-Hash"))
-}
-
-// AllowRedirect is Acquire::http::AllowRedirect: whether what a mirror redirects to is followed.
-func (h *Host) AllowRedirect(scheme string) bool {
-	return aptBool(h.setting(scheme, "AllowRedirect"), true)
 }
 
 // suites is the table of suites.

@@ -1,4 +1,4 @@
-package archive
+package aptconf
 
 import (
 	"bytes"
@@ -75,15 +75,27 @@ func (e entry) source(file, arch string) (source, string) {
 	return s, ""
 }
 
+// fileError is an error that names the file it is about.
+type fileError struct {
+	file string
+	err  error
+}
+
+func (e *fileError) Error() string { return e.file + ": " + e.err.Error() }
+func (e *fileError) Unwrap() error { return e.err }
+
+// maxSource bounds a paragraph, in bytes.
+const maxSource = 4 << 20
+
 // parseSources reads the deb822 style. A paragraph that apt would not take is left out and
 // reported.
 func parseSources(text, file, arch string) ([]source, error) {
 	var out []source
 	var bad []string
 	data := bytes.ReplaceAll([]byte(text), []byte("\r\n"), []byte("\n"))
-	s := scanSources(data)
+	s := deb822.NewText(data, deb822.Syntax{Limit: maxSource, Comments: true})
 	for s.Next() {
-		if !aptBool(string(s.Last("Enabled")), true) {
+		if !Bool(string(s.Last("Enabled")), true) {
 			continue
 		}
 		found, why := paragraphSources(s, file, arch)
@@ -94,7 +106,7 @@ func parseSources(text, file, arch string) ([]source, error) {
 		out = append(out, found...)
 	}
 	if s.Err() != nil {
-		return out, fmt.Errorf("%s: %w", file, failure.Malformed(s.Err()))
+		return out, &fileError{file, failure.Malformed(s.Err())}
 	}
 	if len(bad) > 0 {
 		return out, failure.Syntax("%s: %s", file, strings.Join(bad, "; "))
@@ -181,7 +193,7 @@ func (o *sourceOptions) set(name string, values []string) {
 			o.cannot, o.why = "trusted=no", "apt installs nothing from there unless somebody agrees"
 		}
 	case "allow-insecure":
-		o.allowInsecure = aptBool(first, false)
+		o.allowInsecure = Bool(first, false)
 	case "arch":
 		o.architectures = values
 	case "arch-":
@@ -209,7 +221,7 @@ func (o *sourceOptions) set(name string, values []string) {
 	case "inrelease-path":
 		o.inRelease = first
 	case "snapshot":
-		if aptBool(first, true) && first != "" {
+		if Bool(first, true) && first != "" {
 			o.cannot, o.why = name, "the URI of the snapshot itself says the same"
 		}
 	case "include", "exclude":
@@ -219,8 +231,8 @@ func (o *sourceOptions) set(name string, values []string) {
 
 // optionBool is the value of an option that apt decides by itself where it is neither yes nor no.
 func optionBool(text string) *bool {
-	yes := aptBool(text, true)
-	if yes != aptBool(text, false) {
+	yes := Bool(text, true)
+	if yes != Bool(text, false) {
 		return nil
 	}
 	return &yes
