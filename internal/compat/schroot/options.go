@@ -87,8 +87,8 @@ func Ended(status sandbox.Status, err error) error {
 	var failed *sandbox.Error
 	switch {
 	case errors.As(err, &failed) && failed.Op == "exec":
-		return fmt.Errorf("Failed to execute “%s”: %s", failed.Path,
-			capital(failed.Errno.Error())) //nolint:staticcheck // schroot's words
+		return fmt.Errorf("Failed to execute “%s”: %s", //nolint:staticcheck // schroot's words
+			failed.Path, capital(failed.Errno.Error()))
 	case errors.As(err, &failed) && failed.Op == "chdir":
 		return fault.New(fault.Internal, "The directory does not exist inside the chroot.  Use "+
 			"the --directory option to run the command in a different directory.",
@@ -96,8 +96,8 @@ func Ended(status sandbox.Status, err error) error {
 	case err != nil:
 		return err
 	case status.Signal != 0:
-		return fmt.Errorf("Child terminated by signal ‘%s’",
-			capital(status.Signal.String())) //nolint:staticcheck // schroot's words
+		return fmt.Errorf("Child terminated by signal ‘%s’", //nolint:staticcheck // schroot's words
+			capital(status.Signal.String()))
 	}
 	return nil
 }
