@@ -28,6 +28,7 @@ type buildOptions struct {
 	limits                                 limitOptions
 	kind                                   kindOptions
 	jobsAtOnce                             string
+	plan                                   string
 	more                                   additionOptions
 }
 
@@ -40,8 +41,8 @@ func newBuild(a *app) *cobra.Command {
 		Long: `build builds source packages, each in a sandbox without network over a throwaway
 layer.
 
-SOURCE is a .dsc, the URL of a .dsc, a source directory (or '.'), or the name of a package, which is
-fetched from the suite: NAME or NAME=VERSION. The base of the suite is made when it is missing, and
+SOURCE is a .dsc, the URL of a .dsc, a source directory (or '.'), the name of a package, which is
+fetched from the suite: NAME or NAME=VERSION, or a plan that --plan has written. The base of the suite is made when it is missing, and
 updated when the suite has newer packages of it, with what is configured for create and update,
 hooks among it.
 
@@ -57,6 +58,9 @@ that of an interruption, else 1, else 2, else 3.
 		Example: "  nsbuild build hello\n  nsbuild build -d trixie foo_1.2-3.dsc\n  nsbuild build .",
 		Args:    rangeArgs(1, -1, "which source?"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.checkPlan(c, args); err != nil {
+				return err
+			}
 			if err := o.completeAll(a.verbose, c.Flags()); err != nil {
 				return err
 			}
@@ -100,6 +104,8 @@ that of an interruption, else 1, else 2, else 3.
 	o.hooks.addBuildFlags(f, &o.ShellOnFailure)
 	o.checks.addFlags(f, &o.Checks)
 	a.addJSON(f)
+	f.StringVar(&o.plan, "plan", "", "write to this file everything that decides the build, "+
+		"resolved and pinned, and build nothing; the file is a SOURCE, too")
 	f.StringVar(&o.Result, "result", "", "write a machine-readable result to this file")
 	return c
 }
@@ -125,7 +131,7 @@ func (o *buildOptions) completeAll(verbose bool, set *pflag.FlagSet) error {
 // complete checks the flags against each other and fills in what follows from them.
 func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 	for _, name := range []string{"dist", "base", "output", "log-dir", "mirror", "arch", "host",
-		"build-dep-resolver", "result"} {
+		"build-dep-resolver", "result", "plan"} {
 		if set.Changed(name) && set.Lookup(name).Value.String() == "" {
 			return fault.New(fault.Usage, "leave it out for what is usual",
 				"--%s: the value is empty", name)
@@ -232,6 +238,9 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 	env, err := a.open(ctx)
 	if err != nil {
 		return err
+	}
+	if o.plan != "" {
+		return a.plan(ctx, env, sources[0], o.plan, o.Options)
 	}
 	if o.more.chain {
 		return a.buildChain(ctx, env, sources, o.Options)

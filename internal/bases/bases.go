@@ -227,7 +227,7 @@ func (k *Keeper) Remove(ctx context.Context, name string) error {
 	return k.Store.Remove(ctx, name, h)
 }
 
-// repos are the repositories of a base, and the keys that may sign them.
+// Repos are the repositories of a base, and the keys that may sign them.
 func (k *Keeper) Repos(o Options) ([]aptconf.Repo, error) {
 	if len(o.Components) > 0 {
 		o.Suite.Components = o.Components

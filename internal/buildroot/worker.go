@@ -19,6 +19,9 @@ type Environment struct {
 	Changed  []string // NAME=VALUE: what hooks add or change
 }
 
+// Plain is the environment without what the jail adds to it.
+func (e Environment) Plain() []string { return e.vars(false) }
+
 // vars is the environment, with or without fakeroot in the jail.
 func (e Environment) vars(fakeroot bool) []string {
 	env := []string{

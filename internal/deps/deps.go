@@ -77,6 +77,9 @@ type Request struct {
 	Components []string
 	Extra      Extra
 	NoLayers   bool // neither use nor keep any
+	// Planned are the files that apt must want, by their names in its directory, and no others; nil
+	// where that is not fixed.
+	Planned []string
 	// What is done, for the error that it becomes when it fails; "": the error says it all.
 	What string
 	// Unresolved is what the user may do when there is no way to install it; "" for nothing.

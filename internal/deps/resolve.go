@@ -106,22 +106,11 @@ func (in *installation) openInstallation(ctx context.Context) (err error) {
 // installByApt has apt install a package that depends on what is needed. done means that there was
 // a layer already.
 func (in *installation) installByApt(ctx context.Context) (done bool, err error) {
-	body, err := install.Dummy(in.Arch, in.Reduced)
+	args, err := in.aptCommand()
 	if err != nil {
 		return false, err
 	}
-	ask := func() (file string, wanted []apt.Wanted, err error) {
-		if file, err = in.apt.Add(buildroot.DummyName+".deb", bytes.NewReader(body)); err != nil {
-			return "", nil, err
-		}
-		if wanted, err = in.wantedOver(ctx, in.apt, in.out, in.sources, "install",
-			file); err != nil {
-			in.out.Flush()
-			err = in.failed(err)
-		}
-		return file, wanted, err
-	}
-	file, wanted, err := ask()
+	wanted, err := in.ask(ctx, args)
 	if err != nil {
 		return false, err
 	}
@@ -137,21 +126,20 @@ func (in *installation) installByApt(ctx context.Context) (done bool, err error)
 		return false, err
 	}
 	if upon {
-		if file, wanted, err = ask(); err != nil {
+		if args, wanted, err = in.askAgain(ctx); err != nil {
 			return false, err
 		}
 		if upon = in.isTheRest(wanted); !upon { // apt decides otherwise over it
 			if err := in.overBase(ctx); err != nil {
 				return false, err
 			}
-			if file, wanted, err = ask(); err != nil {
+			if args, wanted, err = in.askAgain(ctx); err != nil {
 				return false, err
 			}
 		}
 	}
 	uncopied, err := install.Provided(ctx, in.Client, in.apt, in.out, in.files, in.form, wanted,
-		"install",
-		file)
+		args...)
 	if err != nil {
 		in.out.Flush()
 		return false, in.failed(err)
@@ -163,6 +151,44 @@ func (in *installation) installByApt(ctx context.Context) (done bool, err error)
 // installCross has apt satisfy the build dependencies of a source for another architecture: which
 // of its tools must run here and which of its libraries must not, apt knows best.
 func (in *installation) installCross(ctx context.Context) (done bool, err error) {
+	args, err := in.crossCommand()
+	if err != nil {
+		return false, err
+	}
+	return in.installWith(ctx, args...)
+}
+
+// aptCommand has apt install a package that depends on what is needed.
+func (in *installation) aptCommand() ([]string, error) {
+	body, err := install.Dummy(in.Arch, in.Reduced)
+	if err != nil {
+		return nil, err
+	}
+	file, err := in.apt.Add(buildroot.DummyName+".deb", bytes.NewReader(body))
+	return []string{"install", file}, err
+}
+
+// ask finds out what apt wants for a command.
+func (in *installation) ask(ctx context.Context, args []string) ([]apt.Wanted, error) {
+	wanted, err := in.wantedOver(ctx, in.apt, in.out, in.sources, args...)
+	if err != nil {
+		in.out.Flush()
+		return nil, in.failed(err)
+	}
+	return wanted, nil
+}
+
+// askAgain asks the apt of a jail that was opened anew.
+func (in *installation) askAgain(ctx context.Context) (args []string, wanted []apt.Wanted,
+	err error) {
+	if args, err = in.aptCommand(); err == nil {
+		wanted, err = in.ask(ctx, args)
+	}
+	return args, wanted, err
+}
+
+// crossCommand has apt satisfy the build dependencies of a source package.
+func (in *installation) crossCommand() ([]string, error) {
 	var text strings.Builder
 	fmt.Fprintf(&text, "Format: 1.0\nSource: %s\nBinary: %s\nArchitecture: any\nVersion: "+
 		"0.invalid.0\nMaintainer: nsbuild <nobody@localhost>\n", buildroot.DummyName,
@@ -172,20 +198,16 @@ func (in *installation) installCross(ctx context.Context) (done bool, err error)
 		fmt.Fprintf(&text, "Build-Conflicts: %s\n", in.Reduced.Conflicts)
 	}
 	file, err := in.apt.Add(buildroot.DummyName+".dsc", strings.NewReader(text.String()))
-	if err != nil {
-		return false, err
-	}
-	return in.installWith(ctx, "--host-architecture="+in.Host, "build-dep", file)
+	return []string{"--host-architecture=" + in.Host, "build-dep", file}, err
 }
 
 // installWith finds out what a command of apt-get needs, and has it done unless there is a layer
 // with just that.
 func (in *installation) installWith(ctx context.Context, args ...string) (
 	done bool, err error) {
-	wanted, err := in.wantedOver(ctx, in.apt, in.out, in.sources, args...)
+	wanted, err := in.ask(ctx, args)
 	if err != nil {
-		in.out.Flush()
-		return false, in.failed(err)
+		return false, err
 	}
 	if done, err = in.findLayer(ctx, wanted); err != nil || done {
 		return done, err
@@ -204,6 +226,9 @@ func (in *installation) installWith(ctx context.Context, args ...string) (
 // build makes it.
 func (in *installation) findLayer(ctx context.Context, wanted []apt.Wanted) (
 	done bool, err error) {
+	if err := in.asPlanned(wanted); err != nil {
+		return false, err
+	}
 	// where nothing is wanted, too: the next build need not ask apt
 	in.key = in.layerKey(wanted)
 	if !in.layers() {

@@ -233,6 +233,9 @@ func Named(ctx context.Context, client *archive.Client, sources []apt.Source, wa
 // File is where the package lies that apt wants from a URL.
 func (f Fetched) File(url string) string { return f[url].file }
 
+// Package is the package that apt wants from a URL.
+func (f Fetched) Package(url string) *archive.Package { return f[url].p }
+
 // Refused is the failure of a program that installs or purges.
 type Refused struct{ Err error }
 

@@ -98,6 +98,9 @@ func preferences(pins []string) (string, error) {
 // openAdditions fetches and verifies the repositories that were added, and makes one of the
 // packages that were.
 func (b *builder) openAdditions(ctx context.Context) (err error) {
+	if b.o.Plan != nil {
+		return b.bringPlanned(ctx, b.o.Plan)
+	}
 	a := &b.o.Additions
 	if err := b.chooseComponents(ctx); err != nil {
 		return err

@@ -20,7 +20,7 @@ type how struct {
 	plain bool // it is built in a plain copy of the tree
 }
 
-// attempt is what is open while a plan is built: a sandbox, and what its stages have come to. It is
+// attempt is what is open while a task is done: a sandbox, and what its stages have come to. It is
 // made as one and closed as one; what goes otherwise the next time goes otherwise in another
 // attempt.
 type attempt struct {

@@ -15,6 +15,7 @@ import (
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/plan"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/source"
@@ -70,9 +71,10 @@ type Options struct {
 	// of a base that is brought up to date; nil: none
 	UpdateHooks func() (bases.Hooks, error)
 
-	Hooks          *hook.Set // nil: none
-	ShellOnFailure bool      // open a shell in the jail that failed
-	Terminal       *os.File  // the caller's, for shells; nil: there is none
+	Plan           *plan.Plan // what is built, and how; it decides most of the above
+	Hooks          *hook.Set  // nil: none
+	ShellOnFailure bool       // open a shell in the jail that failed
+	Terminal       *os.File   // the caller's, for shells; nil: there is none
 }
 
 // Outcome is how a build ended, for whoever tells the user.
@@ -86,9 +88,9 @@ type Outcome struct {
 	Artefacts []string // paths, .changes last
 }
 
-// plan is what is built, and how: it stands when a build has been prepared, and no attempt changes
+// task is what is built, and how: it stands when a build has been prepared, and no attempt changes
 // it.
-type plan struct {
+type task struct {
 	o       Options
 	in      *source.Source
 	suite   suites.Suite
@@ -99,10 +101,10 @@ type plan struct {
 	extra   deps.Extra
 }
 
-// builder is one build under way: a plan, the base that it is built over, the attempts at it, and
+// builder is one build under way: a task, the base that it is built over, the attempts at it, and
 // what is told of it.
 type builder struct {
-	plan
+	task
 	record
 	over
 	env        *Env

@@ -146,17 +146,11 @@ func (at *attempt) compile(ctx context.Context) error {
 	tree := path.Join(buildroot.Dir, at.in.DSC.DirName())
 	at.log.Filter(tree, buildlog.NamePackage)
 	at.log.Filter(buildroot.Dir, buildlog.NameBuild)
-	if !slices.ContainsFunc(at.options, func(s string) bool {
-		return strings.HasPrefix(s, "parallel=")
-	}) {
-		n, err := at.env.jobs()
-		if err != nil {
-			return err
-		}
-		at.options = append(slices.Clone(at.options),
-			"parallel="+strconv.Itoa(at.limitedJobs(n)))
-		at.result.Target.Options = at.options
+	var err error
+	if at.options, err = at.withJobs(at.options); err != nil {
+		return err
 	}
+	at.result.Target.Options = at.options
 	if err := at.checkHookEnv(); err != nil {
 		return err
 	}

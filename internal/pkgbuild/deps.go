@@ -63,22 +63,7 @@ func (at *attempt) installDeps(ctx context.Context) error {
 		log.Printf("Filtered Build-Conflicts: %s", text)
 	}
 	log.Subsection("Install main build dependencies (" + at.resolver() + "-based resolver)")
-	request := deps.Request{Reduced: reduced, Base: at.base, Arch: at.arch, Host: at.host,
-		Suite: at.suite.Name, Resolver: at.resolver(), Repos: at.repos, Components: at.o.Components,
-		Extra: at.extra, NoLayers: at.o.NoLayers, What: "installing the build dependencies"}
-	if at.cross() && at.o.ArchAll && len(at.relations().DependsIndep) > 0 {
-		request.Unresolved = "--no-arch-all leaves out the packages for all architectures and " +
-			"their Build-Depends-Indep, which seldom work in a cross build"
-	}
-	on := deps.On{Holder: at.holder, Lowers: at.root.lowers, Leavings: at.sources.packedIn,
-		Hooked: at.root.hooked,
-		Copies: at.copies, Log: at.log,
-		Confirm: func() ([]*archive.Release, error) {
-			err := at.confirm()
-			return at.releases,
-				err
-		}}
-	at.deps, err = at.env.deps().Install(ctx, request, on)
+	at.deps, err = at.env.deps().Install(ctx, at.request(reduced), at.on())
 	at.summary.InstallTime, at.root.lowers, at.root.open = at.deps.Time, at.deps.Lowers,
 		at.deps.Open
 	at.found.layer = result.Layer{Key: at.deps.Key, Cached: at.deps.Cached}
@@ -94,4 +79,29 @@ func (b *builder) archs() []string {
 		return []string{b.arch, b.host}
 	}
 	return []string{b.arch}
+}
+
+// request is what is to be installed.
+func (b *builder) request(reduced dsc.Reduced) deps.Request {
+	r := deps.Request{Reduced: reduced, Base: b.base, Arch: b.arch, Host: b.host,
+		Suite: b.suite.Name, Resolver: b.resolver(), Repos: b.repos, Components: b.o.Components,
+		Extra: b.extra, NoLayers: b.o.NoLayers, What: "installing the build dependencies"}
+	if b.cross() && b.o.ArchAll && len(b.relations().DependsIndep) > 0 {
+		r.Unresolved = "--no-arch-all leaves out the packages for all architectures and their " +
+			"Build-Depends-Indep, which seldom work in a cross build"
+	}
+	if b.o.Plan != nil {
+		r.Planned = plannedFiles(b.o.Plan)
+	}
+	return r
+}
+
+// on is what it is to be installed on.
+func (at *attempt) on() deps.On {
+	return deps.On{Holder: at.holder, Lowers: at.root.lowers, Leavings: at.sources.packedIn,
+		Hooked: at.root.hooked, Copies: at.copies, Log: at.log,
+		Confirm: func() ([]*archive.Release, error) {
+			err := at.confirm()
+			return at.releases, err
+		}}
 }

@@ -20,10 +20,9 @@ import (
 
 // shared is what the builds of one command share.
 type shared struct {
-	grown   atomic.Bool // whether something was added to the cache that Meter does not count
-	copying atomic.Bool // whether a process makes copies: one is enough
-	memory  memory      // for their tmpfs
-	turns   bases.Turns // what one does for all
+	grown  atomic.Bool // whether something was added to the cache that Meter does not count
+	memory memory      // for their tmpfs
+	turns  bases.Turns // what one does for all
 
 	mu     sync.Mutex
 	atOnce int               // builds at a time; 0 means one

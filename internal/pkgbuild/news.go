@@ -26,6 +26,9 @@ type over struct {
 // needed at once, it waits for them: a source by its name is looked for in the lists, and hooks may
 // do things that are not to be done twice.
 func (b *builder) openBase(ctx context.Context) (err error) {
+	if b.o.Plan != nil {
+		return b.openPlannedBase(b.o.Plan)
+	}
 	o := bases.Options{Name: b.o.Base, Suite: b.suite, Arch: b.arch, Mirror: b.o.Mirror}
 	usual := bases.Name(o.Suite.Name, o.Arch)
 	if o.Name == "" {
@@ -129,9 +132,13 @@ func (b *builder) describeBase() {
 		inputs.Releases = append(inputs.Releases, result.Release{URI: repo.URI, Suite: repo.Suite,
 			Date: r.Date(), SHA256: r.Digest()})
 	}
-	if b.news == nil {
+	switch {
+	case b.o.Plan != nil:
+		b.log.Printf("Base %s (generation %d) is that of the plan of %s.", b.base.Name,
+			b.base.Number, b.o.Plan.Created.UTC().Format(time.RFC1123))
+	case b.news == nil:
 		b.log.Printf("Base %s (generation %d) is up to date with them.", b.base.Name, b.base.Number)
-	} else {
+	default:
 		b.log.Printf("Base %s (generation %d) was up to date with them; the mirror is being "+
 			"asked for news.", b.base.Name, b.base.Number)
 	}

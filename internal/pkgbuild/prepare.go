@@ -14,6 +14,7 @@ import (
 	"nsbuild/internal/copies"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/plan"
 	"nsbuild/internal/result"
 	"nsbuild/internal/source"
 )
@@ -22,9 +23,17 @@ import (
 // and fetching.
 func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, at *attempt,
 	err error) {
+	if strings.HasSuffix(spec, plan.Suffix) {
+		if o.Plan, err = plan.Read(spec); err != nil {
+			return nil, nil, err
+		}
+		if err := o.follow(o.Plan); err != nil {
+			return nil, nil, err
+		}
+	}
 	// other builds may have the same
 	o.Options, o.Profiles = slices.Clone(o.Options), slices.Clone(o.Profiles)
-	b := &builder{env: e, plan: plan{o: o}, copies: &copies.Beside{Maker: e.Copies, Log: e.Log},
+	b := &builder{env: e, task: task{o: o}, copies: &copies.Beside{Maker: e.Copies, Log: e.Log},
 		record: record{outcome: &Outcome{},
 			result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}}
 	defer func() {
@@ -41,7 +50,7 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	if err := b.chooseArch(); err != nil {
 		return nil, nil, err
 	}
-	if b.in, err = e.sources().Open(ctx, spec); err != nil {
+	if b.in, err = b.openSource(ctx, spec); err != nil {
 		return nil, nil, err
 	}
 	if err := b.checkEntry(); err != nil {
@@ -79,6 +88,14 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 		e.Log.WithField(fault.Shown, true).Warn(n)
 	}
 	return b, at, b.openLog()
+}
+
+// openSource looks at the source, or brings that of a plan.
+func (b *builder) openSource(ctx context.Context, spec string) (*source.Source, error) {
+	if b.o.Plan != nil {
+		return b.env.sources().Planned(ctx, b.o.Plan.Source)
+	}
+	return b.env.sources().Open(ctx, spec)
 }
 
 // checkPlaces finds out whether what a build leaves can be stored, before it takes its time.
@@ -140,6 +157,9 @@ func (b *builder) sourceReleases(ctx context.Context) ([]*archive.Release, error
 // chooseSuite takes what was asked for, else what a directory's changelog says, else the default.
 func (b *builder) chooseSuite() (err error) {
 	name, said := b.o.Suite, "--dist"
+	if b.o.Plan != nil {
+		name, said = b.o.Plan.Target.Distribution, "the plan's distribution"
+	}
 	if name == "" {
 		name, said = b.in.Distribution(), "the changelog's distribution"
 	}

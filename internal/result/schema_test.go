@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nsbuild/internal/plan"
 )
 
 // TestSchemas holds the published schemas to the types: what is written has just these fields, and
@@ -19,6 +21,8 @@ func TestSchemas(t *testing.T) {
 	}{
 		{"../../docs/result.schema.json", "Result of an nsbuild build", Schema,
 			reflect.TypeFor[Result]()},
+		{"../../docs/plan.schema.json", "Plan of an nsbuild build", plan.Schema,
+			reflect.TypeFor[plan.Plan]()},
 		{"../../docs/events.schema.json", "A line of nsbuild --json", EventSchema,
 			reflect.TypeFor[Event]()},
 	} {

@@ -59,7 +59,8 @@ type Source struct {
 	// Overlay: Tree is to be put over its upstream tarballs.
 	Overlay bool
 
-	temp func() error // deletes what was fetched; nil: nothing was
+	temp func() error      // deletes what was fetched; nil: nothing was
+	urls map[string]string // where files were fetched from, by their names
 }
 
 // Open looks at what the user asked for: a .dsc, its URL, a source directory, or the name of a
@@ -190,11 +191,14 @@ func (o *Opener) Fetch(ctx context.Context, in *Source, releases []*archive.Rele
 	if err != nil {
 		return fmt.Errorf("fetching %s: %w", in.Spec, err)
 	}
-	in.temp = func() error { return os.RemoveAll(dir) }
+	in.temp, in.urls = func() error { return os.RemoveAll(dir) }, map[string]string{}
 	if in.Name != "" {
 		found, err := o.Client.FindSource(ctx, releases, in.Name)
 		if err != nil {
 			return fault.Wrap(fault.GivenBack, "", err)
+		}
+		for _, f := range found.Files {
+			in.urls[f.Name] = found.URL(f.Name)
 		}
 		file, err := o.Client.FetchSource(ctx, found, dir)
 		if err != nil {
@@ -204,6 +208,7 @@ func (o *Opener) Fetch(ctx context.Context, in *Source, releases []*archive.Rele
 	}
 	in.Dir = dir
 	for _, f := range in.DSC.Files {
+		in.urls[f.Name] = in.URL + f.Name
 		want := fetch.File{URL: in.URL + f.Name, Size: f.Size, Weak: f.SHA256 == "" &&
 			f.SHA512 == "",
 			Hashes: hashes.Set{MD5: f.MD5, SHA1: f.SHA1, SHA256: f.SHA256, SHA512: f.SHA512}}

@@ -1,0 +1,329 @@
+package pkgbuild
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"nsbuild/internal/apt"
+	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/base"
+	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/buildroot"
+	"nsbuild/internal/deps"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/hook"
+	"nsbuild/internal/plan"
+)
+
+// Plan resolves and pins everything that decides the result of a build. What it fetches is in the
+// cache afterwards; nothing is installed or built.
+func (e *Env) Plan(ctx context.Context, spec string, o Options) (_ *plan.Plan, err error) {
+	if err := o.checkPlannable(); err != nil {
+		return nil, err
+	}
+	o.NoLog, o.Result = true, ""
+	b, at, err := e.prepare(ctx, spec, o)
+	if err != nil {
+		return nil, fault.Interruption(ctx, err)
+	}
+	defer b.release()
+	defer func() { at.close(ctx) }()
+	defer func() { err = errors.Join(err, b.log.Close()) }()
+	if err = b.confirm(); errors.Is(err, errOutdated) {
+		at.close(ctx)
+		if at, err = b.againOverNew(ctx, at.how); err != nil {
+			at = &attempt{builder: b}
+		}
+	}
+	if err != nil {
+		return nil, fault.Interruption(ctx, fault.Wrap(fault.GivenBack, "", err))
+	}
+	p, err := at.plan(ctx)
+	return p, fault.Interruption(ctx, fault.Wrap(fault.GivenBack, "", err))
+}
+
+// checkPlannable refuses what a plan cannot say.
+func (o *Options) checkPlannable() error {
+	switch {
+	case o.Git != "":
+		return fault.New(fault.Usage, "plan the source package that is made of it",
+			"--plan contradicts --git: what git exports is there only while it is built")
+	case len(o.Hooks.At(hook.BeforeLayer()...)) > 0:
+		return fault.New(fault.Usage, "leave them out, or install what they need by --include",
+			"--plan runs no hooks, and those before the dependencies decide what is installed")
+	}
+	return nil
+}
+
+// plan makes the plan of what was prepared.
+func (at *attempt) plan(ctx context.Context) (*plan.Plan, error) {
+	options, err := at.withJobs(at.o.Options)
+	if err != nil {
+		return nil, err
+	}
+	at.options = options
+	source, err := at.in.Plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dependencies, err := at.planDependencies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hooks, err := at.planHooks()
+	if err != nil {
+		return nil, err
+	}
+	k := at.o.Kind
+	p := &plan.Plan{
+		Program: at.env.Program, Created: time.Now().UTC().Truncate(time.Second), Source: source,
+		Target: plan.Target{Distribution: at.suite.Name, Asked: at.o.Suite != "",
+			BuildArch: at.arch, HostArch: at.host, BuildType: at.o.buildType(),
+			Profiles: at.o.Profiles, Options: options},
+		Kind: plan.Kind{BinNMU: k.BinNMU, BinNMUVersion: k.BinNMUVersion,
+			BinNMUChangelog: k.BinNMUChangelog, AppendToVersion: k.AppendToVersion,
+			SourceOnlyChanges: k.SourceOnlyChanges, BuildOptions: k.BuildOpts,
+			SourceOptions: k.SourceOpts, Maintainer: k.Maintainer, Uploader: k.Uploader},
+		Base: plan.Base{Name: at.base.Name, Generation: at.base.Number,
+			Digest: baseDigest(at.base.Manifest)},
+		Repositories: at.planRepositories(),
+		Dependencies: *dependencies, Environment: at.environment().Plain(), Hooks: hooks,
+		Limits: plan.Limits{Memory: at.o.Limits.Memory, Processors: at.o.Limits.CPUs,
+			Processes: int64(at.o.Limits.PIDs), MaxResults: at.o.MaxResults},
+	}
+	if k.ownVersion() && k.BinNMUChangelog == "" {
+		if p.Kind.EntryDate, err = k.entryDate(time.Now()); err != nil {
+			return nil, err
+		}
+		if k.Maintainer == "" { // the caller's own name, who may be another when it is built
+			p.Kind.Maintainer = DefaultMaintainer()
+		}
+	}
+	return p, nil
+}
+
+// planDependencies asks apt what it would install.
+func (at *attempt) planDependencies(ctx context.Context) (*plan.Dependencies, error) {
+	reduced, err := at.dependencies(at.context())
+	if err != nil {
+		return nil, err
+	}
+	packages, err := at.env.deps().Wanted(ctx, at.request(reduced), at.on())
+	if errors.Is(err, deps.ErrNoPlan) {
+		return nil, fault.Wrap(fault.Usage, "use --build-dep-resolver=apt", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := at.o.Additions
+	d := &plan.Dependencies{Resolver: at.resolver(), Depends: reduced.Depends.String(),
+		Conflicts: reduced.Conflicts.String(), Packages: []plan.Package{},
+		Added: plan.Added{Depends: slices.Concat(a.AddDepends, a.Include),
+			DependsArch: a.AddDependsArch, DependsIndep: a.AddDependsIndep,
+			Conflicts: a.AddConflicts, ConflictsArch: a.AddConflictsArch,
+			ConflictsIndep: a.AddConflictsIndep, Alternatives: at.o.Alternatives}}
+	for _, p := range packages {
+		sum, err := at.env.Client.DebSHA256(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		d.Packages = append(d.Packages, plan.Package{Name: p.Package, Version: p.Version,
+			Arch: p.Architecture, Size: p.Size, SHA256: sum, SHA512: p.Hashes.SHA512,
+			URI: p.Repo.URI, File: p.Filename})
+	}
+	slices.SortFunc(d.Packages, func(a, b plan.Package) int {
+		return strings.Compare(a.Name+" "+a.Arch, b.Name+" "+b.Arch)
+	})
+	return d, nil
+}
+
+// planRepositories are those that packages are found in.
+func (b *builder) planRepositories() (all []plan.Repository) {
+	for _, r := range slices.Concat(b.extra.Releases, b.releases) {
+		repo := r.Repo()
+		all = append(all, plan.Repository{URI: repo.URI, Suite: repo.Suite,
+			Components: repo.Components, Date: r.Date(), SHA256: r.Digest()})
+	}
+	return all
+}
+
+// planHooks are the hooks of each stage, with what they do.
+func (b *builder) planHooks() (all []plan.Hook, err error) {
+	told := hook.Context{Operation: hook.Build, Source: b.header.Package,
+		Version: b.header.Version, Distribution: b.suite.Name, BuildArch: b.arch,
+		HostArch: b.host, BuildType: b.o.buildType(), Profiles: b.o.Profiles,
+		Builder: bootstrap.BuilderName, BuildDir: buildroot.Dir}
+	for _, stage := range hook.Build.Stages() {
+		found := b.o.Hooks.At(stage)
+		if len(found) == 0 {
+			continue
+		}
+		h := plan.Hook{Stage: string(stage)}
+		for _, one := range found {
+			h.Names = append(h.Names, one.Name)
+		}
+		if h.Digest, err = b.o.Hooks.Digest(told, stage); err != nil {
+			return nil, fmt.Errorf("reading the hooks: %w", err)
+		}
+		all = append(all, h)
+	}
+	return all, nil
+}
+
+// baseDigest identifies what a base has installed, and what else was done to it. Its ids are the
+// machine's.
+func baseDigest(m base.Manifest) string {
+	sum := sha256.New()
+	packages := make([]string, 0, len(m.Packages))
+	for _, p := range m.Packages {
+		packages = append(packages, p.Name+" "+p.Version+" "+p.Arch)
+	}
+	slices.Sort(packages)
+	fmt.Fprintf(sum, "%q", append([]string{m.Suite, m.Arch, m.Variant, m.Bootstrapper, m.Digest},
+		packages...))
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// withJobs adds how many processes the build may use, where nobody has said that.
+func (b *builder) withJobs(options []string) ([]string, error) {
+	if slices.ContainsFunc(options, func(s string) bool {
+		return strings.HasPrefix(s, "parallel=")
+	}) {
+		return options, nil
+	}
+	n, err := b.env.jobs()
+	return append(slices.Clone(options), "parallel="+strconv.Itoa(b.limitedJobs(n))), err
+}
+
+// follow takes from a plan all that it decides. Where the results go, and what is shown, is left.
+func (o *Options) follow(p *plan.Plan) error {
+	types := strings.Split(p.Target.BuildType, ",")
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(types, n) })
+	}
+	o.Source = has("source", "full")
+	o.ArchAny = has("any", "binary", "full")
+	o.ArchAll = has("all", "binary", "full")
+	if got := o.buildType(); got != p.Target.BuildType {
+		return fault.New(fault.Usage, "", "the plan builds %q, which is no kind of build",
+			p.Target.BuildType)
+	}
+	if o.Suite = ""; p.Target.Asked {
+		o.Suite = p.Target.Distribution
+	}
+	o.Base, o.Arch, o.Host = p.Base.Name, p.Target.BuildArch, p.Target.HostArch
+	o.Profiles, o.Options = p.Target.Profiles, p.Target.Options
+	o.Resolver, o.Alternatives = p.Dependencies.Resolver, p.Dependencies.Added.Alternatives
+	o.Git, o.Mirror = "", ""
+	k, added := p.Kind, p.Dependencies.Added
+	o.Kind = Kind{BinNMU: k.BinNMU, BinNMUVersion: k.BinNMUVersion, BinNMUTimestamp: k.EntryDate,
+		BinNMUChangelog: k.BinNMUChangelog, AppendToVersion: k.AppendToVersion,
+		SourceOnlyChanges: k.SourceOnlyChanges, BuildOpts: k.BuildOptions,
+		SourceOpts: k.SourceOptions, Maintainer: k.Maintainer, Uploader: k.Uploader,
+		Sign: o.Sign, KeyID: o.KeyID}
+	o.Additions = Additions{AddDepends: added.Depends, AddDependsArch: added.DependsArch,
+		AddDependsIndep: added.DependsIndep, AddConflicts: added.Conflicts,
+		AddConflictsArch: added.ConflictsArch, AddConflictsIndep: added.ConflictsIndep}
+	o.Limits.Memory, o.Limits.CPUs = p.Limits.Memory, p.Limits.Processors
+	o.Limits.PIDs, o.MaxResults = int(p.Limits.Processes), p.Limits.MaxResults
+	// what they need is no part of the plan
+	o.Checks = Checks{}
+	return o.Check()
+}
+
+// openPlannedBase takes the base of the plan into use, if it is still what it was.
+func (b *builder) openPlannedBase(p *plan.Plan) (err error) {
+	b.base, err = b.env.Store.Use(p.Base.Name)
+	if errors.Is(err, base.ErrNone) {
+		return fault.New(fault.GivenBack, "plan the build again",
+			"the plan's base %s (generation %d) is not here", p.Base.Name, p.Base.Generation)
+	}
+	if err != nil {
+		return err
+	}
+	if baseDigest(b.base.Manifest) != p.Base.Digest {
+		return fault.New(fault.GivenBack, "plan the build again",
+			"the plan's base, generation %d of %s, is not here any more: generation %d has other "+
+				"packages", p.Base.Generation, p.Base.Name, b.base.Number)
+	}
+	b.repos, err = b.env.Bases().RememberedRepos(b.base.Manifest)
+	return err
+}
+
+// bringPlanned has the packages of the plan in the cache, and makes the one repository of them that
+// apt is shown.
+func (b *builder) bringPlanned(ctx context.Context, p *plan.Plan) error {
+	var packages []*archive.Package
+	for _, w := range p.Dependencies.Packages {
+		packages = append(packages, &archive.Package{Package: w.Name, Version: w.Version,
+			Architecture: w.Arch, Filename: w.File, Size: w.Size,
+			Hashes: hashes.Set{SHA256: w.SHA256, SHA512: w.SHA512},
+			Repo:   &aptconf.Repo{URI: w.URI, Suite: b.suite.Name}, Locked: true})
+	}
+	ph := b.env.Progress.Phase("planned packages")
+	defer b.env.Meter.During(ph)()
+	debs, err := b.env.Client.Debs(ctx, packages)
+	ph.Done(err)
+	if err != nil {
+		return fault.Wrap(fault.GivenBack, "", fmt.Errorf("a package of the plan: %w", err))
+	}
+	var files []string
+	for _, deb := range debs {
+		files = append(files, deb)
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	b.extra.Local, err = b.env.Client.Local(ctx, apt.Extra, files)
+	return err
+}
+
+// plannedFiles are the names that apt gives the packages of a plan.
+func plannedFiles(p *plan.Plan) []string {
+	names := make([]string, 0, len(p.Dependencies.Packages))
+	for _, w := range p.Dependencies.Packages {
+		names = append(names, apt.FileName(w.Name, w.Version, w.Arch))
+	}
+	return names
+}
+
+// checkPlanned refuses to build what this program would not build as it was planned.
+func (at *attempt) checkPlanned(context.Context) error {
+	p := at.o.Plan
+	const hint = "plan the build again"
+	reduced, err := at.dependencies(at.context())
+	if err != nil {
+		return err
+	}
+	hooks, err := at.planHooks()
+	if err != nil {
+		return err
+	}
+	name, version := at.in.Identity()
+	for _, same := range []struct {
+		what string
+		is   bool
+	}{
+		{"the source", name == p.Source.Name && version == p.Source.Version},
+		{"the build dependencies", reduced.Depends.String() == p.Dependencies.Depends &&
+			reduced.Conflicts.String() == p.Dependencies.Conflicts},
+		{"the environment", slices.Equal(at.environment().Plain(), p.Environment)},
+		{"the hooks", slices.EqualFunc(hooks, p.Hooks, func(a, b plan.Hook) bool {
+			return a.Stage == b.Stage && a.Digest == b.Digest
+		})},
+	} {
+		if !same.is {
+			return fault.New(fault.GivenBack, hint, "%s would not be as planned", same.what)
+		}
+	}
+	return nil
+}
