@@ -16,9 +16,10 @@ import (
 // TestScripts runs the command line against what needs no base.
 func TestScripts(t *testing.T) {
 	testenv.RequireUserns(t)
-	e2e.Program(t)
+	w := e2e.NewWorld(t) // which is deleted with what mapped ids own
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:         "testdata/script",
+		WorkdirRoot: w.Dir,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NSBUILD_STATE", e.WorkDir+"/state")
 			e.Setenv("NSBUILD_CACHE", e.WorkDir+"/cache")
