@@ -326,8 +326,9 @@ func TestDiskFull(t *testing.T) {
 	if !errors.Is(err, failure.ErrNoSpace) || !strings.Contains(fault.HintOf(err), "/cache") {
 		t.Errorf("%v, %s", err, fault.HintOf(err))
 	}
-	if other := errors.New("x"); failure.OnDisk("/cache",
-		other) != other { //nolint:errorlint // it must come back as it is
+	other := errors.New("x")
+	//nolint:errorlint // it must come back as it is
+	if failure.OnDisk("/cache", other) != other {
 		t.Error("another error")
 	}
 }

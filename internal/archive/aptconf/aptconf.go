@@ -27,6 +27,8 @@ func (c *aptConf) get(key string) string { return c.values[strings.ToLower(key)]
 // anything else is the default.
 func (c *aptConf) flag(key string, def bool) bool { return Bool(c.get(key), def) }
 
+// Bool is a word as apt reads booleans: yes, true, with, on, enable, 1, and their opposites; def
+// for anything else.
 func Bool(v string, def bool) bool {
 	switch strings.ToLower(v) {
 	case "yes", "true", "with", "on", "enable", "1":

@@ -14,6 +14,7 @@ type validity struct {
 	Future                time.Duration // how far ahead a Date may lie
 }
 
+// Validity is what holds for the Release file of a repository, and of a Label.
 func (h *Host) Validity(r Repo, label string) validity {
 	o := r.options
 	v := validity{CheckDate: true, CheckUntil: true, Future: 10 * time.Second}

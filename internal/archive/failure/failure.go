@@ -16,6 +16,7 @@ import (
 	"nsbuild/internal/fault"
 )
 
+// What can go wrong between a mirror and the cache.
 var (
 	// ErrUnreachable: no answer, or none that is HTTP, after all retries.
 	ErrUnreachable = errors.New("the mirror cannot be reached")

@@ -19,6 +19,7 @@ func WithProgress(ctx context.Context, f func(Progress)) context.Context {
 	return context.WithValue(ctx, progressKey{}, f)
 }
 
+// Tell passes on how far a transfer is: to whom the context names, else to Options.Progress.
 func (f *Fetcher) Tell(ctx context.Context, p Progress) {
 	if told, ok := ctx.Value(progressKey{}).(func(Progress)); ok {
 		told(p)
