@@ -16,7 +16,6 @@ import (
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/deps"
-	"nsbuild/internal/sandbox"
 	"nsbuild/internal/source"
 )
 
@@ -61,7 +60,7 @@ type Bench struct {
 	Subject
 	Deps    *deps.Maker
 	Copies  *copies.Maker
-	Holder  *sandbox.Holder
+	Holder  deps.Holder
 	Log     *buildlog.File
 	Scratch func() (int64, error) // bytes that a tmpfs of a check's own may have
 

@@ -89,9 +89,16 @@ type Request struct {
 // cross tells whether the packages are for another architecture than that of the jail.
 func (r *Request) cross() bool { return r.Host != r.Arch }
 
+// Holder is what the holder of a build's jails does for it: a *sandbox.Holder, or one made up.
+type Holder interface {
+	NewJail(ctx context.Context, spec sandbox.Spec) (*sandbox.Jail, error)
+	Scratch() sandbox.Scratch
+	SaveLayer(ctx context.Context, jail int, to string) (size int64, err error)
+}
+
 // On is what it is installed on.
 type On struct {
-	Holder *sandbox.Holder
+	Holder Holder
 	Lowers []sandbox.Lower // topmost first
 	// Leavings are those of a jail that no layer may lie on: what packing a source directory has
 	// left there is hostile, and no maintainer script is to find it.

@@ -16,8 +16,13 @@ type Caches string
 // CachesName is the directory's name in the cache.
 const CachesName = "hooks"
 
+// RootMaker makes directories that belong to root in a jail: a *sandbox.Holder.
+type RootMaker interface {
+	MakeRoot(ctx context.Context, dir string) error
+}
+
 // Mounts show the hooks of a set what they keep.
-func (c Caches) Mounts(ctx context.Context, h *sandbox.Holder, set *Set) (mounts []sandbox.Mount,
+func (c Caches) Mounts(ctx context.Context, h RootMaker, set *Set) (mounts []sandbox.Mount,
 	err error) {
 	for _, name := range set.Caches() {
 		dir, err := c.make(ctx, h, name)
@@ -32,7 +37,7 @@ func (c Caches) Mounts(ctx context.Context, h *sandbox.Holder, set *Set) (mounts
 }
 
 // make is where a hook keeps what outlives a run. It belongs to the jail's ids.
-func (c Caches) make(ctx context.Context, h *sandbox.Holder, name string) (string, error) {
+func (c Caches) make(ctx context.Context, h RootMaker, name string) (string, error) {
 	if err := os.MkdirAll(string(c), 0o700); err != nil {
 		return "", err
 	}

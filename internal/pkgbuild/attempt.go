@@ -27,7 +27,7 @@ type attempt struct {
 	*builder
 	how
 	place  place // of what is written
-	holder *sandbox.Holder
+	holder holder
 	watch  *watch // of the room there
 	begun  int    // lines of the log at that time
 
@@ -89,11 +89,13 @@ func (b *builder) begin(ctx context.Context, how how) (_ *attempt, err error) {
 	if at.place, err = b.choosePlace(how); err != nil {
 		return nil, err
 	}
-	if at.holder, err = b.env.Work.HoldFor(ctx, b.base.Manifest.Arch, sandbox.HolderSpec{
+	held, err := b.hold(ctx, b.base.Manifest.Arch, sandbox.HolderSpec{
 		IDs: b.base.Manifest.IDs, ScratchDir: at.place.dir, ScratchSize: at.place.limit,
-		Limits: b.o.Limits}); err != nil {
+		Limits: b.o.Limits})
+	if err != nil {
 		return nil, err
 	}
+	at.holder = held
 	b.result.Isolation.Scratch = string(at.holder.Scratch())
 	if how.plain {
 		b.result.Isolation.Scratch = string(sandbox.ScratchCopy)

@@ -108,6 +108,7 @@ type builder struct {
 	record
 	over
 	env        *Env
+	hold       func(context.Context, string, sandbox.HolderSpec) (holder, error)
 	copies     *copies.Beside // of packages
 	overflowed int64          // size of the tmpfs that was full in the attempt before
 }
@@ -119,7 +120,7 @@ func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, erro
 		return nil, fault.Interruption(ctx, err)
 	}
 	defer b.release()
-	at, err = b.attempts(ctx, at)
+	at, err = b.attempts(ctx, at, b.stages())
 	defer at.close(ctx)
 	err = at.afterStages(ctx, err)
 	at.deps.Saved()
@@ -132,9 +133,9 @@ func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, erro
 
 // attempts goes on until one succeeds, or nothing would be different in another. It returns the
 // last, and why that failed. Where another could not be begun, the last has nothing open.
-func (b *builder) attempts(ctx context.Context, at *attempt) (*attempt, error) {
+func (b *builder) attempts(ctx context.Context, at *attempt, stages []stage) (*attempt, error) {
 	for {
-		err := at.run(ctx)
+		err := at.run(ctx, stages)
 		next := at.next(ctx, err)
 		if next == nil {
 			return at, err

@@ -206,7 +206,7 @@ const sampled = 200 * time.Millisecond
 // watch looks at the room that a build's scratch has, all the time: a compiler that met the end
 // deletes what it has written, and afterwards there is room again.
 type watch struct {
-	space *sandbox.ScratchSpace
+	space room
 	stop  chan struct{}
 	ended chan struct{}
 
@@ -218,8 +218,8 @@ type watch struct {
 	err    error
 }
 
-func watchSpace(h *sandbox.Holder) (*watch, error) {
-	space, err := h.ScratchSpace()
+func watchSpace(h holder) (*watch, error) {
+	space, err := h.Room()
 	if err != nil {
 		return nil, err
 	}

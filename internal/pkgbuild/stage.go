@@ -80,8 +80,8 @@ func (b *builder) stages() []stage {
 }
 
 // run runs one stage after the other until one fails.
-func (at *attempt) run(ctx context.Context) error {
-	for _, s := range at.stages() {
+func (at *attempt) run(ctx context.Context, stages []stage) error {
+	for _, s := range stages {
 		ph := at.env.Progress.Phase(s.name)
 		stop := at.env.Meter.During(ph)
 		begin := time.Now()
