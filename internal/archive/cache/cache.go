@@ -92,7 +92,9 @@ func (c *Cache) Place(kind, digest, ext string) string {
 }
 
 // Publish gives a complete file its name.
-func (c *Cache) Publish(f *os.File, path string) error {
+func (c *Cache) Publish(f *os.File, path string) error { return c.publish(f, path, 0) }
+
+func (c *Cache) publish(f *os.File, path string, flags uint) error {
 	c.claims.add(path)
 	if err := f.Chmod(0o644); err != nil {
 		return err
@@ -100,10 +102,29 @@ func (c *Cache) Publish(f *os.File, path string) error {
 	if err := makeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
+	err := unix.Renameat2(unix.AT_FDCWD, f.Name(), unix.AT_FDCWD, path, flags)
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: f.Name(), New: path, Err: err}
 	}
 	return c.remember(path)
+}
+
+// PublishOnce is Publish for what may have been made of another download meanwhile: a list comes
+// packed in several ways. What is there stays if it is what it must be. The apt of a jail that has
+// parsed a list goes by its time of modification, and gives up when that has changed.
+func (c *Cache) PublishOnce(f *os.File, path string, want Content) error {
+	if err := c.publish(f, path, unix.RENAME_NOREPLACE); !errors.Is(err, fs.ErrExist) {
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // file systems differ
+			return c.publish(f, path, 0)
+		}
+		return err
+	}
+	if ok, _, err := c.look(path, want); err != nil {
+		return err
+	} else if !ok {
+		return c.publish(f, path, 0)
+	}
+	return os.Remove(f.Name())
 }
 
 // makeDir makes a directory of the cache that the ids of jails may enter, whatever the umask is.
@@ -128,39 +149,46 @@ func openDir(dir string) error {
 // Intact reports whether a file of the cache is there and is what it should be. The error is one of
 // reading the disk.
 func (c *Cache) Intact(path string, want Content) (bool, error) {
+	ok, damaged, err := c.look(path, want)
+	if damaged {
+		c.log.Warnf("%s is damaged in the cache", want.Name)
+	}
+	return ok, err
+}
+
+func (c *Cache) look(path string, want Content) (ok, damaged bool, err error) {
 	c.claims.add(path)
 	id, err := identify(path)
 	if errors.Is(err, unix.ENOENT) {
-		return false, nil
+		return false, false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("cache: %s: %w", path, err)
+		return false, false, fmt.Errorf("cache: %s: %w", path, err)
 	}
 	if want.Size >= 0 && id.size != want.Size {
-		return false, nil
+		return false, false, nil
 	}
 	c.mu.Lock()
 	known := c.verified[path]
 	c.mu.Unlock()
 	if known == id {
-		return true, nil
+		return true, false, nil
 	}
 	// Nothing that was read is left to chance: hashing takes 30 ms for the 50 MB of a Packages
 	// file.
 	digest, sum := want.Hashes.Strongest(want.Weak)
 	f, err := os.Open(path)
 	if err != nil {
-		return false, fmt.Errorf("cache: %w", err)
+		return false, false, fmt.Errorf("cache: %w", err)
 	}
 	defer f.Close()
 	if _, err := io.Copy(sum, f); err != nil {
-		return false, fmt.Errorf("cache: %w", err)
+		return false, false, fmt.Errorf("cache: %w", err)
 	}
 	if fmt.Sprintf("%x", sum.Sum(nil)) != digest {
-		c.log.Warnf("%s is damaged in the cache", want.Name)
-		return false, nil
+		return false, true, nil
 	}
-	return true, c.Used(path)
+	return true, false, c.Used(path)
 }
 
 // Used marks a file as in use, by its time of access, and as verified. It is marked once an hour at

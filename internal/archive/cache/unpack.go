@@ -56,8 +56,12 @@ func (c *Cache) Unpack(in *os.File, ext string, limit int64, want Content) (stri
 		return "", fmt.Errorf("%s%s: %w: it unpacks to %s, the signed index says %s", want.Name,
 			ext, failure.ErrHash, got, digest)
 	}
+	want.Size = n
+	if digest == "" {
+		want.Hashes.SHA256 = got
+	}
 	p := c.Place(Lists, got, "")
-	return p, failure.OnDisk(c.dir, c.Publish(out, p))
+	return p, failure.OnDisk(c.dir, c.PublishOnce(out, p, want))
 }
 
 // errWriter remembers whether it was the writing that failed.

@@ -27,12 +27,24 @@ func (c *Cache) Scratch() (*os.File, error) {
 
 // Keep stores data in the cache under its digest.
 func (c *Cache) Keep(kind string, data []byte) (string, error) {
-	path := c.Place(kind, hashes.SHA256(data), "")
+	want := Content{Size: int64(len(data)), Hashes: hashes.Set{SHA256: hashes.SHA256(data)}}
+	path := c.Place(kind, want.Hashes.SHA256, "")
 	c.claims.add(path)
 	if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
 		return path, nil
 	}
-	return path, c.WriteAside(path, data)
+	f, err := c.Scratch()
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		_ = os.Remove(f.Name()) // fails after the rename, as it should
+		_ = f.Close()           // what was written is verified when it is used
+	}()
+	if _, err = f.Write(data); err == nil {
+		err = c.PublishOnce(f, path, want)
+	}
+	return path, failure.OnDisk(c.dir, err)
 }
 
 // WriteAside writes a file under another name and renames it, so that nobody ever sees half of it.

@@ -116,7 +116,7 @@ func (f *Fetcher) Obtain(ctx context.Context, b Blob) (string, error) {
 		return "", nil
 	}
 	return f.ObtainWith(ctx, b, digest, have, func(part *os.File) (string, error) {
-		return path, f.cache.Publish(part, path)
+		return path, f.cache.PublishOnce(part, path, b.Content)
 	})
 }
 
