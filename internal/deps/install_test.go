@@ -121,10 +121,10 @@ func TestReuse(t *testing.T) {
 				c.change(&r, &on)
 			}
 			got, err := m.Install(t.Context(), r, on)
-			defer got.Close()
 			if !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
 				t.Errorf("%v, want %v", err, c.err)
 			}
+			defer got.Close()
 			if got.Cached != c.cached || h.asked != c.jails || (confirmed == 0) != c.cached {
 				t.Errorf("cached: %t, %d jails, asked %d times whether the base is new", got.Cached,
 					h.asked, confirmed)
