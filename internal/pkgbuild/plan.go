@@ -14,6 +14,7 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
@@ -138,7 +139,7 @@ func (at *attempt) planDependencies(ctx context.Context) (*plan.Dependencies, er
 		}
 		d.Packages = append(d.Packages, plan.Package{Name: p.Package, Version: p.Version,
 			Arch: p.Architecture, Size: p.Size, SHA256: sum, SHA512: p.Hashes.SHA512,
-			URI: p.Repo.URI, File: p.Filename})
+			URI: failure.PublicURI(p.Repo.URI), File: p.Filename})
 	}
 	slices.SortFunc(d.Packages, func(a, b plan.Package) int {
 		return strings.Compare(a.Name+" "+a.Arch, b.Name+" "+b.Arch)
@@ -150,7 +151,7 @@ func (at *attempt) planDependencies(ctx context.Context) (*plan.Dependencies, er
 func (b *builder) planRepositories() (all []plan.Repository) {
 	for _, r := range slices.Concat(b.extra.Releases, b.releases) {
 		repo := r.Repo()
-		all = append(all, plan.Repository{URI: repo.URI, Suite: repo.Suite,
+		all = append(all, plan.Repository{URI: failure.PublicURI(repo.URI), Suite: repo.Suite,
 			Components: repo.Components, Date: r.Date(), SHA256: r.Digest()})
 	}
 	return all

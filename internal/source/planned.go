@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/ctxio"
@@ -21,7 +22,7 @@ import (
 
 // Plan is the source as a plan has it.
 func (in *Source) Plan(ctx context.Context) (s plan.Source, err error) {
-	s.From = in.Spec
+	s.From = failure.PublicURI(in.Spec)
 	s.Name, s.Version = in.Identity()
 	if in.Tree != nil {
 		if s.Tree, err = filepath.Abs(in.Tree.Dir); err != nil {
@@ -42,7 +43,7 @@ func (in *Source) Plan(ctx context.Context) (s plan.Source, err error) {
 			return s, err
 		}
 		s.Files = append(s.Files, plan.File{Name: f.Name, Size: f.Size, SHA256: sum,
-			URL: in.urls[f.Name]})
+			URL: failure.PublicURI(in.urls[f.Name])})
 	}
 	return s, nil
 }

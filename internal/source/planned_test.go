@@ -102,3 +102,23 @@ func TestPlannedFiles(t *testing.T) {
 		t.Error("a plan's file is taken from elsewhere")
 	}
 }
+
+// TestPlanHasNoLogins: a plan is a file for others, too.
+func TestPlanHasNoLogins(t *testing.T) {
+	dir := t.TempDir()
+	for _, m := range (fakedebian.Source{Name: "planned", Version: "1.0-1"}).Build(t) {
+		check(t, os.WriteFile(filepath.Join(dir, m.Name), m.Data, 0o644))
+	}
+	in, err := planner(t).Open(t.Context(), filepath.Join(dir, "planned_1.0-1.dsc"))
+	check(t, err)
+	in.Spec, in.urls = "https://me:secret@mirror.example/planned_1.0-1.dsc", map[string]string{}
+	for _, f := range in.DSC.Files {
+		in.urls[f.Name] = "https://me:secret@mirror.example/" + f.Name
+	}
+	p, err := in.Plan(t.Context())
+	check(t, err)
+	if p.From != "https://mirror.example/planned_1.0-1.dsc" ||
+		p.Files[0].URL != "https://mirror.example/"+p.Files[0].Name {
+		t.Errorf("%+v", p)
+	}
+}
