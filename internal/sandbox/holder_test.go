@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestPID1DiesAtStart kills PID 1 before it is told what for it is: the start fails at once, with
-// the reason.
-func TestPID1DiesAtStart(t *testing.T) {
+// begun is a sandbox whose PID 1 has not been told yet what it is for.
+func begun(t *testing.T) (*Beginning, IDMap) {
+	t.Helper()
 	ids, err := ResolveIDs()
 	if err != nil {
 		t.Fatal(err)
@@ -20,6 +20,13 @@ func TestPID1DiesAtStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return b, ids
+}
+
+// TestPID1DiesAtStart kills PID 1 before it is told what for it is: the start fails at once, with
+// the reason.
+func TestPID1DiesAtStart(t *testing.T) {
+	b, ids := begun(t)
 	if err := syscall.Kill(b.h.pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -35,14 +42,7 @@ func TestPID1DiesAtStart(t *testing.T) {
 // TestPID1HangsAtStart stops PID 1 before it is told what for it is: the start ends with its
 // context.
 func TestPID1HangsAtStart(t *testing.T) {
-	ids, err := ResolveIDs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	b, ids := begun(t)
 	if err := syscall.Kill(b.h.pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

@@ -81,16 +81,11 @@ func TestGuests(t *testing.T) {
 	}
 }
 
-// TestGuestGone leaves while a command runs: it dies with its children, and a daemon that it
-// started lives.
-func TestGuestGone(t *testing.T) {
-	h := startHolder(t)
-	j := hostJail(t, h)
+// leaveWhile has a guest leave while its command runs, which makes /srv/ready once it does.
+func leaveWhile(t *testing.T, j *Jail, c Command) {
+	t.Helper()
 	g := guest(t, j)
-	// In the middle of its execve(2) a process has its new name and no command line yet.
-	const script = `trap '' HUP TERM; sleep 6002 & setsid sleep 6003 &
-		until grep -aq '^sleep' /proc/$!/cmdline; do :; done; : >/srv/ready; wait`
-	if _, err := g.Start(Command{Argv: []string{"/bin/sh", "-c", script}}); err != nil {
+	if _, err := g.Start(c); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the command runs", func() bool {
@@ -103,6 +98,17 @@ func TestGuestGone(t *testing.T) {
 	if err := g.Leave(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestGuestGone leaves while a command runs: it dies with its children, and a daemon that it
+// started lives.
+func TestGuestGone(t *testing.T) {
+	h := startHolder(t)
+	j := hostJail(t, h)
+	// In the middle of its execve(2) a process has its new name and no command line yet.
+	const script = `trap '' HUP TERM; sleep 6002 & setsid sleep 6003 &
+		until grep -aq '^sleep' /proc/$!/cmdline; do :; done; : >/srv/ready; wait`
+	leaveWhile(t, j, Command{Argv: []string{"/bin/sh", "-c", script}})
 	eventually(t, "the command is dead", func() bool {
 		u, err := h.Usage()
 		if err != nil {
@@ -121,23 +127,8 @@ func TestGuestGone(t *testing.T) {
 func TestFirstGone(t *testing.T) {
 	h := startHolder(t)
 	j := hostJail(t, h)
-	g := guest(t, j)
-	if _, err := g.Start(
-		Command{PID1: true,
-			Argv: []string{"/bin/sh", "-c",
-				"setsid sleep 6005 & sleep 6006 & : >/srv/ready; wait"}}); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the command runs", func() bool {
-		f, err := j.Open("/srv/ready")
-		if err == nil {
-			f.Close()
-		}
-		return err == nil
-	})
-	if err := g.Leave(); err != nil {
-		t.Fatal(err)
-	}
+	leaveWhile(t, j, Command{PID1: true, Argv: []string{"/bin/sh", "-c",
+		"setsid sleep 6005 & sleep 6006 & : >/srv/ready; wait"}})
 	eventually(t, "all are dead", func() bool {
 		u, err := h.Usage()
 		return err == nil && u.Processes == 0

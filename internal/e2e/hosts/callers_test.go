@@ -137,11 +137,7 @@ func callers() []starter {
 // each time, or it is refused in words; nothing is left of either that hinders the next.
 func TestCallers(t *testing.T) {
 	testenv.RequireUserns(t)
-	program := e2e.Program(t)
-	w := e2e.NewWorld(t)
-	testenv.HostState(t)
-	root := filepath.Join(w.Dir, "root")
-	e2e.Check(t, e2e.MakeRoot(root))
+	program, w, root := withRoot(t)
 	t.Cleanup(func() { _ = os.Chmod(filepath.Join(w.Dir, "shut"), 0o700) }) // only if it was made
 	command := []string{program, "run", "--root", root, "--overlay", "-f", root + ".fstab", "--",
 		"/bin/sh", "-c", carried}
@@ -198,11 +194,7 @@ func TestCallers(t *testing.T) {
 func TestBlockedSignals(t *testing.T) {
 	testenv.RequireUserns(t)
 	testenv.RequireTool(t, "env")
-	program := e2e.Program(t)
-	w := e2e.NewWorld(t)
-	testenv.HostState(t)
-	root := filepath.Join(w.Dir, "root")
-	e2e.Check(t, e2e.MakeRoot(root))
+	program, w, root := withRoot(t)
 	jail := []string{"--root", root, "--overlay", "-f", root + ".fstab"}
 	look := []string{"--", "/bin/grep", "^Sig[BI]", "/proc/self/status"}
 	check := func(args ...string) {
@@ -280,11 +272,7 @@ func TestNohup(t *testing.T) {
 func TestSessionAndDescriptors(t *testing.T) {
 	testenv.RequireUserns(t)
 	testenv.RequireTool(t, "flock")
-	program := e2e.Program(t)
-	w := e2e.NewWorld(t)
-	testenv.HostState(t)
-	root := filepath.Join(w.Dir, "root")
-	e2e.Check(t, e2e.MakeRoot(root))
+	program, w, root := withRoot(t)
 	begin := []string{program, "session", "begin", "--root", root, "--overlay", "-f",
 		root + ".fstab", "--name", "locked"}
 	if o := startedBy(t, w, `exec 9>lock; flock 9; exec "$@"`, begin); o.Status != 0 {
@@ -294,6 +282,17 @@ func TestSessionAndDescriptors(t *testing.T) {
 	if o := startedBy(t, w, `exec flock -n lock "$@"`, []string{"true"}); o.Status != 0 {
 		t.Errorf("the session holds the lock of its caller: %s", o)
 	}
+}
+
+// withRoot is the program, a world, and in that a small root directory, with its mounts in
+// root.fstab.
+func withRoot(t *testing.T) (program string, w *e2e.World, root string) {
+	t.Helper()
+	program, w = e2e.Program(t), e2e.NewWorld(t)
+	testenv.HostState(t)
+	root = filepath.Join(w.Dir, "root")
+	e2e.Check(t, e2e.MakeRoot(root))
+	return program, w, root
 }
 
 // startedBy runs a command as a shell's, and reports a hang as a failure.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,7 +67,8 @@ func TestComponents(t *testing.T) {
 		}
 	}
 	o := w.Must(t, "build", "-q", "-d", "bookworm", "-s", "tree")
-	e2e.WantIn(t, "log", e2e.Read(t, filepath.Join(w.Dir, "parts_1.0-1_amd64.build")), "^the second part$")
+	e2e.WantIn(t, "log", e2e.Read(t, filepath.Join(w.Dir, "parts_1.0-1_amd64.build")),
+		"^the second part$")
 	if !strings.Contains(o.Stdout, "parts_1.0.orig-extra.tar.gz\n") ||
 		!strings.Contains(o.Stdout, "parts_1.0.orig-extra.tar.gz.asc\n") {
 		t.Error(o)
@@ -86,16 +88,7 @@ func TestGit(t *testing.T) {
 				"-Pdebian/made\n\tdpkg-deb --root-owner-group --build debian/made ..\n",
 			Debian: []fakedebian.File{{Path: "NOTE", Body: "committed\n"}}})
 	tree := filepath.Join(w.Dir, "tree")
-	git := func(args ...string) {
-		t.Helper()
-		c := exec.Command("git",
-			append(
-				[]string{"-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"},
-				args...)...)
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-	}
+	git := gitIn(t, tree)
 	if out, err := exec.Command("dpkg-source", "-x", filepath.Join(w.Dir, dsc),
 		tree).CombinedOutput(); err != nil {
 		t.Fatalf("dpkg-source: %v\n%s", err, out)
@@ -164,16 +157,7 @@ func TestGitWithoutPackage(t *testing.T) {
 		e2e.Check(t, os.MkdirAll(filepath.Dir(file), 0o755))
 		e2e.Check(t, os.WriteFile(file, []byte(text), 0o644))
 	}
-	git := func(args ...string) {
-		t.Helper()
-		c := exec.Command("git",
-			append(
-				[]string{"-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"},
-				args...)...)
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-	}
+	git := gitIn(t, tree)
 	git("init", "-q")
 	e2e.Refusal{Status: 3, Says: []string{"has no commit yet"}, Hint: "--git=index"}.Check(t,
 		w.Run(t, "build", "-q", "--git", "tree"))
@@ -269,5 +253,17 @@ func TestPristineTar(t *testing.T) {
 		"^Upstream tarball: pristine-tar$")
 	if after := e2e.Read(t, filepath.Join(w.Dir, tarball)); after != before {
 		t.Errorf("the tarball has %d bytes instead of %d, or other ones", len(after), len(before))
+	}
+}
+
+// gitIn runs git in a tree, as somebody who may commit.
+func gitIn(t *testing.T, tree string) func(args ...string) {
+	who := []string{"-C", tree, "-c", "user.name=A B", "-c", "user.email=a@mirror.example"}
+	return func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command(
+			"git", slices.Concat(who, args)...).CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
 	}
 }
