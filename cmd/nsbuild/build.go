@@ -42,9 +42,9 @@ func newBuild(a *app) *cobra.Command {
 layer.
 
 SOURCE is a .dsc, the URL of a .dsc, a source directory (or '.'), the name of a package, which is
-fetched from the suite: NAME or NAME=VERSION, or a plan that --plan has written. The base of the suite is made when it is missing, and
-updated when the suite has newer packages of it, with what is configured for create and update,
-hooks among it.
+fetched from the suite: NAME or NAME=VERSION, or a plan that --plan has written. The base of the
+suite is made when it is missing, and updated when the suite has newer packages of it, with what is
+configured for create and update, hooks among it.
 
 The results go to the current directory (for a source directory that is the current one: its
 parent), or to --output. Their paths are printed on standard output; the log is

@@ -27,6 +27,9 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 		if o.Plan, err = plan.Read(spec); err != nil {
 			return nil, nil, err
 		}
+		if c := o.Checks; c.Lintian || c.Autopkgtest || c.CheckInstall || c.Piuparts {
+			e.Log.Warn("the configured checks are not made: what they need is no part of a plan")
+		}
 		if err := o.follow(o.Plan); err != nil {
 			return nil, nil, err
 		}
