@@ -72,7 +72,7 @@ func TestPlan(t *testing.T) {
 	}
 	configured := *w
 	configured.Env = append(slices.Clone(w.Env), "NSBUILD_BUILD_RUN_LINTIAN=true")
-	o = configured.Must(t, "build", "-q", "--offline", "--output="+t.TempDir(), file)
+	o = configured.Must(t, "build", "--offline", "--output="+t.TempDir(), file)
 	if !strings.Contains(o.Stderr, "the configured checks are not made") {
 		t.Errorf("it said %q", o.Stderr)
 	}
