@@ -195,6 +195,20 @@ func examineDisk(what, dir string) finding {
 	return f
 }
 
+// examineApt names what of the host's apt is not understood, and what is taken instead.
+func examineApt(warnings []string, repos []aptconf.Repo) []finding {
+	var out []finding
+	for _, w := range warnings {
+		out = append(out, finding{note, "apt", w, ""})
+	}
+	for _, r := range repos {
+		if r.Note() != "" {
+			out = append(out, finding{note, "apt", fmt.Sprintf("%s: %s", r, r.Note()), ""})
+		}
+	}
+	return out
+}
+
 // examineMirror asks for the Release files of the default suite and verifies them.
 func (a *app) examineMirror(ctx context.Context, cache string) []finding {
 	name := pkgbuild.DefaultSuite(a.suites())
@@ -206,11 +220,8 @@ func (a *app) examineMirror(ctx context.Context, cache string) []finding {
 	if err != nil {
 		return []finding{{missing, "mirror", err.Error(), fault.HintOf(err)}}
 	}
-	var out []finding
-	for _, w := range host.Warnings {
-		out = append(out, finding{note, "apt", w, ""})
-	}
 	repos, err := host.Repos(suite, "", "")
+	out := examineApt(host.Warnings, repos)
 	if err != nil {
 		return append(out, finding{missing, "mirror", err.Error(), fault.HintOf(err)})
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/budget"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/machine"
@@ -27,6 +28,46 @@ func TestPrintFindings(t *testing.T) {
 		[]finding{{missing, "user ids", "none", "sudo apt-get install uidmap"}})
 	if exitStatus(err) != 1 || fault.HintOf(err) == "" {
 		t.Errorf("something is missing, and the error is %v", err)
+	}
+}
+
+// TestExamineApt: a mirror that is taken in place of the host's is never taken without a word.
+func TestExamineApt(t *testing.T) {
+	root := t.TempDir()
+	file := filepath.Join(root, "etc/apt/sources.list")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	table := (&app{}).suites()
+	suite, err := table.Lookup("bookworm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"deb cdrom:[x]/ bookworm main\n":                        "the method cdrom is not spoken here",
+		"deb http://mirror.example/debian bookworm main\n":      "",
+		"deb tor+http://mirror.example/debian bookworm main\n":  "the method tor+http is not spoken",
+		"deb mirror+file:/nowhere/list.txt bookworm main\n":     "no such file or directory",
+		"deb http://mirror.example/debian bookworm main\nfoo\n": "foo",
+	} {
+		if err := os.WriteFile(file, []byte(line), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		host, err := aptconf.ReadHost(root, table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		repos, err := host.Repos(suite, "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said strings.Builder
+		for _, f := range examineApt(host.Warnings, repos) {
+			said.WriteString(f.found + "\n")
+		}
+		if got := said.String(); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%q: it says %q, want %q", line, got, want)
+		}
 	}
 }
 
