@@ -283,7 +283,9 @@ func (a *app) tell(env *pkgbuild.Env, o *pkgbuild.Outcome, err error) {
 		fmt.Fprintf(out, "likely cause: %s (line %d)\n", buildlog.VisibleString(c.Text),
 			c.Line.Number)
 	}
-	fmt.Fprintf(out, "stage: %s\n", o.Stage)
+	if o.Stage != "" {
+		fmt.Fprintf(out, "stage: %s\n", o.Stage)
+	}
 	if o.LogPath != "" {
 		fmt.Fprintf(out, "log: %s\n", o.LogPath)
 	}
