@@ -234,8 +234,8 @@ func TestInterruptHooks(t *testing.T) {
 				t.Errorf("it ended after %s: %s", took, o)
 			}
 			w.NoScratch(t)
-			if _, err := os.Stat(filepath.Join(w.State, "bases", made)); err == nil {
-				t.Error("a base is left that was not finished")
+			if left, err := os.ReadDir(filepath.Join(w.State, "bases", made)); err == nil {
+				t.Errorf("a base is left that was not finished: %v\n%s", left, o)
 			}
 		})
 	}

@@ -48,6 +48,7 @@ func TestFormats(t *testing.T) {
 
 // TestComponents builds a directory whose upstream comes in two tarballs, one of them signed.
 func TestComponents(t *testing.T) {
+	testenv.RequireTool(t, "dpkg-source")
 	w := e2e.RealWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t,
