@@ -352,10 +352,12 @@ func nextGeneration(root string) (int, error) {
 // is in it.
 func (d *Draft) Discard(ctx context.Context, h *sandbox.Holder) error {
 	defer d.lock.Close()
-	if err := h.RemoveTree(ctx, d.dir); err != nil {
-		return fmt.Errorf("base %s: deleting what was made of it: %w", d.name, err)
+	err := h.RemoveTree(ctx, d.dir)
+	if err != nil {
+		err = fmt.Errorf("base %s: deleting what was made of it: %w", d.name, err)
 	}
-	return removeIfEmpty(filepath.Join(d.store.dir, d.name))
+	// A deletion whose time is over may have come to its end all the same.
+	return errors.Join(err, removeIfEmpty(filepath.Join(d.store.dir, d.name)))
 }
 
 // removeIfEmpty deletes a base's directory that has only its lock left. The lock must be held.
