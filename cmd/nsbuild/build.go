@@ -95,7 +95,8 @@ that of an interruption, else 1, else 2, else 3.
 	f.StringVar(&o.maxResults, "max-results", "",
 		"how large all results of a build may be together, as 800M or 4G (default: 64G)")
 	o.limits.addFlags(f, &o.Limits, "one build")
-	f.StringVar((*string)(&o.Strays), "strays", string(strays.Kill), "processes that the build leaves running: "+
+	f.StringVar((*string)(&o.Strays), "strays", string(strays.Kill), "processes that the build "+
+		"leaves running: "+
 		"kill (the log lists them), warn (list them here, too) or fail")
 	f.BoolVar(&o.NoLayers, "no-layers", false,
 		"install the build dependencies anew, and do not keep them for the next build")

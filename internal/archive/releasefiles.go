@@ -393,7 +393,9 @@ func (j *judge) authenticate(repo aptconf.Repo, raw *rawRelease) (text []byte, s
 		if signers, err = ring.Verify(signed, sig, now, v.Future, allow); err == nil {
 			j.said.warn(
 				"%s: its signature is accepted because the suite is that old, though it would "+
-					"not be for a newer one (%v): whoever can forge such signatures can alter what you get", repo, strict)
+					"not be for a newer one (%v): whoever can forge such signatures can alter "+
+					"what you get",
+				repo, strict)
 		}
 	}
 	return text, signers, err

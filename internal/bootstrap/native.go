@@ -297,7 +297,8 @@ func (j *job) merged() bool {
 // /usr (suites whose packages know it).
 func (j *job) flagUnmerged(files map[string]string) {
 	if j.o.Suite.UsrIsMerged && !j.merged() {
-		files["/etc/unsupported-skip-usrmerge-conversion"] = "this system will not be supported in the future\n"
+		files["/etc/unsupported-skip-usrmerge-conversion"] = "this system will not be " +
+			"supported in the future\n"
 	}
 }
 

@@ -387,9 +387,13 @@ func (s fileStates) against(before fileStates) (left, changed []string) {
 
 // listFiles lists what a root holds, but what changes with every installation, and the accounts
 // that packages may leave (Policy 9.2.2).
-const listFiles = `exec find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /build -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/apt ` +
-	`-o -path /var/log -o -path /etc/ld.so.cache -o -path /etc/passwd -o -path /etc/group -o -path /etc/shadow -o -path /etc/gshadow -o -path /etc/subuid -o -path /etc/subgid ` +
-	`-o -name '*-' -path '/etc/*' \) -prune -o -type f -printf '%p\0file %m %U:%G %s bytes\0' -o -type l -printf '%p\0link to %l\0' -o -printf '%p\0%y %m %U:%G\0'`
+const listFiles = `exec find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run ` +
+	`-o -path /tmp -o -path /build -o -path /var/cache -o -path /var/lib/dpkg -o -path ` +
+	`/var/lib/apt ` +
+	`-o -path /var/log -o -path /etc/ld.so.cache -o -path /etc/passwd -o -path /etc/group -o ` +
+	`-path /etc/shadow -o -path /etc/gshadow -o -path /etc/subuid -o -path /etc/subgid ` +
+	`-o -name '*-' -path '/etc/*' \) -prune -o -type f -printf '%p\0file %m %U:%G %s bytes\0' ` +
+	`-o -type l -printf '%p\0link to %l\0' -o -printf '%p\0%y %m %U:%G\0'`
 
 // filesOfBase lists the files of the base in a jail of its own.
 func (b *Bench) filesOfBase(ctx context.Context) (fileStates, error) {

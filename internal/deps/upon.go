@@ -131,9 +131,14 @@ var (
 	// making.
 	telling = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(
-			`\b(adduser|addgroup|useradd|groupadd|usermod|groupmod|userdel|groupdel|deluser|delgroup|chpasswd|gpasswd|newusers|update-passwd|pwconv|grpconv|` +
-				`systemd-sysusers|sysusers|openssl|ssh-keygen|make-ssl-cert|gpg|gpg2|keygen|uuidgen|dbus-uuidgen|machine-id|systemd-machine-id-setup|urandom|RANDOM|mcookie|pwgen|certtool|certutil|` +
-				`snakeoil|dpkg-divert|update-catalog|update-xmlcatalog|ucf|ucfr|update-rc\.d|insserv)\b|/etc/(passwd|group|shadow|gshadow)\b|dpkg-statoverride.*--(add|update)`)
+			`\b(adduser|addgroup|useradd|groupadd|usermod|groupmod|userdel|groupdel|deluser|` +
+				`delgroup|chpasswd|gpasswd|newusers|update-passwd|pwconv|grpconv|` +
+				`systemd-sysusers|sysusers|openssl|ssh-keygen|make-ssl-cert|gpg|gpg2|keygen|` +
+				`uuidgen|dbus-uuidgen|machine-id|systemd-machine-id-setup|urandom|RANDOM|` +
+				`mcookie|pwgen|certtool|certutil|` +
+				`snakeoil|dpkg-divert|update-catalog|update-xmlcatalog|ucf|ucfr|update-rc\.d|` +
+				`insserv)\b|/etc/(passwd|group|shadow|gshadow)\b|dpkg-statoverride.*--(add|` +
+				`update)`)
 	})
 	alternative = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`--install\s+(\S+)\s+(\S+)`)

@@ -38,7 +38,8 @@ func MakeRoot(dir string) error {
 		dir + "/etc/os-release":          "ID=debian\nVERSION_CODENAME=bookworm\n",
 		dir + "/etc/apt/apt.conf":        "",
 		dir + "/var/lib/dpkg/diversions": "",
-		dir + "/var/lib/dpkg/status":     "Package: dpkg\nStatus: install ok installed\nVersion: 1.21.22\nArchitecture: " + machine.Native() + "\n\n",
+		dir + "/var/lib/dpkg/status": "Package: dpkg\nStatus: install ok " +
+			"installed\nVersion: 1.21.22\nArchitecture: " + machine.Native() + "\n\n",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			return err

@@ -103,7 +103,8 @@ func (at *attempt) writeEntry(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	const script = `cat "$1" debian/changelog >"$1.whole" && cat "$1.whole" >debian/changelog && rm "$1" "$1.whole"`
+	const script = `cat "$1" debian/changelog >"$1.whole" && cat "$1.whole" >debian/changelog ` +
+		`&& rm "$1" "$1.whole"`
 	status, err := at.worker().Run(ctx, at.worker().Command(tree, "sh", "-c", script, "sh", file))
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("writing the changelog entry: %s", status)

@@ -111,7 +111,8 @@ func (at *attempt) unpackSource(ctx context.Context) error {
 // toolchain are the packages that a log names first.
 var toolchain = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(
-		`^(binutils|dpkg-dev|g\+\+-[0-9.]+|gcc-[0-9.]+|libc6(\.1)?-dev|libstdc\+\+-?[0-9.]+-dev|libstdc\+\+6|linux-libc-dev)$`)
+		`^(binutils|dpkg-dev|g\+\+-[0-9.]+|gcc-[0-9.]+|libc6(\.1)?-dev|` +
+			`libstdc\+\+-?[0-9.]+-dev|libstdc\+\+6|linux-libc-dev)$`)
 })
 
 // describeEnvironment writes what the build is done with.

@@ -15,7 +15,8 @@ import (
 )
 
 // unmask is how each kind of container is started with a whole /proc.
-const unmask = "start the container with a whole /proc: --security-opt systempaths=unconfined (docker), " +
+const unmask = "start the container with a whole /proc: --security-opt systempaths=unconfined " +
+	"(docker), " +
 	"--security-opt unmask=ALL (podman), procMount: Unmasked (Kubernetes); " +
 	"in a systemd unit ProtectKernelTunables=no and ProcSubset=all"
 

@@ -99,10 +99,10 @@ func TestForms(t *testing.T) {
 			"|| 1),\n};\n$verbose = 1;\n1;", "$build_environment=unreadable (the form " +
 			"\"int(`echo 4` * 0.9) || 1),\" is not understood)@2 $verbose=\"1\"@4"},
 		{"my $tmpdir_root = $ENV{NONE_SUCH} // '/var/tmp/x';\n$unshare_tmpdir_template = " +
-			"\"$tmpdir_root/tmp.sbuild.XXXXXXXXXX\";\n$path = join(':', '/usr/lib/ccache', " +
+			"\"$tmpdir_root/tmp.sbuild\";\n$path = join(':', '/usr/lib/ccache', " +
 			"'/bin');\nmy $d = \"$ENV{HOME}/c\";\n$unshare_bind_mounts = [ { directory => $d, " +
 			"mountpoint => '/build/ccache' }, ];\n1;",
-			`$path=unreadable (the form "join(':', '/usr/lib/ccache', '/bin');" is not understood)@3 $unshare_bind_mounts=[{directory:"/home/pete/c" mountpoint:"/build/ccache"}]@5 $unshare_tmpdir_template="/var/tmp/x/tmp.sbuild.XXXXXXXXXX"@2`},
+			`$path=unreadable (the form "join(':', '/usr/lib/ccache', '/bin');" is not understood)@3 $unshare_bind_mounts=[{directory:"/home/pete/c" mountpoint:"/build/ccache"}]@5 $unshare_tmpdir_template="/var/tmp/x/tmp.sbuild"@2`},
 		{"$dpkg_source_opts = [\n    '--extend-diff-ignore=(^|/)\\.jj/',\n    " +
 			"'-I.jj',\n];\n$distribution = 'resolute';\n$autopkgtest_opts = [ '--', 'lxd', " +
 			"\"ubuntu:$distribution\" ];\n$pgp_options = ['-us', '-k Mini Key'];\n1;",

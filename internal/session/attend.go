@@ -147,7 +147,8 @@ func (o *Options) attended(ctx context.Context, abandon func(),
 
 // errSilent says that a command does not end although it was killed.
 func (w *waiter) errSilent() error {
-	const why = "the jail does not answer: its processes have been stopped, or the machine is very busy"
+	const why = "the jail does not answer: its processes have been stopped, or the machine is " +
+		"very busy"
 	if w.end != 0 {
 		return &fault.Error{Kind: fault.Interrupted, Err: fmt.Errorf("%w; %s", Stopped{w.end}, why)}
 	}

@@ -54,7 +54,8 @@ func refused(name, usual, way string) []configKey {
 	return []configKey{{name: name, usual: usual, way: way, refuse: true}}
 }
 
-const noEnvironment = "a hook of before-build can give the build variables (NSBUILD_ENV, docs/hooks.md)"
+const noEnvironment = "a hook of before-build can give the build variables (NSBUILD_ENV, " +
+	"docs/hooks.md)"
 
 // configKeys are all keys of sbuild 0.85, and those that came later up to 0.91. Each is used, has
 // no meaning here, or is refused since packages would come out differently.

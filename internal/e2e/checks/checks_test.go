@@ -24,27 +24,32 @@ const checkRules = "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian
 	"\tdpkg-gencontrol -pexamined -Pdebian/made\n\tdpkg-deb --root-owner-group --build " +
 	"debian/made ..\n"
 
+// writeExamined writes a source whose package has a program to be tested, with more in debian/.
+func writeExamined(t *testing.T, w *e2e.World, more []fakedebian.File) (dsc string) {
+	t.Helper()
+	return w.WriteSource(t, fakedebian.Source{
+		Name: "examined", Version: "1.0", Rules: checkRules, Debian: more,
+		Packages: []fakedebian.Package{{Name: "examined", Architecture: "all"}},
+	})
+}
+
 // TestChecks installs, tests and examines what was built, each in a jail of its own.
 func TestChecks(t *testing.T) {
 	w := e2e.RealWorld(t)
 	testenv.HostState(t)
-	dsc := w.WriteSource(t, fakedebian.Source{
-		Name: "examined", Version: "1.0", Rules: checkRules, Packages: []fakedebian.Package{
-			{Name: "examined", Architecture: "all"}},
-		Debian: []fakedebian.File{
-			{Path: "tests/control", Body: "Tests: good\n\nTests: loud\n\nTests: " +
-				"quiet-enough\nRestrictions: allow-stderr\n\nTests: elsewhere\nRestrictions: " +
-				"isolation-machine\n\nTests: maybe\nRestrictions: skippable\n\n" +
-				"Test-Command: test $(id -u) = 0 && test -d \"$AUTOPKGTEST_TMP\"\nRestrictions: " +
-				"needs-root\nFeatures: test-name=as-root\n\nTests: shaky\nRestrictions: " +
-				"flaky\n\nTests: foreign\nArchitecture: s390x\n"},
-			{Path: "tests/good", Body: "#!/bin/sh\nset -e\ntest \"$(examined)\" = works\ntest -e " +
-				"debian/rules\ntest $(id -u) != 0\necho mark >$AUTOPKGTEST_TMP/mark\n"},
-			{Path: "tests/loud", Body: "#!/bin/sh\necho complaint >&2\n"},
-			{Path: "tests/quiet-enough", Body: "#!/bin/sh\necho complaint >&2\n"},
-			{Path: "tests/maybe", Body: "#!/bin/sh\nexit 77\n"},
-			{Path: "tests/shaky", Body: "#!/bin/sh\nexit 1\n"},
-		},
+	dsc := writeExamined(t, w, []fakedebian.File{
+		{Path: "tests/control", Body: "Tests: good\n\nTests: loud\n\nTests: " +
+			"quiet-enough\nRestrictions: allow-stderr\n\nTests: elsewhere\nRestrictions: " +
+			"isolation-machine\n\nTests: maybe\nRestrictions: skippable\n\n" +
+			"Test-Command: test $(id -u) = 0 && test -d \"$AUTOPKGTEST_TMP\"\nRestrictions: " +
+			"needs-root\nFeatures: test-name=as-root\n\nTests: shaky\nRestrictions: " +
+			"flaky\n\nTests: foreign\nArchitecture: s390x\n"},
+		{Path: "tests/good", Body: "#!/bin/sh\nset -e\ntest \"$(examined)\" = works\ntest -e " +
+			"debian/rules\ntest $(id -u) != 0\necho mark >$AUTOPKGTEST_TMP/mark\n"},
+		{Path: "tests/loud", Body: "#!/bin/sh\necho complaint >&2\n"},
+		{Path: "tests/quiet-enough", Body: "#!/bin/sh\necho complaint >&2\n"},
+		{Path: "tests/maybe", Body: "#!/bin/sh\nexit 77\n"},
+		{Path: "tests/shaky", Body: "#!/bin/sh\nexit 1\n"},
 	})
 	args := []string{"build", "-d", "bookworm", "--result=r.json", "--check-install",
 		"--run-autopkgtest", dsc}
@@ -105,18 +110,14 @@ func TestChecks(t *testing.T) {
 func TestCheckRestrictions(t *testing.T) {
 	w := e2e.RealWorld(t)
 	testenv.HostState(t)
-	dsc := w.WriteSource(t, fakedebian.Source{
-		Name: "examined", Version: "1.0", Rules: checkRules, Packages: []fakedebian.Package{
-			{Name: "examined", Architecture: "all"}},
-		Debian: []fakedebian.File{
-			{Path: "tests/control", Body: "Tests: here\nArchitecture: !s390x " +
-				"!mips64el\nRestrictions: skip-foreign-architecture\n\n" +
-				"Tests: not-here\nArchitecture: !linux-any\n\n" +
-				"Tests: wishing\nDepends: @, no-such-package\nRestrictions: " +
-				"skip-not-installable\n\n" +
-				"Tests: wanting\nDepends: @, no-such-package\n"},
-			{Path: "tests/here", Body: "#!/bin/sh\nexamined\n"},
-		},
+	dsc := writeExamined(t, w, []fakedebian.File{
+		{Path: "tests/control", Body: "Tests: here\nArchitecture: !s390x " +
+			"!mips64el\nRestrictions: skip-foreign-architecture\n\n" +
+			"Tests: not-here\nArchitecture: !linux-any\n\n" +
+			"Tests: wishing\nDepends: @, no-such-package\nRestrictions: " +
+			"skip-not-installable\n\n" +
+			"Tests: wanting\nDepends: @, no-such-package\n"},
+		{Path: "tests/here", Body: "#!/bin/sh\nexamined\n"},
 	})
 	w.Must(t, "build", "-q", "-d", "bookworm", "--run-autopkgtest", dsc)
 	e2e.WantIn(t, "log", e2e.Read(t, filepath.Join(w.Dir, "examined_1.0_amd64.build")),

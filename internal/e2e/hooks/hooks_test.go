@@ -219,16 +219,21 @@ func TestFailureHooks(t *testing.T) {
 		"deps failed in nsbuild", "anything")
 }
 
+// writeBuilt writes a source whose rules run these lines, and then make its one package.
+func writeBuilt(t *testing.T, w *e2e.World, name, lines string) (dsc string) {
+	t.Helper()
+	rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n" + lines +
+		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -p" + name + " -Pdebian/made\n" +
+		"\tdpkg-deb --root-owner-group --build debian/made ..\n"
+	return w.WriteSource(t, fakedebian.Source{Name: name, Version: "1.0", Rules: rules,
+		Packages: []fakedebian.Package{{Name: name, Architecture: "any"}}})
+}
+
 // TestHookNetwork gives hooks the network, and the build none.
 func TestHookNetwork(t *testing.T) {
 	w := e2e.RealWorld(t)
 	testenv.HostState(t)
-	rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n\techo build sees $$(grep -c : " +
-		"/proc/self/net/dev)\n" +
-		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pnetted -Pdebian/made\n\tdpkg-deb " +
-		"--root-owner-group --build debian/made ..\n"
-	dsc := w.WriteSource(t, fakedebian.Source{Name: "netted", Version: "1.0", Rules: rules,
-		Packages: []fakedebian.Package{{Name: "netted", Architecture: "any"}}})
+	dsc := writeBuilt(t, w, "netted", "\techo build sees $$(grep -c : /proc/self/net/dev)\n")
 	w.Must(t, "build", "-q", "-d", "bookworm", "--hook-network", "--starting-build-commands=echo "+
 		"hook sees $(grep -o '[^ ]*:' /proc/self/net/dev | sort | tr -d '\\n')", dsc)
 	log := w.LogOf(t, "netted")
@@ -249,12 +254,8 @@ func TestHookNetwork(t *testing.T) {
 func TestShippedHooks(t *testing.T) {
 	w := e2e.RealWorld(t)
 	testenv.HostState(t)
-	rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n\techo 'int main(void){return 0;}' " +
-		">x.c\n\tgcc -c x.c -o x.o\n\techo preload $$LD_PRELOAD\n\ttouch /var/tmp/outside\n" +
-		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pcompiled -Pdebian/made\n\tdpkg-deb " +
-		"--root-owner-group --build debian/made ..\n"
-	dsc := w.WriteSource(t, fakedebian.Source{Name: "compiled", Version: "1.0", Rules: rules,
-		Packages: []fakedebian.Package{{Name: "compiled", Architecture: "any"}}})
+	dsc := writeBuilt(t, w, "compiled", "\techo 'int main(void){return 0;}' >x.c\n"+
+		"\tgcc -c x.c -o x.o\n\techo preload $$LD_PRELOAD\n\ttouch /var/tmp/outside\n")
 	args := []string{"build", "-q", "-d", "bookworm", "--hook=ccache", "--hook=eatmydata",
 		"--hook=changed-files", "--hook=blhc", "--hook=shell-on-failure", dsc}
 	w.Must(t, args...)

@@ -127,7 +127,8 @@ func subordinateIDs() (Map, error) {
 		}
 		if !found {
 			return Map{}, fault.New(fault.Internal, fmt.Sprintf("sudo usermod --add-subuids "+
-				"100000-165535 --add-subgids 100000-165535 %s (a range that %s gives to nobody else)", name, file),
+				"100000-165535 --add-subgids 100000-165535 %s (a range that %s gives to nobody "+
+				"else)", name, file),
 				"%s has no %d subordinate ids in %s", name, IDCount, file)
 		}
 	}
