@@ -16,6 +16,7 @@ import (
 	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
@@ -161,7 +162,7 @@ func hooksBefore(set *hook.Set, operation hook.Operation, cacheDir string) sessi
 			}
 			return bases.HookContext(operation, m)
 		},
-		Mounts: func(ctx context.Context, h *sandbox.Holder) ([]sandbox.Mount, error) {
+		Mounts: func(ctx context.Context, h jails.Holder) ([]sandbox.Mount, error) {
 			return (&pkgbuild.Env{CacheDir: cacheDir}).HookCaches().Mounts(ctx, h, set)
 		},
 	}

@@ -16,6 +16,7 @@ import (
 	"nsbuild/internal/bases"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
@@ -86,7 +87,7 @@ func (a *app) shell(ctx context.Context, o *shellOptions) error {
 	}
 	o.archive = len(o.install) > 0
 	if o.archive {
-		o.Under = func(ctx context.Context, h *sandbox.Holder, g *base.Generation) ([]sandbox.Lower,
+		o.Under = func(ctx context.Context, h jails.Holder, g *base.Generation) ([]sandbox.Lower,
 			error) {
 			layer, err := o.env.Bases().InstallLayer(ctx, h, g, o.install)
 			return []sandbox.Lower{layer}, err

@@ -25,6 +25,7 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 )
 
@@ -66,7 +67,7 @@ func Mounts(cacheDir string) []sandbox.Mount {
 
 // Apt is the apt of a jail.
 type Apt struct {
-	jail     *sandbox.Jail
+	jail     jails.Jail
 	cacheDir string
 	env      []string
 	options  []string
@@ -108,7 +109,7 @@ DPkg::Options { "--force-confold"; "--refuse-remove-essential"; "--force-unsafe-
 
 // New prepares apt in a jail that was opened with Mounts. env is the environment of apt and of the
 // maintainer scripts.
-func New(jail *sandbox.Jail, cacheDir string, env []string, sources []Source) (*Apt, error) {
+func New(jail jails.Jail, cacheDir string, env []string, sources []Source) (*Apt, error) {
 	a := &Apt{jail: jail, cacheDir: cacheDir, env: env}
 	for _, dir := range []string{listsDir + "/partial", archives + "/partial", copiesDir, filesDir,
 		stateDir} {

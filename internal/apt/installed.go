@@ -6,14 +6,14 @@ import (
 	"io"
 
 	"nsbuild/internal/deb822"
-	"nsbuild/internal/sandbox"
+	"nsbuild/internal/jails"
 )
 
 // Package is an installed package.
 type Package struct{ Name, Version, Arch string }
 
 // Installed lists what a jail's dpkg has installed, in the order of its status file.
-func Installed(jail *sandbox.Jail) ([]Package, error) {
+func Installed(jail jails.Jail) ([]Package, error) {
 	f, err := jail.Open("var/lib/dpkg/status")
 	if err != nil {
 		return nil, fmt.Errorf("listing what is installed: %w", err)

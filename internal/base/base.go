@@ -31,6 +31,7 @@ import (
 	"nsbuild/internal/atomicfile"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/flock"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/nearest"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
@@ -350,7 +351,7 @@ func nextGeneration(root string) (int, error) {
 
 // Discard deletes the draft, with the holder of its ids, and the base's directory when nothing else
 // is in it.
-func (d *Draft) Discard(ctx context.Context, h *sandbox.Holder) error {
+func (d *Draft) Discard(ctx context.Context, h jails.Holder) error {
 	defer d.lock.Close()
 	err := h.RemoveTree(ctx, d.dir)
 	if err != nil {
@@ -379,7 +380,7 @@ func removeIfEmpty(root string) error {
 }
 
 // Remove deletes a base with all its generations. One that is in use by a build is an error.
-func (s *Store) Remove(ctx context.Context, name string, h *sandbox.Holder) error {
+func (s *Store) Remove(ctx context.Context, name string, h jails.Holder) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
@@ -461,7 +462,7 @@ func (s *Store) Stale() ([]string, error) {
 
 // Sweep deletes what killed makers left of a base, and generations that were replaced and that
 // nobody uses any more. A base that is being made is left alone.
-func (s *Store) Sweep(ctx context.Context, name string, h *sandbox.Holder) error {
+func (s *Store) Sweep(ctx context.Context, name string, h jails.Holder) error {
 	root := filepath.Join(s.dir, name)
 	lock, err := flock.Open(filepath.Join(root, "lock"), os.O_RDWR|os.O_CREATE, flock.Exclusive)
 	if errors.Is(err, flock.ErrHeld) || errors.Is(err, fs.ErrNotExist) {
@@ -478,7 +479,7 @@ func (s *Store) Sweep(ctx context.Context, name string, h *sandbox.Holder) error
 }
 
 // sweep is Sweep with the base's lock held.
-func (s *Store) sweep(ctx context.Context, root string, h *sandbox.Holder) error {
+func (s *Store) sweep(ctx context.Context, root string, h jails.Holder) error {
 	current, err := os.Readlink(filepath.Join(root, "current"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 )
 
@@ -20,13 +21,13 @@ func TestMain(m *testing.M) {
 }
 
 // start opens a store and a holder for its trees.
-func start(t *testing.T) (*Store, *sandbox.Holder) {
+func start(t *testing.T) (*Store, jails.Holder) {
 	t.Helper()
 	ids, err := sandbox.ResolveIDs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := sandbox.Start(t.Context(), sandbox.HolderSpec{IDs: ids})
+	h, err := jails.Start(t.Context(), sandbox.HolderSpec{IDs: ids})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func start(t *testing.T) (*Store, *sandbox.Holder) {
 }
 
 // commit makes a generation with an empty tree.
-func commit(t *testing.T, s *Store, h *sandbox.Holder, name string) int {
+func commit(t *testing.T, s *Store, h jails.Holder, name string) int {
 	t.Helper()
 	d, err := s.Begin(t.Context(), name, nil)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"nsbuild/internal/copies"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/lock"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/output"
@@ -284,7 +285,7 @@ func recorded(releases []*archive.Release) []base.Release {
 }
 
 // bootstrap fills a tree.
-func (k *Keeper) bootstrap(ctx context.Context, h *sandbox.Holder, tree string, o Options) (
+func (k *Keeper) bootstrap(ctx context.Context, h jails.Holder, tree string, o Options) (
 	*base.Manifest, error) {
 	if o.Bootstrapper == "" {
 		o.Bootstrapper = bootstrap.Native

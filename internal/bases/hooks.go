@@ -18,6 +18,7 @@ import (
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/install"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/output"
 	"nsbuild/internal/sandbox"
 )
@@ -39,7 +40,7 @@ func HookContext(o hook.Operation, m base.Manifest) hook.Context {
 
 // hookTree runs hooks of some stages in a tree that is being made, and notes in its manifest what
 // they have made of it.
-func (k *Keeper) hookTree(ctx context.Context, h *sandbox.Holder, tree string, m *base.Manifest,
+func (k *Keeper) hookTree(ctx context.Context, h jails.Holder, tree string, m *base.Manifest,
 	o hook.Operation, hooks Hooks, stages ...hook.Stage) (err error) {
 	if len(hooks.Set.At(stages...)) == 0 {
 		return nil
@@ -88,8 +89,8 @@ func (k *Keeper) hookTree(ctx context.Context, h *sandbox.Holder, tree string, m
 }
 
 // openTree opens a jail in a tree itself, with what hooks need.
-func (k *Keeper) openTree(ctx context.Context, h *sandbox.Holder, tree string, set *hook.Set,
-	stages []hook.Stage) (*sandbox.Jail, error) {
+func (k *Keeper) openTree(ctx context.Context, h jails.Holder, tree string, set *hook.Set,
+	stages []hook.Stage) (jails.Jail, error) {
 	spec := sandbox.Spec{Root: sandbox.Root{Dir: tree}, Hostname: buildroot.Host}
 	if set.Installs(stages...) {
 		spec.Mounts = apt.Mounts(k.CacheDir)
@@ -103,7 +104,7 @@ func (k *Keeper) openTree(ctx context.Context, h *sandbox.Holder, tree string, s
 }
 
 // installInTree installs packages that hooks want in a tree, where they stay.
-func (k *Keeper) installInTree(ctx context.Context, jail *sandbox.Jail, m *base.Manifest,
+func (k *Keeper) installInTree(ctx context.Context, jail jails.Jail, m *base.Manifest,
 	relations string, out io.Writer) error {
 	reduced, err := install.ForHooks(relations, m.Arch, nil)
 	if err != nil {

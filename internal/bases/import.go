@@ -20,6 +20,7 @@ import (
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/sandbox"
 )
@@ -105,7 +106,7 @@ func (k *Keeper) refuseExisting(name string, replace bool, hint string) error {
 }
 
 // treeDigest tells one tree from another by everything that is in it.
-func treeDigest(ctx context.Context, h *sandbox.Holder, tree string) (string, error) {
+func treeDigest(ctx context.Context, h jails.Holder, tree string) (string, error) {
 	sum := sha256.New()
 	if _, err := image.Export(ctx, h, tree, sum, image.Tar); err != nil {
 		return "", fmt.Errorf("reading the tree again: %w", err)
@@ -114,7 +115,7 @@ func treeDigest(ctx context.Context, h *sandbox.Holder, tree string) (string, er
 }
 
 // examine reads what a tree says of itself, and completes it for builds where it lacks something.
-func (k *Keeper) examine(ctx context.Context, h *sandbox.Holder, tree string, o ImportOptions) (
+func (k *Keeper) examine(ctx context.Context, h jails.Holder, tree string, o ImportOptions) (
 	*base.Manifest, error) {
 	jail, err := h.NewJail(ctx,
 		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})
@@ -154,7 +155,7 @@ func (k *Keeper) examine(ctx context.Context, h *sandbox.Holder, tree string, o 
 }
 
 // bareOfBuilds tells whether a tree lacks what bootstrap gives every base.
-func bareOfBuilds(jail *sandbox.Jail) bool {
+func bareOfBuilds(jail jails.Jail) bool {
 	return !strings.Contains("\n"+readText(jail, "etc/passwd"), "\n"+bootstrap.BuilderName+":") ||
 		readText(jail, "usr/sbin/policy-rc.d") == ""
 }
@@ -171,7 +172,7 @@ func archOf(packages []base.Package) string {
 
 // suiteOf finds out which suite a tree is of: by its sources, by os-release(5), by the version of
 // base-files, in this order.
-func (k *Keeper) suiteOf(jail *sandbox.Jail, o ImportOptions) (suites.Suite, error) {
+func (k *Keeper) suiteOf(jail jails.Jail, o ImportOptions) (suites.Suite, error) {
 	if o.Suite != "" {
 		s, err := k.Suites.Lookup(o.Suite)
 		if err != nil && o.Mirror != "" {
@@ -212,7 +213,7 @@ func (k *Keeper) suiteOf(jail *sandbox.Jail, o ImportOptions) (suites.Suite, err
 }
 
 // sourceFiles are the files in which apt looks for sources.
-func sourceFiles(jail *sandbox.Jail) []string {
+func sourceFiles(jail jails.Jail) []string {
 	names := []string{"etc/apt/sources.list"}
 	dir, err := jail.Open("etc/apt/sources.list.d")
 	if err != nil {
@@ -232,7 +233,7 @@ func sourceFiles(jail *sandbox.Jail) []string {
 }
 
 // readText is the text of a small file of a tree, "" when it has none.
-func readText(jail *sandbox.Jail, name string) string {
+func readText(jail jails.Jail, name string) string {
 	f, err := jail.Open(name)
 	if err != nil {
 		return ""

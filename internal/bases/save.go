@@ -16,6 +16,7 @@ import (
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/install"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/output"
 	"nsbuild/internal/sandbox"
 )
@@ -40,7 +41,7 @@ func CheckPackages(names []string) error {
 
 // InstallLayer installs packages in a layer over a base, as builds install theirs: fetched and
 // verified here, installed without network.
-func (k *Keeper) InstallLayer(ctx context.Context, h *sandbox.Holder, g *base.Generation,
+func (k *Keeper) InstallLayer(ctx context.Context, h jails.Holder, g *base.Generation,
 	packages []string) (_ sandbox.Lower, err error) {
 	ph := k.Progress.Phase("install")
 	defer k.Meter.During(ph)()
@@ -90,7 +91,7 @@ type Saved struct {
 
 // Save makes a generation of what layers over a generation have made of it. When the base
 // has a newer one meanwhile, which would be lost, a base of another name is made instead.
-func (k *Keeper) Save(ctx context.Context, h *sandbox.Holder, g *base.Generation,
+func (k *Keeper) Save(ctx context.Context, h jails.Holder, g *base.Generation,
 	lowers []sandbox.Lower) (saved Saved, err error) {
 	ph := k.Progress.Phase("save")
 	defer func() { ph.Done(err) }()
@@ -162,7 +163,7 @@ type treeFacts struct {
 }
 
 // describeTree reads what apt and dpkg know in a tree.
-func (k *Keeper) describeTree(ctx context.Context, h *sandbox.Holder, tree string) (f treeFacts,
+func (k *Keeper) describeTree(ctx context.Context, h jails.Holder, tree string) (f treeFacts,
 	err error) {
 	jail, err := h.NewJail(ctx,
 		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})

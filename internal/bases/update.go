@@ -13,6 +13,7 @@ import (
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/install"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/output"
 	"nsbuild/internal/sandbox"
 )
@@ -118,7 +119,7 @@ func (k *Keeper) upgrade(ctx context.Context, g *base.Generation, releases []*ar
 }
 
 // hasNewer finds out in a throwaway layer whether the suite has newer packages than a generation.
-func (k *Keeper) hasNewer(ctx context.Context, h *sandbox.Holder, g *base.Generation,
+func (k *Keeper) hasNewer(ctx context.Context, h jails.Holder, g *base.Generation,
 	sources []apt.Source) (bool, error) {
 	jail, err := h.NewJail(ctx,
 		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}},
@@ -142,7 +143,7 @@ func (k *Keeper) hasNewer(ctx context.Context, h *sandbox.Holder, g *base.Genera
 // makeUpgraded copies a generation and upgrades the copy. Never through an overlay: dpkg renames
 // directories, which overlays refuse across layers. It returns 0 when another process has made a
 // generation meanwhile.
-func (k *Keeper) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Generation,
+func (k *Keeper) makeUpgraded(ctx context.Context, h jails.Holder, g *base.Generation,
 	releases []*archive.Release, sources []apt.Source, hooks Hooks) (number int, err error) {
 	if err := k.checkExec(); err != nil {
 		return 0, err
@@ -177,7 +178,7 @@ func (k *Keeper) makeUpgraded(ctx context.Context, h *sandbox.Holder, g *base.Ge
 }
 
 // upgradeTree has the apt of a tree upgrade it, and returns what is installed then.
-func (k *Keeper) upgradeTree(ctx context.Context, h *sandbox.Holder, tree string, m base.Manifest,
+func (k *Keeper) upgradeTree(ctx context.Context, h jails.Holder, tree string, m base.Manifest,
 	release *archive.Release, sources []apt.Source) ([]base.Package, error) {
 	jail, err := h.NewJail(ctx,
 		sandbox.Spec{Root: sandbox.Root{Dir: tree}, Mounts: apt.Mounts(k.CacheDir)})

@@ -12,12 +12,12 @@ import (
 	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fault"
-	"nsbuild/internal/sandbox"
+	"nsbuild/internal/jails"
 )
 
 // Options say what to bootstrap and where to.
 type Options struct {
-	Holder *sandbox.Holder
+	Holder jails.Holder
 	// Tree is an empty directory made by Holder.MakeRoot.
 	Tree   string
 	Client *archive.Client

@@ -23,6 +23,7 @@ import (
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/deb"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/testenv"
 )
@@ -51,7 +52,7 @@ func withCache(m *testing.M) (status int) {
 
 // world is what a test bootstraps with.
 type world struct {
-	holder *sandbox.Holder
+	holder jails.Holder
 	host   *aptconf.Host
 	client *archive.Client
 	cache  string
@@ -67,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{cache: sharedCache}
 	// Not the test's context: that ends before the trees are removed.
-	if w.holder, err = sandbox.Start(context.Background(),
+	if w.holder, err = jails.Start(context.Background(),
 		sandbox.HolderSpec{IDs: ids}); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 )
 
@@ -115,7 +116,7 @@ func localMirror(r aptconf.Repo) string {
 }
 
 // inForeign completes the root with the host's links and the keys, and runs the program there.
-func (j *job) inForeign(ctx context.Context, jail *sandbox.Jail, argv []string,
+func (j *job) inForeign(ctx context.Context, jail jails.Jail, argv []string,
 	links [][2]string) error {
 	for _, l := range links {
 		if err := jail.Symlink(l[0], l[1]); err != nil {
@@ -150,7 +151,7 @@ func (j *job) inForeign(ctx context.Context, jail *sandbox.Jail, argv []string,
 
 // writeKeys writes the very keys by which nsbuild verified the repository: the program's own idea
 // of them may be a file that the host does not have, and debootstrap then verifies nothing.
-func (j *job) writeKeys(jail *sandbox.Jail, repo aptconf.Repo) error {
+func (j *job) writeKeys(jail jails.Jail, repo aptconf.Repo) error {
 	keys, err := j.o.Client.Keyring(repo)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/deb822"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
@@ -59,7 +60,7 @@ type errInexact struct{ reason string }
 func (e *errInexact) Error() string { return e.reason }
 
 // openJail opens a jail on the tree, with the deb cache in sight.
-func (j *job) openJail(ctx context.Context) (*sandbox.Jail, error) {
+func (j *job) openJail(ctx context.Context) (jails.Jail, error) {
 	spec := sandbox.Spec{
 		Root: sandbox.Root{Dir: j.o.Tree},
 		Mounts: []sandbox.Mount{
@@ -116,7 +117,7 @@ func newPipes() (p pipes, err error) {
 }
 
 // applet starts the applet in one of its modes.
-func (j *job) applet(jail *sandbox.Jail, mode string) (*running, pipes, error) {
+func (j *job) applet(jail jails.Jail, mode string) (*running, pipes, error) {
 	ends, err := newPipes()
 	if err != nil {
 		return nil, ends, err
@@ -131,7 +132,7 @@ func (j *job) applet(jail *sandbox.Jail, mode string) (*running, pipes, error) {
 }
 
 // unpack runs `unpack extract` over the packages as they come.
-func (j *job) unpack(ctx context.Context, jail *sandbox.Jail, plan unpack.Plan,
+func (j *job) unpack(ctx context.Context, jail jails.Jail, plan unpack.Plan,
 	debs <-chan ready) error {
 	r, ends, err := j.applet(jail, "extract")
 	if err != nil {
@@ -213,7 +214,7 @@ func (j *job) collect(r io.Reader) error {
 }
 
 // apply runs one of the applet's other modes with spec as its input.
-func (j *job) apply(ctx context.Context, jail *sandbox.Jail, mode string, spec any) error {
+func (j *job) apply(ctx context.Context, jail jails.Jail, mode string, spec any) error {
 	r, ends, err := j.applet(jail, mode)
 	if err != nil {
 		return err
@@ -242,7 +243,7 @@ func (j *job) apply(ctx context.Context, jail *sandbox.Jail, mode string, spec a
 }
 
 // native unpacks everything in Go and lets dpkg configure it.
-func (j *job) native(ctx context.Context, jail *sandbox.Jail, debs <-chan ready) error {
+func (j *job) native(ctx context.Context, jail jails.Jail, debs <-chan ready) error {
 	start := time.Now()
 	plan := unpack.Plan{
 		Tree: jailTree, Debs: jailDebs, Workers: j.o.Workers, Database: true, Epoch: j.o.Epoch,

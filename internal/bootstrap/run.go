@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"nsbuild/internal/jails"
 	"nsbuild/internal/pump"
 	"nsbuild/internal/sandbox"
 )
@@ -53,7 +54,7 @@ func (t *tailWriter) last() string {
 
 // start starts a command whose output goes to the log. finish waits for it and makes its failure an
 // error named after what.
-func (j *job) start(jail *sandbox.Jail, c sandbox.Command) (*running, error) {
+func (j *job) start(jail jails.Jail, c sandbox.Command) (*running, error) {
 	tail := &tailWriter{out: j.o.Log}
 	said, err := pump.StartFunc(tail.copy)
 	if err != nil {
@@ -68,7 +69,7 @@ func (j *job) start(jail *sandbox.Jail, c sandbox.Command) (*running, error) {
 }
 
 type running struct {
-	p    *sandbox.Process
+	p    jails.Process
 	said *pump.Pump
 	tail *tailWriter
 }
@@ -85,7 +86,7 @@ func (r *running) finish(ctx context.Context, what string) error {
 }
 
 // command runs a command as jail root.
-func (j *job) command(ctx context.Context, jail *sandbox.Jail, argv ...string) error {
+func (j *job) command(ctx context.Context, jail jails.Jail, argv ...string) error {
 	what := strings.Join(argv, " ")
 	r, err := j.start(jail, sandbox.Command{Argv: argv, Env: j.scriptEnv()})
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/fault"
-	"nsbuild/internal/sandbox"
+	"nsbuild/internal/jails"
 )
 
 // Native is nsbuild's own bootstrapper; the others are programs of the host.
@@ -213,7 +213,7 @@ func dpkgForm(packages []*archive.Package) (archive.CopyForm, error) {
 // inJail opens the jail, starts fetching, and has work unpack and configure what arrives: the
 // packages, or their copies of the form. When a package cannot be had, the context of work ends.
 func (j *job) inJail(ctx context.Context, packages []*archive.Package, form archive.CopyForm,
-	work func(context.Context, *sandbox.Jail, <-chan ready) error) error {
+	work func(context.Context, jails.Jail, <-chan ready) error) error {
 	jail, err := j.openJail(ctx)
 	if err != nil {
 		return err
@@ -293,7 +293,7 @@ func (j *job) finish(ctx context.Context, res *Result, err error) (*Result, erro
 
 // byDpkg unpacks with the tree's own dpkg, which must first be there: the required packages are
 // extracted once without dpkg's knowledge, as debootstrap does.
-func (j *job) byDpkg(ctx context.Context, jail *sandbox.Jail, debs <-chan ready) error {
+func (j *job) byDpkg(ctx context.Context, jail jails.Jail, debs <-chan ready) error {
 	start := time.Now()
 	all := map[string]string{}
 	noted := make(chan ready)

@@ -22,6 +22,7 @@ import (
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/testenv"
 )
@@ -30,7 +31,7 @@ import (
 type bench struct {
 	t    *testing.T
 	job  *job
-	jail *sandbox.Jail
+	jail jails.Jail
 	log  bytes.Buffer
 }
 
@@ -43,7 +44,7 @@ func newBench(t *testing.T) *bench {
 	}
 	dir := t.TempDir()
 	// Not the test's context: that ends before the tree is removed.
-	h, err := sandbox.Start(context.Background(), sandbox.HolderSpec{IDs: ids})
+	h, err := jails.Start(context.Background(), sandbox.HolderSpec{IDs: ids})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,7 +417,7 @@ func TestMissingPackage(t *testing.T) {
 
 	ended := false
 	err = b.job.inJail(t.Context(), packages, 0,
-		func(ctx context.Context, _ *sandbox.Jail, debs <-chan ready) error {
+		func(ctx context.Context, _ jails.Jail, debs <-chan ready) error {
 			for range debs {
 			}
 			select { // like a dpkg that has much to do

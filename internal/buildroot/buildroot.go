@@ -18,6 +18,7 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/output"
 	"nsbuild/internal/sandbox"
 )
@@ -44,7 +45,7 @@ func Env(more ...string) []string {
 }
 
 // AsRoot runs a command of ours in a jail, which must succeed.
-func AsRoot(ctx context.Context, jail *sandbox.Jail, argv ...string) error {
+func AsRoot(ctx context.Context, jail jails.Jail, argv ...string) error {
 	var said output.Tail
 	status, err := jail.RunTo(ctx, sandbox.Command{Argv: argv, Env: Env()}, &said, &said)
 	if err == nil && !status.Success() {
@@ -54,7 +55,7 @@ func AsRoot(ctx context.Context, jail *sandbox.Jail, argv ...string) error {
 }
 
 // MakeDir makes the directory of sources and results, unless an earlier jail has.
-func MakeDir(jail *sandbox.Jail) error {
+func MakeDir(jail jails.Jail) error {
 	err := jail.Mkdir(Dir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
@@ -63,7 +64,7 @@ func MakeDir(jail *sandbox.Jail) error {
 }
 
 // Fill makes a file of the builder's in a jail.
-func Fill(jail *sandbox.Jail, to string, mode os.FileMode, write func(io.Writer) error) error {
+func Fill(jail jails.Jail, to string, mode os.FileMode, write func(io.Writer) error) error {
 	out, err := jail.Create(to, 0o644|mode&0o111, bootstrap.BuilderUID, bootstrap.BuilderGID)
 	if err != nil {
 		return err
@@ -72,7 +73,7 @@ func Fill(jail *sandbox.Jail, to string, mode os.FileMode, write func(io.Writer)
 }
 
 // Installed lists what a jail has installed, but our own dummy package.
-func Installed(jail *sandbox.Jail) ([]base.Package, error) {
+func Installed(jail jails.Jail) ([]base.Package, error) {
 	all, err := apt.Installed(jail)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 )
 
@@ -54,7 +55,7 @@ func (e Environment) vars(fakeroot bool) []string {
 const noRealChown = "FAKEROOTDONTTRYCHOWN=1"
 
 // HasFakeroot tells whether fakeroot is installed in a jail, or in none.
-func HasFakeroot(jail *sandbox.Jail) bool {
+func HasFakeroot(jail jails.Jail) bool {
 	if jail == nil {
 		return false
 	}
@@ -68,7 +69,7 @@ func HasFakeroot(jail *sandbox.Jail) bool {
 
 // Worker runs commands in a jail as the unprivileged user that builds, with their output in a log.
 type Worker struct {
-	Jail *sandbox.Jail
+	Jail jails.Jail
 	Env  Environment
 	Log  *buildlog.File
 }

@@ -19,6 +19,7 @@ import (
 	"nsbuild/internal/deps"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/install"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 )
 
@@ -161,7 +162,7 @@ func (t *testbed) show(ctx context.Context, files ...string) error {
 	return nil
 }
 
-func copyIn(ctx context.Context, jail *sandbox.Jail, from, to string, mode os.FileMode) error {
+func copyIn(ctx context.Context, jail jails.Jail, from, to string, mode os.FileMode) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err

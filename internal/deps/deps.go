@@ -22,6 +22,7 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/dsc"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/workdir"
@@ -89,9 +90,9 @@ type Request struct {
 // cross tells whether the packages are for another architecture than that of the jail.
 func (r *Request) cross() bool { return r.Host != r.Arch }
 
-// Holder is what the holder of a build's jails does for it: a *sandbox.Holder, or one made up.
+// Holder is what the holder of a build's jails does for it: a jails.Holder, or less of one.
 type Holder interface {
-	NewJail(ctx context.Context, spec sandbox.Spec) (*sandbox.Jail, error)
+	NewJail(ctx context.Context, spec sandbox.Spec) (jails.Jail, error)
 	Scratch() sandbox.Scratch
 	SaveLayer(ctx context.Context, jail int, to string) (size int64, err error)
 }
@@ -118,7 +119,7 @@ type Installed struct {
 	Cached   bool            // an earlier build had made it
 	Packages []base.Package  // that the base does not have, where they were installed now
 	Time     time.Duration   // of installing, where that was necessary
-	Open     *sandbox.Jail   // left open by a failure, as it was then; nil: none
+	Open     jails.Jail      // left open by a failure, as it was then; nil: none
 
 	log    logrus.FieldLogger
 	saving chan error    // of a layer that is being kept for later builds

@@ -13,6 +13,7 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildroot"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/sandbox"
 )
@@ -86,7 +87,7 @@ var wholeFiles = [...]string{
 
 // HookedRoot identifies the root that hooks have left in a jail: by what the caller knows of what
 // they are and were told, and by what they have made of it.
-func HookedRoot(jail *sandbox.Jail, known ...string) (Hooked, error) {
+func HookedRoot(jail jails.Jail, known ...string) (Hooked, error) {
 	parts := known
 	for _, name := range wholeFiles {
 		sum, err := digestIn(jail, name)
@@ -102,7 +103,7 @@ func HookedRoot(jail *sandbox.Jail, known ...string) (Hooked, error) {
 const maxDatabase = 256 << 20
 
 // digestIn is the digest of a regular file in a jail; "" when there is none.
-func digestIn(jail *sandbox.Jail, name string) (string, error) {
+func digestIn(jail jails.Jail, name string) (string, error) {
 	f, err := jail.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil

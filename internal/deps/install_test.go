@@ -16,6 +16,7 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/dsc"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/sandbox"
 )
@@ -28,7 +29,7 @@ type fakeHolder struct {
 
 var errNoJail = errors.New("there is no jail here")
 
-func (h *fakeHolder) NewJail(context.Context, sandbox.Spec) (*sandbox.Jail, error) {
+func (h *fakeHolder) NewJail(context.Context, sandbox.Spec) (jails.Jail, error) {
 	h.asked++
 	return nil, errNoJail
 }

@@ -19,6 +19,7 @@ import (
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/install"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/sandbox"
 )
@@ -35,7 +36,7 @@ type installation struct {
 	releases []*archive.Release
 	done     *Installed // what has become of it so far
 
-	jail    *sandbox.Jail
+	jail    jails.Jail
 	apt     *apt.Apt
 	sources []apt.Source
 	form    archive.CopyForm
@@ -353,7 +354,7 @@ func (in *installation) installByAptitude(ctx context.Context) (done bool, err e
 
 // dummyInstalled notices that aptitude solved its problem by giving up what was asked of it: that
 // is no failure to aptitude.
-func (in *installation) dummyInstalled(jail *sandbox.Jail) error {
+func (in *installation) dummyInstalled(jail jails.Jail) error {
 	packages, err := apt.Installed(jail)
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ type Caches string
 // CachesName is the directory's name in the cache.
 const CachesName = "hooks"
 
-// RootMaker makes directories that belong to root in a jail: a *sandbox.Holder.
+// RootMaker makes directories that belong to root in a jail: a jails.Holder, or less.
 type RootMaker interface {
 	MakeRoot(ctx context.Context, dir string) error
 }

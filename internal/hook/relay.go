@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nsbuild/internal/fdpass"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 )
 
@@ -26,7 +27,7 @@ type Relay struct {
 const socketName = "s"
 
 // Listen begins to serve a jail, by a socket in a directory.
-func Listen(jail *sandbox.Jail, dir string) (*Relay, error) {
+func Listen(jail jails.Jail, dir string) (*Relay, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("listening for commands to run in the jail: %w", err)
@@ -52,7 +53,7 @@ func addressIn(dir *os.File, name string) *net.UnixAddr {
 
 // serve answers until the relay is closed. What fails meanwhile, as for want of descriptors, may be
 // better a moment later.
-func (r *Relay) serve(jail *sandbox.Jail) {
+func (r *Relay) serve(jail jails.Jail) {
 	const pause = 50 * time.Millisecond
 	for {
 		c, err := r.listener.AcceptUnix()
@@ -68,7 +69,7 @@ func (r *Relay) serve(jail *sandbox.Jail) {
 }
 
 // answer sends a connection to the jail, or says why there is none.
-func answer(jail *sandbox.Jail, c *net.UnixConn) {
+func answer(jail jails.Jail, c *net.UnixConn) {
 	defer c.Close()
 	f, err := jail.Share()
 	if err != nil {

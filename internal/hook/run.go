@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 )
 
@@ -43,7 +44,7 @@ func (d *dir) state() string { return path.Join(stateDir, d.name) }
 // Runner runs the hooks of one stage in an open jail.
 type Runner struct {
 	Set     *Set
-	Jail    *sandbox.Jail
+	Jail    jails.Jail
 	Out     io.Writer // what hooks print
 	Log     Logger
 	Context Context

@@ -13,12 +13,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
 
 // Export writes a tree of the holder's ids as an archive.
-func Export(ctx context.Context, h *sandbox.Holder, tree string, w io.Writer, format Format) (
+func Export(ctx context.Context, h jails.Holder, tree string, w io.Writer, format Format) (
 	Notes, error) {
 	z, err := compressor(ctx, w, format)
 	if err != nil {
@@ -44,7 +45,7 @@ type Imported struct {
 // Import fills tree, an empty directory made by Holder.MakeRoot, from an archive, a directory, or a
 // container image in either. The directory above tree is the caller's, for what is needed
 // meanwhile.
-func Import(ctx context.Context, h *sandbox.Holder, from *os.File, tree string) (Imported, error) {
+func Import(ctx context.Context, h jails.Holder, from *os.File, tree string) (Imported, error) {
 	info, err := from.Stat()
 	if err != nil {
 		return Imported{}, err
@@ -78,7 +79,7 @@ func Import(ctx context.Context, h *sandbox.Holder, from *os.File, tree string) 
 }
 
 // fromImage puts the image's root file system in the place of the image.
-func (got *Imported) fromImage(ctx context.Context, h *sandbox.Holder, tree string) error {
+func (got *Imported) fromImage(ctx context.Context, h jails.Holder, tree string) error {
 	outer := filepath.Join(filepath.Dir(tree), "image")
 	if err := os.Rename(tree, outer); err != nil {
 		return err
@@ -127,7 +128,7 @@ func (n *Notes) Lines() []string {
 
 // importDir copies a directory of the host. Trees of the holder's ids are read in the holder,
 // others by this process, as which the caller can read them.
-func importDir(ctx context.Context, h *sandbox.Holder, from *os.File, tree string) (notes Notes,
+func importDir(ctx context.Context, h jails.Holder, from *os.File, tree string) (notes Notes,
 	found unpacked, err error) {
 	dir, err := filepath.EvalSymlinks(from.Name())
 	if err == nil {
@@ -214,7 +215,7 @@ func (r *reader) end(read error) error {
 }
 
 // applet runs the applet and reads its results.
-func applet(ctx context.Context, h *sandbox.Holder, results any, archive *os.File,
+func applet(ctx context.Context, h jails.Holder, results any, archive *os.File,
 	args ...string) error {
 	for i := 1; i < len(args); i++ {
 		if !filepath.IsAbs(args[i]) {

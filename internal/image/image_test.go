@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/testenv"
 )
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 // place is a holder and an empty tree in it.
 type place struct {
 	t    *testing.T
-	h    *sandbox.Holder
+	h    jails.Holder
 	dir  string
 	tree string
 }
@@ -44,7 +45,7 @@ func newPlace(t *testing.T) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := sandbox.Start(context.Background(), sandbox.HolderSpec{IDs: ids})
+	h, err := jails.Start(context.Background(), sandbox.HolderSpec{IDs: ids})
 	if err != nil {
 		t.Fatal(err)
 	}

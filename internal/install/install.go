@@ -20,7 +20,7 @@ import (
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/dsc"
-	"nsbuild/internal/sandbox"
+	"nsbuild/internal/jails"
 )
 
 // Sources has the lists of suites in the cache, for a jail's apt.
@@ -261,6 +261,6 @@ func Dummy(arch string, r dsc.Reduced) ([]byte, error) {
 }
 
 // DropDummy takes the dummy package away again: a layer serves other sources, too.
-func DropDummy(ctx context.Context, jail *sandbox.Jail) error {
+func DropDummy(ctx context.Context, jail jails.Jail) error {
 	return buildroot.AsRoot(ctx, jail, "dpkg", "--force-unsafe-io", "--purge", buildroot.DummyName)
 }

@@ -11,13 +11,13 @@ import (
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
-	"nsbuild/internal/sandbox"
+	"nsbuild/internal/jails"
 )
 
 // Into installs packages in an open jail that goes on afterwards. The jail has the mounts of apt.
 type Into struct {
 	client  *archive.Client
-	jail    *sandbox.Jail
+	jail    jails.Jail
 	apt     *apt.Apt
 	arch    string
 	sources []apt.Source
@@ -26,7 +26,7 @@ type Into struct {
 }
 
 // Open prepares the apt of a jail over a base with these packages.
-func Open(client *archive.Client, cacheDir string, jail *sandbox.Jail, arch string,
+func Open(client *archive.Client, cacheDir string, jail jails.Jail, arch string,
 	sources []apt.Source, packages []base.Package, pins string) (*Into, error) {
 	resolver, err := apt.New(jail, cacheDir, buildroot.Env(), sources)
 	if err == nil {
@@ -41,7 +41,7 @@ func Open(client *archive.Client, cacheDir string, jail *sandbox.Jail, arch stri
 }
 
 // Jail is the jail.
-func (i *Into) Jail() *sandbox.Jail { return i.jail }
+func (i *Into) Jail() jails.Jail { return i.jail }
 
 // Install installs what relations want, fetched and verified outside the jail.
 func (i *Into) Install(ctx context.Context, wanted dsc.Reduced, out io.Writer) error {

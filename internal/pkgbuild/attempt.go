@@ -8,6 +8,7 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/deps"
 	"nsbuild/internal/install"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/source"
@@ -27,7 +28,7 @@ type attempt struct {
 	*builder
 	how
 	place  place // of what is written
-	holder holder
+	holder jails.Holder
 	watch  *watch // of the room there
 	begun  int    // lines of the log at that time
 
@@ -44,10 +45,10 @@ type attempt struct {
 // is open.
 type root struct {
 	lowers  []sandbox.Lower // topmost first
-	open    *sandbox.Jail   // nil: none
+	open    jails.Jail      // nil: none
 	whole   bool            // the open one is a copy of the layers below it
 	stopped bool            // nothing can be run in it any more
-	jail    *sandbox.Jail   // that builds, or has built
+	jail    jails.Jail      // that builds, or has built
 	hooked  deps.Hooked     // what hooks have made of the base, below the build dependencies
 	install *install.Into   // of packages that hooks want, in the open one
 }

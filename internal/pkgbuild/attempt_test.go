@@ -17,6 +17,7 @@ import (
 	"nsbuild/internal/copies"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
@@ -26,18 +27,18 @@ import (
 
 // fakeHolder is a holder without a jail.
 type fakeHolder struct {
-	holder        // what is not there is not to be called
-	free    int64 // of the scratch
-	kills   int   // for memory that ran out
-	ended   bool
-	spec    sandbox.HolderSpec
-	scratch sandbox.Scratch
+	jails.Holder       // what is not there is not to be called
+	free         int64 // of the scratch
+	kills        int   // for memory that ran out
+	ended        bool
+	spec         sandbox.HolderSpec
+	scratch      sandbox.Scratch
 }
 
-func (h *fakeHolder) Scratch() sandbox.Scratch { return h.scratch }
-func (h *fakeHolder) Room() (room, error)      { return fakeRoom{h}, nil }
-func (h *fakeHolder) Spared() []string         { return nil }
-func (h *fakeHolder) Close() error             { h.ended = true; return nil }
+func (h *fakeHolder) Scratch() sandbox.Scratch  { return h.scratch }
+func (h *fakeHolder) Room() (jails.Room, error) { return fakeRoom{h}, nil }
+func (h *fakeHolder) Spared() []string          { return nil }
+func (h *fakeHolder) Close() error              { h.ended = true; return nil }
 
 func (h *fakeHolder) Exhausted() (*sandbox.Exhaustion, error) {
 	if h.kills == 0 {
@@ -108,7 +109,7 @@ func fakeBuild(t *testing.T, o Options) (*builder, *[]*fakeHolder) {
 		record: record{log: text, outcome: &Outcome{LogPath: text.Path},
 			result: &result.Result{}},
 		over: over{base: g},
-		hold: func(_ context.Context, _ string, spec sandbox.HolderSpec) (holder, error) {
+		hold: func(_ context.Context, _ string, spec sandbox.HolderSpec) (jails.Holder, error) {
 			h := &fakeHolder{spec: spec, free: 1 << 29, scratch: sandbox.ScratchTmpfs}
 			if spec.ScratchDir != "" {
 				h.scratch = sandbox.ScratchDisk
@@ -164,14 +165,14 @@ func TestAttempts(t *testing.T) {
 		{name: "disk", scratch: ScratchDisk, run: func(*attempt, int) error { return nil },
 			places: "disk", status: buildlog.Successful},
 		{name: "it sees an overlay", run: func(at *attempt, n int) error {
-			if at.root.jail = (&sandbox.Jail{}); at.plain {
+			if at.root.jail = jails.Of(&sandbox.Jail{}); at.plain {
 				return nil
 			}
 			at.log.Printf("mv: cannot move 'a' to 'b': Invalid cross-device link")
 			return broken
 		}, places: "tmpfs plain:tmpfs", status: buildlog.Successful},
 		{name: "it sees an overlay, and a full tmpfs", run: func(at *attempt, n int) error {
-			at.root.jail = &sandbox.Jail{}
+			at.root.jail = jails.Of(&sandbox.Jail{})
 			switch n {
 			case 1:
 				at.log.Printf("mv: cannot move 'a' to 'b': Invalid cross-device link")
@@ -183,7 +184,7 @@ func TestAttempts(t *testing.T) {
 			return broken
 		}, places: "tmpfs plain:tmpfs plain:disk", status: buildlog.Successful},
 		{name: "a plain tree does not help", run: func(at *attempt, _ int) error {
-			at.root.jail = &sandbox.Jail{}
+			at.root.jail = jails.Of(&sandbox.Jail{})
 			at.log.Printf("mv: cannot move 'a' to 'b': Invalid cross-device link")
 			return broken
 		}, places: "tmpfs plain:tmpfs", fails: buildlog.StageBuild, status: buildlog.Attempted,

@@ -15,6 +15,7 @@ import (
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/plan"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
@@ -108,7 +109,7 @@ type builder struct {
 	record
 	over
 	env        *Env
-	hold       func(context.Context, string, sandbox.HolderSpec) (holder, error)
+	hold       func(context.Context, string, sandbox.HolderSpec) (jails.Holder, error)
 	copies     *copies.Beside // of packages
 	overflowed int64          // size of the tmpfs that was full in the attempt before
 }

@@ -9,8 +9,8 @@ import (
 
 	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/layer"
-	"nsbuild/internal/sandbox"
 	"nsbuild/internal/workdir"
 )
 
@@ -123,7 +123,7 @@ func (e *Env) removeLayers(ctx context.Context, keys []string) error {
 	return errors.Join(err, release(), e.Layers.Tidy())
 }
 
-func removeTrees(ctx context.Context, h *sandbox.Holder, dirs []string) (err error) {
+func removeTrees(ctx context.Context, h jails.Holder, dirs []string) (err error) {
 	for _, dir := range dirs {
 		err = errors.Join(err, h.RemoveTree(ctx, dir))
 	}

@@ -21,6 +21,7 @@ import (
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/install"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/output"
 	"nsbuild/internal/pump"
 	"nsbuild/internal/result"
@@ -30,12 +31,12 @@ import (
 
 // openJail opens a jail over what there is. With apt, packages can be installed in it.
 func (at *attempt) openJail(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (
-	*sandbox.Jail, error) {
+	jails.Jail, error) {
 	return at.openOver(ctx, sandbox.Root{Lowers: at.root.lowers}, withApt, mounts...)
 }
 
 func (at *attempt) openOver(ctx context.Context, root sandbox.Root, withApt bool,
-	mounts ...sandbox.Mount) (*sandbox.Jail, error) {
+	mounts ...sandbox.Mount) (jails.Jail, error) {
 	spec := sandbox.Spec{Root: root, Mounts: mounts, Hostname: buildroot.Host}
 	if withApt {
 		spec.Mounts = append(spec.Mounts, apt.Mounts(at.env.CacheDir)...)
@@ -150,8 +151,7 @@ func (at *attempt) runHostHooks(ctx context.Context, stage hook.Stage) (err erro
 		}
 		defer func() { err = errors.Join(err, relay.Close(), os.Remove(dir)) }()
 		r.Context.ChrootExec = hook.ExecPrefix(program, relay.Socket())
-		r.Context.ChrootDir = fmt.Sprintf("/proc/%d/root/jail/%d", at.holder.PID(),
-			at.root.open.ID())
+		r.Context.ChrootDir = at.holder.RootPath(at.root.open.ID())
 	}
 	ran, err := r.Run(ctx, stage)
 	at.noteHooks(ran)
@@ -359,15 +359,19 @@ func (at *attempt) onTerminal(ctx context.Context, c sandbox.Command, out io.Wri
 			c.Env = append(c.Env, key+"="+value)
 		}
 	}
+	jail, err := jails.Real(at.root.open)
+	if err != nil {
+		return status, err
+	}
 	if out == nil {
-		return o.Attach(ctx, at.root.open, c)
+		return o.Attach(ctx, jail, c)
 	}
 	said, err := pump.Start(out)
 	if err != nil {
 		return status, err
 	}
 	c.Stdout, c.Stderr = said.W, said.W
-	status, err = o.Attach(ctx, at.root.open, c)
+	status, err = o.Attach(ctx, jail, c)
 	return status, errors.Join(err, said.W.Close(), said.Finish())
 }
 

@@ -41,7 +41,7 @@ func describeLimits(l sandbox.Limits) string {
 // describeJail writes what the jail that builds had to do without, and what became of the limits:
 // the jail before it may have been told of them.
 func (at *attempt) describeJail() {
-	notes := slices.Clone(at.root.jail.Notes)
+	notes := slices.Clone(at.root.jail.Notes())
 	for _, n := range at.holder.Spared() {
 		if !slices.Contains(notes, n) {
 			notes = append(notes, n)

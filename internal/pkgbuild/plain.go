@@ -8,6 +8,7 @@ import (
 
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 )
 
@@ -37,13 +38,13 @@ func (o *Options) CheckPlain() error {
 
 // openBuildJail opens the jail that builds. It is a plain tree where that was asked for, or where
 // the source is known to see an overlay that cannot be hidden.
-func (at *attempt) openBuildJail(ctx context.Context) (*sandbox.Jail, error) {
+func (at *attempt) openBuildJail(ctx context.Context) (jails.Jail, error) {
 	withApt := at.o.Hooks.Installs(inBuildJail...)
 	if at.plain {
 		return at.openPlain(ctx, withApt)
 	}
 	jail, err := at.openJail(ctx, withApt)
-	if err != nil || jail.Plain || at.o.Scratch != ScratchAuto || !at.seesOverlays() {
+	if err != nil || jail.Plain() || at.o.Scratch != ScratchAuto || !at.seesOverlays() {
 		return jail, err
 	}
 	name, _ := at.in.Identity()
@@ -58,7 +59,7 @@ func (at *attempt) openBuildJail(ctx context.Context) (*sandbox.Jail, error) {
 }
 
 func (at *attempt) openPlain(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (
-	*sandbox.Jail, error) {
+	jails.Jail, error) {
 	jail, err := at.openOver(ctx, sandbox.Root{Lowers: at.root.lowers, Plain: true}, withApt,
 		mounts...)
 	at.root.whole = at.holder.Scratch() != sandbox.ScratchCopy
@@ -82,7 +83,7 @@ func (at *attempt) sawOverlay(ctx context.Context, err error) (line string, saw 
 	}
 	for _, c := range at.log.Explain() {
 		seen := c.Kind == buildlog.KindOverlay ||
-			c.Kind == buildlog.KindDevices && !at.root.jail.Plain
+			c.Kind == buildlog.KindDevices && !at.root.jail.Plain()
 		if seen && c.Line.Number > at.begun {
 			return c.Line.Text, true
 		}
@@ -94,7 +95,7 @@ func (at *attempt) sawOverlay(ctx context.Context, err error) (line string, saw 
 // they should be.
 func (at *attempt) causes() []buildlog.Cause {
 	return slices.DeleteFunc(at.log.Explain(), func(c buildlog.Cause) bool {
-		plain := at.plain || at.root.jail != nil && at.root.jail.Plain
+		plain := at.plain || at.root.jail != nil && at.root.jail.Plain()
 		return c.Kind == buildlog.KindDevices && plain || c.Kind == buildlog.KindOverlay && at.plain
 	})
 }

@@ -36,7 +36,7 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	}
 	// other builds may have the same
 	o.Options, o.Profiles = slices.Clone(o.Options), slices.Clone(o.Profiles)
-	b := &builder{env: e, hold: e.holdFor, task: task{o: o},
+	b := &builder{env: e, hold: e.Work.HoldFor, task: task{o: o},
 		copies: &copies.Beside{Maker: e.Copies, Log: e.Log},
 		record: record{outcome: &Outcome{},
 			result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}}

@@ -15,6 +15,7 @@ import (
 	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 )
 
@@ -206,7 +207,7 @@ const sampled = 200 * time.Millisecond
 // watch looks at the room that a build's scratch has, all the time: a compiler that met the end
 // deletes what it has written, and afterwards there is room again.
 type watch struct {
-	space room
+	space jails.Room
 	stop  chan struct{}
 	ended chan struct{}
 
@@ -218,7 +219,7 @@ type watch struct {
 	err    error
 }
 
-func watchSpace(h holder) (*watch, error) {
+func watchSpace(h jails.Holder) (*watch, error) {
 	space, err := h.Room()
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func TestFilesHaveTheDeviceOfTheirMount(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !j.Plain {
+			if !j.Plain() {
 				if _, err := os.Stat("/sys/module/overlay/parameters/xino_auto"); err == nil ||
 					plain {
 					t.Fatal("files do not have the device of their mount")

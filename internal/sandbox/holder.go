@@ -343,8 +343,8 @@ func resolve(path string) (string, error) {
 // PID 1's (proc_pid_root(5)). Not at the root of one of the jail's processes: that link reads "/",
 // so that a program which resolves it (realpath(3)) goes on with the host's own root. This resolves
 // to what the host does not have.
-func (h *Holder) RootPath(j *Jail) string {
-	return fmt.Sprintf("/proc/%d/root%s", h.pid, layout.Jail(j.id))
+func (h *Holder) RootPath(jail int) string {
+	return fmt.Sprintf("/proc/%d/root%s", h.pid, layout.Jail(jail))
 }
 
 // Usage asks what the holder's processes and roots use now.

@@ -15,12 +15,10 @@ import (
 
 // Jail is one open jail of a holder.
 type Jail struct {
-	h  *link
-	id int
-	// Plain tells whether a file's device number is that of its mount, as in a plain directory.
-	Plain bool
-	// Notes are what the jail had to do without, one line each, for the log.
-	Notes []string
+	h     *link
+	id    int
+	plain bool
+	notes []string
 }
 
 // NewJail opens a jail. The previous jail of the holder must have been closed.
@@ -85,7 +83,7 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 	notes = append(append(h.notes, notes...), answer.Notes...)
 	h.notes = nil
 	h.mu.Unlock()
-	j := &Jail{h: h.link, id: answer.Jail, Plain: answer.Plain, Notes: notes}
+	j := &Jail{h: h.link, id: answer.Jail, plain: answer.Plain, notes: notes}
 	if spec.Network == NetworkPrivate {
 		if err := h.connect(ctx, j); err != nil {
 			return nil, err
@@ -96,6 +94,12 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 
 // ID names the jail among those of its holder; see Lower.Jail.
 func (j *Jail) ID() int { return j.id }
+
+// Plain tells whether a file's device number is that of its mount, as in a plain directory.
+func (j *Jail) Plain() bool { return j.plain }
+
+// Notes are what the jail had to do without, one line each, for the log.
+func (j *Jail) Notes() []string { return j.notes }
 
 // Run runs a command and waits for it. A command that could not be started is an error (with
 // errors.Is, fs.ErrNotExist and fs.ErrPermission tell 127 from 126); one that failed is a Status.

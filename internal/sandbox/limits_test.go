@@ -109,8 +109,8 @@ func TestLimits(t *testing.T) {
 	h, j, out, status := limited(t,
 		HolderSpec{Limits: Limits{Memory: 64 << 20, CPUs: 1.5, PIDs: 40}},
 		"cat /proc/self/cgroup; "+grows)
-	if len(j.Notes)+len(h.Spared()) > 0 {
-		t.Error(j.Notes, h.Spared())
+	if len(j.Notes())+len(h.Spared()) > 0 {
+		t.Error(j.Notes(), h.Spared())
 	}
 	if status.Signal != syscall.SIGKILL || out != "0::/\n" {
 		t.Errorf("200 MiB with 64: %v, %q", status, out)

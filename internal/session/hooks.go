@@ -8,6 +8,7 @@ import (
 
 	"nsbuild/internal/base"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 )
 
@@ -18,7 +19,7 @@ type Hooks struct {
 	// what they are told; of no base, when there is a Root
 	Context func(*base.Generation) hook.Context
 	// what they keep from one run to the next
-	Mounts func(context.Context, *sandbox.Holder) ([]sandbox.Mount, error)
+	Mounts func(context.Context, jails.Holder) ([]sandbox.Mount, error)
 }
 
 // Named are hooks by their names: the supervisor of a session, another process than the one that
@@ -37,7 +38,7 @@ func (o *Options) runHooks(ctx context.Context, jail *sandbox.Jail, log hook.Log
 	if !o.Hooks.any() {
 		return nil
 	}
-	r := hook.Runner{Set: o.Hooks.Set, Jail: jail, Out: o.Stderr, Log: log,
+	r := hook.Runner{Set: o.Hooks.Set, Jail: jails.Of(jail), Out: o.Stderr, Log: log,
 		Context: o.Hooks.Context(o.base)}
 	for _, stage := range o.Hooks.Stages {
 		if _, _, err := r.Run(ctx, stage); err != nil {

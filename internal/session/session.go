@@ -24,6 +24,7 @@ import (
 	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/strays"
@@ -73,7 +74,7 @@ type Options struct {
 	Fallback string
 	// Under, when set, makes further layers over the base, topmost first, on which the command then
 	// runs.
-	Under func(context.Context, *sandbox.Holder, *base.Generation) ([]sandbox.Lower,
+	Under func(context.Context, jails.Holder, *base.Generation) ([]sandbox.Lower,
 		error) `json:"-"`
 	Hooks Hooks `json:"-"`
 	// the hooks of a session that begins, for its supervisor
@@ -97,7 +98,7 @@ type Options struct {
 // Left is a root after its command, over a base that is still in use.
 type Left struct {
 	Base   *base.Generation
-	Holder *sandbox.Holder
+	Holder jails.Holder
 	Lowers []sandbox.Lower // what the command has changed, and the layers below it, topmost first
 	Status sandbox.Status
 }
@@ -135,7 +136,7 @@ func (o *Options) run(ctx context.Context) (status sandbox.Status, err error) {
 	}
 	return status,
 		o.Keep(ctx,
-			Left{Base: o.base, Holder: r.holder,
+			Left{Base: o.base, Holder: jails.HolderOf(r.holder),
 				Lowers: append([]sandbox.Lower{{Jail: r.jail.ID()}}, o.lowers...), Status: status})
 }
 
@@ -231,14 +232,14 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 		return nil, err
 	}
 	if o.Under != nil && o.base != nil {
-		layers, err := o.Under(ctx, r.holder, o.base)
+		layers, err := o.Under(ctx, jails.HolderOf(r.holder), o.base)
 		if err != nil {
 			return nil, err
 		}
 		spec.Root.Lowers = append(layers, spec.Root.Lowers...)
 	}
 	if o.Hooks.any() {
-		caches, err := o.Hooks.Mounts(ctx, r.holder)
+		caches, err := o.Hooks.Mounts(ctx, jails.HolderOf(r.holder))
 		if err != nil {
 			return nil, err
 		}
@@ -248,7 +249,7 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
 		return nil, o.explain(err)
 	}
-	r.notes = append(r.notes, r.jail.Notes...)
+	r.notes = append(r.notes, r.jail.Notes()...)
 	if o.HostUsers {
 		if err := addHostUsers(ctx, r.jail); err != nil {
 			return nil, err

@@ -234,7 +234,7 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 		Init: s.room.holder.PID(), Scratch: string(s.room.holder.Scratch()),
 		MemoryLimit: s.o.Limits.Memory,
 	}
-	s.info.Path = s.room.holder.RootPath(s.room.jail)
+	s.info.Path = s.room.holder.RootPath(s.room.jail.ID())
 	if s.listen, err = listen(s.dir); err != nil {
 		return nil, errors.Join(err, s.room.close())
 	}

@@ -18,6 +18,7 @@ import (
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/gitsrc"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/regular"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/workdir"
@@ -27,8 +28,8 @@ import (
 // read-only, without network, and over no more of the host than its programs. A repository can have
 // git run anything.
 type gitJail struct {
-	holder *sandbox.Holder
-	jail   *sandbox.Jail
+	holder jails.Holder
+	jail   jails.Jail
 	dir    string // its root: mount points only
 	work   string // its /tmp, on disk
 	env    []string

@@ -69,7 +69,7 @@ func (x *export) inRepository(ctx context.Context, l *gitsrc.Layout,
 		err = do(r)
 	}
 	// which may be why
-	if notes := jail.jail.Notes; err != nil && fault.HintOf(err) == "" && len(notes) > 0 {
+	if notes := jail.jail.Notes(); err != nil && fault.HintOf(err) == "" && len(notes) > 0 {
 		err = fault.Wrap(fault.GivenBack,
 			fmt.Sprintf("chmod -R go+rX %s, or put it on a file system such as ext4", l.Common),
 			fmt.Errorf("%w (%s)", err, strings.Join(notes, "; ")))

@@ -14,7 +14,7 @@ import (
 
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
-	"nsbuild/internal/sandbox"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/workdir"
 )
 
@@ -62,7 +62,7 @@ func (in *Source) Pack(ctx context.Context, w buildroot.Worker, log logrus.Field
 	return nil
 }
 
-func (in *Source) readBuiltDSC(jail *sandbox.Jail) (*dsc.Source, error) {
+func (in *Source) readBuiltDSC(jail jails.Jail) (*dsc.Source, error) {
 	name := in.Tree.Name + "_" + in.Tree.Version.FileName() + ".dsc"
 	f, err := jail.Open(path.Join(buildroot.Dir, name))
 	if err != nil {
@@ -73,7 +73,7 @@ func (in *Source) readBuiltDSC(jail *sandbox.Jail) (*dsc.Source, error) {
 }
 
 // TakePacked copies the source package that was packed out of the jail that it lies in.
-func (in *Source) TakePacked(jail *sandbox.Jail, work *workdir.Dir) (*Source, error) {
+func (in *Source) TakePacked(jail jails.Jail, work *workdir.Dir) (*Source, error) {
 	dir, err := work.Make("source-")
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (in *Source) TakePacked(jail *sandbox.Jail, work *workdir.Dir) (*Source, er
 }
 
 // copyOut copies a file of a jail, of at most limit bytes.
-func copyOut(jail *sandbox.Jail, name, to string, limit int64, more io.Writer) error {
+func copyOut(jail jails.Jail, name, to string, limit int64, more io.Writer) error {
 	in, err := jail.Open(path.Join(buildroot.Dir, name))
 	if err != nil {
 		return err

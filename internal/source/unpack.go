@@ -11,7 +11,7 @@ import (
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/fault"
-	"nsbuild/internal/sandbox"
+	"nsbuild/internal/jails"
 )
 
 // Unpack brings the verified source into the worker's jail, unless it lies there packed already,
@@ -36,7 +36,7 @@ func (in *Source) Path() string { return path.Join(buildroot.Dir, in.DSC.DirName
 
 // bring copies the .dsc and its files into the jail and checks them on the way: what was
 // checked is what is built.
-func (in *Source) bring(ctx context.Context, jail *sandbox.Jail) error {
+func (in *Source) bring(ctx context.Context, jail jails.Jail) error {
 	if err := buildroot.MakeDir(jail); err != nil {
 		return err
 	}

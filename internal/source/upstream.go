@@ -15,8 +15,8 @@ import (
 	"nsbuild/internal/ctxio"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/regular"
-	"nsbuild/internal/sandbox"
 )
 
 // origFiles are what lies beside a source directory and belongs to its source package: the upstream
@@ -48,7 +48,7 @@ func origFilesIn(beside string, tree *dsc.Tree) ([]string, error) {
 }
 
 // copyUpstream copies the upstream tarballs into the jail.
-func copyUpstream(ctx context.Context, jail *sandbox.Jail, tree *dsc.Tree) error {
+func copyUpstream(ctx context.Context, jail jails.Jail, tree *dsc.Tree) error {
 	files, err := origFiles(tree.Dir, tree)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func copyUpstream(ctx context.Context, jail *sandbox.Jail, tree *dsc.Tree) error
 	return nil
 }
 
-func copyUpstreamFile(ctx context.Context, jail *sandbox.Jail, file string) error {
+func copyUpstreamFile(ctx context.Context, jail jails.Jail, file string) error {
 	in, err := openPart(file)
 	if err != nil {
 		return err

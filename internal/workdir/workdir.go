@@ -17,6 +17,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"nsbuild/internal/flock"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/sandbox"
 )
@@ -125,19 +126,19 @@ func UnlessLate(log logrus.FieldLogger, err error) error {
 }
 
 // Hold starts a holder for trees of the given ids, in which nothing of theirs is run.
-func (d *Dir) Hold(ctx context.Context, ids sandbox.IDMap) (*sandbox.Holder, error) {
-	return sandbox.Start(ctx, d.complete(sandbox.HolderSpec{IDs: ids}))
+func (d *Dir) Hold(ctx context.Context, ids sandbox.IDMap) (jails.Holder, error) {
+	return jails.Start(ctx, d.complete(sandbox.HolderSpec{IDs: ids}))
 }
 
 // HoldFor starts a holder in which programs of an architecture run. The spec says the ids of its
 // trees, where its upper directories are, and its limits.
-func (d *Dir) HoldFor(ctx context.Context, arch string, spec sandbox.HolderSpec) (*sandbox.Holder,
+func (d *Dir) HoldFor(ctx context.Context, arch string, spec sandbox.HolderSpec) (jails.Holder,
 	error) {
 	spec = d.complete(spec)
 	if err := machine.Prepare(&spec, arch); err != nil {
 		return nil, err
 	}
-	return sandbox.Start(ctx, spec)
+	return jails.Start(ctx, spec)
 }
 
 // complete adds what holds of each holder of this process.
