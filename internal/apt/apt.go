@@ -23,8 +23,9 @@ import (
 	"strconv"
 	"strings"
 
-	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/index"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 )
@@ -77,10 +78,10 @@ type Apt struct {
 // Source is a suite whose lists apt is given, or a repository of the caller's own packages.
 type Source struct {
 	Repo     aptconf.Repo
-	Release  *archive.Release
+	Release  *release.File
 	Archs    []string // whose packages may be installed
-	Lists    []archive.ListFile
-	Packages []*archive.Package // all there are; of a repository without a Release file
+	Lists    []index.ListFile
+	Packages []*index.Package // all there are; of a repository without a Release file
 }
 
 // Extra is where a repository of the caller's own packages seems to be in the jail; see

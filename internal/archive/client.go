@@ -2,9 +2,7 @@ package archive
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -12,8 +10,9 @@ import (
 	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/cache"
 	"nsbuild/internal/archive/fetch"
-	"nsbuild/internal/archive/signature"
-	"nsbuild/internal/fault"
+	"nsbuild/internal/archive/index"
+	"nsbuild/internal/archive/pool"
+	"nsbuild/internal/archive/release"
 )
 
 // Options configure a Client. Only CacheDir is necessary.
@@ -40,9 +39,9 @@ type Options struct {
 // crash, a full disk or a failing one did to them; so nothing needs to be fsynced, and a bad file
 // is fetched again.
 type Client struct {
-	*ReleaseFiles
-	*Indices
-	*Pool
+	*release.Files
+	*index.Indices
+	*pool.Pool
 	Cache *cache.Cache
 	*fetch.Fetcher
 }
@@ -90,15 +89,12 @@ func NewClient(o Options) (*Client, error) {
 	}
 	fetcher := fetch.New(store, fetch.Options{Host: o.Host, Log: o.Log, Offline: o.Offline,
 		Timeout: o.Timeout, Retries: o.Retries, Parallel: o.Parallel, Progress: o.Progress})
-	releases := &ReleaseFiles{cache: store, fetch: fetcher, log: o.Log, offline: o.Offline,
-		refreshAfter: o.RefreshAfter, now: o.Now,
-		judge: &judge{host: o.Host, now: o.Now, keys: map[string]*signature.Keyring{}},
-		said:  &onceLog{log: o.Log, said: map[string]bool{}}}
-	releases.judge.said = releases.said
-	c := &Client{ReleaseFiles: releases, Cache: store, Fetcher: fetcher,
-		Indices: &Indices{releases: releases, cache: store, fetch: fetcher, log: o.Log,
-			offline: o.Offline, byHash: o.Host.ByHash()},
-		Pool: &Pool{Copies: &Copies{cache: store, log: o.Log}, cache: store, fetch: fetcher}}
+	releases := release.New(store, fetcher, release.Options{Host: o.Host, Log: o.Log,
+		Offline: o.Offline, RefreshAfter: o.RefreshAfter, Now: o.Now})
+	c := &Client{Files: releases, Cache: store, Fetcher: fetcher,
+		Pool: pool.New(store, fetcher, o.Log),
+		Indices: index.New(releases, store, fetcher, index.Options{Log: o.Log, Offline: o.Offline,
+			ByHash: o.Host.ByHash()})}
 	for _, w := range o.Host.Warnings {
 		o.Log.Warn("apt configuration: " + w)
 	}
@@ -106,33 +102,6 @@ func NewClient(o Options) (*Client, error) {
 		o.Log.Warnf("cache: %v", err)
 	}
 	return c, nil
-}
-
-// onceLog says a thing once.
-type onceLog struct {
-	log  logrus.FieldLogger
-	mu   sync.Mutex
-	said map[string]bool
-}
-
-// warn says something once in the life of the client: a Release file is judged each time that it is
-// read.
-func (l *onceLog) warn(format string, args ...any) { l.once(l.log, fmt.Sprintf(format, args...)) }
-
-// insist is warn for those, too, who want to know no more than they must.
-func (l *onceLog) insist(format string, args ...any) {
-	l.once(l.log.WithField(fault.Shown, true), fmt.Sprintf(format, args...))
-}
-
-// once writes a warning that was not yet written.
-func (l *onceLog) once(log logrus.FieldLogger, text string) {
-	l.mu.Lock()
-	again := l.said[text]
-	l.said[text] = true
-	l.mu.Unlock()
-	if !again {
-		log.Warn(text)
-	}
 }
 
 // Close ends open connections, and the use of what is in the cache.

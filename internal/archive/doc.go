@@ -5,13 +5,12 @@
 // checked against size and digest before anybody sees it under its name in the cache. A Client is
 // put together of parts with one job each:
 //
-//	ReleaseFiles   Release files: fetched, verified, brought up to date   Client.Release
-//	Indices        lists of packages and of sources                       Client.Packages, Sources
-//	Pool, Copies   packages' files, and their recompressed copies         Client.Debs
-//	Server         suites over HTTP, for an apt without network           Client.NewServer
+//	release   Release files: fetched, verified, brought up to date       Client.Release
+//	index     lists of packages and of sources                           Client.Packages, Sources
+//	pool      packages' files, copies of them, packages of the caller's  Client.Debs, Local
 //
-// Below it lie suites (the suite table), aptconf (where this host's apt fetches from), signature,
-// fetch, cache, hashes and failure. What a package's relations mean, how a .deb or a .dsc is read,
-// and what becomes of the files is left to others (deb, dsc, bootstrap); so is the exit status that
-// a failure stands for.
+// Below these lie suites (the suite table), aptconf (where this host's apt fetches from),
+// signature, fetch, cache, hashes and failure; serve shows all of it to an apt without network.
+// What a package's relations mean, how a .deb or a .dsc is read, and what becomes of the files is
+// left to others (deb, dsc, bootstrap); so is the exit status that a failure stands for.
 package archive

@@ -1,4 +1,4 @@
-package archive
+package archive_test
 
 import (
 	"errors"
@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/archive/archivetest"
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/index"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 )
@@ -22,13 +24,13 @@ func TestFaults(t *testing.T) {
 		damage  func(*fakedebian.Tree)
 		fault   string // pattern
 		with    fakedebian.Fault
-		change  func(*mirror)
+		change  func(*archivetest.Mirror)
 		want    error
 		hint    string
 	}{
-		{name: "no such suite", change: func(m *mirror) { m.repo.Suite = "trixie" },
+		{name: "no such suite", change: func(m *archivetest.Mirror) { m.Repo.Suite = "trixie" },
 			want: failure.ErrNoSuite, hint: "--mirror"},
-		{name: "unreachable", change: func(m *mirror) { m.srv.Close() },
+		{name: "unreachable", change: func(m *archivetest.Mirror) { m.Server.Close() },
 			want: failure.ErrUnreachable, hint: "network"},
 		{name: "hang", fault: "InRelease", with: fakedebian.Fault{Hang: true}, change: hasty,
 			want: failure.ErrUnreachable, hint: "network"},
@@ -38,7 +40,7 @@ func TestFaults(t *testing.T) {
 			change: hasty, want: failure.ErrUnreachable, hint: "network"},
 		{name: "redirect loop", fault: "Release", with: fakedebian.Fault{Redirect: "InRelease"},
 			want: failure.ErrRefused, hint: "--mirror"},
-		{name: "login needed", change: func(m *mirror) { m.srv.RequireAuth("joe", "secret") },
+		{name: "login needed", change: func(m *archivetest.Mirror) { m.Server.RequireAuth("joe", "secret") },
 			want: failure.ErrRefused, hint: "auth.conf"},
 		{name: "always 503", fault: "by-hash", with: fakedebian.Fault{Status: 503},
 			want: failure.ErrUnreachable, hint: "network"},
@@ -57,7 +59,7 @@ func TestFaults(t *testing.T) {
 			tr.Write(inRelease, []byte("<html>Welcome to our hotel"))
 		}, want: failure.ErrNoSignature, hint: "mirror"},
 		{name: "unknown key", prepare: func(s *fakedebian.Suite) {
-			s.Keys = keys(t, fakedebian.KeyOther)
+			s.Keys = archivetest.Keys(t, fakedebian.KeyOther)
 		}, want: failure.ErrUnknownKey, hint: "--keyring"},
 		{name: "flipped", damage: func(tr *fakedebian.Tree) { tr.Flip(inRelease, 80) },
 			want: failure.ErrBadSignature, hint: "altered"},
@@ -74,21 +76,22 @@ func TestFaults(t *testing.T) {
 		{name: "text after", damage: around("", "Suite: evil\n"), want: failure.ErrBadSignature,
 			hint: "altered"},
 		{name: "expired key", prepare: func(s *fakedebian.Suite) {
-			s.Keys = keys(t, fakedebian.KeyExpired)
+			s.Keys = archivetest.Keys(t, fakedebian.KeyExpired)
 		}, want: failure.ErrKeyExpired, hint: "keyring"},
 		{name: "revoked key", prepare: func(s *fakedebian.Suite) {
-			s.Keys = keys(t, fakedebian.KeyRevoked)
+			s.Keys = archivetest.Keys(t, fakedebian.KeyRevoked)
 		}, want: failure.ErrKeyExpired, hint: "keyring"},
 		{name: "weak RSA", prepare: func(s *fakedebian.Suite) {
-			s.Keys = keys(t, fakedebian.KeyWeakRSA)
+			s.Keys = archivetest.Keys(t, fakedebian.KeyWeakRSA)
 		}, want: failure.ErrBadSignature, hint: "mirror"},
-		{name: "SHA-1", prepare: func(s *fakedebian.Suite) { s.Keys = keys(t, fakedebian.KeySHA1) },
-			want: failure.ErrBadSignature, hint: "newer key"},
+		{name: "SHA-1", prepare: func(s *fakedebian.Suite) {
+			s.Keys = archivetest.Keys(t, fakedebian.KeySHA1)
+		}, want: failure.ErrBadSignature, hint: "newer key"},
 		{name: "weak DSA", prepare: func(s *fakedebian.Suite) {
-			s.Keys = keys(t, fakedebian.KeyWeakDSA)
+			s.Keys = archivetest.Keys(t, fakedebian.KeyWeakDSA)
 		}, want: failure.ErrBadSignature, hint: "mirror"},
-		{name: "missing keyring", change: func(m *mirror) {
-			m.repo.Keyrings = []string{"/nonexistent.gpg"}
+		{name: "missing keyring", change: func(m *archivetest.Mirror) {
+			m.Repo.Keyrings = []string{"/nonexistent.gpg"}
 		}, want: os.ErrNotExist, hint: "--keyring"},
 
 		{name: "expired", prepare: func(s *fakedebian.Suite) {
@@ -100,8 +103,8 @@ func TestFaults(t *testing.T) {
 			want: failure.ErrSyntax, hint: "mirror"},
 		{name: "another suite", damage: func(tr *fakedebian.Tree) {
 			tr.Write("dists/trixie/InRelease", tr.Read(inRelease))
-		}, change: func(m *mirror) { m.repo.Suite = "trixie" }, want: failure.ErrWrongSuite,
-			hint: "--mirror"},
+		}, change: func(m *archivetest.Mirror) { m.Repo.Suite = "trixie" },
+			want: failure.ErrWrongSuite, hint: "--mirror"},
 		{name: "weak hashes", prepare: func(s *fakedebian.Suite) {
 			s.Hashes = []fakedebian.Hash{fakedebian.MD5, fakedebian.SHA1}
 		}, want: failure.ErrWeakHash, hint: "SHA256"},
@@ -111,8 +114,8 @@ func TestFaults(t *testing.T) {
 			}
 		}, want: failure.ErrSyntax, hint: "mirror"},
 
-		{name: "no such component", change: func(m *mirror) {
-			m.repo.Components = []string{"contrib"}
+		{name: "no such component", change: func(m *archivetest.Mirror) {
+			m.Repo.Components = []string{"contrib"}
 		}, want: failure.ErrNoIndex, hint: "main"},
 		{name: "flipped Packages", fault: "Packages.*|by-hash", with: fakedebian.Fault{Flip: 60},
 			want: failure.ErrHash, hint: "try again"},
@@ -121,9 +124,10 @@ func TestFaults(t *testing.T) {
 		{name: "no Packages", damage: func(tr *fakedebian.Tree) {
 			tr.Remove("dists/bookworm/main/")
 		}, want: failure.ErrNotFound, hint: "incomplete"},
-		{name: "a bomb", damage: bomb, change: func(m *mirror) { m.repo.Trusted = true },
-			want: failure.ErrSize, hint: "try again"},
-		{name: "nonsense in Packages", prepare: index("Package: x\nVersion 1\n"),
+		{name: "a bomb", damage: bomb, change: func(m *archivetest.Mirror) {
+			m.Repo.Trusted = true
+		}, want: failure.ErrSize, hint: "try again"},
+		{name: "nonsense in Packages", prepare: wholeIndex("Package: x\nVersion 1\n"),
 			want: failure.ErrSyntax, hint: "mirror"},
 		{name: "a deb outside", prepare: replaceIndex("Filename: pool", "Filename: ../pool"),
 			want: failure.ErrSyntax, hint: "mirror"},
@@ -144,24 +148,24 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			m := newMirror(t, test.prepare)
-			m.repo.Keyrings = []string{
+			m := archivetest.New(t, test.prepare)
+			m.Repo.Keyrings = []string{
 				fakedebian.Keyring(t, fakedebian.KeyArchive, fakedebian.KeyExpired,
 					fakedebian.KeyRevoked, fakedebian.KeyWeakRSA, fakedebian.KeyWeakDSA,
 					fakedebian.KeySHA1)}
-			m.serve(test.damage)
+			m.Serve(test.damage)
 			if test.fault != "" {
-				m.srv.Fault(test.fault, test.with)
+				m.Server.Fault(test.fault, test.with)
 			}
 			if test.change != nil {
 				test.change(m)
 			}
-			c := m.client()
-			r, err := c.Release(t.Context(), m.repo)
+			c := m.Client()
+			r, err := c.Release(t.Context(), m.Repo)
 			if err == nil {
-				var list []*Package
-				err = c.Packages(t.Context(), r, m.repo.Components[0], "amd64",
-					func(p *Package) error {
+				var list []*index.Package
+				err = c.Packages(t.Context(), r, m.Repo.Components[0], "amd64",
+					func(p *index.Package) error {
 						list = append(list, p)
 						return nil
 					})
@@ -183,7 +187,7 @@ func TestFaults(t *testing.T) {
 }
 
 // hasty makes a client that does not wait long.
-func hasty(m *mirror) { m.opt.Timeout = 300 * time.Millisecond }
+func hasty(m *archivetest.Mirror) { m.Options.Timeout = 300 * time.Millisecond }
 
 func around(before, after string) func(*fakedebian.Tree) {
 	return func(tr *fakedebian.Tree) {
@@ -192,7 +196,7 @@ func around(before, after string) func(*fakedebian.Tree) {
 	}
 }
 
-func index(text string) func(*fakedebian.Suite) {
+func wholeIndex(text string) func(*fakedebian.Suite) {
 	return func(s *fakedebian.Suite) { s.MutateIndex = func(string, string) string { return text } }
 }
 

@@ -17,6 +17,9 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/index"
+	"nsbuild/internal/archive/pool"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
@@ -265,7 +268,7 @@ func (k *Keeper) RememberedRepos(m base.Manifest) ([]aptconf.Repo, error) {
 }
 
 // releases fetches the Release files of a base's suite.
-func (k *Keeper) releases(ctx context.Context, m base.Manifest) ([]*archive.Release, error) {
+func (k *Keeper) releases(ctx context.Context, m base.Manifest) ([]*release.File, error) {
 	repos, err := k.RememberedRepos(m)
 	if err != nil {
 		return nil, err
@@ -274,7 +277,7 @@ func (k *Keeper) releases(ctx context.Context, m base.Manifest) ([]*archive.Rele
 }
 
 // recorded is what a manifest keeps of Release files.
-func recorded(releases []*archive.Release) []base.Release {
+func recorded(releases []*release.File) []base.Release {
 	var out []base.Release
 	for _, r := range releases {
 		repo := r.Repo()
@@ -308,10 +311,10 @@ func (k *Keeper) bootstrap(ctx context.Context, h jails.Holder, tree string, o O
 	copies := make(chan func(), 1)
 	copies <- func() {}
 	defer func() { (<-copies)() }()
-	fetched := func(packages []*archive.Package) {
+	fetched := func(packages []*index.Package) {
 		(<-copies)()
-		copies <- k.Copies.Start(k.Log, k.Client.Copies.Missing(packages, archive.CopyZstd),
-			archive.CopyZstd)
+		copies <- k.Copies.Start(k.Log, k.Client.Copies.Missing(packages, pool.CopyZstd),
+			pool.CopyZstd)
 	}
 	machine, err := budget.Read()
 	if err != nil {
@@ -363,7 +366,7 @@ func (o Options) explainUnknown(ctx context.Context, err error) error {
 
 // origin is where the packages of a base come from.
 type origin struct {
-	releases  []*archive.Release   // none for what a lock fixes
+	releases  []*release.File      // none for what a lock fixes
 	selection *bootstrap.Selection // likewise only for that
 	repos     []aptconf.Repo
 	recorded  []base.Release

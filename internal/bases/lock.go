@@ -7,10 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/archive/index"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
@@ -98,7 +99,7 @@ func (k *Keeper) lockedOrigin(o Options) (from origin, err error) {
 			return p.URI == own.URI
 		})
 		for _, p := range r.Packages {
-			pkg := &archive.Package{
+			pkg := &index.Package{
 				Package: p.Name, Version: p.Version, Architecture: p.Arch, Filename: p.File,
 				Size: p.Size, Hashes: hashes.Set{SHA256: p.SHA256}, Repo: own, Also: others,
 				Locked: true,
@@ -158,7 +159,7 @@ func (o Options) recordLock(m *base.Manifest) {
 }
 
 // writeLock fills the lock of a base that was just made.
-func (k *Keeper) writeLock(ctx context.Context, o Options, releases []*archive.Release,
+func (k *Keeper) writeLock(ctx context.Context, o Options, releases []*release.File,
 	made *bootstrap.Result) error {
 	f := &lock.File{
 		Suite: o.Suite.Name, Arch: o.Arch, Variant: o.Variant, Layout: o.Suite.Layout(),
@@ -175,7 +176,7 @@ func (k *Keeper) writeLock(ctx context.Context, o Options, releases []*archive.R
 			Date: r.Date(), SHA256: r.Digest(), Keys: r.SignedBy(),
 		})
 	}
-	add := func(packages []*archive.Package, required bool) error {
+	add := func(packages []*index.Package, required bool) error {
 		for _, p := range packages {
 			sum, err := k.Client.DebSHA256(ctx, p)
 			if err != nil {

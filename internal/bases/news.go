@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/base"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/nearest"
@@ -17,7 +17,7 @@ import (
 type News struct {
 	stop     context.CancelFunc
 	done     chan struct{}
-	releases []*archive.Release
+	releases []*release.File
 	err      error
 }
 
@@ -41,7 +41,7 @@ func (k *Keeper) Ask(ctx context.Context, g *base.Generation) *News {
 }
 
 // Wait returns what there was to say.
-func (n *News) Wait() ([]*archive.Release, error) {
+func (n *News) Wait() ([]*release.File, error) {
 	<-n.done // at the latest when its context ends
 	n.stop()
 	return n.releases, fault.Wrap(fault.GivenBack, "", n.err)
@@ -80,7 +80,7 @@ func (k *Keeper) Take(ctx context.Context, o Options,
 
 // Renew takes the newest generation of a base into use in place of an older one, brought up to date
 // with Release files first. In any case it takes care of g.
-func (k *Keeper) Renew(ctx context.Context, g *base.Generation, releases []*archive.Release,
+func (k *Keeper) Renew(ctx context.Context, g *base.Generation, releases []*release.File,
 	hooks func() (Hooks, error)) (*base.Generation, error) {
 	release, err := k.Turns.alone(ctx, "base "+g.Name) // other builds of this command find it done
 	if err != nil {

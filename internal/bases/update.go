@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"nsbuild/internal/apt"
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/hook"
@@ -19,8 +19,8 @@ import (
 )
 
 // Unchanged tells whether a base was last compared with just these Release files.
-func Unchanged(m base.Manifest, releases []*archive.Release) bool {
-	return slices.EqualFunc(m.Releases, releases, func(old base.Release, r *archive.Release) bool {
+func Unchanged(m base.Manifest, releases []*release.File) bool {
+	return slices.EqualFunc(m.Releases, releases, func(old base.Release, r *release.File) bool {
 		return old.SHA256 == r.Digest()
 	})
 }
@@ -61,7 +61,7 @@ type renewal struct {
 
 // freshen returns a generation that the Release files would not upgrade: g itself, or a new one. In
 // any case it takes care of g. What a lock file fixed is never upgraded.
-func (k *Keeper) freshen(ctx context.Context, g *base.Generation, releases []*archive.Release,
+func (k *Keeper) freshen(ctx context.Context, g *base.Generation, releases []*release.File,
 	r renewal) (*base.Generation, error) {
 	if g.Manifest.Lock != "" || !r.always && Unchanged(g.Manifest, releases) {
 		return g, nil
@@ -91,7 +91,7 @@ func (k *Keeper) freshen(ctx context.Context, g *base.Generation, releases []*ar
 
 // upgrade makes a generation with what the suite has newer, and tells whether there was anything.
 // Its number is 0 when another process has made one meanwhile.
-func (k *Keeper) upgrade(ctx context.Context, g *base.Generation, releases []*archive.Release,
+func (k *Keeper) upgrade(ctx context.Context, g *base.Generation, releases []*release.File,
 	r renewal) (newer bool, number int, err error) {
 	h, err := k.Work.HoldFor(ctx, g.Manifest.Arch,
 		sandbox.HolderSpec{IDs: g.Manifest.IDs})
@@ -144,7 +144,7 @@ func (k *Keeper) hasNewer(ctx context.Context, h jails.Holder, g *base.Generatio
 // directories, which overlays refuse across layers. It returns 0 when another process has made a
 // generation meanwhile.
 func (k *Keeper) makeUpgraded(ctx context.Context, h jails.Holder, g *base.Generation,
-	releases []*archive.Release, sources []apt.Source, hooks Hooks) (number int, err error) {
+	releases []*release.File, sources []apt.Source, hooks Hooks) (number int, err error) {
 	if err := k.checkExec(); err != nil {
 		return 0, err
 	}
@@ -179,7 +179,7 @@ func (k *Keeper) makeUpgraded(ctx context.Context, h jails.Holder, g *base.Gener
 
 // upgradeTree has the apt of a tree upgrade it, and returns what is installed then.
 func (k *Keeper) upgradeTree(ctx context.Context, h jails.Holder, tree string, m base.Manifest,
-	release *archive.Release, sources []apt.Source) ([]base.Package, error) {
+	of *release.File, sources []apt.Source) ([]base.Package, error) {
 	jail, err := h.NewJail(ctx,
 		sandbox.Spec{Root: sandbox.Root{Dir: tree}, Mounts: apt.Mounts(k.CacheDir)})
 	if err != nil {
@@ -187,7 +187,7 @@ func (k *Keeper) upgradeTree(ctx context.Context, h jails.Holder, tree string, m
 	}
 	var said output.Tail
 	resolver, err := apt.New(jail, k.CacheDir,
-		buildroot.Env(fmt.Sprintf("SOURCE_DATE_EPOCH=%d", release.Date().Unix())), sources)
+		buildroot.Env(fmt.Sprintf("SOURCE_DATE_EPOCH=%d", of.Date().Unix())), sources)
 	if err != nil {
 		return nil, err
 	}

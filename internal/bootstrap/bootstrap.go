@@ -10,6 +10,8 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/index"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/jails"
@@ -24,7 +26,7 @@ type Options struct {
 	// CacheDir is the archive client's cache directory.
 	CacheDir string
 	// Releases are the suites that packages are taken from, the suite itself first.
-	Releases []*archive.Release
+	Releases []*release.File
 	// Selection is the packages to install, where they are fixed beforehand: then nothing is
 	// chosen, and Releases may be empty.
 	Selection *Selection
@@ -59,7 +61,7 @@ type Progress struct {
 	Phase    func(name string)
 	Unpacked func(name string, bytes int64)
 	// Fetched is called when all packages are in the cache, with those that were used.
-	Fetched func([]*archive.Package)
+	Fetched func([]*index.Package)
 }
 
 // Timing is how long one phase took.

@@ -9,7 +9,7 @@ import (
 
 	"pault.ag/go/debian/version"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/index"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fault"
 )
@@ -30,10 +30,10 @@ func Variants() []string {
 }
 
 // universe is all packages on offer, the best version of each name.
-type universe map[string]*archive.Offer
+type universe map[string]*index.Offer
 
 // add offers a package. Of several versions the highest counts, of equal ones the first offered.
-func (u universe) add(o *archive.Offer) error {
+func (u universe) add(o *index.Offer) error {
 	if old, ok := u[o.Package]; ok {
 		ours, err := version.Parse(old.Version)
 		if err != nil {
@@ -53,11 +53,11 @@ func (u universe) add(o *archive.Offer) error {
 
 // Selection is the packages of a base: those that are required, which are unpacked first, and the
 // others.
-type Selection struct{ Required, Base []*archive.Package }
+type Selection struct{ Required, Base []*index.Package }
 
 // read has the whole of what the lists say of packages.
-func (u universe) read(names []string) ([]*archive.Package, error) {
-	packages := make([]*archive.Package, len(names))
+func (u universe) read(names []string) ([]*index.Package, error) {
+	packages := make([]*index.Package, len(names))
 	for i, name := range names {
 		var err error
 		if packages[i], err = u[name].Read(); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/index"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
@@ -16,7 +17,7 @@ import (
 func offer(t *testing.T) universe {
 	t.Helper()
 	u := universe{}
-	for _, o := range []*archive.Offer{
+	for _, o := range []*index.Offer{
 		{Package: "base-files", Version: "1", Essential: true, Priority: "required",
 			Depends: "awk"},
 		{Package: "base-passwd", Version: "1", Essential: true, Priority: "required",
@@ -125,7 +126,7 @@ func TestChooseFails(t *testing.T) {
 			t.Errorf("%s: %v, hint %q", exclude, err, fault.HintOf(err))
 		}
 	}
-	if err := offer(t).add(&archive.Offer{Package: "tar", Version: "not a version"}); err == nil {
+	if err := offer(t).add(&index.Offer{Package: "tar", Version: "not a version"}); err == nil {
 		t.Error("a malformed version was accepted")
 	}
 }
@@ -133,7 +134,7 @@ func TestChooseFails(t *testing.T) {
 func TestHighestVersion(t *testing.T) {
 	u := universe{}
 	for _, v := range []string{"1.9", "1.10", "1.10~rc1", "1:0.1", "2"} {
-		if err := u.add(&archive.Offer{Package: "a", Version: v}); err != nil {
+		if err := u.add(&index.Offer{Package: "a", Version: v}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -182,9 +183,9 @@ func FuzzFirstNames(f *testing.F) {
 }
 
 func TestFetchOrder(t *testing.T) {
-	var packages []*archive.Package
+	var packages []*index.Package
 	for name, size := range map[string]int64{"gcc": 20, "base-files": 1, "dash": 2, "perl": 9} {
-		packages = append(packages, &archive.Package{Package: name, Size: size})
+		packages = append(packages, &index.Package{Package: name, Size: size})
 	}
 	for first, want := range map[string]string{"base-files": "base-files gcc perl dash",
 		"": "gcc perl dash base-files"} {

@@ -20,6 +20,8 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/index"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/deb"
@@ -95,7 +97,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // release is a suite without its -updates and -security, which debootstrap does not look at.
-func (w *world) release(t *testing.T, name string) (suites.Suite, *archive.Release) {
+func (w *world) release(t *testing.T, name string) (suites.Suite, *release.File) {
 	t.Helper()
 	suite, err := suites.New().Lookup(name)
 	if err != nil {
@@ -113,7 +115,7 @@ func (w *world) release(t *testing.T, name string) (suites.Suite, *archive.Relea
 }
 
 // bootstrap makes a tree that the test's end removes.
-func (w *world) bootstrap(t *testing.T, suite suites.Suite, release *archive.Release,
+func (w *world) bootstrap(t *testing.T, suite suites.Suite, of *release.File,
 	change func(*Options)) (string, *Result) {
 	t.Helper()
 	tree := filepath.Join(t.TempDir(), "tree")
@@ -128,7 +130,7 @@ func (w *world) bootstrap(t *testing.T, suite suites.Suite, release *archive.Rel
 	var log bytes.Buffer
 	o := Options{
 		Holder: w.holder, Tree: tree, Client: w.client, CacheDir: w.cache,
-		Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64", Log: &log,
+		Releases: []*release.File{of}, Suite: suite, Arch: "amd64", Log: &log,
 	}
 	if change != nil {
 		change(&o)
@@ -146,8 +148,8 @@ func (w *world) bootstrap(t *testing.T, suite suites.Suite, release *archive.Rel
 func (w *world) debootstrap(t *testing.T) string {
 	t.Helper()
 	_, release := w.release(t, "trixie")
-	var found *archive.Package
-	err := w.client.Packages(t.Context(), release, "main", "amd64", func(p *archive.Package) error {
+	var found *index.Package
+	err := w.client.Packages(t.Context(), release, "main", "amd64", func(p *index.Package) error {
 		if p.Package == "debootstrap" {
 			found = p
 		}
@@ -156,7 +158,7 @@ func (w *world) debootstrap(t *testing.T) string {
 	if err != nil || found == nil {
 		t.Fatalf("looking for debootstrap: %v, %v", found, err)
 	}
-	files, err := w.client.Debs(t.Context(), []*archive.Package{found})
+	files, err := w.client.Debs(t.Context(), []*index.Package{found})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,9 +253,9 @@ func TestAgainstDebootstrap(t *testing.T) {
 	}
 }
 
-func runDebootstrap(t *testing.T, program string, release *archive.Release, target string) {
+func runDebootstrap(t *testing.T, program string, of *release.File, target string) {
 	t.Helper()
-	repo := release.Repo()
+	repo := of.Repo()
 	cmd := exec.Command("/bin/sh", filepath.Join(program, "usr/sbin/debootstrap"),
 		"--variant=buildd", "--arch=amd64", repo.Suite, target, repo.URI)
 	cmd.Env = append(os.Environ(), "DEBOOTSTRAP_DIR="+filepath.Join(program,

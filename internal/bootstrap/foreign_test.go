@@ -13,6 +13,7 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
@@ -98,14 +99,14 @@ func TestForeignFails(t *testing.T) {
 	testenv.RequireTool(t, Debootstrap)
 	testenv.HostState(t)
 	w := newWorld(t)
-	suite, release := w.release(t, "bookworm")
+	suite, bookworm := w.release(t, "bookworm")
 	tree := filepath.Join(t.TempDir(), "tree")
 	if err := w.holder.MakeRoot(t.Context(), tree); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Run(t.Context(), Options{
 		Holder: w.holder, Tree: tree, Client: w.client, CacheDir: w.cache,
-		Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64",
+		Releases: []*release.File{bookworm}, Suite: suite, Arch: "amd64",
 		Bootstrapper: Debootstrap, Include: []string{"no-such-package"},
 	})
 	if err == nil ||
@@ -188,7 +189,7 @@ func TestForeignVerifies(t *testing.T) {
 				if test.trusted {
 					repos[0] = repos[0].WithoutVerification("a test")
 				}
-				release, err := w.client.Release(t.Context(), repos[0])
+				rel, err := w.client.Release(t.Context(), repos[0])
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -199,7 +200,7 @@ func TestForeignVerifies(t *testing.T) {
 				}
 				_, err = Run(t.Context(), Options{
 					Holder: w.holder, Tree: tree, Client: w.client, CacheDir: w.cache,
-					Releases: []*archive.Release{release}, Suite: suite, Arch: "amd64",
+					Releases: []*release.File{rel}, Suite: suite, Arch: "amd64",
 					Bootstrapper: name,
 				})
 				if err == nil || !says[name][test.want].MatchString(err.Error()) {
@@ -256,11 +257,11 @@ func TestForeignCommand(t *testing.T) {
 			Keyrings:   []string{fakedebian.Keyring(t, fakedebian.KeyArchive)}}
 		o := Options{Arch: "amd64", Variant: VariantBuildd, Bootstrapper: test.name, Client: client}
 		test.change(&o, &repo)
-		release, err := client.Release(t.Context(), repo)
+		rel, err := client.Release(t.Context(), repo)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Releases = []*archive.Release{release}
+		o.Releases = []*release.File{rel}
 		argv, err := (&job{o: o}).foreignCommand(test.name)
 		if want, bad := strings.CutPrefix(test.want, "!"); bad &&
 			(fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), want)) ||

@@ -6,7 +6,7 @@ import (
 
 	"pault.ag/go/debian/version"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/index"
 	"nsbuild/internal/fault"
 )
 
@@ -50,7 +50,7 @@ func (s Selection) checkPreDepends(suite string, u universe) error {
 
 // fulfilling is the first of the packages that fulfils a relation with its alternatives, or "". The
 // first alternative counts most, and in it a package of just that name.
-func fulfilling(group string, packages []*archive.Package) string {
+func fulfilling(group string, packages []*index.Package) string {
 	for alternative := range strings.SplitSeq(group, "|") {
 		r := readRelation(alternative)
 		provider := ""

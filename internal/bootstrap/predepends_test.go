@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/index"
 	"nsbuild/internal/fault"
 )
 
@@ -36,12 +36,12 @@ func TestPreDepends(t *testing.T) {
 			says: ": a → c → a", hint: "--mirror"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			pkg := func(name, provides string) *archive.Package {
-				return &archive.Package{Package: name, Version: "1", Provides: provides,
+			pkg := func(name, provides string) *index.Package {
+				return &index.Package{Package: name, Version: "1", Provides: provides,
 					PreDepends: c.preDepends[name]}
 			}
-			s := Selection{Required: []*archive.Package{pkg("a", "")},
-				Base: []*archive.Package{pkg("b", ""), pkg("c", "awk, tool (= 2)")}}
+			s := Selection{Required: []*index.Package{pkg("a", "")},
+				Base: []*index.Package{pkg("b", ""), pkg("c", "awk, tool (= 2)")}}
 			err := s.checkPreDepends("crane", universe{"other": {Package: "other", Version: "1"}})
 			switch {
 			case c.says == "" && err != nil, c.says != "" && err == nil:

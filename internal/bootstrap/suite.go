@@ -14,8 +14,9 @@ import (
 	"time"
 
 	"nsbuild/internal/apt"
-	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/index"
+	"nsbuild/internal/archive/pool"
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/jails"
@@ -52,7 +53,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	res := &Result{Selection: selection, Epoch: o.Epoch}
 	if !o.UseDpkg {
 		j.begin("download and unpack")
-		err = j.inJail(ctx, packages, archive.CopyZstd, j.native)
+		err = j.inJail(ctx, packages, pool.CopyZstd, j.native)
 		var inexact *errInexact
 		if !errors.As(err, &inexact) {
 			return j.finish(ctx, res, err)
@@ -113,9 +114,9 @@ func (j *job) choose(ctx context.Context) (Selection, error) {
 
 // arrange notes what is to be installed, and returns it in the order in which debootstrap unpacks
 // it.
-func (j *job) arrange(s Selection) []*archive.Package {
-	byName := map[string]*archive.Package{}
-	names := func(packages []*archive.Package) []string {
+func (j *job) arrange(s Selection) []*index.Package {
+	byName := map[string]*index.Package{}
+	names := func(packages []*index.Package) []string {
 		var out []string
 		for _, p := range packages {
 			byName[p.Package] = p
@@ -126,7 +127,7 @@ func (j *job) arrange(s Selection) []*archive.Package {
 	}
 	j.plan = choice{required: names(s.Required), base: names(s.Base)}
 	j.order = j.plan.order(j.o.Arch)
-	packages := make([]*archive.Package, len(j.order))
+	packages := make([]*index.Package, len(j.order))
 	for i, name := range j.order {
 		packages[i] = byName[name]
 	}
@@ -185,7 +186,7 @@ func (j *job) checkComponents() error {
 
 // eachOffer reads what may go into a base: as with apt, nothing of a suite that only offers what
 // something asks for.
-func (j *job) eachOffer(ctx context.Context, fn func(*archive.Offer) error) error {
+func (j *job) eachOffer(ctx context.Context, fn func(*index.Offer) error) error {
 	for _, r := range j.o.Releases {
 		if r.NotAutomatic() {
 			continue
@@ -201,18 +202,18 @@ func (j *job) eachOffer(ctx context.Context, fn func(*archive.Offer) error) erro
 }
 
 // dpkgForm is the form of copies that the suite's own dpkg can read.
-func dpkgForm(packages []*archive.Package) (archive.CopyForm, error) {
+func dpkgForm(packages []*index.Package) (pool.CopyForm, error) {
 	for _, p := range packages {
 		if p.Package == "dpkg" {
-			return archive.CopyFormFor(p.Version)
+			return pool.CopyFormFor(p.Version)
 		}
 	}
-	return archive.CopyOld, nil
+	return pool.CopyOld, nil
 }
 
 // inJail opens the jail, starts fetching, and has work unpack and configure what arrives: the
 // packages, or their copies of the form. When a package cannot be had, the context of work ends.
-func (j *job) inJail(ctx context.Context, packages []*archive.Package, form archive.CopyForm,
+func (j *job) inJail(ctx context.Context, packages []*index.Package, form pool.CopyForm,
 	work func(context.Context, jails.Jail, <-chan ready) error) error {
 	jail, err := j.openJail(ctx)
 	if err != nil {
@@ -224,7 +225,7 @@ func (j *job) inJail(ctx context.Context, packages []*archive.Package, form arch
 	go func() {
 		defer close(debs)
 		err := j.o.Client.EachCopy(fetching, fetchOrder(packages, j.first()), form,
-			func(p *archive.Package, file string) error {
+			func(p *index.Package, file string) error {
 				rel, err := filepath.Rel(j.o.CacheDir, file)
 				if err != nil {
 					return err
@@ -262,8 +263,8 @@ func (j *job) inJail(ctx context.Context, packages []*archive.Package, form arch
 // fetchOrder is the order in which packages are fetched and, where fetching is quicker, unpacked:
 // that which all others wait for, then the largest first, so that at the end no processor waits for
 // another that has just begun with the compiler.
-func fetchOrder(packages []*archive.Package, first string) []*archive.Package {
-	return slices.SortedStableFunc(slices.Values(packages), func(a, b *archive.Package) int {
+func fetchOrder(packages []*index.Package, first string) []*index.Package {
+	return slices.SortedStableFunc(slices.Values(packages), func(a, b *index.Package) int {
 		if (a.Package == first) != (b.Package == first) {
 			if a.Package == first {
 				return -1

@@ -18,6 +18,7 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/index"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/deb"
@@ -406,8 +407,8 @@ func TestMissingPackage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var packages []*archive.Package
-	err = client.Packages(t.Context(), release, "main", "amd64", func(p *archive.Package) error {
+	var packages []*index.Package
+	err = client.Packages(t.Context(), release, "main", "amd64", func(p *index.Package) error {
 		packages = append(packages, p)
 		return nil
 	})

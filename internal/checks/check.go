@@ -9,8 +9,8 @@ import (
 	"context"
 	"time"
 
-	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
@@ -43,10 +43,10 @@ type Subject struct {
 	Host       string         // of the packages
 	Suite      string
 	Base       *base.Generation
-	Repos      []aptconf.Repo     // of the base
-	Releases   []*archive.Release // of these
-	Extra      deps.Extra         // that the build was given besides
-	Given      []string           // .deb files that the build was given
+	Repos      []aptconf.Repo  // of the base
+	Releases   []*release.File // of these
+	Extra      deps.Extra      // that the build was given besides
+	Given      []string        // .deb files that the build was given
 	Components []string
 	Resolver   string
 	NoLayers   bool

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/apt"
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/index"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
@@ -187,7 +187,7 @@ func (b *Bench) olderInSuite(ctx context.Context, packages []string) (map[string
 	for _, name := range packages {
 		called[name] = true
 	}
-	take := func(p *archive.Package) error {
+	take := func(p *index.Package) error {
 		if !called[p.Package] {
 			return nil
 		}

@@ -15,7 +15,8 @@ import (
 	"strings"
 	"sync"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/pool"
+	"nsbuild/internal/archive/serve"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/deps"
@@ -76,11 +77,11 @@ func (b *Bench) piuparts(ctx context.Context, options []string) (outcome, detail
 		return "", "", fmt.Errorf("installing piuparts: %w", err)
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	var own []*archive.Local
+	var own []*pool.Local
 	if b.Extra.Local != nil {
 		own = append(own, b.Extra.Local)
 	}
-	server, err := b.Deps.Client.NewServer(ctx, b.Arch, own,
+	server, err := serve.New(ctx, b.Deps.Client, b.Arch, own,
 		slices.Concat(b.Extra.Releases, b.Releases))
 	if err != nil {
 		return "", "", err
@@ -121,7 +122,7 @@ func (b *Bench) piuparts(ctx context.Context, options []string) (outcome, detail
 
 // openForPiuparts opens a jail with the tree that piuparts starts from, in which a server answers
 // until it is stopped.
-func (t *testbed) openForPiuparts(ctx context.Context, server *archive.Server, space int64) (
+func (t *testbed) openForPiuparts(ctx context.Context, server *serve.Server, space int64) (
 	stop func() error, err error) {
 	err = t.open(ctx, false,
 		sandbox.Mount{Type: "tmpfs", Target: piupartsDir, Mkdir: true,
@@ -135,7 +136,7 @@ func (t *testbed) openForPiuparts(ctx context.Context, server *archive.Server, s
 	if err != nil {
 		return nil, err
 	}
-	stop = serve(ctx, server, listener)
+	stop = answer(ctx, server, listener)
 	prepare := []string{"/bin/sh", "-c", prepareRoot, "sh",
 		server.SourcesList("http://" + listener.Addr().String()), t.Extra.Pins}
 	var said output.Tail
@@ -183,8 +184,8 @@ func (t *testbed) piupartsFull(ctx context.Context, space int64) error {
 	return err
 }
 
-// serve runs a server beside, until it is stopped.
-func serve(ctx context.Context, server *archive.Server, l net.Listener) (stop func() error) {
+// answer runs a server beside, until it is stopped.
+func answer(ctx context.Context, server *serve.Server, l net.Listener) (stop func() error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var ended sync.WaitGroup
 	var err error

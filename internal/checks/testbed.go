@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"nsbuild/internal/apt"
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/copies"
@@ -63,7 +63,7 @@ func (b *Bench) with(ctx context.Context, relations string, extra deps.Extra, no
 		Extra: extra, NoLayers: noLayers}
 	t.installed, err = b.Deps.Install(ctx, request, deps.On{Holder: b.Holder,
 		Lowers: t.installed.Lowers, Copies: t.copies, Log: b.Log,
-		Confirm: func() ([]*archive.Release, error) { return b.Releases, nil }})
+		Confirm: func() ([]*release.File, error) { return b.Releases, nil }})
 	t.Jail = t.installed.Open
 	if err != nil {
 		return nil, err

@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/pool"
 	"nsbuild/internal/budget"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
@@ -38,7 +39,7 @@ const Applet = "copies"
 // its input ends, which is when nsbuild does, however.
 type job struct {
 	CacheDir string
-	Form     archive.CopyForm
+	Form     pool.CopyForm
 	Digests  []string // these first
 	All      bool     // then whatever else has no copy
 }
@@ -89,7 +90,7 @@ func makeCopies(in io.Reader) error {
 
 // copyEach makes copies until there is no more time or no more room.
 func copyEach(ctx context.Context, client *archive.Client, cacheDir string, digests []string,
-	form archive.CopyForm) error {
+	form pool.CopyForm) error {
 	for _, digest := range digests {
 		free, err := budget.FreeSpace(cacheDir)
 		if err != nil || free < roomLeft {
@@ -165,14 +166,14 @@ type Maker struct {
 
 // Start makes copies beside what else is done, until stop is called or nsbuild ends. That none can
 // be made harms nothing but speed.
-func (m *Maker) Start(log logrus.FieldLogger, digests []string, form archive.CopyForm) (
+func (m *Maker) Start(log logrus.FieldLogger, digests []string, form pool.CopyForm) (
 	stop func()) {
 	if len(digests) == 0 || !m.busy.CompareAndSwap(false, true) {
 		return func() {}
 	}
 	digests = digests[:min(len(digests), copyOrder)]
 	c, err := run(job{CacheDir: m.CacheDir, Form: form, Digests: digests,
-		All: form == archive.CopyZstd})
+		All: form == pool.CopyZstd})
 	if err != nil {
 		m.busy.Store(false)
 		log.Debugf("making copies of packages: %v", err)
@@ -196,7 +197,7 @@ type Beside struct {
 }
 
 // Start begins to make copies, and ends what makes others.
-func (b *Beside) Start(digests []string, form archive.CopyForm) {
+func (b *Beside) Start(digests []string, form pool.CopyForm) {
 	b.Stop()
 	b.stop = b.Maker.Start(b.Log, digests, form)
 }
@@ -262,7 +263,7 @@ func (c *copying) stop() error {
 
 // All makes all copies that are missing, now.
 func All(ctx context.Context, client *archive.Client) (made int, err error) {
-	digests, err := client.Copies.AllMissing(archive.CopyZstd)
+	digests, err := client.Copies.AllMissing(pool.CopyZstd)
 	if err != nil {
 		return 0, err
 	}
@@ -275,7 +276,7 @@ func All(ctx context.Context, client *archive.Client) (made int, err error) {
 	group.SetLimit(machine.Processors)
 	for _, digest := range digests {
 		group.Go(func() error {
-			err := client.Copies.Make(ctx, digest, archive.CopyZstd)
+			err := client.Copies.Make(ctx, digest, pool.CopyZstd)
 			if errors.Is(err, os.ErrNotExist) {
 				return nil
 			}

@@ -18,6 +18,8 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/pool"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/copies"
@@ -48,9 +50,9 @@ type Maker struct {
 
 // Extra is what packages may come from besides the repositories of a base.
 type Extra struct {
-	Releases []*archive.Release // of packages
-	Sources  []*archive.Release // of sources
-	Local    *archive.Local
+	Releases []*release.File // of packages
+	Sources  []*release.File // of sources
+	Local    *pool.Local
 	Pins     string // preferences of apt
 }
 
@@ -108,7 +110,7 @@ type On struct {
 	Copies   *copies.Beside
 	Log      *buildlog.File
 	// Confirm waits until it is known that the base is up to date, and what the mirrors have.
-	Confirm func() ([]*archive.Release, error)
+	Confirm func() ([]*release.File, error)
 }
 
 // Installed is what was asked for, as lowers of a root.

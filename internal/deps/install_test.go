@@ -11,7 +11,7 @@ import (
 
 	logtest "github.com/sirupsen/logrus/hooks/test"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/copies"
@@ -114,7 +114,7 @@ func TestReuse(t *testing.T) {
 			h := &fakeHolder{scratch: c.scratch}
 			confirmed := 0
 			r, on := usual, On{Holder: h, Lowers: []sandbox.Lower{{Path: "/base"}}, Log: text,
-				Copies: &copies.Beside{}, Confirm: func() ([]*archive.Release, error) {
+				Copies: &copies.Beside{}, Confirm: func() ([]*release.File, error) {
 					confirmed++
 					return nil, c.confirm
 				}}

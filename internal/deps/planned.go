@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"nsbuild/internal/apt"
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/index"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/install"
 )
@@ -16,7 +16,7 @@ import (
 var ErrNoPlan = errors.New("only the resolver apt says what it wants and installs nothing")
 
 // Wanted asks apt what a request would install, and has that in the cache. Nothing is installed.
-func (m *Maker) Wanted(ctx context.Context, r Request, on On) (packages []*archive.Package,
+func (m *Maker) Wanted(ctx context.Context, r Request, on On) (packages []*index.Package,
 	err error) {
 	if r.Resolver != ResolverApt {
 		return nil, ErrNoPlan

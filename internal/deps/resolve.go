@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"nsbuild/internal/apt"
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/pool"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
@@ -33,13 +34,13 @@ type installation struct {
 	*Maker
 	*Request
 	on       On
-	releases []*archive.Release
+	releases []*release.File
 	done     *Installed // what has become of it so far
 
 	jail    jails.Jail
 	apt     *apt.Apt
 	sources []apt.Source
-	form    archive.CopyForm
+	form    pool.CopyForm
 	out     *buildlog.Stream
 	request string
 	key     string
@@ -276,7 +277,7 @@ func (in *installation) finishLayer(ctx context.Context) error {
 }
 
 // dummyRepository is a repository with the package that depends on what is needed.
-func (in *installation) dummyRepository(ctx context.Context, reduced dsc.Reduced) (*archive.Local,
+func (in *installation) dummyRepository(ctx context.Context, reduced dsc.Reduced) (*pool.Local,
 	error) {
 	body, err := install.Dummy(in.Arch, reduced)
 	if err != nil {
@@ -288,7 +289,7 @@ func (in *installation) dummyRepository(ctx context.Context, reduced dsc.Reduced
 	}
 	file := filepath.Join(dir, buildroot.DummyName+".deb")
 	err = os.WriteFile(file, body, 0o644)
-	var local *archive.Local
+	var local *pool.Local
 	if err == nil {
 		local, err = in.Client.Local(ctx, apt.Dummy, []string{file})
 	}

@@ -6,12 +6,13 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/install"
 )
 
 // Sources are what apt may install from in a jail, besides what the extra ones have.
 func Sources(ctx context.Context, client *archive.Client, archs []string, extra Extra,
-	releases []*archive.Release) ([]apt.Source, error) {
+	releases []*release.File) ([]apt.Source, error) {
 	sources, err := install.Sources(ctx, client, slices.Concat(extra.Releases, releases), archs...)
 	if extra.Local != nil && err == nil {
 		// first, so that apt takes them where an archive has the same version

@@ -16,6 +16,9 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/index"
+	"nsbuild/internal/archive/pool"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/deb"
@@ -24,7 +27,7 @@ import (
 )
 
 // Sources has the lists of suites in the cache, for a jail's apt.
-func Sources(ctx context.Context, client *archive.Client, releases []*archive.Release,
+func Sources(ctx context.Context, client *archive.Client, releases []*release.File,
 	archs ...string) (
 	[]apt.Source, error) {
 	var sources []apt.Source
@@ -42,7 +45,7 @@ func Sources(ctx context.Context, client *archive.Client, releases []*archive.Re
 // Command has apt do a command: what it wants is fetched and verified here, outside the jail.
 func Command(ctx context.Context, client *archive.Client, resolver *apt.Apt, log io.Writer,
 	sources []apt.Source,
-	form archive.CopyForm, args ...string) error {
+	form pool.CopyForm, args ...string) error {
 	wanted, err := resolver.Wanted(ctx, log, args...)
 	if err != nil {
 		return err
@@ -52,19 +55,19 @@ func Command(ctx context.Context, client *archive.Client, resolver *apt.Apt, log
 }
 
 // CopyForm is what the dpkg among these packages can read.
-func CopyForm(packages []base.Package) (archive.CopyForm, error) {
+func CopyForm(packages []base.Package) (pool.CopyForm, error) {
 	for _, p := range packages {
 		if p.Name == "dpkg" {
-			return archive.CopyFormFor(p.Version)
+			return pool.CopyFormFor(p.Version)
 		}
 	}
-	return archive.CopyOld, nil
+	return pool.CopyOld, nil
 }
 
 // Wanted is install for what apt has said already. It returns the digests of the packages
 // that were installed without a copy.
 func Wanted(ctx context.Context, client *archive.Client, resolver *apt.Apt, log io.Writer,
-	sources []apt.Source, form archive.CopyForm, wanted []apt.Wanted, args ...string) (
+	sources []apt.Source, form pool.CopyForm, wanted []apt.Wanted, args ...string) (
 	uncopied []string, err error) {
 	files, err := Fetch(ctx, client, sources, wanted)
 	if err != nil {
@@ -77,7 +80,7 @@ func Wanted(ctx context.Context, client *archive.Client, resolver *apt.Apt, log 
 type Fetched map[string]fetchedFile
 
 type fetchedFile struct {
-	p    *archive.Package
+	p    *index.Package
 	file string
 }
 
@@ -88,7 +91,7 @@ func Fetch(ctx context.Context, client *archive.Client, sources []apt.Source, wa
 	if err != nil {
 		return nil, err
 	}
-	list := make([]*archive.Package, 0, len(wanted))
+	list := make([]*index.Package, 0, len(wanted))
 	for _, w := range wanted {
 		list = append(list, packages[w.URL])
 	}
@@ -107,8 +110,8 @@ func Fetch(ctx context.Context, client *archive.Client, sources []apt.Source, wa
 // Provided has apt do a command, with what it wants for it.
 func Provided(ctx context.Context, client *archive.Client, resolver *apt.Apt, log io.Writer,
 	files Fetched,
-	form archive.CopyForm, wanted []apt.Wanted, args ...string) (uncopied []string, err error) {
-	var list []*archive.Package
+	form pool.CopyForm, wanted []apt.Wanted, args ...string) (uncopied []string, err error) {
+	var list []*index.Package
 	for _, w := range wanted {
 		f := files[w.URL]
 		list = append(list, f.p)
@@ -127,13 +130,13 @@ func Provided(ctx context.Context, client *archive.Client, resolver *apt.Apt, lo
 // believed, not from what a jail prints.
 func indexed(ctx context.Context, client *archive.Client, sources []apt.Source,
 	wanted []apt.Wanted) (
-	map[string]*archive.Package, error) {
-	found := make(map[string]*archive.Package, len(wanted))
+	map[string]*index.Package, error) {
+	found := make(map[string]*index.Package, len(wanted))
 	missing := make(map[string]apt.Wanted, len(wanted))
 	for _, w := range wanted {
 		missing[plainURL(w.URL)] = w
 	}
-	take := func(p *archive.Package) error {
+	take := func(p *index.Package) error {
 		if w, ok := missing[plainURL(p.URL())]; ok && w.Size == p.Size {
 			found[w.URL] = p
 			delete(missing, plainURL(w.URL))
@@ -168,7 +171,7 @@ func called(wanted []apt.Wanted) map[string]bool {
 // EachPackage shows the packages of some names in the verified indices, until enough are seen.
 func EachPackage(ctx context.Context, client *archive.Client, sources []apt.Source,
 	called map[string]bool,
-	take func(*archive.Package) error, enough func() bool) error {
+	take func(*index.Package) error, enough func() bool) error {
 	for _, s := range sources {
 		for _, p := range s.Packages {
 			if err := take(p); err != nil {
@@ -195,21 +198,21 @@ func EachPackage(ctx context.Context, client *archive.Client, sources []apt.Sour
 }
 
 // LocalSource has apt take packages that are files here.
-func LocalSource(l *archive.Local) apt.Source {
-	return apt.Source{Repo: l.Repo, Lists: []archive.ListFile{l.List}, Packages: l.Packages}
+func LocalSource(l *pool.Local) apt.Source {
+	return apt.Source{Repo: l.Repo, Lists: []index.ListFile{l.List}, Packages: l.Packages}
 }
 
 // Named finds packages in the verified indices by name, version and architecture, in the order in
 // which they are wanted.
 func Named(ctx context.Context, client *archive.Client, sources []apt.Source, wanted []apt.Wanted) (
-	[]*archive.Package, error) {
-	found := make([]*archive.Package, len(wanted))
+	[]*index.Package, error) {
+	found := make([]*index.Package, len(wanted))
 	at := make(map[string]int, len(wanted))
 	for i, w := range wanted {
 		at[w.Name] = i
 	}
 	missing := len(wanted)
-	take := func(p *archive.Package) error {
+	take := func(p *index.Package) error {
 		if i, ok := at[apt.FileName(p.Package, p.Version, p.Architecture)]; ok && found[i] == nil {
 			found[i] = p
 			missing--
@@ -234,7 +237,7 @@ func Named(ctx context.Context, client *archive.Client, sources []apt.Source, wa
 func (f Fetched) File(url string) string { return f[url].file }
 
 // Package is the package that apt wants from a URL.
-func (f Fetched) Package(url string) *archive.Package { return f[url].p }
+func (f Fetched) Package(url string) *index.Package { return f[url].p }
 
 // Refused is the failure of a program that installs or purges.
 type Refused struct{ Err error }

@@ -8,6 +8,7 @@ import (
 
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/pool"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
@@ -21,7 +22,7 @@ type Into struct {
 	apt     *apt.Apt
 	arch    string
 	sources []apt.Source
-	form    archive.CopyForm
+	form    pool.CopyForm
 	files   int // that were added
 }
 

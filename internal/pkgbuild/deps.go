@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/deps"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
@@ -100,7 +100,7 @@ func (b *builder) request(reduced dsc.Reduced) deps.Request {
 func (at *attempt) on() deps.On {
 	return deps.On{Holder: at.holder, Lowers: at.root.lowers, Leavings: at.sources.packedIn,
 		Hooked: at.root.hooked, Copies: at.copies, Log: at.log,
-		Confirm: func() ([]*archive.Release, error) {
+		Confirm: func() ([]*release.File, error) {
 			err := at.confirm()
 			return at.releases, err
 		}}

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
@@ -17,9 +17,9 @@ import (
 // over is the base that a build is built over.
 type over struct {
 	base     *base.Generation
-	repos    []aptconf.Repo     // of the base
-	news     *bases.News        // of them, while they are on their way
-	releases []*archive.Release // of them, once the mirror was asked
+	repos    []aptconf.Repo  // of the base
+	news     *bases.News     // of them, while they are on their way
+	releases []*release.File // of them, once the mirror was asked
 }
 
 // openBase takes the build's base into use and has the mirrors asked for news of it. Where they are

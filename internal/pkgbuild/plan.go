@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"nsbuild/internal/apt"
-	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/archive/index"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildroot"
@@ -263,9 +263,9 @@ func (b *builder) openPlannedBase(p *plan.Plan) (err error) {
 // bringPlanned has the packages of the plan in the cache, and makes the one repository of them that
 // apt is shown.
 func (b *builder) bringPlanned(ctx context.Context, p *plan.Plan) error {
-	var packages []*archive.Package
+	var packages []*index.Package
 	for _, w := range p.Dependencies.Packages {
-		packages = append(packages, &archive.Package{Package: w.Name, Version: w.Version,
+		packages = append(packages, &index.Package{Package: w.Name, Version: w.Version,
 			Architecture: w.Arch, Filename: w.File, Size: w.Size,
 			Hashes: hashes.Set{SHA256: w.SHA256, SHA512: w.SHA512},
 			Repo:   &aptconf.Repo{URI: w.URI, Suite: b.suite.Name}, Locked: true})

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"nsbuild/internal/archive"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/dsc"
@@ -142,7 +142,7 @@ func (b *builder) fetchSource(ctx context.Context) error {
 }
 
 // sourceReleases are the suites to look for a source by its name in.
-func (b *builder) sourceReleases(ctx context.Context) ([]*archive.Release, error) {
+func (b *builder) sourceReleases(ctx context.Context) ([]*release.File, error) {
 	if b.in.Suite == "" {
 		return slices.Concat(b.releases, b.extra.Sources), nil
 	}

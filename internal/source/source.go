@@ -23,6 +23,7 @@ import (
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/archive/hashes"
+	"nsbuild/internal/archive/release"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
@@ -183,7 +184,7 @@ func (in *Source) Distribution() string {
 
 // Fetch brings a package that was asked for by name, and the files of a .dsc that was asked for by
 // URL, into a directory of the cache.
-func (o *Opener) Fetch(ctx context.Context, in *Source, releases []*archive.Release) error {
+func (o *Opener) Fetch(ctx context.Context, in *Source, releases []*release.File) error {
 	if in.Name == "" && in.URL == "" {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/index"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/e2e"
 	"nsbuild/internal/fakedebian"
@@ -43,9 +44,9 @@ func oldPackages(t *testing.T, cache string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string]*archive.Package{}
+	all := map[string]*index.Package{}
 	todo := []string{"apt", "mawk"}
-	err = client.Packages(t.Context(), release, "main", "amd64", func(p *archive.Package) error {
+	err = client.Packages(t.Context(), release, "main", "amd64", func(p *index.Package) error {
 		all[p.Package] = p
 		if p.Essential {
 			todo = append(todo, p.Package)
@@ -56,7 +57,7 @@ func oldPackages(t *testing.T, cache string) map[string]string {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
-	var chosen []*archive.Package
+	var chosen []*index.Package
 	first := regexp.MustCompile(`(?:^|,)\s*([^\s,|(:]+)`)
 	for len(todo) > 0 {
 		p := all[todo[0]]
