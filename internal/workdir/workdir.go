@@ -24,6 +24,9 @@ import (
 
 // Dir is the directory of one process.
 type Dir struct {
+	// Start starts holders: jails.Start, or what makes them up.
+	Start func(context.Context, sandbox.HolderSpec) (jails.Holder, error)
+
 	state string // directory
 	own   string
 	lock  *os.File
@@ -50,7 +53,7 @@ func Open(ctx context.Context, state string, log logrus.FieldLogger) (*Dir, erro
 		if err != nil {
 			return nil, err
 		}
-		return &Dir{state: state, own: own, lock: lock}, nil
+		return &Dir{Start: jails.Start, state: state, own: own, lock: lock}, nil
 	}
 }
 
@@ -127,7 +130,7 @@ func UnlessLate(log logrus.FieldLogger, err error) error {
 
 // Hold starts a holder for trees of the given ids, in which nothing of theirs is run.
 func (d *Dir) Hold(ctx context.Context, ids sandbox.IDMap) (jails.Holder, error) {
-	return jails.Start(ctx, d.complete(sandbox.HolderSpec{IDs: ids}))
+	return d.Start(ctx, d.complete(sandbox.HolderSpec{IDs: ids}))
 }
 
 // HoldFor starts a holder in which programs of an architecture run. The spec says the ids of its
@@ -138,7 +141,7 @@ func (d *Dir) HoldFor(ctx context.Context, arch string, spec sandbox.HolderSpec)
 	if err := machine.Prepare(&spec, arch); err != nil {
 		return nil, err
 	}
-	return jails.Start(ctx, spec)
+	return d.Start(ctx, spec)
 }
 
 // complete adds what holds of each holder of this process.
