@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,17 +19,15 @@ import (
 
 // buildOptions are the flags of build, under sbuild's names where the meaning is the same.
 type buildOptions struct {
-	pkgbuild.Options
+	pkgbuild.Several
 	archAll, noArchAll, archAny, noArchAny bool
 	profiles                               string
 	hooks                                  hookOptions
 	checks                                 checkOptions
-	jobs                                   int
 	scratchSize, maxResults                string
 	limits                                 limitOptions
 	kind                                   kindOptions
 	jobsAtOnce                             string
-	plan                                   string
 	more                                   additionOptions
 }
 
@@ -58,13 +57,11 @@ that of an interruption, else 1, else 2, else 3.
 		Example: "  nsbuild build hello\n  nsbuild build -d trixie foo_1.2-3.dsc\n  nsbuild build .",
 		Args:    rangeArgs(1, -1, "which source?"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := o.checkPlan(c, args); err != nil {
+			o.Sources = args
+			if err := o.complete(a.verbose, c.LocalNonPersistentFlags()); err != nil {
 				return err
 			}
-			if err := o.completeAll(a.verbose, c.Flags()); err != nil {
-				return err
-			}
-			return a.build(c.Context(), args, &o)
+			return a.build(c.Context(), &o)
 		},
 	}
 	f := c.Flags()
@@ -82,7 +79,7 @@ that of an interruption, else 1, else 2, else 3.
 	f.BoolVar(&o.noArchAny, "no-arch-any", false, "build no architecture-dependent packages")
 	f.BoolVarP(&o.Source, "source", "s", false, "build the source package too")
 	f.StringVarP(&o.profiles, "profiles", "P", "", "build profiles, separated by commas")
-	f.IntVarP(&o.jobs, "jobs", "j", 0,
+	f.IntVarP(&o.Jobs, "jobs", "j", 0,
 		"processes that one build may use (default: processors and memory decide)")
 	f.StringVar(&o.jobsAtOnce, "jobs-at-once", "auto", "how many of several sources are built at "+
 		"a time: a number, or auto (processors and memory decide)")
@@ -100,77 +97,52 @@ that of an interruption, else 1, else 2, else 3.
 		"kill (the log lists them), warn (list them here, too) or fail")
 	f.BoolVar(&o.NoLayers, "no-layers", false,
 		"install the build dependencies anew, and do not keep them for the next build")
-	o.kind.addFlags(f, &o.Options)
-	o.more.addFlags(f, &o.Options)
+	o.kind.addFlags(f, &o.Kind)
+	o.more.addFlags(f, &o.Several)
 	o.hooks.addBuildFlags(f, &o.ShellOnFailure)
 	o.checks.addFlags(f, &o.Checks)
 	a.addJSON(f)
-	f.StringVar(&o.plan, "plan", "", "write to this file everything that decides the build, "+
+	f.StringVar(&o.PlanTo, "plan", "", "write to this file everything that decides the build, "+
 		"resolved and pinned, and build nothing; the file is a SOURCE, too")
 	f.StringVar(&o.Result, "result", "", "write a machine-readable result to this file")
 	return c
 }
 
-// completeAll completes the flags of every topic.
-func (o *buildOptions) completeAll(verbose bool, set *pflag.FlagSet) error {
-	if err := o.complete(verbose, set); err != nil {
+// complete makes a request of the flags. Whether it contradicts itself is Validate's to say.
+func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
+	g := given{set}
+	if err := o.completeContents(g); err != nil {
 		return err
 	}
-	if err := o.more.complete(&o.Options); err != nil {
+	if err := o.completeHow(g); err != nil {
 		return err
 	}
-	if err := o.kind.complete(&o.Options, set); err != nil {
-		return err
-	}
-	if !o.ArchAll && !o.ArchAny && !o.Source {
-		return fault.New(fault.Usage, "", "--no-arch-any and %s leave nothing to build",
-			o.withoutAll())
-	}
-	return nil
+	o.more.complete(&o.Several)
+	o.kind.complete(&o.Request, g)
+	o.checks.complete(&o.Checks)
+	o.Verbose = verbose
+	return o.completeAtOnce(g)
 }
 
-// complete checks the flags against each other and fills in what follows from them.
-func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
+// completeContents is what is built, and for what. Of two flags for the one question what is built
+// the nearer one counts; from the same place they are no answer.
+func (o *buildOptions) completeContents(g given) error {
 	for _, name := range []string{"dist", "base", "output", "log-dir", "mirror", "arch", "host",
 		"build-dep-resolver", "result", "plan"} {
-		if set.Changed(name) && set.Lookup(name).Value.String() == "" {
+		if g.set.Changed(name) && g.set.Lookup(name).Value.String() == "" {
 			return fault.New(fault.Usage, "leave it out for what is usual",
 				"--%s: the value is empty", name)
 		}
 	}
-	g := given{set}
 	o.noArchAll = o.noArchAll || g.denied("arch-all", "no-arch-all")
 	o.noArchAny = o.noArchAny || g.denied("arch-any", "no-arch-any")
-	// of these the one that is said nearer counts
-	switch onDisk := o.Scratch == pkgbuild.ScratchDisk; {
-	case onDisk && g.nearer("scratch-size", "scratch"):
-		o.Scratch = pkgbuild.ScratchAuto
-	case onDisk && g.nearer("scratch", "scratch-size"):
-		o.scratchSize = ""
-	}
-	if o.more.chain && g.nearer("chain", "jobs-at-once") {
-		o.jobsAtOnce = "auto"
-	}
 	switch {
 	case o.archAll && o.noArchAll:
-		return fault.New(fault.Usage, "", "--arch-all and --no-arch-all contradict each other")
-	case o.archAny && o.noArchAny:
-		return fault.New(fault.Usage, "", "--arch-any and --no-arch-any contradict each other")
-	case !pkgbuild.KnownScratch(o.Scratch):
-		return fault.New(fault.Usage, "use auto, tmpfs, disk or copy", "--scratch %q", o.Scratch)
-	case !o.Strays.Known():
-		return fault.New(fault.Usage, "kill, warn or fail", "--strays %q is not known", o.Strays)
-	case o.NoLog && o.LogDir != "":
-		return fault.New(fault.Usage, "", "--nolog and --log-dir contradict each other")
-	case o.jobs < 0 || o.jobs > mostJobs:
-		return fault.New(fault.Usage, fmt.Sprintf("give a number from 1 to %d, or leave it out",
-			mostJobs), "--jobs %d is out of range", o.jobs)
-	case o.Scratch == pkgbuild.ScratchDisk && o.scratchSize != "":
 		return fault.New(fault.Usage, "leave out one of them",
-			"--scratch-size is for a tmpfs, and contradicts --scratch=disk")
-	case o.more.chain && o.jobsAtOnce != "1" && o.jobsAtOnce != "auto":
-		return fault.New(fault.Usage, "leave out one of them", "--chain and --jobs-at-once=%s "+
-			"contradict each other: a chain is built one after the other", o.jobsAtOnce)
+			"%s and %s contradict each other", g.place("arch-all"), g.place("no-arch-all"))
+	case o.archAny && o.noArchAny:
+		return fault.New(fault.Usage, "leave out one of them",
+			"%s and %s contradict each other", g.place("arch-any"), g.place("no-arch-any"))
 	}
 	o.ArchAll, o.ArchAny = !o.noArchAll, !o.noArchAny
 	for p := range strings.FieldsFuncSeq(o.profiles, func(r rune) bool {
@@ -178,48 +150,38 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 	}) {
 		o.Profiles = append(o.Profiles, p)
 	}
-	if o.jobs > 0 {
-		o.Options.Options = append(o.Options.Options, fmt.Sprintf("parallel=%d", o.jobs))
+	if p := os.Getenv("DEB_BUILD_PROFILES"); p != "" && !g.said("profiles") {
+		o.Profiles = strings.Fields(p)
 	}
-	o.Verbose = verbose
-	if err := o.CheckPlain(); err != nil {
+	o.Said = g.origins()
+	return nil
+}
+
+// completeHow is where the build writes, and what it may take. Of a disk and the size of a tmpfs
+// the one that is said nearer counts.
+func (o *buildOptions) completeHow(g given) (err error) {
+	switch onDisk := o.Scratch == pkgbuild.ScratchDisk; {
+	case onDisk && g.nearer("scratch-size", "scratch"):
+		o.Scratch = pkgbuild.ScratchAuto
+	case onDisk && g.nearer("scratch", "scratch-size"):
+		o.scratchSize = ""
+	}
+	if o.Limits.Memory, err = parseSize(g.place("memory"), o.limits.memory); err != nil {
 		return err
 	}
-	if err := o.limits.complete(&o.Limits); err != nil {
+	if o.MaxResults, err = parseSize(g.place("max-results"), o.maxResults); err != nil {
 		return err
 	}
-	var err error
-	if o.MaxResults, err = parseSize("--max-results", o.maxResults); err != nil {
-		return err
-	}
-	o.ScratchSize, err = parseSize("--scratch-size", o.scratchSize)
+	o.ScratchSize, err = parseSize(g.place("scratch-size"), o.scratchSize)
 	return err
 }
 
-// mostJobs is more than any machine has processors.
-const mostJobs = 1 << 16
-
-// withoutAll names the flag that leaves out the architecture-independent packages.
-func (o *buildOptions) withoutAll() string {
-	if flag := o.VersionFlag(); flag != "" {
-		return flag
-	}
-	return "--no-arch-all"
-}
-
 // build builds one source, or several beside each other.
-func (a *app) build(ctx context.Context, sources []string, o *buildOptions) error {
-	atOnce, err := o.atOnce()
-	if err != nil {
-		return err
-	}
-	if o.Result != "" && len(sources) > 1 {
-		return fault.New(fault.Usage, "build them one by one", "--result is for one source")
-	}
-	if err := o.checks.complete(&o.Checks); err != nil {
-		return err
-	}
+func (a *app) build(ctx context.Context, o *buildOptions) (err error) {
 	if o.Hooks, err = o.hooks.load(hook.Build); err != nil {
+		return err
+	}
+	if err := o.Validate(); err != nil {
 		return err
 	}
 	o.NewBase = func(asked bases.Options) (bases.Options, error) {
@@ -228,7 +190,7 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 	o.UpdateHooks = func() (bases.Hooks, error) {
 		return a.updateFlags.loadForBase(a, hook.Update)
 	}
-	if len(sources) == 1 || o.more.chain || atOnce == 1 { // several would want it at once
+	if len(o.Sources) == 1 || o.Chain || o.AtOnce == 1 { // several would want it at once
 		if o.Terminal = openTerminal(a.stderr); o.Terminal != nil {
 			defer o.Terminal.Close()
 		}
@@ -240,16 +202,15 @@ func (a *app) build(ctx context.Context, sources []string, o *buildOptions) erro
 	if err != nil {
 		return err
 	}
-	if o.plan != "" {
-		return a.plan(ctx, env, sources[0], o.plan, o.Options)
+	switch {
+	case o.PlanTo != "":
+		return a.plan(ctx, env, &o.Several)
+	case o.Chain:
+		return a.buildChain(ctx, env, &o.Several)
+	case len(o.Sources) > 1:
+		return a.buildMany(ctx, env, &o.Several)
 	}
-	if o.more.chain {
-		return a.buildChain(ctx, env, sources, o.Options)
-	}
-	if len(sources) > 1 {
-		return a.buildMany(ctx, env, sources, o, atOnce)
-	}
-	outcome, err := env.Build(ctx, sources[0], o.Options)
+	outcome, err := env.Build(ctx, o.Each()[0])
 	if outcome != nil {
 		a.tell(env, outcome, err)
 	}

@@ -11,7 +11,6 @@ import (
 
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
-	"nsbuild/internal/gitsrc"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/pkgbuild"
 )
@@ -19,11 +18,10 @@ import (
 // additionOptions are the flags that bring in packages from elsewhere.
 type additionOptions struct {
 	components []string
-	chain      bool
 	git        string
 }
 
-func (m *additionOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Options) {
+func (m *additionOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Several) {
 	f.StringArrayVar(&o.Repositories, "extra-repository", nil, "further repository: a line of "+
 		"sources.list, a deb822 paragraph, or a .list or .sources file")
 	f.StringArrayVar(&o.RepositoryKeys, "extra-repository-key", nil,
@@ -54,38 +52,34 @@ func (m *additionOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Options) {
 		"take any alternative of a build dependency, or the first (=no); by itself aptitude "+
 			"takes any, apt the first")
 	f.Lookup("resolve-alternatives").NoOptDefVal = pkgbuild.AnyAlternative
-	f.BoolVar(&m.chain, "chain", false,
+	f.BoolVar(&o.Chain, "chain", false,
 		"let each source be built with the packages of those before it; stop at the first failure")
 }
 
-func (m *additionOptions) complete(o *pkgbuild.Options) error {
-	switch m.git = strings.ToUpper(m.git); m.git {
-	case "", gitsrc.Head, gitsrc.Index:
-		o.Git = m.git
-	default:
-		return fault.New(fault.Usage, "use head or index", "--git=%s", strings.ToLower(m.git))
-	}
+// complete reads those that are lists in one word.
+func (m *additionOptions) complete(o *pkgbuild.Several) {
+	o.Git = strings.ToUpper(m.git)
 	for _, c := range m.components {
 		if c = strings.TrimSpace(c); c != "" && !slices.Contains(o.Components, c) {
 			o.Components = append(o.Components, c)
 		}
 	}
-	return nil
 }
 
 // buildChain builds sources in their order, each with the packages of those before it. What comes
 // after a failure may need what is missing, so nothing of it is tried.
-func (a *app) buildChain(ctx context.Context, env *pkgbuild.Env, sources []string,
-	o pkgbuild.Options) error {
-	for i, s := range sources {
-		outcome, err := env.Build(ctx, s, o)
+func (a *app) buildChain(ctx context.Context, env *pkgbuild.Env, s *pkgbuild.Several) error {
+	var built []string
+	for i, r := range s.Each() {
+		r.Packages = slices.Concat(r.Packages, built)
+		outcome, err := env.Build(ctx, r)
 		if outcome != nil {
 			a.tell(env, outcome, err)
 		}
 		if err != nil {
-			if rest := sources[i+1:]; len(rest) > 0 && ctx.Err() == nil {
+			if rest := s.Sources[i+1:]; len(rest) > 0 && ctx.Err() == nil {
 				return fault.Wrap(fault.KindOf(err), "",
-					fmt.Errorf("%s (and so not %s): %w", s, strings.Join(rest, ", "), err))
+					fmt.Errorf("%s (and so not %s): %w", r.From, strings.Join(rest, ", "), err))
 			}
 			return err
 		}
@@ -94,7 +88,7 @@ func (a *app) buildChain(ctx context.Context, env *pkgbuild.Env, sources []strin
 		}
 		for _, file := range outcome.Artefacts {
 			if filepath.Ext(file) == ".deb" {
-				o.Packages = append(slices.Clip(o.Packages), file)
+				built = append(built, file)
 			}
 		}
 	}

@@ -2,12 +2,10 @@ package main
 
 import (
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 
-	"nsbuild/internal/fault"
 	"nsbuild/internal/pkgbuild"
 )
 
@@ -17,7 +15,7 @@ type kindOptions struct {
 	debBuildOptions       string
 }
 
-func (k *kindOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Options) {
+func (k *kindOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Kind) {
 	f.StringVar(&o.BinNMU, "make-binNMU", "", "make a binary-only upload for this change")
 	f.IntVar(&o.BinNMUVersion, "binNMU", 1, "number of the binary-only upload: N in the suffix +bN")
 	f.StringVar(&o.BinNMUTimestamp, "binNMU-timestamp", "",
@@ -46,40 +44,19 @@ func (k *kindOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Options) {
 		"words of DEB_BUILD_OPTIONS, instead of the environment's")
 }
 
-// complete checks the flags against each other and fills in what follows from them.
-func (k *kindOptions) complete(o *pkgbuild.Options, set *pflag.FlagSet) error {
-	g := given{set}
-	for _, n := range []string{"make-binNMU", "binNMU", "binNMU-timestamp", "append-to-version"} {
-		if g.both("binNMU-changelog", n) {
-			return fault.New(fault.Usage, "the entry itself says it",
-				"--%s and --binNMU-changelog contradict each other", n)
-		}
-	}
-	for _, n := range []string{"binNMU", "binNMU-timestamp"} { // configured, they wait for it
-		if set.Changed(n) && !g.said("make-binNMU") &&
-			!(n == "binNMU-timestamp" && g.said("append-to-version")) {
-			return fault.New(fault.Usage, "say for what, with --make-binNMU TEXT",
-				"--%s without --make-binNMU", n)
-		}
-	}
+// complete has flags imply others, where nobody has said otherwise nearer to the command line.
+func (k *kindOptions) complete(o *pkgbuild.Request, g given) {
 	for _, n := range []string{"make-binNMU", "binNMU-changelog", "append-to-version"} {
-		if !g.said(n) {
-			continue
+		nearer := g.set.Lookup("arch-all").Value.String() == "true" &&
+			g.rank("arch-all") <= g.rank(n)
+		if g.said(n) && !nearer {
+			o.ArchAll = false
 		}
-		if strings.TrimSpace(set.Lookup(n).Value.String()) == "" {
-			return fault.New(fault.Usage, "", "%s: the text is empty", g.place(n))
-		}
-		if set.Lookup("arch-all").Value.String() == "true" && g.rank("arch-all") <= g.rank(n) {
-			return fault.New(fault.Usage, "", "--arch-all and --%s contradict each other: a new "+
-				"version of the architecture-independent packages needs a new source", n)
-		}
-		o.ArchAll = false
 	}
-	if o.BinNMUVersion < 1 {
-		return fault.New(fault.Usage, "", "--binNMU %d: it is counted from 1", o.BinNMUVersion)
-	}
-	if err := k.completeSign(o, g); err != nil {
-		return err
+	k.wait(o, g)
+	unsigned := g.answered("sign") && !o.Sign
+	if o.KeyID != "" && (!unsigned || g.rank("keyid") < g.rank("sign")) {
+		o.Sign = true
 	}
 	for _, words := range k.buildOpts {
 		o.BuildOpts = append(o.BuildOpts, strings.Fields(words)...)
@@ -87,46 +64,22 @@ func (k *kindOptions) complete(o *pkgbuild.Options, set *pflag.FlagSet) error {
 	for _, words := range k.sourceOpts {
 		o.SourceOpts = append(o.SourceOpts, strings.Fields(words)...)
 	}
-	words, from := os.Getenv("DEB_BUILD_OPTIONS"), "DEB_BUILD_OPTIONS"
-	if g.said("deb-build-options") {
-		words, from = k.debBuildOptions, g.place("deb-build-options")
+	const flag, variable = "deb-build-options", "DEB_BUILD_OPTIONS"
+	words := k.debBuildOptions
+	if !g.said(flag) {
+		words, o.Said[flag] = os.Getenv(variable), pkgbuild.Origin{Place: variable}
 	}
-	var all []string
-	for _, w := range strings.Fields(words) {
-		if !validBuildOption(w) {
-			return fault.New(fault.Usage, "words are made of small letters, digits, _ and -, "+
-				"some with =VALUE: nocheck parallel=4", "%s: %q", from, w)
-		}
-		all = append(all, w)
-	}
-	if len(o.Options) > 0 { // --jobs, which is more particular
-		all = slices.DeleteFunc(all, func(w string) bool {
-			return strings.HasPrefix(w, "parallel=")
-		})
-	}
-	o.Options = append(all, o.Options...)
-	if p := os.Getenv("DEB_BUILD_PROFILES"); p != "" && !g.said("profiles") {
-		o.Profiles = strings.Fields(p)
-	}
-	return o.Check()
+	o.Options = strings.Fields(words)
 }
 
-// completeSign has a key imply that the results are signed, unless it is denied as near to the
-// command line, or nearer.
-func (k *kindOptions) completeSign(o *pkgbuild.Options, g given) error {
-	unsigned := g.answered("sign") && !o.Sign
-	if unsigned && g.rank("sign") == rankFlag && g.rank("keyid") == rankFlag {
-		return fault.New(fault.Usage, "", "--keyid and --sign=false contradict each other")
+// wait leaves out the number and the date of an entry that are configured and wait for a text.
+func (k *kindOptions) wait(o *pkgbuild.Request, g given) {
+	if o.BinNMU == "" && (!g.said("binNMU") ||
+		o.BinNMUChangelog == "" && !g.set.Changed("binNMU")) {
+		o.BinNMUVersion = 0
 	}
-	if o.KeyID != "" && (!unsigned || g.rank("keyid") < g.rank("sign")) {
-		o.Sign = true
+	if o.BinNMUChangelog == "" && o.BinNMU == "" && o.AppendToVersion == "" &&
+		!g.set.Changed("binNMU-timestamp") {
+		o.BinNMUTimestamp = ""
 	}
-	return nil
-}
-
-// validBuildOption holds for a word of DEB_BUILD_OPTIONS (Policy 4.9.1).
-func validBuildOption(w string) bool {
-	name, _, _ := strings.Cut(w, "=")
-	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == "" &&
-		name[0] >= 'a' && name[0] <= 'z'
 }

@@ -5,8 +5,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"nsbuild/internal/checks"
-	"nsbuild/internal/fault"
 	"nsbuild/internal/pkgbuild"
 )
 
@@ -14,7 +12,6 @@ import (
 type checkOptions struct {
 	lintianOpts  string
 	piupartsOpts string
-	failOn       string
 }
 
 func (o *checkOptions) addFlags(f *pflag.FlagSet, c *pkgbuild.Checks) {
@@ -32,38 +29,12 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet, c *pkgbuild.Checks) {
 	f.StringArrayVar(&c.PiupartsOpts, "piuparts-opt", nil, "give piuparts this option")
 	f.StringVar(&o.piupartsOpts, "piuparts-opts", "",
 		"give piuparts these options, separated by blanks")
-	f.StringVar(&o.failOn, "fail-on", "",
+	f.StringVar(&c.FailOn, "fail-on", "",
 		"let the build fail when a check fails (error), or when it warns, too (warning)")
 }
 
-// complete checks the flags and fills in what follows from them.
-func (o *checkOptions) complete(c *pkgbuild.Checks) error {
+// complete adds the options that were given several in one word.
+func (o *checkOptions) complete(c *pkgbuild.Checks) {
 	c.LintianOpts = append(c.LintianOpts, strings.Fields(o.lintianOpts)...)
 	c.PiupartsOpts = append(c.PiupartsOpts, strings.Fields(o.piupartsOpts)...)
-	_, ours := checks.SplitPiuparts(c.PiupartsOpts)
-	switch {
-	case len(c.LintianOpts) > 0 && !c.Lintian:
-		return fault.New(fault.Usage, "--run-lintian",
-			"there are options for lintian, which is not to be run")
-	case len(c.PiupartsOpts) > 0 && !c.Piuparts:
-		return fault.New(fault.Usage, "--run-piuparts",
-			"there are options for piuparts, which is not to be run")
-	case len(ours) > 0:
-		return fault.New(fault.Usage, "leave it out", "--piuparts-opt %s: piuparts gets its "+
-			"base, its packages and its directories from nsbuild", ours[0])
-	case o.failOn != "" && !c.Lintian && !c.Autopkgtest && !c.CheckInstall && !c.Piuparts:
-		return fault.New(fault.Usage,
-			"--run-lintian, --run-autopkgtest, --run-piuparts or --check-install",
-			"--fail-on: no check is to be made")
-	}
-	switch o.failOn {
-	case "":
-	case "error":
-		c.FailOn = checks.OutcomeFail
-	case "warning":
-		c.FailOn = checks.OutcomeWarn
-	default:
-		return fault.New(fault.Usage, "error or warning", "--fail-on %q is not known", o.failOn)
-	}
-	return nil
 }

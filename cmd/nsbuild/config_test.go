@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,11 +10,9 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
-	"nsbuild/internal/pkgbuild"
 )
 
 // configured runs configure over a new command line, of which args were given.
@@ -204,28 +201,6 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 				"`nsbuild %s`\", or name the flag in onCommandLine (config.go) if it is for a "+
 				"single call",
 				name, k.flag.Name, strings.ReplaceAll(k.table, ".", " "))
-		}
-	}
-}
-
-// TestConfiguredKind: what a file says of signing and processes counts as what the command line
-// says.
-func TestConfiguredKind(t *testing.T) {
-	t.Setenv("DEB_BUILD_OPTIONS", "parallel=7 nocheck")
-	for _, c := range []struct {
-		args []string
-		sign bool
-	}{{nil, true}, {[]string{"--sign=false"}, false}} {
-		var k kindOptions
-		o := pkgbuild.Options{Options: []string{"parallel=2"}} // of --jobs
-		f := pflag.NewFlagSet("build", pflag.ContinueOnError)
-		k.addFlags(f, &o)
-		if err := errors.Join(f.Parse(c.args), f.Lookup("keyid").Value.Set("0x1"),
-			k.complete(&o, f)); err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.Join(o.Options, " "); o.Sign != c.sign || got != "nocheck parallel=2" {
-			t.Errorf("%v: signed: %v, options %q", c.args, o.Sign, got)
 		}
 	}
 }

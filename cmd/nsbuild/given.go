@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/pflag"
+
+	"nsbuild/internal/pkgbuild"
 )
 
 // originNote is the annotation of a flag whose value comes from the environment or from a file: how
@@ -84,4 +86,15 @@ func (g given) place(name string) string {
 		return note[1] + ": " + name
 	}
 	return "--" + name
+}
+
+// origins are the places of all that is said.
+func (g given) origins() pkgbuild.Said {
+	said := pkgbuild.Said{}
+	g.set.VisitAll(func(f *pflag.Flag) {
+		if g.said(f.Name) {
+			said[f.Name] = pkgbuild.Origin{Place: g.place(f.Name), Now: rankOf(f) == rankFlag}
+		}
+	})
+	return said
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -46,7 +47,11 @@ func configuredBy(t *testing.T, verb string, by map[channel][]answer) (*cobra.Co
 				if a.table != "" {
 					fmt.Fprintf(&text, "[%s]\n", a.table)
 				}
-				fmt.Fprintf(&text, "%s = '%s'\n", a.flag, a.value)
+				value := "'" + a.value + "'"
+				if strings.Contains(a.value, "\n") {
+					value = strconv.Quote(a.value)
+				}
+				fmt.Fprintf(&text, "%s = %s\n", a.flag, value)
 			}
 		}
 	}
@@ -73,10 +78,11 @@ func configuredBy(t *testing.T, verb string, by map[channel][]answer) (*cobra.Co
 		return c, a, err
 	}
 	if verb == "build" {
-		if err := a.buildFlags.completeAll(false, c.Flags()); err != nil {
+		a.buildFlags.Sources = []string{"hello"}
+		if err := a.buildFlags.complete(false, c.LocalNonPersistentFlags()); err != nil {
 			return c, a, err
 		}
-		return c, a, a.buildFlags.checks.complete(&a.buildFlags.Checks)
+		return c, a, a.buildFlags.Validate()
 	}
 	return c, a, nil
 }
@@ -112,6 +118,10 @@ func grouped(text string) string {
 	return out.String()
 }
 
+// entry is one of a changelog.
+const entry = "xx (1+b1) sid; urgency=low\n\n  * x\n\n -- A <a@b.example>  " +
+	"Mon, 01 Jan 2024 00:00:00 +0000\n"
+
 // sample is a value that a flag does not have by itself.
 func sample(k key) string {
 	switch k.name() {
@@ -137,6 +147,12 @@ func sample(k key) string {
 		return "nostrip parallel=5"
 	case "build.memory", "build.scratch-size", "build.max-results":
 		return "300M"
+	case "build.arch", "build.host":
+		return "riscv64"
+	case "build.plan":
+		return "x.plan.json"
+	case "build.binNMU-changelog":
+		return entry
 	case "build.append-to-version":
 		return "~x1"
 	case "build.debbuildopt", "build.debbuildopts":
@@ -173,8 +189,8 @@ func companions(k key) []answer {
 func asked(c *cobra.Command, a *app) string {
 	var out strings.Builder
 	c.Flags().VisitAll(func(f *pflag.Flag) { fmt.Fprintf(&out, "%s=%s\n", f.Name, f.Value) })
-	o := a.buildFlags.Options
-	o.Hooks, o.NewBase, o.UpdateHooks = nil, nil, nil
+	o := a.buildFlags.Several
+	o.Hooks, o.NewBase, o.UpdateHooks, o.Said = nil, nil, nil, nil
 	fmt.Fprintf(&out, "%+v\n", o)
 	return out.String()
 }
@@ -184,6 +200,7 @@ func asked(c *cobra.Command, a *app) string {
 func TestEachFlagInEachPlace(t *testing.T) {
 	t.Setenv("DEB_BUILD_OPTIONS", "nocheck")
 	t.Setenv("DEB_BUILD_PROFILES", "stage1")
+	t.Setenv("DEBEMAIL", "A <a@b.example>")
 	keys := keysOf(newRoot(&app{stdout: os.Stdout, stderr: os.Stderr}))
 	for name, k := range keys {
 		t.Run(name, func(t *testing.T) {
@@ -222,6 +239,7 @@ func TestEachFlagInEachPlace(t *testing.T) {
 // TestWhatCountsTogether has flags that belong together or contradict each other in different
 // places.
 func TestWhatCountsTogether(t *testing.T) {
+	t.Setenv("DEBEMAIL", "A <a@b.example>")
 	b := func(flag, value string) answer { return answer{"build", flag, value} }
 	on := func(c channel, a ...answer) map[channel][]answer { return map[channel][]answer{c: a} }
 	with := func(m map[channel][]answer, c channel, a ...answer) map[channel][]answer {
@@ -246,8 +264,8 @@ func TestWhatCountsTogether(t *testing.T) {
 		{"entry and text in one file",
 			on(inFile, b("binNMU-changelog", "x"), b("make-binNMU", "y")), "contradict", nil},
 		{"entry nearer than text", with(on(inFile, b("make-binNMU", "y")), onLine,
-			b("binNMU-changelog", "x")), "",
-			func(o *buildOptions) bool { return o.BinNMU == "" && o.BinNMUChangelog == "x" }},
+			b("binNMU-changelog", entry)), "",
+			func(o *buildOptions) bool { return o.BinNMU == "" && o.BinNMUChangelog == entry }},
 		{"a number waits in a file", on(inFile, b("binNMU", "4")), "", func(o *buildOptions) bool {
 			return o.ArchAll
 		}},
@@ -295,7 +313,7 @@ func TestWhatCountsTogether(t *testing.T) {
 			b("log-dir", "/l")), "",
 			func(o *buildOptions) bool { return !o.NoLog && o.LogDir == "/l" }},
 		{"a chain typed", with(on(inFile, b("jobs-at-once", "4")), onLine, b("chain", "true")), "",
-			func(o *buildOptions) bool { return o.more.chain }},
+			func(o *buildOptions) bool { return o.Chain }},
 		{"a chain and a number configured", on(inFile, b("jobs-at-once", "4"), b("chain", "true")),
 			"contradict", nil},
 	} {
@@ -307,7 +325,7 @@ func TestWhatCountsTogether(t *testing.T) {
 			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
 				t.Errorf("%v, want %q", err, c.says)
 			case c.is != nil && !c.is(a.buildFlags):
-				t.Errorf("the options are %+v", a.buildFlags.Options)
+				t.Errorf("it is asked for %+v", a.buildFlags.Several)
 			}
 		})
 	}
@@ -325,7 +343,7 @@ func TestShownConfigurationSaysTheSame(t *testing.T) {
 		check(t, err)
 		conf, err := configure(root)
 		check(t, err)
-		check(t, a.buildFlags.completeAll(false, c.Flags()))
+		check(t, a.buildFlags.complete(false, c.LocalNonPersistentFlags()))
 		var shown strings.Builder
 		check(t, showConfig(&shown, root, conf, false))
 		return asked(c, a), shown.String()

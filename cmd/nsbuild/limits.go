@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/pflag"
 
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 )
 
@@ -22,14 +23,5 @@ func (o *limitOptions) complete(l *sandbox.Limits) (err error) {
 	if l.Memory, err = parseSize("--memory", o.memory); err != nil {
 		return err
 	}
-	const least = 16 << 20
-	switch {
-	case o.memory != "" && l.Memory < least:
-		return usage("16M or more", "--memory %s: no command could begin", o.memory)
-	case !(l.CPUs >= 0 && l.CPUs <= 1<<16): // nor no number at all
-		return usage("a number of processors, as 2 or 0.5", "--cpus %v is out of range", l.CPUs)
-	case l.PIDs < 0 || l.PIDs > 1<<22:
-		return usage("a number of processes", "--pids %d is out of range", l.PIDs)
-	}
-	return nil
+	return pkgbuild.CheckLimits(*l, nil)
 }

@@ -13,25 +13,26 @@ import (
 	"nsbuild/internal/pkgbuild"
 )
 
-// atOnce is how many builds there may be at a time.
-func (o *buildOptions) atOnce() (int, error) {
-	if o.jobsAtOnce == "auto" {
-		return pkgbuild.Suitable()
+// completeAtOnce is how many builds there may be at a time. Of a chain and a number the one that is
+// said nearer counts.
+func (o *buildOptions) completeAtOnce(g given) (err error) {
+	if o.jobsAtOnce == "auto" || o.Chain && g.nearer("chain", "jobs-at-once") {
+		delete(o.Said, "jobs-at-once")
+		o.AtOnce, err = pkgbuild.Suitable()
+		return err
 	}
-	n, err := strconv.Atoi(o.jobsAtOnce)
-	if err != nil || n < 1 {
-		return 0, fault.New(fault.Usage, "give a number from 1 on, or auto", "--jobs-at-once %q",
-			o.jobsAtOnce)
+	o.AtOnce, err = strconv.Atoi(o.jobsAtOnce)
+	if err != nil || o.AtOnce < 1 {
+		return fault.New(fault.Usage, "give a number from 1 on, or auto", "%s %q",
+			g.place("jobs-at-once"), o.jobsAtOnce)
 	}
-	return n, nil
+	return nil
 }
 
 // buildMany builds several sources and shows at the end what has become of each. Its error has been
 // told already.
-func (a *app) buildMany(ctx context.Context, env *pkgbuild.Env, sources []string, o *buildOptions,
-	atOnce int) error {
-	all := env.BuildMany(ctx, sources, o.Options, atOnce, func(view *pkgbuild.Env,
-		d *pkgbuild.Ended) {
+func (a *app) buildMany(ctx context.Context, env *pkgbuild.Env, s *pkgbuild.Several) error {
+	all := env.BuildMany(ctx, s, func(view *pkgbuild.Env, d *pkgbuild.Ended) {
 		if d.Outcome != nil {
 			a.tell(view, d.Outcome, d.Err)
 		}

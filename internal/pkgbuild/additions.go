@@ -28,49 +28,45 @@ type Additions struct {
 
 	AddDepends, AddDependsArch, AddDependsIndep       []string
 	AddConflicts, AddConflictsArch, AddConflictsIndep []string
-
-	added dsc.BuildRelations
 }
 
-// check parses what can be parsed before anything is done.
-func (a *Additions) check() error {
-	a.added = dsc.BuildRelations{}
+// relations are those that were added to the source's own.
+func (a *Additions) relations(said Said) (added dsc.BuildRelations, err error) {
 	for _, f := range []struct {
 		flag  string
 		texts []string
 		to    *dsc.Relations
 	}{
-		{"--add-depends", a.AddDepends, &a.added.Depends},
-		{"--add-depends-arch", a.AddDependsArch, &a.added.DependsArch},
-		{"--add-depends-indep", a.AddDependsIndep, &a.added.DependsIndep},
-		{"--add-conflicts", a.AddConflicts, &a.added.Conflicts},
-		{"--add-conflicts-arch", a.AddConflictsArch, &a.added.ConflictsArch},
-		{"--add-conflicts-indep", a.AddConflictsIndep, &a.added.ConflictsIndep},
-		{"--include", a.Include, &a.added.Depends},
+		{"add-depends", a.AddDepends, &added.Depends},
+		{"add-depends-arch", a.AddDependsArch, &added.DependsArch},
+		{"add-depends-indep", a.AddDependsIndep, &added.DependsIndep},
+		{"add-conflicts", a.AddConflicts, &added.Conflicts},
+		{"add-conflicts-arch", a.AddConflictsArch, &added.ConflictsArch},
+		{"add-conflicts-indep", a.AddConflictsIndep, &added.ConflictsIndep},
+		{"include", a.Include, &added.Depends},
 	} {
 		for _, text := range f.texts {
 			r, err := dsc.ParseRelations(text)
 			if err != nil {
-				return fault.New(fault.Usage,
+				return added, fault.New(fault.Usage,
 					"write it as in debian/control: foo (>= 1.2), bar [amd64] <!nocheck>",
-					"%s %q: %w", f.flag, text, err)
+					"%s %q: %w", said.place(f.flag), text, err)
 			}
 			*f.to = append(*f.to, r...)
 		}
 	}
-	_, err := preferences(a.Pins)
-	return err
+	return added, nil
 }
 
-// preferences writes pins as apt_preferences(5) has them.
-func preferences(pins []string) (string, error) {
+// preferences writes pins, which were said at a place, as apt_preferences(5) has them.
+func preferences(pins []string, place string) (string, error) {
 	var out strings.Builder
 	for _, pin := range pins {
 		words := strings.Fields(pin)
 		bad := func(why string) (string, error) {
 			return "", fault.New(fault.Usage, "write it as: 'PACKAGE… release "+
 				"n=bookworm-backports 500' (apt_preferences(5)); without packages it is for all",
-				"--pin %q: %s", pin, why)
+				"%s %q: %s", place, pin, why)
 		}
 		at := slices.IndexFunc(words, func(w string) bool {
 			return w == "release" || w == "origin" || w == "version"
@@ -98,14 +94,14 @@ func preferences(pins []string) (string, error) {
 // openAdditions fetches and verifies the repositories that were added, and makes one of the
 // packages that were.
 func (b *builder) openAdditions(ctx context.Context) (err error) {
-	if b.o.Plan != nil {
-		return b.bringPlanned(ctx, b.o.Plan)
+	if b.planned != nil {
+		return b.bringPlanned(ctx, b.planned)
 	}
 	a := &b.o.Additions
 	if err := b.chooseComponents(ctx); err != nil {
 		return err
 	}
-	if b.extra.Pins, err = preferences(a.Pins); err != nil {
+	if b.extra.Pins, err = preferences(a.Pins, b.o.place("pin")); err != nil {
 		return err
 	}
 	keyrings := slices.Clone(b.suite.Keyrings)

@@ -80,7 +80,7 @@ func fakeBase(t *testing.T, state string) *base.Generation {
 }
 
 // fakeBuild is a build in which no jail is opened, and the holders that it has started.
-func fakeBuild(t *testing.T, o Options) (*builder, *[]*fakeHolder) {
+func fakeBuild(t *testing.T, o Request) (*builder, *[]*fakeHolder) {
 	t.Helper()
 	log, _ := logtest.NewNullLogger()
 	check := func(err error) {
@@ -205,8 +205,8 @@ func TestAttempts(t *testing.T) {
 			if c.scratch == "" {
 				c.scratch = ScratchAuto
 			}
-			b, holders := fakeBuild(t, Options{Scratch: c.scratch,
-				Limits: sandbox.Limits{Memory: c.limit}})
+			b, holders := fakeBuild(t, Request{How: How{Scratch: c.scratch,
+				Limits: sandbox.Limits{Memory: c.limit}}})
 			var places []string
 			stages := []stage{
 				{name: "first", fails: buildlog.StageUnpack,

@@ -31,7 +31,7 @@ func (k *Kind) changelogEntry(source string, version dsc.Version, distribution, 
 		return "",
 			fault.New(fault.Usage,
 				"give --maintainer 'NAME <ADDRESS>', or set DEBFULLNAME and DEBEMAIL",
-				"%s: nobody is named for the changelog entry", k.VersionFlag())
+				"--%s: nobody is named for the changelog entry", k.versionFlag())
 	}
 	date, err := k.entryDate(now)
 	if err != nil {
@@ -66,22 +66,6 @@ func (k *Kind) entryDate(now time.Time) (string, error) {
 			"--binNMU-timestamp %q is no date", text)
 	}
 	return text, nil
-}
-
-// checkEntry finds what is wrong with the version and the entry, before anything is done.
-func (b *builder) checkEntry() error {
-	if !b.o.ownVersion() {
-		return nil
-	}
-	some, err := dsc.ParseVersion("1")
-	if err != nil {
-		return err
-	}
-	if _, err := b.o.binaryVersion(some); err != nil {
-		return err
-	}
-	_, err = b.o.changelogEntry("source", some, "suite", b.host, time.Now())
-	return err
 }
 
 // writeEntry puts the entry above the changelog of the unpacked source, in the jail.

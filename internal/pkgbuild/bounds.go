@@ -21,7 +21,7 @@ const (
 	maxBuildinfo = 16 << 20
 	// maxFiles is how many files a .changes may list; the kernel's lists a few hundred.
 	maxFiles = 10_000
-	// DefaultMaxResults is how large all results together may be, unless Options says otherwise.
+	// DefaultMaxResults is how large all results together may be, unless How says otherwise.
 	DefaultMaxResults = 64 << 30
 	// maxListing bounds the lists of the packages' files in the log.
 	maxListing = 64 << 20

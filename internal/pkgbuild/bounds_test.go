@@ -49,7 +49,7 @@ func TestBounds(t *testing.T) {
 			"the results cannot be stored in "},
 		{many, 0, fault.Attempted, "lists 10001 files"},
 	} {
-		b := &builder{task: task{o: Options{MaxResults: tt.max}}}
+		b := &builder{task: task{o: Request{How: How{MaxResults: tt.max}}}}
 		a := newAside(t.TempDir())
 		err := b.checkBounds(a, tt.changes)
 		switch {

@@ -4,79 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"nsbuild/internal/archive/suites"
-	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/deps"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
-	"nsbuild/internal/hook"
 	"nsbuild/internal/jails"
 	"nsbuild/internal/plan"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/source"
-	"nsbuild/internal/strays"
 )
-
-// Options say how a source is built.
-type Options struct {
-	Suite    string // "": the changelog's, else DefaultSuite
-	Base     string // "": the suite's
-	Mirror   string
-	Output   string // directory for the results; "": see outputDir
-	ArchAny  bool   // build architecture-dependent packages
-	ArchAll  bool   // build architecture-independent packages
-	Source   bool   // build the source package too
-	Profiles []string
-	Arch     string // of the base; "": the machine's own
-	Host     string // for which is built; "": the base's
-	Resolver string // of build dependencies; "": see resolver
-	// Alternatives says whether every alternative of a relation counts (AnyAlternative), or the
-	// first (FirstAlternative); "" is as the resolver does by itself.
-	Alternatives string
-	// gitsrc.Head or gitsrc.Index: build a source directory as git has it; "": as it lies there
-	Git     string
-	Options []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
-	Scratch string   // ScratchAuto, ScratchTmpfs, ScratchDisk or ScratchCopy
-	// PlainSources are built in a plain tree where the kernel cannot hide an overlay, besides those
-	// of the list that comes with nsbuild.
-	PlainSources []string
-	// ScratchSize is how large a tmpfs may grow, in bytes; 0 lets free memory decide.
-	ScratchSize int64
-	// MaxResults is how large the results may be, in bytes; 0 is DefaultMaxResults.
-	MaxResults int64
-	// Limits bound everything that runs for one build together: what it writes to a tmpfs is
-	// memory, too.
-	Limits   sandbox.Limits
-	NoLayers bool // neither use nor keep dependency layers
-	// what to do about processes that the build leaves running; the log names them in any case
-	Strays  strays.Policy
-	Verbose bool      // show the package's log as it comes
-	ShowLog io.Writer // where; nil: with the progress
-	LogDir  string    // directory of the log; "": that of the results
-	NoLog   bool      // leave no log behind
-	Result  string    // file for the machine-readable result; "" for none
-
-	Kind
-	Additions
-
-	Checks
-
-	// how a base is made that is missing; nil: as it was asked for
-	NewBase func(asked bases.Options) (bases.Options, error)
-	// of a base that is brought up to date; nil: none
-	UpdateHooks func() (bases.Hooks, error)
-
-	Plan           *plan.Plan // what is built, and how; it decides most of the above
-	Hooks          *hook.Set  // nil: none
-	ShellOnFailure bool       // open a shell in the jail that failed
-	Terminal       *os.File   // the caller's, for shells; nil: there is none
-}
 
 // Outcome is how a build ended, for whoever tells the user.
 type Outcome struct {
@@ -92,13 +32,15 @@ type Outcome struct {
 // task is what is built, and how: it stands when a build has been prepared, and no attempt changes
 // it.
 type task struct {
-	o       Options
+	o       Request
+	planned *plan.Plan // what is built, and how; nil: as it was asked for
 	in      *source.Source
 	suite   suites.Suite
 	arch    string // of the jail
 	host    string // of the packages
 	output  string
-	version dsc.Version // of the packages
+	added   dsc.BuildRelations // to the source's own
+	version dsc.Version        // of the packages
 	extra   deps.Extra
 }
 
@@ -115,8 +57,8 @@ type builder struct {
 }
 
 // Build builds one source package. The outcome is nil when it failed before there was a log.
-func (e *Env) Build(ctx context.Context, spec string, o Options) (*Outcome, error) {
-	b, at, err := e.prepare(ctx, spec, o)
+func (e *Env) Build(ctx context.Context, r Request) (*Outcome, error) {
+	b, at, err := e.prepare(ctx, r)
 	if err != nil {
 		return nil, fault.Interruption(ctx, err)
 	}

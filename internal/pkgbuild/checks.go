@@ -20,10 +20,19 @@ type Checks struct {
 	CheckInstall bool
 	Piuparts     bool
 	PiupartsOpts []string
-	// FailOn is the outcome that makes the build fail: checks.OutcomeFail, checks.OutcomeWarn
-	// (which means both), or "" for none, as sbuild has it.
+	// FailOn is what makes the build fail: FailOnError, FailOnWarning, or "" for nothing, as sbuild
+	// has it.
 	FailOn string
 }
+
+// What Checks.FailOn may be.
+const (
+	FailOnError   = "error"
+	FailOnWarning = "warning" // of errors as well
+)
+
+// any tells whether there is one to be made.
+func (c *Checks) any() bool { return c.Lintian || c.Autopkgtest || c.CheckInstall || c.Piuparts }
 
 // bench is where the results of the build are checked.
 func (at *attempt) bench() *checks.Bench {
@@ -101,7 +110,7 @@ func (at *attempt) check(ctx context.Context, kind checks.Kind,
 		Detail: got.Detail, Seconds: got.Seconds})
 	warned := got.Outcome == checks.OutcomeWarn
 	switch {
-	case got.Bad() && at.o.FailOn != "", warned && at.o.FailOn == checks.OutcomeWarn:
+	case got.Bad() && at.o.FailOn != "", warned && at.o.FailOn == FailOnWarning:
 		said := got.Outcome
 		if got.Detail != "" {
 			said += ": " + got.Detail

@@ -42,9 +42,9 @@ func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {
 // relations are the source's own, and those that were added to them.
 func (b *builder) relations() dsc.BuildRelations {
 	if b.in.Tree != nil {
-		return b.o.added.Join(b.in.Tree.Control.BuildRelations)
+		return b.added.Join(b.in.Tree.Control.BuildRelations)
 	}
-	return b.o.added.Join(b.in.DSC.BuildRelations)
+	return b.added.Join(b.in.DSC.BuildRelations)
 }
 
 // installDeps makes the build dependencies a layer of the build's root: one that an earlier build
@@ -90,8 +90,8 @@ func (b *builder) request(reduced dsc.Reduced) deps.Request {
 		r.Unresolved = "--no-arch-all leaves out the packages for all architectures and their " +
 			"Build-Depends-Indep, which seldom work in a cross build"
 	}
-	if b.o.Plan != nil {
-		r.Planned = plannedFiles(b.o.Plan)
+	if b.planned != nil {
+		r.Planned = plannedFiles(b.planned)
 	}
 	return r
 }

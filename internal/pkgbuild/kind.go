@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"nsbuild/internal/buildlog"
-	"nsbuild/internal/deps"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 )
@@ -18,7 +16,7 @@ import (
 type Kind struct {
 	// the change that a binary-only upload is made for; "" for an ordinary build
 	BinNMU        string
-	BinNMUVersion int // N of the suffix +bN
+	BinNMUVersion int // N of the suffix +bN, from 1 on; 0 without a change
 	// date of its changelog entry: seconds since 1970, or as date -R writes it; "" for now
 	BinNMUTimestamp string
 	// a whole changelog entry, instead of the one that is made from the others
@@ -88,58 +86,6 @@ var kindFlags = map[string]string{
 	"--jobs": "--jobs", "--jobs-try": "--jobs", "--changes-file": "", "--buildinfo-file": "",
 }
 
-// Check finds what contradicts itself.
-func (o *Options) Check() error {
-	k := &o.Kind
-	for _, opt := range k.BuildOpts {
-		name, _, _ := strings.Cut(opt, "=")
-		short := opt[:min(2, len(opt))]
-		instead, known := kindFlags[name]
-		if !known && slices.Contains([]string{"-P", "-a", "-T", "-j", "-J"}, short) {
-			instead, known = kindFlags[short]
-		}
-		if !known {
-			continue
-		}
-		hint := "leave it out"
-		if instead != "" {
-			hint = "use " + instead
-		}
-		return fault.New(fault.Usage, hint,
-			"--debbuildopt %s contradicts what nsbuild itself tells dpkg-buildpackage", opt)
-	}
-	if k.ownVersion() && o.Source {
-		return fault.New(fault.Usage, "build the source package by itself",
-			"--source contradicts %s: the packages get a version that the source does not have",
-			k.VersionFlag())
-	}
-	if k.SourceOnlyChanges && k.ownVersion() {
-		return fault.New(fault.Usage, "", "--source-only-changes contradicts %s: the packages "+
-			"get a version that the source does not have", k.VersionFlag())
-	}
-	for _, person := range [][2]string{{"--maintainer", k.Maintainer}, {"--uploader", k.Uploader}} {
-		if person[1] != "" && !validPerson(person[1]) {
-			return fault.New(fault.Usage, "write it as: NAME <ADDRESS>",
-				"%s %q is no name with an address", person[0], person[1])
-		}
-	}
-	for _, p := range o.Profiles {
-		if !dsc.ValidProfile(p) {
-			return fault.New(fault.Usage, "separate them by commas, without < > or !",
-				"--profiles: %q is no build profile", p)
-		}
-	}
-	if o.Resolver != "" && o.Resolver != deps.ResolverApt && o.Resolver != deps.ResolverAptitude {
-		return fault.New(fault.Usage, "use apt or aptitude", "--build-dep-resolver %q", o.Resolver)
-	}
-	switch o.Alternatives {
-	case "", AnyAlternative, FirstAlternative:
-	default:
-		return fault.New(fault.Usage, "use yes or no", "--resolve-alternatives=%s", o.Alternatives)
-	}
-	return o.check()
-}
-
 // validPerson holds for a maintainer as a .changes has it (Policy 5.6.2): NAME <ADDRESS>.
 func validPerson(text string) bool {
 	name, address, ok := strings.Cut(text, "<")
@@ -148,16 +94,16 @@ func validPerson(text string) bool {
 		!strings.ContainsAny(address, " \t<") && !strings.ContainsAny(text, "\n\r")
 }
 
-// VersionFlag is the flag that gives the packages a version which the source does not have; "" when
+// versionFlag is the flag that gives the packages a version which the source does not have; "" when
 // none does.
-func (k *Kind) VersionFlag() string {
+func (k *Kind) versionFlag() string {
 	switch {
 	case k.BinNMU != "":
-		return "--make-binNMU"
+		return "make-binNMU"
 	case k.BinNMUChangelog != "":
-		return "--binNMU-changelog"
+		return "binNMU-changelog"
 	case k.AppendToVersion != "":
-		return "--append-to-version"
+		return "append-to-version"
 	}
 	return ""
 }
@@ -237,6 +183,3 @@ func (b *builder) fileArch() string {
 	}
 	return "source"
 }
-
-// buildType is what is built, as dpkg-buildpackage --build takes it.
-func (o *Options) buildType() string { return buildlog.BuildType(o.Source, o.ArchAny, o.ArchAll) }

@@ -76,33 +76,33 @@ func Suitable() (int, error) {
 	return b.Builds(), err
 }
 
-// BuildMany builds several source packages, up to atOnce of them at a time; they begin in the given
+// BuildMany builds several source packages, some of them beside each other; they begin in the given
 // order. A failure does not stop the others, an interruption does. ended is called for each when it
 // is over, one call at a time; the result is in the given order.
 //
-// With atOnce 1 each begins when the one before has ended.
-func (e *Env) BuildMany(ctx context.Context, specs []string, o Options, atOnce int,
-	ended func(*Env, *Ended)) []*Ended {
+// One at a time, each begins when the one before has ended.
+func (e *Env) BuildMany(ctx context.Context, s *Several, ended func(*Env, *Ended)) []*Ended {
+	all := s.Each()
 	e.shared.mu.Lock()
-	e.shared.atOnce, e.shared.left = atOnce, len(specs)
+	e.shared.atOnce, e.shared.left = s.AtOnce, len(all)
 	e.shared.mu.Unlock()
-	e.shared.memory.divide(min(atOnce, len(specs)))
-	out := make([]*Ended, len(specs))
+	e.shared.memory.divide(min(s.AtOnce, len(all)))
+	out := make([]*Ended, len(all))
 	next := make(chan int)
 	var telling sync.Mutex
 	var workers sync.WaitGroup
-	for range min(atOnce, len(specs)) {
+	for range min(s.AtOnce, len(all)) {
 		workers.Go(func() {
 			for i := range next {
-				view, end := e.view(shortName(specs[i]))
-				out[i] = view.buildOne(ctx, specs[i], o, end)
+				view, end := e.view(shortName(all[i].From))
+				out[i] = view.buildOne(ctx, all[i], end)
 				telling.Lock()
 				ended(view, out[i])
 				telling.Unlock()
 			}
 		})
 	}
-	for i := range specs {
+	for i := range all {
 		next <- i
 	}
 	close(next)
@@ -110,14 +110,13 @@ func (e *Env) BuildMany(ctx context.Context, specs []string, o Options, atOnce i
 	return out
 }
 
-func (e *Env) buildOne(ctx context.Context, spec string, o Options,
-	end func(note string, err error)) *Ended {
+func (e *Env) buildOne(ctx context.Context, r Request, end func(note string, err error)) *Ended {
 	begin := time.Now()
-	d := &Ended{Spec: spec, Name: shortName(spec)}
+	d := &Ended{Spec: r.From, Name: shortName(r.From)}
 	if ctx.Err() != nil {
 		d.Err = fault.Interruption(ctx, context.Cause(ctx))
 	} else {
-		d.Outcome, d.Err = e.Build(fetch.WithProgress(ctx, e.Transferred), spec, o)
+		d.Outcome, d.Err = e.Build(fetch.WithProgress(ctx, e.Transferred), r)
 	}
 	d.Time = time.Since(begin)
 	e.shared.mu.Lock()

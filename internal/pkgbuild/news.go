@@ -26,8 +26,8 @@ type over struct {
 // needed at once, it waits for them: a source by its name is looked for in the lists, and hooks may
 // do things that are not to be done twice.
 func (b *builder) openBase(ctx context.Context) (err error) {
-	if b.o.Plan != nil {
-		return b.openPlannedBase(b.o.Plan)
+	if b.planned != nil {
+		return b.openPlannedBase(b.planned)
 	}
 	o := bases.Options{Name: b.o.Base, Suite: b.suite, Arch: b.arch, Mirror: b.o.Mirror}
 	usual := bases.Name(o.Suite.Name, o.Arch)
@@ -133,9 +133,9 @@ func (b *builder) describeBase() {
 			Date: r.Date(), SHA256: r.Digest()})
 	}
 	switch {
-	case b.o.Plan != nil:
+	case b.planned != nil:
 		b.log.Printf("Base %s (generation %d) is that of the plan of %s.", b.base.Name,
-			b.base.Number, b.o.Plan.Created.UTC().Format(time.RFC1123))
+			b.base.Number, b.planned.Created.UTC().Format(time.RFC1123))
 	case b.news == nil:
 		b.log.Printf("Base %s (generation %d) is up to date with them.", b.base.Name, b.base.Number)
 	default:

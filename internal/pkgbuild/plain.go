@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"nsbuild/internal/buildlog"
-	"nsbuild/internal/fault"
 	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 )
@@ -23,17 +22,6 @@ func plainSources() (names []string) {
 		}
 	}
 	return names
-}
-
-// CheckPlain refuses what cannot be the name of a source package.
-func (o *Options) CheckPlain() error {
-	for _, name := range o.PlainSources {
-		if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789+-.") != "" {
-			return fault.New(fault.Usage, "letters, digits and +-. as in debian/control",
-				"--plain-source %q is no name of a source package", name)
-		}
-	}
-	return nil
 }
 
 // openBuildJail opens the jail that builds. It is a plain tree where that was asked for, or where

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"nsbuild/internal/fault"
 )
 
 func TestPlainSources(t *testing.T) {
@@ -20,14 +18,9 @@ func TestPlainSources(t *testing.T) {
 			t.Errorf("%q is no name", name)
 		}
 	}
-	o := Options{PlainSources: append(names, "gtk+3.0")}
-	if err := o.CheckPlain(); err != nil {
+	r := valid()
+	r.PlainSources = append(names, "gtk+3.0")
+	if err := r.Validate(); err != nil {
 		t.Error(err)
-	}
-	for _, bad := range []string{"", "a b", "Tar", "../x"} {
-		o := Options{PlainSources: []string{bad}}
-		if err := o.CheckPlain(); fault.KindOf(err) != fault.Usage || err == nil {
-			t.Errorf("%q: %v", bad, err)
-		}
 	}
 }

@@ -27,12 +27,9 @@ import (
 
 // Plan resolves and pins everything that decides the result of a build. What it fetches is in the
 // cache afterwards; nothing is installed or built.
-func (e *Env) Plan(ctx context.Context, spec string, o Options) (_ *plan.Plan, err error) {
-	if err := o.checkPlannable(); err != nil {
-		return nil, err
-	}
-	o.NoLog, o.Result = true, ""
-	b, at, err := e.prepare(ctx, spec, o)
+func (e *Env) Plan(ctx context.Context, r Request) (_ *plan.Plan, err error) {
+	r.LogDir, r.NoLog, r.Result = "", true, ""
+	b, at, err := e.prepare(ctx, r)
 	if err != nil {
 		return nil, fault.Interruption(ctx, err)
 	}
@@ -50,19 +47,6 @@ func (e *Env) Plan(ctx context.Context, spec string, o Options) (_ *plan.Plan, e
 	}
 	p, err := at.plan(ctx)
 	return p, fault.Interruption(ctx, fault.Wrap(fault.GivenBack, "", err))
-}
-
-// checkPlannable refuses what a plan cannot say.
-func (o *Options) checkPlannable() error {
-	switch {
-	case o.Git != "":
-		return fault.New(fault.Usage, "plan the source package that is made of it",
-			"--plan contradicts --git: what git exports is there only while it is built")
-	case len(o.Hooks.At(hook.BeforeLayer()...)) > 0:
-		return fault.New(fault.Usage, "leave them out, or install what they need by --include",
-			"--plan runs no hooks, and those before the dependencies decide what is installed")
-	}
-	return nil
 }
 
 // plan makes the plan of what was prepared.
@@ -196,9 +180,7 @@ func baseDigest(m base.Manifest) string {
 
 // withJobs adds how many processes the build may use, where nobody has said that.
 func (b *builder) withJobs(options []string) ([]string, error) {
-	if slices.ContainsFunc(options, func(s string) bool {
-		return strings.HasPrefix(s, "parallel=")
-	}) {
+	if slices.ContainsFunc(options, saysJobs) {
 		return options, nil
 	}
 	n, err := b.env.jobs()
@@ -206,39 +188,43 @@ func (b *builder) withJobs(options []string) ([]string, error) {
 }
 
 // follow takes from a plan all that it decides. Where the results go, and what is shown, is left.
-func (o *Options) follow(p *plan.Plan) error {
+func (r *Request) follow(p *plan.Plan) error {
 	types := strings.Split(p.Target.BuildType, ",")
 	has := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(types, n) })
 	}
-	o.Source = has("source", "full")
-	o.ArchAny = has("any", "binary", "full")
-	o.ArchAll = has("all", "binary", "full")
-	if got := o.buildType(); got != p.Target.BuildType {
-		return fault.New(fault.Usage, "", "the plan builds %q, which is no kind of build",
-			p.Target.BuildType)
+	r.Source = has("source", "full")
+	r.ArchAny = has("any", "binary", "full")
+	r.ArchAll = has("all", "binary", "full")
+	if got := r.buildType(); got != p.Target.BuildType {
+		return fault.New(fault.Usage, "plan the build anew",
+			"the plan builds %q, which is no kind of build", p.Target.BuildType)
 	}
-	if o.Suite = ""; p.Target.Asked {
-		o.Suite = p.Target.Distribution
+	r.Target = Target{Base: p.Base.Name, Arch: p.Target.BuildArch, Host: p.Target.HostArch,
+		Profiles: p.Target.Profiles}
+	if p.Target.Asked {
+		r.Suite = p.Target.Distribution
 	}
-	o.Base, o.Arch, o.Host = p.Base.Name, p.Target.BuildArch, p.Target.HostArch
-	o.Profiles, o.Options = p.Target.Profiles, p.Target.Options
-	o.Resolver, o.Alternatives = p.Dependencies.Resolver, p.Dependencies.Added.Alternatives
-	o.Git, o.Mirror = "", ""
+	r.Options, r.Jobs, r.Git = p.Target.Options, 0, ""
+	r.Resolver, r.Alternatives = p.Dependencies.Resolver, p.Dependencies.Added.Alternatives
 	k, added := p.Kind, p.Dependencies.Added
-	o.Kind = Kind{BinNMU: k.BinNMU, BinNMUVersion: k.BinNMUVersion, BinNMUTimestamp: k.EntryDate,
+	r.Kind = Kind{BinNMU: k.BinNMU, BinNMUTimestamp: k.EntryDate,
 		BinNMUChangelog: k.BinNMUChangelog, AppendToVersion: k.AppendToVersion,
 		SourceOnlyChanges: k.SourceOnlyChanges, BuildOpts: k.BuildOptions,
 		SourceOpts: k.SourceOptions, Maintainer: k.Maintainer, Uploader: k.Uploader,
-		Sign: o.Sign, KeyID: o.KeyID}
-	o.Additions = Additions{AddDepends: added.Depends, AddDependsArch: added.DependsArch,
+		Sign: r.Sign, KeyID: r.KeyID}
+	if k.BinNMU != "" {
+		r.BinNMUVersion = k.BinNMUVersion
+	}
+	r.Additions = Additions{AddDepends: added.Depends, AddDependsArch: added.DependsArch,
 		AddDependsIndep: added.DependsIndep, AddConflicts: added.Conflicts,
 		AddConflictsArch: added.ConflictsArch, AddConflictsIndep: added.ConflictsIndep}
-	o.Limits.Memory, o.Limits.CPUs = p.Limits.Memory, p.Limits.Processors
-	o.Limits.PIDs, o.MaxResults = int(p.Limits.Processes), p.Limits.MaxResults
+	r.Limits.Memory, r.Limits.CPUs = p.Limits.Memory, p.Limits.Processors
+	r.Limits.PIDs, r.MaxResults = int(p.Limits.Processes), p.Limits.MaxResults
 	// what they need is no part of the plan
-	o.Checks = Checks{}
-	return o.Check()
+	r.Checks = Checks{}
+	r.Said = Said{} // a plan did
+	return nil
 }
 
 // openPlannedBase takes the base of the plan into use, if it is still what it was.
@@ -299,7 +285,7 @@ func plannedFiles(p *plan.Plan) []string {
 
 // checkPlanned refuses to build what this program would not build as it was planned.
 func (at *attempt) checkPlanned(context.Context) error {
-	p := at.o.Plan
+	p := at.planned
 	const hint = "plan the build again"
 	reduced, err := at.dependencies(at.context())
 	if err != nil {

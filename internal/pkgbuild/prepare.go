@@ -21,22 +21,12 @@ import (
 
 // prepare does what comes before the log: the source's description, the output directory, the base,
 // and fetching.
-func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, at *attempt,
-	err error) {
-	if strings.HasSuffix(spec, plan.Suffix) {
-		if o.Plan, err = plan.Read(spec); err != nil {
-			return nil, nil, err
-		}
-		if c := o.Checks; c.Lintian || c.Autopkgtest || c.CheckInstall || c.Piuparts {
-			e.Log.Warn("the configured checks are not made: what they need is no part of a plan")
-		}
-		if err := o.follow(o.Plan); err != nil {
-			return nil, nil, err
-		}
+func (e *Env) prepare(ctx context.Context, r Request) (_ *builder, at *attempt, err error) {
+	t, err := e.task(r)
+	if err != nil {
+		return nil, nil, err
 	}
-	// other builds may have the same
-	o.Options, o.Profiles = slices.Clone(o.Options), slices.Clone(o.Profiles)
-	b := &builder{env: e, hold: e.Work.HoldFor, task: task{o: o},
+	b := &builder{env: e, hold: e.Work.HoldFor, task: t,
 		copies: &copies.Beside{Maker: e.Copies, Log: e.Log},
 		record: record{outcome: &Outcome{},
 			result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}}
@@ -48,22 +38,17 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 			b.release()
 		}
 	}()
-	if err := o.checkSigner(); err != nil {
+	if err := b.o.checkSigner(); err != nil {
 		return nil, nil, err
 	}
-	if err := b.chooseArch(); err != nil {
+	b.chooseArch()
+	if b.in, err = b.openSource(ctx); err != nil {
 		return nil, nil, err
 	}
-	if b.in, err = b.openSource(ctx, spec); err != nil {
+	if err := e.sources().FromGit(ctx, b.in, b.o.Git); err != nil {
 		return nil, nil, err
 	}
-	if err := b.checkEntry(); err != nil {
-		return nil, nil, err
-	}
-	if err := e.sources().FromGit(ctx, b.in, o.Git); err != nil {
-		return nil, nil, err
-	}
-	if b.output, err = outputDir(o.Output, b.in); err != nil {
+	if b.output, err = outputDir(b.o.Output, b.in); err != nil {
 		return nil, nil, err
 	}
 	if err := b.checkPlaces(); err != nil {
@@ -85,7 +70,7 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	if err := b.fetchSource(ctx); err != nil {
 		return nil, nil, err
 	}
-	if at, err = b.begin(ctx, how{plain: o.Scratch == ScratchCopy}); err != nil {
+	if at, err = b.begin(ctx, how{plain: b.o.Scratch == ScratchCopy}); err != nil {
 		return nil, nil, err
 	}
 	for _, n := range at.holder.Spared() {
@@ -94,12 +79,35 @@ func (e *Env) prepare(ctx context.Context, spec string, o Options) (_ *builder, 
 	return b, at, b.openLog()
 }
 
-// openSource looks at the source, or brings that of a plan.
-func (b *builder) openSource(ctx context.Context, spec string) (*source.Source, error) {
-	if b.o.Plan != nil {
-		return b.env.sources().Planned(ctx, b.o.Plan.Source)
+// task is what is asked for, if it can be done: as a plan says, where it is one.
+func (e *Env) task(r Request) (t task, err error) {
+	if r.planned() {
+		if t.planned, err = plan.Read(r.From); err != nil {
+			return t, err
+		}
+		if r.Checks.any() {
+			e.Log.Warn("the configured checks are not made: what they need is no part of a plan")
+		}
+		if err := r.follow(t.planned); err != nil {
+			return t, err
+		}
 	}
-	return b.env.sources().Open(ctx, spec)
+	if err := r.Validate(); err != nil {
+		return t, err
+	}
+	// other builds may have the same
+	r.Options, r.Jobs, r.Profiles = slices.Clone(r.words()), 0, slices.Clone(r.Profiles)
+	t.o = r
+	t.added, err = r.relations(r.Said)
+	return t, err
+}
+
+// openSource looks at the source, or brings that of a plan.
+func (b *builder) openSource(ctx context.Context) (*source.Source, error) {
+	if b.planned != nil {
+		return b.env.sources().Planned(ctx, b.planned.Source)
+	}
+	return b.env.sources().Open(ctx, b.o.From)
 }
 
 // checkPlaces finds out whether what a build leaves can be stored, before it takes its time.
@@ -161,8 +169,8 @@ func (b *builder) sourceReleases(ctx context.Context) ([]*release.File, error) {
 // chooseSuite takes what was asked for, else what a directory's changelog says, else the default.
 func (b *builder) chooseSuite() (err error) {
 	name, said := b.o.Suite, "--dist"
-	if b.o.Plan != nil {
-		name, said = b.o.Plan.Target.Distribution, "the plan's distribution"
+	if b.planned != nil {
+		name, said = b.planned.Target.Distribution, "the plan's distribution"
 	}
 	if name == "" {
 		name, said = b.in.Distribution(), "the changelog's distribution"

@@ -16,8 +16,8 @@ import (
 const stageSign = "sign"
 
 // checkSigner makes sure that the results can be signed, before hours are spent on them.
-func (o *Options) checkSigner() error {
-	if !o.Sign {
+func (k *Kind) checkSigner() error {
+	if !k.Sign {
 		return nil
 	}
 	for tool, pkg := range map[string]string{"debsign": "devscripts", "gpg": "gnupg"} {

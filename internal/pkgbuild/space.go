@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// What Options.Scratch may be.
+// What How.Scratch may be.
 const (
 	// a tmpfs where what the build needs is likely to fit, and again on disk when it did not
 	ScratchAuto  = "auto"
@@ -27,11 +26,6 @@ const (
 	ScratchDisk  = "disk"  // below the state directory
 	ScratchCopy  = "copy"  // as auto, and the tree that is built in is a plain copy, no overlay
 )
-
-// KnownScratch tells whether Options.Scratch may be this.
-func KnownScratch(kind string) bool {
-	return slices.Contains([]string{ScratchAuto, ScratchTmpfs, ScratchDisk, ScratchCopy}, kind)
-}
 
 // place is where a build's upper directories are kept.
 type place struct {

@@ -50,7 +50,7 @@ func (b *builder) stages() []stage {
 	}
 	add(true, stage{name: "check architectures", fails: buildlog.StageArchCheck,
 		run: (*attempt).checkArch})
-	add(b.o.Plan != nil, stage{name: "plan", fails: buildlog.StageFetchSrc,
+	add(b.planned != nil, stage{name: "plan", fails: buildlog.StageFetchSrc,
 		run: (*attempt).checkPlanned})
 	add(b.in.Tree != nil, stage{name: "source package", fails: buildlog.StageFetchSrc,
 		run: (*attempt).packSource})

@@ -16,7 +16,7 @@ import (
 func TestStages(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		o      Options
+		o      Request
 		tree   *dsc.Tree
 		stages []string
 	}{
@@ -25,7 +25,7 @@ func TestStages(t *testing.T) {
 		{name: "directory", tree: &dsc.Tree{}, stages: []string{"check architectures",
 			"source package", "build dependencies", "unpack", "build", "collect"}},
 		{name: "all", tree: &dsc.Tree{},
-			o: Options{Kind: Kind{BinNMU: "why", Sign: true}, Checks: Checks{Lintian: true,
+			o: Request{Kind: Kind{BinNMU: "why", Sign: true}, Checks: Checks{Lintian: true,
 				CheckInstall: true, Piuparts: true, Autopkgtest: true}},
 			stages: []string{"check architectures", "source package", "build dependencies",
 				"unpack", "changelog entry", "build", "collect", "sign", "lintian",
@@ -94,8 +94,8 @@ func TestNext(t *testing.T) {
 		{"failed, and no other tree is wanted", failed, how{}, ScratchDisk, false},
 		{"failed before there was a jail", failed, how{}, ScratchAuto, false},
 	} {
-		at := &attempt{builder: &builder{task: task{o: Options{Scratch: c.scratch}}}, how: c.how,
-			place: place{dir: "/scratch"}}
+		b := &builder{task: task{o: Request{How: How{Scratch: c.scratch}}}}
+		at := &attempt{builder: b, how: c.how, place: place{dir: "/scratch"}}
 		if got := at.next(t.Context(), c.err) != nil; got != c.again {
 			t.Errorf("%s: another attempt: %t", c.name, got)
 		}

@@ -1,0 +1,161 @@
+package pkgbuild
+
+import (
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"nsbuild/internal/bases"
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/hook"
+	"nsbuild/internal/plan"
+	"nsbuild/internal/sandbox"
+	"nsbuild/internal/strays"
+)
+
+// Request is a build as it is asked for. Validate tells whether it can be done at all.
+type Request struct {
+	What
+	Target
+	How
+	Places
+	Person
+	Kind
+	Additions
+	Checks
+	Said Said
+}
+
+// What is built.
+type What struct {
+	From    string // a path, a URL, a name, or the file of a plan, which decides most of the rest
+	ArchAny bool   // build architecture-dependent packages
+	ArchAll bool   // build architecture-independent packages
+	Source  bool   // build the source package too
+	// gitsrc.Head or gitsrc.Index: build a source directory as git has it; "": as it lies there
+	Git string
+}
+
+// Target is what it is built for, and over.
+type Target struct {
+	Suite    string // "": the changelog's, else DefaultSuite
+	Base     string // "": the suite's
+	Mirror   string // of a base that is to be made
+	Arch     string // of the base; "": the machine's own
+	Host     string // for which is built; "": the base's
+	Profiles []string
+}
+
+// How it is built.
+type How struct {
+	Options  []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
+	Jobs     int      // the N, whatever Options say; 0: they, or the machine, decide
+	Resolver string   // of build dependencies; "": see resolver
+	// Alternatives says whether every alternative of a relation counts (AnyAlternative), or the
+	// first (FirstAlternative); "" is as the resolver does by itself.
+	Alternatives string
+	Scratch      string // ScratchAuto, ScratchTmpfs, ScratchDisk or ScratchCopy
+	// PlainSources are built in a plain tree where the kernel cannot hide an overlay, besides those
+	// of the list that comes with nsbuild.
+	PlainSources []string
+	// ScratchSize is how large a tmpfs may grow, in bytes; 0 lets free memory decide.
+	ScratchSize int64
+	// MaxResults is how large the results may be, in bytes; 0 is DefaultMaxResults.
+	MaxResults int64
+	// Limits bound everything that runs for one build together: what it writes to a tmpfs is
+	// memory, too.
+	Limits   sandbox.Limits
+	NoLayers bool // neither use nor keep dependency layers
+	// what to do about processes that the build leaves running; the log names them in any case
+	Strays strays.Policy
+	Hooks  *hook.Set // nil: none; they say themselves whether they have the network
+	// how a base is made that is missing; nil: as it was asked for
+	NewBase func(asked bases.Options) (bases.Options, error)
+	// of a base that is brought up to date; nil: none
+	UpdateHooks func() (bases.Hooks, error)
+}
+
+// Places are where goes what comes of it.
+type Places struct {
+	Output  string    // directory for the results; "": see outputDir
+	LogDir  string    // directory of the log; "": that of the results
+	NoLog   bool      // leave no log behind
+	Result  string    // file for the machine-readable result; "" for none
+	Verbose bool      // show the package's log as it comes
+	ShowLog io.Writer // where; nil: with the progress
+}
+
+// Person is who waits for it, and may be asked.
+type Person struct {
+	Terminal       *os.File // for shells; nil: there is none
+	ShellOnFailure bool     // open a shell in the jail that failed
+}
+
+// Said tells where the values of a request come from, by the names of nsbuild's flags. What is not
+// in it was not said.
+type Said map[string]Origin
+
+// Origin is where a value comes from.
+type Origin struct {
+	Place string // as its user knows it: "--dist", or "config.toml:3: dist"
+	Now   bool   // it was said for this build, and is not configured
+}
+
+// place is what a user calls the place of a flag's value.
+func (s Said) place(flag string) string {
+	if o, ok := s[flag]; ok {
+		return o.Place
+	}
+	return "--" + flag
+}
+
+// said tells whether anything was said by a flag.
+func (s Said) said(flag string) bool {
+	_, ok := s[flag]
+	return ok
+}
+
+// now tells whether it was said for this build.
+func (s Said) now(flag string) bool { return s[flag].Now }
+
+// Several are the builds that one command asks for.
+type Several struct {
+	Request          // what is the same for all of them
+	Sources []string // From of each
+	AtOnce  int      // how many are built at a time
+	Chain   bool     // each is built with the packages of those before it
+	PlanTo  string   // the file of the plan that is to be made, instead of building; "": none
+}
+
+// Each are the requests, one for each source.
+func (s *Several) Each() []Request {
+	all := make([]Request, len(s.Sources))
+	for i, from := range s.Sources {
+		all[i] = s.Request
+		all[i].From = from
+	}
+	return all
+}
+
+// beside tells whether more than one of them runs at a time.
+func (s *Several) beside() bool { return len(s.Sources) > 1 && s.AtOnce > 1 && !s.Chain }
+
+// planned tells whether what is built is a plan.
+func (w *What) planned() bool { return strings.HasSuffix(w.From, plan.Suffix) }
+
+// buildType is what is built, as dpkg-buildpackage --build takes it.
+func (w *What) buildType() string { return buildlog.BuildType(w.Source, w.ArchAny, w.ArchAll) }
+
+// words are those of DEB_BUILD_OPTIONS, as far as they were asked for.
+func (h *How) words() []string {
+	if h.Jobs == 0 {
+		return h.Options
+	}
+	return append(slices.DeleteFunc(slices.Clone(h.Options), saysJobs),
+		"parallel="+strconv.Itoa(h.Jobs))
+}
+
+// saysJobs holds for the word of DEB_BUILD_OPTIONS with the number of processes.
+func saysJobs(word string) bool { return strings.HasPrefix(word, "parallel=") }
