@@ -19,7 +19,7 @@ import (
 )
 
 func newCache(a *app) *cobra.Command {
-	c := &cobra.Command{
+	c := group(&cobra.Command{
 		Use:   "cache",
 		Short: "Look at, check and clean what is kept to save time",
 		Long: `cache deals with what nsbuild keeps of downloads and of installed build dependencies.
@@ -27,10 +27,7 @@ All of it can be had again.
 
 It grows to --cache-limit; what was not used for longest goes first.
 ` + exitHelp,
-		Args: rangeArgs(0, 0,
-			"say what to do with the cache: info, layers, clean, verify or copies"),
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	})
 	c.AddCommand(newCacheInfo(a), newCacheLayers(a), newCacheClean(a), newCacheVerify(a),
 		newCacheCopies(a))
 	return c

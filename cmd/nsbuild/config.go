@@ -246,14 +246,12 @@ func unknownKey(root *cobra.Command, keys map[string]key, s config.Setting) erro
 }
 
 func newConfig(a *app) *cobra.Command {
-	c := &cobra.Command{
+	c := group(&cobra.Command{
 		Use:   "config",
 		Short: "Show the configuration",
 		Long: "config is about the configuration files, /etc/nsbuild/config.toml and " +
 			"~/.config/nsbuild/config.toml.\n" + exitHelp,
-		Args: rangeArgs(0, 0, "there is nsbuild config show"),
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	})
 	c.AddCommand(newConfigShow(a))
 	return c
 }

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/buildlog"
@@ -153,7 +152,7 @@ func withSignals(ctx context.Context, end func(error) int) (_ context.Context, r
 
 // newRoot is the command without a verb.
 func newRoot(a *app) *cobra.Command {
-	root := &cobra.Command{
+	root := group(&cobra.Command{
 		Use:   "nsbuild",
 		Short: "Build Debian packages in throwaway sandboxes, without root",
 		Long: `nsbuild makes bases of Debian suites and builds source packages over them, each in a
@@ -176,28 +175,9 @@ sandbox of its own that ends with everything in it.
 			}
 			return a.checkFlags()
 		},
-		Args: cobra.ArbitraryArgs, // so that RunE can say what is wrong with them
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return c.Help()
-			}
-			hint := "nsbuild --help"
-			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-				hint = "did you mean " + strings.Join(near, " or ") + "?"
-			}
-			return fault.New(fault.Usage, hint, "there is no command %q", args[0])
-		},
-	}
-	root.SetVersionTemplate("nsbuild {{.Version}}\n")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		if bad := (*pflag.InvalidValueError)(nil); errors.As(err, &bad) {
-			if want := expected(bad.GetFlag()); want != "" {
-				err = fmt.Errorf("--%s %q: %s is expected", bad.GetFlag().Name, bad.GetValue(),
-					want)
-			}
-		}
-		return fault.Wrap(fault.Usage, c.CommandPath()+" --help", err)
 	})
+	root.SetVersionTemplate("nsbuild {{.Version}}\n")
+	root.SetFlagErrorFunc(mistakenOption)
 	a.addFlags(root.PersistentFlags())
 	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a),
 		newExport(a), newImport(a), newRun(a), newShell(a), newSession(a), newCache(a),

@@ -140,11 +140,14 @@ func (o *runOptions) resolve() error {
 func newRun(a *app) *cobra.Command {
 	o := runOptions{operation: hook.Exec}
 	c := &cobra.Command{
-		Use:   "run {BASE | --root DIR} [flags] [-- COMMAND...]",
+		Use:   "run {BASE | --root DIR} [flags] [--] [COMMAND...]",
 		Short: "Run a command in a throwaway layer over a base, or in a directory",
 		Long: `run runs a command in a jail. Over a base, what it changes is thrown away; a directory
 given with --root is changed as the command changes it, unless --overlay or --read-only is given.
 Without a command it runs a login shell.
+
+The options of run end at the first word of the command: in nsbuild run bookworm ls -la, -la is
+an option of ls. A -- ends them, too.
 
 Streams that are a terminal are one of the jail's own for the command. Others are the command's own,
 byte for byte. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and the signals of job control are
@@ -157,36 +160,42 @@ EXIT STATUS
 		Example: `  nsbuild run trixie -- cat /etc/debian_version
   nsbuild run bookworm -- sort < in > out
   nsbuild run --root /srv/debian/bookworm -f fstab -n test -- /bin/bash`,
-		RunE: func(c *cobra.Command, args []string) error {
-			args, err := o.takeBase(c, args)
-			if err != nil {
-				return err
-			}
-			o.Argv = args
-			return a.run(c.Context(), &o)
-		},
+		Args: ownWords(o.words, func(c *cobra.Command, own, command []string) error {
+			o.Argv = command
+			return o.takeBase(c, own, command)
+		}),
+		RunE: func(c *cobra.Command, _ []string) error { return a.run(c.Context(), &o) },
 	}
+	c.Flags().SetInterspersed(false)
 	o.addFlags(c.Flags())
 	return c
 }
 
-// takeBase takes the name of the base from the arguments, unless there is a --root. What is left is
-// the command.
-func (o *runOptions) takeBase(c *cobra.Command, args []string) ([]string, error) {
-	if o.Root == "" {
-		if len(args) == 0 || c.ArgsLenAtDash() == 0 {
-			return nil, usage(c.CommandPath()+" --help", "%s: which base? or --root DIR", c.Name())
-		}
-		o.Base = args[0]
-		return args[1:], nil
+// words is how many words come before the command.
+func (o *runOptions) words() int {
+	if o.Root != "" {
+		return 0
 	}
-	if n := c.ArgsLenAtDash(); n > 0 {
-		return nil,
-			usage("either BASE or --root DIR",
-				"%s: %q before the command is one argument too many beside --root", c.Name(),
-				args[0])
+	return 1
+}
+
+// takeBase takes the name of the base from a verb's own words, unless there is a --root.
+func (o *runOptions) takeBase(c *cobra.Command, own, command []string) error {
+	switch {
+	case o.Root == "" && len(own) == 0:
+		return usage(c.CommandPath()+" --help", "%s: which base? or --root DIR", c.Name())
+	case o.Root == "":
+		o.Base = own[0]
+		return nil
+	case len(own) == 0 && len(command) > 1 && command[1] == "--":
+		own = command
 	}
-	return args, nil
+	if len(own) > 0 {
+		return usage("either BASE or --root DIR",
+			"%s: %q before the command is one argument too many beside --root", c.Name(),
+			own[0])
+	}
+	return nil
 }
 
 func (a *app) run(ctx context.Context, o *runOptions) (err error) {

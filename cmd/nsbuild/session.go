@@ -19,7 +19,7 @@ import (
 )
 
 func newSession(a *app) *cobra.Command {
-	c := &cobra.Command{
+	c := group(&cobra.Command{
 		Use:   "session",
 		Short: "Keep a jail, and run commands in it",
 		Long: `A session is a jail that stays: what one command writes and what it leaves running is
@@ -29,14 +29,7 @@ that nsbuild session begin leaves behind.
 Called by the name of schroot, through a link, nsbuild takes the command line of schroot(1): bases
 are its chroots, and these sessions its sessions.
 ` + exitHelp,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usage(c.CommandPath()+" --help", "session: begin, run, list or end?")
-			}
-			return usage(c.CommandPath()+" --help", "there is no command %q", "session "+args[0])
-		},
-	}
+	})
 	c.AddCommand(newSessionBegin(a), newSessionRun(a), newSessionList(a), newSessionEnd(a))
 	return c
 }
@@ -53,15 +46,14 @@ Hooks run once, before the session can be joined.
 ` + exitHelp,
 		Example: "  id=$(nsbuild session begin bookworm)\n  nsbuild session run $id -- apt-get " +
 			"--version\n  nsbuild session end $id",
-		RunE: func(c *cobra.Command, args []string) error {
-			rest, err := o.takeBase(c, args)
-			if err != nil {
-				return err
-			}
-			if len(rest) > 0 {
+		Args: func(c *cobra.Command, args []string) error {
+			if dash := c.ArgsLenAtDash(); len(args) > 1 || dash >= 0 && len(args) > dash {
 				return usage("nsbuild session run NAME -- COMMAND",
-					"begin: %q is one argument too many", rest[0])
+					"begin: %q is one argument too many", args[len(args)-1])
 			}
+			return o.takeBase(c, args, nil)
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
 			return a.sessionBegin(c.Context(), &o, name)
 		},
 	}
@@ -114,8 +106,9 @@ func (a *app) sessionBegin(ctx context.Context, o *runOptions, name string) erro
 
 func newSessionRun(a *app) *cobra.Command {
 	o := runOptions{strays: string(strays.Kill), network: string(sandbox.NetworkNone)}
+	var name string
 	c := &cobra.Command{
-		Use:   "run NAME [flags] [-- COMMAND...]",
+		Use:   "run NAME [flags] [--] [COMMAND...]",
 		Short: "Run a command in a session",
 		Long: `run runs a command in all namespaces of a session, as nsbuild run does in a jail of
 its own: terminal, streams, signals and exit status are the same. What it leaves running stays. When
@@ -124,19 +117,24 @@ nsbuild itself is killed, the command is killed. Without a command it runs a log
 EXIT STATUS
   as of nsbuild run; 1 when there is no such session, or when it is ending
 `,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 || c.ArgsLenAtDash() == 0 {
-				return usage("nsbuild session list", "run: in which session?")
-			}
-			o.Argv = args[1:]
+		Args: ownWords(func() int { return 1 },
+			func(_ *cobra.Command, own, command []string) error {
+				if len(own) == 0 {
+					return usage("nsbuild session list", "run: in which session?")
+				}
+				name, o.Argv = own[0], command
+				return nil
+			}),
+		RunE: func(c *cobra.Command, _ []string) error {
 			if err := errors.Join(o.resolve(), a.openSessions(&o.Options)); err != nil {
 				return err
 			}
 			return a.runAs(&o, func() (sandbox.Status, error) {
-				return session.RunIn(c.Context(), o.Options, args[0])
+				return session.RunIn(c.Context(), o.Options, name)
 			})
 		},
 	}
+	c.Flags().SetInterspersed(false)
 	o.addCommandFlags(c.Flags())
 	return c
 }
