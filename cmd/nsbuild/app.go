@@ -16,8 +16,10 @@ import (
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/cachedir"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/hook"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/progress"
@@ -44,6 +46,7 @@ type app struct {
 
 	configuration configuration
 	env           *pkgbuild.Env
+	cache         *cachedir.Dir // of env
 	table         *suites.Table
 
 	// The flags of create and update hold for bases that a build makes or brings up to date by
@@ -118,7 +121,7 @@ func (a *app) open(ctx context.Context) (*pkgbuild.Env, error) {
 		return nil, err
 	}
 	e := &pkgbuild.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids,
-		Suites: a.suites(), Meter: &progress.Meter{}, CacheLimit: limit}
+		Suites: a.suites(), Meter: &progress.Meter{}}
 	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {
@@ -144,6 +147,8 @@ func (a *app) open(ctx context.Context) (*pkgbuild.Env, error) {
 	if err := e.Open(ctx); err != nil {
 		return nil, fmt.Errorf("preparing the state directory: %w", err)
 	}
+	a.cache = &cachedir.Dir{Files: e.Client.Cache, Layers: e.Layers, Hooks: hook.CachesIn(cache),
+		Limit: limit, Work: e.Work, IDs: ids, Log: e.Log}
 	return e, nil
 }
 
@@ -227,7 +232,9 @@ func (a *app) close(ctx context.Context) error {
 	defer cancel()
 	err := a.env.Close(ctx)
 	if a.env.Client != nil {
-		a.env.MakeRoom(ctx)
+		if a.cache != nil && a.env.Grown() {
+			a.cache.MakeRoom(ctx)
+		}
 		err = errors.Join(err, a.env.Client.Close())
 	}
 	return errors.Join(err, a.env.Progress.Close(), a.closeEvents())

@@ -10,11 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nsbuild/internal/archive/cache"
+	"nsbuild/internal/cachedir"
 	"nsbuild/internal/config"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/fault"
-	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/rawjson"
 )
 
@@ -62,11 +61,11 @@ func (a *app) cacheInfo(ctx context.Context, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	items, err := env.CacheItems(ctx)
+	items, err := a.cache.Items(ctx)
 	if err != nil {
 		return err
 	}
-	kinds := append(cache.Kinds(), pkgbuild.KindLayers)
+	kinds := cachedir.Kinds()
 	report := make([]kindReport, len(kinds))
 	total := kindReport{Kind: "total"}
 	for i, kind := range kinds {
@@ -83,11 +82,11 @@ func (a *app) cacheInfo(ctx context.Context, asJSON bool) error {
 	}
 	if asJSON {
 		return a.printJSON(cacheReport{
-			Directory: env.CacheDir, Limit: env.CacheLimit, Bytes: total.Bytes, Kinds: report,
+			Directory: env.CacheDir, Limit: a.cache.Limit, Bytes: total.Bytes, Kinds: report,
 		}.legible())
 	}
 	fmt.Fprintf(a.stdout, "Directory: %s\nLimit: %s\n\n", env.CacheDir,
-		config.FormatSize(env.CacheLimit))
+		config.FormatSize(a.cache.Limit))
 	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "KIND\tCOUNT\tSIZE\tLAST USED")
 	for _, r := range append(report, total) {
@@ -194,7 +193,7 @@ than --older-than, or deletes --all of it. What a build is using stays.
 			"nsbuild cache clean --all",
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			keep := pkgbuild.Keep{Bytes: 1<<63 - 1}
+			keep := cachedir.Keep{Bytes: 1<<63 - 1}
 			var err error
 			g := given{c.Flags()}
 			if all && g.rank("max-size") > rankFlag && g.rank("older-than") > rankFlag {
@@ -228,12 +227,12 @@ than --older-than, or deletes --all of it. What a build is using stays.
 	return c
 }
 
-func (a *app) cacheClean(ctx context.Context, keep pkgbuild.Keep) error {
+func (a *app) cacheClean(ctx context.Context, keep cachedir.Keep) error {
 	env, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	freed, err := env.TrimCache(ctx, keep)
+	freed, err := a.cache.Trim(ctx, keep)
 	if freed > 0 || err == nil {
 		env.Log.Infof("%s freed", config.FormatSize(freed))
 	}

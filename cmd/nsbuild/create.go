@@ -302,7 +302,7 @@ func (a *app) remove(ctx context.Context, names []string, all bool) error {
 		}
 	}
 	if all { // no base, no use for what lies over bases
-		return errors.Join(env.RemoveLayers(ctx), env.RemoveHookCaches(ctx))
+		return errors.Join(a.cache.RemoveLayers(ctx), a.cache.RemoveHooks(ctx))
 	}
 	return nil
 }

@@ -163,7 +163,7 @@ func hooksBefore(set *hook.Set, operation hook.Operation, cacheDir string) sessi
 			return bases.HookContext(operation, m)
 		},
 		Mounts: func(ctx context.Context, h jails.Holder) ([]sandbox.Mount, error) {
-			return (&pkgbuild.Env{CacheDir: cacheDir}).HookCaches().Mounts(ctx, h, set)
+			return hook.CachesIn(cacheDir).Mounts(ctx, h, set)
 		},
 	}
 }

@@ -95,7 +95,7 @@ func (k *Keeper) openTree(ctx context.Context, h jails.Holder, tree string, set 
 	if set.Installs(stages...) {
 		spec.Mounts = apt.Mounts(k.CacheDir)
 	}
-	caches, err := k.hookCaches().Mounts(ctx, h, set)
+	caches, err := hook.CachesIn(k.CacheDir).Mounts(ctx, h, set)
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +123,6 @@ func (k *Keeper) installInTree(ctx context.Context, jail jails.Jail, m *base.Man
 		return err
 	}
 	return i.Install(ctx, reduced, out)
-}
-
-// hookCaches is what hooks keep from one run to the next.
-func (k *Keeper) hookCaches() hook.Caches {
-	return hook.Caches(filepath.Join(k.CacheDir, hook.CachesName))
 }
 
 // treeLog takes lines about the hooks of a tree: into its log, and what the user has to know to the

@@ -13,8 +13,8 @@ import (
 // Caches is the directory of what hooks keep from one run to the next.
 type Caches string
 
-// CachesName is the directory's name in the cache.
-const CachesName = "hooks"
+// CachesIn is the directory's place in the cache directory.
+func CachesIn(cacheDir string) Caches { return Caches(filepath.Join(cacheDir, "hooks")) }
 
 // RootMaker makes directories that belong to root in a jail: a jails.Holder, or less.
 type RootMaker interface {

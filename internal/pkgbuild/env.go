@@ -23,7 +23,6 @@ import (
 	"nsbuild/internal/budget"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/deps"
-	"nsbuild/internal/hook"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/sandbox"
@@ -45,8 +44,6 @@ type Env struct {
 	Log      logrus.FieldLogger
 	Progress *progress.Progress
 	Meter    *progress.Meter
-	// CacheLimit is how many bytes the cache may take, layers included.
-	CacheLimit int64
 
 	Work   *workdir.Dir  // this process's own
 	Copies *copies.Maker // of packages
@@ -88,10 +85,8 @@ func (e *Env) sources() *source.Opener {
 	return &source.Opener{Suites: e.Suites, Client: e.Client, Work: e.Work, IDs: e.IDs, Log: e.Log}
 }
 
-// HookCaches is what hooks keep from one run to the next.
-func (e *Env) HookCaches() hook.Caches {
-	return hook.Caches(filepath.Join(e.CacheDir, hook.CachesName))
-}
+// Grown tells whether something was added to the cache.
+func (e *Env) Grown() bool { return e.shared.grown.Load() || e.Meter.Transferred() != 0 }
 
 // Transferred is archive.Options.Progress: it passes what is fetched to the phase under way.
 func (e *Env) Transferred(p fetch.Progress) { e.Meter.Add(p.Total, p.Done) }

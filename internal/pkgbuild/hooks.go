@@ -41,7 +41,7 @@ func (at *attempt) openOver(ctx context.Context, root sandbox.Root, withApt bool
 	if withApt {
 		spec.Mounts = append(spec.Mounts, apt.Mounts(at.env.CacheDir)...)
 	}
-	caches, err := at.env.HookCaches().Mounts(ctx, at.holder, at.o.Hooks)
+	caches, err := hook.CachesIn(at.env.CacheDir).Mounts(ctx, at.holder, at.o.Hooks)
 	if err != nil {
 		return nil, err
 	}
