@@ -187,3 +187,15 @@ func (p *Proc) Remove(name string) error {
 	}
 	return err
 }
+
+// Symlink makes a symbolic link in the jail, with the directories above it.
+func (p *Proc) Symlink(target, name string) error {
+	if err := p.MkdirAll(path.Dir(p.path(name))); err != nil {
+		return err
+	}
+	file, err := p.jail.writable("symlink", p.path(name), followAllBut)
+	if err == nil {
+		err = inside("symlink", name, os.Symlink(target, file))
+	}
+	return err
+}
