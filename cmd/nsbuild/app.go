@@ -63,15 +63,15 @@ func (a *app) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&a.offline, "offline", false, "use what is cached, fetch nothing")
 	f.BoolVar(&a.refresh, "refresh", false, "ask the mirror for new lists now")
 	f.DurationVar(&a.refreshAfter, "refresh-after", 10*time.Minute,
-		"how old lists may be before the mirror is asked")
-	f.DurationVar(&a.mirrorTimeout, "mirror-timeout", 0,
-		"how long a mirror may be silent (default: apt's Acquire::http::Timeout, else 30s)")
-	f.StringVar(&a.stateDir, "state-dir", "", "directory of the bases (NSBUILD_STATE; default "+
+		"ask the mirror when lists are older than `TIME`")
+	f.DurationVar(&a.mirrorTimeout, "mirror-timeout", 0, "give up a mirror that is silent for "+
+		"`TIME` (default: apt's Acquire::http::Timeout, else 30s)")
+	f.StringVar(&a.stateDir, "state-dir", "", "keep bases in `DIR` (NSBUILD_STATE; default "+
 		"~/.local/share/nsbuild, of root /var/lib/nsbuild)")
-	f.StringVar(&a.cacheDir, "cache-dir", "", "directory of downloads (NSBUILD_CACHE; default "+
-		"~/.cache/nsbuild, of root /var/cache/nsbuild)")
-	f.StringVar(&a.cacheLimit, "cache-limit", "",
-		"how large downloads and layers may grow (NSBUILD_CACHE_LIMIT; default 20G)")
+	f.StringVar(&a.cacheDir, "cache-dir", "", "keep downloads and layers in `DIR` "+
+		"(NSBUILD_CACHE; default ~/.cache/nsbuild, of root /var/cache/nsbuild)")
+	f.StringVar(&a.cacheLimit, "cache-limit", "", "let downloads and layers grow to `SIZE` "+
+		"(NSBUILD_CACHE_LIMIT; default 20G)")
 }
 
 // checkFlags finds what is wrong with the flags of every verb.

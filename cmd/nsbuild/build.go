@@ -37,23 +37,27 @@ func newBuild(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "build SOURCE...",
 		Short: "Build source packages",
-		Long: `build builds source packages, each in a sandbox without network over a throwaway
-layer.
+		Long: `build builds source packages. Each is built in a sandbox without network, over a
+throwaway layer.
 
-SOURCE is a .dsc, the URL of a .dsc, a source directory (or '.'), the name of a package, which is
-fetched from the suite: NAME or NAME=VERSION, or a plan that --plan has written. The base of the
-suite is made when it is missing, and updated when the suite has newer packages of it, with what is
-configured for create and update, hooks among it.
+SOURCE is one of these:
 
-The results go to the current directory (for a source directory that is the current one: its
-parent), or to --output. Their paths are printed on standard output; the log is
+    hello                fetched from the suite; also hello=2.10-3, hello/trixie
+    hello_2.10-3.dsc     a source package; also the URL of one
+    .                    a source directory
+    hello.plan           a plan that --plan has written
+
+A base that is missing is made. A base whose suite has newer packages is brought up to date. What is
+configured for nsbuild create and nsbuild update holds for that, too.
+
+The results go to the current directory, or to --output. The results of the current directory as a
+source go to its parent. Their paths are printed on standard output. The log is
 PACKAGE_VERSION_ARCH.build.
 
-Several sources are built beside each other, as many at a time as the machine feeds; --jobs-at-once
-1 builds one after the other. They begin in the given order, and share processors (the parallel= of
-DEB_BUILD_OPTIONS) and memory. A failure does not stop the others. The exit status is the worst:
-that of an interruption, else 1, else 2, else 3.
-` + exitHelp,
+Several sources are built beside each other, as many at a time as processors and memory allow;
+--jobs-at-once 1 builds one after the other. A failure does not stop the others. The exit status is
+the worst: 128+N, else 1, else 2, else 3.
+`,
 		Example: "  nsbuild build hello\n  nsbuild build -d trixie foo_1.2-3.dsc\n  nsbuild build .",
 		Args:    rangeArgs(1, -1, "which source?"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -65,36 +69,36 @@ that of an interruption, else 1, else 2, else 3.
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&o.Suite, "dist", "d", "", "suite to build for (default: a source directory's "+
-		"changelog, else this machine's own suite)")
-	f.StringVar(&o.Base, "base", "", "base to build over (default: the suite's)")
-	f.StringVarP(&o.Output, "output", "o", "", "directory for the results")
-	f.StringVar(&o.LogDir, "log-dir", "", "directory for the log (default: that of the results)")
+	f.StringVarP(&o.Suite, "dist", "d", "", "build for this `SUITE` (default: the one that a "+
+		"source directory's changelog names, else this machine's own)")
+	f.StringVar(&o.Base, "base", "", "build over this `BASE` (default: the suite's)")
+	f.StringVarP(&o.Output, "output", "o", "", "put the results into `DIR`")
+	f.StringVar(&o.LogDir, "log-dir", "", "put the log into `DIR` (default: beside the results)")
 	f.BoolVar(&o.NoLog, "nolog", false, "leave no log behind")
-	f.StringVar(&o.Mirror, "mirror", "", "mirror for a base that is to be made")
+	f.StringVar(&o.Mirror, "mirror", "", "make a missing base from the mirror at this `URL`")
 	f.BoolVarP(&o.archAll, "arch-all", "A", false,
 		"build architecture-independent packages (default)")
 	f.BoolVar(&o.noArchAll, "no-arch-all", false, "build no architecture-independent packages")
 	f.BoolVar(&o.archAny, "arch-any", false, "build architecture-dependent packages (default)")
 	f.BoolVar(&o.noArchAny, "no-arch-any", false, "build no architecture-dependent packages")
 	f.BoolVarP(&o.Source, "source", "s", false, "build the source package too")
-	f.StringVarP(&o.profiles, "profiles", "P", "", "build profiles, separated by commas")
+	f.StringVarP(&o.profiles, "profiles", "P", "", "build with these `PROFILES`, with commas between them")
 	f.IntVarP(&o.Jobs, "jobs", "j", 0,
-		"processes that one build may use (default: processors and memory decide)")
-	f.StringVar(&o.jobsAtOnce, "jobs-at-once", "auto", "how many of several sources are built at "+
-		"a time: a number, or auto (processors and memory decide)")
-	f.StringVar(&o.Scratch, "scratch", pkgbuild.ScratchAuto, "where the build writes: auto, tmpfs, "+
-		"disk, or copy (a plain copy of the tree, no overlay)")
-	f.StringArrayVar(&o.PlainSources, "plain-source", nil, "source that is to be built in such a "+
-		"copy where it would see an overlay, besides those known to")
-	f.StringVar(&o.scratchSize, "scratch-size", "", "how large a tmpfs for what the build writes "+
-		"may grow, as 800M or 4G (default: half of the free memory)")
+		"let one build use `N` processes (default: as processors and memory allow)")
+	f.StringVar(&o.jobsAtOnce, "jobs-at-once", "auto",
+		"build `N` of several sources at a time; auto: as processors and memory allow")
+	f.StringVar(&o.Scratch, "scratch", pkgbuild.ScratchAuto, "let the build write on `PLACE`: "+
+		"tmpfs, disk, copy (a plain copy of the tree, no overlay), or auto, which chooses")
+	f.StringArrayVar(&o.PlainSources, "plain-source", nil, "build the package `SOURCE` in a plain "+
+		"copy of its tree where it would see an overlay; some are known without this option")
+	f.StringVar(&o.scratchSize, "scratch-size", "", "let the tmpfs that the build writes to grow "+
+		"to `SIZE`, such as 800M or 4G (default: half of the free memory)")
 	f.StringVar(&o.maxResults, "max-results", "",
-		"how large all results of a build may be together, as 800M or 4G (default: 64G)")
+		"refuse results that are larger than `SIZE` together (default: 64G)")
 	o.limits.addFlags(f, &o.Limits, "one build")
-	f.StringVar((*string)(&o.Strays), "strays", string(strays.Kill), "processes that the build "+
-		"leaves running: "+
-		"kill (the log lists them), warn (list them here, too) or fail")
+	f.StringVar((*string)(&o.Strays), "strays", string(strays.Kill), "`WHAT` is done when the "+
+		"build leaves processes running: kill lists them in the log, warn here, too, fail lets "+
+		"the build fail")
 	f.BoolVar(&o.NoLayers, "no-layers", false,
 		"install the build dependencies anew, and do not keep them for the next build")
 	o.kind.addFlags(f, &o.Kind)
@@ -102,9 +106,9 @@ that of an interruption, else 1, else 2, else 3.
 	o.hooks.addBuildFlags(f, &o.ShellOnFailure)
 	o.checks.addFlags(f, &o.Checks)
 	a.addJSON(f)
-	f.StringVar(&o.PlanTo, "plan", "", "write to this file everything that decides the build, "+
-		"resolved and pinned, and build nothing; the file is a SOURCE, too")
-	f.StringVar(&o.Result, "result", "", "write a machine-readable result to this file")
+	f.StringVar(&o.PlanTo, "plan", "", "build nothing; write all that decides the build to `FILE`, "+
+		"resolved and pinned, which is a SOURCE, too")
+	f.StringVar(&o.Result, "result", "", "write a machine-readable result to `FILE`")
 	return c
 }
 

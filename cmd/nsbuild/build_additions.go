@@ -22,38 +22,41 @@ type additionOptions struct {
 }
 
 func (m *additionOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Several) {
-	f.StringArrayVar(&o.Repositories, "extra-repository", nil, "further repository: a line of "+
-		"sources.list, a deb822 paragraph, or a .list or .sources file")
+	f.StringArrayVar(&o.Repositories, "extra-repository", nil, "take packages from this `REPOSITORY`"+
+		", too: a line of sources.list, a deb822 paragraph, or a .list or .sources file")
 	f.StringArrayVar(&o.RepositoryKeys, "extra-repository-key", nil,
-		"file with keys that may sign further repositories which name none")
+		"let the keys in `FILE` sign further repositories that name none")
 	f.StringArrayVar(&o.Packages, "extra-package", nil,
-		"further package: a .deb, or a directory with such")
-	f.StringArrayVar(&o.Pins, "pin", nil, "preference of apt: 'PACKAGE… release n=NAME PRIORITY'")
-	f.StringSliceVar(&m.components, "components", nil, "components of the suite, separated by "+
-		"commas (default: main; for Ubuntu main and universe)")
+		"take this `DEB`, too, or all of a directory")
+	f.StringArrayVar(&o.Pins, "pin", nil,
+		"prefer packages as this `ENTRY` says: 'PACKAGE... release n=NAME PRIORITY'")
+	f.StringSliceVar(&m.components, "components", nil, "use these `COMPONENTS` of the suite, with "+
+		"commas between them (default: main; of Ubuntu main and universe)")
 	f.StringArrayVar(&o.Include, "include", nil,
-		"packages to be there besides the build dependencies, separated by commas")
-	f.StringArrayVar(&o.AddDepends, "add-depends", nil, "further Build-Depends")
-	f.StringArrayVar(&o.AddDependsArch, "add-depends-arch", nil, "further Build-Depends-Arch")
-	f.StringArrayVar(&o.AddDependsIndep, "add-depends-indep", nil, "further Build-Depends-Indep")
-	f.StringArrayVar(&o.AddConflicts, "add-conflicts", nil, "further Build-Conflicts")
-	f.StringArrayVar(&o.AddConflictsArch, "add-conflicts-arch", nil, "further Build-Conflicts-Arch")
+		"install these `PACKAGES`, too, with commas between them")
+	f.StringArrayVar(&o.AddDepends, "add-depends", nil, "add `RELATION` to Build-Depends")
+	f.StringArrayVar(&o.AddDependsArch, "add-depends-arch", nil,
+		"add `RELATION` to Build-Depends-Arch")
+	f.StringArrayVar(&o.AddDependsIndep, "add-depends-indep", nil,
+		"add `RELATION` to Build-Depends-Indep")
+	f.StringArrayVar(&o.AddConflicts, "add-conflicts", nil, "add `RELATION` to Build-Conflicts")
+	f.StringArrayVar(&o.AddConflictsArch, "add-conflicts-arch", nil,
+		"add `RELATION` to Build-Conflicts-Arch")
 	f.StringArrayVar(&o.AddConflictsIndep, "add-conflicts-indep", nil,
-		"further Build-Conflicts-Indep")
-	f.StringVar(&m.git, "git", "",
-		"build a source directory as git has it: head (the last commit) or index")
+		"add `RELATION` to Build-Conflicts-Indep")
+	f.StringVar(&m.git, "git", "", "build a source directory as git has it; `WHAT` is head (the "+
+		"last commit) or index")
 	f.Lookup("git").NoOptDefVal = "head"
 	f.StringVar(&o.Arch, "arch", "",
-		"architecture to build on and for (default: the machine's own, "+machine.Native()+")")
-	f.StringVar(&o.Host, "host", "", "architecture to build for, by cross compiling")
-	f.StringVar(&o.Resolver, "build-dep-resolver", "", "what finds the build dependencies: apt "+
-		"or aptitude (default: apt; for backports and experimental aptitude)")
-	f.StringVar(&o.Alternatives, "resolve-alternatives", "",
-		"take any alternative of a build dependency, or the first (=no); by itself aptitude "+
-			"takes any, apt the first")
+		"build on and for `ARCH` (default: the machine's own, "+machine.Native()+")")
+	f.StringVar(&o.Host, "host", "", "build for `ARCH`, by cross compiling")
+	f.StringVar(&o.Resolver, "build-dep-resolver", "", "let `NAME` find the build dependencies: "+
+		"apt or aptitude (default: apt; for backports and experimental aptitude)")
+	f.StringVar(&o.Alternatives, "resolve-alternatives", "", "`WHICH` alternative of a build "+
+		"dependency counts: yes any, no the first (default: with aptitude any, with apt the first)")
 	f.Lookup("resolve-alternatives").NoOptDefVal = pkgbuild.AnyAlternative
 	f.BoolVar(&o.Chain, "chain", false,
-		"let each source be built with the packages of those before it; stop at the first failure")
+		"build each source with the packages of those before it; stop at the first failure")
 }
 
 // complete reads those that are lists in one word.

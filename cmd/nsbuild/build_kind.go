@@ -16,32 +16,33 @@ type kindOptions struct {
 }
 
 func (k *kindOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Kind) {
-	f.StringVar(&o.BinNMU, "make-binNMU", "", "make a binary-only upload for this change")
-	f.IntVar(&o.BinNMUVersion, "binNMU", 1, "number of the binary-only upload: N in the suffix +bN")
-	f.StringVar(&o.BinNMUTimestamp, "binNMU-timestamp", "",
-		"date of its changelog entry: seconds since 1970, or as date -R prints it (default: now)")
+	f.StringVar(&o.BinNMU, "make-binNMU", "",
+		"make a binary-only upload, with `TEXT` as its changelog entry")
+	f.IntVar(&o.BinNMUVersion, "binNMU", 1, "number the binary-only upload: `N` in its suffix +bN")
+	f.StringVar(&o.BinNMUTimestamp, "binNMU-timestamp", "", "give its changelog entry this `DATE`: "+
+		"seconds since 1970, or as date -R prints it (default: now)")
 	f.StringVar(&o.BinNMUChangelog, "binNMU-changelog", "",
-		"the whole changelog entry of a binary-only upload")
+		"make a binary-only upload, with `ENTRY` as its whole changelog entry")
 	f.StringVar(&o.AppendToVersion, "append-to-version", "",
-		"suffix for the version of the packages, such as ~bpo12+1")
+		"append `SUFFIX` to the version of the packages, such as ~bpo12+1")
 	f.BoolVar(&o.SourceOnlyChanges, "source-only-changes", false,
 		"write a .changes for an upload of the source alone, too")
-	f.StringArrayVar(&o.BuildOpts, "debbuildopt", nil, "option for dpkg-buildpackage")
+	f.StringArrayVar(&o.BuildOpts, "debbuildopt", nil, "give dpkg-buildpackage this `OPTION`")
 	f.StringArrayVar(&k.buildOpts, "debbuildopts", nil,
-		"options for dpkg-buildpackage, separated by spaces")
+		"give dpkg-buildpackage these `OPTIONS`, separated by spaces")
 	f.StringArrayVar(&o.SourceOpts, "dpkg-source-opt", nil,
-		"option for dpkg-source, when a source package is made")
+		"give dpkg-source this `OPTION` when it makes a source package")
 	f.StringArrayVar(&k.sourceOpts, "dpkg-source-opts", nil,
-		"options for dpkg-source, separated by spaces")
-	f.StringVarP(&o.Maintainer, "maintainer", "m", "",
-		"NAME <ADDRESS> for the .changes, and for the changelog entry of a binary-only upload")
-	f.StringVarP(&o.Uploader, "uploader", "e", "",
-		"NAME <ADDRESS> of who uploads, for the .changes")
+		"give dpkg-source these `OPTIONS`, separated by spaces")
+	f.StringVarP(&o.Maintainer, "maintainer", "m", "", "put `MAINTAINER`, as 'NAME <ADDRESS>', "+
+		"into the .changes, and into the changelog entry of a binary-only upload")
+	f.StringVarP(&o.Uploader, "uploader", "e", "", "put `UPLOADER`, as 'NAME <ADDRESS>', "+
+		"into the .changes")
 	f.BoolVar(&o.Sign, "sign", false,
 		"have debsign sign the results, on this machine, outside the sandbox")
-	f.StringVarP(&o.KeyID, "keyid", "k", "", "key to sign the results with; implies --sign")
+	f.StringVarP(&o.KeyID, "keyid", "k", "", "sign with this `KEY`; implies --sign")
 	f.StringVar(&k.debBuildOptions, "deb-build-options", "",
-		"words of DEB_BUILD_OPTIONS, instead of the environment's")
+		"build with these `WORDS` in DEB_BUILD_OPTIONS, instead of the environment's")
 }
 
 // complete has flags imply others, where nobody has said otherwise nearer to the command line.

@@ -21,11 +21,10 @@ func newCache(a *app) *cobra.Command {
 	c := group(&cobra.Command{
 		Use:   "cache",
 		Short: "Look at, check and clean what is kept to save time",
-		Long: `cache deals with what nsbuild keeps of downloads and of installed build dependencies.
-All of it can be had again.
-
-It grows to --cache-limit; what was not used for longest goes first.
-` + exitHelp,
+		Long: `cache is about what nsbuild keeps of downloads and of installed build dependencies.
+nsbuild can fetch or make all of it again. It grows to --cache-limit; then what was not used for
+longest is deleted.
+`,
 	})
 	c.AddCommand(newCacheInfo(a), newCacheLayers(a), newCacheClean(a), newCacheVerify(a),
 		newCacheCopies(a))
@@ -45,10 +44,14 @@ func newCacheInfo(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "info",
 		Short: "Show how much the cache takes",
-		Long: `info shows the cache by kind: lists (of suites), debs (packages as downloaded), copies
-(the same, packed so that they are unpacked quickly), sources, and layers (installed build
-dependencies).
-` + exitHelp,
+		Long: `info shows the cache by kind:
+
+    lists      indices of suites
+    debs       packages as downloaded
+    copies     the same packages, packed so that they are unpacked quickly
+    sources    source packages
+    layers     installed build dependencies
+`,
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error { return a.cacheInfo(c.Context(), asJSON) },
 	}
@@ -140,7 +143,7 @@ func newCacheLayers(a *app) *cobra.Command {
 		Use:   "layers",
 		Short: "List the layers of installed build dependencies",
 		Long: "layers lists what installing build dependencies has left for later builds, the " +
-			"last used first.\n" + exitHelp,
+			"last used first.\n",
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.cacheLayers(c.Context(), asJSON)
@@ -186,9 +189,9 @@ func newCacheClean(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "clean",
 		Short: "Delete what was not used for longest",
-		Long: `clean makes the cache no larger than --max-size, deletes what was not used for longer
-than --older-than, or deletes --all of it. What a build is using stays.
-` + exitHelp,
+		Long: `clean deletes what is beyond --max-size, the longest unused first, and what was not used
+for --older-than. With --all it deletes everything. What a running build uses stays.
+`,
 		Example: "  nsbuild cache clean --max-size 5G\n  nsbuild cache clean --older-than 30d\n  " +
 			"nsbuild cache clean --all",
 		Args: rangeArgs(0, 0, "it takes no arguments"),
@@ -221,8 +224,8 @@ than --older-than, or deletes --all of it. What a build is using stays.
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&size, "max-size", "", "how much may stay: 500M, 5G")
-	f.StringVar(&age, "older-than", "", "how long ago the last use may be: 12h, 30d, 2w")
+	f.StringVar(&size, "max-size", "", "let `SIZE` stay, such as 500M or 5G")
+	f.StringVar(&age, "older-than", "", "delete what was not used for `AGE`, such as 12h, 30d or 2w")
 	f.BoolVar(&all, "all", false, "delete everything")
 	return c
 }
@@ -243,10 +246,10 @@ func newCacheVerify(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify",
 		Short: "Check what was downloaded against its digests",
-		Long: `verify reads every list, package, copy and source of the cache and deletes those that
-are not what they should be. They are fetched or made again when they are needed. (Each is checked
-before it is used, too.)
-` + exitHelp,
+		Long: `verify reads every list, package, copy and source of the cache, and deletes those that
+are damaged. They are fetched or made again when they are needed. nsbuild also checks each of them
+before it uses it.
+`,
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error { return a.cacheVerify(c.Context()) },
 	}
@@ -275,10 +278,9 @@ func newCacheCopies(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "copies",
 		Short: "Make all copies of packages that are missing, now",
-		Long: `copies makes the copy of every package of the cache that has none. nsbuild also makes
-them beside its other work, on processors that are idle: this is for those who want the next create
-to be at its quickest.
-` + exitHelp,
+		Long: `copies makes the copy of every package that has none. nsbuild makes them by itself, too,
+on processors that are idle. After this command the next nsbuild create is at its quickest.
+`,
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error { return a.cacheCopies(c.Context()) },
 	}

@@ -15,22 +15,21 @@ type checkOptions struct {
 }
 
 func (o *checkOptions) addFlags(f *pflag.FlagSet, c *pkgbuild.Checks) {
-	f.BoolVar(&c.Lintian, "run-lintian", false,
-		"run lintian over what was built, in a jail of its own")
-	f.StringArrayVar(&c.LintianOpts, "lintian-opt", nil, "give lintian this option")
+	f.BoolVar(&c.Lintian, "run-lintian", false, "run lintian over what was built")
+	f.StringArrayVar(&c.LintianOpts, "lintian-opt", nil, "give lintian this `OPTION`")
 	f.StringVar(&o.lintianOpts, "lintian-opts", "",
-		"give lintian these options, separated by blanks")
-	f.BoolVar(&c.Autopkgtest, "run-autopkgtest", false, "run the package's tests (debian/tests), "+
-		"each in a jail with what was built installed, without network")
+		"give lintian these `OPTIONS`, separated by blanks")
+	f.BoolVar(&c.Autopkgtest, "run-autopkgtest", false,
+		"run the package's tests (debian/tests), each in a sandbox of its own without network")
 	f.BoolVar(&c.CheckInstall, "check-install", false,
-		"install what was built in a fresh jail, purge it again, and look at what that leaves")
-	f.BoolVar(&c.Piuparts, "run-piuparts", false, "run piuparts over what was built, in a jail "+
-		"of its own that reaches the suite's packages and nothing else")
-	f.StringArrayVar(&c.PiupartsOpts, "piuparts-opt", nil, "give piuparts this option")
+		"install what was built in a fresh sandbox, purge it, and list what is left")
+	f.BoolVar(&c.Piuparts, "run-piuparts", false,
+		"run piuparts over what was built; it reaches the suite's packages and nothing else")
+	f.StringArrayVar(&c.PiupartsOpts, "piuparts-opt", nil, "give piuparts this `OPTION`")
 	f.StringVar(&o.piupartsOpts, "piuparts-opts", "",
-		"give piuparts these options, separated by blanks")
-	f.StringVar(&c.FailOn, "fail-on", "",
-		"let the build fail when a check fails (error), or when it warns, too (warning)")
+		"give piuparts these `OPTIONS`, separated by blanks")
+	f.StringVar(&c.FailOn, "fail-on", "", "let the build fail when a check ends with "+
+		"`LEVEL`: error, or warning, which errors are, too")
 }
 
 // complete adds the options that were given several in one word.

@@ -250,7 +250,7 @@ func newConfig(a *app) *cobra.Command {
 		Use:   "config",
 		Short: "Show the configuration",
 		Long: "config is about the configuration files, /etc/nsbuild/config.toml and " +
-			"~/.config/nsbuild/config.toml.\n" + exitHelp,
+			"~/.config/nsbuild/config.toml.\n",
 	})
 	c.AddCommand(newConfigShow(a))
 	return c
@@ -261,16 +261,16 @@ func newConfigShow(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show",
 		Short: "List every key with its value and where that comes from",
-		Long: `show writes the configuration as a configuration file: every key with its value, and
-as a comment where the value comes from: a flag, a variable of the environment, a line of a file, or
-default. What is default may depend on the machine and is then empty.
-` + exitHelp,
+		Long: `show writes the configuration as a configuration file: every key with its value. A
+comment says where the value comes from: a flag, a variable of the environment, a line of a file, or
+"default". A default that depends on the machine is shown as an empty value.
+`,
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return showConfig(a.stdout, c.Root(), a.configuration, changed)
 		},
 	}
-	c.Flags().BoolVar(&changed, "changed", false, "only what is not default")
+	c.Flags().BoolVar(&changed, "changed", false, "leave out the defaults")
 	return c
 }
 

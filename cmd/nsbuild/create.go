@@ -31,16 +31,16 @@ func newCreate(a *app) *cobra.Command {
 	a.createFlags = o
 	c := &cobra.Command{
 		Use:   "create SUITE",
-		Short: "Make the base of a suite",
-		Long: `create makes a base: the root directory of a suite with what every build needs, as
-debootstrap --variant=buildd chooses it.
+		Short: "Make the base of a suite beforehand, or a particular one",
+		Long: `create makes a base: the root directory of a suite, with the packages that every build
+needs, as debootstrap --variant=buildd chooses them.
 
 SUITE is a codename (trixie), an alias (stable, unstable), or a version (12, debian:12). With
---locked it need not be given.
+--locked it may be left out.
 
 Nothing in the base is younger than its suite's Release file, or than SOURCE_DATE_EPOCH where that
-is set: two bases of one Release file are the same, byte for byte.
-` + exitHelp,
+is set. So two bases of one Release file are the same, byte for byte.
+`,
 		Example: "  nsbuild create trixie\n  nsbuild create --name big --include=debhelper,git " +
 			"sid\n  nsbuild create --lock trixie.lock trixie\n  nsbuild create --locked trixie.lock",
 		Args: rangeArgs(0, 1, "give one suite"),
@@ -75,29 +75,28 @@ is set: two bases of one Release file are the same, byte for byte.
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Name, "name", "", "name of the base (default: the suite's)")
-	f.StringArrayVar(&o.mirrors, "mirror", nil, "URL or directory of the archive, or a line of a "+
-		"sources.list; may be given several times (default: the host's own, else the "+
-		"distribution's)")
+	f.StringVar(&o.Name, "name", "", "call the base `NAME` (default: as the suite)")
+	f.StringArrayVar(&o.mirrors, "mirror", nil, "take packages from `URL|DIR|LINE`, which is an "+
+		"archive or a line of a sources.list; may be given several times (default: the host's "+
+		"own mirror, else the distribution's)")
 	f.StringVar(&o.Keyring, "keyring", "",
-		"file with the keys that may sign the archive (default: the suite's own)")
+		"the keys in `FILE` may sign the archive (default: the suite's own)")
 	f.StringVar(&o.Arch, "arch", "",
-		"architecture (default: the machine's own, "+machine.Native()+")")
+		"make it for `ARCH` (default: the machine's own, "+machine.Native()+")")
 	f.BoolVar(&o.Unverified, "no-check-gpg", false, "believe the archive without a signature")
 	f.StringSliceVar(&o.Components, "components", nil,
-		"components, separated by commas (default: the suite's own)")
+		"use these `COMPONENTS`, with commas between them (default: the suite's own)")
 	f.StringVar(&o.Variant, "variant", bootstrap.VariantBuildd,
-		"which packages: "+strings.Join(bootstrap.Variants(), ", "))
-	f.StringSliceVar(&o.Include, "include", nil, "further packages, separated by commas")
-	f.StringSliceVar(&o.Exclude, "exclude", nil, "packages to leave out, separated by commas")
+		"`WHICH` packages it has: "+strings.Join(bootstrap.Variants(), ", "))
+	f.StringSliceVar(&o.Include, "include", nil, "add these `PACKAGES`, with commas between them")
+	f.StringSliceVar(&o.Exclude, "exclude", nil, "leave out these `PACKAGES`, with commas between them")
 	f.StringVar(&o.Bootstrapper, "bootstrapper", bootstrap.Native,
-		"what makes it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
-	f.StringVar(&o.from, "from", "",
-		"make it of this tar archive, directory or container image, as nsbuild import does")
+		"let this `PROGRAM` make it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
+	f.StringVar(&o.from, "from", "", "make it of `FILE|DIR`, which is a tar archive, a container "+
+		"image or a directory, as nsbuild import does")
 	f.StringVar(&o.LockTo, "lock", "",
-		"write the exact versions and hashes of its packages to this file")
-	f.StringVar(&o.locked, "locked", "",
-		"make it of just the packages that this file names, which --lock wrote")
+		"write the exact versions and hashes of its packages to `FILE`")
+	f.StringVar(&o.locked, "locked", "", "make it of just the packages in `FILE`, which --lock wrote")
 	o.hooks.addFlags(f)
 	a.addJSON(f)
 	f.BoolVar(&o.Replace, "replace", false, "make it anew when it exists")
@@ -203,9 +202,9 @@ func newUpdate(a *app) *cobra.Command {
 		Use:   "update BASE...",
 		Short: "Bring bases up to date",
 		Long: `update makes a new generation of a base when its suite has newer packages. Builds that
-use the old one keep it until they end. A base that a lock file fixes is not updated. With hooks
-there is a new generation in any case.
-` + exitHelp,
+use the old generation keep it until they end. A base that was made with --locked is not updated.
+With hooks there is always a new generation.
+`,
 		Example: "  nsbuild update trixie\n  nsbuild update --all",
 		Args:    rangeArgs(0, -1, ""),
 		RunE: func(c *cobra.Command, names []string) error {
@@ -269,8 +268,8 @@ func newRemove(a *app) *cobra.Command {
 		Use:   "remove BASE...",
 		Short: "Delete bases",
 		Long: `remove deletes bases with all their generations. A base that is in use is not deleted.
---all deletes the dependency layers, and what hooks keep, too.
-` + exitHelp,
+--all also deletes the layers of build dependencies, and what hooks keep.
+`,
 		Example: "  nsbuild remove sid",
 		Args:    rangeArgs(0, -1, ""),
 		RunE: func(c *cobra.Command, names []string) error {

@@ -44,13 +44,8 @@ func newDoctor(a *app) *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what this machine lacks, and the command that mends it",
 		Long: `doctor tries what a build needs: user ids, a sandbox, overlays, memory, disk, the
-mirror and its keys. It says what is missing and how to mend it. With --offline it does not ask the
-mirror. It changes nothing but nsbuild's own directories.
-
-EXIT STATUS
-  0  nothing that a build needs is missing
-  1  something is
-  2  the command line is wrong
+mirror and its keys. It says what is missing, and the command that mends it. With --offline it does
+not ask the mirror. It changes nothing but nsbuild's own directories.
 `,
 		Example: "  nsbuild doctor",
 		Args:    rangeArgs(0, 0, "it takes no arguments"),

@@ -8,16 +8,48 @@ import (
 	"nsbuild/internal/session"
 )
 
-// exitHelp is the table of exit statuses as every help page shows it. They are sbuild's, with what
-// a shell adds.
-const exitHelp = `
-EXIT STATUS
-  0        done; of a build: successful, or nothing to build for this architecture
-  1        failed: the host, the mirror, the base, or nsbuild itself
-  2        the package failed to build (sbuild: attempted); or the command line is wrong
-  3        the build could not begin (sbuild: given-back): fetching, verification, build dependencies
-  128+N    stopped by signal N (130: Ctrl-C)
-`
+// exitLine is a line of a table of exit statuses.
+type exitLine struct{ code, meaning string }
+
+// statusesOf are the exit statuses that a verb can have. Those of a build are sbuild's, with what a
+// shell adds.
+func statusesOf(path string) []exitLine {
+	done, failed := exitLine{"0", "done"}, exitLine{"1", "failed"}
+	wrong := exitLine{"2", "the command line is wrong"}
+	stopped := exitLine{"128+N", "stopped by signal N (130: Ctrl-C)"}
+	switch path {
+	case "nsbuild build":
+		return []exitLine{
+			{"0", "built, or nothing to build for this architecture"},
+			{"1", "failed: the host, the mirror, the base, or nsbuild itself"},
+			{"2", "the package failed to build (sbuild: attempted), or the command line is wrong"},
+			{"3", "the build could not begin (sbuild: given-back): fetching, verification, " +
+				"build dependencies"},
+			stopped,
+		}
+	case "nsbuild create", "nsbuild update", "nsbuild import":
+		return []exitLine{done,
+			{"1", "failed: the host, the mirror, the base, or nsbuild itself"},
+			wrong, {"3", "something could not be fetched or verified"}, stopped}
+	case "nsbuild run", "nsbuild shell", "nsbuild session run":
+		no := "the sandbox cannot be made"
+		if path == "nsbuild session run" {
+			no = "there is no such session, or it is ending"
+		}
+		return []exitLine{
+			{"N", "the command's own"},
+			{"1", no}, wrong,
+			{"124", "--timeout has ended the command"},
+			{"126", "the command cannot be executed"},
+			{"127", "there is no such command"},
+			{"128+N", "signal N has ended the command"},
+		}
+	case "nsbuild doctor":
+		return []exitLine{{"0", "nothing that a build needs is missing"}, {"1", "something is"},
+			wrong}
+	}
+	return []exitLine{done, failed, wrong, stopped}
+}
 
 // commandStatus is the exit status of a command that the user ran, to be passed on without a word.
 type commandStatus int

@@ -23,13 +23,13 @@ func newExport(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export BASE",
 		Short: "Write a base as a tar archive",
-		Long: `export writes the root directory of a base as a tar archive: owners as the jail sees
-them, modes, times, extended attributes (file capabilities among them), hard links. The same
-generation always gives the same bytes.
+		Long: `export writes the root directory of a base as a tar archive, with owners as the
+sandbox sees them, modes, times, extended attributes (file capabilities among them) and hard links.
+The same generation always gives the same bytes.
 
-Without --output the archive goes to standard output, uncompressed. The name of --output says how it
-is compressed: .tar, .tar.gz, .tar.xz or .tar.zst.
-` + exitHelp,
+Without --output the archive goes to standard output, uncompressed. The name of FILE says how it is
+compressed: .tar, .tar.gz, .tar.xz or .tar.zst.
+`,
 		Example: "  nsbuild export -o bookworm.tar.zst bookworm\n  nsbuild export bookworm | " +
 			"podman import - mine:bookworm",
 		Args: rangeArgs(1, 1, "which base?"),
@@ -37,7 +37,7 @@ is compressed: .tar, .tar.gz, .tar.xz or .tar.zst.
 			return a.export(c.Context(), args[0], output)
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "-", "file to write; - is standard output")
+	c.Flags().StringVarP(&output, "output", "o", "-", "write to `FILE`; - is standard output")
 	return c
 }
 
@@ -93,15 +93,18 @@ func newImport(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "import NAME {FILE | DIR | -}",
 		Short: "Make a base of a tree that was made elsewhere",
-		Long: `import makes a base of the root directory of a Debian system: a tar archive (also
-compressed by gzip, bzip2, xz or zstd), such as those of mmdebstrap, sbuild, schroot and nsbuild
-export; a directory, such as debootstrap's; or a container image (an OCI archive, or what docker
-save and podman save write). - is standard input.
+		Long: `import makes a base of the root directory of a Debian system. It takes
 
-The suite is found in the tree, and the base is kept up to date as one that nsbuild made. What a
-build needs and the tree lacks is added: the user that builds, and the policy that keeps packages
-from starting daemons. Device nodes are left out.
-` + exitHelp,
+    a tar archive      of mmdebstrap, sbuild, schroot or nsbuild export, also
+                       compressed by gzip, bzip2, xz or zstd
+    a directory        of debootstrap, say
+    a container image  an OCI archive, or what docker save and podman save write
+    -                  one of the archives, on standard input
+
+The suite is found in the tree. nsbuild keeps the base up to date as if it had made it. Two things
+are added where they are missing: the user that builds, and the policy that keeps packages from
+starting daemons. Device nodes are left out.
+`,
 		Example: "  nsbuild import mine bookworm-amd64-sbuild.tar.zst\n  podman save --format " +
 			"oci-archive debian:bookworm | nsbuild import slim -",
 		Args: rangeArgs(2, 2, "give a name for the base, and what it is to be made of"),
@@ -111,11 +114,11 @@ from starting daemons. Device nodes are left out.
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Suite, "suite", "", "suite of the tree (default: what the tree says)")
+	f.StringVar(&o.Suite, "suite", "", "the tree is of this `SUITE` (default: what the tree says)")
 	f.StringVar(&o.Mirror, "mirror", "",
-		"URL or directory of the archive for updates (default: the suite's)")
+		"update it from the archive at `URL|DIR` (default: the suite's)")
 	f.StringVar(&o.Keyring, "keyring", "",
-		"file with the keys that may sign the archive (default: the suite's own)")
+		"the keys in `FILE` may sign the archive (default: the suite's own)")
 	f.BoolVar(&o.Replace, "replace", false, "replace the base when it exists")
 	return c
 }

@@ -35,39 +35,40 @@ type hookOptions struct {
 // addFlags adds what every verb with hooks has.
 func (o *hookOptions) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.hooks, "hook", nil,
-		"run the hooks of this directory, or of this name (see docs/hooks.md)")
-	f.StringVar(&o.hookDir, "hookdir", "", "run the hooks of a directory of pbuilder's")
-	f.BoolVar(&o.network, "hook-network", false, "give hooks the host's network, and nothing else")
-	f.DurationVar(&o.timeout, "hook-timeout", time.Hour, "end a hook that takes longer; 0: never")
+		"run the hooks in this directory, or those of this name, `DIR|NAME`")
+	f.StringVar(&o.hookDir, "hookdir", "", "run the hooks of pbuilder's that are in `DIR`")
+	f.BoolVar(&o.network, "hook-network", false, "give hooks, and only hooks, the host's network")
+	f.DurationVar(&o.timeout, "hook-timeout", time.Hour,
+		"end a hook that takes longer than `TIME`; 0: never")
 }
 
 // addBuildFlags adds sbuild's commands, too.
 func (o *hookOptions) addBuildFlags(f *pflag.FlagSet, shell *bool) {
 	o.addFlags(f)
 	f.BoolVar(shell, "shell-on-failure", false,
-		"open a shell in the jail of a build that failed, on the terminal")
+		"open a shell in the sandbox of a build that failed")
 	o.commands = map[string]*[]string{}
 	for _, k := range hook.Commands() {
 		texts := new([]string)
 		o.commands[k.Option] = texts
-		where := "in the jail, as root"
+		where := "in the sandbox, as root"
 		if k.Stages[0].OnHost() {
 			where = "on the host"
 		}
 		when := map[hook.Stage]string{
 			hook.OnHostStart: "before anything else",
 			hook.Start:       "before the build dependencies are installed",
-			hook.DepsFailed:  "when they cannot be installed",
+			hook.DepsFailed:  "when the build dependencies cannot be installed",
 			hook.BeforeBuild: "before dpkg-buildpackage",
-			hook.BuildEnded:  "after it, whether it failed or not",
-			hook.BuildFailed: "when it failed", hook.Cleanup: "at the end",
+			hook.BuildEnded:  "after dpkg-buildpackage, whether it failed or not",
+			hook.BuildFailed: "when dpkg-buildpackage failed", hook.Cleanup: "at the end",
 			hook.OnHostSuccess: "after a build that was successful",
-			hook.OnHostFailure: "after one that was not",
+			hook.OnHostFailure: "after a build that failed",
 		}[k.Stages[0]]
 		if len(k.Stages) > 1 {
 			when = "when the build dependencies or the build failed"
 		}
-		f.StringArrayVar(texts, k.Option, nil, "run this "+where+", "+when+" (sbuild's escapes)")
+		f.StringArrayVar(texts, k.Option, nil, "run `COMMAND` "+where+", "+when)
 	}
 }
 

@@ -20,7 +20,7 @@ func newInfo(a *app) *cobra.Command {
 		Short: "Show what a base is made of",
 		Long: `info shows where a base came from: its suite and how long that is supported, its
 mirrors, their Release files and the keys that signed them, its lock, its ids and its packages.
-` + exitHelp,
+`,
 		Example: "  nsbuild info trixie\n  nsbuild info --packages trixie",
 		Args:    rangeArgs(1, 1, "which base?"),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -12,10 +12,10 @@ type limitOptions struct{ memory string }
 
 // addFlags adds them; it names what is limited.
 func (o *limitOptions) addFlags(f *pflag.FlagSet, l *sandbox.Limits, it string) {
-	f.StringVar(&o.memory, "memory", "", "limit the memory that "+it+
-		" may use, as 512M or 2G; a throwaway layer in memory counts")
-	f.Float64Var(&l.CPUs, "cpus", 0, "limit the processors that "+it+" may keep busy, as 2 or 0.5")
-	f.IntVar(&l.PIDs, "pids", 0, "limit the number of processes and threads of "+it)
+	f.StringVar(&o.memory, "memory", "", "limit the memory of "+it+
+		" to `SIZE`, such as 512M or 2G; what is written to a tmpfs counts")
+	f.Float64Var(&l.CPUs, "cpus", 0, "let "+it+" keep `N` processors busy, such as 2 or 0.5")
+	f.IntVar(&l.PIDs, "pids", 0, "let "+it+" have `N` processes and threads")
 }
 
 // complete reads those that are no plain numbers, and refuses what no command could begin with.

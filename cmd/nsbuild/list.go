@@ -23,7 +23,7 @@ func newList(a *app) *cobra.Command {
 		Use:   "list",
 		Short: "List the bases",
 		Long: "list shows each base with its suite, its architecture, its generation and the " +
-			"date of that.\n" + exitHelp,
+			"date of that generation.\n",
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error { return a.list(c.Context()) },
 	}

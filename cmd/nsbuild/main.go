@@ -155,13 +155,17 @@ func newRoot(a *app) *cobra.Command {
 	root := group(&cobra.Command{
 		Use:   "nsbuild",
 		Short: "Build Debian packages in throwaway sandboxes, without root",
-		Long: `nsbuild makes bases of Debian suites and builds source packages over them, each in a
-sandbox of its own that ends with everything in it.
+		Long: `nsbuild builds Debian packages. Each build has a sandbox of its own, which ends with
+everything in it. It needs no root, no daemon and no configuration.
 
-    nsbuild build hello              fetch the source, make the base, build the package
-    nsbuild build foo_1.2-3.dsc      or a directory, '.', or the URL of a .dsc
-    nsbuild create trixie            make a base beforehand
-` + exitHelp,
+A base is the root directory of a suite (such as trixie or sid) with what every build needs. nsbuild
+makes it when a build first needs it, and keeps it up to date.
+`,
+		Example: `  nsbuild build hello             fetch the source, make the base, build it
+  nsbuild build hello_2.10-3.dsc  build a source package
+  nsbuild build .                 build the source directory that you are in
+  nsbuild shell trixie            look around in a throwaway system
+  nsbuild doctor                  say what this machine lacks`,
 		SilenceErrors: true, SilenceUsage: true,
 		Version: version,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) (err error) {
@@ -179,9 +183,20 @@ sandbox of its own that ends with everything in it.
 	root.SetVersionTemplate("nsbuild {{.Version}}\n")
 	root.SetFlagErrorFunc(mistakenOption)
 	a.addFlags(root.PersistentFlags())
-	root.AddCommand(newBuild(a), newCreate(a), newUpdate(a), newList(a), newInfo(a), newRemove(a),
-		newExport(a), newImport(a), newRun(a), newShell(a), newSession(a), newCache(a),
-		newDoctor(a), newConfig(a), newMan(a), newInJail(a))
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) {
+		if err := writeHelp(a.stdout, c, helpWidth(a.stdout)); err != nil {
+			a.printError(fmt.Errorf("writing the help: %w", err))
+		}
+	})
+	root.AddGroup(verbGroups()...)
+	root.AddCommand(inGroup(groupBuild, newBuild(a))...)
+	root.AddCommand(inGroup(groupInside, newRun(a), newShell(a), newSession(a))...)
+	root.AddCommand(inGroup(groupBases, newCreate(a), newUpdate(a), newList(a), newInfo(a),
+		newRemove(a), newExport(a), newImport(a))...)
+	root.AddCommand(inGroup(groupUpkeep, newDoctor(a), newCache(a), newConfig(a))...)
+	root.AddCommand(inGroup(groupPackage, newMan(a), newInJail(a))...)
+	root.SetCompletionCommandGroupID(groupPackage)
+	root.SetHelpCommandGroupID(groupPackage)
 	return root
 }
 

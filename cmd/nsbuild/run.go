@@ -40,43 +40,45 @@ func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	o.addJailFlags(f)
 	o.addCommandFlags(f)
 	o.hook.addFlags(f)
-	f.StringVar(&o.strays, "strays", "kill",
-		"processes that it leaves running: kill, warn (list them first) or fail")
+	f.StringVar(&o.strays, "strays", "kill", "`WHAT` is done when the command leaves processes "+
+		"running: kill ends them, warn lists them first, fail fails")
 }
 
 // addJailFlags are those that say what the jail is.
 func (o *runOptions) addJailFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.Root, "root", "", "use this directory as root, instead of a base")
-	f.BoolVar(&o.Overlay, "overlay", false, "with --root: throw away what is written")
-	f.BoolVar(&o.ReadOnly, "read-only", false, "make the root read-only")
+	f.StringVar(&o.Root, "root", "", "use `DIR` as the root directory, instead of a base")
+	f.BoolVar(&o.Overlay, "overlay", false, "throw away what is written to the DIR of --root")
+	f.BoolVar(&o.ReadOnly, "read-only", false, "make the root directory read-only")
 	f.BoolVar(&o.Force, "force", false, "use a --root that is refused as dangerous")
-	f.StringVarP(&o.Fstab, "fstab", "f", "", "mount what this file says, in the format of fstab(5)")
+	f.StringVarP(&o.Fstab, "fstab", "f", "", "mount what `FILE` says, which is as fstab(5) has it")
 	f.StringVarP(&o.Hostname, "hostname", "n", "",
-		"host name (default: the name of the base or directory)")
-	f.StringArrayVar(&o.binds, "bind", nil, "show a host file or directory, SRC[:DST][:OPTIONS]")
-	f.StringArrayVar(&o.bindsRO, "bind-ro", nil, "the same, read-only")
-	f.StringArrayVar(&o.tmps, "tmpfs", nil, "mount a tmpfs, DST[:OPTIONS]")
+		"call the sandbox `NAME` (default: as the base or the directory is called)")
+	f.StringArrayVar(&o.binds, "bind", nil,
+		"show a file or directory of the host: `SRC[:DST][:OPTIONS]`")
+	f.StringArrayVar(&o.bindsRO, "bind-ro", nil,
+		"show it read-only: `SRC[:DST][:OPTIONS]`")
+	f.StringArrayVar(&o.tmps, "tmpfs", nil, "mount a tmpfs at `DST[:OPTIONS]`")
 	f.StringVar(&o.network, "network", "none",
-		"network of the jail: none, the host's (host), or one of its own with a way out (private)")
-	o.limits.addFlags(f, &o.Limits, "the jail")
+		"`WHICH` network there is: none, host (the host's), or private (its own, with a way out)")
+	o.limits.addFlags(f, &o.Limits, "the sandbox")
 }
 
 // addCommandFlags are those that say how a command is run in it.
 func (o *runOptions) addCommandFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.User, "user", "u", "",
-		"run it as this user of the jail, a name or a number (default root)")
-	f.StringVarP(&o.Group, "group", "g", "", "main group in the jail (default: the user's)")
+		"run it as this `USER` of the sandbox, a name or a number (default: root)")
+	f.StringVarP(&o.Group, "group", "g", "", "with this main `GROUP` (default: the user's)")
 	f.StringVarP(&o.groups, "groups", "p", "",
-		"further groups, separated by commas (default: the user's)")
-	f.StringVar(&o.Dir, "chdir", "",
-		"directory in the jail to run it in (default /, of a login shell the home)")
-	f.StringArrayVar(&o.env, "setenv", nil,
-		"set a variable, NAME=VALUE; NAME alone takes the caller's value")
+		"with these further `GROUPS`, with commas between them (default: the user's)")
+	f.StringVar(&o.Dir, "chdir", "", "run it in `DIR` of the sandbox (default: /; of a login "+
+		"shell the home directory)")
+	f.StringArrayVar(&o.env, "setenv", nil, "set a variable: `NAME[=VALUE]`; without VALUE the "+
+		"caller's own")
 	f.BoolVar(&o.PID1, "as-pid1", false, "make it PID 1 of a PID namespace of its own")
 	f.DurationVar(&o.Timeout, "timeout", 0,
-		"end it with SIGTERM after this time; the exit status is 124")
-	f.DurationVar(&o.KillAfter, "kill-after", session.KillAfter,
-		"kill it this long after the first signal that asked it to end; 0: never")
+		"end it with SIGTERM after `TIME`, such as 90s; the exit status is then 124")
+	f.DurationVar(&o.KillAfter, "kill-after", session.KillAfter, "kill it when `TIME` has passed "+
+		"since a signal asked it to end; 0: never")
 }
 
 // resolve turns what was typed into options.
@@ -141,21 +143,17 @@ func newRun(a *app) *cobra.Command {
 	o := runOptions{operation: hook.Exec}
 	c := &cobra.Command{
 		Use:   "run {BASE | --root DIR} [flags] [--] [COMMAND...]",
-		Short: "Run a command in a throwaway layer over a base, or in a directory",
-		Long: `run runs a command in a jail. Over a base, what it changes is thrown away; a directory
-given with --root is changed as the command changes it, unless --overlay or --read-only is given.
-Without a command it runs a login shell.
+		Short: "Run a command in a throwaway sandbox",
+		Long: `run runs a command in a sandbox. Over a base, all that it changes is thrown away. A
+directory that is given with --root is changed as the command changes it, unless --overlay or
+--read-only is given. Without a command it runs a login shell.
 
-The options of run end at the first word of the command: in nsbuild run bookworm ls -la, -la is
-an option of ls. A -- ends them, too.
+The options of run end at the first word of the command: in nsbuild run bookworm ls -la, -la is an
+option of ls. A -- ends them, too.
 
-Streams that are a terminal are one of the jail's own for the command. Others are the command's own,
-byte for byte. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and the signals of job control are
-passed on to it; a second SIGINT kills it. What it leaves running is ended.
-
-EXIT STATUS
-  the command's; 128+N when signal N ended it; 124 when --timeout did; 126 when it cannot be executed,
-  127 when there is none; 1 when the jail cannot be made, 2 when the command line is wrong
+A stream of yours that is a terminal becomes a terminal of the sandbox's own. Any other stream is
+passed on, byte for byte. The command gets SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and the
+signals of job control that nsbuild gets. A second SIGINT kills it. What it leaves running is ended.
 `,
 		Example: `  nsbuild run trixie -- cat /etc/debian_version
   nsbuild run bookworm -- sort < in > out

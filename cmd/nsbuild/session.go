@@ -21,14 +21,14 @@ import (
 func newSession(a *app) *cobra.Command {
 	c := group(&cobra.Command{
 		Use:   "session",
-		Short: "Keep a jail, and run commands in it",
-		Long: `A session is a jail that stays: what one command writes and what it leaves running is
-there for the next. It ends with nsbuild session end, or with the death of its supervisor, a process
+		Short: "Keep a sandbox, and run commands in it",
+		Long: `A session is a sandbox that stays: what one command writes and what it leaves running is
+there for the next. nsbuild session end ends it. It also ends when its supervisor dies, a process
 that nsbuild session begin leaves behind.
 
-Called by the name of schroot, through a link, nsbuild takes the command line of schroot(1): bases
-are its chroots, and these sessions its sessions.
-` + exitHelp,
+A link to nsbuild that is called schroot takes the command line of schroot(1). Bases are its chroots
+then, and these sessions its sessions.
+`,
 	})
 	c.AddCommand(newSessionBegin(a), newSessionRun(a), newSessionList(a), newSessionEnd(a))
 	return c
@@ -40,10 +40,10 @@ func newSessionBegin(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "begin {BASE | --root DIR} [flags]",
 		Short: "Begin a session, and print its name",
-		Long: `begin opens a jail as nsbuild run does, prints the session's name and returns. The
+		Long: `begin opens a sandbox as nsbuild run does, prints the session's name and returns. The
 session goes on when the terminal is closed. What is written over a base is thrown away at the end.
 Hooks run once, before the session can be joined.
-` + exitHelp,
+`,
 		Example: "  id=$(nsbuild session begin bookworm)\n  nsbuild session run $id -- apt-get " +
 			"--version\n  nsbuild session end $id",
 		Args: func(c *cobra.Command, args []string) error {
@@ -58,7 +58,7 @@ Hooks run once, before the session can be joined.
 		},
 	}
 	c.Flags().StringVar(&name, "name", "",
-		"name of the session (default: the base's, with random digits)")
+		"call the session `NAME` (default: as the base, with random digits)")
 	o.addJailFlags(c.Flags())
 	o.hook.addFlags(c.Flags())
 	return c
@@ -110,12 +110,9 @@ func newSessionRun(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run NAME [flags] [--] [COMMAND...]",
 		Short: "Run a command in a session",
-		Long: `run runs a command in all namespaces of a session, as nsbuild run does in a jail of
-its own: terminal, streams, signals and exit status are the same. What it leaves running stays. When
-nsbuild itself is killed, the command is killed. Without a command it runs a login shell.
-
-EXIT STATUS
-  as of nsbuild run; 1 when there is no such session, or when it is ending
+		Long: `run runs a command in a session. Terminal, streams, signals and exit status are as with
+nsbuild run. What the command leaves running stays. When nsbuild itself is killed, the command is
+killed. Without a command it runs a login shell.
 `,
 		Args: ownWords(func() int { return 1 },
 			func(_ *cobra.Command, own, command []string) error {
@@ -144,10 +141,10 @@ func newSessionList(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the sessions",
-		Long: `list shows each session with its base or directory, its age, how many processes run in
-it, the memory that these use, and what has been written to the throwaway layer. Sessions whose
-supervisor is dead are not listed; what they left is deleted.
-` + exitHelp,
+		Long: `list shows each session with its base or directory, its age, the number of its
+processes, the memory that they use, and the size of what has been written to the throwaway layer. A
+session whose supervisor is dead is not listed; what it left is deleted.
+`,
 		Args: rangeArgs(0, 0, "it takes no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.sessionList(c.Context(), asJSON)
@@ -209,8 +206,8 @@ func newSessionEnd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "end {NAME... | --all}",
 		Short: "End sessions, and everything in them",
-		Long: "end lists what still runs in a session and ends it. What was written over a base " +
-			"is gone then.\n" + exitHelp,
+		Long: "end lists what still runs in a session, and ends it. What was written over a base " +
+			"is then gone.\n",
 		RunE: func(c *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
 				return usage("nsbuild session list", "end: which session? or --all")

@@ -34,17 +34,14 @@ func newShell(a *app) *cobra.Command {
 	o := shellOptions{runOptions: runOptions{operation: hook.Shell}}
 	c := &cobra.Command{
 		Use:   "shell [BASE | --root DIR] [flags]",
-		Short: "Open a root shell in a throwaway layer over a base",
-		Long: `shell opens a login shell, whose prompt names the base. Without BASE it is that of
-this machine's own suite, or the only one there is.
+		Short: "Open a root shell in a throwaway sandbox",
+		Long: `shell opens a login shell, whose prompt names the base. Without BASE it takes the only
+base there is, else that of this machine's own suite.
 
-What is done in it is thrown away at its end. With --save it becomes a new generation of the base
-instead: on a terminal after a question, otherwise when the shell ends with status 0. Builds that
-use the old generation keep it until they end. If the base was changed by somebody else meanwhile, a
-base of another name is made.
-
-EXIT STATUS
-  as of nsbuild run
+All that is done in it is thrown away at its end. --save makes a new generation of the base of it:
+on a terminal after a question, otherwise when the shell ends with status 0. Builds that use the old
+generation keep it until they end. When somebody else has changed the base meanwhile, --save makes a
+base of another name.
 `,
 		Example: "  nsbuild shell trixie\n  nsbuild shell --install=strace,vim trixie\n  nsbuild " +
 			"shell --save trixie",
@@ -59,11 +56,11 @@ EXIT STATUS
 	}
 	f := c.Flags()
 	o.addFlags(f)
-	f.StringVar(&o.User, "as", "", "the same as --user")
+	f.StringVar(&o.User, "as", "", "the same as --user: `USER`")
 	f.StringSliceVar(&o.install, "install", nil,
-		"install these packages first, separated by commas")
+		"install these `PACKAGES` first, with commas between them")
 	f.StringVar(&o.save, "save", "",
-		"keep what was done as a new generation of the base; yes: without a question")
+		"keep what was done as a new generation of the base; `yes`: without a question")
 	f.Lookup("save").NoOptDefVal = "ask"
 	return c
 }
