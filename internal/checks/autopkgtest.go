@@ -246,11 +246,7 @@ func (b *Bench) runTest(ctx context.Context, t packageTest) (v verdict, err erro
 	}
 	b.Log.Printf("\n== test %s", t.name)
 	held := b.inBase(b.builtPackages()) // which are there whether the test wants them or not
-	built, err := b.built(ctx)
-	if err != nil {
-		return v, err
-	}
-	c, err := b.with(ctx, strings.Trim(b.exactly(held)+", "+t.relations, ", "), built, true)
+	c, err := b.withBuilt(ctx, strings.Trim(b.exactly(held)+", "+t.relations, ", "))
 	if errors.Is(err, apt.ErrUnresolved) && slices.Contains(t.restrictions, notInstallable) {
 		return verdict{"SKIP", notInstallable + ", and what it wants cannot be installed"}, nil
 	}

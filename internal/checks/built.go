@@ -11,6 +11,7 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/base"
 	"nsbuild/internal/deps"
+	"nsbuild/internal/sandbox"
 )
 
 // built is what a check's apt may install from: what was built, and the packages that the build was
@@ -37,11 +38,14 @@ func pinned(versions map[string]string) string {
 // readVersions learns from the binary packages that were built which versions they have: some
 // packages have others than their source.
 func (b *Bench) readVersions(ctx context.Context) error {
-	b.versions = map[string]string{}
+	if b.versions != nil {
+		return nil
+	}
 	built, err := b.Deps.Client.Local(ctx, apt.Extra, b.builtDebs())
 	if err != nil {
 		return err
 	}
+	b.versions, b.roots = map[string]string{}, map[string][]sandbox.Lower{}
 	for _, p := range built.Packages {
 		b.versions[p.Package] = p.Version
 	}

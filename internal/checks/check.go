@@ -16,6 +16,7 @@ import (
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/deps"
+	"nsbuild/internal/sandbox"
 	"nsbuild/internal/source"
 )
 
@@ -55,7 +56,7 @@ type Subject struct {
 	BuildDepends func() []string
 }
 
-// Bench is where the results of one build are checked.
+// Bench is where the results of one build are checked, by one check after the other.
 type Bench struct {
 	Subject
 	Deps    *deps.Maker
@@ -65,6 +66,8 @@ type Bench struct {
 	Scratch func() (int64, error) // bytes that a tmpfs of a check's own may have
 
 	versions map[string]string // of the binary packages that were built, by their names
+	// what relations have installed (withBuilt): its holder keeps them until it ends
+	roots map[string][]sandbox.Lower
 }
 
 // Kind is one kind of checks.

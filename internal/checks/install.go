@@ -108,11 +108,7 @@ func installOutcome(outcome, detail string, err error) (string, string, error) {
 // purges all of it.
 func (b *Bench) tryInstall(ctx context.Context, packages []string, before fileStates) (
 	outcome, detail string, err error) {
-	built, err := b.built(ctx)
-	if err != nil {
-		return "", "", err
-	}
-	c, err := b.with(ctx, b.exactly(packages), built, true)
+	c, err := b.withBuilt(ctx, b.exactly(packages))
 	if err != nil {
 		return "", "", err
 	}

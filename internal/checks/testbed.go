@@ -71,6 +71,27 @@ func (b *Bench) with(ctx context.Context, relations string, extra deps.Extra, no
 	return t, nil
 }
 
+// withBuilt is a testbed over the base, with what relations want installed, of what was built and
+// of the suite. Tests of one source mostly want the same, as does the install check: a build
+// installs that once, and each of them has a jail of its own over the frozen result.
+func (b *Bench) withBuilt(ctx context.Context, relations string) (*testbed, error) {
+	built, err := b.built(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if lowers, ok := b.roots[relations]; ok {
+		b.Log.Printf("Wanted, and installed above: %s", relations)
+		t := b.bare()
+		t.extra, t.installed.Lowers = built, lowers
+		return t, nil
+	}
+	t, err := b.with(ctx, relations, built, true)
+	if err == nil {
+		b.roots[relations] = t.installed.Lowers
+	}
+	return t, err
+}
+
 // close ends the jail, and gives up what it lies on.
 func (t *testbed) close() (err error) {
 	t.installed.Saved()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/checks"
 	"nsbuild/internal/deps"
 	"nsbuild/internal/install"
 	"nsbuild/internal/jails"
@@ -69,6 +70,7 @@ type findings struct {
 	hooks     []result.Hook
 	strays    []result.Stray
 	layer     result.Layer
+	bench     *checks.Bench // that the checks are made on; nil before the first of them
 	checks    []result.Check
 	own       []buildlog.Field // of sbuild's summary
 	artefacts []result.Artefact

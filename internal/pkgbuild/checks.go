@@ -34,8 +34,8 @@ const (
 // any tells whether there is one to be made.
 func (c *Checks) any() bool { return c.Lintian || c.Autopkgtest || c.CheckInstall || c.Piuparts }
 
-// bench is where the results of the build are checked.
-func (at *attempt) bench() *checks.Bench {
+// newBench is where the results of the build are checked.
+func (at *attempt) newBench() *checks.Bench {
 	in := at.in
 	if at.sources.packed != nil {
 		in = at.sources.packed
@@ -101,7 +101,10 @@ func (b *builder) checks() (wanted []wantedCheck) {
 func (at *attempt) check(ctx context.Context, kind checks.Kind,
 	note func(at *attempt, outcome string)) error {
 	at.log.Subsection(kind.Name)
-	got := at.bench().Make(ctx, kind)
+	if at.found.bench == nil {
+		at.found.bench = at.newBench()
+	}
+	got := at.found.bench.Make(ctx, kind)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

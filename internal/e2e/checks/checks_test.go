@@ -41,8 +41,10 @@ func TestChecks(t *testing.T) {
 		{Path: "tests/control", Body: "Tests: good\n\nTests: loud\n\nTests: " +
 			"quiet-enough\nRestrictions: allow-stderr\n\nTests: elsewhere\nRestrictions: " +
 			"isolation-machine\n\nTests: maybe\nRestrictions: skippable\n\n" +
-			"Test-Command: test $(id -u) = 0 && test -d \"$AUTOPKGTEST_TMP\"\nRestrictions: " +
-			"needs-root\nFeatures: test-name=as-root\n\nTests: shaky\nRestrictions: " +
+			"Test-Command: test $(id -u) = 0 && test -d \"$AUTOPKGTEST_TMP\" && touch " +
+			"/srv/by-root\nRestrictions: needs-root breaks-testbed\nFeatures: " +
+			"test-name=as-root\n\nTest-Command: test ! -e /srv/by-root\nFeatures: " +
+			"test-name=fresh\n\nTests: shaky\nRestrictions: " +
 			"flaky\n\nTests: foreign\nArchitecture: s390x\n"},
 		{Path: "tests/good", Body: "#!/bin/sh\nset -e\ntest \"$(examined)\" = works\ntest -e " +
 			"debian/rules\ntest $(id -u) != 0\necho mark >$AUTOPKGTEST_TMP/mark\n"},
@@ -59,7 +61,7 @@ func TestChecks(t *testing.T) {
 		"\nI: test good: PASS\n", "\nI: test loud: FAIL it wrote to standard error",
 		"\nI: test quiet-enough: PASS\n", "\nI: test elsewhere: SKIP isolation-machine: ",
 		"\nI: test maybe: SKIP exit status 77",
-		"\nI: test as-root: PASS\n",
+		"\nI: test as-root: PASS\n", "\nI: test fresh: PASS\n",
 		"\nI: test foreign: SKIP it is not for amd64\n", "\nI: test shaky: FLAKY exit status 1\n",
 		"\nW: left after purging: /srv/left/behind\n",
 		"\nW: not as before after purging: /etc/issue (file 644 0:0 ",
@@ -72,6 +74,10 @@ func TestChecks(t *testing.T) {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log lacks %q", want)
 		}
+	}
+	// Once for the install check, and for none of the tests.
+	if n := strings.Count(log, "\nSetting up examined (1.0) ..."); n != 2 {
+		t.Errorf("examined was set up %d times, want 2: by apt, and by dpkg again", n)
 	}
 	r, err := result.Read(filepath.Join(w.Dir, "r.json"))
 	if err != nil {
