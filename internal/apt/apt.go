@@ -89,13 +89,15 @@ type Source struct {
 const Extra = "copy:" + ownDir + "/extra"
 
 // Config overrides what the base may say. Its own lists directory and caches keep ours out of the
-// layer; the lock would be on a directory that nobody else sees.
+// layer; the lock would be on a directory that nobody else sees. Nobody reads what apt's planner of
+// installations was told (eipp.log.xz), which costs more than the planning.
 const Config = `Dir::State::Lists "` + listsDir + `";
 Dir::Cache "` + stateDir + `";
 Dir::Cache::srcpkgcache "";
 Dir::Cache::Archives "` + archives + `";
 Dir::Etc::SourceList "` + sourceList + `";
 Dir::Etc::SourceParts "/dev/null";
+Dir::Log::Planner "/dev/null";
 APT::Sandbox::User "root";
 APT::Install-Recommends "false";
 APT::Install-Suggests "false";

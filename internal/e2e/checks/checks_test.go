@@ -47,7 +47,8 @@ func TestChecks(t *testing.T) {
 			"test-name=fresh\n\nTests: shaky\nRestrictions: " +
 			"flaky\n\nTests: foreign\nArchitecture: s390x\n"},
 		{Path: "tests/good", Body: "#!/bin/sh\nset -e\ntest \"$(examined)\" = works\ntest -e " +
-			"debian/rules\ntest $(id -u) != 0\necho mark >$AUTOPKGTEST_TMP/mark\n"},
+			"debian/rules\ntest $(id -u) != 0\ntest -e /var/log/apt/history.log\n" +
+			"test ! -e /var/log/apt/eipp.log.xz\necho mark >$AUTOPKGTEST_TMP/mark\n"},
 		{Path: "tests/loud", Body: "#!/bin/sh\necho complaint >&2\n"},
 		{Path: "tests/quiet-enough", Body: "#!/bin/sh\necho complaint >&2\n"},
 		{Path: "tests/maybe", Body: "#!/bin/sh\nexit 77\n"},
