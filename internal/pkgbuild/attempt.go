@@ -12,6 +12,7 @@ import (
 	"nsbuild/internal/jails"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/scratch"
 	"nsbuild/internal/source"
 	"nsbuild/internal/workdir"
 )
@@ -30,8 +31,8 @@ type attempt struct {
 	how
 	place  place // of what is written
 	holder jails.Holder
-	watch  *watch // of the room there
-	begun  int    // lines of the log at that time
+	watch  *scratch.Watch // of the room there
+	begun  int            // lines of the log at that time
 
 	root    root
 	sources sources
@@ -109,14 +110,14 @@ func (b *builder) begin(ctx context.Context, how how) (_ *attempt, err error) {
 		{Name: "Base", Value: fmt.Sprintf("%s, generation %d of %s", b.base.Name, b.base.Number,
 			b.base.Manifest.Created.Format(time.DateOnly))},
 	}
-	at.watch, err = watchSpace(at.holder)
+	at.watch, err = scratch.NewWatch(at.holder)
 	return at, err
 }
 
 // close ends the sandbox and what belongs to it. What can fail in it was only to be thrown away.
 func (at *attempt) close(ctx context.Context) {
 	if at.watch != nil {
-		if err := at.watch.close(); err != nil {
+		if err := at.watch.Close(); err != nil {
 			at.env.Log.Debugf("watching the scratch: %v", err)
 		}
 	}

@@ -94,7 +94,7 @@ func fakeBuild(t *testing.T, o Request) (*builder, *[]*fakeHolder) {
 	env := &Env{StateDir: t.TempDir(), CacheDir: t.TempDir(), Log: log, Work: work,
 		Progress: progress.New(io.Discard, progress.Options{}), Meter: &progress.Meter{},
 		shared: newShared()}
-	env.shared.memory.total = 16 << 30
+	env.shared.memory.Total = 16 << 30
 	g := fakeBase(t, env.StateDir)
 	text, err := buildlog.Create(t.TempDir(), "fake", "1", "amd64", time.Now(), buildlog.Options{})
 	check(err)

@@ -239,3 +239,8 @@ func lockUntil(ctx context.Context, f *os.File) error {
 		}
 	}
 }
+
+// changesName is the name of the build's .changes.
+func (b *builder) changesName() string {
+	return dsc.PkgVer(b.header.Package, b.version) + "_" + b.fileArch() + ".changes"
+}

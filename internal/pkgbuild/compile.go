@@ -81,7 +81,7 @@ func (at *attempt) unpack(ctx context.Context) (err error) {
 	if at.root.jail, err = at.openBuildJail(ctx); err != nil {
 		return err
 	}
-	at.watch.begin() // a copy of the tree is no need of this source's own
+	at.watch.Begin() // a copy of the tree is no need of this source's own
 	at.describeJail()
 	if err := at.describeEnvironment(); err != nil {
 		return err

@@ -3,11 +3,13 @@ package pkgbuild
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"nsbuild/internal/archive/release"
 	"nsbuild/internal/deps"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/install"
 	"nsbuild/internal/result"
 )
 
@@ -104,4 +106,21 @@ func (at *attempt) on() deps.On {
 			err := at.confirm()
 			return at.releases, err
 		}}
+}
+
+// installMore installs packages in the open jail, which has the mounts of apt.
+func (at *attempt) installMore(ctx context.Context, wanted dsc.Reduced, out io.Writer) error {
+	if at.root.install == nil || at.root.install.Jail() != at.root.open {
+		sources, err := deps.Sources(ctx, at.env.Client, at.archs(), at.extra, at.releases)
+		if err != nil {
+			return err
+		}
+		if at.root.install, err = install.Open(at.env.Client, at.env.CacheDir, at.root.open,
+			at.arch, sources,
+			at.base.Manifest.Packages,
+			at.extra.Pins); err != nil {
+			return err
+		}
+	}
+	return at.root.install.Install(ctx, wanted, out)
 }

@@ -16,13 +16,14 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/progress"
+	"nsbuild/internal/scratch"
 )
 
 // shared is what the builds of one command share.
 type shared struct {
-	grown  atomic.Bool // whether something was added to the cache that Meter does not count
-	memory memory      // for their tmpfs
-	turns  bases.Turns // what one does for all
+	grown  atomic.Bool    // whether something was added to the cache that Meter does not count
+	memory scratch.Memory // for their tmpfs
+	turns  bases.Turns    // what one does for all
 
 	mu     sync.Mutex
 	atOnce int               // builds at a time; 0 means one
@@ -86,7 +87,7 @@ func (e *Env) BuildMany(ctx context.Context, s *Several, ended func(*Env, *Ended
 	e.shared.mu.Lock()
 	e.shared.atOnce, e.shared.left = s.AtOnce, len(all)
 	e.shared.mu.Unlock()
-	e.shared.memory.divide(min(s.AtOnce, len(all)))
+	e.shared.memory.Divide(min(s.AtOnce, len(all)))
 	out := make([]*Ended, len(all))
 	next := make(chan int)
 	var telling sync.Mutex
