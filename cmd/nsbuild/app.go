@@ -28,6 +28,9 @@ import (
 	"nsbuild/internal/workdir"
 )
 
+// program is what logs and results say of who has made them.
+func program() string { return "nsbuild " + version }
+
 // app is what the verbs share: the global flags, and the environment that is opened when a verb
 // needs it.
 type app struct {
@@ -44,6 +47,7 @@ type app struct {
 	stateDir, cacheDir    string
 	cacheLimit            string
 
+	result        resultFile
 	configuration configuration
 	env           *pkgbuild.Env
 	cache         *cachedir.Dir // of env
@@ -120,7 +124,7 @@ func (a *app) open(ctx context.Context) (*pkgbuild.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &pkgbuild.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: cache, IDs: ids,
+	e := &pkgbuild.Env{Program: program(), StateDir: state, CacheDir: cache, IDs: ids,
 		Suites: a.suites(), Meter: &progress.Meter{}}
 	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
@@ -160,7 +164,7 @@ func (a *app) openLocal(ctx context.Context) (*pkgbuild.Env, error) {
 		return nil, err
 	}
 	state := dirs.State
-	e := &pkgbuild.Env{Program: "nsbuild " + version, StateDir: state, CacheDir: dirs.Cache,
+	e := &pkgbuild.Env{Program: program(), StateDir: state, CacheDir: dirs.Cache,
 		Suites: a.suites()}
 	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)

@@ -62,9 +62,16 @@ the worst: 128+N, else 1, else 2, else 3.
 		Args:    rangeArgs(1, -1, "which source?"),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Sources = args
+			if o.PlanTo != "" && !c.Flags().Changed("result") {
+				o.Result = "" // configured, it is for builds
+			}
+			if err := a.result.claim(o.Result, &o.Several); err != nil {
+				return err
+			}
 			if err := o.complete(a.verbose, c.LocalNonPersistentFlags()); err != nil {
 				return err
 			}
+			a.result.ask(&o.Several)
 			return a.build(c.Context(), &o)
 		},
 	}
@@ -108,7 +115,7 @@ the worst: 128+N, else 1, else 2, else 3.
 	a.addJSON(f)
 	f.StringVar(&o.PlanTo, "plan", "", "build nothing; write all that decides the build to `FILE`, "+
 		"resolved and pinned, which is a SOURCE, too")
-	f.StringVar(&o.Result, "result", "", "write a machine-readable result to `FILE`")
+	f.StringVar(&o.Result, "result", "", "write to `FILE` what became of it, for programs")
 	return c
 }
 
@@ -215,9 +222,8 @@ func (a *app) build(ctx context.Context, o *buildOptions) (err error) {
 		return a.buildMany(ctx, env, &o.Several)
 	}
 	outcome, err := env.Build(ctx, o.Each()[0])
-	if outcome != nil {
-		a.tell(env, outcome, err)
-	}
+	a.result.note(0, outcome.Result)
+	a.tell(env, outcome, err)
 	return err
 }
 
@@ -239,7 +245,7 @@ func (a *app) tell(env *pkgbuild.Env, o *pkgbuild.Outcome, err error) {
 		return
 	}
 	out := env.Progress.Writer()
-	if o.Status == buildlog.Attempted && !a.verbose {
+	if len(o.Tail) > 0 && o.Status == buildlog.Attempted && !a.verbose {
 		fmt.Fprintf(out, "the last lines of the log:\n")
 		for _, l := range o.Tail {
 			fmt.Fprintf(out, "  %6d  %s\n", l.Number, buildlog.VisibleString(l.Text))

@@ -76,11 +76,11 @@ func (a *app) buildChain(ctx context.Context, env *pkgbuild.Env, s *pkgbuild.Sev
 	for i, r := range s.Each() {
 		r.Packages = slices.Concat(r.Packages, built)
 		outcome, err := env.Build(ctx, r)
-		if outcome != nil {
-			a.tell(env, outcome, err)
-		}
+		a.result.note(i, outcome.Result)
+		a.tell(env, outcome, err)
 		if err != nil {
 			if rest := s.Sources[i+1:]; len(rest) > 0 && ctx.Err() == nil {
+				a.leaveOut(s, i)
 				return fault.Wrap(fault.KindOf(err), "",
 					fmt.Errorf("%s (and so not %s): %w", r.From, strings.Join(rest, ", "), err))
 			}
@@ -96,4 +96,14 @@ func (a *app) buildChain(ctx context.Context, env *pkgbuild.Env, s *pkgbuild.Sev
 		}
 	}
 	return nil
+}
+
+// leaveOut has the results of those that come in a chain after one that failed say so.
+func (a *app) leaveOut(s *pkgbuild.Several, failed int) {
+	for i, r := range s.Each() {
+		if i > failed {
+			a.result.note(i, pkgbuild.Unbegun(program(), r, fault.New(fault.GivenBack, "",
+				"it was not begun: %s failed, which comes before it", s.Sources[failed])).Result)
+		}
+	}
 }

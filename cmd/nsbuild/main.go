@@ -61,19 +61,21 @@ func ownParts() {
 
 // run is the program without its process.
 func run(args []string, stdin io.Reader, stdout, stderr *os.File) int {
+	a := &app{stdout: stdout, stderr: stderr}
 	ctx, release, stop := withSignals(context.Background(), func(err error) int {
+		err = errors.Join(err, a.result.write(err))
 		fmt.Fprintf(stderr, "\nnsbuild: %v\n", err)
 		return exitStatus(err)
 	})
 	defer stop()
-	a := &app{stdout: stdout, stderr: stderr, releaseSignals: release}
+	a.releaseSignals = release
 	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := explainDirectory(root.ExecuteContext(ctx))
-	err = errors.Join(err, a.close(ctx))
+	err = a.finish(errors.Join(err, a.close(ctx)), args)
 	status := exitStatus(err)
 	if err != nil && !errors.As(err, new(commandStatus)) {
 		a.printError(err)

@@ -33,9 +33,8 @@ func (o *buildOptions) completeAtOnce(g given) (err error) {
 // told already.
 func (a *app) buildMany(ctx context.Context, env *pkgbuild.Env, s *pkgbuild.Several) error {
 	all := env.BuildMany(ctx, s, func(view *pkgbuild.Env, d *pkgbuild.Ended) {
-		if d.Outcome != nil {
-			a.tell(view, d.Outcome, d.Err)
-		}
+		a.result.note(d.Index, d.Outcome.Result)
+		a.tell(view, d.Outcome, d.Err)
 		if d.Err != nil && fault.KindOf(d.Err) != fault.Interrupted {
 			if a.events != nil {
 				a.errorJSON(d.Name, d.Err)
@@ -64,15 +63,14 @@ func table(all []*pkgbuild.Ended) string {
 	fmt.Fprintln(w, "source\tversion\tstatus\ttime")
 	for _, d := range all {
 		name, version := d.Name, "-"
-		if d.Outcome != nil && d.Outcome.Result.Source.Name != "" {
-			name, version = d.Outcome.Result.Source.Name, d.Outcome.Result.Source.Version
+		if s := d.Outcome.Result.Source; s.Version != "" {
+			name, version = s.Name, s.Version
 		}
-		status := string(d.Status())
+		status := string(d.Outcome.Status)
 		switch {
 		case d.Err != nil && fault.KindOf(d.Err) == fault.Interrupted:
 			status = "stopped"
-		case d.Err != nil && d.Outcome != nil && d.Outcome.Status != buildlog.Successful &&
-			d.Outcome.Stage != "":
+		case d.Err != nil && d.Outcome.Status != buildlog.Successful && d.Outcome.Stage != "":
 			status += " (" + d.Outcome.Stage + ")"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", buildlog.VisibleString(name),

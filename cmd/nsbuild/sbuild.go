@@ -21,14 +21,16 @@ import (
 // runSbuild is run for sbuild's command line. Exit statuses are sbuild's: 1 for a wrong command
 // line or configuration, and when a signal ends it. On standard output is the log alone.
 func runSbuild(args []string, stdin io.Reader, stdout, stderr *os.File) int {
+	a := &app{stdout: stderr, stderr: stderr}
 	ctx, release, stop := withSignals(context.Background(), func(err error) int {
+		err = errors.Join(err, a.result.write(err))
 		fmt.Fprintf(stderr, "E: %v\n", err)
 		return 1
 	})
 	defer stop()
-	a := &app{stdout: stderr, stderr: stderr, releaseSignals: release}
+	a.releaseSignals = release
 	err := a.sbuild(ctx, args, stdin, stdout)
-	err = errors.Join(err, a.close(ctx))
+	err = a.finish(errors.Join(err, a.close(ctx)), nil)
 	if err == nil {
 		return 0
 	}

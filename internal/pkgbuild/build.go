@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/buildlog"
@@ -18,7 +19,7 @@ import (
 	"nsbuild/internal/source"
 )
 
-// Outcome is how a build ended, for whoever tells the user.
+// Outcome is how a build ended, for whoever tells the user. Its result is complete.
 type Outcome struct {
 	Result    *result.Result
 	Status    buildlog.Status
@@ -56,22 +57,30 @@ type builder struct {
 	overflowed int64          // size of the tmpfs that was full in the attempt before
 }
 
-// Build builds one source package. The outcome is nil when it failed before there was a log.
+// Build builds one source package. There is an outcome whatever becomes of it.
 func (e *Env) Build(ctx context.Context, r Request) (*Outcome, error) {
-	b, at, err := e.prepare(ctx, r)
-	if err != nil {
-		return nil, fault.Interruption(ctx, err)
-	}
+	b := e.newBuilder(r)
 	defer b.release()
-	at, err = b.attempts(ctx, at, b.stages())
+	at, err := b.prepare(ctx)
+	if err == nil {
+		at, err = b.attempts(ctx, at, b.stages())
+		err = at.afterStages(ctx, err)
+		at.deps.Saved()
+	}
 	defer at.close(ctx)
-	err = at.afterStages(ctx, err)
-	at.deps.Saved()
 	if err == nil {
 		at.noteNeed()
 		at.tellKilled()
 	}
 	return b.outcome, b.report(at, fault.Interruption(ctx, err))
+}
+
+// newBuilder is a build of which nothing is done yet.
+func (e *Env) newBuilder(r Request) *builder {
+	// other builds may have the same
+	r.Options, r.Jobs, r.Profiles = slices.Clone(r.words()), 0, slices.Clone(r.Profiles)
+	return &builder{env: e, task: task{o: r}, record: newRecord(e.Program, r),
+		hold: e.Work.HoldFor, copies: &copies.Beside{Maker: e.Copies, Log: e.Log}}
 }
 
 // attempts goes on until one succeeds, or nothing would be different in another. It returns the

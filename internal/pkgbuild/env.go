@@ -97,8 +97,8 @@ func (e *Env) jobs() (int, error) {
 	return b.Jobs(e.shared.side()), err
 }
 
-// checkWritable makes sure that results can be stored, before hours are spent on them.
-func checkWritable(dir string) error {
+// CheckWritable makes sure that results can be stored, before hours are spent on them.
+func CheckWritable(dir string) error {
 	f, err := os.CreateTemp(dir, ".nsbuild-")
 	if err != nil {
 		return err

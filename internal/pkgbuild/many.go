@@ -56,19 +56,11 @@ func (s *shared) claim(what, spec string) error {
 
 // Ended is a build of several, which is over.
 type Ended struct {
-	Spec    string
-	Name    string   // short, for people
-	Outcome *Outcome // nil when it failed before there was a log, or was not begun
+	Index   int    // among the sources
+	Name    string // of the source, short, for people
+	Outcome *Outcome
 	Err     error
 	Time    time.Duration
-}
-
-// Status is how it ended, in sbuild's words.
-func (d *Ended) Status() buildlog.Status {
-	if d.Outcome != nil {
-		return d.Outcome.Status
-	}
-	return buildlog.StatusOfError(d.Err)
 }
 
 // Suitable is how many builds this machine can do at a time.
@@ -96,7 +88,7 @@ func (e *Env) BuildMany(ctx context.Context, s *Several, ended func(*Env, *Ended
 		workers.Go(func() {
 			for i := range next {
 				view, end := e.view(shortName(all[i].From))
-				out[i] = view.buildOne(ctx, all[i], end)
+				out[i] = view.buildOne(ctx, i, all[i], end)
 				telling.Lock()
 				ended(view, out[i])
 				telling.Unlock()
@@ -111,11 +103,13 @@ func (e *Env) BuildMany(ctx context.Context, s *Several, ended func(*Env, *Ended
 	return out
 }
 
-func (e *Env) buildOne(ctx context.Context, r Request, end func(note string, err error)) *Ended {
+func (e *Env) buildOne(ctx context.Context, i int, r Request,
+	end func(note string, err error)) *Ended {
 	begin := time.Now()
-	d := &Ended{Spec: r.From, Name: shortName(r.From)}
+	d := &Ended{Index: i, Name: shortName(r.From)}
 	if ctx.Err() != nil {
 		d.Err = fault.Interruption(ctx, context.Cause(ctx))
+		d.Outcome = Unbegun(e.Program, r, d.Err)
 	} else {
 		d.Outcome, d.Err = e.Build(fetch.WithProgress(ctx, e.Transferred), r)
 	}
@@ -127,8 +121,8 @@ func (e *Env) buildOne(ctx context.Context, r Request, end func(note string, err
 	if ctx.Err() != nil && shown != nil {
 		shown = context.Canceled // it was stopped, it did not fail
 	}
-	note := string(d.Status())
-	if shown != nil && d.Status() == buildlog.Failed {
+	note := string(d.Outcome.Status)
+	if shown != nil && d.Outcome.Status == buildlog.Failed {
 		note = "" // the line says so
 	}
 	end(note, shown)

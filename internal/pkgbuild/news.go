@@ -119,7 +119,8 @@ func (b *builder) describeBase() {
 	m := b.base.Manifest
 	b.log.Section("Update chroot")
 	inputs := &b.result.Inputs
-	inputs.Base = result.Base{Name: b.base.Name, Generation: b.base.Number}
+	inputs.Base = result.Base{Name: b.base.Name, Generation: b.base.Number,
+		Digest: baseDigest(m)}
 	inputs.Releases = nil
 	for _, r := range m.Releases {
 		b.log.Printf("%s %s: Release of %s, sha256 %s", r.URI, r.Suite,

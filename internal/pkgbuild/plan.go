@@ -29,11 +29,12 @@ import (
 // cache afterwards; nothing is installed or built.
 func (e *Env) Plan(ctx context.Context, r Request) (_ *plan.Plan, err error) {
 	r.LogDir, r.NoLog, r.Result = "", true, ""
-	b, at, err := e.prepare(ctx, r)
+	b := e.newBuilder(r)
+	defer b.release()
+	at, err := b.prepare(ctx)
 	if err != nil {
 		return nil, fault.Interruption(ctx, err)
 	}
-	defer b.release()
 	defer func() { at.close(ctx) }()
 	defer func() { err = errors.Join(err, b.log.Close()) }()
 	if err = b.confirm(); errors.Is(err, errOutdated) {

@@ -7,99 +7,94 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"nsbuild/internal/archive/release"
 	"nsbuild/internal/bases"
-	"nsbuild/internal/copies"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/plan"
-	"nsbuild/internal/result"
 	"nsbuild/internal/source"
 )
 
 // prepare does what comes before the log: the source's description, the output directory, the base,
-// and fetching.
-func (e *Env) prepare(ctx context.Context, r Request) (_ *builder, at *attempt, err error) {
-	t, err := e.task(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	b := &builder{env: e, hold: e.Work.HoldFor, task: t,
-		copies: &copies.Beside{Maker: e.Copies, Log: e.Log},
-		record: record{outcome: &Outcome{},
-			result: &result.Result{Program: e.Program, Started: time.Now().UTC()}}}
+// and fetching. Where it fails nothing of the attempt is open.
+func (b *builder) prepare(ctx context.Context) (at *attempt, err error) {
 	defer func() {
 		if err != nil {
 			if at != nil {
 				at.close(ctx)
 			}
-			b.release()
+			at = &attempt{builder: b}
 		}
 	}()
+	if err := b.takePlan(); err != nil {
+		return nil, err
+	}
 	if err := b.o.checkSigner(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	b.chooseArch()
 	if b.in, err = b.openSource(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if err := e.sources().FromGit(ctx, b.in, b.o.Git); err != nil {
-		return nil, nil, err
+	b.noteSource()
+	if err := b.env.sources().FromGit(ctx, b.in, b.o.Git); err != nil {
+		return nil, err
 	}
 	if b.output, err = outputDir(b.o.Output, b.in); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := b.checkPlaces(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := b.chooseSuite(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	b.noteTarget()
 	if err := b.openBase(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if got := b.base.Manifest.Arch; got != b.arch {
-		return nil, nil, fault.New(fault.Usage, "name a base of that architecture with --base",
+		return nil, fault.New(fault.Usage, "name a base of that architecture with --base",
 			"base %s is for %s, the build for %s", b.base.Name, got, b.arch)
 	}
 	if err := b.openAdditions(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := b.fetchSource(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	b.noteSource()
 	if at, err = b.begin(ctx, how{plain: b.o.Scratch == ScratchCopy}); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, n := range at.holder.Spared() {
-		e.Log.WithField(fault.Shown, true).Warn(n)
+		b.env.Log.WithField(fault.Shown, true).Warn(n)
 	}
-	return b, at, b.openLog()
+	return at, b.openLog()
 }
 
-// task is what is asked for, if it can be done: as a plan says, where it is one.
-func (e *Env) task(r Request) (t task, err error) {
-	if r.planned() {
-		if t.planned, err = plan.Read(r.From); err != nil {
-			return t, err
+// takePlan makes of the request what a plan says, where the source is one, and refuses what cannot
+// be done.
+func (b *builder) takePlan() (err error) {
+	if b.o.planned() {
+		if b.planned, err = plan.Read(b.o.From); err != nil {
+			return err
 		}
-		if r.Checks.any() {
-			e.Log.Warn("the configured checks are not made: what they need is no part of a plan")
+		if b.o.Checks.any() {
+			b.env.Log.Warn(
+				"the configured checks are not made: what they need is no part of a plan")
 		}
-		if err := r.follow(t.planned); err != nil {
-			return t, err
+		if err := b.o.follow(b.planned); err != nil {
+			return err
 		}
 	}
-	if err := r.Validate(); err != nil {
-		return t, err
+	if err := b.o.Validate(); err != nil {
+		return err
 	}
-	// other builds may have the same
-	r.Options, r.Jobs, r.Profiles = slices.Clone(r.words()), 0, slices.Clone(r.Profiles)
-	t.o = r
-	t.added, err = r.relations(r.Said)
-	return t, err
+	b.chooseArch()
+	b.noteTarget()
+	b.added, err = b.o.relations(b.o.Said)
+	return err
 }
 
 // openSource looks at the source, or brings that of a plan.
@@ -112,25 +107,15 @@ func (b *builder) openSource(ctx context.Context) (*source.Source, error) {
 
 // checkPlaces finds out whether what a build leaves can be stored, before it takes its time.
 func (b *builder) checkPlaces() error {
-	if err := checkWritable(b.output); err != nil {
+	if err := CheckWritable(b.output); err != nil {
 		return fault.Wrap(fault.Usage, "choose another directory with --output",
 			fmt.Errorf("the results cannot be stored: %w", err))
 	}
 	if b.o.LogDir != "" {
-		if err := checkWritable(b.o.LogDir); err != nil {
+		if err := CheckWritable(b.o.LogDir); err != nil {
 			return fault.Wrap(fault.Usage, "choose another directory with --log-dir",
 				fmt.Errorf("the log cannot be stored: %w", err))
 		}
-	}
-	if b.o.Result == "" {
-		return nil
-	}
-	if st, err := os.Stat(b.o.Result); err == nil && st.IsDir() {
-		return fault.New(fault.Usage, "name a file", "--result %s is a directory", b.o.Result)
-	}
-	if err := checkWritable(filepath.Dir(b.o.Result)); err != nil {
-		return fault.Wrap(fault.Usage, "choose another file with --result",
-			fmt.Errorf("the machine-readable result cannot be stored: %w", err))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package pkgbuild
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +24,50 @@ type record struct {
 	outcome *Outcome
 }
 
-// openLog starts the log and the result.
+// newRecord is that of a build of which no more is known than what was asked for.
+func newRecord(program string, r Request) record {
+	build, host := r.archs()
+	return record{outcome: &Outcome{}, result: &result.Result{
+		Program: program, Started: time.Now().UTC(), Source: result.Source{From: r.From},
+		Target: result.Target{Distribution: r.Suite, BuildArch: build, HostArch: host,
+			BuildType: r.buildType(), Profiles: r.Profiles, Options: r.words()},
+		Use: result.Use{SpaceKiB: -1}}}
+}
+
+// Unbegun is the outcome of a build that was not begun; err says why.
+func Unbegun(program string, r Request, err error) *Outcome {
+	c := newRecord(program, r)
+	c.end(err, "")
+	return c.outcome
+}
+
+// noteSource has the result say what is built, as far as that is known.
+func (b *builder) noteSource() {
+	s := &b.result.Source
+	s.From = b.in.Spec
+	s.Name, s.Version = b.in.Identity()
+	switch {
+	case b.in.DSC != nil:
+		d := b.in.DSC
+		s.Format, s.Signature, s.Signer, s.Key = d.Format, d.Signature.State.String(),
+			d.Signature.Signer, d.Signature.KeyID
+		s.Files = nil
+		for _, f := range d.Files {
+			s.Files = append(s.Files, result.Hashed{Name: f.Name, Size: f.Size, SHA256: f.SHA256})
+		}
+	case b.in.Tree != nil:
+		s.Format, s.Changelog = b.in.Tree.Format, b.in.Tree.Changelog.Date.UTC()
+	}
+}
+
+// noteTarget has the result say for what it is built.
+func (b *builder) noteTarget() {
+	b.result.Target = result.Target{Distribution: cmp.Or(b.suite.Name, b.o.Suite),
+		BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(), Profiles: b.o.Profiles,
+		Options: b.o.words()}
+}
+
+// openLog starts the log.
 func (b *builder) openLog() (err error) {
 	name, text := b.in.Identity()
 	version, err := dsc.ParseVersion(text)
@@ -86,9 +130,6 @@ func (b *builder) openLog() (err error) {
 	b.describeHooks()
 	b.result.Isolation.Rung, b.result.Isolation.Host = string(b.base.Manifest.IDs.Rung),
 		buildroot.Host
-	b.result.Source = result.Source{Name: name, Version: text, From: b.in.Spec}
-	b.result.Target = result.Target{Distribution: b.suite.Name, BuildArch: b.arch, HostArch: b.host,
-		BuildType: b.o.buildType(), Profiles: b.o.Profiles, Options: b.o.Options}
 	b.result.Log = b.outcome.LogPath
 	return nil
 }

@@ -11,67 +11,76 @@ import (
 	"nsbuild/internal/result"
 )
 
-// report ends the log and the result, and gives the error its kind.
+// report ends the log and the result, and gives the error its kind. Where there is no log yet, the
+// error has it already.
 func (b *builder) report(at *attempt, failed error) error {
-	o, found := b.outcome, &at.found
-	o.Stage, o.Tail, o.Artefacts = failStage(failed), found.tail, found.files
-	status := buildlog.Successful
-	switch {
-	case errors.Is(failed, errSkipped):
-		status = buildlog.Skipped
-	case failed != nil && fault.KindOf(failed) == fault.Interrupted:
-		status, o.Stage = buildlog.Failed, buildlog.StageAbort
-	case failed != nil:
-		status = buildlog.StatusOf(o.Stage)
-	}
-	s := &b.summary
-	s.Own = found.own
-	s.Header, s.Job, s.Status, s.FailStage, s.Finished = b.header, b.in.Spec, status,
-		o.Stage, time.Now()
-	s.PackageTime = s.Finished.Sub(b.header.Start)
-	if failed != nil && status != buildlog.Skipped {
-		s.Error = failed.Error()
-	}
-	if status == buildlog.Successful || status == buildlog.Skipped {
-		s.FailStage = ""
-	}
-	if o.Tail == nil {
-		o.Tail = b.log.Tail(output.TailLines)
-	}
-	b.log.Section("Cleanup")
-	b.log.Printf("The sandbox ends with its processes and mounts.")
-	b.log.Summary(*s)
-	closed := b.log.Close()
-	o.Status, o.Result = status, b.result
-	r := b.result
+	found, r := &at.found, b.result
+	b.end(failed, failStage(failed))
+	b.outcome.Artefacts = found.files
 	r.Hooks, r.Strays, r.Checks, r.Artefacts, r.Inputs.Layer = found.hooks, found.strays,
 		found.checks, found.artefacts, found.layer
-	r.Finished = s.Finished.UTC()
-	r.Outcome.Status, r.Outcome.FailStage, r.Outcome.Error, r.Outcome.Hint = string(status),
-		s.FailStage, s.Error, fault.HintOf(failed)
-	r.Use.SpaceKiB = s.Space
 	r.Use.Downloaded = b.env.Meter.Transferred()
+	if b.log == nil {
+		return failed
+	}
+	if b.outcome.Tail = found.tail; found.tail == nil {
+		b.outcome.Tail = b.log.Tail(output.TailLines)
+	}
 	if failed != nil {
-		o.Causes = at.causes()
-		for _, c := range o.Causes {
+		b.outcome.Causes = at.causes()
+		for _, c := range b.outcome.Causes {
 			r.Outcome.Causes = append(r.Outcome.Causes,
 				result.Cause{Kind: c.Kind, Line: c.Line.Number, Text: c.Text})
 		}
 	}
-	if b.o.Result != "" {
-		closed = errors.Join(closed, result.Write(b.o.Result, r))
-	}
-	if closed != nil {
-		closed = fmt.Errorf("writing %s: %w", b.log.Path, closed)
-	}
+	closed := b.closeLog(found)
+	status := b.outcome.Status
 	kind, isFailure := status.Kind()
 	switch {
-	case failed == nil:
-		return closed
-	case status == buildlog.Skipped:
+	case failed == nil, status == buildlog.Skipped:
 		return closed
 	case fault.KindOf(failed) == fault.Interrupted || !isFailure:
 		return errors.Join(failed, closed)
 	}
 	return fault.Wrap(kind, "", errors.Join(failed, closed))
+}
+
+// closeLog writes the summary, with which a log ends.
+func (b *builder) closeLog(found *findings) error {
+	s, r := &b.summary, b.result
+	s.Own, s.Header, s.Job, s.Finished = found.own, b.header, b.in.Spec, r.Finished
+	s.Status, s.FailStage, s.Error = b.outcome.Status, r.Outcome.FailStage, r.Outcome.Error
+	s.PackageTime = s.Finished.Sub(b.header.Start)
+	if s.Space > 0 {
+		r.Use.SpaceKiB = s.Space
+	}
+	b.log.Section("Cleanup")
+	b.log.Printf("The sandbox ends with its processes and mounts.")
+	b.log.Summary(*s)
+	if err := b.log.Close(); err != nil {
+		return fmt.Errorf("writing %s: %w", b.log.Path, err)
+	}
+	return nil
+}
+
+// end says how the build ended: with an error in a stage, or well. Without a log there were no
+// stages, and the error alone says what it means.
+func (c *record) end(failed error, stage string) {
+	o, out := c.outcome, &c.result.Outcome
+	o.Result, o.Status, o.Stage = c.result, buildlog.Successful, stage
+	switch {
+	case errors.Is(failed, errSkipped):
+		o.Status = buildlog.Skipped
+	case failed != nil && fault.KindOf(failed) == fault.Interrupted:
+		o.Status, o.Stage = buildlog.Failed, buildlog.StageAbort
+	case failed != nil && c.log == nil:
+		o.Status = buildlog.StatusOfError(failed)
+	case failed != nil:
+		o.Status = buildlog.StatusOf(stage)
+	}
+	c.result.Finished = time.Now().UTC()
+	out.Status, out.Hint = string(o.Status), fault.HintOf(failed)
+	if failed != nil && o.Status != buildlog.Skipped {
+		out.FailStage, out.Error = o.Stage, failed.Error()
+	}
 }

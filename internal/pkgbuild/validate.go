@@ -44,9 +44,6 @@ func (s *Several) Validate() error {
 	case s.PlanTo != "" && !strings.HasSuffix(s.PlanTo, plan.Suffix):
 		return fault.New(fault.Usage, "call it NAME"+plan.Suffix,
 			"%s %s: the name of a plan ends in %s", s.place("plan"), s.PlanTo, plan.Suffix)
-	case s.Result != "" && len(s.Sources) > 1:
-		return fault.New(fault.Usage, "build them one by one", "%s is for one source",
-			s.place("result"))
 	case s.Chain && s.AtOnce > 1 && s.Said.said("jobs-at-once"):
 		return fault.New(fault.Usage, "leave out one of them", "%s and %s=%d contradict each "+
 			"other: a chain is built one after the other", s.place("chain"),

@@ -170,8 +170,6 @@ func TestValidate(t *testing.T) {
 			"--result contradicts --plan: a plan is made, and nothing is built", "leave it out"},
 		{"plan and lintian", func(s *Several) { s.PlanTo = "c.plan.json"; now(s, "run-lintian") },
 			"--run-lintian contradicts --plan", "leave it out"},
-		{"result of two", func(s *Several) { s.Sources, s.Result = []string{"a", "b"}, "r.json" },
-			"--result is for one source", "one by one"},
 		{"chain", func(s *Several) { s.Chain, s.AtOnce = true, 2; now(s, "jobs-at-once") },
 			"--chain and --jobs-at-once=2 contradict each other", "leave out one"},
 		{"shell", func(s *Several) {

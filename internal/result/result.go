@@ -22,6 +22,9 @@ import (
 // Schema is the number of the format that this package writes.
 const Schema = 1
 
+// SeveralSchema is the number of the format of Several.
+const SeveralSchema = 1
+
 // Result is one build. Times are UTC (RFC 3339), durations seconds, sizes bytes; hashes are
 // lower-case hexadecimal.
 type Result struct {
@@ -48,6 +51,16 @@ type Result struct {
 	// Escaped are the JSON Pointers (RFC 6901) of texts above that are not UTF-8, and so written
 	// otherwise (see internal/rawjson). It is set when the result is written.
 	Escaped []string `json:"escaped,omitempty"`
+}
+
+// Several is what became of the builds of one command.
+type Several struct {
+	Schema   int       `json:"schema"`
+	Program  string    `json:"program"`
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+	// Results has one for each source, in their order; each has the Escaped of its own.
+	Results []*Result `json:"results"`
 }
 
 // legible is a result as it is written: its schema is set, and what is not UTF-8 is escaped.
@@ -204,12 +217,24 @@ type Hook struct {
 
 // Write stores a result at path, in one step: whoever reads path sees the old result or this one.
 // Its schema is set.
-func Write(path string, r *Result) error {
+func Write(path string, r *Result) error { return write(path, r.legible()) }
+
+// WriteSeveral stores the results of several builds as Write does. Its schema is set, and theirs.
+func WriteSeveral(path string, s *Several) error {
+	out := *s
+	out.Schema, out.Results = SeveralSchema, make([]*Result, len(s.Results))
+	for i, r := range s.Results {
+		out.Results[i] = r.legible()
+	}
+	return write(path, out)
+}
+
+func write(path string, document any) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(r.legible()); err != nil {
+	if err := enc.Encode(document); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	err := atomicfile.Write(path, text.Bytes(), atomicfile.Options{Mode: 0o644, Sync: true})

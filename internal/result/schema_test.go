@@ -21,6 +21,8 @@ func TestSchemas(t *testing.T) {
 	}{
 		{"../../docs/result.schema.json", "Result of an nsbuild build", Schema,
 			reflect.TypeFor[Result]()},
+		{"../../docs/results.schema.json", "Results of several nsbuild builds", SeveralSchema,
+			reflect.TypeFor[Several]()},
 		{"../../docs/plan.schema.json", "Plan of an nsbuild build", plan.Schema,
 			reflect.TypeFor[plan.Plan]()},
 		{"../../docs/events.schema.json", "A line of nsbuild --json", EventSchema,

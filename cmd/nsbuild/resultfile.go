@@ -1,0 +1,140 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"nsbuild/internal/fault"
+	"nsbuild/internal/pkgbuild"
+	"nsbuild/internal/result"
+)
+
+// resultFile is the file that --result names. It is written once, at the end, however that comes.
+// Until then there is none: whoever finds one has that of this build, or of none.
+type resultFile struct {
+	mu      sync.Mutex
+	named   bool   // it is known whether a file was named
+	path    string // "": none, or it has been written
+	asked   pkgbuild.Several
+	started time.Time
+	ended   map[int]*result.Result // by their places among the sources
+}
+
+// claim takes away what another build has left, and makes sure that the file can be written.
+func (f *resultFile) claim(path string, asked *pkgbuild.Several) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.named, f.started, f.asked = true, time.Now(), *asked
+	if path == "" {
+		return nil
+	}
+	st, err := os.Stat(path)
+	switch {
+	case err == nil && st.IsDir():
+		return fault.New(fault.Usage, "name a file", "--result %s is a directory", path)
+	case err == nil && !st.Mode().IsRegular():
+		return fault.New(fault.Usage, "name a file", "--result %s is no ordinary file", path)
+	}
+	if err := pkgbuild.CheckWritable(filepath.Dir(path)); err != nil {
+		return cannotStore(err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return cannotStore(err)
+	}
+	f.path = path
+	return nil
+}
+
+func cannotStore(err error) error {
+	return fault.Wrap(fault.Usage, "choose another file with --result",
+		fmt.Errorf("the machine-readable result cannot be stored: %w", err))
+}
+
+// ask says what is to be built, once that is known in full.
+func (f *resultFile) ask(s *pkgbuild.Several) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = *s
+}
+
+// note keeps the result of a build that has ended.
+func (f *resultFile) note(i int, r *result.Result) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended == nil {
+		f.ended = map[int]*result.Result{}
+	}
+	f.ended[i] = r
+}
+
+// write writes the file. What has not ended has failed with err.
+func (f *resultFile) write(err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	path := f.path
+	if f.path = ""; path == "" {
+		return nil
+	}
+	all := f.asked.Each()
+	if len(all) == 0 { // it is not known what was to be built
+		all = []pkgbuild.Request{f.asked.Request}
+	}
+	s := result.Several{Program: program(), Started: f.started.UTC(), Finished: time.Now().UTC()}
+	for i, r := range all {
+		one := f.ended[i]
+		if one == nil {
+			one = pkgbuild.Unbegun(program(), r, err).Result
+		}
+		s.Results = append(s.Results, one)
+	}
+	if len(all) == 1 {
+		return result.Write(path, s.Results[0])
+	}
+	return result.WriteSeveral(path, &s)
+}
+
+// finish ends the command: its environment, and the file of its result. Args are the command line,
+// for a build that has failed before it knew of the file.
+func (a *app) finish(err error, args []string) error {
+	if !a.result.named && err != nil && slices.Contains(args, "build") {
+		path, sources := namedIn(args)
+		asked := &pkgbuild.Several{Request: pkgbuild.Request{What: pkgbuild.What{ArchAny: true,
+			ArchAll: true}}, Sources: sources}
+		err = errors.Join(err, a.result.claim(path, asked))
+	}
+	return errors.Join(err, a.result.write(err))
+}
+
+// namedIn is the file that a wrong command line of build names for its result, and the sources.
+func namedIn(args []string) (path string, sources []string) {
+	root := newRoot(&app{stdout: os.Stdout, stderr: os.Stderr})
+	c, rest, err := root.Find(args)
+	if err != nil || c.Name() != "build" {
+		return "", nil
+	}
+	set := pflag.NewFlagSet(c.Name(), pflag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.ParseErrorsAllowlist.UnknownFlags = true
+	set.AddFlagSet(c.Flags())
+	set.AddFlagSet(root.PersistentFlags())
+	set.BoolP("help", "h", false, "")
+	// What is wrong with the others has been said.
+	_ = set.ParseAll(rest, func(f *pflag.Flag, value string) error {
+		if f.Name == "result" {
+			path = value
+		}
+		return nil
+	})
+	variable := key{"build", &pflag.Flag{Name: "result"}}.variable()
+	return cmp.Or(path, os.Getenv(variable)), set.Args()
+}
