@@ -48,6 +48,9 @@ func (j *Jail) Plain() bool { return j.IsPlain }
 // Notes are as they were set.
 func (j *Jail) Notes() []string { return j.Remarks }
 
+// Holder is what holds it.
+func (j *Jail) Holder() *Holder { return j.h }
+
 // Root is its directory.
 func (j *Jail) Root() string { return j.root }
 

@@ -96,6 +96,18 @@ func (p *Proc) close() {
 // Jail is where it runs.
 func (p *Proc) Jail() *Jail { return p.jail }
 
+// Exec runs another program of the jail in the place of this one.
+func (p *Proc) Exec(ctx context.Context, argv ...string) sandbox.Status {
+	other := *p
+	other.Argv, other.Applet = argv, ""
+	run, err := p.jail.h.maker.program(other.Command)
+	if err != nil {
+		_, _ = fmt.Fprintf(p.Stderr, "%s: not found\n", argv[0]) // as Fail
+		return Exit(127)
+	}
+	return run(ctx, &other)
+}
+
 // Getenv is a variable of its environment; "" without one.
 func (p *Proc) Getenv(name string) string {
 	for _, v := range p.Env {

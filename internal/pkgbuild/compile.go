@@ -247,7 +247,7 @@ func (at *attempt) endStrays() error {
 				s.PID, s.PPID, s.Age, s.Command)
 		}
 	}
-	at.header.Extra = append(at.header.Extra,
+	at.found.own = append(at.found.own,
 		buildlog.Field{Name: "Strays", Value: strconv.Itoa(len(left))})
 	return nil
 }

@@ -18,8 +18,8 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// config is what nsbuild's configuration of apt says.
-type config struct{ lists, sources, archives, cache string }
+// config is what nsbuild's configuration of apt says, and its options.
+type config struct{ lists, sources, archives, cache, preferences string }
 
 var setting = regexp.MustCompile(`(?m)^(\S+) "(.*)";$`)
 
@@ -36,9 +36,9 @@ func readConfig(p *fakejail.Proc, name string) (config, error) {
 		archives: values["Dir::Cache::Archives"], cache: values["Dir::Cache"]}, nil
 }
 
-// aptGet does what nsbuild has apt-get do: install, build-dep, dist-upgrade.
+// aptGet does what nsbuild has apt-get do: install, build-dep, dist-upgrade, autoremove.
 func (s *System) aptGet(_ context.Context, p *fakejail.Proc) sandbox.Status {
-	var conf, host string
+	var conf, pins, host string
 	var rest []string
 	asked := false
 	for i := 1; i < len(p.Argv); i++ {
@@ -48,16 +48,21 @@ func (s *System) aptGet(_ context.Context, p *fakejail.Proc) sandbox.Status {
 		case arg == "-c" || arg == "-o":
 			if i++; arg == "-c" {
 				conf = p.Argv[i]
+			} else if file, ok := strings.CutPrefix(p.Argv[i], "Dir::Etc::Preferences="); ok {
+				pins = file
 			}
 		case isHost:
 			host = value
 		case arg == "--print-uris":
 			asked = true
-		case arg != "-q":
+		case !strings.HasPrefix(arg, "-"):
 			rest = append(rest, arg)
 		}
 	}
-	err := s.apt(p, conf, host, asked, rest)
+	err := s.autoremove(p, rest)
+	if len(rest) == 0 || rest[0] != "autoremove" {
+		err = s.apt(p, conf, pins, host, asked, rest)
+	}
 	var unmet *problem
 	switch {
 	case err == nil:
@@ -73,11 +78,12 @@ func (s *System) aptGet(_ context.Context, p *fakejail.Proc) sandbox.Status {
 	return fakejail.Exit(100)
 }
 
-func (s *System) apt(p *fakejail.Proc, conf, host string, asked bool, args []string) error {
+func (s *System) apt(p *fakejail.Proc, conf, pins, host string, asked bool, args []string) error {
 	c, err := readConfig(p, conf)
 	if err != nil {
 		return err
 	}
+	c.preferences = pins
 	if len(args) == 0 {
 		return errors.New("invalid operation")
 	}
@@ -109,6 +115,42 @@ func (s *System) apt(p *fakejail.Proc, conf, host string, asked bool, args []str
 	}
 	return s.carryOut(p, c, r)
 }
+
+// autoremove purges what was installed for others, which are gone.
+func (s *System) autoremove(p *fakejail.Proc, args []string) error {
+	if len(args) == 0 || args[0] != "autoremove" {
+		return nil
+	}
+	for {
+		all, err := readStatus(p)
+		if err != nil {
+			return err
+		}
+		wanted := map[string]bool{}
+		for _, one := range all {
+			needs, err := one.relations("Depends", "Pre-Depends")
+			if err != nil {
+				return err
+			}
+			for _, alternatives := range needs {
+				wanted[alternatives[0].Name] = true
+			}
+		}
+		at := slices.IndexFunc(all, func(q paragraph) bool {
+			return q[auto] != "" && !wanted[q["Package"]]
+		})
+		if at < 0 {
+			return nil
+		}
+		if err := s.purge(p, []string{all[at]["Package"]}); err != nil {
+			return err
+		}
+	}
+}
+
+// auto is a field of ours in dpkg's status: something else has wanted the package. The real apt has
+// a file for that.
+const auto = "Auto-Installed"
 
 // keepParsed leaves what stands for apt's parsed lists, unless it is there already and still true.
 func keepParsed(p *fakejail.Proc, c config) error {
@@ -154,6 +196,7 @@ func (r *resolver) install(p *fakejail.Proc, args []string) error {
 				return fmt.Errorf("unable to locate package %s", arg)
 			}
 			if ok && !r.have(rel, r.native) {
+				r.named = append(r.named, name)
 				if err := r.choose(c); err != nil {
 					return err
 				}
@@ -220,7 +263,7 @@ func (r *resolver) buildDep(p *fakejail.Proc, file, host string) error {
 func (s *System) carryOut(p *fakejail.Proc, c config, r *resolver) error {
 	if len(r.removed) > 0 {
 		p.Printf("The following packages will be REMOVED:\n  %s\n", strings.Join(r.removed, " "))
-		if err := purge(p, r.removed); err != nil {
+		if err := s.purge(p, r.removed); err != nil {
 			return err
 		}
 	}
@@ -236,7 +279,26 @@ func (s *System) carryOut(p *fakejail.Proc, c config, r *resolver) error {
 			return err
 		}
 	}
+	if err := r.mark(p); err != nil {
+		return err
+	}
 	return s.configure(p)
+}
+
+// mark notes which packages nobody has named.
+func (r *resolver) mark(p *fakejail.Proc) error {
+	all, err := readStatus(p)
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		if slices.ContainsFunc(r.chosen, func(c candidate) bool {
+			return c.file == "" && c.same(one) && !slices.Contains(r.named, one["Package"])
+		}) {
+			one[auto] = "1"
+		}
+	}
+	return writeStatus(p, all)
 }
 
 // aptitude does what nsbuild has aptitude do: simulate the installation of a package, and install

@@ -29,8 +29,12 @@ func (s *System) dpkg(_ context.Context, p *fakejail.Proc) sandbox.Status {
 		switch rest := args[1:]; args[0] {
 		case "--add-architecture":
 			err = p.WriteFile("/var/lib/dpkg/arch", strings.Join(rest, "\n")+"\n", 0o644)
-		case "--purge":
-			err = purge(p, rest)
+		case "--purge", "--remove":
+			err = s.purge(p, rest)
+		case "--audit":
+			err = nil
+		case "-L":
+			err = list(p, rest)
 		case "--unpack":
 			err = s.unpackFiles(p, "", rest)
 		case "--install":
@@ -52,8 +56,21 @@ func (s *System) dpkg(_ context.Context, p *fakejail.Proc) sandbox.Status {
 	return fakejail.Exit(1)
 }
 
-// purge forgets packages, and deletes their files.
-func purge(p *fakejail.Proc, names []string) error {
+// list prints the files of packages.
+func list(p *fakejail.Proc, names []string) error {
+	for _, name := range names {
+		text, err := p.ReadFile("/var/lib/dpkg/info/" + name + ".list")
+		if err != nil {
+			return fmt.Errorf("dpkg-query: package '%s' is not installed", name)
+		}
+		p.Printf("%s", text)
+	}
+	return nil
+}
+
+// purge forgets packages, and deletes their files: there is no difference between removing and
+// purging.
+func (s *System) purge(p *fakejail.Proc, names []string) error {
 	all, err := readStatus(p)
 	if err != nil {
 		return err
@@ -61,7 +78,8 @@ func purge(p *fakejail.Proc, names []string) error {
 	for _, name := range names {
 		at := slices.IndexFunc(all, func(q paragraph) bool { return q["Package"] == name })
 		if at < 0 {
-			return fmt.Errorf("dpkg: error: %s is not installed", name)
+			p.Printf("dpkg: warning: ignoring request to remove %s which isn't installed\n", name)
+			continue
 		}
 		p.Printf("Removing %s ...\n", name)
 		info := "/var/lib/dpkg/info/" + name
@@ -69,9 +87,15 @@ func purge(p *fakejail.Proc, names []string) error {
 		if err != nil {
 			return err
 		}
-		for file := range strings.Lines(string(list)) {
-			if err := p.Remove(strings.TrimSuffix(file, "\n")); err != nil {
-				return err
+		if err := removeFiles(p, strings.Split(strings.TrimSpace(string(list)), "\n")); err != nil {
+			return err
+		}
+		if text, err := p.ReadFile(info + ".postrm"); err == nil {
+			if status := s.run(p, name, "postrm", string(text)); status != 0 {
+				p.Printf("dpkg: error processing package %s (--purge):\n installed %s package "+
+					"post-removal script subprocess returned error exit status %d\n", name, name,
+					status)
+				return errors.Join(errRefused, writeStatus(p, all))
 			}
 		}
 		for _, end := range []string{".list", ".preinst", ".postinst", ".prerm", ".postrm"} {
@@ -82,6 +106,20 @@ func purge(p *fakejail.Proc, names []string) error {
 		all = slices.Delete(all, at, at+1)
 	}
 	return writeStatus(p, all)
+}
+
+// removeFiles deletes files, and those directories that are empty then.
+func removeFiles(p *fakejail.Proc, names []string) error {
+	slices.Sort(names)
+	for _, name := range slices.Backward(names) {
+		if entries, err := p.ReadDir(name); err == nil && len(entries) > 0 {
+			continue
+		}
+		if err := p.Remove(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unpackFiles unpacks packages below a directory of the jail.
@@ -129,7 +167,7 @@ func (s *System) unpackDeb(p *fakejail.Proc, tree string, body []byte, noted boo
 		if err != nil {
 			return nil, err
 		}
-		if h.Typeflag != tar.TypeDir {
+		if name != "/" {
 			list.WriteString(name + "\n")
 		}
 	}

@@ -1,7 +1,8 @@
 // Package programs plays, in jails that are made up, the programs which make a Debian system:
-// apt-get, aptitude and dpkg, and nsbuild's own applets that fill trees. They read and write the
-// files that the real ones do, as far as nsbuild looks at them: the lists of a fakedebian archive,
-// dpkg's status, what was put into apt's archives directory.
+// apt-get, aptitude and dpkg, nsbuild's own applets that fill trees, and what a package is built
+// with. They read and write the files that the real ones do, as far as nsbuild looks at them: the
+// lists of a fakedebian archive, dpkg's status, what was put into apt's archives directory, source
+// packages, results.
 //
 // Which solution the real apt prefers is not tried with them, nor what maintainer scripts do.
 package programs

@@ -33,9 +33,13 @@ func (c candidate) name() string {
 type problem struct {
 	who  string
 	what dsc.Alternatives
+	with string // the version of what is in conflict; "": it is missing
 }
 
 func (e *problem) Error() string {
+	if e.with != "" {
+		return fmt.Sprintf(" %s : Conflicts: %s but %s is to be installed", e.who, e.what, e.with)
+	}
 	return fmt.Sprintf(" %s : Depends: %s but it is not installable", e.who, e.what)
 }
 
@@ -48,6 +52,8 @@ type resolver struct {
 	coming    []paragraph // that were chosen, or are while what they need is
 	chosen    []candidate // in the order in which they are to be installed
 	removed   []string
+	named     []string          // by the command
+	pins      map[string]string // versions that are to be installed, by packages
 }
 
 // newResolver reads the status of a system, and the lists that its apt has.
@@ -56,7 +62,10 @@ func newResolver(p *fakejail.Proc, c config) (*resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &resolver{native: native(all)}
+	r := &resolver{native: native(all), pins: map[string]string{}}
+	if err := r.readPins(p, c.preferences); err != nil {
+		return nil, err
+	}
 	for _, one := range all {
 		if one.installed() {
 			r.installed = append(r.installed, one)
@@ -75,6 +84,25 @@ func newResolver(p *fakejail.Proc, c config) (*resolver, error) {
 		}
 	}
 	return r, nil
+}
+
+// readPins reads preferences for certain versions. Others do not count here.
+func (r *resolver) readPins(p *fakejail.Proc, file string) error {
+	if file == "" {
+		return nil
+	}
+	text, err := p.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	all, err := paragraphs(string(text))
+	for _, pin := range all {
+		name := pin["Package"]
+		if version, ok := strings.CutPrefix(pin["Pin"], "version "); ok && r.pins[name] == "" {
+			r.pins[name] = version // of several that fit the first counts
+		}
+	}
+	return err
 }
 
 // readSource reads the lists of a line of sources.list.
@@ -175,11 +203,17 @@ func holds(version string, rel dsc.Relation) bool {
 
 // have tells whether a relation holds already.
 func (r *resolver) have(rel dsc.Relation, of string) bool {
-	meant := func(p paragraph) bool { return r.satisfies(p, rel, of) }
+	meant := func(p paragraph) bool { return r.satisfies(p, rel, of) && r.allows(p) }
 	return slices.ContainsFunc(r.coming, meant) ||
 		slices.ContainsFunc(r.installed, func(p paragraph) bool {
 			return meant(p) && !slices.ContainsFunc(r.coming, p.same)
 		})
+}
+
+// allows tells whether no other version of a package is preferred.
+func (r *resolver) allows(p paragraph) bool {
+	pin := r.pins[p["Package"]]
+	return pin == "" || pin == p["Version"]
 }
 
 // best is the newest offer that a relation can mean, of the native architecture where others will
@@ -195,7 +229,7 @@ func (r *resolver) best(rel dsc.Relation, of string) (best candidate, found bool
 		return c.newer(best.paragraph)
 	}
 	for _, c := range r.offers {
-		if r.satisfies(c.paragraph, rel, of) && (!found || better(c)) {
+		if r.satisfies(c.paragraph, rel, of) && r.allows(c.paragraph) && (!found || better(c)) {
 			best, found = c, true
 		}
 	}
@@ -219,7 +253,7 @@ next:
 				continue next
 			}
 		}
-		return &problem{who, alternatives}
+		return &problem{who: who, what: alternatives}
 	}
 	return nil
 }
@@ -242,6 +276,13 @@ func (r *resolver) choose(c candidate) error {
 	conflicts, err := c.relations("Conflicts")
 	if err != nil {
 		return err
+	}
+	for _, with := range conflicts {
+		for _, other := range r.coming {
+			if other["Package"] == with[0].Name && !other.same(c.paragraph) {
+				return &problem{who: c.paragraph["Package"], what: with, with: other["Version"]}
+			}
+		}
 	}
 	return r.refuse(conflicts)
 }

@@ -4,14 +4,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"nsbuild/internal/fakedebian"
 )
 
-// WriteTree fills a directory as the root of a system on which packages are installed, besides a
-// dpkg for amd64. It returns the packages as NAME VERSION ARCHITECTURE.
+// WriteTree fills a directory as the root of a system on which packages are installed; where no
+// dpkg is among them, it is one for amd64. It returns the packages as NAME VERSION ARCHITECTURE.
 func WriteTree(t testing.TB, dir string, packages ...fakedebian.Package) []string {
 	t.Helper()
 	write := func(name, text string, mode os.FileMode) {
@@ -24,8 +25,11 @@ func WriteTree(t testing.TB, dir string, packages ...fakedebian.Package) []strin
 			t.Fatal(err)
 		}
 	}
-	all := append([]fakedebian.Package{{Name: "dpkg", Version: "1.21.22", Architecture: "amd64"}},
-		packages...)
+	all := packages
+	if !slices.ContainsFunc(all, func(p fakedebian.Package) bool { return p.Name == "dpkg" }) {
+		all = append([]fakedebian.Package{{Name: "dpkg", Version: "1.21.22",
+			Architecture: "amd64"}}, packages...)
+	}
 	var status strings.Builder
 	var names []string
 	for _, p := range all {
