@@ -9,9 +9,13 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/suites"
+	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
 	"nsbuild/internal/hook"
@@ -222,10 +226,44 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 		}
 	}
 	o.prepareHooks(a, env)
+	if err := o.showApt(a.suites(), env.Log); err != nil {
+		return err
+	}
+	o.tellNetwork(env.Log)
 	o.Store, o.StateDir, o.Fallback, o.Log, o.Verbose = env.Store, env.StateDir, env.Work.Path(),
 		env.Log, a.verbose
 	o.IDs = func() (sandbox.IDMap, error) { return env.IDs, nil }
 	return a.runAs(o, func() (sandbox.Status, error) { return session.Run(ctx, o.Options) })
+}
+
+// showApt has the apt of a jail with the host's network reach the archives as the host's does.
+func (o *runOptions) showApt(table *suites.Table, log logrus.FieldLogger) error {
+	if o.Network != sandbox.NetworkHost {
+		return nil
+	}
+	host, err := aptconf.ReadHost("/", table)
+	if err != nil {
+		return err
+	}
+	for _, w := range host.Warnings {
+		log.Debug(w)
+	}
+	conf, auth := host.ForJail()
+	for _, f := range []session.File{{Path: aptconf.JailConf, Text: conf},
+		{Path: aptconf.JailAuth, Text: auth, Private: true}} {
+		if f.Text != "" {
+			o.Files = append(o.Files, f)
+		}
+	}
+	return nil
+}
+
+// tellNetwork tells a person who is to work in a jail without network how to have one.
+func (o *runOptions) tellNetwork(log logrus.FieldLogger) {
+	if len(o.Argv) == 0 && o.Network == sandbox.NetworkNone && console.IsTerminal(os.Stdin) {
+		log.Info("this shell has no network; --network host gives it the host's, --network " +
+			"private one of its own")
+	}
 }
 
 // streams gives a command our streams and signals.

@@ -95,6 +95,9 @@ func (a *app) sessionBegin(ctx context.Context, o *runOptions, name string) erro
 	if err := o.nameHooks(dirs.Cache); err != nil {
 		return err
 	}
+	if err := o.showApt(a.suites(), o.Log); err != nil {
+		return err
+	}
 	o.Stderr = a.stderr
 	id, err := session.Begin(ctx, o.Options, name)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nsbuild/internal/apt"
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/fault"
@@ -118,7 +119,8 @@ func (k *Keeper) Save(ctx context.Context, h jails.Holder, g *base.Generation,
 				k.discard(ctx, draft, g.Manifest.IDs))
 		}
 	}()
-	if err := h.SaveRoot(ctx, lowers, draft.Tree(), []string{apt.MountPoint}); err != nil {
+	if err := h.SaveRoot(ctx, lowers, draft.Tree(), []string{apt.MountPoint,
+		aptconf.JailConf, aptconf.JailAuth}); err != nil {
 		return saved, err
 	}
 	m := g.Manifest

@@ -140,7 +140,7 @@ func (o *Options) joinAndRun(ctx context.Context, id string, c *connection) (sta
 	}
 	c.set(jail)
 	defer func() { err = errors.Join(err, c.leave()) }()
-	o.Base, o.Root = joined.Info.Base, joined.Info.Root
+	o.Base, o.Root, o.Network = joined.Info.Base, joined.Info.Root, joined.Info.Network
 	if status, err = o.runIn(ctx, jail); err != nil {
 		return status, meanwhile(id, err)
 	}

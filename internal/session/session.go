@@ -51,6 +51,9 @@ type Options struct {
 	Mounts  []fstab.Mount
 	Network sandbox.Network
 
+	// Files are shown in a throwaway root that has the directories for them.
+	Files []File
+
 	HostUsers bool // the jail gets those users and groups of the host that it has not
 
 	Limits sandbox.Limits
@@ -207,6 +210,9 @@ func (o *Options) open(ctx context.Context) (_ *room, err error) {
 	}
 	if note != "" {
 		r.notes = append(r.notes, note)
+	}
+	if err := o.showFiles(&spec); err != nil {
+		return nil, err
 	}
 	machineHas, err := budget.Read()
 	if err != nil {
@@ -367,7 +373,8 @@ func homeDir(jail *sandbox.Jail, home string) string {
 	return home
 }
 
-// environment is what login(1) would give; nothing of the caller's but the kind of its terminal.
+// environment is what login(1) would give; nothing of the caller's but the kind of its terminal,
+// and its proxies where it is the caller's network.
 func (o *Options) environment(a *account, terminal bool) []string {
 	path := "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 	if a.uid == 0 {
@@ -386,6 +393,9 @@ func (o *Options) environment(a *account, terminal bool) []string {
 		if value := os.Getenv(key); value != "" && terminal {
 			env = append(env, key+"="+value)
 		}
+	}
+	if o.Network == sandbox.NetworkHost {
+		env = append(env, proxies(os.Getenv)...)
 	}
 	return merge(env, o.Env)
 }

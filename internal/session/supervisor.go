@@ -86,13 +86,15 @@ type reply struct {
 
 // Info says what a session is and what it uses.
 type Info struct {
-	ID     string    `json:"id"`
-	Base   string    `json:"base,omitempty"`
-	Root   string    `json:"root,omitempty"`
-	Began  time.Time `json:"began"`
-	PID    int       `json:"pid"`  // of the supervisor
-	Init   int       `json:"init"` // PID 1 of the session, as the host numbers it
-	Ending bool      `json:"ending,omitempty"`
+	ID   string `json:"id"`
+	Base string `json:"base,omitempty"`
+	Root string `json:"root,omitempty"`
+	// Network is what the session has of the network.
+	Network sandbox.Network `json:"network"`
+	Began   time.Time       `json:"began"`
+	PID     int             `json:"pid"`  // of the supervisor
+	Init    int             `json:"init"` // PID 1 of the session, as the host numbers it
+	Ending  bool            `json:"ending,omitempty"`
 	// Silent: it does not answer, so what follows is not known.
 	Silent bool `json:"silent,omitempty"`
 
@@ -230,7 +232,8 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 		return nil, errors.Join(err, s.room.close())
 	}
 	s.info = Info{
-		ID: t.ID, Base: s.o.Base, Root: s.o.Root, Began: time.Now(), PID: os.Getpid(),
+		Network: s.o.Network,
+		ID:      t.ID, Base: s.o.Base, Root: s.o.Root, Began: time.Now(), PID: os.Getpid(),
 		Init: s.room.holder.PID(), Scratch: string(s.room.holder.Scratch()),
 		MemoryLimit: s.o.Limits.Memory,
 	}

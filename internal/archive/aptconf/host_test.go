@@ -481,3 +481,39 @@ func TestWarnings(t *testing.T) {
 		t.Errorf("%q %+v", h.Warnings, h.sources)
 	}
 }
+
+// TestForJail has what the apt of a jail is told: what counts for fetching, the logins, and nothing
+// that names files or programs of the host.
+func TestForJail(t *testing.T) {
+	h := hostOf(t, nil, map[string]string{
+		"etc/apt/apt.conf.d/50": `Acquire::http::Proxy "http://proxy.example:3128";
+Acquire::http::Proxy::local.example "DIRECT";
+Acquire::Max-ValidTime::Own "86400"; Acquire::https::CaInfo "/etc/ssl/own.pem";
+Acquire::https::odd.example::Verify-Peer "false"; Acquire::Languages "none";
+Acquire::http::Proxy-Auto-Detect "/usr/bin/detect"; Dir::Cache "/c"; DPkg::Post-Invoke {"x";};
+`,
+		"etc/apt/auth.conf": "machine a.example/x login me password pw\nmachine open.example\n",
+		"etc/apt/sources.list": "deb [check-valid-until=no] http://you:secret@b.example/d/ sid main\n" +
+			"deb [check-valid-until=no] http://c.example/d sid main\n",
+	})
+	conf, auth := h.ForJail()
+	const wantConf = `acquire::check-valid-until "false";
+acquire::http::proxy "http://proxy.example:3128";
+acquire::http::proxy::local.example "DIRECT";
+acquire::https::odd.example::verify-peer "false";
+acquire::max-validtime::own "86400";
+`
+	const wantAuth = "machine a.example/x login me password pw\n" +
+		"machine http://b.example/d login you password secret\n"
+	if conf != wantConf {
+		t.Errorf("configuration:\n%s\nwant\n%s", conf, wantConf)
+	}
+	if auth != wantAuth {
+		t.Errorf("logins:\n%s\nwant\n%s", auth, wantAuth)
+	}
+	h = hostOf(t, nil, map[string]string{"etc/apt/sources.list": "deb http://c.example/d sid main\n" +
+		"deb [check-valid-until=no] http://b.example/d sid main\n"})
+	if conf, auth := h.ForJail(); conf != "" || auth != "" {
+		t.Errorf("where nothing is said: %q, %q", conf, auth)
+	}
+}

@@ -135,7 +135,7 @@ func openSource(host *os.File, m wire.Mount, trees []*os.File) (*os.File, error)
 }
 
 // bindText binds a file with a text over target, without writing to the jail's tree. A link is
-// followed within the root.
+// followed within the root. A private one is jail root's alone.
 func bindText(root *os.File, m wire.Mount) error {
 	target, err := openTarget(root, m, false)
 	if err != nil {
@@ -145,8 +145,15 @@ func bindText(root *os.File, m wire.Mount) error {
 	if err := os.MkdirAll(layout.Files, 0o755); err != nil {
 		return err
 	}
-	source := path.Join(layout.Files, path.Base(m.Target))
-	if err := os.WriteFile(source, []byte(m.Data), 0o644); err != nil {
+	source := path.Join(layout.Files, strings.ReplaceAll(path.Clean(m.Target), "/", "_"))
+	mode := os.FileMode(0o644)
+	if m.Private {
+		mode = 0o600
+	}
+	if err := os.WriteFile(source, []byte(m.Data), mode); err != nil {
+		return err
+	}
+	if err := os.Chown(source, m.Owner, m.Owner); err != nil {
 		return err
 	}
 	if err := MountAs(source, beneath.FDPath(target), m.Target, "", unix.MS_BIND, ""); err != nil {

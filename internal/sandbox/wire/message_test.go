@@ -38,7 +38,7 @@ func messages() []*Message {
 				ReadOnly: true, Map: MapAll, Tree: 1},
 			Mounts: []Mount{{Type: "bind", Source: "/a", Target: "/b", ReadOnly: true,
 				NoExec: true, NoSuid: true, NoDev: true, NoSymFollow: true, NoLinks: true,
-				Data: "x", Mkdir: true, Owner: 5, Map: MapUsers, Tree: 2,
+				Data: "x", Mkdir: true, Owner: 5, Private: true, Map: MapUsers, Tree: 2,
 				Overlay: &Overlay{Lowers: []string{"/l"}, Upper: "u", Work: "w", Writable: "/w",
 					Trees: []int{1}}}},
 			Hostname: "h", Network: NetworkNone, Personality32: true, KeepNames: true,

@@ -122,7 +122,8 @@ type Caller struct{ UID, GID int }
 
 // Mount is one mount of the plan. Target is a path inside the jail, resolved inside it.
 type Mount struct {
-	// "bind", "rbind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "overlay", "remount"
+	// "bind", "rbind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "overlay", "remount", or
+	// "text", a read-only file with Data as its text
 	Type   string
 	Source string // host path for binds
 	Target string
@@ -138,6 +139,8 @@ type Mount struct {
 	Mkdir bool
 	// Owner is jail root as H numbers it, to whom belongs what is made; set by PID 1.
 	Owner int `json:",omitempty"`
+	// Private makes a "text" readable for jail root alone.
+	Private bool `json:",omitempty"`
 	// Map is for binds; see Root.Map.
 	Map MapKind `json:",omitempty"`
 	// Tree is set by NewJail; see Root.Tree.
