@@ -29,6 +29,7 @@ type buildOptions struct {
 	kind                                   kindOptions
 	jobsAtOnce                             string
 	more                                   additionOptions
+	keep                                   keepOptions
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -108,6 +109,7 @@ the worst: 128+N, else 1, else 2, else 3.
 		"the build fail")
 	f.BoolVar(&o.NoLayers, "no-layers", false,
 		"install the build dependencies anew, and do not keep them for the next build")
+	o.keep.addFlags(f, &o.Keeping)
 	o.kind.addFlags(f, &o.Kind)
 	o.more.addFlags(f, &o.Several)
 	o.hooks.addBuildFlags(f, &o.ShellOnFailure)
@@ -130,6 +132,9 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 	}
 	o.more.complete(&o.Several)
 	o.kind.complete(&o.Request, g)
+	if err := o.keep.complete(&o.Keeping); err != nil {
+		return err
+	}
 	o.checks.complete(&o.Checks)
 	o.Verbose = verbose
 	return o.completeAtOnce(g)
@@ -221,10 +226,31 @@ func (a *app) build(ctx context.Context, o *buildOptions) (err error) {
 	case len(o.Sources) > 1:
 		return a.buildMany(ctx, env, &o.Several)
 	}
-	outcome, err := env.Build(ctx, o.Each()[0])
-	a.result.note(0, outcome.Result)
-	a.tell(env, outcome, err)
+	_, err = a.buildOne(ctx, env, 0, o.Each()[0], nil)
 	return err
+}
+
+// buildOne builds a source of the command, and tells of it before what it wrote is kept. Where
+// explain is given, it says more of the error.
+func (a *app) buildOne(ctx context.Context, env *pkgbuild.Env, i int, r pkgbuild.Request,
+	explain func(error) error) (*pkgbuild.Outcome, error) {
+	var told error
+	r.Reported = func(outcome *pkgbuild.Outcome, err error) {
+		a.result.note(i, outcome.Result)
+		a.tell(env, outcome, err)
+		if err == nil {
+			return
+		}
+		if explain != nil {
+			err = explain(err)
+		}
+		defer env.Progress.Pause()()
+		a.printError(err)
+		told = reported{err}
+	}
+	outcome, _ := env.Build(ctx, r) // whose error was reported
+	a.tellKept(env, outcome)
+	return outcome, told
 }
 
 // tell prints the paths of the results, or why there are none.

@@ -75,15 +75,15 @@ func (a *app) buildChain(ctx context.Context, env *pkgbuild.Env, s *pkgbuild.Sev
 	var built []string
 	for i, r := range s.Each() {
 		r.Packages = slices.Concat(r.Packages, built)
-		outcome, err := env.Build(ctx, r)
-		a.result.note(i, outcome.Result)
-		a.tell(env, outcome, err)
-		if err != nil {
+		outcome, err := a.buildOne(ctx, env, i, r, func(err error) error {
 			if rest := s.Sources[i+1:]; len(rest) > 0 && ctx.Err() == nil {
 				a.leaveOut(s, i)
 				return fault.Wrap(fault.KindOf(err), "",
 					fmt.Errorf("%s (and so not %s): %w", r.From, strings.Join(rest, ", "), err))
 			}
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		if outcome.Status == buildlog.Skipped {

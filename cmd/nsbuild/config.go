@@ -34,7 +34,7 @@ func onCommandLine(table, flag string) bool {
 	}
 	verb, _, _ := strings.Cut(table, ".")
 	switch verb {
-	case "import", "export", "man", "completion", "config":
+	case "import", "export", "man", "completion", "config", "forget":
 		return true
 	}
 	return false

@@ -230,6 +230,9 @@ func (a *app) update(ctx context.Context, names []string, all bool, options *hoo
 		return err
 	}
 	if all {
+		if err := env.ForgetAll(ctx); err != nil {
+			return err
+		}
 		if names, err = env.Store.Names(); err != nil {
 			return err
 		}
@@ -268,7 +271,8 @@ func newRemove(a *app) *cobra.Command {
 		Use:   "remove BASE...",
 		Short: "Delete bases",
 		Long: `remove deletes bases with all their generations. A base that is in use is not deleted.
---all also deletes the layers of build dependencies, and what hooks keep.
+A base that kept builds lie on is deleted after them only. --all also deletes these, the layers of
+build dependencies, and what hooks keep.
 `,
 		Example: "  nsbuild remove sid",
 		Args:    rangeArgs(0, -1, ""),
@@ -277,7 +281,7 @@ func newRemove(a *app) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false,
-		"delete every base, all dependency layers, and what hooks keep")
+		"delete every base, all kept builds, all dependency layers, and what hooks keep")
 	return c
 }
 
@@ -290,6 +294,9 @@ func (a *app) remove(ctx context.Context, names []string, all bool) error {
 		return err
 	}
 	if all {
+		if err := env.ForgetAll(ctx); err != nil {
+			return err
+		}
 		if names, err = env.Store.Names(); err != nil {
 			return err
 		}

@@ -56,6 +56,27 @@ type commandStatus int
 
 func (commandStatus) Error() string { return "the command failed" }
 
+// reported is an error that the user has been told of.
+type reported struct{ error }
+
+func (r reported) Unwrap() error { return r.error }
+
+// untold is what the user has not been told of an error.
+func untold(err error) error {
+	if errors.As(err, new(reported)) {
+		several, ok := err.(interface{ Unwrap() []error })
+		if !ok {
+			return nil
+		}
+		var left []error
+		for _, e := range several.Unwrap() {
+			left = append(left, untold(e))
+		}
+		return errors.Join(left...)
+	}
+	return err
+}
+
 // exitStatus is the one translation of errors into exit statuses.
 func exitStatus(err error) int {
 	if err == nil {

@@ -145,7 +145,11 @@ func sample(k key) string {
 		return "A <a@b.example>"
 	case "build.deb-build-options":
 		return "nostrip parallel=5"
-	case "build.memory", "build.scratch-size", "build.max-results":
+	case "build.keep":
+		return "always"
+	case "build.keep-age":
+		return "3d"
+	case "build.memory", "build.scratch-size", "build.max-results", "build.keep-size":
 		return "300M"
 	case "build.arch", "build.host":
 		return "riscv64"

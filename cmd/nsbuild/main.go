@@ -77,7 +77,7 @@ func run(args []string, stdin io.Reader, stdout, stderr *os.File) int {
 	err := explainDirectory(root.ExecuteContext(ctx))
 	err = a.finish(errors.Join(err, a.close(ctx)), args)
 	status := exitStatus(err)
-	if err != nil && !errors.As(err, new(commandStatus)) {
+	if err = untold(err); err != nil && !errors.As(err, new(commandStatus)) {
 		a.printError(err)
 	}
 	return status
@@ -191,7 +191,7 @@ makes it when a build first needs it, and keeps it up to date.
 		}
 	})
 	root.AddGroup(verbGroups()...)
-	root.AddCommand(inGroup(groupBuild, newBuild(a))...)
+	root.AddCommand(inGroup(groupBuild, newBuild(a), newKept(a), newForget(a))...)
 	root.AddCommand(inGroup(groupInside, newRun(a), newShell(a), newSession(a))...)
 	root.AddCommand(inGroup(groupBases, newCreate(a), newUpdate(a), newList(a), newInfo(a),
 		newRemove(a), newExport(a), newImport(a))...)

@@ -45,7 +45,7 @@ func (a *app) buildMany(ctx context.Context, env *pkgbuild.Env, s *pkgbuild.Seve
 				fmt.Fprintf(out, "hint: %s\n", hint)
 			}
 		}
-	})
+	}, a.tellKept)
 	if !a.quiet {
 		fmt.Fprint(env.Progress.Writer(), table(all))
 	}

@@ -8,6 +8,7 @@
 //	STATE/bases/NAME/lock           held by who makes a generation
 //	STATE/bases/NAME/current        a symbolic link to the generation in use
 //	STATE/bases/NAME/gen-3/lock     shared by the generation's users
+//	STATE/bases/NAME/gen-3/lessees/ links to the kept builds that lie on it
 //	STATE/bases/NAME/gen-3/manifest.json
 //	STATE/bases/NAME/gen-3/tree/    the root directory
 //	STATE/bases/NAME/draft-…/       being made, or left by a maker that was killed
@@ -128,6 +129,9 @@ type Generation struct {
 // Tree is the generation's root directory.
 func (g *Generation) Tree() string { return store.Tree(g.dir.Path()) }
 
+// Lease has the generation stay while another directory is there; see store.Dir.Lease.
+func (g *Generation) Lease(by string) error { return g.dir.Lease(by) }
+
 // Close ends the use.
 func (g *Generation) Close() error { return g.dir.Close() }
 
@@ -160,6 +164,21 @@ func (s *Store) Use(name string) (*Generation, error) {
 		return g, err
 	}
 }
+
+// UseGeneration takes a generation of a base into use, be it the current one or not. Where it is
+// not there any more, the error is fs.ErrNotExist.
+func (s *Store) UseGeneration(name string, number int) (*Generation, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	g, err := s.open(name, generationName(number))
+	if err != nil {
+		return nil, fmt.Errorf("generation %d of base %s: %w", number, name, err)
+	}
+	return g, nil
+}
+
+func generationName(number int) string { return "gen-" + strconv.Itoa(number) }
 
 func (s *Store) none(name string) error {
 	names, err := s.Names()
@@ -323,7 +342,7 @@ func (d *Draft) Commit(m Manifest) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	generation := "gen-" + strconv.Itoa(number)
+	generation := generationName(number)
 	if err := os.Rename(d.dir, filepath.Join(root, generation)); err != nil {
 		return 0, fmt.Errorf("base %s: %w", d.name, err)
 	}
@@ -397,6 +416,15 @@ func (s *Store) Remove(ctx context.Context, name string, h jails.Holder) error {
 		return fmt.Errorf("base %s: %w", name, err)
 	}
 	defer lock.Close()
+	upon, err := lessees(root)
+	if err != nil {
+		return fmt.Errorf("base %s: %w", name, err)
+	}
+	if len(upon) > 0 {
+		return fault.New(fault.Internal, "nsbuild forget "+strings.Join(upon, " "),
+			"%s on base %s: %s", fault.Count(len(upon), "kept build lies", "kept builds lie"), name,
+			strings.Join(upon, ", "))
+	}
 	current, err := os.Readlink(filepath.Join(root, "current"))
 	if err == nil {
 		busy, err := inUse(filepath.Join(root, current))
@@ -417,6 +445,30 @@ func (s *Store) Remove(ctx context.Context, name string, h jails.Holder) error {
 		return err
 	}
 	return removeIfEmpty(root)
+}
+
+// lessees are the names of what lies on the generations of a base.
+func lessees(root string) (names []string, err error) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		upon, err := store.Lessees(filepath.Join(root, e.Name()))
+		if errors.Is(err, unix.ENOTDIR) {
+			continue // a lock, or the link to a generation that is looked at by its own name
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, dir := range upon {
+			if name := filepath.Base(dir); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // inUse tells whether somebody holds a generation.
@@ -451,7 +503,11 @@ func (s *Store) Stale() ([]string, error) {
 		}
 		current, _ := os.Readlink(filepath.Join(root, "current")) // none: everything there is stale
 		left := slices.ContainsFunc(inside, func(e fs.DirEntry) bool {
-			return e.IsDir() && e.Name() != current
+			if !e.IsDir() || e.Name() == current {
+				return false
+			}
+			upon, err := store.Lessees(filepath.Join(root, e.Name()))
+			return err != nil || len(upon) == 0
 		})
 		if left || current == "" {
 			stale = append(stale, e.Name())

@@ -195,3 +195,41 @@ func TestBadNamesAndManifests(t *testing.T) {
 		t.Errorf("a damaged base cannot be removed: %v", err)
 	}
 }
+
+// TestLease keeps a generation that something lies on, through an update and a removal.
+func TestLease(t *testing.T) {
+	s, h := start(t)
+	ctx := t.Context()
+	commit(t, s, h, "trixie")
+	g, err := s.Use("trixie")
+	if err != nil {
+		t.Fatal(err)
+	}
+	upon := filepath.Join(t.TempDir(), "hello-7c1e")
+	if err := errors.Join(os.Mkdir(upon, 0o755),
+		os.WriteFile(filepath.Join(upon, "lock"), nil, 0o600), g.Lease(upon),
+		g.Close()); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, h, "trixie")
+	if stale, err := s.Stale(); err != nil || len(stale) != 0 {
+		t.Errorf("%q, %v: there is nothing to be swept", stale, err)
+	}
+	if err := s.Sweep(ctx, "trixie", h); err != nil {
+		t.Error(err)
+	}
+	if err := s.Remove(ctx, "trixie", h); err == nil ||
+		fault.HintOf(err) != "nsbuild forget hello-7c1e" {
+		t.Errorf("it was removed: %v", err)
+	}
+	old, err := s.UseGeneration("trixie", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(old.Close(), os.RemoveAll(upon), s.Remove(ctx, "trixie", h)); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.UseGeneration("trixie", 1); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what is gone: %v", err)
+	}
+}

@@ -118,6 +118,7 @@ type Installed struct {
 	Lowers   []sandbox.Lower // with those that it was installed on, topmost first
 	Layer    *layer.Layer    // of an earlier build, all of it or a part of it; nil: none
 	Key      string          // of the layer, once it is known
+	Jail     int             // whose files the layer has, where it was installed now
 	Cached   bool            // an earlier build had made it
 	Packages []base.Package  // that the base does not have, where they were installed now
 	Time     time.Duration   // of installing, where that was necessary
@@ -158,6 +159,31 @@ func (in *installation) install(ctx context.Context) (err error) {
 		err = errors.Join(err, in.done.made())
 	}
 	return err
+}
+
+// InJail is Jail, of what may be nil.
+func (i *Installed) InJail() int {
+	if i == nil {
+		return 0
+	}
+	return i.Jail
+}
+
+// LayerAt is the key of the layer of an earlier build that has its tree at a path; "" for none.
+func (i *Installed) LayerAt(path string) string {
+	if i == nil {
+		return ""
+	}
+	return i.Layer.At(path)
+}
+
+// Lease has the layer of an earlier build stay while another directory is there; see
+// store.Dir.Lease.
+func (i *Installed) Lease(by string) error {
+	if i == nil {
+		return nil
+	}
+	return i.Layer.Lease(by)
 }
 
 // Size is what the layers of it have, in bytes; 0 when none was used or kept.

@@ -266,6 +266,7 @@ func (in *installation) finishLayer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	in.done.Jail = in.jail.ID()
 	in.done.Lowers = append([]sandbox.Lower{{Jail: in.jail.ID()}}, in.done.Lowers...)
 	for _, s := range strays {
 		in.on.Log.Printf("A maintainer script left a process, which was ended: %s", s.Command)

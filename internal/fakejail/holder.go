@@ -267,6 +267,20 @@ func (h *Holder) SaveLayer(_ context.Context, jail int, to string) (size int64, 
 	return sizeOf(to)
 }
 
+// MoveLayer moves it.
+func (h *Holder) MoveLayer(ctx context.Context, jail int, to string) error {
+	_, err := h.SaveLayer(ctx, jail, to)
+	return err
+}
+
+// TreeSize adds up the files of a tree.
+func (h *Holder) TreeSize(_ context.Context, dir string) (size int64, err error) {
+	if err := h.alive("TreeSize", dir); err != nil {
+		return 0, err
+	}
+	return sizeOf(dir)
+}
+
 // SaveRoot copies what a closed jail has seen as its root.
 func (h *Holder) SaveRoot(_ context.Context, lowers []sandbox.Lower, to string,
 	without []string) error {

@@ -72,6 +72,8 @@ type Holder interface {
 	CopyTree(ctx context.Context, from, to string) error
 	RemoveTree(ctx context.Context, dir string) error
 	SaveLayer(ctx context.Context, jail int, to string) (size int64, err error)
+	MoveLayer(ctx context.Context, jail int, to string) error
+	TreeSize(ctx context.Context, dir string) (int64, error)
 	SaveRoot(ctx context.Context, lowers []sandbox.Lower, to string, without []string) error
 }
 

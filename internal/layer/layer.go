@@ -120,6 +120,25 @@ func (l *Layer) Size() int64 {
 	return l.Manifest.Size + l.below.Size()
 }
 
+// At is the key of the layer, of it and those below it, that has its tree at a path; "" for none.
+func (l *Layer) At(path string) string {
+	for ; l != nil; l = l.below {
+		if l.Tree() == path {
+			return l.Key
+		}
+	}
+	return ""
+}
+
+// Lease has the layer, and what lies below it, stay while another directory is there; see
+// store.Dir.Lease.
+func (l *Layer) Lease(by string) error {
+	if l == nil {
+		return nil
+	}
+	return errors.Join(l.dir.Lease(by), l.below.Lease(by))
+}
+
 // Tree is the layer's directory, to be a lower of an overlay.
 func (l *Layer) Tree() string { return store.Tree(l.dir.Path()) }
 

@@ -49,6 +49,7 @@ type root struct {
 	lowers  []sandbox.Lower // topmost first
 	open    jails.Jail      // nil: none
 	whole   bool            // the open one is a copy of the layers below it
+	copied  []sandbox.Lower // those layers
 	stopped bool            // nothing can be run in it any more
 	jail    jails.Jail      // that builds, or has built
 	hooked  deps.Hooked     // what hooks have made of the base, below the build dependencies
@@ -92,6 +93,11 @@ func (b *builder) begin(ctx context.Context, how how) (_ *attempt, err error) {
 	}()
 	if at.place, err = b.choosePlace(how); err != nil {
 		return nil, err
+	}
+	if at.place.dir != "" {
+		if _, err := b.env.giveWay(ctx, b.expectedSpace(how.plain)); err != nil {
+			return nil, err
+		}
 	}
 	held, err := b.hold(ctx, b.base.Manifest.Arch, sandbox.HolderSpec{
 		IDs: b.base.Manifest.IDs, ScratchDir: at.place.dir, ScratchSize: at.place.limit,

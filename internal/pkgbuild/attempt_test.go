@@ -18,6 +18,7 @@ import (
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/jails"
+	"nsbuild/internal/kept"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/result"
 	"nsbuild/internal/sandbox"
@@ -95,6 +96,8 @@ func fakeBuild(t *testing.T, o Request) (*builder, *[]*fakeHolder) {
 		Progress: progress.New(io.Discard, progress.Options{}), Meter: &progress.Meter{},
 		shared: newShared()}
 	env.shared.memory.Total = 16 << 30
+	env.Kept, err = kept.Open(env.StateDir)
+	check(err)
 	g := fakeBase(t, env.StateDir)
 	text, err := buildlog.Create(t.TempDir(), "fake", "1", "amd64", time.Now(), buildlog.Options{})
 	check(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"nsbuild/internal/archive/suites"
@@ -28,6 +29,7 @@ type Outcome struct {
 	Causes    []buildlog.Cause
 	LogPath   string
 	Artefacts []string // paths, .changes last
+	Kept      string   // the ID under which it is kept; "": it is not
 }
 
 // task is what is built, and how: it stands when a build has been prepared, and no attempt changes
@@ -55,6 +57,7 @@ type builder struct {
 	hold       func(context.Context, string, sandbox.HolderSpec) (jails.Holder, error)
 	copies     *copies.Beside // of packages
 	overflowed int64          // size of the tmpfs that was full in the attempt before
+	gaveWay    bool           // what was kept of other builds was forgotten for this one
 }
 
 // Build builds one source package. There is an outcome whatever becomes of it.
@@ -62,8 +65,10 @@ func (e *Env) Build(ctx context.Context, r Request) (*Outcome, error) {
 	b := e.newBuilder(r)
 	defer b.release()
 	at, err := b.prepare(ctx)
+	var frozen *frozen
 	if err == nil {
 		at, err = b.attempts(ctx, at, b.stages())
+		frozen = at.freeze(ctx, err)
 		err = at.afterStages(ctx, err)
 		at.deps.Saved()
 	}
@@ -72,7 +77,12 @@ func (e *Env) Build(ctx context.Context, r Request) (*Outcome, error) {
 		at.noteNeed()
 		at.tellKilled()
 	}
-	return b.outcome, b.report(at, fault.Interruption(ctx, err))
+	err = b.report(at, fault.Interruption(ctx, err))
+	if r.Reported != nil {
+		r.Reported(b.outcome, err)
+	}
+	b.outcome.Kept = at.keep(ctx, frozen)
+	return b.outcome, err
 }
 
 // newBuilder is a build of which nothing is done yet.
@@ -109,6 +119,8 @@ func (at *attempt) next(ctx context.Context, err error) func() (*attempt, error)
 	case errors.Is(err, errFull) && at.onTmpfs() && b.o.Scratch != ScratchTmpfs:
 		b.overflowed = at.place.limit
 		return func() (*attempt, error) { return b.againOnDisk(ctx, how) }
+	case errors.Is(err, errFull) && !at.onTmpfs() && b.mayGiveWay():
+		return func() (*attempt, error) { return b.againWithRoom(ctx, how) }
 	}
 	if seen, may := at.sawOverlay(ctx, err); may {
 		return func() (*attempt, error) { return b.againPlain(ctx, seen) }
@@ -125,6 +137,28 @@ func (b *builder) againOnDisk(ctx context.Context, how how) (*attempt, error) {
 	b.log.Section("Scratch full")
 	b.log.Warning("%s", again)
 	how.disk = true
+	return b.begin(ctx, how)
+}
+
+// mayGiveWay tells whether something is kept of other builds that can be forgotten for this one.
+func (b *builder) mayGiveWay() bool {
+	all, err := b.env.Kept.List()
+	if err != nil {
+		b.env.Log.Warn(err)
+	}
+	return len(all) > 0 && !b.gaveWay
+}
+
+// againWithRoom begins an attempt when nothing is kept of other builds any more.
+func (b *builder) againWithRoom(ctx context.Context, how how) (*attempt, error) {
+	b.gaveWay = true
+	const again = "the disk is full; what was kept of other builds is forgotten, and it is built again"
+	b.env.Log.Warn(again)
+	b.log.Section("Disk full")
+	b.log.Warning(again)
+	if _, err := b.env.giveWay(ctx, math.MaxInt64); err != nil {
+		return nil, err
+	}
 	return b.begin(ctx, how)
 }
 

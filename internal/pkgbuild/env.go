@@ -23,6 +23,7 @@ import (
 	"nsbuild/internal/budget"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/deps"
+	"nsbuild/internal/kept"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/sandbox"
@@ -40,6 +41,7 @@ type Env struct {
 	Host     *aptconf.Host
 	Client   *archive.Client
 	Layers   *layer.Store
+	Kept     *kept.Store
 	IDs      sandbox.IDMap // of new trees
 	Log      logrus.FieldLogger
 	Progress *progress.Progress
@@ -54,6 +56,9 @@ type Env struct {
 func (e *Env) Open(ctx context.Context) (err error) {
 	e.shared = newShared()
 	e.Copies = &copies.Maker{CacheDir: e.CacheDir, Grown: &e.shared.grown}
+	if e.Kept, err = kept.Open(e.StateDir); err != nil {
+		return err
+	}
 	e.Work, err = workdir.Open(ctx, e.StateDir, e.Log)
 	return err
 }

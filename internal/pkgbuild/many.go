@@ -71,10 +71,12 @@ func Suitable() (int, error) {
 
 // BuildMany builds several source packages, some of them beside each other; they begin in the given
 // order. A failure does not stop the others, an interruption does. ended is called for each when it
-// is over, one call at a time; the result is in the given order.
+// is over, and kept later for each that is kept, one call at a time; the result is in the given
+// order.
 //
 // One at a time, each begins when the one before has ended.
-func (e *Env) BuildMany(ctx context.Context, s *Several, ended func(*Env, *Ended)) []*Ended {
+func (e *Env) BuildMany(ctx context.Context, s *Several, ended func(*Env, *Ended),
+	kept func(*Env, *Outcome)) []*Ended {
 	all := s.Each()
 	e.shared.mu.Lock()
 	e.shared.atOnce, e.shared.left = s.AtOnce, len(all)
@@ -88,10 +90,16 @@ func (e *Env) BuildMany(ctx context.Context, s *Several, ended func(*Env, *Ended
 		workers.Go(func() {
 			for i := range next {
 				view, end := e.view(shortName(all[i].From))
-				out[i] = view.buildOne(ctx, i, all[i], end)
-				telling.Lock()
-				ended(view, out[i])
-				telling.Unlock()
+				out[i] = view.buildOne(ctx, i, all[i], end, func(d *Ended) {
+					telling.Lock()
+					defer telling.Unlock()
+					ended(view, d)
+				})
+				if d := out[i]; d.Outcome.Kept != "" {
+					telling.Lock()
+					kept(view, d.Outcome)
+					telling.Unlock()
+				}
 			}
 		})
 	}
@@ -104,28 +112,36 @@ func (e *Env) BuildMany(ctx context.Context, s *Several, ended func(*Env, *Ended
 }
 
 func (e *Env) buildOne(ctx context.Context, i int, r Request,
-	end func(note string, err error)) *Ended {
+	end func(note string, err error), ended func(*Ended)) *Ended {
 	begin := time.Now()
 	d := &Ended{Index: i, Name: shortName(r.From)}
+	over := sync.OnceFunc(func() {
+		d.Time = time.Since(begin)
+		shown := d.Err
+		if ctx.Err() != nil && shown != nil {
+			shown = context.Canceled // it was stopped, it did not fail
+		}
+		note := string(d.Outcome.Status)
+		if shown != nil && d.Outcome.Status == buildlog.Failed {
+			note = "" // the line says so
+		}
+		end(note, shown)
+		ended(d)
+	})
 	if ctx.Err() != nil {
 		d.Err = fault.Interruption(ctx, context.Cause(ctx))
 		d.Outcome = Unbegun(e.Program, r, d.Err)
 	} else {
+		r.Reported = func(outcome *Outcome, err error) {
+			d.Outcome, d.Err = outcome, err
+			over()
+		}
 		d.Outcome, d.Err = e.Build(fetch.WithProgress(ctx, e.Transferred), r)
 	}
-	d.Time = time.Since(begin)
 	e.shared.mu.Lock()
 	e.shared.left--
 	e.shared.mu.Unlock()
-	shown := d.Err
-	if ctx.Err() != nil && shown != nil {
-		shown = context.Canceled // it was stopped, it did not fail
-	}
-	note := string(d.Outcome.Status)
-	if shown != nil && d.Outcome.Status == buildlog.Failed {
-		note = "" // the line says so
-	}
-	end(note, shown)
+	over()
 	return d
 }
 

@@ -48,6 +48,7 @@ func (at *attempt) openBuildJail(ctx context.Context) (jails.Jail, error) {
 
 func (at *attempt) openPlain(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (
 	jails.Jail, error) {
+	at.root.copied = at.root.lowers
 	jail, err := at.openOver(ctx, sandbox.Root{Lowers: at.root.lowers, Plain: true}, withApt,
 		mounts...)
 	at.root.whole = at.holder.Scratch() != sandbox.ScratchCopy

@@ -57,11 +57,20 @@ func (at *attempt) plan(ctx context.Context) (*plan.Plan, error) {
 		return nil, err
 	}
 	at.options = options
-	source, err := at.in.Plan(ctx)
+	dependencies, err := at.planRelations()
 	if err != nil {
 		return nil, err
 	}
-	dependencies, err := at.planDependencies(ctx)
+	if dependencies.Packages, err = at.planPackages(ctx); err != nil {
+		return nil, err
+	}
+	return at.planWith(ctx, dependencies)
+}
+
+// planWith makes the plan of what was prepared, with dependencies that are known.
+func (at *attempt) planWith(ctx context.Context, dependencies plan.Dependencies) (*plan.Plan,
+	error) {
+	source, err := at.in.Plan(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +83,7 @@ func (at *attempt) plan(ctx context.Context) (*plan.Plan, error) {
 		Program: at.env.Program, Created: time.Now().UTC().Truncate(time.Second), Source: source,
 		Target: plan.Target{Distribution: at.suite.Name, Asked: at.o.Suite != "",
 			BuildArch: at.arch, HostArch: at.host, BuildType: at.o.buildType(),
-			Profiles: at.o.Profiles, Options: options},
+			Profiles: at.o.Profiles, Options: at.options},
 		Kind: plan.Kind{BinNMU: k.BinNMU, BinNMUVersion: k.BinNMUVersion,
 			BinNMUChangelog: k.BinNMUChangelog, AppendToVersion: k.AppendToVersion,
 			SourceOnlyChanges: k.SourceOnlyChanges, BuildOptions: k.BuildOpts,
@@ -82,7 +91,7 @@ func (at *attempt) plan(ctx context.Context) (*plan.Plan, error) {
 		Base: plan.Base{Name: at.base.Name, Generation: at.base.Number,
 			Digest: baseDigest(at.base.Manifest)},
 		Repositories: at.planRepositories(),
-		Dependencies: *dependencies, Environment: at.environment().Plain(), Hooks: hooks,
+		Dependencies: dependencies, Environment: at.environment().Plain(), Hooks: hooks,
 		Limits: plan.Limits{Memory: at.o.Limits.Memory, Processors: at.o.Limits.CPUs,
 			Processes: int64(at.o.Limits.PIDs), MaxResults: at.o.MaxResults},
 	}
@@ -97,8 +106,23 @@ func (at *attempt) plan(ctx context.Context) (*plan.Plan, error) {
 	return p, nil
 }
 
-// planDependencies asks apt what it would install.
-func (at *attempt) planDependencies(ctx context.Context) (*plan.Dependencies, error) {
+// planRelations are the relations of the build, of which no package is known yet.
+func (at *attempt) planRelations() (plan.Dependencies, error) {
+	reduced, err := at.dependencies(at.context())
+	if err != nil {
+		return plan.Dependencies{}, err
+	}
+	a := at.o.Additions
+	return plan.Dependencies{Resolver: at.resolver(), Depends: reduced.Depends.String(),
+		Conflicts: reduced.Conflicts.String(), Packages: []plan.Package{},
+		Added: plan.Added{Depends: slices.Concat(a.AddDepends, a.Include),
+			DependsArch: a.AddDependsArch, DependsIndep: a.AddDependsIndep,
+			Conflicts: a.AddConflicts, ConflictsArch: a.AddConflictsArch,
+			ConflictsIndep: a.AddConflictsIndep, Alternatives: at.o.Alternatives}}, nil
+}
+
+// planPackages asks apt what it would install.
+func (at *attempt) planPackages(ctx context.Context) ([]plan.Package, error) {
 	reduced, err := at.dependencies(at.context())
 	if err != nil {
 		return nil, err
@@ -110,26 +134,20 @@ func (at *attempt) planDependencies(ctx context.Context) (*plan.Dependencies, er
 	if err != nil {
 		return nil, err
 	}
-	a := at.o.Additions
-	d := &plan.Dependencies{Resolver: at.resolver(), Depends: reduced.Depends.String(),
-		Conflicts: reduced.Conflicts.String(), Packages: []plan.Package{},
-		Added: plan.Added{Depends: slices.Concat(a.AddDepends, a.Include),
-			DependsArch: a.AddDependsArch, DependsIndep: a.AddDependsIndep,
-			Conflicts: a.AddConflicts, ConflictsArch: a.AddConflictsArch,
-			ConflictsIndep: a.AddConflictsIndep, Alternatives: at.o.Alternatives}}
+	planned := []plan.Package{}
 	for _, p := range packages {
 		sum, err := at.env.Client.DebSHA256(ctx, p)
 		if err != nil {
 			return nil, err
 		}
-		d.Packages = append(d.Packages, plan.Package{Name: p.Package, Version: p.Version,
+		planned = append(planned, plan.Package{Name: p.Package, Version: p.Version,
 			Arch: p.Architecture, Size: p.Size, SHA256: sum, SHA512: p.Hashes.SHA512,
 			URI: failure.PublicURI(p.Repo.URI), File: p.Filename})
 	}
-	slices.SortFunc(d.Packages, func(a, b plan.Package) int {
+	slices.SortFunc(planned, func(a, b plan.Package) int {
 		return strings.Compare(a.Name+" "+a.Arch, b.Name+" "+b.Arch)
 	})
-	return d, nil
+	return planned, nil
 }
 
 // planRepositories are those that packages are found in.

@@ -10,6 +10,7 @@ import (
 	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/kept"
 	"nsbuild/internal/plan"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/strays"
@@ -21,6 +22,7 @@ type Request struct {
 	Target
 	How
 	Places
+	Keeping
 	Person
 	Kind
 	Additions
@@ -87,8 +89,16 @@ type Places struct {
 	ShowLog io.Writer // where; nil: with the progress
 }
 
+// Keeping says what of the build is kept, to be looked into later.
+type Keeping struct {
+	Keep       string      // when it is: KeepFailed, KeepAlways or KeepNever
+	KeepLimits kept.Limits // of all that is kept
+}
+
 // Person is who waits for it, and may be asked.
 type Person struct {
+	// Reported, when set, is told how the build has ended, before what it wrote is kept.
+	Reported       func(*Outcome, error)
 	Terminal       *os.File // for shells; nil: there is none
 	ShellOnFailure bool     // open a shell in the jail that failed
 }

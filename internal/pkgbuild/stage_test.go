@@ -9,6 +9,7 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/hook"
+	"nsbuild/internal/kept"
 	"nsbuild/internal/source"
 )
 
@@ -79,6 +80,10 @@ func TestNext(t *testing.T) {
 	build := stage{name: "build", fails: buildlog.StageBuild, foreign: true}
 	failed := &stageError{build.fails, &wholeStage{build, errors.New("status 2")}}
 	full := &stageError{buildlog.StageCheckSpace, fmt.Errorf("%w: %w", errFull, failed)}
+	keeps, err := kept.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name    string
 		err     error
@@ -94,7 +99,7 @@ func TestNext(t *testing.T) {
 		{"failed, and no other tree is wanted", failed, how{}, ScratchDisk, false},
 		{"failed before there was a jail", failed, how{}, ScratchAuto, false},
 	} {
-		b := &builder{task: task{o: Request{How: How{Scratch: c.scratch}}}}
+		b := &builder{env: &Env{Kept: keeps}, task: task{o: Request{How: How{Scratch: c.scratch}}}}
 		at := &attempt{builder: b, how: c.how, place: place{dir: "/scratch"}}
 		if got := at.next(t.Context(), c.err) != nil; got != c.again {
 			t.Errorf("%s: another attempt: %t", c.name, got)

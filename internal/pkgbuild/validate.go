@@ -22,8 +22,8 @@ import (
 // archive and the source are. Nothing is made or fetched before.
 func (r *Request) Validate() error {
 	for _, check := range []func() error{r.checkPlanned, r.checkContents, r.checkTarget, r.checkHow,
-		r.checkLimits, r.checkPlaces, r.checkVersion, r.checkTools, r.checkSign, r.checkRelations,
-		r.checkChecks} {
+		r.checkLimits, r.checkKeeping, r.checkPlaces, r.checkVersion, r.checkTools, r.checkSign,
+		r.checkRelations, r.checkChecks} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -65,13 +65,30 @@ func (s *Several) Validate() error {
 	return nil
 }
 
+// checkKeeping refuses bounds within which nothing can be kept.
+func (r *Request) checkKeeping() error {
+	l := r.KeepLimits
+	switch {
+	case r.Keep == KeepNever || r.Keep == "":
+		return nil
+	case r.Keep != KeepFailed && r.Keep != KeepAlways:
+		return fault.New(fault.Usage, "failed, always or never", "%s %q is not known",
+			r.place("keep"), r.Keep)
+	case l.Count < 1:
+		return fault.New(fault.Usage, "use --keep never to keep none",
+			"%s %d: at least 1 is expected", r.place("keep-count"), l.Count)
+	}
+	return nil
+}
+
 func (r *Request) place(flag string) string { return r.Said.place(flag) }
 
 // besidePlan are the flags that a plan leaves open: where things go, and what is shown.
 func besidePlan() []string {
 	return []string{"output", "log-dir", "nolog", "result", "json", "scratch", "scratch-size",
 		"plain-source", "strays", "no-layers", "jobs-at-once", "shell-on-failure", "sign", "keyid",
-		"hook", "hookdir", "hook-network", "hook-timeout", "plan"}
+		"hook", "hookdir", "hook-network", "hook-timeout", "plan", "keep", "keep-count", "keep-size",
+		"keep-age"}
 }
 
 // checkPlanned refuses what contradicts the plan that is to be built.

@@ -20,6 +20,7 @@ const (
 	EventPhaseEnded = "phase-ended"
 	EventMessage    = "message"  // what a person would be told
 	EventArtefact   = "artefact" // a file that a build has left
+	EventKept       = "kept"     // what a build wrote is kept
 	EventResult     = "result"   // how a build ended
 )
 
@@ -44,6 +45,7 @@ type Event struct {
 
 	Artefact *Artefact `json:"artefact,omitempty"`
 	Result   *Result   `json:"result,omitempty"`
+	Kept     string    `json:"kept,omitempty"` // the ID that nsbuild kept lists
 
 	// Escaped is that of Result, for the event's own texts.
 	Escaped []string `json:"escaped,omitempty"`

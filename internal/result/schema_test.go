@@ -48,7 +48,7 @@ func TestSchemas(t *testing.T) {
 		if c.kind == reflect.TypeFor[Event]() {
 			properties["event"] = map[string]any{
 				"enum": []string{EventPhaseBegun, EventProgress, EventPhaseEnded, EventMessage,
-					EventArtefact, EventResult}}
+					EventArtefact, EventKept, EventResult}}
 		}
 		want, err := json.MarshalIndent(root, "", "  ")
 		if err != nil {

@@ -45,6 +45,14 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 			return nil, fmt.Errorf("opening a jail: %w", err)
 		}
 	}
+	for _, dir := range []*string{&spec.Root.Seed, &spec.Root.Upper} {
+		if *dir == "" {
+			continue
+		}
+		if *dir, err = resolve(*dir); err != nil {
+			return nil, fmt.Errorf("opening a jail: %w", err)
+		}
+	}
 	lowers := make([]Lower, len(spec.Root.Lowers))
 	for i, l := range spec.Root.Lowers {
 		if l.Path != "" {

@@ -77,22 +77,47 @@ func (h *Holder) SaveLayer(ctx context.Context, jail int, to string) (int64, err
 	if err != nil {
 		return 0, err
 	}
+	return h.number(ctx, wire.AppletSaveLayer, strconv.Itoa(jail),
+		filepath.Join(parent, filepath.Base(to)))
+}
+
+// number runs an applet that answers with a number.
+func (h *Holder) number(ctx context.Context, applet string, args ...string) (int64, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return 0, err
 	}
 	defer r.Close()
-	err = h.Applet(ctx, wire.AppletSaveLayer,
-		[]string{strconv.Itoa(jail), filepath.Join(parent, filepath.Base(to))}, w)
+	err = h.Applet(ctx, applet, args, w)
 	w.Close()
 	if err != nil {
 		return 0, err
 	}
-	var size int64
-	if _, err := fmt.Fscan(r, &size); err != nil {
-		return 0, fmt.Errorf("%s: %w", wire.AppletSaveLayer, err)
+	var n int64
+	if _, err := fmt.Fscan(r, &n); err != nil {
+		return 0, fmt.Errorf("%s: %w", applet, err)
 	}
-	return size, nil
+	return n, nil
+}
+
+// MoveLayer gives the frozen upper directory of a closed jail another place on the same file
+// system: the jail's number no longer names it. to must not exist; its parent must.
+func (h *Holder) MoveLayer(ctx context.Context, jail int, to string) error {
+	parent, err := resolve(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	return h.Applet(ctx, wire.AppletMoveLayer,
+		[]string{strconv.Itoa(jail), filepath.Join(parent, filepath.Base(to))})
+}
+
+// TreeSize is what a tree of mapped ids takes on disk, in bytes.
+func (h *Holder) TreeSize(ctx context.Context, dir string) (int64, error) {
+	dir, err := resolve(dir)
+	if err != nil {
+		return 0, err
+	}
+	return h.number(ctx, wire.AppletTreeSize, dir)
 }
 
 // SaveRoot copies what a closed jail has seen as its root, without what was mounted in it, and has

@@ -129,3 +129,56 @@ func deepTrees(t *testing.T, ids IDMap, levels int, name string) {
 		t.Errorf("left: %v %v", left, err)
 	}
 }
+
+// TestUpper goes on with what an earlier jail has written: in a copy, and in place. The directory
+// is moved away from the scratch before.
+func TestUpper(t *testing.T) {
+	ids, err := ResolveIDs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, dir := t.Context(), t.TempDir()
+	scratch, kept := filepath.Join(dir, "scratch"), filepath.Join(dir, "kept")
+	if err := os.Mkdir(scratch, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h, err := Start(ctx, HolderSpec{IDs: ids, ScratchDir: scratch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if h.Scratch() == ScratchCopy {
+		t.Skip("this kernel has no overlays for us")
+	}
+	root := testRoot(t, h)
+	in := func(r Root, script string) *Jail {
+		t.Helper()
+		j, err := h.NewJail(ctx, Spec{Root: r, Mounts: programs()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, st := run(t, j, Command{Argv: []string{"/bin/sh", "-ec", script},
+			Env: []string{"PATH=" + DefaultPath}}); !st.Success() {
+			t.Fatalf("%s: %s %s", script, st, out)
+		}
+		if _, err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return j
+	}
+	lowers := []Lower{{Path: root}}
+	first := in(Root{Lowers: lowers}, "mkdir -p /var/made/below; echo one > /var/made/file; rm /etc/passwd")
+	if err := h.MoveLayer(ctx, first.ID(), kept); err != nil {
+		t.Fatal(err)
+	}
+	if size, err := h.TreeSize(ctx, kept); err != nil || size == 0 {
+		t.Errorf("%d, %v", size, err)
+	}
+	// rename(2) of a directory of a lower layer would fail
+	const state = "! test -e /etc/passwd; test `cat /var/made/file` = one; " +
+		"test -d /var/made/below; "
+	in(Root{Lowers: lowers, Seed: kept}, state+"echo two > /var/made/file; rm -r /var/made")
+	in(Root{Lowers: lowers, Upper: kept}, state+"echo two > /var/made/file; rm -r /var/made/below")
+	in(Root{Lowers: lowers, Upper: kept}, "test `cat /var/made/file` = two; ! test -e /var/made/below")
+	in(Root{Lowers: append([]Lower{{Path: kept}}, lowers...)}, "test `cat /var/made/file` = two")
+}

@@ -220,6 +220,14 @@ func (o *Opener) Fetch(ctx context.Context, in *Source, releases []*release.File
 	return nil
 }
 
+// Directory is the source directory; of another kind of source, the current directory.
+func (in *Source) Directory() (string, error) {
+	if in.Tree != nil {
+		return Resolved(in.From)
+	}
+	return os.Getwd()
+}
+
 // Architectures are those that it builds for.
 func (in *Source) Architectures() []string {
 	if in.Tree != nil {

@@ -6,7 +6,11 @@
 //	NAME/lock           held by the directory's users
 //	NAME/manifest.json  what is recorded about it
 //	NAME/tree/          what it is kept for
+//	NAME/lessees/…      links to directories that lie upon it
 //	draft-…/            being made, or left by a maker or a deleter that was killed
+//
+// A directory that lies upon another has a lease of that one: while it is there, the other is used,
+// whether a process lives that uses it or not.
 //
 // What the names mean, what is recorded, who waits for whom, and how trees are deleted, is left to
 // the callers.
@@ -22,12 +26,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/atomicfile"
 	"nsbuild/internal/flock"
 )
 
+// DraftPrefix begins the names of drafts.
+const DraftPrefix = "draft-"
+
 const (
-	lockName    = "lock"
-	draftPrefix = "draft-"
+	lockName = "lock"
 	// abandoned: where a kill can have come between two steps, what is older than this belongs to
 	// nobody.
 	abandoned = time.Minute
@@ -58,9 +65,26 @@ func Use(path string) (*Dir, error) {
 	return d, err
 }
 
-// Claim takes a directory for its deletion: ErrUsed when somebody uses it, fs.ErrNotExist when it
-// is not there or has no lock.
-func Claim(path string) (*Dir, error) { return open(path, flock.Exclusive) }
+// Claim takes a directory for its deletion: ErrUsed when somebody uses it or has a lease of it,
+// fs.ErrNotExist when it is not there or has no lock.
+func Claim(path string) (*Dir, error) {
+	d, err := open(path, flock.Exclusive)
+	if err != nil {
+		return nil, err
+	}
+	// whoever takes a lease uses the directory meanwhile
+	lessees, err := Lessees(path)
+	if err == nil && len(lessees) > 0 {
+		err = ErrUsed
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// Own takes a directory that nobody else may use meanwhile: ErrUsed when somebody does.
+func Own(path string) (*Dir, error) { return open(path, flock.Exclusive) }
 
 func open(path string, mode flock.Mode) (*Dir, error) {
 	f, err := flock.Open(filepath.Join(path, lockName), os.O_RDWR, mode)
@@ -72,7 +96,7 @@ func open(path string, mode flock.Mode) (*Dir, error) {
 
 // Begin makes a draft in a directory, and takes it into use.
 func Begin(parent string) (*Dir, error) {
-	path, err := os.MkdirTemp(parent, draftPrefix)
+	path, err := os.MkdirTemp(parent, DraftPrefix)
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +110,47 @@ func Begin(parent string) (*Dir, error) {
 	return &Dir{path, f}, nil
 }
 
+// lessees is where a directory has the links to those that lie upon it.
+func lessees(path string) string { return filepath.Join(path, "lessees") }
+
+// Lease has a directory that is in use stay while another one is there, which lies upon it: the one
+// called by, an absolute path, which need not be there yet.
+func (d *Dir) Lease(by string) error {
+	if err := os.Mkdir(lessees(d.path), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	link := filepath.Join(lessees(d.path), filepath.Base(by))
+	return atomicfile.Symlink(by, link, link+".new")
+}
+
+// Lessees are the directories that lie upon one. A lease ends with its lessee, however that goes.
+func Lessees(path string) (all []string, err error) {
+	links, err := os.ReadDir(lessees(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, l := range links {
+		by, readErr := os.Readlink(filepath.Join(lessees(path), l.Name()))
+		if readErr == nil && !Gone(by) {
+			all = append(all, by)
+		}
+	}
+	return all, err
+}
+
 // Path is where the directory was when it was taken.
 func (d *Dir) Path() string { return d.path }
+
+// Publish gives a draft its name, unless there is one of that name: then it is fs.ErrExist.
+func (d *Dir) Publish(name string) error {
+	to := filepath.Join(filepath.Dir(d.path), name)
+	err := unix.Renameat2(unix.AT_FDCWD, d.path, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: d.path, New: to, Err: err}
+	}
+	d.path = to
+	return nil
+}
 
 // Close gives up its use, or the right to delete it.
 func (d *Dir) Close() error { return d.lock.Close() }
@@ -95,7 +158,7 @@ func (d *Dir) Close() error { return d.lock.Close() }
 // Touch notes that it is used now.
 func (d *Dir) Touch() error {
 	now := time.Now()
-	return os.Chtimes(d.lock.Name(), now, now)
+	return os.Chtimes(filepath.Join(d.path, lockName), now, now)
 }
 
 // Used is when a directory was last noted to be used.
@@ -129,7 +192,7 @@ func Drafts(parent string) ([]string, error) {
 	}
 	var out []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), draftPrefix) {
+		if strings.HasPrefix(e.Name(), DraftPrefix) {
 			out = append(out, filepath.Join(parent, e.Name()))
 		}
 	}
@@ -148,7 +211,7 @@ func Abandoned(draft string) bool {
 // Retire makes a claimed directory a draft, and returns where it is then: nobody finds it under its
 // name any more, also when its deletion is cut short.
 func (d *Dir) Retire() (string, error) {
-	draft, err := os.MkdirTemp(filepath.Dir(d.path), draftPrefix)
+	draft, err := os.MkdirTemp(filepath.Dir(d.path), DraftPrefix)
 	if err == nil {
 		err = unix.Rename(d.path, draft) // over the empty directory, which os.Rename would not do
 	}

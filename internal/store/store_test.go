@@ -130,3 +130,61 @@ func TestTouch(t *testing.T) {
 		t.Errorf("used at %v, then at %v: %v", before, after, err)
 	}
 }
+
+// What another lies upon is not deleted before that, whoever lives or not.
+func TestLease(t *testing.T) {
+	parent := t.TempDir()
+	below, above := kept(t, parent, "below"), filepath.Join(parent, "above")
+	d, err := Use(below)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Lease(above); err != nil {
+		t.Fatal(err)
+	}
+	kept(t, parent, "above")
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Claim(below); !errors.Is(err, ErrUsed) {
+		t.Errorf("what something lies upon can be deleted: %v", err)
+	}
+	if all, err := Lessees(below); err != nil || len(all) != 1 || all[0] != above {
+		t.Errorf("%q, %v", all, err)
+	}
+	gone, err := Claim(above)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gone.Retire(); err != nil {
+		t.Fatal(err)
+	}
+	d, err = Claim(below)
+	if err != nil {
+		t.Fatalf("what nothing lies upon any more: %v", err)
+	}
+	if err := errors.Join(d.Close(), gone.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPublish(t *testing.T) {
+	parent := t.TempDir()
+	kept(t, parent, "a")
+	d, err := Begin(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Publish("a"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("what has the name was replaced: %v", err)
+	}
+	if err := d.Publish("b"); err != nil {
+		t.Fatal(err)
+	}
+	if d.Path() != filepath.Join(parent, "b") || Gone(d.Path()) {
+		t.Errorf("it is not at %s", d.Path())
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -36,6 +36,10 @@ func Find(name string) reexec.Func {
 		return pastaMain
 	case wire.AppletSaveLayer:
 		return saveLayerApplet
+	case wire.AppletMoveLayer:
+		return moveLayerApplet
+	case wire.AppletTreeSize:
+		return treeSizeApplet
 	case wire.AppletSaveRoot:
 		return saveRootApplet
 	}

@@ -1,6 +1,7 @@
 package applet
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"nsbuild/internal/sandbox/copytree"
 	"nsbuild/internal/sandbox/layout"
 	"nsbuild/internal/sandbox/mounts"
+	"nsbuild/internal/sandbox/syserr"
+	"nsbuild/internal/tree"
 )
 
 // saveLayerApplet is told the upper directory by PID 1 (see pid1.applet): jails are numbered, and
@@ -26,6 +29,59 @@ func saveLayerApplet(args []string) int {
 	err := c.Copy()
 	if err == nil {
 		_, err = fmt.Fprintln(os.NewFile(3, "result"), c.Bytes)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// moveLayerApplet gives an upper directory another place on the same file system. Its caller, to
+// whom it does not belong, could not.
+func moveLayerApplet(args []string) int {
+	if len(args) != 2 {
+		fmt.Fprintf(os.Stderr, "a layer and a directory are expected, not %q\n", args)
+		return 2
+	}
+	err := unix.Renameat2(unix.AT_FDCWD, args[0], unix.AT_FDCWD, layout.Host+args[1],
+		unix.RENAME_NOREPLACE)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, syserr.Wrap("rename", args[1], err))
+		return 1
+	}
+	return 0
+}
+
+// sizes adds up what a tree takes on disk.
+type sizes struct {
+	bytes int64
+	seen  map[[2]uint64]bool // files of several names
+}
+
+func (s *sizes) Visit(e *tree.Entry) (bool, error) {
+	if e.Stat.Nlink > 1 && !e.IsDir() {
+		file := [2]uint64{uint64(e.Stat.Dev), e.Stat.Ino}
+		if s.seen[file] {
+			return false, nil
+		}
+		s.seen[file] = true
+	}
+	s.bytes += e.Stat.Blocks * 512
+	return e.IsDir(), nil
+}
+
+func (s *sizes) Leave(int, string) error { return nil }
+
+func treeSizeApplet(args []string) int {
+	if len(args) != 1 {
+		fmt.Fprintf(os.Stderr, "one directory is expected, not %q\n", args)
+		return 2
+	}
+	s := sizes{seen: map[[2]uint64]bool{}}
+	err := tree.Walk(context.Background(), layout.Host+args[0], &s)
+	if err == nil {
+		_, err = fmt.Fprintln(os.NewFile(3, "result"), s.bytes)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -16,7 +16,7 @@ import (
 
 // applet starts one of our own applets in H.
 func (p *pid1) applet(c *wire.Command, files []*os.File) (int, error) {
-	if c.Applet == wire.AppletSaveLayer {
+	if c.Applet == wire.AppletSaveLayer || c.Applet == wire.AppletMoveLayer {
 		upper, err := p.frozen(c.Argv[0])
 		if err != nil {
 			return 0, err

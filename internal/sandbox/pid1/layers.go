@@ -1,6 +1,7 @@
 package pid1
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"nsbuild/internal/sandbox/overlay"
 	"nsbuild/internal/sandbox/syserr"
 	"nsbuild/internal/sandbox/wire"
+	"nsbuild/internal/tree"
 )
 
 // mountLayers mounts a throwaway root: an overlay, or a copy where there are no overlays.
@@ -47,6 +49,9 @@ func (p *pid1) mountLayers(j *openJail, root *wire.Root, trees []*os.File) error
 		defer f.Close()
 		lowers = append(lowers, f)
 	}
+	if root.Upper != "" {
+		return p.mountUpper(j, root, lowers)
+	}
 	own := path.Join(p.scratch.dir, strconv.Itoa(j.id))
 	if err := os.Mkdir(own, 0o755); err != nil {
 		return err
@@ -58,7 +63,54 @@ func (p *pid1) mountLayers(j *openJail, root *wire.Root, trees []*os.File) error
 	case root.Plain:
 		return p.mountPlain(j, root, lowers)
 	}
+	var err error
+	if root.Seed != "" {
+		err = seedUpper(j.upper, layout.Host+root.Seed)
+	} else {
+		err = makeUpper(j.upper, lowers[0])
+	}
+	if err != nil {
+		return err
+	}
 	return p.mountOverlay(j, root, lowers, path.Join(own, "work"))
+}
+
+// makeUpper makes an empty upper directory. It is what the jail sees of "/" itself, and looks as
+// the tree below does.
+func makeUpper(upper string, below *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(below.Fd()), &st); err != nil {
+		return syserr.Wrap("stat", "the root's tree", err)
+	}
+	if err := os.Mkdir(upper, 0o755); err != nil {
+		return err
+	}
+	if err := os.Chown(upper, int(st.Uid), int(st.Gid)); err != nil {
+		return err
+	}
+	return syserr.Wrap("chmod", upper, unix.Chmod(upper, st.Mode&0o7777))
+}
+
+// seedUpper makes an upper directory of what another one has.
+func seedUpper(upper, from string) error {
+	c := copytree.Copier{From: from, To: upper, Layer: true}
+	if err := c.Copy(); err != nil {
+		return fmt.Errorf("copying what was written: %w", err)
+	}
+	return nil
+}
+
+// mountUpper mounts an overlay that writes to a directory of the host's.
+func (p *pid1) mountUpper(j *openJail, root *wire.Root, lowers []*os.File) error {
+	if p.scratch.kind == wire.ScratchCopy {
+		return errors.New("this kernel has no overlays for us: there is nothing to be written to")
+	}
+	j.upper = layout.Host + root.Upper
+	work := j.upper + "-work"
+	if err := tree.Remove(context.Background(), work); err != nil { // of an earlier jail
+		return err
+	}
+	return p.mountOverlay(j, root, lowers, work)
 }
 
 // mountPlain copies an overlay of the layers to a plain directory.
@@ -84,21 +136,8 @@ func (p *pid1) mountPlain(j *openJail, root *wire.Root, lowers []*os.File) error
 }
 
 func (p *pid1) mountOverlay(j *openJail, root *wire.Root, lowers []*os.File, work string) error {
-	for _, dir := range []string{j.upper, work} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			return err
-		}
-	}
-	// The upper directory is what the jail sees of "/" itself: it looks as the tree below does.
-	var st unix.Stat_t
-	if err := unix.Fstat(int(lowers[0].Fd()), &st); err != nil {
-		return syserr.Wrap("stat", "the root's tree", err)
-	}
-	if err := os.Chown(j.upper, int(st.Uid), int(st.Gid)); err != nil {
+	if err := os.Mkdir(work, 0o755); err != nil {
 		return err
-	}
-	if err := unix.Chmod(j.upper, st.Mode&0o7777); err != nil {
-		return syserr.Wrap("chmod", j.upper, err)
 	}
 	flags := uintptr(unix.MS_NODEV)
 	if root.ReadOnly {

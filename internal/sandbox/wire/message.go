@@ -99,6 +99,8 @@ const (
 	AppletRemoveTree = "remove-tree"
 	AppletCopyTree   = "copy-tree"
 	AppletSaveLayer  = "save-layer"
+	AppletMoveLayer  = "move-layer"
+	AppletTreeSize   = "tree-size"
 	// AppletSaveRoot copies what layers make together: TO, JSON list of paths to leave out, layers
 	// topmost first.
 	AppletSaveRoot = "save-root"

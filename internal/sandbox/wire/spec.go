@@ -87,6 +87,11 @@ type Root struct {
 	// Plain makes the root a plain copy of the layers, in the scratch, for programs that see an
 	// overlay.
 	Plain bool `json:",omitempty"`
+	// Seed is what the upper directory over Lowers begins as a copy of: a host directory that was
+	// the upper directory of an earlier jail over the same.
+	Seed string `json:",omitempty"`
+	// Upper is such a directory that is itself written to. Nothing else may use it meanwhile.
+	Upper string `json:",omitempty"`
 	// ReadOnly makes the root read-only.
 	ReadOnly bool
 	// Map shows Dir, or the one layer that is a Path, with its real ids as jail ids: for trees that

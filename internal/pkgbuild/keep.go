@@ -1,0 +1,403 @@
+package pkgbuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"nsbuild/internal/ctxio"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/kept"
+	"nsbuild/internal/layer"
+	"nsbuild/internal/plan"
+	"nsbuild/internal/result"
+	"nsbuild/internal/sandbox"
+	"nsbuild/internal/workdir"
+)
+
+// What Keeping.Keep may be.
+const (
+	KeepFailed = "failed" // what has failed
+	KeepAlways = "always"
+	KeepNever  = "never"
+)
+
+// KnownKeep tells whether Keeping.Keep may be this.
+func KnownKeep(when string) bool {
+	return slices.Contains([]string{KeepFailed, KeepAlways, KeepNever}, when)
+}
+
+// frozen is what an attempt has written, as it was at the end of its stages: nothing is written
+// there any more.
+type frozen struct {
+	draft    *kept.Draft
+	manifest kept.Manifest // what has to be known of the jail while that is open
+	lowers   []sandbox.Lower
+	below    []sandbox.Lower // what the topmost lies on, where it is a whole root
+	trees    map[int]string  // jails, and the trees that they are kept as
+	copying  chan error      // of those that are not moved; nil: none
+	err      error           // why it cannot be kept
+}
+
+// freeze closes the jail that is open, and begins to keep what was written in it, if that is
+// wanted. Hooks that come after a failure get another jail over it. It returns nil where nothing is
+// to be kept.
+func (at *attempt) freeze(ctx context.Context, failed error) *frozen {
+	if at.o.Keep != KeepAlways && (at.o.Keep != KeepFailed || failed == nil) ||
+		errors.Is(failed, errSkipped) || ctx.Err() != nil || at.holder == nil || at.log == nil {
+		return nil
+	}
+	f := &frozen{trees: map[int]string{}, manifest: kept.Manifest{
+		Dir: at.hookContext().SourceDir, Environment: kept.Environment(at.environment())}}
+	reopened := at.root.open != nil && !at.root.stopped
+	if at.root.open != nil {
+		at.root.stopped = false
+		strays, err := at.closeJail()
+		if err != nil {
+			f.err = err
+			return f
+		}
+		for _, s := range strays {
+			at.log.Printf("Ended, as it was still running: %s", s.Command)
+		}
+	}
+	f.lowers = slices.Clone(at.root.lowers)
+	if at.root.copied != nil && len(f.lowers) == 1 {
+		f.below = at.root.copied
+	} else if at.holder.Scratch() == sandbox.ScratchCopy && len(f.lowers) > 1 {
+		f.below = f.lowers[len(f.lowers)-1:]
+		f.lowers = f.lowers[:1]
+	}
+	if !slices.ContainsFunc(f.lowers, func(l sandbox.Lower) bool {
+		return l.Path == "" && l.Jail != at.deps.InJail()
+	}) {
+		return nil // nothing was written but what a layer has
+	}
+	f.err = at.beginKeeping(ctx, f)
+	if reopened && failed != nil && at.afterFailure() {
+		if err := at.reopen(ctx); err != nil {
+			at.env.Log.Warnf("opening a jail for what comes after the failure: %v", err)
+		}
+	}
+	return f
+}
+
+// beginKeeping moves what was written on disk, and begins to copy what was not.
+func (at *attempt) beginKeeping(ctx context.Context, f *frozen) (err error) {
+	if f.draft, err = at.env.Kept.Begin(); err != nil {
+		return err
+	}
+	moves := at.holder.Scratch() == sandbox.ScratchDisk
+	var copied []int
+	for i, l := range f.lowers {
+		if l.Path != "" || l.Jail == at.deps.InJail() {
+			continue
+		}
+		to, name := f.draft.NewTree()
+		f.trees[l.Jail] = name
+		if moves {
+			if err := at.holder.MoveLayer(ctx, l.Jail, to); err != nil {
+				return err
+			}
+			// a jail that is opened later finds it by its new path
+			at.root.lowers[i] = sandbox.Lower{Path: to}
+			continue
+		}
+		copied = append(copied, l.Jail)
+	}
+	if len(copied) == 0 {
+		return nil
+	}
+	if err := at.roomToKeep(ctx); err != nil {
+		return err
+	}
+	f.copying = make(chan error, 1)
+	go func() {
+		var err error
+		for _, jail := range copied {
+			_, saveErr := at.holder.SaveLayer(ctx, jail, f.draft.Tree(f.trees[jail]))
+			err = errors.Join(err, saveErr)
+		}
+		f.copying <- err
+	}()
+	return nil
+}
+
+// afterFailure tells whether something is to be run in the jail of a build that has failed.
+func (at *attempt) afterFailure() bool { return at.o.ShellOnFailure || !at.o.Hooks.Empty() }
+
+// keep publishes what was frozen, and returns its ID. That it cannot be kept is told, and changes
+// nothing of how the build has ended.
+func (at *attempt) keep(ctx context.Context, f *frozen) (id string) {
+	if f == nil {
+		at.trimKept(ctx)
+		return ""
+	}
+	id, err := at.finishKeeping(ctx, f)
+	if err != nil && f.draft != nil {
+		short, cancel := workdir.Afterwards(ctx)
+		removed := at.holder.RemoveTree(short, f.draft.Dir())
+		cancel()
+		err = errors.Join(err, workdir.UnlessLate(at.env.Log, removed))
+	}
+	if f.draft != nil {
+		err = errors.Join(err, f.draft.Close())
+	}
+	if err != nil {
+		at.env.Log.Warnf("what the build wrote is not kept: %v", err)
+		return id
+	}
+	at.trimKept(ctx)
+	return id
+}
+
+// trimKept forgets what was kept before and is beyond the limits.
+func (at *attempt) trimKept(ctx context.Context) {
+	ctx, cancel := workdir.Sweeping(ctx)
+	defer cancel()
+	if err := at.env.TrimKept(ctx, at.o.KeepLimits); err != nil && ctx.Err() == nil {
+		at.env.Log.Warnf("forgetting builds that were kept before: %v", err)
+	}
+}
+
+func (at *attempt) finishKeeping(ctx context.Context, f *frozen) (id string, err error) {
+	if f.copying != nil {
+		err = <-f.copying
+	}
+	if err = errors.Join(f.err, err); err != nil {
+		return "", err
+	}
+	m := &f.manifest
+	m.Program, m.Created = at.env.Program, time.Now().UTC().Truncate(time.Second)
+	m.Source, m.Version, m.Distribution = at.header.Package, at.header.Version, at.suite.Name
+	m.Status, m.Why = string(at.outcome.Status), at.why()
+	if i := slices.IndexFunc(at.result.Stages, func(s result.Stage) bool {
+		return s.Failed
+	}); i >= 0 {
+		m.Stage = at.result.Stages[i].Name
+	}
+	m.Base, m.Generation, m.IDs = at.base.Name, at.base.Number, at.base.Manifest.IDs
+	if m.Directory, err = at.in.Directory(); err != nil {
+		return "", err
+	}
+	var used []*layer.Layer
+	defer func() {
+		for _, l := range used {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	for _, part := range []struct {
+		from []sandbox.Lower
+		to   *[]kept.Lower
+	}{{f.lowers, &m.Lowers}, {f.below, &m.Below}} {
+		for _, l := range part.from {
+			lower, uses, err := at.keptLower(ctx, f, l)
+			if uses != nil {
+				used = append(used, uses)
+			}
+			if err != nil {
+				return "", err
+			}
+			*part.to = append(*part.to, lower)
+		}
+	}
+	if m.Size, err = at.holder.TreeSize(ctx, f.draft.Trees()); err != nil {
+		return "", err
+	}
+	if m.Size > at.o.KeepLimits.Bytes {
+		return "", fault.New(fault.Internal, "", "it takes %s, and --keep-size is %s",
+			fault.Size(m.Size), fault.Size(at.o.KeepLimits.Bytes))
+	}
+	if err := at.keepRecord(ctx, f.draft); err != nil {
+		return "", err
+	}
+	return f.draft.Commit(*m, func(by string) error {
+		err := errors.Join(at.base.Lease(by), at.deps.Lease(by))
+		for _, l := range used {
+			err = errors.Join(err, l.Lease(by))
+		}
+		return err
+	})
+}
+
+// why is the reason of the failure in one line.
+func (at *attempt) why() string {
+	if len(at.outcome.Causes) > 0 {
+		return strings.TrimSpace(at.outcome.Causes[0].Text)
+	}
+	line, _, _ := strings.Cut(at.result.Outcome.Error, "\n")
+	return line
+}
+
+// keptLower is a layer of the root as a kept build names it; where it is a dependency layer that
+// has to be used while the build is being kept, that, too.
+func (at *attempt) keptLower(ctx context.Context, f *frozen, l sandbox.Lower) (kept.Lower,
+	*layer.Layer, error) {
+	if name, ok := f.trees[l.Jail]; ok && l.Path == "" {
+		return kept.Lower{Tree: name}, nil, nil
+	}
+	if l.Path == at.base.Tree() {
+		return kept.Lower{Base: true}, nil, nil
+	}
+	if l.Path != "" {
+		if key := at.deps.LayerAt(l.Path); key != "" {
+			return kept.Lower{Layer: key}, nil, nil
+		}
+		return kept.Lower{}, nil, fmt.Errorf("the root has an unknown layer %s", l.Path)
+	}
+	if l.Jail == at.deps.InJail() {
+		saved, err := at.env.Layers.Use(at.deps.Key)
+		if saved != nil || err != nil {
+			return kept.Lower{Layer: at.deps.Key}, saved, err
+		}
+	}
+	to, name := f.draft.NewTree()
+	f.trees[l.Jail] = name
+	_, err := at.holder.SaveLayer(ctx, l.Jail, to)
+	return kept.Lower{Tree: name}, nil, err
+}
+
+// keepRecord keeps what is known of the build, beside what it wrote.
+func (at *attempt) keepRecord(ctx context.Context, d *kept.Draft) error {
+	relations, err := at.planRelations()
+	if err != nil {
+		return err
+	}
+	for _, p := range at.result.Inputs.Dependencies {
+		relations.Packages = append(relations.Packages,
+			plan.Package{Name: p.Name, Version: p.Version, Arch: p.Arch, SHA256: p.SHA256})
+	}
+	p, err := at.planWith(ctx, relations)
+	if err != nil {
+		return err
+	}
+	if err := plan.Write(d.Plan(), p); err != nil {
+		return err
+	}
+	if err := result.Write(d.Result(), at.result); err != nil {
+		return err
+	}
+	in, err := os.Open(at.log.Path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(d.Log(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, ctxio.NewReader(ctx, in))
+	return errors.Join(err, out.Close())
+}
+
+// roomToKeep has room on the disk for what lies on a tmpfs: builds that were kept before give way.
+func (at *attempt) roomToKeep(ctx context.Context) error {
+	room, err := at.holder.Room()
+	if err != nil {
+		return err
+	}
+	now, err := room.Now()
+	if err = errors.Join(err, room.Close()); err != nil {
+		return err
+	}
+	need := now.Used()
+	const long = 256 << 20 // so much that a person waits for it
+	if need > long {
+		at.env.Log.Infof("%s that the build wrote are copied to disk, to be kept", fault.Size(need))
+	}
+	enough, err := at.env.giveWay(ctx, need+reserve)
+	if err == nil && !enough {
+		err = fmt.Errorf("there is no room for %s under %s", fault.Size(need), at.env.StateDir)
+	}
+	return err
+}
+
+// reserve is what keeping leaves on the disk for others, in bytes.
+const reserve = 512 << 20
+
+// giveWay forgets kept builds, the oldest first, until there is as much room on the disk of the
+// state directory. It tells whether there is.
+func (e *Env) giveWay(ctx context.Context, room int64) (enough bool, err error) {
+	all, err := e.Kept.List()
+	if err != nil {
+		return false, err
+	}
+	slices.Reverse(all)
+	for {
+		var st syscall.Statfs_t
+		if err := syscall.Statfs(e.StateDir, &st); err != nil {
+			return false, fmt.Errorf("asking for the room under %s: %w", e.StateDir, err)
+		}
+		//nolint:unconvert // of other types on other machines
+		if int64(st.Bavail)*int64(st.Bsize) >= room {
+			return true, nil
+		}
+		if len(all) == 0 {
+			return false, nil
+		}
+		used, err := e.Forget(ctx, all[0].ID)
+		if err != nil {
+			return false, err
+		}
+		if len(used) == 0 {
+			e.Log.Infof("the kept build %s is forgotten: its room is needed", all[0].ID)
+		}
+		all = all[1:]
+	}
+}
+
+// TrimKept forgets what is beyond the limits, and what killed processes have left.
+func (e *Env) TrimKept(ctx context.Context, l kept.Limits) error {
+	excess, err := e.Kept.Excess(l)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, i := range excess {
+		ids = append(ids, i.ID)
+	}
+	_, err = e.Forget(ctx, ids...)
+	return err
+}
+
+// Forget deletes kept builds, and what killed processes have left of some. Those that somebody uses
+// stay, and are returned.
+func (e *Env) Forget(ctx context.Context, ids ...string) (used []string, err error) {
+	dirs, used, release, err := e.Kept.Take(ids)
+	for _, dir := range dirs {
+		if removed := sandbox.RemoveTree(ctx, dir); !errors.Is(removed, fs.ErrNotExist) {
+			err = errors.Join(err, removed)
+		}
+	}
+	return used, errors.Join(err, release())
+}
+
+// ForgetAll deletes all kept builds.
+func (e *Env) ForgetAll(ctx context.Context) error {
+	all, err := e.Kept.List()
+	if err != nil {
+		return err
+	}
+	ids := make([]string, 0, len(all))
+	for _, i := range all {
+		ids = append(ids, i.ID)
+	}
+	used, err := e.Forget(ctx, ids...)
+	return errors.Join(err, InUse(used))
+}
+
+// InUse is the error of kept builds that cannot be forgotten as they are used.
+func InUse(ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	return fault.New(fault.Internal, "wait for the commands that use it",
+		"in use, and not forgotten: %s", strings.Join(ids, ", "))
+}
