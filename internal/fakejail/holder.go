@@ -29,6 +29,13 @@ type Holder struct {
 	closed bool
 }
 
+// Write takes room of the scratch, as far as there is some.
+func (h *Holder) Write(bytes int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.Free = max(0, h.Free-bytes)
+}
+
 // Closed tells whether the holder was closed.
 func (h *Holder) Closed() bool {
 	h.mu.Lock()
@@ -100,6 +107,9 @@ func (h *Holder) open(spec sandbox.Spec, id int) (*Jail, error) {
 		var err error
 		if j.before, err = snapshot(j.root); err != nil {
 			return nil, err
+		}
+		if spec.Root.Plain { // all of it is the jail's own
+			clear(j.before)
 		}
 	} else if _, err := os.Stat(j.root); err != nil {
 		return nil, err
@@ -179,6 +189,8 @@ func (h *Holder) Room() (jails.Room, error) {
 type room struct{ h *Holder }
 
 func (r room) Now() (sandbox.Space, error) {
+	r.h.mu.Lock()
+	defer r.h.mu.Unlock()
 	return sandbox.Space{Total: r.h.Total, Free: r.h.Free, NoInodes: r.h.NoInodes}, nil
 }
 

@@ -2,7 +2,6 @@ package pkgbuild
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -236,17 +235,16 @@ func (w *world) request(from string) Request {
 	return Request{What: What{From: from, ArchAny: true, ArchAll: true},
 		Target: Target{Suite: suiteName},
 		How:    How{Scratch: ScratchAuto, ScratchSize: 4 << 30, Strays: strays.Kill},
-		Places: Places{Output: dir, Result: filepath.Join(dir, "result.json")}}
+		Places: Places{Output: dir}}
 }
 
 // built is a build that has ended.
 type built struct {
 	*Outcome
-	begun  bool
 	err    error
 	dir    string // of the results
 	log    string
-	result result.Result // as it was written
+	result result.Result
 	jails  *fakejail.Maker
 	said   []string // to the user
 }
@@ -274,15 +272,10 @@ func (w *world) buildIn(ctx context.Context, from string, with ...func(*Request)
 			b.said = append(b.said, line.Message)
 		}
 	}
-	if b.begun = b.Outcome != nil; !b.begun {
-		b.Outcome = &Outcome{}
-	}
 	if b.LogPath != "" {
 		b.log = w.read(b.LogPath)
 	}
-	if text, err := os.ReadFile(r.Result); err == nil {
-		w.check(json.Unmarshal(text, &b.result))
-	}
+	b.result = *b.Outcome.Result
 	w.nothingLeft()
 	return b
 }
@@ -343,10 +336,7 @@ func (b *built) stages() string {
 
 // ends tells how a build has ended: its status, its Fail-Stage and the kind of its error.
 func (b *built) ends() string {
-	words := []string{"not begun"}
-	if b.begun {
-		words = strings.Fields(string(b.Status) + " " + b.result.Outcome.FailStage)
-	}
+	words := strings.Fields(string(b.Status) + " " + b.result.Outcome.FailStage)
 	if b.err != nil {
 		words = append(words, map[fault.Kind]string{fault.Internal: "internal",
 			fault.Usage: "usage", fault.Attempted: "attempted", fault.GivenBack: "given back",

@@ -83,6 +83,7 @@ func (w *Watch) WasFull() bool {
 
 // Grown is how much was written at most since Begin, and how much was there before.
 func (w *Watch) Grown() (tree, before int64) {
+	w.look() // much may have come since it looked last
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.peak - w.before, w.before
