@@ -112,7 +112,11 @@ func (a *app) finish(err error, args []string) error {
 			ArchAll: true}}, Sources: sources}
 		err = errors.Join(err, a.result.claim(path, asked))
 	}
-	return errors.Join(err, a.result.write(err))
+	written := a.result.write(err)
+	if written != nil && errors.As(err, new(commandStatus)) { // of which nothing is printed
+		a.printError(written)
+	}
+	return errors.Join(err, written)
 }
 
 // namedIn is the file that a wrong command line of build names for its result, and the sources.

@@ -64,8 +64,9 @@ func (at *attempt) hooksAfterCollect(ctx context.Context) error {
 	return err
 }
 
-// afterStages runs the hooks that every build ends with, and returns the error that the build then
-// has: a failure stays what it was, and what hooks add to it is said in the log.
+// afterStages runs the hooks that every build ends with, and signs what has not failed. It returns
+// the error that the build then has: a failure stays what it was, and what hooks add to it is said
+// in the log.
 func (at *attempt) afterStages(ctx context.Context, failed error) error {
 	if ctx.Err() != nil || errors.Is(failed, errSkipped) {
 		return failed
@@ -105,6 +106,10 @@ func (at *attempt) afterStages(ctx context.Context, failed error) error {
 		}
 	}
 	last(hook.Cleanup, inJail)
+	if failed == nil {
+		failed = at.run(ctx, at.signing())
+		at.found.stage = failStage(failed)
+	}
 	stage := hook.OnHostSuccess
 	if failed != nil {
 		stage = hook.OnHostFailure

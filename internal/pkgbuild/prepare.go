@@ -30,13 +30,13 @@ func (b *builder) prepare(ctx context.Context) (at *attempt, err error) {
 	if err := b.takePlan(); err != nil {
 		return nil, err
 	}
-	if err := b.o.checkSigner(); err != nil {
-		return nil, err
-	}
 	if b.in, err = b.openSource(ctx); err != nil {
 		return nil, err
 	}
 	b.noteSource()
+	if err := b.checkSigner(ctx); err != nil {
+		return nil, err
+	}
 	if err := b.env.sources().FromGit(ctx, b.in, b.o.Git); err != nil {
 		return nil, err
 	}

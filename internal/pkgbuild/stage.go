@@ -66,7 +66,6 @@ func (b *builder) stages() []stage {
 		onFailed: hook.BuildFailed, foreign: true})
 	hooked("hooks after the build", (*attempt).hooksAfterBuild, anyJail, hook.AfterBuild)
 	add(true, stage{name: "collect", fails: buildlog.StageParseChanges, run: (*attempt).collect})
-	add(b.o.Sign, stage{name: "sign", fails: stageSign, run: (*attempt).sign})
 	// the jail that built was stopped for collecting
 	hooked("hooks at the end", (*attempt).hooksAfterCollect, openJail, hook.AfterCollect)
 	for _, c := range b.checks() {

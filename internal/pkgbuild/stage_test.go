@@ -29,12 +29,12 @@ func TestStages(t *testing.T) {
 			o: Request{Kind: Kind{BinNMU: "why", Sign: true}, Checks: Checks{Lintian: true,
 				CheckInstall: true, Piuparts: true, Autopkgtest: true}},
 			stages: []string{"check architectures", "source package", "build dependencies",
-				"unpack", "changelog entry", "build", "collect", "sign", "lintian",
-				"install check", "piuparts", "autopkgtest"}},
+				"unpack", "changelog entry", "build", "collect", "lintian", "install check",
+				"piuparts", "autopkgtest", "sign"}},
 	} {
 		b := &builder{task: task{o: c.o, in: &source.Source{Tree: c.tree}}}
 		var names []string
-		for _, s := range b.stages() {
+		for _, s := range append(b.stages(), b.signing()...) {
 			names = append(names, s.name)
 			if s.run == nil || s.fails == "" {
 				t.Errorf("%s: stage %s is not whole", c.name, s.name)

@@ -92,14 +92,7 @@ func sameWords(a, b string) bool {
 func TestKindOptions(t *testing.T) {
 	w := e2e.RealWorld(t)
 	testenv.HostState(t)
-	testenv.RequireTool(t, "gpg", "debsign")
-	home, err := os.MkdirTemp("/tmp", "nsb-gpg-") // the agent's socket wants a short path
-	e2e.Check(t, err)
-	t.Cleanup(func() {
-		// it may not have begun
-		_ = exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run()
-		e2e.Check(t, os.RemoveAll(home))
-	})
+	home := keyring(t)
 	// Each signature is a second younger than the last, as they are when signing takes its time.
 	later := t.TempDir()
 	gpg, err := exec.LookPath("gpg")
@@ -110,12 +103,7 @@ func TestKindOptions(t *testing.T) {
 		0o755))
 	w.Env = []string{"GNUPGHOME=" + home, "DEB_BUILD_OPTIONS=terse noautodbgsym parallel=7",
 		"PATH=" + later + ":" + os.Getenv("PATH")}
-	key := exec.Command("gpg", "--quiet", "--batch", "--passphrase", "", "--quick-gen-key",
-		"A B <a@mirror.example>", "ed25519", "sign", "never")
-	key.Env = w.Environment()
-	if out, err := key.CombinedOutput(); err != nil {
-		t.Fatalf("gpg: %v\n%s", err, out)
-	}
+	makeKey(t, w, "A B <a@mirror.example>")
 	source := e2e.Small("optional")
 	source.Rules = "#!/usr/bin/make -f\nclean build:\nbinary-arch:\n\techo " +
 		"options=$(DEB_BUILD_OPTIONS) profiles=$(DEB_BUILD_PROFILES)\n" +

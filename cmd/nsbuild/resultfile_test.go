@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/pkgbuild"
+	"nsbuild/internal/result"
+)
+
+// TestResultFile: the file is written once, with what has ended and what has not.
+func TestResultFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "r.json")
+	check(t, os.WriteFile(file, []byte("old"), 0o600))
+	var f resultFile
+	asked := &pkgbuild.Several{Sources: []string{"a", "b", "c"}}
+	check(t, f.claim(file, asked))
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("the old file: %v", err)
+	}
+	f.note(1, &result.Result{Source: result.Source{From: "b"},
+		Outcome: result.Outcome{Status: "successful"}})
+	check(t, f.write(errors.New("stopped")))
+	text, err := os.ReadFile(file)
+	check(t, err)
+	var s result.Several
+	check(t, json.Unmarshal(text, &s))
+	var got []string
+	for _, r := range s.Results {
+		got = append(got, r.Source.From+": "+r.Outcome.Status+r.Outcome.Error)
+	}
+	if !slices.Equal(got, []string{"a: failedstopped", "b: successful", "c: failedstopped"}) {
+		t.Errorf("%q", got)
+	}
+	check(t, os.Remove(file))
+	check(t, f.write(nil))
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it was written again: %v", err)
+	}
+}
+
+// TestResultFileIsTold: that the file cannot be written is said, also where all else has been.
+func TestResultFileIsTold(t *testing.T) {
+	dir := t.TempDir()
+	said, err := os.Create(filepath.Join(dir, "said"))
+	check(t, err)
+	defer said.Close()
+	gone := filepath.Join(dir, "gone")
+	check(t, os.Mkdir(gone, 0o755))
+	for _, before := range []error{nil, commandStatus(3), errors.New("failed")} {
+		a := &app{stderr: said}
+		check(t, os.MkdirAll(gone, 0o755))
+		check(t, a.result.claim(filepath.Join(gone, "r.json"), &pkgbuild.Several{}))
+		check(t, os.Remove(gone))
+		err := a.finish(before, nil)
+		if exitStatus(err) != max(1, exitStatus(before)) {
+			t.Errorf("after %v: %v", before, err)
+		}
+		shown, e := os.ReadFile(said.Name())
+		check(t, e)
+		told := err.Error()
+		if errors.As(err, new(commandStatus)) { // of which nothing is printed
+			told = string(shown)
+		}
+		if !strings.Contains(told, "r.json") {
+			t.Errorf("after %v: %v is printed", before, told)
+		}
+	}
+}
+
+// TestNamedIn finds the file and the sources in command lines that are wrong.
+func TestNamedIn(t *testing.T) {
+	t.Setenv("NSBUILD_BUILD_RESULT", "")
+	for _, c := range []struct{ line, path, sources string }{
+		{"build --result r.json a.dsc --frob", "r.json", "a.dsc"},
+		{"build --frob=x --result=r.json a.dsc b.dsc", "r.json", "a.dsc b.dsc"},
+		{"-q build -j two --result=r.json a.dsc --dist", "r.json", "a.dsc"},
+		{"build --dist --result r.json", "", "r.json"}, // as it is read
+		{"build -- --result=r.json", "", "--result=r.json"},
+		{"run --result=r.json build", "", ""},
+		{"frob build --result=r.json", "", ""},
+	} {
+		path, sources := namedIn(strings.Fields(c.line))
+		if path != c.path || strings.Join(sources, " ") != c.sources {
+			t.Errorf("%s: %q, %q", c.line, path, sources)
+		}
+	}
+	t.Setenv("NSBUILD_BUILD_RESULT", "e.json")
+	if path, _ := namedIn([]string{"build", "--frob"}); path != "e.json" {
+		t.Errorf("of the environment: %q", path)
+	}
+}
