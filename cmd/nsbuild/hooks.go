@@ -171,14 +171,13 @@ func hooksBefore(set *hook.Set, operation hook.Operation, cacheDir string) sessi
 
 // nameHooks has the supervisor of a session find its hooks. They have been found here first, to be
 // refused where they cannot run.
-func (o *runOptions) nameHooks(cacheDir string) error {
+func (o *runOptions) nameHooks(log logrus.FieldLogger, cacheDir string) (*session.Named, error) {
 	if o.Hooks.Set == nil {
-		return nil
+		return nil, nil
 	}
-	skipped(o.Log, o.Hooks.Set)
+	skipped(log, o.Hooks.Set)
 	named, err := o.hook.named(o.operation)
-	o.Named = &session.Named{Options: named, CacheDir: cacheDir}
-	return err
+	return &session.Named{Options: named, CacheDir: cacheDir}, err
 }
 
 // findHooks finds the hooks of a session, in its supervisor.

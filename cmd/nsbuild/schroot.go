@@ -171,22 +171,15 @@ func (s *schrootCall) known(ctx context.Context) ([]schroot.Chroot, error) {
 	return schroot.Known(bases, sessions), err
 }
 
-// quietly are options for what schroot does without a word.
-func (s *schrootCall) quietly() *session.Options {
-	o := &session.Options{StateDir: s.env.StateDir, Log: s.env.Log}
+// quietly is the host of what schroot does without a word.
+func (s *schrootCall) quietly() session.Host {
+	h := session.Host{StateDir: s.env.StateDir, Log: s.env.Log}
 	if !s.a.verbose {
 		log := s.a.logger(s.env.Progress)
 		log.SetLevel(logrus.PanicLevel)
-		o.Log = log
+		h.Log = log
 	}
-	return o
-}
-
-// jail are the options of a jail over a base.
-func (s *schrootCall) jail(c schroot.Chroot) (session.Options, error) {
-	o, err := schroot.Jail(c)
-	o.StateDir, o.Log = s.env.StateDir, s.env.Log
-	return o, err
+	return h
 }
 
 func (s *schrootCall) begin(ctx context.Context, c schroot.Chroot) error {
@@ -197,11 +190,12 @@ func (s *schrootCall) begin(ctx context.Context, c schroot.Chroot) error {
 		return fault.New(fault.Usage, "“nsbuild shell --save "+c.Base+"”, or “nsbuild update”",
 			"%s: a session would throw away what is done in a source chroot", c)
 	}
-	o, err := s.jail(c)
+	jail, err := schroot.Jail(c)
 	if err != nil {
 		return err
 	}
-	id, err := session.Begin(ctx, o, s.SessionName)
+	id, err := session.Begin(ctx, session.Spec{Name: s.SessionName, Jail: jail,
+		StateDir: s.env.StateDir}, s.a.stderr, s.env.Log)
 	if err != nil {
 		return err
 	}
@@ -219,15 +213,17 @@ func (s *schrootCall) runOne(ctx context.Context, c schroot.Chroot) error {
 	var o runOptions
 	if !inSession {
 		var err error
-		if o.Options, err = s.jail(c); err != nil {
+		if o.Jail, err = schroot.Jail(c); err != nil {
 			return err
 		}
 	}
 	o.StateDir, o.Log, o.Store, o.Fallback, o.Strays = s.env.StateDir, s.env.Log, s.env.Store,
 		s.env.Work.Path(), strays.Kill
-	if err := s.Fill(&o.Options, c, s.environ); err != nil {
+	command, err := s.CommandIn(c, s.environ)
+	if err != nil {
 		return err
 	}
+	o.Command = command
 	if c.Namespace == "source" {
 		o.Keep = func(ctx context.Context, left session.Left) error {
 			saved, err := s.env.Bases().Save(ctx, left.Holder, left.Base, left.Lowers)
@@ -241,7 +237,7 @@ func (s *schrootCall) runOne(ctx context.Context, c schroot.Chroot) error {
 	}
 	status, err := s.a.streams(&o, func() (sandbox.Status, error) {
 		if inSession {
-			return session.RunIn(ctx, o.Options, c.Name)
+			return session.RunIn(ctx, o.Host, c.Name, o.Command, o.Streams)
 		}
 		return session.Run(ctx, o.Options)
 	})

@@ -66,19 +66,13 @@ Hooks run once, before the session can be joined.
 
 // openSessions is what the verbs of sessions need of the environment: they must begin at once, and
 // make nothing in the state directory.
-func (a *app) openSessions(o *session.Options) (err error) {
-	_, err = a.openSessionDirs(o)
-	return err
-}
-
-func (a *app) openSessionDirs(o *session.Options) (config.Dirs, error) {
+func (a *app) openSessions() (session.Host, config.Dirs, error) {
 	dirs, err := config.FindDirs(a.stateDir, a.cacheDir)
 	if err != nil {
-		return dirs, err
+		return session.Host{}, dirs, err
 	}
-	o.StateDir, o.Verbose = dirs.State, a.verbose
-	o.Log = a.logger(progress.New(a.stderr, progress.Options{Quiet: a.quiet}))
-	return dirs, nil
+	return session.Host{StateDir: dirs.State,
+		Log: a.logger(progress.New(a.stderr, progress.Options{Quiet: a.quiet}))}, dirs, nil
 }
 
 func (a *app) sessionBegin(ctx context.Context, o *runOptions, name string) error {
@@ -88,18 +82,19 @@ func (a *app) sessionBegin(ctx context.Context, o *runOptions, name string) erro
 	if err := o.loadHooks(); err != nil {
 		return err
 	}
-	dirs, err := a.openSessionDirs(&o.Options)
+	host, dirs, err := a.openSessions()
 	if err != nil {
 		return err
 	}
-	if err := o.nameHooks(dirs.Cache); err != nil {
+	hooks, err := o.nameHooks(host.Log, dirs.Cache)
+	if err != nil {
 		return err
 	}
-	if err := o.showApt(a.suites(), o.Log); err != nil {
+	if err := o.showApt(a.suites(), host.Log); err != nil {
 		return err
 	}
-	o.Stderr = a.stderr
-	id, err := session.Begin(ctx, o.Options, name)
+	id, err := session.Begin(ctx, session.Spec{Name: name, Jail: o.Jail, Hooks: hooks,
+		StateDir: host.StateDir}, a.stderr, host.Log)
 	if err != nil {
 		return err
 	}
@@ -126,11 +121,12 @@ killed. Without a command it runs a login shell.
 				return nil
 			}),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := errors.Join(o.resolve(), a.openSessions(&o.Options)); err != nil {
+			host, _, err := a.openSessions()
+			if err = errors.Join(o.resolve(), err); err != nil {
 				return err
 			}
 			return a.runAs(&o, func() (sandbox.Status, error) {
-				return session.RunIn(c.Context(), o.Options, name)
+				return session.RunIn(c.Context(), host, name, o.Command, o.Streams)
 			})
 		},
 	}
@@ -158,11 +154,11 @@ session whose supervisor is dead is not listed; what it left is deleted.
 }
 
 func (a *app) sessionList(ctx context.Context, asJSON bool) error {
-	var o session.Options
-	if err := a.openSessions(&o); err != nil {
+	host, _, err := a.openSessions()
+	if err != nil {
 		return err
 	}
-	all, err := session.List(ctx, o.StateDir, o.Log)
+	all, err := session.List(ctx, host.StateDir, host.Log)
 	if err != nil {
 		return err
 	}
@@ -176,7 +172,7 @@ func (a *app) sessionList(ctx context.Context, asJSON bool) error {
 		return e.Encode(legible)
 	}
 	if len(all) == 0 {
-		o.Log.Info("there are no sessions; nsbuild session begin BASE begins one")
+		host.Log.Info("there are no sessions; nsbuild session begin BASE begins one")
 		return nil
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
@@ -223,12 +219,12 @@ func newSessionEnd(a *app) *cobra.Command {
 }
 
 func (a *app) sessionEnd(ctx context.Context, names []string, all bool) error {
-	var o session.Options
-	if err := a.openSessions(&o); err != nil {
+	host, _, err := a.openSessions()
+	if err != nil {
 		return err
 	}
 	if all {
-		infos, err := session.List(ctx, o.StateDir, o.Log)
+		infos, err := session.List(ctx, host.StateDir, host.Log)
 		if err != nil {
 			return err
 		}
@@ -238,18 +234,18 @@ func (a *app) sessionEnd(ctx context.Context, names []string, all bool) error {
 	}
 	var failed error
 	for _, name := range names {
-		failed = errors.Join(failed, a.endSession(ctx, &o, name))
+		failed = errors.Join(failed, a.endSession(ctx, host, name))
 	}
 	return failed
 }
 
-func (a *app) endSession(ctx context.Context, o *session.Options, name string) error {
-	strays, exhausted, err := session.End(ctx, o.StateDir, name)
+func (a *app) endSession(ctx context.Context, host session.Host, name string) error {
+	strays, exhausted, err := session.End(ctx, host.StateDir, name)
 	if exhausted != nil {
-		o.Log.Warnf("%s: %v", name, exhausted)
+		host.Log.Warnf("%s: %v", name, exhausted)
 	}
 	for _, s := range strays {
-		o.Log.Info(name + ": " + session.Describe(s))
+		host.Log.Info(name + ": " + session.Describe(s))
 	}
 	return err
 }

@@ -30,8 +30,7 @@ func (at *attempt) onTerminal(ctx context.Context, c sandbox.Command, out io.Wri
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGCONT)
 	defer signal.Stop(signals)
-	o := session.Options{Stdin: at.o.Terminal, Stdout: at.o.Terminal, Signals: signals,
-		Log: at.env.Log}
+	streams := session.Streams{Stdin: at.o.Terminal, Stdout: at.o.Terminal, Signals: signals}
 	c.Terminal, c.Stdout, c.Stderr = true, at.o.Terminal, at.o.Terminal
 	for _, key := range []string{"TERM", "COLORTERM"} {
 		if value := os.Getenv(key); value != "" {
@@ -43,14 +42,14 @@ func (at *attempt) onTerminal(ctx context.Context, c sandbox.Command, out io.Wri
 		return status, err
 	}
 	if out == nil {
-		return o.Attach(ctx, jail, c)
+		return session.Attach(ctx, jail, c, streams, at.env.Log)
 	}
 	said, err := pump.Start(out)
 	if err != nil {
 		return status, err
 	}
 	c.Stdout, c.Stderr = said.W, said.W
-	status, err = o.Attach(ctx, jail, c)
+	status, err = session.Attach(ctx, jail, c, streams, at.env.Log)
 	return status, errors.Join(err, said.W.Close(), said.Finish())
 }
 

@@ -26,7 +26,7 @@ type Stopped struct{ Signal syscall.Signal }
 
 func (s Stopped) Error() string { return "stopped by a signal (" + s.Signal.String() + ")" }
 
-// errTimeout is the cause of an end by Options.Timeout before the command has begun.
+// errTimeout is the cause of an end by Command.Timeout before the command has begun.
 var errTimeout = errors.New("the time is over")
 
 // attention is who heeds the signals of a run. While the command runs they are the command's.
@@ -104,12 +104,12 @@ func (a *attention) begun() {
 
 // attended does work, the run of a command from the opening of its jail to the last of what comes
 // after it. What does not end when it is cancelled is cut off by abandon, and not waited for.
-func (o *Options) attended(ctx context.Context, abandon func(),
+func (e *errand) attended(ctx context.Context, abandon func(),
 	work func(context.Context) (sandbox.Status, error)) (sandbox.Status, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	o.attention = &attention{signals: o.Signals, cancel: cancel}
-	o.attention.heed()
+	e.attention = &attention{signals: e.Signals, cancel: cancel}
+	e.attention.heed()
 	type result struct {
 		status sandbox.Status
 		err    error
@@ -117,7 +117,7 @@ func (o *Options) attended(ctx context.Context, abandon func(),
 	done := make(chan result, 1)
 	go func() {
 		status, err := work(ctx)
-		o.attention.leave()
+		e.attention.leave()
 		done <- result{status, err}
 	}()
 	select {
@@ -139,7 +139,7 @@ func (o *Options) attended(ctx context.Context, abandon func(),
 		}
 	}
 	if errors.Is(cause, errTimeout) {
-		o.Log.Errorf("the command has not begun within %v", o.Timeout)
+		e.log.Errorf("the command has not begun within %v", e.Timeout)
 		return sandbox.Status{Code: TimeoutStatus}, nil
 	}
 	return sandbox.Status{}, cause

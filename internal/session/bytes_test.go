@@ -59,7 +59,7 @@ func TestAnyBytesInSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.StateDir = state
-	id, err := Begin(t.Context(), o, "bytes")
+	id, err := beginWith(t.Context(), o, "bytes")
 	if err != nil {
 		t.Fatal(err)
 	}

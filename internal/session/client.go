@@ -30,18 +30,19 @@ const endGrace = time.Second
 
 // Begin begins a session: a jail that stays until it is ended, whoever comes and goes. It returns
 // the session's name: the given one, or a new one.
-func Begin(ctx context.Context, o Options, name string) (string, error) {
-	if name == "" {
-		of := o.Base
+// What its hooks print goes to stderr, what there is to be said of it to log.
+func Begin(ctx context.Context, s Spec, stderr *os.File, log logrus.FieldLogger) (string, error) {
+	if s.Name == "" {
+		of := s.Jail.Base
 		if of == "" {
-			of = o.Root
+			of = s.Jail.Root
 		}
-		name = newID(of)
+		s.Name = newID(of)
 	}
-	if err := checkID(name); err != nil {
+	if err := checkID(s.Name); err != nil {
 		return "", err
 	}
-	body, err := rawjson.Marshal(task{name, o})
+	body, err := rawjson.Marshal(s)
 	if err != nil {
 		return "", err
 	}
@@ -53,14 +54,14 @@ func Begin(ctx context.Context, o Options, name string) (string, error) {
 	// Of the creator's environment it needs no more than to find newuidmap(1), and to know whether
 	// there is a systemd of the user's to name.
 	supervisor := &exec.Cmd{
-		Path: "/proc/self/exe", Args: []string{SupervisorName, name},
+		Path: "/proc/self/exe", Args: []string{SupervisorName, s.Name},
 		Env: []string{"PATH=" + os.Getenv("PATH"),
 			"XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")},
 		Stdin: bytes.NewReader(body), ExtraFiles: []*os.File{w}, SysProcAttr: &syscall.SysProcAttr{
 			Setsid: true},
 	}
-	if o.Named != nil {
-		supervisor.ExtraFiles = append(supervisor.ExtraFiles, o.Stderr)
+	if s.Hooks != nil {
+		supervisor.ExtraFiles = append(supervisor.ExtraFiles, stderr)
 	}
 	if err := errors.Join(supervisor.Start(), w.Close()); err != nil {
 		return "", fmt.Errorf("starting the session's supervisor: %w", err)
@@ -84,16 +85,16 @@ func Begin(ctx context.Context, o Options, name string) (string, error) {
 		_ = supervisor.Wait() // it has said why it fails
 		return "", err
 	}
-	o.tellNotes(answer.Notes, answer.Spared)
-	return name, supervisor.Process.Release()
+	tellNotes(log, answer.Notes, answer.Spared)
+	return s.Name, supervisor.Process.Release()
 }
 
-// RunIn runs a command in a session. Of the options those count that say what to run, and as whom.
-// What it leaves running stays.
-func RunIn(ctx context.Context, o Options, id string) (sandbox.Status, error) {
+// RunIn runs a command in a session. What it leaves running stays.
+func RunIn(ctx context.Context, h Host, id string, c Command, s Streams) (sandbox.Status, error) {
+	e := &errand{Command: c, Streams: s, log: h.Log}
 	var joined connection
-	return o.attended(ctx, joined.cut, func(ctx context.Context) (sandbox.Status, error) {
-		return o.joinAndRun(ctx, id, &joined)
+	return e.attended(ctx, joined.cut, func(ctx context.Context) (sandbox.Status, error) {
+		return e.joinAndRun(ctx, h.StateDir, id, &joined)
 	})
 }
 
@@ -124,10 +125,10 @@ func (c *connection) leave() error {
 
 func (c *connection) cut() { _ = c.leave() } // whoever is cut off says why
 
-func (o *Options) joinAndRun(ctx context.Context, id string, c *connection) (status sandbox.Status,
-	err error) {
-	o.attention.deadline(o.Timeout)
-	joined, passed, err := ask(ctx, o.StateDir, id, askJoin)
+func (e *errand) joinAndRun(ctx context.Context, state, id string, c *connection) (
+	status sandbox.Status, err error) {
+	e.attention.deadline(e.Timeout)
+	joined, passed, err := ask(ctx, state, id, askJoin)
 	if err != nil {
 		return status, err
 	}
@@ -140,17 +141,18 @@ func (o *Options) joinAndRun(ctx context.Context, id string, c *connection) (sta
 	}
 	c.set(jail)
 	defer func() { err = errors.Join(err, c.leave()) }()
-	o.Base, o.Root, o.Network = joined.Info.Base, joined.Info.Root, joined.Info.Network
-	if status, err = o.runIn(ctx, jail); err != nil {
+	e.chroot = called(joined.Info.Base, joined.Info.Root)
+	e.network = joined.Info.Network
+	if status, err = e.runIn(ctx, jail); err != nil {
 		return status, meanwhile(id, err)
 	}
 	if joined.Info.MemoryLimit > 0 {
-		now, _, err := ask(ctx, o.StateDir, id, askMemory)
+		now, _, err := ask(ctx, state, id, askMemory)
 		if err != nil { // the command has ended as it has
-			o.Log.Warnf("whether memory ran out meanwhile is not known: %v", err)
+			e.log.Warnf("whether memory ran out meanwhile is not known: %v", err)
 			return status, nil
 		}
-		o.tellExhausted(now.Exhausted.Since(joined.Exhausted), status)
+		e.tellExhausted(now.Exhausted.Since(joined.Exhausted), status)
 	}
 	return status, nil
 }

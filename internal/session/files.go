@@ -19,7 +19,7 @@ type File struct {
 
 // showFiles mounts the files in a throwaway root. A root without the directory of a file has no use
 // for it, and one that cannot be written to has no place.
-func (o *Options) showFiles(spec *sandbox.Spec) error {
+func (o *opening) showFiles(spec *sandbox.Spec) error {
 	if !o.throwaway() || o.ReadOnly {
 		return nil
 	}

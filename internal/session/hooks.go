@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/sirupsen/logrus"
 
@@ -32,15 +33,15 @@ type Named struct {
 // any tells whether there is one to run.
 func (h *Hooks) any() bool { return len(h.Set.At(h.Stages...)) > 0 }
 
-// runHooks runs the hooks. What they print goes to standard error: standard output is the
-// command's.
-func (o *Options) runHooks(ctx context.Context, jail *sandbox.Jail, log hook.Logger) error {
-	if !o.Hooks.any() {
+// run runs the hooks in an open jail. What they print goes to standard error: standard output is
+// the command's.
+func (h *Hooks) run(ctx context.Context, in *room, stderr *os.File, log hook.Logger) error {
+	if !h.any() {
 		return nil
 	}
-	r := hook.Runner{Set: o.Hooks.Set, Jail: jails.Of(jail), Out: o.Stderr, Log: log,
-		Context: o.Hooks.Context(o.base)}
-	for _, stage := range o.Hooks.Stages {
+	r := hook.Runner{Set: h.Set, Jail: jails.Of(in.jail), Out: stderr, Log: log,
+		Context: h.Context(in.base)}
+	for _, stage := range h.Stages {
 		if _, _, err := r.Run(ctx, stage); err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ var ownDevices = []string{
 }
 
 // mounts are those of the fstab, then those of the command line.
-func (o *Options) mounts(spec *sandbox.Spec) (notes []string, err error) {
+func (o *opening) mounts(spec *sandbox.Spec) (notes []string, err error) {
 	var all []fstab.Mount
 	if o.Fstab != "" {
 		f, err := regular.Open(o.Fstab)
@@ -66,7 +66,7 @@ func place(file string, m fstab.Mount, err error) error {
 }
 
 // mount adds one to the jail's.
-func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err error) {
+func (o *opening) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err error) {
 	target := path.Clean(m.Target)
 	if target == "/" {
 		return "", errors.New("the root cannot be mounted over")
@@ -132,7 +132,7 @@ func (o *Options) mount(spec *sandbox.Spec, m fstab.Mount) (note string, err err
 }
 
 // overlay fills in the layers of an overlay. It returns the first that is missing.
-func (o *Options) overlay(spec *sandbox.Spec, out *sandbox.Mount, m fstab.Mount) (missing string,
+func (o *opening) overlay(spec *sandbox.Spec, out *sandbox.Mount, m fstab.Mount) (missing string,
 	err error) {
 	dirs := slices.Clone(m.Lowers)
 	if m.Upper != "" {
@@ -170,12 +170,8 @@ func notThere(name string) error {
 	return &fs.PathError{Op: "stat", Path: name, Err: syscall.ENOENT}
 }
 
-// throwaway tells whether what is written to the root is thrown away, so that mount points can be
-// made in it.
-func (o *Options) throwaway() bool { return o.Root == "" || o.Overlay }
-
 // owners decides whose the files of a bind are in the jail.
-func (o *Options) owners(spec *sandbox.Spec, m *sandbox.Mount, info os.FileInfo) (note string) {
+func (o *opening) owners(spec *sandbox.Spec, m *sandbox.Mount, info os.FileInfo) (note string) {
 	switch {
 	case os.Geteuid() == 0 && m.ReadOnly:
 		m.Map = sandbox.MapAll

@@ -16,7 +16,7 @@ const resolverFile = "/etc/resolv.conf"
 // showResolver shows the host's name servers in a throwaway root that has the host's network. In a
 // private one pasta asks them. A host without any is worth a note, and no more: addresses work, and
 // so does all that needs no name.
-func (o *Options) showResolver(spec *sandbox.Spec) (note string, err error) {
+func (o *opening) showResolver(spec *sandbox.Spec) (note string, err error) {
 	if o.Network == sandbox.NetworkHost && !o.throwaway() {
 		return o.ownResolver(spec), nil
 	}
@@ -46,7 +46,7 @@ func (o *Options) showResolver(spec *sandbox.Spec) (note string, err error) {
 
 // ownResolver is the note for a directory that is used as it is, and so has its own file, where
 // that is a link that leads nowhere. What mounts may have put there is not looked for.
-func (o *Options) ownResolver(spec *sandbox.Spec) (note string) {
+func (o *opening) ownResolver(spec *sandbox.Spec) (note string) {
 	for _, m := range spec.Mounts {
 		if top, _, _ := strings.Cut(strings.TrimPrefix(m.Target, "/"), "/"); top == "etc" ||
 			top == "run" {

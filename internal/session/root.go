@@ -14,7 +14,7 @@ import (
 )
 
 // hostTree decides how a directory of the host becomes a root, and refuses what is dangerous.
-func (o *Options) hostTree(spec *sandbox.Spec, ids sandbox.IDMap) (note string, err error) {
+func (o *opening) hostTree(spec *sandbox.Spec, ids sandbox.IDMap) (note string, err error) {
 	dir, err := filepath.Abs(o.Root)
 	if err == nil {
 		dir, err = filepath.EvalSymlinks(dir)
@@ -42,7 +42,7 @@ func (o *Options) hostTree(spec *sandbox.Spec, ids sandbox.IDMap) (note string, 
 		spec.Root.Lowers = []sandbox.Lower{{Path: dir}}
 	} else {
 		spec.Root.Dir = dir
-		if err := o.complete(dir); err != nil {
+		if err := complete(dir); err != nil {
 			return "", err
 		}
 	}
@@ -63,7 +63,7 @@ func (o *Options) hostTree(spec *sandbox.Spec, ids sandbox.IDMap) (note string, 
 }
 
 // dangerous refuses a root from which a jail could harm the host; --force overrides it.
-func (o *Options) dangerous(dir string) error {
+func (o *opening) dangerous(dir string) error {
 	if o.Force {
 		return nil
 	}
@@ -98,7 +98,7 @@ func jailDirs() []string { return []string{"proc", "sys", "dev"} }
 
 // complete checks that a root that is used as it is has the directories that a jail needs: nothing
 // is made in somebody's tree without a word.
-func (o *Options) complete(dir string) error {
+func complete(dir string) error {
 	for _, name := range jailDirs() {
 		info, err := os.Lstat(filepath.Join(dir, name))
 		if err == nil && !info.IsDir() {

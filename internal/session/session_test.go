@@ -66,9 +66,10 @@ func tree(t *testing.T) Options {
 	log := logrus.New()
 	log.SetOutput(t.Output())
 	return Options{
-		Root: dir, Overlay: true, StateDir: t.TempDir(), IDs: sandbox.ResolveIDs, Log: log,
-		Fallback: t.TempDir(), Strays: strays.Kill,
-		Network: sandbox.NetworkNone, Mounts: mounts,
+		Jail: Jail{Root: dir, Overlay: true, Network: sandbox.NetworkNone, Mounts: mounts},
+		Host: Host{StateDir: t.TempDir(), IDs: sandbox.ResolveIDs, Log: log,
+			Fallback: t.TempDir()},
+		Around: Around{Strays: strays.Kill},
 	}
 }
 

@@ -40,7 +40,7 @@ func stopHelpers(t *testing.T, o Options, id string) {
 // interrupted and have an end, it is listed, others too, and it can be ended.
 func TestStoppedHelper(t *testing.T) {
 	o, id := begun(t, "stopped")
-	if _, err := Begin(t.Context(), o, "other"); err != nil {
+	if _, err := beginWith(t.Context(), o, "other"); err != nil {
 		t.Fatal(err)
 	}
 	stopHelpers(t, o, id)
@@ -70,7 +70,7 @@ func TestStoppedHelper(t *testing.T) {
 		}
 		bounded(t, name, soon, func() {
 			p.Argv = []string{"/bin/sleep", "60"} // the streams may stay on their way to the helper
-			st, err := RunIn(t.Context(), p, id)
+			st, err := runIn(t.Context(), p, id)
 			var s Stopped
 			switch {
 			case want.signal == nil && st.Code == TimeoutStatus && err == nil:
@@ -110,7 +110,7 @@ func TestStubborn(t *testing.T) {
 	o, id := begun(t, "stubborn")
 	signals := make(chan os.Signal, 1)
 	o.Signals, o.KillAfter = signals, 500*time.Millisecond
-	in := func(ctx context.Context, o Options) (sandbox.Status, error) { return RunIn(ctx, o, id) }
+	in := func(ctx context.Context, o Options) (sandbox.Status, error) { return runIn(ctx, o, id) }
 	for where, run := range map[string]func(context.Context, Options) (sandbox.Status, error){
 		"run": Run, "session": in} {
 		for how, script := range map[string]string{

@@ -34,10 +34,12 @@ const (
 	hooksFD = 4
 )
 
-// task is what a supervisor is told on its standard input.
-type task struct {
-	ID      string
-	Options Options
+// Spec says what a session is to be. A supervisor is told it on its standard input.
+type Spec struct {
+	Name     string // Begin finds one when it is empty
+	Jail     Jail
+	Hooks    *Named // nil: none
+	StateDir string
 }
 
 // ready is its answer.
@@ -120,7 +122,7 @@ func (i Info) Legible() Info {
 
 // supervisor serves one session.
 type supervisor struct {
-	o      Options
+	spec   Spec
 	dir    string
 	lock   *os.File
 	room   *room
@@ -187,11 +189,11 @@ func (s *supervisor) endUnasked() error {
 // begin reads the task, opens the jail and runs the hooks, up to the first signal of ends.
 func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, error)) (
 	_ *supervisor, err error) {
-	var t task
-	if err := rawjson.NewDecoder(os.Stdin).Decode(&t); err != nil {
+	var spec Spec
+	if err := rawjson.NewDecoder(os.Stdin).Decode(&spec); err != nil {
 		return nil, fmt.Errorf("reading what the session is to be: %w", err)
 	}
-	if t.Options.Named != nil {
+	if spec.Hooks != nil {
 		// before the jail starts: it would hold the creator's stream open
 		syscall.CloseOnExec(hooksFD)
 	}
@@ -199,8 +201,8 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 	early := &attention{signals: ends, cancel: cancel}
 	early.heed()
 	defer early.leave()
-	s := &supervisor{o: t.Options, done: make(chan struct{}), measuring: make(chan struct{}, 1)}
-	if s.dir, s.lock, err = claim(ctx, s.o.StateDir, t.ID); err != nil {
+	s := &supervisor{spec: spec, done: make(chan struct{}), measuring: make(chan struct{}, 1)}
+	if s.dir, s.lock, err = claim(ctx, spec.StateDir, spec.Name); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -213,29 +215,29 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 	}
 	log := logrus.New()
 	log.SetOutput(os.Stderr)
-	s.o.Log, s.o.IDs, s.o.Fallback = log, sandbox.ResolveIDs, filepath.Join(s.dir, upperName)
-	if err := os.Mkdir(s.o.Fallback, 0o700); err != nil {
+	o := opening{Jail: spec.Jail, Host: Host{StateDir: spec.StateDir, Log: log,
+		IDs: sandbox.ResolveIDs, Fallback: s.upper()}}
+	if err := os.Mkdir(o.Fallback, 0o700); err != nil {
 		return nil, err
 	}
-	if s.o.Store, err = base.Open(s.o.StateDir); err != nil {
+	if o.Store, err = base.Open(spec.StateDir); err != nil {
 		return nil, err
 	}
-	if s.o.Named != nil {
-		if s.o.Hooks, err = find(*s.o.Named); err != nil {
+	if spec.Hooks != nil {
+		if o.Hooks, err = find(*spec.Hooks); err != nil {
 			return nil, err
 		}
 	}
-	if s.room, err = s.o.open(ctx); err != nil {
+	if s.room, err = o.open(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.runHooks(ctx); err != nil {
+	if err := s.runHooks(ctx, &o.Hooks); err != nil {
 		return nil, errors.Join(err, s.room.close())
 	}
 	s.info = Info{
-		Network: s.o.Network,
-		ID:      t.ID, Base: s.o.Base, Root: s.o.Root, Began: time.Now(), PID: os.Getpid(),
-		Init: s.room.holder.PID(), Scratch: string(s.room.holder.Scratch()),
-		MemoryLimit: s.o.Limits.Memory,
+		ID: spec.Name, Base: spec.Jail.Base, Root: spec.Jail.Root, Began: time.Now(),
+		PID: os.Getpid(), Init: s.room.holder.PID(), Scratch: string(s.room.holder.Scratch()),
+		Network: spec.Jail.Network, MemoryLimit: spec.Jail.Limits.Memory,
 	}
 	s.info.Path = s.room.holder.RootPath(s.room.jail.ID())
 	if s.listen, err = listen(s.dir); err != nil {
@@ -247,16 +249,17 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 }
 
 // runHooks runs the hooks of a session, before anybody can join it.
-func (s *supervisor) runHooks(ctx context.Context) error {
-	if s.o.Named == nil {
+func (s *supervisor) runHooks(ctx context.Context, hooks *Hooks) error {
+	if s.spec.Hooks == nil {
 		return nil
 	}
-	s.o.Stderr = os.NewFile(hooksFD, "hooks")
-	err := s.o.runHooks(ctx, s.room.jail, hookNotes{&s.room.notes})
-	err = errors.Join(err, s.o.Stderr.Close()) // whoever reads it to its end must not wait for us
-	s.o.Stderr = nil
-	return err
+	stderr := os.NewFile(hooksFD, "hooks")
+	err := hooks.run(ctx, s.room, stderr, hookNotes{&s.room.notes})
+	return errors.Join(err, stderr.Close()) // whoever reads it to its end must not wait for us
 }
+
+// upper is where throwaway layers are kept when they cannot be on a tmpfs.
+func (s *supervisor) upper() string { return filepath.Join(s.dir, upperName) }
 
 // ownStreams leaves the creator's streams to it: whoever reads them to their end must not wait for
 // us.
@@ -470,7 +473,7 @@ func (s *supervisor) end() ([]sandbox.Stray, *sandbox.Exhaustion, error) {
 	exhausted, memoryErr := s.room.holder.Exhausted()
 	ctx := context.Background()
 	if s.room.holder.Scratch() == sandbox.ScratchDisk {
-		err = errors.Join(err, s.room.holder.RemoveTree(ctx, s.o.Fallback))
+		err = errors.Join(err, s.room.holder.RemoveTree(ctx, s.upper()))
 	}
 	if errors.Is(err, sandbox.ErrClosed) { // PID 1 is dead already, and all with it
 		err = nil

@@ -15,11 +15,21 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
+// beginWith begins a session in a jail as options have it.
+func beginWith(ctx context.Context, o Options, name string) (string, error) {
+	return Begin(ctx, Spec{Name: name, Jail: o.Jail, StateDir: o.StateDir}, o.Stderr, o.Log)
+}
+
+// runIn runs a command in a session as options have it.
+func runIn(ctx context.Context, o Options, id string) (sandbox.Status, error) {
+	return RunIn(ctx, o.Host, id, o.Command, o.Streams)
+}
+
 // begun begins a session over the small tree.
 func begun(t *testing.T, name string) (Options, string) {
 	t.Helper()
 	o := tree(t)
-	id, err := Begin(t.Context(), o, name)
+	id, err := beginWith(t.Context(), o, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +50,7 @@ func begun(t *testing.T, name string) (Options, string) {
 func in(t *testing.T, o Options, id, script string) (string, sandbox.Status, error) {
 	t.Helper()
 	return outputOf(t, o, script, func(ctx context.Context, o Options) (sandbox.Status, error) {
-		return RunIn(ctx, o, id)
+		return runIn(ctx, o, id)
 	})
 }
 
@@ -61,7 +71,7 @@ func TestSession(t *testing.T) {
 	if id != "work" {
 		t.Errorf("it is called %q", id)
 	}
-	if _, err := Begin(t.Context(), o, id); err == nil ||
+	if _, err := beginWith(t.Context(), o, id); err == nil ||
 		!strings.Contains(err.Error(), "there is a session work already") {
 		t.Errorf("a second one of the name: %v", err)
 	}
@@ -224,14 +234,14 @@ func TestNoSession(t *testing.T) {
 	o, id := begun(t, "there")
 	for _, c := range []struct{ id, want string }{{"other", "session other: no such session"},
 		{"a/b", "cannot be the name"}, {"", "cannot be the name"}} {
-		if _, err := RunIn(t.Context(), o, c.id); err == nil ||
+		if _, err := runIn(t.Context(), o, c.id); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v", c.id, err)
 		}
 	}
 	bad := o
 	bad.Root = filepath.Join(o.Root, "nowhere")
-	if _, err := Begin(t.Context(), bad, "bad"); err == nil ||
+	if _, err := beginWith(t.Context(), bad, "bad"); err == nil ||
 		!strings.Contains(err.Error(), "no such file") {
 		t.Errorf("%v", err)
 	}
@@ -248,7 +258,7 @@ func TestSessionTerminal(t *testing.T) {
 	o.Stdin, o.Stdout, o.Stderr = terminal, terminal, terminal
 	o.Argv = []string{"/bin/sh", "-c", converse}
 	shown := sitAt(t, keyboard, conversation...)
-	status, err := RunIn(t.Context(), o, id)
+	status, err := runIn(t.Context(), o, id)
 	if err != nil || status.ExitCode() != 130 {
 		t.Errorf("%v %v", status, err)
 	}

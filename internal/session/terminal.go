@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/sirupsen/logrus"
+
 	"nsbuild/internal/console"
 	"nsbuild/internal/sandbox"
 )
@@ -17,14 +19,18 @@ import (
 // A command with a Terminal is joined to Stdin and Stdout. One of whose streams only some are the
 // terminal writes to it at once; the keys it gets when it asks for them: they may be for another
 // program of the same pipeline, such as a pager.
-func (o *Options) Attach(
-	ctx context.Context, jail *sandbox.Jail, c sandbox.Command,
-) (sandbox.Status, error) {
-	w := waiter{o: o}
+func Attach(ctx context.Context, jail *sandbox.Jail, c sandbox.Command, s Streams,
+	log logrus.FieldLogger) (sandbox.Status, error) {
+	return (&errand{Streams: s, log: log}).attach(ctx, jail, c)
+}
+
+func (e *errand) attach(ctx context.Context, jail *sandbox.Jail, c sandbox.Command) (
+	sandbox.Status, error) {
+	w := waiter{e: e}
 	screen := screenOf(&c)
 	switch {
 	case c.Terminal:
-		screen = o.Stdin
+		screen = e.Stdin
 	case console.IsTerminal(c.Stdin):
 		c.Terminal = true
 		if c.Background = !c.PID1; c.Background {
@@ -40,7 +46,7 @@ func (o *Options) Attach(
 	defer term.Close()
 	// Before the command starts: a program asks for the window's size first of all.
 	if c.Terminal && !c.Background {
-		w.console, err = console.Join(o.Stdin, shownOn(o.Stdout, screen), term)
+		w.console, err = console.Join(e.Stdin, shownOn(e.Stdout, screen), term)
 	} else {
 		w.console, err = console.Watch(screen, term)
 	}
@@ -55,7 +61,7 @@ func (o *Options) Attach(
 			*stream = term.Slave()
 		}
 	}
-	w.p, err = o.start(jail, c)
+	w.p, err = e.start(jail, c)
 	if err = errors.Join(err, term.CloseSlave()); err != nil {
 		return sandbox.Status{}, errors.Join(err, w.console.Close())
 	}
@@ -68,7 +74,7 @@ func (w *waiter) run(
 	ctx context.Context, jail *sandbox.Jail, c sandbox.Command,
 ) (sandbox.Status, error) {
 	var err error
-	if w.p, err = w.o.start(jail, c); err != nil {
+	if w.p, err = w.e.start(jail, c); err != nil {
 		return sandbox.Status{}, err
 	}
 	return w.wait(ctx)

@@ -14,7 +14,7 @@ import (
 
 // waiter waits for a command and passes signals on.
 type waiter struct {
-	o       *Options
+	e       *errand
 	p       *sandbox.Process
 	console *console.Console // nil without a terminal
 	// the terminal whose keys the command gets when it asks for them; nil: it has them, or never
@@ -41,17 +41,17 @@ func (w *waiter) wait(ctx context.Context) (sandbox.Status, error) {
 		status, err := w.p.Wait(ctx)
 		ended <- result{status, err}
 	}()
-	defer w.o.attention.heed()
+	defer w.e.attention.heed()
 	failed := w.startSending()
 	defer close(w.sent)
-	for _, s := range w.o.early {
+	for _, s := range w.e.early {
 		if err := w.signal(s); err != nil {
 			return sandbox.Status{}, err
 		}
 	}
 	var timeout <-chan time.Time
-	if w.o.Timeout > 0 {
-		timeout = time.After(w.o.Timeout)
+	if w.e.Timeout > 0 {
+		timeout = time.After(w.e.Timeout)
 	}
 	timedOut := false
 	for {
@@ -65,18 +65,18 @@ func (w *waiter) wait(ctx context.Context) (sandbox.Status, error) {
 			return r.status, r.err
 		case <-timeout:
 			timedOut = true
-			w.o.Log.Errorf("the command is ended: it has taken longer than %v", w.o.Timeout)
+			w.e.log.Errorf("the command is ended: it has taken longer than %v", w.e.Timeout)
 			w.ask(syscall.SIGTERM)
 		case <-w.kill:
 			w.killIt()
 		case <-w.silent:
 			if timedOut {
-				w.o.Log.Error(w.errSilent())
+				w.e.log.Error(w.errSilent())
 				return sandbox.Status{Code: TimeoutStatus}, nil
 			}
 			return sandbox.Status{}, w.errSilent()
 		case err = <-failed:
-		case s := <-w.o.Signals:
+		case s := <-w.e.Signals:
 			err = w.signal(s)
 		case <-w.p.Paused():
 			err = w.paused()
@@ -115,8 +115,8 @@ func (w *waiter) send(sig syscall.Signal) {
 
 // ask sends a signal that asks the command to end, also when it was stopped.
 func (w *waiter) ask(sig syscall.Signal) {
-	if w.o.KillAfter > 0 && w.kill == nil {
-		w.kill = time.After(w.o.KillAfter)
+	if w.e.KillAfter > 0 && w.kill == nil {
+		w.kill = time.After(w.e.KillAfter)
 	}
 	w.send(sig)
 	w.send(syscall.SIGCONT)
@@ -209,7 +209,7 @@ func (w *waiter) stopSelf() error {
 	}
 	// The signal may stop us a moment later than kill(2) returns: only SIGCONT says that the shell
 	// has put us into the foreground again.
-	for s := range w.o.Signals {
+	for s := range w.e.Signals {
 		if err := w.signal(s); err != nil || s == syscall.SIGCONT {
 			return err
 		}

@@ -13,16 +13,12 @@ import (
 	"nsbuild/internal/fstab"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
-	"nsbuild/internal/strays"
 )
 
-// Jail are the options of a jail over a base: the host's network and users, as programs that call
-// schroot expect them; the homes but for a build.
-func Jail(c Chroot) (session.Options, error) {
-	o := session.Options{
-		Base: c.Base, Network: sandbox.NetworkHost, HostUsers: c.Namespace != "source",
-		Strays: strays.Kill, KillAfter: session.KillAfter,
-	}
+// Jail is a jail over a base: with the host's network and users, as programs that call schroot
+// expect them; with the homes but for a build.
+func Jail(c Chroot) (session.Jail, error) {
+	o := session.Jail{Base: c.Base, Network: sandbox.NetworkHost, HostUsers: c.Namespace != "source"}
 	if strings.HasSuffix(c.Name, "-sbuild") || c.Namespace == "source" {
 		return o, nil
 	}
@@ -34,13 +30,16 @@ func Jail(c Chroot) (session.Options, error) {
 	return o, nil
 }
 
-// Fill says what is run, as whom, where, and with which environment out of the caller's.
-func (s *Call) Fill(o *session.Options, c Chroot, environ []string) error {
-	o.Argv, o.User, o.Dir = s.Command, s.user, s.dir
+// CommandIn says what is run, as whom, where, and with which environment out of the caller's.
+func (s *Call) CommandIn(c Chroot, environ []string) (session.Command, error) {
+	o := session.Command{Argv: s.Command, User: s.user, Dir: s.dir}
+	if !s.InSession() {
+		o.KillAfter = session.KillAfter
+	}
 	if o.User == "" {
 		me, err := user.Current()
 		if err != nil {
-			return err
+			return o, err
 		}
 		o.User = me.Username
 	}
@@ -50,7 +49,7 @@ func (s *Call) Fill(o *session.Options, c Chroot, environ []string) error {
 	if o.Dir == "" && len(o.Argv) > 0 {
 		dir, err := os.Getwd()
 		if err != nil {
-			return err
+			return o, err
 		}
 		o.Dir = dir
 	}
@@ -69,7 +68,7 @@ func (s *Call) Fill(o *session.Options, c Chroot, environ []string) error {
 		"SCHROOT_SESSION_ID="+id, "SCHROOT_COMMAND="+strings.Join(s.Command, " "),
 		"SCHROOT_USER="+o.User, "SCHROOT_UID="+strconv.Itoa(os.Getuid()),
 		"SCHROOT_GID="+strconv.Itoa(os.Getgid()))
-	return nil
+	return o, nil
 }
 
 // hidden are variables that -p does not preserve: schroot's environment-filter.

@@ -77,7 +77,7 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-func TestFill(t *testing.T) {
+func TestCommandIn(t *testing.T) {
 	call, err := Parse([]string{"-p", "-u", "root", "-d", "/usr", "-c", "sid", "--", "echo", "a b"})
 	if err != nil {
 		t.Fatal(err)
@@ -90,9 +90,9 @@ func TestFill(t *testing.T) {
 		{here()[1], []string{"SCHROOT_CHROOT_NAME=sid", "SCHROOT_ALIAS_NAME=sid-amd64-sbuild"}},
 		{here()[len(here())-1], []string{"SCHROOT_CHROOT_NAME=sid", "SCHROOT_SESSION_ID=one"}},
 	} {
-		var o session.Options
 		environ := []string{"A=1", "HOSTALIASES=x", "LD_PRELOAD=y"}
-		if err := call.Fill(&o, c.chroot, environ); err != nil {
+		o, err := call.CommandIn(c.chroot, environ)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(o.Argv, []string{"echo", "a b"}) || o.User != "root" || o.Dir != "/usr" {

@@ -1,0 +1,196 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"nsbuild/internal/base"
+	"nsbuild/internal/budget"
+	"nsbuild/internal/fault"
+	"nsbuild/internal/fstab"
+	"nsbuild/internal/jails"
+	"nsbuild/internal/machine"
+	"nsbuild/internal/sandbox"
+)
+
+// room is an open jail, with what it needs.
+type room struct {
+	holder  *sandbox.Holder
+	jail    *sandbox.Jail
+	notes   []string // for the user
+	release func() error
+
+	base   *base.Generation // in use until release; nil for a Root
+	lowers []sandbox.Lower  // that the root was made of
+}
+
+func (r *room) close() error { return errors.Join(r.holder.Close(), r.release()) }
+
+// opening is a jail that is being opened.
+type opening struct {
+	Jail
+	Host
+	Around
+
+	exposed exposures        // what others can reach of what the jail may change
+	asked   []fstab.Mount    // of the fstab and the command line, once they are read
+	arch    string           // of the base, once it is known
+	base    *base.Generation // once it is in use
+}
+
+// open opens the jail.
+func (o *opening) open(ctx context.Context) (_ *room, err error) {
+	spec := sandbox.Spec{Hostname: o.Hostname, Network: o.Network,
+		Root: sandbox.Root{ReadOnly: o.ReadOnly}}
+	ids, release, err := o.chooseRoot(&spec)
+	if err != nil {
+		return nil, err
+	}
+	r := &room{release: release, base: o.base}
+	defer func() {
+		if err != nil {
+			if r.holder != nil {
+				err = errors.Join(err, r.holder.Close())
+			}
+			err = errors.Join(err, release())
+		}
+	}()
+	if o.HostUsers {
+		placeCaller(&spec)
+	}
+	if r.notes, err = o.mounts(&spec); err != nil {
+		return nil, err
+	}
+	note, err := o.exposed.note()
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		r.notes = append([]string{note}, r.notes...)
+	}
+	note, err = o.showResolver(&spec)
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		r.notes = append(r.notes, note)
+	}
+	if err := o.showFiles(&spec); err != nil {
+		return nil, err
+	}
+	machineHas, err := budget.Read()
+	if err != nil {
+		return nil, err
+	}
+	holder := sandbox.HolderSpec{
+		IDs: ids, Limits: o.Limits, FallbackDir: o.Fallback,
+		Memory:      filepath.Join(o.StateDir, "kernel.json"),
+		ScratchSize: machineHas.Limit / 2, // as of a machine without a limit the kernel gives half
+	}
+	holder.Inodes32 = o.Root != "" && narrow(o.Root)
+	if o.arch != "" {
+		if err := machine.Prepare(&holder, o.arch); err != nil {
+			return nil, err
+		}
+	}
+	if o.Begun == nil {
+		if o.Begun, err = sandbox.Begin(); err != nil {
+			return nil, err
+		}
+	}
+	if r.holder, err = o.Begun.Start(ctx, holder); err != nil {
+		return nil, err
+	}
+	if o.Under != nil && o.base != nil {
+		layers, err := o.Under(ctx, jails.HolderOf(r.holder), o.base)
+		if err != nil {
+			return nil, err
+		}
+		spec.Root.Lowers = append(layers, spec.Root.Lowers...)
+	}
+	if o.Hooks.any() {
+		caches, err := o.Hooks.Mounts(ctx, jails.HolderOf(r.holder))
+		if err != nil {
+			return nil, err
+		}
+		spec.Mounts = append(spec.Mounts, caches...)
+	}
+	spec.KeepNames, r.lowers = o.Keep != nil, spec.Root.Lowers
+	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
+		return nil, o.explain(err)
+	}
+	r.notes = append(r.notes, r.jail.Notes()...)
+	if o.HostUsers {
+		if err := addHostUsers(ctx, r.jail); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// explain adds what to do to an error of the kernel's.
+func (o *opening) explain(err error) error {
+	var failed *sandbox.Error
+	if errors.As(err, &failed) {
+		for _, m := range o.asked {
+			if path.Clean(m.Target) == failed.Path {
+				err = place(o.Fstab, m, err)
+				break
+			}
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.Wrap(fault.Internal,
+			"make the directory, or mount with x-mount.mkdir, or use --overlay", err)
+	}
+	return err
+}
+
+// chooseRoot fills in the root, and returns the ids of its files and what ends its use.
+func (o *opening) chooseRoot(spec *sandbox.Spec) (sandbox.IDMap, func() error, error) {
+	if o.Root != "" {
+		ids, err := o.IDs()
+		if err != nil {
+			return ids, nil, err
+		}
+		note, err := o.hostTree(spec, ids)
+		if err != nil {
+			return ids, nil, err
+		}
+		o.Log.Debug(note)
+		if spec.Hostname == "" {
+			spec.Hostname = hostnameOf(filepath.Base(spec.Root.Dir))
+		}
+		return ids, func() error { return nil }, nil
+	}
+	g, err := o.Store.Use(o.Base)
+	if err != nil {
+		return sandbox.IDMap{}, nil, err
+	}
+	o.arch, o.base = g.Manifest.Arch, g
+	spec.Root.Lowers = []sandbox.Lower{{Path: g.Tree()}}
+	if spec.Hostname == "" {
+		spec.Hostname = hostnameOf(g.Name)
+	}
+	return g.Manifest.IDs, g.Close, nil
+}
+
+// hostnameOf makes a host name of another name: the kernel takes 64 bytes, programs want letters,
+// digits and '-' (hostname(7)).
+func hostnameOf(name string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, name)
+	clean = strings.Trim(clean[:min(len(clean), 63)], "-")
+	if clean == "" {
+		return "nsbuild"
+	}
+	return clean
+}
