@@ -16,6 +16,7 @@ import (
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/copies"
 	"nsbuild/internal/deps"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/source"
 )
@@ -61,7 +62,7 @@ type Bench struct {
 	Subject
 	Deps    *deps.Maker
 	Copies  *copies.Maker
-	Holder  deps.Holder
+	Holder  jails.Holder
 	Log     *buildlog.File
 	Scratch func() (int64, error) // bytes that a tmpfs of a check's own may have
 

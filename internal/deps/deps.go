@@ -22,7 +22,6 @@ import (
 	"nsbuild/internal/archive/release"
 	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
-	"nsbuild/internal/copies"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/jails"
 	"nsbuild/internal/layer"
@@ -92,22 +91,20 @@ type Request struct {
 // cross tells whether the packages are for another architecture than that of the jail.
 func (r *Request) cross() bool { return r.Host != r.Arch }
 
-// Holder is what the holder of a build's jails does for it: a jails.Holder, or less of one.
-type Holder interface {
-	NewJail(ctx context.Context, spec sandbox.Spec) (jails.Jail, error)
-	Scratch() sandbox.Scratch
-	SaveLayer(ctx context.Context, jail int, to string) (size int64, err error)
+// Copier makes copies of packages that are unpacked more quickly, beside what else is done.
+type Copier interface {
+	Start(digests []string, form pool.CopyForm)
 }
 
 // On is what it is installed on.
 type On struct {
-	Holder Holder
+	Holder jails.Holder
 	Lowers []sandbox.Lower // topmost first
 	// Leavings are those of a jail that no layer may lie on: what packing a source directory has
 	// left there is hostile, and no maintainer script is to find it.
 	Leavings sandbox.Lower
 	Hooked   Hooked
-	Copies   *copies.Beside
+	Copies   Copier
 	Log      *buildlog.File
 	// Confirm waits until it is known that the base is up to date, and what the mirrors have.
 	Confirm func() ([]*release.File, error)

@@ -77,7 +77,7 @@ func (h *Holder) NewJail(ctx context.Context, spec sandbox.Spec) (jails.Jail, er
 		return nil, err
 	}
 	all := h.Jails()
-	if len(all) > 0 && !all[len(all)-1].ended() {
+	if len(all) > 0 && !all[len(all)-1].Closed() {
 		return nil, errors.New("opening a jail: the one before was not closed")
 	}
 	if (spec.Root.Dir == "") == (len(spec.Root.Lowers) == 0) {

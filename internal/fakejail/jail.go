@@ -68,8 +68,8 @@ func (j *Jail) Leave(s sandbox.Stray) {
 	j.strays = append(j.strays, s)
 }
 
-// ended tells whether the jail was closed.
-func (j *Jail) ended() bool {
+// Closed tells whether the jail was closed.
+func (j *Jail) Closed() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.closed
@@ -83,7 +83,7 @@ func (j *Jail) alive(op string, args ...string) error {
 		return err
 	case j.h.Closed():
 		return sandbox.ErrClosed
-	case j.ended():
+	case j.Closed():
 		return fmt.Errorf("there is no jail %d", j.id)
 	}
 	return nil
