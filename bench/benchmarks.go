@@ -271,99 +271,107 @@ func starting() benchmark {
 
 // many compares ways to build ten packages.
 func many() benchmark {
-	need := func(ctx context.Context, l *lab) error { return l.sources(ctx, small...) }
-	nsbuild := func(name string, cold bool, atOnce string) contestant {
-		run := func(ctx context.Context, l *lab) (time.Duration, error) {
-			took, err := l.timed(ctx, append(l.nsbuildBuild(small...), "--jobs-at-once", atOnce)...)
-			if err != nil {
-				return 0, err
-			}
-			return took, l.built("out", small...)
-		}
-		return contestant{
-			name: name,
-			once: func(ctx context.Context, l *lab) error {
-				if err := need(ctx, l); err != nil {
-					return err
-				}
-				if err := l.base(ctx); err != nil {
-					return err
-				}
-				if err := l.fresh("out"); err != nil || l.warmed {
-					return err
-				}
-				l.warmed = true
-				_, err := run(ctx, l)
-				return err
-			},
-			before: func(_ context.Context, l *lab) error {
-				if cold {
-					if err := l.noLayers(); err != nil {
-						return err
-					}
-				}
-				return l.fresh("out")
-			},
-			run: run,
-		}
-	}
 	return benchmark{
 		name: "many", what: "ten small packages: " + strings.Join(small, ", "), long: true,
 		contestants: []contestant{
-			nsbuild("nsbuild build, two at once, warm", false, "2"),
-			nsbuild("nsbuild build, one after another, warm", false, "1"),
-			nsbuild("nsbuild build, two at once, cold", true, "2"),
-			{
-				name: "sbuild, on a tmpfs, two at once", needs: []string{"sbuild"},
-				once: func(ctx context.Context, l *lab) error {
-					if err := need(ctx, l); err != nil {
-						return err
-					}
-					return l.sbuildReady(ctx)
-				},
-				before: func(_ context.Context, l *lab) error { return l.fresh("out-sbuild") },
-				run: func(ctx context.Context, l *lab) (time.Duration, error) {
-					var list strings.Builder
-					for _, pkg := range small {
-						list.WriteString(l.dsc(pkg) + "\n")
-					}
-					argv := append([]string{"sh", "-c", `printf %s "$0" | xargs -n1 -P2 "$@"`,
-						list.String()}, l.sbuild(true, 1)...)
-					took, err := l.timed(ctx, argv...)
-					if err != nil {
-						return 0, err
-					}
-					return took, l.built("out-sbuild", small...)
-				},
-			},
-			{
-				name: "bare dpkg-buildpackage, chroots on a tmpfs ready, two at once",
-				once: func(ctx context.Context, l *lab) error {
-					for _, pkg := range small {
-						if err := l.bareChroot(ctx, pkg); err != nil {
-							return err
-						}
-					}
-					return nil
-				},
-				before: func(ctx context.Context, l *lab) error {
-					for _, pkg := range small {
-						if err := l.bareSource(ctx, pkg); err != nil {
-							return err
-						}
-					}
-					return nil
-				},
-				run: func(ctx context.Context, l *lab) (time.Duration, error) {
-					// One processor for each, as sbuild above.
-					script := `for root; do echo "$root"; done | xargs -P2 -I{} chroot --userspec=builder:builder {} sh -ec "$0"`
-					argv := []string{"sh", "-c", script, bareBuild(1)}
-					for _, pkg := range small {
-						argv = append(argv, l.mounted[pkg])
-					}
-					return l.timed(ctx, argv...)
-				},
-			},
+			manyByNsbuild("nsbuild build, two at once, warm", false, "2"),
+			manyByNsbuild("nsbuild build, one after another, warm", false, "1"),
+			manyByNsbuild("nsbuild build, two at once, cold", true, "2"),
+			manyBySbuild("sbuild, on a tmpfs, two at once"),
+			manyBare("bare dpkg-buildpackage, chroots on a tmpfs ready, two at once"),
+		},
+	}
+}
+
+func manyByNsbuild(name string, cold bool, atOnce string) contestant {
+	run := func(ctx context.Context, l *lab) (time.Duration, error) {
+		took, err := l.timed(ctx, append(l.nsbuildBuild(small...), "--jobs-at-once", atOnce)...)
+		if err != nil {
+			return 0, err
+		}
+		return took, l.built("out", small...)
+	}
+	return contestant{
+		name: name,
+		once: func(ctx context.Context, l *lab) error {
+			if err := l.sources(ctx, small...); err != nil {
+				return err
+			}
+			if err := l.base(ctx); err != nil {
+				return err
+			}
+			if err := l.fresh("out"); err != nil || l.warmed {
+				return err
+			}
+			l.warmed = true
+			_, err := run(ctx, l)
+			return err
+		},
+		before: func(_ context.Context, l *lab) error {
+			if cold {
+				if err := l.noLayers(); err != nil {
+					return err
+				}
+			}
+			return l.fresh("out")
+		},
+		run: run,
+	}
+}
+
+func manyBySbuild(name string) contestant {
+	return contestant{
+		name: name, needs: []string{"sbuild"},
+		once: func(ctx context.Context, l *lab) error {
+			if err := l.sources(ctx, small...); err != nil {
+				return err
+			}
+			return l.sbuildReady(ctx)
+		},
+		before: func(_ context.Context, l *lab) error { return l.fresh("out-sbuild") },
+		run: func(ctx context.Context, l *lab) (time.Duration, error) {
+			var list strings.Builder
+			for _, pkg := range small {
+				list.WriteString(l.dsc(pkg) + "\n")
+			}
+			argv := append([]string{"sh", "-c", `printf %s "$0" | xargs -n1 -P2 "$@"`,
+				list.String()}, l.sbuild(true, 1)...)
+			took, err := l.timed(ctx, argv...)
+			if err != nil {
+				return 0, err
+			}
+			return took, l.built("out-sbuild", small...)
+		},
+	}
+}
+
+func manyBare(name string) contestant {
+	return contestant{
+		name: name,
+		once: func(ctx context.Context, l *lab) error {
+			for _, pkg := range small {
+				if err := l.bareChroot(ctx, pkg); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		before: func(ctx context.Context, l *lab) error {
+			for _, pkg := range small {
+				if err := l.bareSource(ctx, pkg); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		run: func(ctx context.Context, l *lab) (time.Duration, error) {
+			// One processor for each, as sbuild above.
+			script := `for root; do echo "$root"; done | xargs -P2 -I{} chroot --userspec=builder:builder {} sh -ec "$0"`
+			argv := []string{"sh", "-c", script, bareBuild(1)}
+			for _, pkg := range small {
+				argv = append(argv, l.mounted[pkg])
+			}
+			return l.timed(ctx, argv...)
 		},
 	}
 }

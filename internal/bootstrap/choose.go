@@ -94,104 +94,135 @@ const awk = "mawk"
 // included gets more than debootstrap gives it: see complete.
 func choose(u universe, s suites.Suite, variant string, include, exclude []string) (
 	choice, error) {
-	var required, base []string
-	priority := func(p string) {
-		for name, c := range u {
-			if c.Priority == p {
-				required = append(required, name)
-			}
-		}
-	}
-	essential := func() {
-		for name, c := range u {
-			if c.Essential {
-				required = append(required, name)
-			}
-		}
-	}
-	switch variant {
-	case VariantBuildd:
-		base = []string{"apt", "build-essential"}
-		if s.IncludeRequired {
-			priority("required")
-		} else {
-			essential()
-			required = append(required, awk)
-		}
-	case VariantMinbase:
-		priority("required")
-		base = []string{"apt"}
-	case VariantEssential:
-		essential()
-		required, base = append(required, awk), []string{"apt"}
-	case VariantDefault, VariantStandard:
-		priority("required")
-		for name, c := range u {
-			if c.Priority == "important" || c.Priority == "standard" && variant == VariantStandard {
-				base = append(base, name)
-			}
-		}
-	default:
-		return choice{}, fault.New(fault.Usage, "use one of "+strings.Join(Variants(), ", "),
-			"unknown variant %q", variant)
+	seeds, err := u.seeds(s, variant)
+	if err != nil {
+		return choice{}, err
 	}
 	ignore := map[string]bool{}
 	if s.UsrIsMerged {
-		required = append(required, "usr-is-merged")
+		seeds.required = append(seeds.required, "usr-is-merged")
 	}
 	if s.UsrIsMerged || !s.IncludeRequired {
 		ignore["usrmerge"] = true
 	}
-	base = append(base, include...)
-	excluded := func(name string) bool { return slices.Contains(exclude, name) }
-	needed := func(name string) bool {
-		o := u[name]
-		return o != nil && o.Essential || slices.Contains(include, name) ||
-			slices.Contains(coreOrder(""), name)
-	}
+	seeds.base = append(seeds.base, include...)
+	out := exclusion{u: u, names: exclude, include: include}
 	for _, name := range exclude {
-		if needed(name) {
+		if out.needs(name) {
 			return choice{}, fault.New(fault.Usage, "leave it out of --exclude",
 				"package %s cannot be excluded: no base works without it, or it is included", name)
 		}
 		ignore[name] = true
 	}
-	required, base = slices.DeleteFunc(required, excluded), slices.DeleteFunc(base, excluded)
-	for _, name := range slices.Concat(required, base) {
-		if _, ok := u[name]; !ok && slices.Contains(include, name) {
-			return choice{}, fault.New(fault.Usage, "check its name; or name the component or "+
-				"the mirror that has it with --components or --mirror",
-				"suite %s has no package %s to include", s.Name, name)
-		} else if !ok {
-			return choice{},
-				fault.New(fault.Internal, "check the components and the mirror of the suite",
-					"suite %s has no package %s for this base", s.Name, name)
-		}
+	seeds.required = slices.DeleteFunc(seeds.required, out.has)
+	seeds.base = slices.DeleteFunc(seeds.base, out.has)
+	if err := u.hasAll(seeds, s.Name, include); err != nil {
+		return choice{}, err
 	}
-	c := choice{required: u.closure(required, ignore)}
-	base = u.closure(base, ignore)
+	c := choice{required: u.closure(seeds.required, ignore)}
+	base := u.closure(seeds.base, ignore)
 	if len(include) > 0 {
 		base = u.complete(c.required, base, ignore)
 	}
-	for _, name := range slices.Concat(c.required, base) {
-		for _, dep := range slices.Concat(firstNames(u[name].PreDepends),
-			firstNames(u[name].Depends)) {
-			if excluded(dep) {
-				hint := "leave it out of --exclude"
-				if !needed(name) {
-					hint = "exclude " + name + ", too, or leave " + dep + " out of --exclude"
-				}
-				return choice{},
-					fault.New(fault.Usage, hint, "package %s cannot be excluded: %s depends on it",
-						dep, name)
-			}
-		}
+	if err := out.check(slices.Concat(c.required, base)); err != nil {
+		return choice{}, err
 	}
 	c.base = slices.DeleteFunc(base, func(n string) bool {
 		_, found := slices.BinarySearch(c.required, n)
 		return found
 	})
 	return c, nil
+}
+
+// seeds are what a variant begins with, in no order.
+func (u universe) seeds(s suites.Suite, variant string) (c choice, err error) {
+	required := func(is func(*index.Offer) bool) {
+		for name, o := range u {
+			if is(o) {
+				c.required = append(c.required, name)
+			}
+		}
+	}
+	priority := func(o *index.Offer) bool { return o.Priority == "required" }
+	essential := func(o *index.Offer) bool { return o.Essential }
+	switch variant {
+	case VariantBuildd:
+		c.base = []string{"apt", "build-essential"}
+		if s.IncludeRequired {
+			required(priority)
+		} else {
+			required(essential)
+			c.required = append(c.required, awk)
+		}
+	case VariantMinbase:
+		required(priority)
+		c.base = []string{"apt"}
+	case VariantEssential:
+		required(essential)
+		c.required, c.base = append(c.required, awk), []string{"apt"}
+	case VariantDefault, VariantStandard:
+		required(priority)
+		for name, o := range u {
+			if o.Priority == "important" || o.Priority == "standard" && variant == VariantStandard {
+				c.base = append(c.base, name)
+			}
+		}
+	default:
+		return c, fault.New(fault.Usage, "use one of "+strings.Join(Variants(), ", "),
+			"unknown variant %q", variant)
+	}
+	return c, nil
+}
+
+// hasAll tells whether the suite has all that a base begins with.
+func (u universe) hasAll(seeds choice, suite string, include []string) error {
+	for _, name := range slices.Concat(seeds.required, seeds.base) {
+		if _, ok := u[name]; ok {
+			continue
+		}
+		if slices.Contains(include, name) {
+			return fault.New(fault.Usage, "check its name; or name the component or "+
+				"the mirror that has it with --components or --mirror",
+				"suite %s has no package %s to include", suite, name)
+		}
+		return fault.New(fault.Internal, "check the components and the mirror of the suite",
+			"suite %s has no package %s for this base", suite, name)
+	}
+	return nil
+}
+
+// exclusion is what is not to be in a base.
+type exclusion struct {
+	u              universe
+	names, include []string
+}
+
+func (e *exclusion) has(name string) bool { return slices.Contains(e.names, name) }
+
+// needs tells whether no base works without a package, or it is to be included.
+func (e *exclusion) needs(name string) bool {
+	o := e.u[name]
+	return o != nil && o.Essential || slices.Contains(e.include, name) ||
+		slices.Contains(coreOrder(""), name)
+}
+
+// check refuses packages that depend on what is excluded.
+func (e *exclusion) check(chosen []string) error {
+	for _, name := range chosen {
+		for _, dep := range slices.Concat(firstNames(e.u[name].PreDepends),
+			firstNames(e.u[name].Depends)) {
+			if !e.has(dep) {
+				continue
+			}
+			hint := "leave it out of --exclude"
+			if !e.needs(name) {
+				hint = "exclude " + name + ", too, or leave " + dep + " out of --exclude"
+			}
+			return fault.New(fault.Usage, hint, "package %s cannot be excluded: %s depends on it",
+				dep, name)
+		}
+	}
+	return nil
 }
 
 // closure adds what the packages depend on, to the end. The result is sorted.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"nsbuild/internal/base"
@@ -59,65 +60,14 @@ func (o *opening) open(ctx context.Context) (_ *room, err error) {
 			err = errors.Join(err, release())
 		}
 	}()
-	if o.HostUsers {
-		placeCaller(&spec)
-	}
-	if r.notes, err = o.mounts(&spec); err != nil {
+	if r.notes, err = o.show(&spec); err != nil {
 		return nil, err
 	}
-	note, err := o.exposed.note()
-	if err != nil {
+	if r.holder, err = o.hold(ctx, ids); err != nil {
 		return nil, err
 	}
-	if note != "" {
-		r.notes = append([]string{note}, r.notes...)
-	}
-	note, err = o.showResolver(&spec)
-	if err != nil {
+	if err := o.complete(ctx, jails.HolderOf(r.holder), &spec); err != nil {
 		return nil, err
-	}
-	if note != "" {
-		r.notes = append(r.notes, note)
-	}
-	if err := o.showFiles(&spec); err != nil {
-		return nil, err
-	}
-	machineHas, err := budget.Read()
-	if err != nil {
-		return nil, err
-	}
-	holder := sandbox.HolderSpec{
-		IDs: ids, Limits: o.Limits, FallbackDir: o.Fallback,
-		Memory:      filepath.Join(o.StateDir, "kernel.json"),
-		ScratchSize: machineHas.Limit / 2, // as of a machine without a limit the kernel gives half
-	}
-	holder.Inodes32 = o.Root != "" && narrow(o.Root)
-	if o.arch != "" {
-		if err := machine.Prepare(&holder, o.arch); err != nil {
-			return nil, err
-		}
-	}
-	if o.Begun == nil {
-		if o.Begun, err = sandbox.Begin(); err != nil {
-			return nil, err
-		}
-	}
-	if r.holder, err = o.Begun.Start(ctx, holder); err != nil {
-		return nil, err
-	}
-	if o.Under != nil && o.base != nil {
-		layers, err := o.Under(ctx, jails.HolderOf(r.holder), o.base)
-		if err != nil {
-			return nil, err
-		}
-		spec.Root.Lowers = append(layers, spec.Root.Lowers...)
-	}
-	if o.Hooks.any() {
-		caches, err := o.Hooks.Mounts(ctx, jails.HolderOf(r.holder))
-		if err != nil {
-			return nil, err
-		}
-		spec.Mounts = append(spec.Mounts, caches...)
 	}
 	spec.KeepNames, r.lowers = o.Keep != nil, spec.Root.Lowers
 	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
@@ -130,6 +80,75 @@ func (o *opening) open(ctx context.Context) (_ *room, err error) {
 		}
 	}
 	return r, nil
+}
+
+// show says what the jail is shown of the host and of this program. The notes are for the user.
+func (o *opening) show(spec *sandbox.Spec) (notes []string, err error) {
+	if o.HostUsers {
+		placeCaller(spec)
+	}
+	mounts, err := o.mounts(spec)
+	if err != nil {
+		return nil, err
+	}
+	exposed, err := o.exposed.note()
+	if err != nil {
+		return nil, err
+	}
+	resolver, err := o.showResolver(spec)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range slices.Concat([]string{exposed}, mounts, []string{resolver}) {
+		if note != "" {
+			notes = append(notes, note)
+		}
+	}
+	return notes, o.showFiles(spec)
+}
+
+// hold starts the holder.
+func (o *opening) hold(ctx context.Context, ids sandbox.IDMap) (*sandbox.Holder, error) {
+	machineHas, err := budget.Read()
+	if err != nil {
+		return nil, err
+	}
+	spec := sandbox.HolderSpec{
+		IDs: ids, Limits: o.Limits, FallbackDir: o.Fallback,
+		Memory:      filepath.Join(o.StateDir, "kernel.json"),
+		ScratchSize: machineHas.Limit / 2, // as of a machine without a limit the kernel gives half
+		Inodes32:    o.Root != "" && narrow(o.Root),
+	}
+	if o.arch != "" {
+		if err := machine.Prepare(&spec, o.arch); err != nil {
+			return nil, err
+		}
+	}
+	if o.Begun == nil {
+		if o.Begun, err = sandbox.Begin(); err != nil {
+			return nil, err
+		}
+	}
+	return o.Begun.Start(ctx, spec)
+}
+
+// complete adds what needs the holder: further layers, and what hooks keep.
+func (o *opening) complete(ctx context.Context, h jails.Holder, spec *sandbox.Spec) error {
+	if o.Under != nil && o.base != nil {
+		layers, err := o.Under(ctx, h, o.base)
+		if err != nil {
+			return err
+		}
+		spec.Root.Lowers = append(layers, spec.Root.Lowers...)
+	}
+	if o.Hooks.any() {
+		caches, err := o.Hooks.Mounts(ctx, h)
+		if err != nil {
+			return err
+		}
+		spec.Mounts = append(spec.Mounts, caches...)
+	}
+	return nil
 }
 
 // explain adds what to do to an error of the kernel's.

@@ -42,7 +42,7 @@ func (o *opening) hostTree(spec *sandbox.Spec, ids sandbox.IDMap) (note string, 
 		spec.Root.Lowers = []sandbox.Lower{{Path: dir}}
 	} else {
 		spec.Root.Dir = dir
-		if err := complete(dir); err != nil {
+		if err := checkDirs(dir); err != nil {
 			return "", err
 		}
 	}
@@ -96,9 +96,9 @@ func within(path, dir string) bool {
 // jailDirs are what a jail needs to mount on.
 func jailDirs() []string { return []string{"proc", "sys", "dev"} }
 
-// complete checks that a root that is used as it is has the directories that a jail needs: nothing
+// checkDirs checks that a root that is used as it is has the directories that a jail needs: nothing
 // is made in somebody's tree without a word.
-func complete(dir string) error {
+func checkDirs(dir string) error {
 	for _, name := range jailDirs() {
 		info, err := os.Lstat(filepath.Join(dir, name))
 		if err == nil && !info.IsDir() {

@@ -84,60 +84,14 @@ func enterJail(spec *wire.Spec, root string, join bool, l *wire.Limits) (notes [
 	if err := mounts.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return nil, err
 	}
-	dir, err := beneath.OpenPath(root)
-	if err != nil {
+	if notes, err = mountOwn(spec, root, join); err != nil {
 		return nil, err
 	}
-	for _, m := range mounts.OfJail(spec) {
-		err := mounts.Apply(dir, nil, m, nil)
-		if m.Type == "sysfs" && errors.Is(err, unix.EPERM) {
-			// Some container hides part of /sys; the kernel then grants no whole one. What the
-			// container sees, read-only, shows no more than it does.
-			notes = append(notes,
-				"/sys is the host's, read-only: the kernel grants no new one here")
-			err = hostSys(root)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if join {
-		more, err := joinNetwork(dir, root)
-		if err != nil {
-			return nil, err
-		}
-		notes = append(notes, more...)
-	}
-	dir.Close()
-	// Copied from H, the root mount is locked and pivot_root refuses it; a bind of it on itself is
-	// ours.
-	if err := mounts.Mount(root, root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+	if err := pivot(root); err != nil {
 		return nil, err
 	}
-	if err := os.Chdir(root); err != nil {
+	if err := nameHost(spec, join); err != nil {
 		return nil, err
-	}
-	if err := unix.PivotRoot(".", "."); err != nil {
-		return nil, syserr.Wrap("pivot_root", root, err)
-	}
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return nil, syserr.Wrap("umount", "the host's tree", err)
-	}
-	if err := os.Chdir("/"); err != nil {
-		return nil, err
-	}
-	if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
-		return nil, syserr.Wrap("sethostname", spec.Hostname, err)
-	}
-	if spec.Network != wire.NetworkHost {
-		if err := loopbackUp(); err != nil {
-			return nil, err
-		}
-	}
-	if spec.Root.Dir == "" && !spec.Root.ReadOnly && !spec.KeepNames && !join {
-		if err := writeHosts(spec.Hostname); err != nil {
-			return nil, err
-		}
 	}
 	if err := ownKeyring(spec.Caller); err != nil {
 		return nil, err
@@ -163,6 +117,71 @@ func enterJail(spec *wire.Spec, root string, join bool, l *wire.Limits) (notes [
 	}
 	unix.Umask(reexec.Umask)
 	return notes, nil
+}
+
+// mountOwn mounts what belongs to the jail's own namespaces, the network's among them.
+func mountOwn(spec *wire.Spec, root string, join bool) (notes []string, err error) {
+	dir, err := beneath.OpenPath(root)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	for _, m := range mounts.OfJail(spec) {
+		err := mounts.Apply(dir, nil, m, nil)
+		if m.Type == "sysfs" && errors.Is(err, unix.EPERM) {
+			// Some container hides part of /sys; the kernel then grants no whole one. What the
+			// container sees, read-only, shows no more than it does.
+			notes = append(notes,
+				"/sys is the host's, read-only: the kernel grants no new one here")
+			err = hostSys(root)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if join {
+		more, err := joinNetwork(dir, root)
+		if err != nil {
+			return nil, err
+		}
+		notes = append(notes, more...)
+	}
+	return notes, nil
+}
+
+// pivot makes root "/", and the host's tree unreachable.
+func pivot(root string) error {
+	// Copied from H, the root mount is locked and pivot_root refuses it; a bind of it on itself is
+	// ours.
+	if err := mounts.Mount(root, root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	if err := os.Chdir(root); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return syserr.Wrap("pivot_root", root, err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return syserr.Wrap("umount", "the host's tree", err)
+	}
+	return os.Chdir("/")
+}
+
+// nameHost sets the jail's host name, and has it and the loopback device work.
+func nameHost(spec *wire.Spec, join bool) error {
+	if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
+		return syserr.Wrap("sethostname", spec.Hostname, err)
+	}
+	if spec.Network != wire.NetworkHost {
+		if err := loopbackUp(); err != nil {
+			return err
+		}
+	}
+	if spec.Root.Dir == "" && !spec.Root.ReadOnly && !spec.KeepNames && !join {
+		return writeHosts(spec.Hostname)
+	}
+	return nil
 }
 
 // writeHosts makes the jail's own name resolve, in a root that is thrown away.

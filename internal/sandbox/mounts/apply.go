@@ -44,70 +44,89 @@ func Apply(root, host *os.File, m wire.Mount, trees []*os.File) error {
 	case typeText:
 		return bindText(root, m)
 	case typeSymlink:
-		parent, err := beneath.Open(root, path.Dir(m.Target), unix.O_PATH)
-		if err != nil {
-			return err
-		}
-		defer parent.Close()
-		return syserr.Wrap("symlink", m.Target,
-			unix.Symlinkat(m.Source, int(parent.Fd()), path.Base(m.Target)))
+		return makeSymlink(root, m)
 	}
 	target, err := openTarget(root, m, sourceIsDir)
 	if err != nil {
 		return err
 	}
 	defer target.Close()
-	attr := attributes(m)
 	switch m.Type {
-	case "bind", "rbind", typeDevice, typeOwnProc:
-		from := "/proc"
-		if source != nil {
-			from = beneath.FDPath(source)
-		}
-		flags := uintptr(unix.MS_BIND)
-		if m.Type == "rbind" || m.Type == typeOwnProc {
-			flags |= unix.MS_REC
-		}
-		var err error
-		if m.Tree > 0 {
-			err = AttachTree(trees, m.Tree, int(target.Fd()), "", m.Target)
-		} else {
-			err = MountAs(from, beneath.FDPath(target), m.Target, "", flags, "")
-		}
-		if errors.Is(err, unix.EINVAL) && m.Type == "bind" {
-			// A user namespace may not tear a mount off those that are locked on top of it.
-			err = MountAs(from, beneath.FDPath(target), m.Target, "", flags|unix.MS_REC, "")
-		}
-		if err != nil || m.Type == typeOwnProc {
+	case typeDevice, typeOwnProc, "bind", "rbind":
+		if err := bind(source, target, m, trees); err != nil || m.Type == typeOwnProc {
 			return err
 		}
-		if m.Type != typeDevice {
-			attr |= unix.MOUNT_ATTR_NODEV
-		}
-		if attr == 0 {
-			return nil
-		}
-		top, err := beneath.Open(root, m.Target, unix.O_PATH) // the new mount, not what it covers
-		if err != nil {
-			return err
-		}
-		defer top.Close()
-		return SetAttr(int(top.Fd()), "", attr, sourceIsDir)
+		return setBound(root, m, sourceIsDir)
 	case typeRemount:
-		return SetAttr(int(target.Fd()), "", attr, false)
+		return SetAttr(int(target.Fd()), "", attributes(m), false)
 	case "overlay":
 		return mountOverlayOf(target, host, m, trees)
 	case "tmpfs":
-		data := m.Data
-		if !strings.Contains(data, "uid=") {
-			data = strings.TrimPrefix(data+",uid="+strconv.Itoa(m.Owner), ",")
-		}
-		if !strings.Contains(data, "gid=") {
-			data += ",gid=" + strconv.Itoa(m.Owner)
-		}
-		return MountAs("tmpfs", beneath.FDPath(target), m.Target, "tmpfs", mountFlags(m), data)
+		return MountAs("tmpfs", beneath.FDPath(target), m.Target, "tmpfs", mountFlags(m),
+			tmpfsData(m))
 	}
 	return MountAs(m.Type, beneath.FDPath(target), m.Target, m.Type, mountFlags(m), m.Data)
+}
+
+func makeSymlink(root *os.File, m wire.Mount) error {
+	parent, err := beneath.Open(root, path.Dir(m.Target), unix.O_PATH)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	return syserr.Wrap("symlink", m.Target,
+		unix.Symlinkat(m.Source, int(parent.Fd()), path.Base(m.Target)))
+}
+
+// bind shows a source, or without one this process's /proc, on a target.
+func bind(source, target *os.File, m wire.Mount, trees []*os.File) (err error) {
+	from := "/proc"
+	if source != nil {
+		from = beneath.FDPath(source)
+	}
+	flags := uintptr(unix.MS_BIND)
+	if m.Type == "rbind" || m.Type == typeOwnProc {
+		flags |= unix.MS_REC
+	}
+	if m.Tree > 0 {
+		err = AttachTree(trees, m.Tree, int(target.Fd()), "", m.Target)
+	} else {
+		err = MountAs(from, beneath.FDPath(target), m.Target, "", flags, "")
+	}
+	if errors.Is(err, unix.EINVAL) && m.Type == "bind" {
+		// A user namespace may not tear a mount off those that are locked on top of it.
+		err = MountAs(from, beneath.FDPath(target), m.Target, "", flags|unix.MS_REC, "")
+	}
+	return err
+}
+
+// setBound sets the attributes of what was bound.
+func setBound(root *os.File, m wire.Mount, isDir bool) error {
+	attr := attributes(m)
+	if m.Type != typeDevice {
+		attr |= unix.MOUNT_ATTR_NODEV
+	}
+	if attr == 0 {
+		return nil
+	}
+	top, err := beneath.Open(root, m.Target, unix.O_PATH) // the new mount, not what it covers
+	if err != nil {
+		return err
+	}
+	defer top.Close()
+	return SetAttr(int(top.Fd()), "", attr, isDir)
+}
+
+// tmpfsData are the options of a tmpfs. Where nothing says whose its root is, its owner's.
+func tmpfsData(m wire.Mount) string {
+	data := m.Data
+	if !strings.Contains(data, "uid=") {
+		data = strings.TrimPrefix(data+",uid="+strconv.Itoa(m.Owner), ",")
+	}
+	if !strings.Contains(data, "gid=") {
+		data += ",gid=" + strconv.Itoa(m.Owner)
+	}
+	return data
 }
 
 // openSource opens what a bind shows. A tree that the caller has cloned is taken as it came: root's
