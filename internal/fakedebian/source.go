@@ -24,8 +24,8 @@ type Source struct {
 	Distribution  string // of the changelog; default unstable
 	// Architecture of the binary package that is made up; default any.
 	Architecture string
-	// Packages are the binary packages; only names, architectures, relations and descriptions
-	// count.
+	// Packages are the binary packages; only names, architectures, relations, descriptions and
+	// further fields count.
 	Packages                                                []Package
 	BuildDepends, BuildDependsArch, BuildDependsIndep       string
 	BuildConflicts, BuildConflictsArch, BuildConflictsIndep string
@@ -248,6 +248,7 @@ func (s Source) control() string {
 		b.add("Depends", p.Depends)
 		b.add("Provides", p.Provides)
 		b.add("Description", p.Description)
+		b = append(b, p.Fields...)
 		text += "\n" + b.String()
 	}
 	return text

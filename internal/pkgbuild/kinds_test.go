@@ -75,7 +75,7 @@ func TestKinds(t *testing.T) {
 			r.Jobs, r.Profiles = 3, []string{"nodoc", "strange"}
 		}, command: "-b --no-check-builddeps", files: []string{any, doc},
 			log: []string{"DEB_BUILD_OPTIONS=nodoc parallel=3",
-				"DEB_BUILD_PROFILES=nodoc strange", "build profile stage7: it " +
+				"DEB_BUILD_PROFILES=nodoc strange", "build profile strange: it " +
 					"is not a registered one, and hello has nothing for it"}},
 		{name: "without a suite", with: func(r *Request) { r.Suite, r.Base = "", suiteName },
 			command: "-b", files: []string{any, doc},
