@@ -51,8 +51,15 @@ type world struct {
 	count   int // of directories for results
 }
 
-// newWorld is a world with a base that lacks what a build needs.
+// newWorld is a world with a base that lacks what a build needs. Its test runs beside others.
 func newWorld(t *testing.T) *world {
+	t.Helper()
+	t.Parallel()
+	return newWorldAlone(t)
+}
+
+// newWorldAlone is one whose test runs while no other does: it changes what the process has.
+func newWorldAlone(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), archive: fakedebian.New(t), arch: machine.Native(),
 		programs: programs.Build()}
