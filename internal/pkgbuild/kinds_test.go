@@ -150,7 +150,8 @@ func TestSourceOnlyChanges(t *testing.T) {
 	}
 }
 
-// TestCross builds for another architecture: which packages are wanted, and what the source is told.
+// TestCross builds for another architecture: which packages are wanted, and what the source is
+// told.
 func TestCross(t *testing.T) {
 	host := "s390x"
 	w := newWorld(t)
