@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -24,13 +23,11 @@ import (
 	"nsbuild/internal/base"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/budget"
-	"nsbuild/internal/copies"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/jails"
 	"nsbuild/internal/lock"
 	"nsbuild/internal/machine"
-	"nsbuild/internal/output"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/workdir"
@@ -73,8 +70,14 @@ type Keeper struct {
 	Log      logrus.FieldLogger
 	Progress *progress.Progress
 	Meter    *progress.Meter
-	Copies   *copies.Maker
+	Copies   Copier
 	Turns    *Turns
+}
+
+// Copier makes copies of packages that are unpacked more quickly, beside what else is done, until
+// stop is called.
+type Copier interface {
+	Start(log logrus.FieldLogger, digests []string, form pool.CopyForm) (stop func())
 }
 
 // Create makes a base and returns the number of its generation.
@@ -305,7 +308,6 @@ func (k *Keeper) bootstrap(ctx context.Context, h jails.Holder, tree string, o O
 		return nil, err
 	}
 	defer log.Close()
-	var said output.Tail
 	watch := &watcher{k: k}
 	defer watch.end(nil)
 	copies := make(chan func(), 1)
@@ -326,7 +328,7 @@ func (k *Keeper) bootstrap(ctx context.Context, h jails.Holder, tree string, o O
 		Selection: from.selection, Repos: from.repos, Epoch: o.Epoch,
 		Suite: o.Suite, Arch: o.Arch, Variant: o.Variant, Include: o.Include, Exclude: o.Exclude,
 		Bootstrapper: o.Bootstrapper,
-		Log:          io.MultiWriter(log, &said), Progress: bootstrap.Progress{Phase: watch.begin,
+		Log:          log, Progress: bootstrap.Progress{Phase: watch.begin,
 			Unpacked: watch.unpacked, Fetched: fetched},
 	})
 	watch.end(err)

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -191,11 +190,15 @@ func (p *Proc) MkdirAll(name string) error {
 	return err
 }
 
-// Remove deletes a file or a directory of the jail, with all in it.
+// Remove deletes a file or a directory of the jail, with all in it. One that is not there is no
+// error.
 func (p *Proc) Remove(name string) error {
 	file, err := p.jail.writable("remove", p.path(name), followAllBut)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err == nil {
-		err = inside("remove", name, os.RemoveAll(filepath.Clean(file)))
+		err = inside("remove", name, os.RemoveAll(file))
 	}
 	return err
 }
