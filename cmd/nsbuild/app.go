@@ -37,16 +37,9 @@ type app struct {
 	stdout, stderr *os.File
 	releaseSignals func()   // leaves signals to the verb
 	logTo          *os.File // where a log is shown, when not with the progress
+	events         *result.Events
 
-	quiet, verbose, debug bool
-	json                  bool // events on standard output
-	events                *result.Events
-	offline, refresh      bool
-	refreshAfter          time.Duration
-	mirrorTimeout         time.Duration
-	stateDir, cacheDir    string
-	cacheLimit            string
-
+	globalFlags
 	result        resultFile
 	configuration configuration
 	env           *pkgbuild.Env
@@ -60,37 +53,48 @@ type app struct {
 	buildFlags  *buildOptions
 }
 
-func (a *app) addFlags(f *pflag.FlagSet) {
-	f.BoolVarP(&a.quiet, "quiet", "q", false, "show no progress")
-	f.BoolVarP(&a.verbose, "verbose", "v", false, "show the output of what runs in the sandbox")
-	f.BoolVar(&a.debug, "debug", false, "log what is done, for reports of bugs")
-	f.BoolVar(&a.offline, "offline", false, "use what is cached, fetch nothing")
-	f.BoolVar(&a.refresh, "refresh", false, "ask the mirror for new lists now")
-	f.DurationVar(&a.refreshAfter, "refresh-after", 10*time.Minute,
+// globalFlags are those of every verb, and --json of those that tell what they do.
+type globalFlags struct {
+	quiet, verbose, debug bool
+	json                  bool // events on standard output
+	offline, refresh      bool
+	refreshAfter          time.Duration
+	mirrorTimeout         time.Duration
+	stateDir, cacheDir    string
+	cacheLimit            string
+}
+
+func (g *globalFlags) addFlags(f *pflag.FlagSet) {
+	f.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress")
+	f.BoolVarP(&g.verbose, "verbose", "v", false, "show the output of what runs in the sandbox")
+	f.BoolVar(&g.debug, "debug", false, "log what is done, for reports of bugs")
+	f.BoolVar(&g.offline, "offline", false, "use what is cached, fetch nothing")
+	f.BoolVar(&g.refresh, "refresh", false, "ask the mirror for new lists now")
+	f.DurationVar(&g.refreshAfter, "refresh-after", 10*time.Minute,
 		"ask the mirror when lists are older than `TIME`")
-	f.DurationVar(&a.mirrorTimeout, "mirror-timeout", 0, "give up a mirror that is silent for "+
+	f.DurationVar(&g.mirrorTimeout, "mirror-timeout", 0, "give up a mirror that is silent for "+
 		"`TIME` (default: apt's Acquire::http::Timeout, else 30s)")
-	f.StringVar(&a.stateDir, "state-dir", "", "keep bases in `DIR` (NSBUILD_STATE; default "+
+	f.StringVar(&g.stateDir, "state-dir", "", "keep bases in `DIR` (NSBUILD_STATE; default "+
 		"~/.local/share/nsbuild, of root /var/lib/nsbuild)")
-	f.StringVar(&a.cacheDir, "cache-dir", "", "keep downloads and layers in `DIR` "+
+	f.StringVar(&g.cacheDir, "cache-dir", "", "keep downloads and layers in `DIR` "+
 		"(NSBUILD_CACHE; default ~/.cache/nsbuild, of root /var/cache/nsbuild)")
-	f.StringVar(&a.cacheLimit, "cache-limit", "", "let downloads and layers grow to `SIZE` "+
+	f.StringVar(&g.cacheLimit, "cache-limit", "", "let downloads and layers grow to `SIZE` "+
 		"(NSBUILD_CACHE_LIMIT; default 20G)")
 }
 
 // checkFlags finds what is wrong with the flags of every verb.
-func (a *app) checkFlags() error {
+func (g *globalFlags) checkFlags() error {
 	switch {
-	case a.offline && a.refresh:
+	case g.offline && g.refresh:
 		return usage("leave out one of them; --offline=false overrules a configuration",
 			"--offline and --refresh contradict each other")
-	case a.refreshAfter < 0:
-		return usage("0s for always", "--refresh-after %v: it cannot be negative", a.refreshAfter)
-	case a.mirrorTimeout < 0:
+	case g.refreshAfter < 0:
+		return usage("0s for always", "--refresh-after %v: it cannot be negative", g.refreshAfter)
+	case g.mirrorTimeout < 0:
 		return usage("leave it out for what is usual", "--mirror-timeout %v: it cannot be negative",
-			a.mirrorTimeout)
+			g.mirrorTimeout)
 	}
-	_, err := config.FindCacheLimit(a.cacheLimit)
+	_, err := config.FindCacheLimit(g.cacheLimit)
 	return err
 }
 

@@ -76,7 +76,12 @@ the worst: 128+N, else 1, else 2, else 3.
 			return a.build(c.Context(), &o)
 		},
 	}
-	f := c.Flags()
+	o.addFlags(c.Flags())
+	a.addJSON(c.Flags())
+	return c
+}
+
+func (o *buildOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.Suite, "dist", "d", "", "build for this `SUITE` (default: the one that a "+
 		"source directory's changelog names, else this machine's own)")
 	f.StringVar(&o.Base, "base", "", "build over this `BASE` (default: the suite's)")
@@ -114,11 +119,9 @@ the worst: 128+N, else 1, else 2, else 3.
 	o.more.addFlags(f, &o.Several)
 	o.hooks.addBuildFlags(f, &o.ShellOnFailure)
 	o.checks.addFlags(f, &o.Checks)
-	a.addJSON(f)
 	f.StringVar(&o.PlanTo, "plan", "", "build nothing; write all that decides the build to `FILE`, "+
 		"resolved and pinned, which is a SOURCE, too")
 	f.StringVar(&o.Result, "result", "", "write to `FILE` what became of it, for programs")
-	return c
 }
 
 // complete makes a request of the flags. Whether it contradicts itself is Validate's to say.

@@ -1,6 +1,7 @@
 package sbuild
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,162 +40,226 @@ func (v optionValue) Type() string {
 
 // Flags are sbuild's options.
 func (s *Call) Flags() *pflag.FlagSet {
-	f := pflag.NewFlagSet(Name, pflag.ContinueOnError)
-	f.SortFlags = false
-	f.Usage = func() {}
-	add := func(name, short, usage string, bare bool, set func(string) error) {
-		flag := f.VarPF(optionValue{s, set, bare}, name, short, usage)
-		if bare {
-			flag.NoOptDefVal = "true"
+	o := options{s, pflag.NewFlagSet(Name, pflag.ContinueOnError)}
+	o.f.SortFlags = false
+	o.f.Usage = func() {}
+	o.addGeneral()
+	o.addWhat()
+	o.addNames()
+	o.addTools()
+	o.addDependencies()
+	o.addResults()
+	o.addHooks()
+	o.addRefused()
+	o.addIdle()
+	compat.Abbreviate(o.f)
+	return o.f
+}
+
+// options is sbuild's options while they are put together, in the order in which help lists them.
+type options struct {
+	s *Call
+	f *pflag.FlagSet
+}
+
+// add adds an option that does its own work; a bare one takes no value.
+func (o options) add(name, short, usage string, bare bool, set func(string) error) {
+	flag := o.f.VarPF(optionValue{o.s, set, bare}, name, short, usage)
+	if bare {
+		flag.NoOptDefVal = "true"
+	}
+}
+
+// text adds an option whose value is that of a key of the configuration.
+func (o options) text(name, short, key, usage string) {
+	o.add(name, short, usage, false, func(v string) error {
+		o.s.setText(key, v, name)
+		return nil
+	})
+}
+
+// bit adds an option that sets a key, or takes it back.
+func (o options) bit(name, short, key string, value bool, usage string) {
+	o.add(name, short, usage, true, func(string) error {
+		o.s.flag(key, value)
+		o.s.given(key, name)
+		return nil
+	})
+}
+
+// list adds an option that adds to a key: its value, or the words of it.
+func (o options) list(name, key, usage string, split bool) {
+	o.add(name, "", usage, false, func(v string) error {
+		if split {
+			o.s.list[key] = append(o.s.list[key], strings.Fields(v)...)
+		} else {
+			o.s.list[key] = append(o.s.list[key], v)
 		}
-	}
-	text := func(name, short, key, usage string) {
-		add(name, short, usage, false, func(v string) error { s.setText(key, v, name); return nil })
-	}
-	bit := func(name, short, key string, value bool, usage string) {
-		add(name, short, usage, true, func(string) error {
-			s.flag(key, value)
-			s.given(key, name)
-			return nil
-		})
-	}
-	list := func(name, short, key, usage string, split bool) {
-		add(name, short, usage, false, func(v string) error {
-			if split {
-				s.list[key] = append(s.list[key], strings.Fields(v)...)
-			} else {
-				s.list[key] = append(s.list[key], v)
-			}
-			return nil
-		})
-	}
-	nothing := func(name, short, usage string, bare bool) {
-		add(name, short, usage+" (no meaning here)", bare, func(string) error {
-			s.idle = append(s.idle, "--"+name)
-			return nil
-		})
-	}
-	never := func(name, usage, way string, bare bool, usual ...string) {
-		add(name, "", usage+" (refused)", bare, func(v string) error {
-			for _, u := range usual {
-				if v == u {
-					return nil
-				}
-			}
-			return fault.New(fault.Usage, way,
-				"--%s cannot be had here, and would change the result", name)
-		})
-	}
+		return nil
+	})
+}
 
-	f.BoolVarP(&s.Help, "help", "h", false, "show this")
-	f.BoolVarP(&s.Version, "version", "V", false, "show the version")
-	add("verbose", "v", "show the log on standard output", true, func(string) error {
-		s.verbose++
+// nothing adds an option that is accepted and does nothing.
+func (o options) nothing(name, short string, bare bool) {
+	o.add(name, short, "accepted (no meaning here)", bare, func(string) error {
+		o.s.idle = append(o.s.idle, "--"+name)
 		return nil
 	})
-	add("quiet", "q", "show less", true, func(string) error {
-		s.verbose--
-		s.quiet = true
-		return nil
-	})
-	add("debug", "D", "show the nsbuild command, and what is done", true, func(string) error {
-		s.setText("debug", "1", "debug")
-		return nil
-	})
+}
 
-	add("dist", "d", "suite to build for", false, func(v string) error {
+// never adds an option that is refused, but for the values that mean what is done anyway.
+func (o options) never(name, usage, way string, bare bool, usual ...string) {
+	o.add(name, "", usage+" (refused)", bare, func(v string) error {
+		if slices.Contains(usual, v) {
+			return nil
+		}
+		return fault.New(fault.Usage, way,
+			"--%s cannot be had here, and would change the result", name)
+	})
+}
+
+// addGeneral adds what is shown, and how much.
+func (o options) addGeneral() {
+	o.f.BoolVarP(&o.s.Help, "help", "h", false, "show this")
+	o.f.BoolVarP(&o.s.Version, "version", "V", false, "show the version")
+	o.add("verbose", "v", "show the log on standard output", true, func(string) error {
+		o.s.verbose++
+		return nil
+	})
+	o.add("quiet", "q", "show less", true, func(string) error {
+		o.s.verbose--
+		o.s.quiet = true
+		return nil
+	})
+	o.add("debug", "D", "show the nsbuild command, and what is done", true, func(string) error {
+		o.s.setText("debug", "1", "debug")
+		return nil
+	})
+}
+
+// addWhat adds what is built, and for what.
+func (o options) addWhat() {
+	o.add("dist", "d", "suite to build for", false, func(v string) error {
 		if long, ok := map[string]string{"o": "oldstable", "s": "stable", "t": "testing",
 			"u": "unstable", "e": "experimental"}[v]; ok {
 			v = long
 		}
-		s.setText("distribution", v, "dist")
+		o.s.setText("distribution", v, "dist")
 		return nil
 	})
-	text("chroot", "c", "chroot", "base to build over")
-	add("arch", "", "architecture to build on and for", false, func(v string) error {
-		s.setText("host_arch", v, "arch")
-		s.setText("build_arch", v, "arch")
+	o.text("chroot", "c", "chroot", "base to build over")
+	o.add("arch", "", "architecture to build on and for", false, func(v string) error {
+		o.s.setText("host_arch", v, "arch")
+		o.s.setText("build_arch", v, "arch")
 		return nil
 	})
-	text("build", "", "build_arch", "architecture to build on")
-	text("host", "", "host_arch", "architecture to build for")
-	bit("arch-all", "A", "build_arch_all", true, "build architecture-independent packages")
-	bit("no-arch-all", "", "build_arch_all", false, "do not")
-	bit("arch-any", "", "build_arch_any", true, "build architecture-dependent packages")
-	bit("no-arch-any", "", "build_arch_any", false, "do not")
-	bit("source", "s", "build_source", true, "build the source package too")
-	bit("no-source", "", "build_source", false, "do not")
-	bit("force-orig-source", "", "force_orig_source", true,
+	o.text("build", "", "build_arch", "architecture to build on")
+	o.text("host", "", "host_arch", "architecture to build for")
+	o.bit("arch-all", "A", "build_arch_all", true, "build architecture-independent packages")
+	o.bit("no-arch-all", "", "build_arch_all", false, "do not")
+	o.bit("arch-any", "", "build_arch_any", true, "build architecture-dependent packages")
+	o.bit("no-arch-any", "", "build_arch_any", false, "do not")
+	o.bit("source", "s", "build_source", true, "build the source package too")
+	o.bit("no-source", "", "build_source", false, "do not")
+	o.bit("force-orig-source", "", "force_orig_source", true,
 		"with --source: the .orig tarball always")
-	bit("source-only-changes", "", "source_only_changes", true,
+	o.bit("source-only-changes", "", "source_only_changes", true,
 		"a .changes for an upload of the source alone, too")
-	bit("no-source-only-changes", "", "source_only_changes", false, "not that")
-	add("profiles", "", "build profiles, separated by commas", false, func(v string) error {
-		s.setText("build_profiles", strings.ReplaceAll(v, ",", " "), "profiles")
+	o.bit("no-source-only-changes", "", "source_only_changes", false, "not that")
+	o.add("profiles", "", "build profiles, separated by commas", false, func(v string) error {
+		o.s.setText("build_profiles", strings.ReplaceAll(v, ",", " "), "profiles")
 		return nil
 	})
-	text("make-binNMU", "", "bin_nmu", "make a binary-only upload for this change")
-	text("binNMU", "", "bin_nmu_version", "its number")
-	text("binNMU-timestamp", "", "bin_nmu_timestamp", "the date of its changelog entry")
-	text("binNMU-changelog", "", "bin_nmu_changelog", "the whole entry")
-	text("append-to-version", "", "append_to_version", "suffix for the version")
-	text("maintainer", "m", "maintainer_name", "NAME <ADDRESS> for the .changes")
-	text("uploader", "e", "uploader_name", "who uploads, for the .changes")
-	text("keyid", "k", "key_id", "key for signing, where $pgp_options ask for that")
-	add("jobs", "j", "processes that the build may use", false, func(v string) error {
+}
+
+// addNames adds the versions and names that the results bear.
+func (o options) addNames() {
+	o.text("make-binNMU", "", "bin_nmu", "make a binary-only upload for this change")
+	o.text("binNMU", "", "bin_nmu_version", "its number")
+	o.text("binNMU-timestamp", "", "bin_nmu_timestamp", "the date of its changelog entry")
+	o.text("binNMU-changelog", "", "bin_nmu_changelog", "the whole entry")
+	o.text("append-to-version", "", "append_to_version", "suffix for the version")
+	o.text("maintainer", "m", "maintainer_name", "NAME <ADDRESS> for the .changes")
+	o.text("uploader", "e", "uploader_name", "who uploads, for the .changes")
+	o.text("keyid", "k", "key_id", "key for signing, where $pgp_options ask for that")
+}
+
+// addTools adds how the tools that build are called.
+func (o options) addTools() {
+	o.add("jobs", "j", "processes that the build may use", false, func(v string) error {
 		if _, err := strconv.Atoi(v); err != nil {
 			return fault.New(fault.Usage, "", "--jobs %q: a number is expected", v)
 		}
-		s.setText("jobs", v, "jobs")
+		o.s.setText("jobs", v, "jobs")
 		return nil
 	})
-	list("debbuildopt", "", "dpkg_buildpackage_user_options", "option for dpkg-buildpackage", false)
-	list("debbuildopts", "", "dpkg_buildpackage_user_options", "options for it", true)
-	list("dpkg-source-opt", "", "dpkg_source_opts", "option for dpkg-source", false)
-	list("dpkg-source-opts", "", "dpkg_source_opts", "options for it", true)
+	o.list("debbuildopt", "dpkg_buildpackage_user_options", "option for dpkg-buildpackage", false)
+	o.list("debbuildopts", "dpkg_buildpackage_user_options", "options for it", true)
+	o.list("dpkg-source-opt", "dpkg_source_opts", "option for dpkg-source", false)
+	o.list("dpkg-source-opts", "dpkg_source_opts", "options for it", true)
+}
+
+// addDependencies adds what is installed for the build.
+func (o options) addDependencies() {
 	for _, kind := range []string{"depends", "conflicts"} {
 		for _, part := range []string{"", "-arch", "-indep"} {
-			list("add-"+kind+part, "", "manual_"+kind+strings.ReplaceAll(part, "-", "_"),
+			o.list("add-"+kind+part, "manual_"+kind+strings.ReplaceAll(part, "-", "_"),
 				"further build relation", false)
 		}
 	}
-	text("build-dep-resolver", "", "build_dep_resolver", "apt or aptitude")
-	bit("resolve-alternatives", "", "resolve_alternatives", true, "take any alternative")
-	bit("no-resolve-alternatives", "", "resolve_alternatives", false, "take the first alternative")
-	list("extra-package", "", "extra_packages", "further package, or a directory with such", false)
-	list("extra-repository", "", "extra_repositories", "further repository", false)
-	list("extra-repository-key", "", "extra_repository_keys", "key of such", false)
-	text("build-dir", "", "build_dir", "directory for the results")
-	bit("nolog", "n", "nolog", true, "write no log; show it")
-	bit("run-lintian", "", "run_lintian", true, "run lintian over the results")
-	bit("no-run-lintian", "", "run_lintian", false, "do not")
-	list("lintian-opt", "", "lintian_opts", "option for lintian", false)
-	list("lintian-opts", "", "lintian_opts", "options for it", true)
-	bit("run-piuparts", "", "run_piuparts", true, "run piuparts over the results")
-	bit("no-run-piuparts", "", "run_piuparts", false, "do not")
-	list("piuparts-opt", "", "piuparts_opts", "option for piuparts", false)
-	list("piuparts-opts", "", "piuparts_opts", "options for it", true)
-	bit("run-autopkgtest", "", "run_autopkgtest", true, "run the package's tests")
-	bit("no-run-autopkgtest", "", "run_autopkgtest", false, "do not")
+	o.text("build-dep-resolver", "", "build_dep_resolver", "apt or aptitude")
+	o.bit("resolve-alternatives", "", "resolve_alternatives", true, "take any alternative")
+	o.bit("no-resolve-alternatives", "", "resolve_alternatives", false, "take the first alternative")
+	o.list("extra-package", "extra_packages", "further package, or a directory with such", false)
+	o.list("extra-repository", "extra_repositories", "further repository", false)
+	o.list("extra-repository-key", "extra_repository_keys", "key of such", false)
+}
+
+// addResults adds where results go, and what looks at them.
+func (o options) addResults() {
+	o.text("build-dir", "", "build_dir", "directory for the results")
+	o.bit("nolog", "n", "nolog", true, "write no log; show it")
+	o.bit("run-lintian", "", "run_lintian", true, "run lintian over the results")
+	o.bit("no-run-lintian", "", "run_lintian", false, "do not")
+	o.list("lintian-opt", "lintian_opts", "option for lintian", false)
+	o.list("lintian-opts", "lintian_opts", "options for it", true)
+	o.bit("run-piuparts", "", "run_piuparts", true, "run piuparts over the results")
+	o.bit("no-run-piuparts", "", "run_piuparts", false, "do not")
+	o.list("piuparts-opt", "piuparts_opts", "option for piuparts", false)
+	o.list("piuparts-opts", "piuparts_opts", "options for it", true)
+	o.bit("run-autopkgtest", "", "run_autopkgtest", true, "run the package's tests")
+	o.bit("no-run-autopkgtest", "", "run_autopkgtest", false, "do not")
+}
+
+// addHooks adds the commands that run at moments of a build.
+func (o options) addHooks() {
 	for _, k := range hook.Commands() {
-		add(k.Option, "", "command to run at that moment", false, func(v string) error {
-			return s.addCommand(k.Option, v, "--"+k.Option, "")
+		o.add(k.Option, "", "command to run at that moment", false, func(v string) error {
+			return o.s.addCommand(k.Option, v, "--"+k.Option, "")
 		})
 	}
-	add("setup-hook", "", "the same as --chroot-setup-commands", false, func(v string) error {
-		return s.addCommand("chroot-setup-commands", v, "--setup-hook", "")
+	o.add("setup-hook", "", "the same as --chroot-setup-commands", false, func(v string) error {
+		return o.s.addCommand("chroot-setup-commands", v, "--setup-hook", "")
 	})
-	never("build-path", "where the package is built in the jail", "it is always "+buildroot.Dir,
+}
+
+// addRefused adds what cannot be had here.
+func (o options) addRefused() {
+	o.never("build-path", "where the package is built in the jail", "it is always "+buildroot.Dir,
 		false, "", buildroot.Dir)
-	never("dsc-dir", "name of the unpacked source", "leave it out", false, "")
-	never("dpkg-file-suffix", "suffix for the results", "name the results apart with --build-dir",
+	o.never("dsc-dir", "name of the unpacked source", "leave it out", false, "")
+	o.never("dpkg-file-suffix", "suffix for the results", "name the results apart with --build-dir",
 		false, "")
-	never("use-snapshot", "use gcc-snapshot", "choose the compiler in debian/rules, or in a hook",
+	o.never("use-snapshot", "use gcc-snapshot", "choose the compiler in debian/rules, or in a hook",
 		true)
-	never("enable-network", "let the build use the network",
+	o.never("enable-network", "let the build use the network",
 		"hooks get it from “nsbuild build --hook-network”, the build never", true)
-	never("sbuild-mode", "user or buildd", "user is the only mode", false, "user")
-	for _, o := range []struct {
+	o.never("sbuild-mode", "user or buildd", "user is the only mode", false, "user")
+}
+
+// addIdle adds what has no meaning here.
+func (o options) addIdle() {
+	for _, n := range []struct {
 		name, short string
 		bare        bool
 	}{
@@ -217,10 +282,8 @@ func (s *Call) Flags() *pflag.FlagSet {
 		{"bd-uninstallable-explainer", "", false}, {"log-filename-ts-format", "", false},
 		{"apt-distclean", "", true}, {"no-apt-distclean", "", true},
 	} {
-		nothing(o.name, o.short, "accepted", o.bare)
+		o.nothing(n.name, n.short, n.bare)
 	}
-	compat.Abbreviate(f)
-	return f
 }
 
 // contradiction finds an option that was given with its opposite.
