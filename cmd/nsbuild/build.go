@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,7 +37,7 @@ func newBuild(a *app) *cobra.Command {
 	var o buildOptions
 	a.buildFlags = &o
 	c := &cobra.Command{
-		Use:   "build SOURCE...",
+		Use:   "build [SOURCE...]",
 		Short: "Build source packages",
 		Long: `build builds source packages. Each is built in a sandbox without network, over a
 throwaway layer.
@@ -45,8 +46,8 @@ SOURCE is one of these:
 
     hello                fetched from the suite; also hello=2.10-3, hello/trixie
     hello_2.10-3.dsc     a source package; also the URL of one
-    .                    a source directory
-    hello.plan           a plan that --plan has written
+    .                    a source directory, as without SOURCE in one
+    hello.plan.json      a plan that --plan has written
 
 A base that is missing is made. A base whose suite has newer packages is brought up to date. What is
 configured for nsbuild create and nsbuild update holds for that, too.
@@ -60,9 +61,11 @@ Several sources are built beside each other, as many at a time as processors and
 the worst: 128+N, else 1, else 2, else 3.
 `,
 		Example: "  nsbuild build hello\n  nsbuild build -d trixie foo_1.2-3.dsc\n  nsbuild build .",
-		Args:    rangeArgs(1, -1, "which source?"),
+		Args:    sourceArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			o.Sources = args
+			if o.Sources = args; len(args) == 0 {
+				o.Sources = []string{"."}
+			}
 			if o.PlanTo != "" && !c.Flags().Changed("result") {
 				o.Result = "" // configured, it is for builds
 			}
@@ -122,6 +125,14 @@ func (o *buildOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.PlanTo, "plan", "", "build nothing; write all that decides the build to `FILE`, "+
 		"resolved and pinned, which is a SOURCE, too")
 	f.StringVar(&o.Result, "result", "", "write to `FILE` what became of it, for programs")
+}
+
+// sourceArgs wants a source, unless the current directory is one.
+func sourceArgs(c *cobra.Command, args []string) error {
+	if _, err := os.Stat(filepath.Join("debian", "changelog")); err == nil {
+		return nil
+	}
+	return rangeArgs(1, -1, "which source?")(c, args)
 }
 
 // complete makes a request of the flags. Whether it contradicts itself is Validate's to say.

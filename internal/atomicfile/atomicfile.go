@@ -8,6 +8,7 @@ package atomicfile
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -54,9 +55,34 @@ func Create(name string, opt Options) (*File, error) {
 			return &File{f, name, opt}, nil
 		}
 		if !errors.Is(err, fs.ErrExist) || i == tries {
-			return nil, err
+			return nil, named(err, temp, name)
 		}
 	}
+}
+
+// named has an error be about the file that its user knows.
+func named(err error, temp, name string) error {
+	var p *fs.PathError
+	if errors.As(err, &p) && p.Path == temp {
+		return &fs.PathError{Op: p.Op, Path: name, Err: p.Err}
+	}
+	var l *os.LinkError
+	if errors.As(err, &l) && l.Old == temp {
+		return &fs.PathError{Op: "create", Path: name, Err: l.Err}
+	}
+	return err
+}
+
+// Write is that of the file.
+func (f *File) Write(p []byte) (int, error) {
+	n, err := f.File.Write(p)
+	return n, named(err, f.Name(), f.name)
+}
+
+// ReadFrom is that of the file, which may copy without reading.
+func (f *File) ReadFrom(r io.Reader) (int64, error) {
+	n, err := f.File.ReadFrom(r)
+	return n, named(err, f.Name(), f.name)
 }
 
 // Finish gives the file its name, in the place of what has it. When err is set, because what should
@@ -74,7 +100,7 @@ func (f *File) Finish(err error) error {
 		err = os.Rename(f.Name(), f.name)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+		return errors.Join(named(err, f.Name(), f.name), os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -122,3 +122,34 @@ func TestSymlink(t *testing.T) {
 		t.Errorf("what failed has left %q", got)
 	}
 }
+
+// TestErrorsNameTheFile: what cannot be written is called by its own name.
+func TestErrorsNameTheFile(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{filepath.Join(dir, "gone", "file"), dir} {
+		err := Write(name, nil, Options{Prefix: ".new-"})
+		var p *fs.PathError
+		if !errors.As(err, &p) || p.Path != name || strings.Contains(err.Error(), ".new-") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &File{File: full, name: "file"}
+	for what, write := range map[string]func() error{
+		"Write": func() error { _, err := f.Write([]byte("x")); return err },
+		"ReadFrom": func() error {
+			_, err := f.ReadFrom(strings.NewReader("x"))
+			return err
+		},
+	} {
+		if err := write(); err == nil || err.Error() != "write file: no space left on device" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := full.Close(); err != nil {
+		t.Error(err)
+	}
+}

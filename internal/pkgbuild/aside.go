@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -70,8 +71,22 @@ func (a *aside) write(name string, data []byte) error {
 func (a *aside) failed(err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	err = reason(err)
 	if a.err == nil && err != nil {
 		a.err = err
+	}
+	return err
+}
+
+// reason is what the system says against a file of ours, without its name, which nobody knows.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	var l *os.LinkError
+	if errors.As(err, &l) {
+		return l.Err
 	}
 	return err
 }
@@ -135,7 +150,7 @@ func (a *aside) publish() ([]string, error) {
 	for i, temp := range a.temps {
 		to := filepath.Join(a.dir, a.names[i])
 		if err := os.Rename(temp, to); err != nil {
-			return done, fmt.Errorf("storing %s: %w", a.names[i], err)
+			return done, fmt.Errorf("storing %s: %w", a.names[i], reason(err))
 		}
 		done = append(done, to)
 	}

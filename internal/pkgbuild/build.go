@@ -37,6 +37,7 @@ type Outcome struct {
 type task struct {
 	o       Request
 	planned *plan.Plan // what is built, and how; nil: as it was asked for
+	dry     bool       // nothing is built, and nothing stored
 	in      *source.Source
 	suite   suites.Suite
 	arch    string // of the jail
@@ -77,7 +78,7 @@ func (e *Env) Build(ctx context.Context, r Request) (*Outcome, error) {
 		at.noteNeed()
 		at.tellKilled()
 	}
-	err = b.report(at, fault.Interruption(ctx, err))
+	err = b.report(at, e.Work.Hide(fault.Interruption(ctx, err)))
 	if r.Reported != nil {
 		r.Reported(b.outcome, err)
 	}

@@ -8,6 +8,7 @@ package pkgbuild
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,7 +107,7 @@ func (e *Env) jobs() (int, error) {
 func CheckWritable(dir string) error {
 	f, err := os.CreateTemp(dir, ".nsbuild-")
 	if err != nil {
-		return err
+		return fmt.Errorf("writing to %s: %w", dir, reason(err))
 	}
 	if err := f.Close(); err != nil {
 		return err

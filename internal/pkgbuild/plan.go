@@ -30,10 +30,11 @@ import (
 func (e *Env) Plan(ctx context.Context, r Request) (_ *plan.Plan, err error) {
 	r.LogDir, r.NoLog, r.Result = "", true, ""
 	b := e.newBuilder(r)
+	b.dry = true
 	defer b.release()
 	at, err := b.prepare(ctx)
 	if err != nil {
-		return nil, fault.Interruption(ctx, err)
+		return nil, e.Work.Hide(fault.Interruption(ctx, err))
 	}
 	defer func() { at.close(ctx) }()
 	defer func() { err = errors.Join(err, b.log.Close()) }()
@@ -47,7 +48,7 @@ func (e *Env) Plan(ctx context.Context, r Request) (_ *plan.Plan, err error) {
 		return nil, fault.Interruption(ctx, fault.Wrap(fault.GivenBack, "", err))
 	}
 	p, err := at.plan(ctx)
-	return p, fault.Interruption(ctx, fault.Wrap(fault.GivenBack, "", err))
+	return p, e.Work.Hide(fault.Interruption(ctx, fault.Wrap(fault.GivenBack, "", err)))
 }
 
 // plan makes the plan of what was prepared.

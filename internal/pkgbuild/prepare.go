@@ -2,7 +2,9 @@ package pkgbuild
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,16 +42,15 @@ func (b *builder) prepare(ctx context.Context) (at *attempt, err error) {
 	if err := b.env.sources().FromGit(ctx, b.in, b.o.Git); err != nil {
 		return nil, err
 	}
-	if b.output, err = outputDir(b.o.Output, b.in); err != nil {
-		return nil, err
-	}
-	if err := b.checkPlaces(); err != nil {
-		return nil, err
-	}
 	if err := b.chooseSuite(); err != nil {
 		return nil, err
 	}
 	b.noteTarget()
+	if !b.dry {
+		if err := b.openPlaces(); err != nil {
+			return nil, err
+		}
+	}
 	if err := b.openBase(ctx); err != nil {
 		return nil, err
 	}
@@ -105,11 +106,26 @@ func (b *builder) openSource(ctx context.Context) (*source.Source, error) {
 	return b.env.sources().Open(ctx, b.o.From)
 }
 
-// checkPlaces finds out whether what a build leaves can be stored, before it takes its time.
-func (b *builder) checkPlaces() error {
-	if err := CheckWritable(b.output); err != nil {
-		return fault.Wrap(fault.Usage, "choose another directory with --output",
-			fmt.Errorf("the results cannot be stored: %w", err))
+// openPlaces makes the directory for the results that was asked for, but not its parents, and finds
+// out whether what a build leaves can be stored, before it takes its time.
+func (b *builder) openPlaces() (err error) {
+	if b.output, err = outputDir(b.o.Output, b.in); err != nil {
+		return err
+	}
+	if b.o.Output != "" {
+		if err = os.Mkdir(b.output, 0o777); errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = CheckWritable(b.output)
+	}
+	if err != nil {
+		hint := "choose another directory with --output"
+		if errors.Is(err, fs.ErrNotExist) {
+			hint = "make " + filepath.Dir(b.output) + " first, or choose another with --output"
+		}
+		return fault.Wrap(fault.Usage, hint, fmt.Errorf("the results cannot be stored: %w", err))
 	}
 	if b.o.LogDir != "" {
 		if err := CheckWritable(b.o.LogDir); err != nil {

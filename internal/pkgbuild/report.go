@@ -58,7 +58,7 @@ func (b *builder) closeLog(found *findings) error {
 	b.log.Printf("The sandbox ends with its processes and mounts.")
 	b.log.Summary(*s)
 	if err := b.log.Close(); err != nil {
-		return fmt.Errorf("writing %s: %w", b.log.Path, err)
+		return b.env.Work.Hide(fmt.Errorf("writing %s: %w", b.log.Path, err))
 	}
 	return nil
 }

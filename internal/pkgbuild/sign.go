@@ -144,7 +144,7 @@ func tell(c *exec.Cmd) (string, error) {
 func (at *attempt) sign(ctx context.Context) (err error) {
 	dir, err := os.MkdirTemp(at.output, ".nsbuild-")
 	if err != nil {
-		return noPlace(at.output, err)
+		return noPlace(at.output, reason(err))
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	var signed []string
@@ -152,7 +152,7 @@ func (at *attempt) sign(ctx context.Context) (err error) {
 		if slices.Contains([]string{".dsc", ".buildinfo", ".changes"}, filepath.Ext(file)) {
 			signed = append(signed, filepath.Base(file))
 			if err := copyFile(filepath.Join(dir, filepath.Base(file)), file); err != nil {
-				return noPlace(at.output, err)
+				return noPlace(at.output, reason(err))
 			}
 		}
 	}
@@ -165,7 +165,7 @@ func (at *attempt) sign(ctx context.Context) (err error) {
 	}
 	for _, name := range signed {
 		if e := os.Rename(filepath.Join(dir, name), filepath.Join(at.output, name)); e != nil {
-			err = errors.Join(err, fmt.Errorf("storing %s: %w", name, e))
+			err = errors.Join(err, fmt.Errorf("storing %s: %w", name, reason(e)))
 		}
 	}
 	for _, name := range signed {

@@ -68,9 +68,12 @@ func (at *attempt) failureShell(ctx context.Context) {
 	if dir == "" {
 		dir = "/"
 	}
-	fmt.Fprintf(at.env.Progress.Writer(),
-		"the build failed at stage %s: a shell in its jail; it ends with the shell. Log: %s\n",
-		at.found.stage, at.log.Path)
+	text := "the build failed at stage " + at.found.stage +
+		": a shell in its jail; it ends with the shell."
+	if at.outcome.LogPath != "" {
+		text += " Log: " + at.outcome.LogPath
+	}
+	fmt.Fprintln(at.env.Progress.Writer(), text)
 	at.log.Info("A shell was opened in the jail (--shell-on-failure).")
 	env := append(buildroot.Env(), "debian_chroot="+at.header.Package, "HOME=/root")
 	if status, err := at.onTerminal(ctx,

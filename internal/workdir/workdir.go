@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -111,6 +112,34 @@ func (d *Dir) Path() string { return d.own }
 
 // Make makes a directory in it, which is deleted at the latest when the process ends.
 func (d *Dir) Make(pattern string) (string, error) { return os.MkdirTemp(d.own, pattern) }
+
+// Hide takes the directory out of the text of an error: a user knows a file of ours by its own
+// name.
+func (d *Dir) Hide(err error) error {
+	if err == nil || !strings.Contains(err.Error(), d.own+"/") {
+		return err
+	}
+	return &hidden{err, d.own + "/"}
+}
+
+// hidden is an error whose text names files as a user knows them.
+type hidden struct {
+	error
+	dir string
+}
+
+func (h *hidden) Unwrap() error { return h.error }
+
+func (h *hidden) Error() string {
+	parts := strings.Split(h.error.Error(), h.dir)
+	for i, rest := range parts[1:] {
+		// the first name is that of a directory of Make, unless it is all
+		if made, file, ok := strings.Cut(rest, "/"); ok && !strings.ContainsAny(made, " :\n") {
+			parts[i+1] = file
+		}
+	}
+	return strings.Join(parts, "")
+}
 
 // Close deletes the directory.
 func (d *Dir) Close(ctx context.Context, log logrus.FieldLogger) error {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,6 +28,9 @@ func oldSuccess(t *testing.T, w *e2e.World) string {
 	return file
 }
 
+// ours are names that nobody knows but nsbuild.
+var ours = regexp.MustCompile(`\.nsbuild-|/run-`)
+
 // TestResultOfWhatDidNotBegin has builds fail before there is a log: the result says why, and is
 // not that of an earlier build.
 func TestResultOfWhatDidNotBegin(t *testing.T) {
@@ -42,8 +47,10 @@ func TestResultOfWhatDidNotBegin(t *testing.T) {
 		{"no suite", "-d nosuch tree-1.0", "", 2, "tree-1.0", "failed",
 			`--dist: suite "nosuch" is not known`},
 		{"no plan", "a.plan.json", "", 2, "a.plan.json", "failed", "reading the plan a.plan.json"},
-		{"no directory", "-o /proc/nowhere tree-1.0", "", 2, "tree-1.0", "failed",
-			"the results cannot be stored"},
+		{"no directory", "-d sid -o /proc/nowhere tree-1.0", "", 2, "tree-1.0", "failed",
+			"the results cannot be stored: mkdir /proc/nowhere: "},
+		{"no place", "-d sid -o /proc tree-1.0", "", 2, "tree-1.0", "failed",
+			"the results cannot be stored: writing to /proc: "},
 		{"no state", "tree-1.0", "NSBUILD_STATE=/proc/nowhere", 1, "tree-1.0", "failed",
 			"making the state directory"},
 		{"contradiction", "--nolog --log-dir=. tree-1.0", "", 2, "tree-1.0", "failed",
@@ -76,7 +83,7 @@ func TestResultOfWhatDidNotBegin(t *testing.T) {
 			r, err := result.Read(file)
 			e2e.Check(t, err)
 			if r.Source.From != c.from || r.Outcome.Status != c.status ||
-				!strings.Contains(r.Outcome.Error, c.says) || r.Outcome.FailStage != "" {
+				!strings.Contains(r.Outcome.Error, c.says) || ours.MatchString(o.Stderr) || r.Outcome.FailStage != "" {
 				t.Errorf("of %q: %+v", r.Source.From, r.Outcome)
 			}
 		})
@@ -209,4 +216,23 @@ func TestResultOfStoppedBuild(t *testing.T) {
 		len(r.Stages) == 0 || !r.Stages[len(r.Stages)-1].Failed {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestNoSource builds in a source directory without naming it, into a directory that is not there.
+func TestNoSource(t *testing.T) {
+	w := e2e.RealWorld(t)
+	testenv.HostState(t)
+	w.WriteSource(t, e2e.Small("here"))
+	e2e.Check(t, exec.Command("dpkg-source", "-x", filepath.Join(w.Dir, "here_1.0.dsc"),
+		filepath.Join(w.Dir, "here-1.0")).Run())
+	here := *w
+	here.Dir = filepath.Join(w.Dir, "here-1.0")
+	o := here.Must(t, "build", "-q", "-d", "bookworm", "-o", "../out")
+	if want := filepath.Join(w.Dir, "out", "here_1.0_amd64.changes") + "\n"; !strings.HasSuffix(
+		o.Stdout, want) {
+		t.Errorf("%s\nwant %s", o, want)
+	}
+	here.Dir = filepath.Join(w.Dir, "out")
+	e2e.Refusal{Status: 2, Says: []string{"build: which source?"}, Hint: "--help"}.Check(t,
+		here.Run(t, "build"))
 }
