@@ -107,8 +107,8 @@ func arrangement(path string) [][]string {
 			"root", "overlay", "memory", "setenv"}
 		return slices.Concat([][]string{common, append(command, "as")}, jail, [][]string{hooks})
 	case "nsbuild session begin":
-		common := []string{commonFlags, "name", "bind", "bind-ro", "network", "root", "overlay",
-			"memory"}
+		common := []string{commonFlags, "name", "user", "bind", "bind-ro", "network", "root",
+			"overlay", "memory"}
 		return slices.Concat([][]string{common}, jail, [][]string{hooks})
 	}
 	return nil

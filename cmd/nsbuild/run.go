@@ -230,6 +230,7 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 		return err
 	}
 	o.tellNetwork(env.Log)
+	o.CacheDir = env.CacheDir
 	o.Store, o.StateDir, o.Fallback, o.Log, o.Verbose = env.Store, env.StateDir, env.Work.Path(),
 		env.Log, a.verbose
 	o.IDs = func() (sandbox.IDMap, error) { return env.IDs, nil }

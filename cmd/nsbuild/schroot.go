@@ -226,7 +226,8 @@ func (s *schrootCall) runOne(ctx context.Context, c schroot.Chroot) error {
 	o.Command = command
 	if c.Namespace == "source" {
 		o.Keep = func(ctx context.Context, left session.Left) error {
-			saved, err := s.env.Bases().Save(ctx, left.Holder, left.Base, left.Lowers)
+			saved, err := s.env.Bases().Save(ctx, left.Holder, left.Base, left.Lowers,
+				left.Caller)
 			if err == nil && saved.Conflict {
 				err = fault.New(fault.Internal, "nsbuild info "+saved.Name,
 					"%s was changed by another process meanwhile; what was done is kept as %s", c,

@@ -59,6 +59,8 @@ Hooks run once, before the session can be joined.
 	}
 	c.Flags().StringVar(&name, "name", "",
 		"call the session `NAME` (default: as the base, with random digits)")
+	c.Flags().StringVarP(&o.Whose, "user", "u", "", "have commands run as this `USER` of the "+
+		"sandbox, to whom your files of a --bind belong there (default: root)")
 	o.addJailFlags(c.Flags())
 	o.hook.addFlags(c.Flags())
 	return c
@@ -94,7 +96,7 @@ func (a *app) sessionBegin(ctx context.Context, o *runOptions, name string) erro
 		return err
 	}
 	id, err := session.Begin(ctx, session.Spec{Name: name, Jail: o.Jail, Hooks: hooks,
-		StateDir: host.StateDir}, a.stderr, host.Log)
+		StateDir: host.StateDir, CacheDir: dirs.Cache}, a.stderr, host.Log)
 	if err != nil {
 		return err
 	}

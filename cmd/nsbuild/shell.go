@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
@@ -84,9 +83,9 @@ func (a *app) shell(ctx context.Context, o *shellOptions) error {
 	}
 	o.archive = len(o.install) > 0
 	if o.archive {
-		o.Under = func(ctx context.Context, h jails.Holder, g *base.Generation) ([]sandbox.Lower,
+		o.Under = func(ctx context.Context, h jails.Holder, g session.Ground) ([]sandbox.Lower,
 			error) {
-			layer, err := o.env.Bases().InstallLayer(ctx, h, g, o.install)
+			layer, err := o.env.Bases().InstallLayer(ctx, h, g.Base, g.Lowers, g.Caller, o.install)
 			return []sandbox.Lower{layer}, err
 		}
 	}
@@ -128,7 +127,7 @@ func (a *app) save(ctx context.Context, o *shellOptions, left session.Left) erro
 		o.Log.Warnf("nothing is kept, since the shell ended with %s", left.Status)
 		return nil
 	}
-	saved, err := o.env.Bases().Save(ctx, left.Holder, left.Base, left.Lowers)
+	saved, err := o.env.Bases().Save(ctx, left.Holder, left.Base, left.Lowers, left.Caller)
 	if err != nil {
 		return fmt.Errorf("keeping what was done: %w", err)
 	}

@@ -41,9 +41,10 @@ func CheckPackages(names []string) error {
 }
 
 // InstallLayer installs packages in a layer over a base, as builds install theirs: fetched and
-// verified here, installed without network.
+// verified here, installed without network. The base is there as lowers, with the ids of caller.
 func (k *Keeper) InstallLayer(ctx context.Context, h jails.Holder, g *base.Generation,
-	packages []string) (_ sandbox.Lower, err error) {
+	lowers []sandbox.Lower, caller *sandbox.Caller, packages []string) (_ sandbox.Lower,
+	err error) {
 	ph := k.Progress.Phase("install")
 	defer k.Meter.During(ph)()
 	defer func() { ph.Done(err) }()
@@ -56,7 +57,7 @@ func (k *Keeper) InstallLayer(ctx context.Context, h jails.Holder, g *base.Gener
 		return sandbox.Lower{}, err
 	}
 	jail, err := h.NewJail(ctx,
-		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: g.Tree()}}},
+		sandbox.Spec{Root: sandbox.Root{Lowers: lowers}, Caller: caller,
 			Mounts: apt.Mounts(k.CacheDir), Hostname: buildroot.Host, KeepNames: true})
 	if err != nil {
 		return sandbox.Lower{}, err
@@ -90,10 +91,11 @@ type Saved struct {
 	Installed int    // packages that the base did not have in just these versions
 }
 
-// Save makes a generation of what layers over a generation have made of it. When the base
-// has a newer one meanwhile, which would be lost, a base of another name is made instead.
+// Save makes a generation of what layers over a generation have made of it, in a jail with the ids
+// of caller. When the base has a newer one meanwhile, which would be lost, a base of another name
+// is made instead.
 func (k *Keeper) Save(ctx context.Context, h jails.Holder, g *base.Generation,
-	lowers []sandbox.Lower) (saved Saved, err error) {
+	lowers []sandbox.Lower, caller *sandbox.Caller) (saved Saved, err error) {
 	ph := k.Progress.Phase("save")
 	defer func() { ph.Done(err) }()
 	draft, err := k.Store.Begin(ctx, g.Name, k.waitingFor(g.Name))
@@ -124,11 +126,11 @@ func (k *Keeper) Save(ctx context.Context, h jails.Holder, g *base.Generation,
 		return saved, err
 	}
 	m := g.Manifest
-	before, err := k.describeTree(ctx, h, g.Tree())
+	before, err := k.describeTree(ctx, h, g.Tree(), caller)
 	if err != nil {
 		return saved, err
 	}
-	after, err := k.describeTree(ctx, h, draft.Tree())
+	after, err := k.describeTree(ctx, h, draft.Tree(), caller)
 	if err != nil {
 		return saved, err
 	}
@@ -164,11 +166,13 @@ type treeFacts struct {
 	sources  string
 }
 
-// describeTree reads what apt and dpkg know in a tree.
-func (k *Keeper) describeTree(ctx context.Context, h jails.Holder, tree string) (f treeFacts,
-	err error) {
+// describeTree reads what apt and dpkg know in a tree. A holder whose jails had the caller's ids
+// has none without them.
+func (k *Keeper) describeTree(ctx context.Context, h jails.Holder, tree string,
+	caller *sandbox.Caller) (f treeFacts, err error) {
 	jail, err := h.NewJail(ctx,
-		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}})
+		sandbox.Spec{Root: sandbox.Root{Lowers: []sandbox.Lower{{Path: tree}}}, Caller: caller,
+			KeepNames: true}) // the files are not that jail's root's, where this is the caller
 	if err != nil {
 		return f, err
 	}

@@ -69,6 +69,22 @@ func (h *Holder) CopyTree(ctx context.Context, from, to string) error {
 		[]string{source, filepath.Join(parent, filepath.Base(to))})
 }
 
+// CallersTree copies a tree of mapped ids, of which jail root's files become the caller's: a base
+// for a jail whose root is the caller. It tells how many bytes the files have. to must not exist;
+// its parent must.
+func (h *Holder) CallersTree(ctx context.Context, from, to string) (int64, error) {
+	source, err := resolve(from)
+	if err != nil {
+		return 0, err
+	}
+	parent, err := resolve(filepath.Dir(to))
+	if err != nil {
+		return 0, err
+	}
+	return h.number(ctx, wire.AppletCallersTree, source,
+		filepath.Join(parent, filepath.Base(to)))
+}
+
 // SaveLayer copies the frozen upper directory of a closed jail to a host directory, and tells how
 // many bytes its files have. It may run while later jails use the layer. to must not exist; its
 // parent must.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,16 +14,22 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
+// files are those of a jail, or of the base before there is one.
+type files interface {
+	Open(name string) (*os.File, error)
+}
+
 // account is who a command runs as.
 type account struct {
 	name, home, shell string
 	uid, gid          int
 	groups            []int
+	unknown           bool // a number that the jail's /etc/passwd has not
 }
 
 // lookup finds the user and the groups as the jail's own files name them (passwd(5), group(5)). A
 // number needs no entry.
-func lookup(jail *sandbox.Jail, user, group string, groups []string) (account, error) {
+func lookup(jail files, user, group string, groups []string) (account, error) {
 	a := account{name: "root", home: "/root", shell: "/bin/sh"}
 	passwd, err := database(jail, "/etc/passwd", 7)
 	if err != nil {
@@ -45,7 +52,7 @@ func lookup(jail *sandbox.Jail, user, group string, groups []string) (account, e
 	case numberErr == nil:
 		a.uid = number
 		if number != 0 {
-			a.name, a.home, a.gid = user, "/", number
+			a.name, a.home, a.gid, a.unknown = user, "/", number, true
 		}
 	default:
 		return a, fault.New(fault.Usage, "give a name of the jail's /etc/passwd, or a number",
@@ -114,7 +121,7 @@ func groupID(known [][]string, name string) (int, error) {
 
 // database reads a file of lines with colons. Lines with another number of fields (NIS's, and
 // comments) are passed over, as the C library does. A root without the file has none.
-func database(jail *sandbox.Jail, name string, fields int) ([][]string, error) {
+func database(jail files, name string, fields int) ([][]string, error) {
 	f, err := jail.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

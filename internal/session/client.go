@@ -143,6 +143,10 @@ func (e *errand) joinAndRun(ctx context.Context, state, id string, c *connection
 	defer func() { err = errors.Join(err, c.leave()) }()
 	e.chroot = called(joined.Info.Base, joined.Info.Root)
 	e.network = joined.Info.Network
+	e.throwaway = joined.Info.Base != "" && !joined.Info.ReadOnly
+	if e.User == "" {
+		e.User = joined.Info.User
+	}
 	if status, err = e.runIn(ctx, jail); err != nil {
 		return status, meanwhile(id, err)
 	}

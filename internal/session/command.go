@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"os"
 	"strings"
 
@@ -9,8 +10,11 @@ import (
 )
 
 // command makes the command as the jail's files have it.
-func (e *errand) command(jail *sandbox.Jail) (sandbox.Command, error) {
+func (e *errand) command(ctx context.Context, jail *sandbox.Jail) (sandbox.Command, error) {
 	a, err := lookup(jail, e.User, e.Group, e.Groups)
+	if err == nil && a.unknown && e.throwaway {
+		err = settle(ctx, jail, &a)
+	}
 	if err != nil {
 		return sandbox.Command{}, err
 	}

@@ -33,6 +33,9 @@ type Named struct {
 // any tells whether there is one to run.
 func (h *Hooks) any() bool { return len(h.Set.At(h.Stages...)) > 0 }
 
+// keep tells whether one of them keeps things from one run to the next.
+func (h *Hooks) keep() bool { return h.any() && len(h.Set.Caches()) > 0 }
+
 // run runs the hooks in an open jail. What they print goes to standard error: standard output is
 // the command's.
 func (h *Hooks) run(ctx context.Context, in *room, stderr *os.File, log hook.Logger) error {

@@ -156,9 +156,8 @@ func (o *opening) overlay(spec *sandbox.Spec, out *sandbox.Mount, m fstab.Mount)
 		if m.Upper != "" && !o.Force {
 			return "", o.exposed.noteRoot(m.Upper)
 		}
-	case m.Upper != "" && spec.Caller == nil && os.Geteuid() < sandbox.IDCount &&
-		os.Getegid() < sandbox.IDCount:
-		spec.Caller = &sandbox.Caller{UID: os.Geteuid(), GID: os.Getegid()}
+	case m.Upper != "":
+		o.placeCaller(spec)
 	}
 	return "", nil
 }
@@ -180,16 +179,7 @@ func (o *opening) owners(spec *sandbox.Spec, m *sandbox.Mount, info os.FileInfo)
 		m.Map = sandbox.MapUsers
 	case m.ReadOnly:
 	default:
-		placeCaller(spec)
+		o.placeCaller(spec)
 	}
 	return ""
-}
-
-// placeCaller gives an ordinary user's own ids a place in the jail, without which the caller's
-// files would be nobody's there.
-func placeCaller(spec *sandbox.Spec) {
-	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 && spec.Caller == nil &&
-		uid < sandbox.IDCount && gid < sandbox.IDCount {
-		spec.Caller = &sandbox.Caller{UID: uid, GID: gid}
-	}
 }

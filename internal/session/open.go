@@ -27,6 +27,7 @@ type room struct {
 
 	base   *base.Generation // in use until release; nil for a Root
 	lowers []sandbox.Lower  // that the root was made of
+	caller *sandbox.Caller  // whose ids are in the jail, if they are
 }
 
 func (r *room) close() error { return errors.Join(r.holder.Close(), r.release()) }
@@ -66,10 +67,19 @@ func (o *opening) open(ctx context.Context) (_ *room, err error) {
 	if r.holder, err = o.hold(ctx, ids); err != nil {
 		return nil, err
 	}
+	if rootIsCaller(o.base, &spec) {
+		copied, err := o.callersTree(ctx, r.holder)
+		if err != nil {
+			return nil, err
+		}
+		chosen := release
+		release = func() error { return errors.Join(copied.Close(), chosen()) }
+		r.release, spec.Root.Lowers = release, []sandbox.Lower{{Path: copied.Tree()}}
+	}
 	if err := o.complete(ctx, jails.HolderOf(r.holder), &spec); err != nil {
 		return nil, err
 	}
-	spec.KeepNames, r.lowers = o.Keep != nil, spec.Root.Lowers
+	spec.KeepNames, r.lowers, r.caller = o.Keep != nil, spec.Root.Lowers, spec.Caller
 	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
 		return nil, o.explain(err)
 	}
@@ -85,7 +95,7 @@ func (o *opening) open(ctx context.Context) (_ *room, err error) {
 // show says what the jail is shown of the host and of this program. The notes are for the user.
 func (o *opening) show(spec *sandbox.Spec) (notes []string, err error) {
 	if o.HostUsers {
-		placeCaller(spec)
+		o.placeCaller(spec)
 	}
 	mounts, err := o.mounts(spec)
 	if err != nil {
@@ -135,7 +145,8 @@ func (o *opening) hold(ctx context.Context, ids sandbox.IDMap) (*sandbox.Holder,
 // complete adds what needs the holder: further layers, and what hooks keep.
 func (o *opening) complete(ctx context.Context, h jails.Holder, spec *sandbox.Spec) error {
 	if o.Under != nil && o.base != nil {
-		layers, err := o.Under(ctx, h, o.base)
+		layers, err := o.Under(ctx, h, Ground{Base: o.base, Lowers: spec.Root.Lowers,
+			Caller: spec.Caller})
 		if err != nil {
 			return err
 		}

@@ -32,12 +32,15 @@ type Jail struct {
 	Force    bool // use a Root that is dangerous
 	Hostname string
 
-	Fstab     string
-	Mounts    []fstab.Mount
-	Network   sandbox.Network
-	Files     []File // are shown in a throwaway root that has the directories for them
-	HostUsers bool   // the jail gets those users and groups of the host that it has not
-	Limits    sandbox.Limits
+	Fstab   string
+	Mounts  []fstab.Mount
+	Network sandbox.Network
+	Files   []File // are shown in a throwaway root that has the directories for them
+	// Whose is the user of the jail to whom the caller's files belong there, a name or a number;
+	// root when empty. WhoseGroup is the group.
+	Whose, WhoseGroup string
+	HostUsers         bool // the jail gets those users and groups of the host that it has not
+	Limits            sandbox.Limits
 }
 
 // throwaway tells whether what is written to the root is thrown away, so that mount points can be
@@ -68,6 +71,7 @@ type Streams struct {
 // Host is what a jail needs of this program.
 type Host struct {
 	StateDir string
+	CacheDir string // where a base is copied to whose root is the caller
 	Store    *base.Store
 	IDs      func() (sandbox.IDMap, error) // of a Root
 	// where throwaway layers are kept when they cannot be on a tmpfs
@@ -81,7 +85,7 @@ type Host struct {
 type Around struct {
 	// Under, when set, makes further layers over the base, topmost first, on which the command then
 	// runs.
-	Under func(context.Context, jails.Holder, *base.Generation) ([]sandbox.Lower, error)
+	Under func(context.Context, jails.Holder, Ground) ([]sandbox.Lower, error)
 	Hooks Hooks
 
 	Strays  strays.Policy
@@ -96,5 +100,6 @@ type Left struct {
 	Base   *base.Generation
 	Holder jails.Holder
 	Lowers []sandbox.Lower // what the command has changed, and the layers below it, topmost first
+	Caller *sandbox.Caller // of the jail; see sandbox.Spec
 	Status sandbox.Status
 }

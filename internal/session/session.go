@@ -29,6 +29,8 @@ type errand struct {
 	log     logrus.FieldLogger
 	chroot  string          // what the jail is called, for prompts
 	network sandbox.Network // of the jail
+	// throwaway tells whether a user can be added to the jail's without a trace
+	throwaway bool
 
 	attention *attention  // who heeds the signals, between the beginning of a run and its end
 	early     []os.Signal // that have come before the command began
@@ -45,7 +47,9 @@ func called(base, root string) string {
 // Run runs a command in a jail of its own, and ends all that it left running.
 func Run(ctx context.Context, o Options) (sandbox.Status, error) {
 	e := &errand{Command: o.Command, Streams: o.Streams, log: o.Log,
-		chroot: called(o.Base, o.Root), network: o.Network}
+		chroot: called(o.Base, o.Root), network: o.Network,
+		throwaway: o.Base != "" && !o.ReadOnly}
+	o.Whose, o.WhoseGroup = o.User, o.Group
 	// The jail ends with the context, and with this process.
 	return e.attended(ctx, func() {}, func(ctx context.Context) (sandbox.Status, error) {
 		return e.runOver(ctx, &opening{Jail: o.Jail, Host: o.Host, Around: o.Around})
@@ -81,7 +85,8 @@ func (e *errand) runOver(ctx context.Context, o *opening) (status sandbox.Status
 	return status,
 		o.Keep(ctx,
 			Left{Base: r.base, Holder: jails.HolderOf(r.holder),
-				Lowers: append([]sandbox.Lower{{Jail: r.jail.ID()}}, r.lowers...), Status: status})
+				Lowers: append([]sandbox.Lower{{Jail: r.jail.ID()}}, r.lowers...),
+				Caller: r.caller, Status: status})
 }
 
 // tellNotes tells what a jail does without, and which limits do not hold as they were asked for.
@@ -107,7 +112,7 @@ func (e *errand) tellExhausted(x *sandbox.Exhaustion, status sandbox.Status) {
 
 // runIn runs the command in an open jail.
 func (e *errand) runIn(ctx context.Context, jail *sandbox.Jail) (sandbox.Status, error) {
-	command, err := e.command(jail)
+	command, err := e.command(ctx, jail)
 	if err != nil {
 		return sandbox.Status{}, err
 	}

@@ -36,10 +36,10 @@ const (
 
 // Spec says what a session is to be. A supervisor is told it on its standard input.
 type Spec struct {
-	Name     string // Begin finds one when it is empty
-	Jail     Jail
-	Hooks    *Named // nil: none
-	StateDir string
+	Name               string // Begin finds one when it is empty
+	Jail               Jail
+	Hooks              *Named // nil: none
+	StateDir, CacheDir string
 }
 
 // ready is its answer.
@@ -92,11 +92,14 @@ type Info struct {
 	Base string `json:"base,omitempty"`
 	Root string `json:"root,omitempty"`
 	// Network is what the session has of the network.
-	Network sandbox.Network `json:"network"`
-	Began   time.Time       `json:"began"`
-	PID     int             `json:"pid"`  // of the supervisor
-	Init    int             `json:"init"` // PID 1 of the session, as the host numbers it
-	Ending  bool            `json:"ending,omitempty"`
+	Network  sandbox.Network `json:"network"`
+	ReadOnly bool            `json:"read_only,omitempty"` // the root
+	// User is who commands run as that do not say; root when empty.
+	User   string    `json:"user,omitempty"`
+	Began  time.Time `json:"began"`
+	PID    int       `json:"pid"`  // of the supervisor
+	Init   int       `json:"init"` // PID 1 of the session, as the host numbers it
+	Ending bool      `json:"ending,omitempty"`
 	// Silent: it does not answer, so what follows is not known.
 	Silent bool `json:"silent,omitempty"`
 
@@ -215,8 +218,8 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 	}
 	log := logrus.New()
 	log.SetOutput(os.Stderr)
-	o := opening{Jail: spec.Jail, Host: Host{StateDir: spec.StateDir, Log: log,
-		IDs: sandbox.ResolveIDs, Fallback: s.upper()}}
+	o := opening{Jail: spec.Jail, Host: Host{StateDir: spec.StateDir,
+		CacheDir: spec.CacheDir, Log: log, IDs: sandbox.ResolveIDs, Fallback: s.upper()}}
 	if err := os.Mkdir(o.Fallback, 0o700); err != nil {
 		return nil, err
 	}
@@ -237,7 +240,8 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 	s.info = Info{
 		ID: spec.Name, Base: spec.Jail.Base, Root: spec.Jail.Root, Began: time.Now(),
 		PID: os.Getpid(), Init: s.room.holder.PID(), Scratch: string(s.room.holder.Scratch()),
-		Network: spec.Jail.Network, MemoryLimit: spec.Jail.Limits.Memory,
+		Network: spec.Jail.Network, ReadOnly: spec.Jail.ReadOnly, User: spec.Jail.Whose,
+		MemoryLimit: spec.Jail.Limits.Memory,
 	}
 	s.info.Path = s.room.holder.RootPath(s.room.jail.ID())
 	if s.listen, err = listen(s.dir); err != nil {

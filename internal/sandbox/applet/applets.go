@@ -30,6 +30,8 @@ func Find(name string) reexec.Func {
 		return onTree(func(dir string) error { return tree.Remove(context.Background(), dir) })
 	case wire.AppletCopyTree:
 		return copyTreeApplet
+	case wire.AppletCallersTree:
+		return callersTreeApplet
 	case wire.AppletListen:
 		return listenMain
 	case wire.AppletPasta:
@@ -41,7 +43,9 @@ func Find(name string) reexec.Func {
 	case wire.AppletTreeSize:
 		return treeSizeApplet
 	case wire.AppletSaveRoot:
-		return saveRootApplet
+		return func(args []string) int { return saveRootApplet(args, nil) }
+	case wire.AppletSaveCallersRoot:
+		return func(args []string) int { return saveRootApplet(args, rootOfCaller) }
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox/beneath"
 	"nsbuild/internal/sandbox/copytree"
+	"nsbuild/internal/sandbox/idmap"
 	"nsbuild/internal/sandbox/layout"
 	"nsbuild/internal/sandbox/mounts"
 	"nsbuild/internal/sandbox/syserr"
@@ -90,6 +91,42 @@ func treeSizeApplet(args []string) int {
 	return 0
 }
 
+// callerOfRoot is who owns a file in a tree whose root is the caller.
+func callerOfRoot(id int) int {
+	if id == 0 {
+		return idmap.CallerID
+	}
+	return id
+}
+
+// rootOfCaller is the way back.
+func rootOfCaller(id int) int {
+	if id == idmap.CallerID {
+		return 0
+	}
+	return id
+}
+
+// callersTreeApplet writes how many bytes the files have.
+func callersTreeApplet(args []string) int {
+	if len(args) != 2 {
+		fmt.Fprintf(os.Stderr, "two directories are expected, not %q\n", args)
+		return 2
+	}
+	unix.Umask(0)
+	c := copytree.Copier{From: layout.Host + args[0], To: layout.Host + args[1],
+		Owner: callerOfRoot}
+	err := c.Copy()
+	if err == nil {
+		_, err = fmt.Fprintln(os.NewFile(3, "result"), c.Bytes)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
 func copyTreeApplet(args []string) int {
 	if len(args) != 2 {
 		fmt.Fprintf(os.Stderr, "two directories are expected, not %q\n", args)
@@ -104,15 +141,15 @@ func copyTreeApplet(args []string) int {
 	return 0
 }
 
-func saveRootApplet(args []string) int {
-	if err := saveRoot(args); err != nil {
+func saveRootApplet(args []string, owner func(int) int) int {
+	if err := saveRoot(args, owner); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
 }
 
-func saveRoot(args []string) (err error) {
+func saveRoot(args []string, owner func(int) int) (err error) {
 	if len(args) < 3 {
 		return fmt.Errorf("a directory, a list and layers are expected, not %q", args)
 	}
@@ -122,7 +159,7 @@ func saveRoot(args []string) (err error) {
 	}
 	unix.Umask(0)
 	c := copytree.Copier{From: args[2], To: layout.Host + args[0], Layer: true,
-		Without: map[string]bool{}}
+		Without: map[string]bool{}, Owner: owner}
 	for _, name := range without {
 		c.Without["/"+strings.Trim(name, "/")] = true
 	}

@@ -23,11 +23,13 @@ type Copier struct {
 	From, To string
 	into     *tree.Chain
 	links    *linkTable
-	Layer    bool            // leave out what overlayfs notes about its own lowers
-	Bytes    int64           // of regular files, on disk
-	Without  map[string]bool // what is left out, with all below it
-	names    []byte          // of extended attributes: the buffers of copyXattrs
-	value    []byte
+	Layer    bool  // leave out what overlayfs notes about its own lowers
+	Bytes    int64 // of regular files, on disk
+	// Owner, when set, says who owns the copy of what an id owns.
+	Owner   func(id int) int
+	Without map[string]bool // what is left out, with all below it
+	names   []byte          // of extended attributes: the buffers of copyXattrs
+	value   []byte
 }
 
 // Copy makes To, which must not exist, a copy of From.
@@ -110,8 +112,8 @@ func (c *Copier) file(e *tree.Entry, dir int, name string) error {
 			return syserr.Wrap("mknod", e.Path, err)
 		}
 	}
-	if err := unix.Fchownat(dir, name, int(st.Uid), int(st.Gid),
-		unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	uid, gid := c.owners(st)
+	if err := unix.Fchownat(dir, name, uid, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return syserr.Wrap("chown", e.Path, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
@@ -159,7 +161,8 @@ func (c *Copier) regular(e *tree.Entry, dir int, name string) error {
 // attributes gives an open file or directory the owner, mode, extended attributes and times of
 // another.
 func (c *Copier) attributes(from, to int, st *unix.Stat_t, name string) error {
-	if err := unix.Fchown(to, int(st.Uid), int(st.Gid)); err != nil {
+	uid, gid := c.owners(st)
+	if err := unix.Fchown(to, uid, gid); err != nil {
 		return syserr.Wrap("chown", name, err)
 	}
 	if err := unix.Fchmod(to, st.Mode&0o7777); err != nil {
@@ -170,6 +173,15 @@ func (c *Copier) attributes(from, to int, st *unix.Stat_t, name string) error {
 	}
 	times := []unix.Timespec{st.Atim, st.Mtim}
 	return syserr.Wrap("utimensat", name, unix.UtimesNanoAt(to, "", times, unix.AT_EMPTY_PATH))
+}
+
+// owners are those of a copy.
+func (c *Copier) owners(st *unix.Stat_t) (uid, gid int) {
+	uid, gid = int(st.Uid), int(st.Gid)
+	if c.Owner != nil {
+		uid, gid = c.Owner(uid), c.Owner(gid)
+	}
+	return uid, gid
 }
 
 func readlinkAt(dir int, name string) (string, error) {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/sandbox/beneath"
+	"nsbuild/internal/sandbox/idmap"
 	"nsbuild/internal/sandbox/syserr"
 	"nsbuild/internal/sandbox/wire"
 )
@@ -24,6 +25,7 @@ func (p *pid1) fileOp(m *wire.Message) (*wire.Message, []*os.File, error) {
 	if name == "" {
 		name = "."
 	}
+	m.UID, m.GID = j.outer(m.UID, m.GID)
 	switch m.Op {
 	case wire.OpOpen:
 		f, err := openStrict(j.root, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
@@ -47,13 +49,26 @@ func (p *pid1) fileOp(m *wire.Message) (*wire.Message, []*os.File, error) {
 		}
 		return &wire.Message{}, []*os.File{f}, nil
 	case wire.OpLink:
-		return &wire.Message{}, nil, linkBeneath(j.root, name, m.Target)
+		return &wire.Message{}, nil, j.linkBeneath(name, m.Target)
 	}
-	return &wire.Message{}, nil, mkdirBeneath(j.root, name, m)
+	return &wire.Message{}, nil, j.mkdirBeneath(name, m)
 }
 
-func linkBeneath(root *os.File, name, target string) error {
-	dir, err := openStrict(root, path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY, 0)
+// outer are ids of the jail as H has them: the caller's stand in the place of two of them.
+func (j *openJail) outer(uid, gid int) (int, int) {
+	if c := j.spec.Caller; c != nil {
+		if uid == c.UID {
+			uid = idmap.CallerID
+		}
+		if gid == c.GID {
+			gid = idmap.CallerID
+		}
+	}
+	return uid, gid
+}
+
+func (j *openJail) linkBeneath(name, target string) error {
+	dir, err := openStrict(j.root, path.Dir(name), unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
@@ -61,7 +76,8 @@ func linkBeneath(root *os.File, name, target string) error {
 	if err := unix.Symlinkat(target, int(dir.Fd()), path.Base(name)); err != nil {
 		return syserr.Wrap("symlink", "/"+name, err)
 	}
-	return syserr.Wrap("chown", "/"+name, unix.Fchownat(int(dir.Fd()), path.Base(name), 0, 0,
+	uid, gid := j.outer(0, 0)
+	return syserr.Wrap("chown", "/"+name, unix.Fchownat(int(dir.Fd()), path.Base(name), uid, gid,
 		unix.AT_SYMLINK_NOFOLLOW))
 }
 
@@ -98,8 +114,9 @@ func own(f *os.File, m *wire.Message) error {
 	return syserr.Wrap("chmod", m.Path, unix.Fchmod(int(f.Fd()), m.Mode))
 }
 
-func mkdirBeneath(root *os.File, name string, m *wire.Message) error {
-	at, err := openStrict(root, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+func (j *openJail) mkdirBeneath(name string, m *wire.Message) error {
+	rootUID, rootGID := j.outer(0, 0)
+	at, err := openStrict(j.root, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
@@ -122,7 +139,7 @@ func mkdirBeneath(root *os.File, name string, m *wire.Message) error {
 		case last:
 			err = own(at, m)
 		case made:
-			err = own(at, &wire.Message{Path: m.Path, Mode: 0o755})
+			err = own(at, &wire.Message{Path: m.Path, Mode: 0o755, UID: rootUID, GID: rootGID})
 		}
 		if err != nil {
 			return err

@@ -98,14 +98,19 @@ const (
 	AppletMakeRoot   = "make-root"
 	AppletRemoveTree = "remove-tree"
 	AppletCopyTree   = "copy-tree"
-	AppletSaveLayer  = "save-layer"
 	AppletMoveLayer  = "move-layer"
 	AppletTreeSize   = "tree-size"
+	// AppletCallersTree copies a tree, of which jail root's files become the caller's.
+	AppletCallersTree = "callers-tree"
+	AppletSaveLayer   = "save-layer"
 	// AppletSaveRoot copies what layers make together: TO, JSON list of paths to leave out, layers
 	// topmost first.
 	AppletSaveRoot = "save-root"
-	AppletListen   = "listen"
-	AppletPasta    = "pasta"
+	// AppletSaveCallersRoot does the same for jails whose root is the caller: the files become jail
+	// root's again.
+	AppletSaveCallersRoot = "save-callers-root"
+	AppletListen          = "listen"
+	AppletPasta           = "pasta"
 )
 
 // HelperPatience is far more than a helper needs for an answer. It lives in the jail: jail root can
