@@ -10,6 +10,7 @@ package programs
 import (
 	"regexp"
 	"strconv"
+	"sync"
 
 	"nsbuild/internal/bootstrap/unpack"
 	"nsbuild/internal/fakejail"
@@ -36,7 +37,7 @@ func (s *System) Install(m *fakejail.Maker) {
 	m.Applets["image"] = image
 }
 
-var exits = regexp.MustCompile(`(?m)^exit (\d+)$`)
+var exits = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^exit (\d+)$`) })
 
 // run runs a maintainer script.
 func (s *System) run(p *fakejail.Proc, pkg, script, text string) int {
@@ -44,7 +45,7 @@ func (s *System) run(p *fakejail.Proc, pkg, script, text string) int {
 		return s.Script(p, pkg, script, text)
 	}
 	status := 0
-	if m := exits.FindStringSubmatch(text); m != nil {
+	if m := exits().FindStringSubmatch(text); m != nil {
 		status, _ = strconv.Atoi(m[1]) // it has digits only
 	}
 	return status
