@@ -34,7 +34,7 @@ func onCommandLine(table, flag string) bool {
 	}
 	verb, _, _ := strings.Cut(table, ".")
 	switch verb {
-	case "import", "export", "man", "completion", "config", "forget":
+	case "import", "export", "man", "completion", "config", "forget", "enter":
 		return true
 	}
 	return false

@@ -147,7 +147,7 @@ func (b *Build) Note(m Manifest) error {
 // Use takes a kept build into use, beside others.
 func (s *Store) Use(id string) (*Build, error) { return s.open(id, store.Use) }
 
-// ErrUsed means that others use a kept build.
+// ErrUsed means that a kept build cannot be used as others use it.
 var ErrUsed = store.ErrUsed
 
 // Own takes a kept build that nobody else may use meanwhile: ErrUsed when somebody does.
@@ -158,8 +158,16 @@ func (s *Store) open(id string, take func(string) (*store.Dir, error)) (*Build, 
 		return nil, s.none(id)
 	}
 	dir, err := take(filepath.Join(s.dir, id))
+	if errors.Is(err, fs.ErrNotExist) && !store.Gone(filepath.Join(s.dir, id)) {
+		err = ErrUsed
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, s.none(id)
+	}
+	if errors.Is(err, ErrUsed) {
+		return nil, fault.Wrap(fault.Internal, "wait for it",
+			fmt.Errorf("kept build %s is in use by a command that has to be alone with it: %w", id,
+				err))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("kept build %s: %w", id, err)

@@ -352,6 +352,9 @@ func (s *Store) Settle(key string) error {
 	if l == nil || err != nil {
 		return err
 	}
+	if l.Settled() {
+		return l.Close()
+	}
 	return errors.Join(l.settle(), l.Close())
 }
 

@@ -218,6 +218,14 @@ func (at *attempt) finishKeeping(ctx context.Context, f *frozen) (id string, err
 	if err := at.keepRecord(ctx, f.draft); err != nil {
 		return "", err
 	}
+	for _, l := range slices.Concat(m.Lowers, m.Below) {
+		if l.Layer == "" {
+			continue
+		}
+		if err := at.env.Layers.Settle(l.Layer); err != nil { // it is to outlive this boot, too
+			return "", err
+		}
+	}
 	return f.draft.Commit(*m, func(by string) error {
 		err := errors.Join(at.base.Lease(by), at.deps.Lease(by))
 		for _, l := range used {

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/console"
+	"nsbuild/internal/jails"
+	"nsbuild/internal/keptroot"
+	"nsbuild/internal/layer"
+	"nsbuild/internal/pkgbuild"
+	"nsbuild/internal/sandbox"
+	"nsbuild/internal/session"
+)
+
+// enterOptions are the flags of enter.
+type enterOptions struct {
+	root, write bool
+}
+
+func newEnter(a *app) *cobra.Command {
+	var o enterOptions
+	c := &cobra.Command{
+		Use:   "enter [ID] [flags] [-- COMMAND...]",
+		Short: "Work in a kept build",
+		Long: `enter runs a shell, or COMMAND, in the root of a kept build as it was when the build
+ended: as the user that built, in the unpacked source, with the environment of the build, without
+network. What is done there is thrown away, unless --write is given. Several may enter at once.
+
+Without an ID it is the newest kept build of the source that the current directory is or lies in,
+else the newest of all.
+
+EXIT STATUS
+  the command's; 128+N when signal N ended it; 126 when it cannot be executed, 127 when there is
+  none; 1 when the jail cannot be made, 2 when the command line is wrong
+`,
+		Example: "  nsbuild enter hello-7c1e\n  nsbuild enter -- dh_auto_test",
+		RunE: func(c *cobra.Command, args []string) error {
+			id, argv := "", args
+			switch dash := c.ArgsLenAtDash(); {
+			case dash > 1 || dash < 0 && len(args) > 1:
+				return usage("nsbuild enter [ID] -- COMMAND", "enter: %q is one argument too many "+
+					"before the command", args[1])
+			case dash == 0:
+			case len(args) > 0:
+				id, argv = args[0], args[1:]
+			}
+			return a.enter(c.Context(), id, argv, o)
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&o.root, "root", false, "be root there")
+	f.BoolVar(&o.write, "write", false, "keep what is done there, in the kept build")
+	return c
+}
+
+// opener takes kept builds into use.
+func opener(env *pkgbuild.Env) (*keptroot.Opener, error) {
+	layers, err := layer.Open(env.CacheDir)
+	return &keptroot.Opener{Kept: env.Kept, Bases: env.Store, Layers: layers, Work: env.Work}, err
+}
+
+// findKept finds the kept build that is meant; "" is that of the current directory.
+func findKept(env *pkgbuild.Env, id string) (string, error) {
+	dir := ""
+	if id == "" {
+		var err error
+		if dir, err = os.Getwd(); err != nil {
+			return "", err
+		}
+	}
+	return env.Kept.Find(id, dir)
+}
+
+func (a *app) enter(ctx context.Context, id string, argv []string, o enterOptions) (err error) {
+	// It starts while we find out what it is to do.
+	begun, err := sandbox.Begin()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, begun.Cancel()) }()
+	env, err := a.openLocal(ctx)
+	if err != nil {
+		return err
+	}
+	env.Work.Start = func(ctx context.Context, spec sandbox.HolderSpec) (jails.Holder, error) {
+		h, err := begun.Start(ctx, spec)
+		if err != nil {
+			return nil, err
+		}
+		return jails.HolderOf(h), nil
+	}
+	if id, err = findKept(env, id); err != nil {
+		return err
+	}
+	from, err := opener(env)
+	if err != nil {
+		return err
+	}
+	use := from.Use
+	if o.write {
+		use = from.Own
+	}
+	root, err := use(id)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	open, err := from.Open(ctx, root, o.write)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, open.Close()) }()
+	err = a.runIn(ctx, open, argv, o)
+	if o.write {
+		_, closed := open.Jail.Close()
+		err = errors.Join(err, closed, open.Measure(ctx))
+	}
+	return err
+}
+
+// runIn runs a command, or a shell, in a kept build.
+func (a *app) runIn(ctx context.Context, open *keptroot.Open, argv []string, o enterOptions) error {
+	jail, err := jails.Real(open.Jail)
+	if err != nil {
+		return err
+	}
+	shell := len(argv) == 0
+	if shell {
+		argv = []string{"/bin/bash", "--norc", "-i"}
+	}
+	c := open.Command(o.root, argv...)
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, a.stdout, a.stderr
+	c.Terminal = console.IsTerminal(os.Stdin) && console.IsTerminal(a.stdout)
+	if shell && !c.Terminal {
+		c.Argv = []string{"/bin/bash"}
+	}
+	if c.Terminal {
+		for _, key := range []string{"TERM", "COLORTERM"} {
+			if value := os.Getenv(key); value != "" {
+				c.Env = append(c.Env, key+"="+value)
+			}
+		}
+	}
+	if shell && c.Terminal {
+		c.Env = append(c.Env, "PS1="+prompt(open.Root))
+		a.greet(open.Root, o)
+	}
+	run := &runOptions{}
+	return a.runAs(run, func() (sandbox.Status, error) {
+		return session.Attach(ctx, jail, c, run.Streams, a.env.Log)
+	})
+}
+
+// prompt says where one is, and what failed there.
+func prompt(r *keptroot.Root) string {
+	failed := ""
+	if r.Stage != "" {
+		failed = ": " + r.Stage + " failed"
+	}
+	return "[" + r.ID + failed + `] \w\$ `
+}
+
+// greet tells a person where they are.
+func (a *app) greet(r *keptroot.Root, o enterOptions) {
+	if a.quiet {
+		return
+	}
+	out := a.env.Progress.Writer()
+	if r.Why != "" {
+		fmt.Fprintf(out, "%s: %s\n", r.ID, buildlog.VisibleString(r.Why))
+	}
+	if o.write {
+		fmt.Fprintln(out, "what is changed here stays; the shell's end (exit, Ctrl-D) ends it")
+	} else {
+		fmt.Fprintln(out, "what is changed here is thrown away at the shell's end; --write keeps it")
+	}
+}
