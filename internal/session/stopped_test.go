@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -25,15 +27,25 @@ func bounded(t *testing.T, what string, limit time.Duration, work func()) {
 	}
 }
 
-// stopHelpers has jail root stop every process of the jail, the helper among them, once it has
-// answered.
+// stopHelpers has jail root stop every process of the jail, the helper among them, once the command
+// that began this has ended. PID 1 lets the helper go on, so that it was stopped cannot be seen of
+// it: jail root tells of it in a file.
 func stopHelpers(t *testing.T, o Options, id string) {
 	t.Helper()
-	const script = "{ sleep 0.5; kill -STOP -1; } >/dev/null 2>&1 &"
+	all, err := List(t.Context(), o.StateDir, o.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(all, func(s Info) bool { return s.ID == id })
+	const script = "{ while kill -0 $$; do :; done; kill -STOP -1; touch /tmp/stopped; } " +
+		">/dev/null 2>&1 &"
 	if out, st, err := in(t, o, id, script); err != nil || !st.Success() {
 		t.Fatal(out, st, err)
 	}
-	time.Sleep(time.Second)
+	eventually(t, "all was stopped", func() bool {
+		_, err := os.Stat(filepath.Join(all[at].Path, "tmp/stopped"))
+		return err == nil
+	})
 }
 
 // TestStoppedHelper has a session whose helper jail root has stopped: its commands can be
