@@ -249,8 +249,10 @@ func TestNohup(t *testing.T) {
 		`exec "$@"`: 128 + int(syscall.SIGHUP)} {
 		c := exec.CommandContext(t.Context(), "/bin/sh", "-c", shell, "sh", program, "run",
 			"--root", root, "--overlay",
-			"-f", root+".fstab", "--", "/bin/sh", "-c", "echo begun; sleep 1; echo done")
+			"-f", root+".fstab", "--", "/bin/sh", "-c", "echo begun; read line; echo done")
 		c.Dir, c.Env, c.WaitDelay = w.Dir, w.Environment(), time.Second
+		in, err := c.StdinPipe()
+		e2e.Check(t, err)
 		out, err := c.StdoutPipe()
 		e2e.Check(t, err)
 		e2e.Check(t, c.Start())
@@ -258,6 +260,10 @@ func TestNohup(t *testing.T) {
 		_, err = io.ReadFull(out, begun)
 		e2e.Check(t, err)
 		e2e.Check(t, c.Process.Signal(syscall.SIGHUP))
+		if want == 0 { // what is ignored never arrives, so now is late enough
+			_, err = io.WriteString(in, "\n")
+			e2e.Check(t, err)
+		}
 		rest, err := io.ReadAll(out)
 		e2e.Check(t, err)
 		if err := c.Wait(); c.ProcessState.ExitCode() != want || want == 0 &&
