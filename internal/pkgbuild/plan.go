@@ -48,7 +48,10 @@ func (e *Env) Plan(ctx context.Context, r Request) (_ *plan.Plan, err error) {
 		return nil, fault.Interruption(ctx, fault.Wrap(fault.GivenBack, "", err))
 	}
 	p, err := at.plan(ctx)
-	return p, e.Work.Hide(fault.Interruption(ctx, fault.Wrap(fault.GivenBack, "", err)))
+	if !errors.Is(err, deps.ErrNoPlan) { // which says itself what it means
+		err = fault.Wrap(fault.GivenBack, "", err)
+	}
+	return p, e.Work.Hide(fault.Interruption(ctx, err))
 }
 
 // plan makes the plan of what was prepared.

@@ -21,10 +21,12 @@ import (
 	"nsbuild/internal/fakejail"
 	"nsbuild/internal/fakejail/programs"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/hook"
 	"nsbuild/internal/layer"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/progress"
 	"nsbuild/internal/result"
+	"nsbuild/internal/sandbox"
 	"nsbuild/internal/strays"
 )
 
@@ -65,6 +67,7 @@ func newWorldAlone(t *testing.T) *world {
 		programs: programs.Build()}
 	system := programs.System{Script: w.script}
 	maps.Copy(w.programs, system.Programs())
+	w.programs["hook"] = runHook
 	w.suite = w.archive.Suite(suiteName)
 	w.suite.Architectures = []string{w.arch}
 	w.suite.Compressions = []fakedebian.Compression{fakedebian.Gzip}
@@ -382,4 +385,32 @@ func (w *world) in(name string, run func(t *testing.T)) {
 		defer func() { w.t = outer }()
 		run(t)
 	})
+}
+
+// hooks are native hooks of one directory: commands, by the names of their stages, and what its
+// hook.conf says.
+func (w *world) hooks(conf string, commands map[string]string) *hook.Set {
+	w.t.Helper()
+	dir := filepath.Join(w.t.TempDir(), "own")
+	for stage, command := range commands {
+		file := filepath.Join(dir, stage+".d", "hook")
+		w.write(file, "#!/bin/sh\n"+command)
+		w.check(os.Chmod(file, 0o755))
+	}
+	if conf != "" {
+		w.write(filepath.Join(dir, "hook.conf"), conf)
+	}
+	set, err := hook.Load(hook.Options{Hooks: []string{dir}})
+	w.check(err)
+	return set
+}
+
+// runHook is a hook in a jail: the command in its second line.
+func runHook(ctx context.Context, p *fakejail.Proc) sandbox.Status {
+	text, err := p.ReadFile(p.Argv[0])
+	if err != nil {
+		return p.Fail(err)
+	}
+	_, command, _ := strings.Cut(string(text), "\n")
+	return p.Exec(ctx, strings.Fields(command)...)
 }
