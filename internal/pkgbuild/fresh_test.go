@@ -97,7 +97,7 @@ func TestNewBase(t *testing.T) {
 		}
 		defer func() { w.fail = nil }()
 		b := w.build(spec)
-		if b.ends() != "given-back, apt-get-dist-upgrade, given back" {
+		if b.ends() != "given-back, apt-get-upgrade, given back" {
 			t.Errorf("ends: %s (%v)", b.ends(), b.err)
 		}
 		w.tells("the error", fmt.Sprint(b.err), "updating base crane", "no room")
