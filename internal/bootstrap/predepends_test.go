@@ -37,8 +37,9 @@ func TestPreDepends(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			pkg := func(name, provides string) *index.Package {
-				return &index.Package{Package: name, Version: "1", Provides: provides,
-					PreDepends: c.preDepends[name]}
+				return &index.Package{Package: name, Version: "1",
+					Relations: index.Relations{Provides: provides,
+						PreDepends: c.preDepends[name]}}
 			}
 			s := Selection{Required: []*index.Package{pkg("a", "")},
 				Base: []*index.Package{pkg("b", ""), pkg("c", "awk, tool (= 2)")}}

@@ -18,22 +18,26 @@ import (
 	"nsbuild/internal/deb822"
 )
 
-// Package is a binary package as an index describes it. The relation fields are the index's text on
-// one line, not parsed.
+// Package is a binary package as an index describes it.
 type Package struct {
 	Package, Version, Architecture, MultiArch string
 	Priority, Section, Source                 string
-	PreDepends, Depends, Recommends           string
-	Provides, Conflicts, Breaks, Replaces     string
-	Essential, Protected, Important           bool
-	InstalledSize                             int64 // KiB
-	Filename                                  string
-	Size                                      int64 // bytes
-	Hashes                                    hashes.Set
-	Repo                                      *aptconf.Repo
+	Relations
+	Essential, Protected, Important bool
+	InstalledSize                   int64 // KiB
+	Filename                        string
+	Size                            int64 // bytes
+	Hashes                          hashes.Set
+	Repo                            *aptconf.Repo
 	// whether a lock file says all this, and no index
 	Locked bool
 	Also   []*aptconf.Repo // where its file may be if Repo lacks it
+}
+
+// Relations are what a package says of others: the index's text on one line, not parsed.
+type Relations struct {
+	PreDepends, Depends, Recommends       string
+	Provides, Conflicts, Breaks, Replaces string
 }
 
 // URL is where the package's file is.

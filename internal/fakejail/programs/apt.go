@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"nsbuild/internal/deb"
 	"nsbuild/internal/dsc"
@@ -21,7 +22,9 @@ import (
 // config is what nsbuild's configuration of apt says, and its options.
 type config struct{ lists, sources, archives, cache, preferences string }
 
-var setting = regexp.MustCompile(`(?m)^(\S+) "(.*)";$`)
+var setting = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^(\S+) "(.*)";$`)
+})
 
 func readConfig(p *fakejail.Proc, name string) (config, error) {
 	text, err := p.ReadFile(name)
@@ -29,7 +32,7 @@ func readConfig(p *fakejail.Proc, name string) (config, error) {
 		return config{}, err
 	}
 	values := map[string]string{}
-	for _, m := range setting.FindAllSubmatch(text, -1) {
+	for _, m := range setting().FindAllSubmatch(text, -1) {
 		values[string(m[1])] = string(m[2])
 	}
 	return config{lists: values["Dir::State::Lists"], sources: values["Dir::Etc::SourceList"],

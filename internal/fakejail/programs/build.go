@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"nsbuild/internal/deb"
 	"nsbuild/internal/dsc"
@@ -182,7 +183,9 @@ func (s *packed) buildinfo(dir string, archs []string, arch string, files []stri
 }
 
 // heading is the first line of an entry of a changelog.
-var heading = regexp.MustCompile(`(?m)^\S+ \((\S+)\) `)
+var heading = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^\S+ \((\S+)\) `)
+})
 
 // changes is the .changes of a build of the source in a directory.
 func (s *packed) changes(dir string, archs, files []string) (string, error) {
@@ -195,7 +198,7 @@ func (s *packed) changes(dir string, archs, files []string) (string, error) {
 		return "", err
 	}
 	source := s.control.Source
-	versions := heading.FindAllSubmatch(log, 2)
+	versions := heading().FindAllSubmatch(log, 2)
 	if s.entry.BinaryOnly && len(versions) > 1 {
 		source += fmt.Sprintf(" (%s)", versions[1][1])
 	}
