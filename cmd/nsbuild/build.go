@@ -69,7 +69,10 @@ the worst: 128+N, else 1, else 2, else 3.
 			if o.PlanTo != "" && !c.Flags().Changed("result") {
 				o.Result = "" // configured, it is for builds
 			}
-			if err := a.result.claim(o.Result, &o.Several); err != nil {
+			if o.PlanTo != "" && !c.Flags().Changed("junit") {
+				o.JUnit = ""
+			}
+			if err := a.result.claim(o.Result, o.JUnit, &o.Several); err != nil {
 				return err
 			}
 			if err := o.complete(a.verbose, c.LocalNonPersistentFlags()); err != nil {
@@ -124,6 +127,8 @@ func (o *buildOptions) addFlags(f *pflag.FlagSet) {
 	o.checks.addFlags(f, &o.Checks)
 	f.StringVar(&o.PlanTo, "plan", "", "build nothing; write all that decides the build to `FILE`, "+
 		"resolved and pinned, which is a SOURCE, too")
+	f.StringVar(&o.JUnit, "junit", "",
+		"write to `FILE` what became of builds and checks, as JUnit XML")
 	f.StringVar(&o.Result, "result", "", "write to `FILE` what became of it, for programs")
 }
 
@@ -158,7 +163,7 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 // the nearer one counts; from the same place they are no answer.
 func (o *buildOptions) completeContents(g given) error {
 	for _, name := range []string{"dist", "base", "output", "log-dir", "mirror", "arch", "host",
-		"build-dep-resolver", "result", "plan"} {
+		"build-dep-resolver", "result", "junit", "plan"} {
 		if g.set.Changed(name) && g.set.Lookup(name).Value.String() == "" {
 			return fault.New(fault.Usage, "leave it out for what is usual",
 				"--%s: the value is empty", name)

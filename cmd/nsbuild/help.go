@@ -78,7 +78,7 @@ func arrangement(path string) [][]string {
 				"add-conflicts-indep", "build-dep-resolver", "resolve-alternatives", "no-layers"},
 			{"Checks of what was built", "run-autopkgtest", "check-install", "run-piuparts",
 				"fail-on", "lintian-opt", "lintian-opts", "piuparts-opt", "piuparts-opts"},
-			{"What is written, and where", "log-dir", "nolog", "result", "json", "max-results"},
+			{"What is written, and where", "log-dir", "nolog", "result", "junit", "json", "max-results"},
 			{"What is kept of a build", "keep", "keep-count", "keep-size", "keep-age"},
 			{"Room, processors and memory", "jobs-at-once", "memory", "cpus", "pids", "scratch",
 				"scratch-size", "plain-source", "strays"},

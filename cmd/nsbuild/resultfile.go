@@ -15,48 +15,60 @@ import (
 	"github.com/spf13/pflag"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/junit"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/result"
 )
 
-// resultFile is the file that --result names. It is written once, at the end, however that comes.
-// Until then there is none: whoever finds one has that of this build, or of none.
+// resultFile is the file that --result names, and the one that --junit names. Each is written once,
+// at the end, however that comes. Until then there is none: whoever finds one has that of this
+// build, or of none.
 type resultFile struct {
 	mu      sync.Mutex
-	named   bool   // it is known whether a file was named
+	named   bool   // it is known whether files were named
 	path    string // "": none, or it has been written
+	junit   string // the same
 	asked   pkgbuild.Several
 	started time.Time
 	ended   map[int]*result.Result // by their places among the sources
 }
 
-// claim takes away what another build has left, and makes sure that the file can be written.
-func (f *resultFile) claim(path string, asked *pkgbuild.Several) error {
+// claim takes away what another build has left, and makes sure that the files can be written.
+func (f *resultFile) claim(path, junit string, asked *pkgbuild.Several) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.named, f.started, f.asked = true, time.Now(), *asked
+	for _, file := range []struct{ flag, path string }{{"result", path}, {"junit", junit}} {
+		if err := claimFile(file.flag, file.path); err != nil {
+			return err
+		}
+	}
+	f.path, f.junit = path, junit
+	return nil
+}
+
+func claimFile(flag, path string) error {
 	if path == "" {
 		return nil
 	}
 	st, err := os.Stat(path)
 	switch {
 	case err == nil && st.IsDir():
-		return fault.New(fault.Usage, "name a file", "--result %s is a directory", path)
+		return fault.New(fault.Usage, "name a file", "--%s %s is a directory", flag, path)
 	case err == nil && !st.Mode().IsRegular():
-		return fault.New(fault.Usage, "name a file", "--result %s is no ordinary file", path)
+		return fault.New(fault.Usage, "name a file", "--%s %s is no ordinary file", flag, path)
 	}
 	if err := pkgbuild.CheckWritable(filepath.Dir(path)); err != nil {
-		return cannotStore(err)
+		return cannotStore(flag, err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return cannotStore(err)
+		return cannotStore(flag, err)
 	}
-	f.path = path
 	return nil
 }
 
-func cannotStore(err error) error {
-	return fault.Wrap(fault.Usage, "choose another file with --result",
+func cannotStore(flag string, err error) error {
+	return fault.Wrap(fault.Usage, "choose another file with --"+flag,
 		fmt.Errorf("the machine-readable result cannot be stored: %w", err))
 }
 
@@ -77,12 +89,12 @@ func (f *resultFile) note(i int, r *result.Result) {
 	f.ended[i] = r
 }
 
-// write writes the file. What has not ended has failed with err.
+// write writes the files. What has not ended has failed with err.
 func (f *resultFile) write(err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	path := f.path
-	if f.path = ""; path == "" {
+	path, xml := f.path, f.junit
+	if f.path, f.junit = "", ""; path == "" && xml == "" {
 		return nil
 	}
 	all := f.asked.Each()
@@ -97,20 +109,28 @@ func (f *resultFile) write(err error) error {
 		}
 		s.Results = append(s.Results, one)
 	}
-	if len(all) == 1 {
-		return result.Write(path, s.Results[0])
+	var failed error
+	if xml != "" {
+		failed = junit.Write(xml, s.Results)
 	}
-	return result.WriteSeveral(path, &s)
+	switch {
+	case path == "":
+	case len(all) == 1:
+		failed = errors.Join(failed, result.Write(path, s.Results[0]))
+	default:
+		failed = errors.Join(failed, result.WriteSeveral(path, &s))
+	}
+	return failed
 }
 
 // finish ends the command: its environment, and the file of its result. Args are the command line,
 // for a build that has failed before it knew of the file.
 func (a *app) finish(err error, args []string) error {
 	if !a.result.named && err != nil && slices.Contains(args, "build") {
-		path, sources := namedIn(args)
+		path, xml, sources := namedIn(args)
 		asked := &pkgbuild.Several{Request: pkgbuild.Request{What: pkgbuild.What{ArchAny: true,
 			ArchAll: true}}, Sources: sources}
-		err = errors.Join(err, a.result.claim(path, asked))
+		err = errors.Join(err, a.result.claim(path, xml, asked))
 	}
 	written := a.result.write(err)
 	if written != nil && errors.As(err, new(commandStatus)) { // of which nothing is printed
@@ -119,12 +139,12 @@ func (a *app) finish(err error, args []string) error {
 	return errors.Join(err, written)
 }
 
-// namedIn is the file that a wrong command line of build names for its result, and the sources.
-func namedIn(args []string) (path string, sources []string) {
+// namedIn are the files that a wrong command line of build names for its result, and the sources.
+func namedIn(args []string) (path, xml string, sources []string) {
 	root := newRoot(&app{stdout: os.Stdout, stderr: os.Stderr})
 	c, rest, err := root.Find(args)
 	if err != nil || c.Name() != "build" {
-		return "", nil
+		return "", "", nil
 	}
 	set := pflag.NewFlagSet(c.Name(), pflag.ContinueOnError)
 	set.SetOutput(io.Discard)
@@ -132,13 +152,14 @@ func namedIn(args []string) (path string, sources []string) {
 	set.AddFlagSet(c.Flags())
 	set.AddFlagSet(root.PersistentFlags())
 	set.BoolP("help", "h", false, "")
+	named := map[string]string{}
 	// What is wrong with the others has been said.
 	_ = set.ParseAll(rest, func(f *pflag.Flag, value string) error {
-		if f.Name == "result" {
-			path = value
-		}
+		named[f.Name] = value
 		return nil
 	})
-	variable := key{"build", &pflag.Flag{Name: "result"}}.variable()
-	return cmp.Or(path, os.Getenv(variable)), set.Args()
+	of := func(flag string) string {
+		return cmp.Or(named[flag], os.Getenv(key{"build", &pflag.Flag{Name: flag}}.variable()))
+	}
+	return of("result"), of("junit"), set.Args()
 }

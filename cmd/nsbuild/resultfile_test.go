@@ -20,7 +20,7 @@ func TestResultFile(t *testing.T) {
 	check(t, os.WriteFile(file, []byte("old"), 0o600))
 	var f resultFile
 	asked := &pkgbuild.Several{Sources: []string{"a", "b", "c"}}
-	check(t, f.claim(file, asked))
+	check(t, f.claim(file, "", asked))
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("the old file: %v", err)
 	}
@@ -56,7 +56,7 @@ func TestResultFileIsTold(t *testing.T) {
 	for _, before := range []error{nil, commandStatus(3), errors.New("failed")} {
 		a := &app{stderr: said}
 		check(t, os.MkdirAll(gone, 0o755))
-		check(t, a.result.claim(filepath.Join(gone, "r.json"), &pkgbuild.Several{}))
+		check(t, a.result.claim(filepath.Join(gone, "r.json"), "", &pkgbuild.Several{}))
 		check(t, os.Remove(gone))
 		err := a.finish(before, nil)
 		if exitStatus(err) != max(1, exitStatus(before)) {
@@ -86,13 +86,33 @@ func TestNamedIn(t *testing.T) {
 		{"run --result=r.json build", "", ""},
 		{"frob build --result=r.json", "", ""},
 	} {
-		path, sources := namedIn(strings.Fields(c.line))
+		path, _, sources := namedIn(strings.Fields(c.line))
 		if path != c.path || strings.Join(sources, " ") != c.sources {
 			t.Errorf("%s: %q, %q", c.line, path, sources)
 		}
 	}
 	t.Setenv("NSBUILD_BUILD_RESULT", "e.json")
-	if path, _ := namedIn([]string{"build", "--frob"}); path != "e.json" {
+	if path, _, _ := namedIn([]string{"build", "--frob"}); path != "e.json" {
 		t.Errorf("of the environment: %q", path)
+	}
+	if _, xml, _ := namedIn([]string{"build", "--junit", "j.xml", "--frob"}); xml != "j.xml" {
+		t.Errorf("of --junit: %q", xml)
+	}
+}
+
+// TestJUnitFile: a build that failed early is in the file of --junit, too.
+func TestJUnitFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "j.xml")
+	check(t, os.WriteFile(file, []byte("old"), 0o600))
+	var f resultFile
+	check(t, f.claim("", file, &pkgbuild.Several{Sources: []string{"a"}}))
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("the old file: %v", err)
+	}
+	check(t, f.write(errors.New("no mirror")))
+	for _, want := range []string{`<testsuite name="a`, `<error message="no mirror"`} {
+		if text := read(t, file); !strings.Contains(text, want) {
+			t.Errorf("it lacks %s:\n%s", want, text)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"nsbuild/internal/apt"
@@ -59,9 +60,23 @@ func unmet(restriction string) string {
 }
 
 // verdict is how a test ended.
-type verdict struct{ word, why string }
+type verdict struct {
+	word, why string
+	last      []string // lines that it has printed
+}
 
 func (v verdict) String() string { return strings.TrimSpace(v.word + " " + v.why) }
+
+// outcome is the verdict in the words of checks. What a flaky test says does not count.
+func (v verdict) outcome() string {
+	switch v.word {
+	case "PASS":
+		return OutcomePass
+	case "FAIL":
+		return OutcomeFail
+	}
+	return OutcomeSkipped
+}
 
 // Autopkgtest runs the tests of the source package, each in a jail of its own in which the packages
 // that were built are installed. There is no network.
@@ -90,16 +105,21 @@ func (b *Bench) autopkgtest(ctx context.Context) (outcome, detail string, err er
 			return "", "", context.Cause(ctx)
 		}
 		if err != nil {
-			v = verdict{"FAIL", err.Error()}
+			v = verdict{word: "FAIL", why: err.Error()}
 		}
 		if v.word == "FAIL" && slices.Contains(t.restrictions, "flaky") {
 			v.word = "FLAKY"
 		}
 		summary = append(summary, fmt.Sprintf("%-20s %s", t.name, v))
 		b.Log.Info("test %s: %s", t.name, v)
+		b.seen.Tests = append(b.seen.Tests, Test{t.name, v.outcome(), v.why, v.last})
 		switch v.word {
 		case "FAIL":
 			failed = append(failed, t.name)
+			b.found("test " + t.name + ": " + v.String())
+			for _, line := range v.last {
+				b.found("  " + line)
+			}
 		case "PASS":
 			passed = append(passed, t.name)
 		default:
@@ -237,18 +257,19 @@ func leftOut(arch string, list []string) string {
 // runTest runs one test.
 func (b *Bench) runTest(ctx context.Context, t packageTest) (v verdict, err error) {
 	if t.notHere != "" {
-		return verdict{"SKIP", t.notHere}, nil
+		return verdict{word: "SKIP", why: t.notHere}, nil
 	}
 	for _, r := range t.restrictions {
 		if !slices.Contains(met, r) {
-			return verdict{"SKIP", r + ": " + unmet(r)}, nil
+			return verdict{word: "SKIP", why: r + ": " + unmet(r)}, nil
 		}
 	}
 	b.Log.Printf("\n== test %s", t.name)
 	held := b.inBase(b.builtPackages()) // which are there whether the test wants them or not
 	c, err := b.withBuilt(ctx, strings.Trim(b.exactly(held)+", "+t.relations, ", "))
 	if errors.Is(err, apt.ErrUnresolved) && slices.Contains(t.restrictions, notInstallable) {
-		return verdict{"SKIP", notInstallable + ", and what it wants cannot be installed"}, nil
+		return verdict{word: "SKIP",
+			why: notInstallable + ", and what it wants cannot be installed"}, nil
 	}
 	if err != nil {
 		return v, err
@@ -276,7 +297,7 @@ func (b *Bench) runTest(ctx context.Context, t packageTest) (v verdict, err erro
 	if slices.Contains(t.restrictions, "build-needed") {
 		status, err := c.Run(ctx, c.Command(b.Source.Path(), "debian/rules", "build"))
 		if err != nil || !status.Success() {
-			return verdict{"FAIL", "debian/rules build: " + status.String()}, err
+			return verdict{word: "FAIL", why: "debian/rules build: " + status.String()}, err
 		}
 	}
 	command := c.Command(b.Source.Path(), t.argv...)
@@ -296,26 +317,74 @@ func (b *Bench) runTest(ctx context.Context, t packageTest) (v verdict, err erro
 	defer errs.Flush()
 	defer out.Flush()
 	var said lengthOf
-	status, err := c.Jail.RunTo(tooLong, command, out, io.MultiWriter(errs, &said))
+	var last lastLines
+	defer func() {
+		if v.word == "FAIL" {
+			v.last = last.all()
+		}
+	}()
+	status, err := c.Jail.RunTo(tooLong, command, io.MultiWriter(out, &last),
+		io.MultiWriter(errs, &said, &last))
 	switch {
 	case err != nil && ctx.Err() == nil && tooLong.Err() != nil:
-		return verdict{"FAIL", fmt.Sprintf("it took longer than %v", testTimeout)}, nil
+		return verdict{word: "FAIL", why: fmt.Sprintf("it took longer than %v", testTimeout)}, nil
 	case err != nil:
 		return v, err
 	case status.Code == 77 && status.Signal == 0 && slices.Contains(t.restrictions, "skippable"):
-		return verdict{"SKIP", "exit status 77 and marked as skippable"}, nil
+		return verdict{word: "SKIP", why: "exit status 77 and marked as skippable"}, nil
 	case !status.Success():
-		return verdict{"FAIL", status.String()}, nil
+		return verdict{word: "FAIL", why: status.String()}, nil
 	case said > 0 && !slices.Contains(t.restrictions, "allow-stderr"):
-		return verdict{
-			"FAIL", "it wrote to standard error (allow-stderr is not among its restrictions)"}, nil
+		return verdict{word: "FAIL",
+			why: "it wrote to standard error (allow-stderr is not among its restrictions)"}, nil
 	case slices.Contains(t.restrictions, "superficial"):
-		return verdict{"PASS", "(superficial)"}, nil
+		return verdict{word: "PASS", why: "(superficial)"}, nil
 	}
-	return verdict{"PASS", ""}, nil
+	return verdict{word: "PASS"}, nil
 }
 
 // lengthOf counts what is written to it.
 type lengthOf int64
 
 func (n *lengthOf) Write(p []byte) (int, error) { *n += lengthOf(len(p)); return len(p), nil }
+
+// lastLines keeps the last lines of what is written to it, by both streams of a program.
+type lastLines struct {
+	mu    sync.Mutex
+	lines []string
+	line  []byte
+}
+
+// mostLast is how many lines are kept.
+const mostLast = 10
+
+func (l *lastLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, x := range p {
+		if x != '\n' {
+			if len(l.line) < widestLine {
+				l.line = append(l.line, x)
+			}
+			continue
+		}
+		l.end()
+	}
+	return len(p), nil
+}
+
+// end ends a line.
+func (l *lastLines) end() {
+	l.lines = append(l.lines, string(l.line))
+	l.lines = l.lines[max(0, len(l.lines)-mostLast):]
+	l.line = l.line[:0]
+}
+
+func (l *lastLines) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.line) > 0 {
+		l.end()
+	}
+	return l.lines
+}

@@ -7,6 +7,8 @@ package checks
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"nsbuild/internal/archive/aptconf"
@@ -67,6 +69,7 @@ type Bench struct {
 	Scratch func() (int64, error) // bytes that a tmpfs of a check's own may have
 
 	versions map[string]string // of the binary packages that were built, by their names
+	seen     Outcome           // what the check that is being made has found, but for its outcome
 	// what relations have installed (withBuilt): its holder keeps them until it ends
 	roots map[string][]sandbox.Lower
 }
@@ -84,6 +87,35 @@ type Outcome struct {
 	Outcome string // one of the above
 	Detail  string
 	Seconds float64
+	// Findings are lines for people: what is wrong, as far as it is no more than a screen.
+	Findings []string
+	Tests    []Test // of the source, in the order in which they ran
+}
+
+// Test is how one of the source's own tests ended.
+type Test struct {
+	Name    string
+	Outcome string // OutcomePass, OutcomeFail, or OutcomeSkipped
+	Detail  string
+	Last    []string // of what it printed, when it failed
+}
+
+// How many lines of one kind are shown, and of a check. All of them are in the log.
+const (
+	mostFindings = 20
+	mostLines    = 100
+)
+
+// found notes lines of one kind that a person is to see.
+func (b *Bench) found(lines ...string) {
+	if len(b.seen.Findings) > mostLines {
+		return
+	}
+	more := len(lines) - mostFindings
+	if more > 0 {
+		lines = append(slices.Clone(lines[:mostFindings]), fmt.Sprintf("… and %d more", more))
+	}
+	b.seen.Findings = append(b.seen.Findings, lines...)
 }
 
 // Bad tells whether something is wrong.
@@ -92,6 +124,7 @@ func (o Outcome) Bad() bool { return o.Outcome == OutcomeFail || o.Outcome == Ou
 // Make makes a check. That it cannot be made is an outcome, too.
 func (b *Bench) Make(ctx context.Context, k Kind) Outcome {
 	begin := time.Now()
+	b.seen = Outcome{}
 	outcome, detail, err := OutcomeSkipped,
 		"packages for "+b.Host+" cannot be used on "+b.Arch, error(nil)
 	if b.Host == b.Arch || k.Foreign {
@@ -103,5 +136,6 @@ func (b *Bench) Make(ctx context.Context, k Kind) Outcome {
 		outcome, detail = OutcomeError, err.Error()
 		b.Log.Error("%s: %v", k.Name, err)
 	}
-	return Outcome{outcome, detail, time.Since(begin).Seconds()}
+	b.seen.Outcome, b.seen.Detail, b.seen.Seconds = outcome, detail, time.Since(begin).Seconds()
+	return b.seen
 }

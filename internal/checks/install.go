@@ -274,9 +274,13 @@ func (t *testbed) purgeAndLook(ctx context.Context, packages []string, before fi
 			fault.Count(len(running), "process is", "processes are") +
 				" still running after purging"},
 	} {
+		var lines []string
 		for _, one := range f.all {
-			t.Bench.Log.Warning("%s: %s", f.what, buildlog.VisibleString(one))
+			line := f.what + ": " + buildlog.VisibleString(one)
+			t.Bench.Log.Warning("%s", line)
+			lines = append(lines, line)
 		}
+		t.Bench.found(lines...)
 		switch len(f.all) {
 		case 0:
 		case 1:

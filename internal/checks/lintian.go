@@ -54,6 +54,8 @@ func (b *Bench) lintian(ctx context.Context, options []string) (outcome, detail 
 		return "", "", err
 	}
 	outcome, detail = found.outcome()
+	b.found(found.tags["E"]...)
+	b.found(found.tags["W"]...)
 	// 2: a tag that --fail-on names, lintian's own or the user's; anything else is no opinion about
 	// the package (lintian(1)).
 	if !status.Success() && (status.Code != 2 || status.Signal != 0) {
@@ -87,13 +89,17 @@ func (b *Bench) withSource() []string {
 // counter counts lintian's tags by their letters.
 type counter struct {
 	errors, warnings, infos int
+	tags                    map[string][]string // of errors and warnings, as lintian has put them
 	line                    []byte
 }
+
+// widestLine is how much of a line is kept for people, in bytes.
+const widestLine = 400
 
 func (c *counter) Write(p []byte) (int, error) {
 	for _, x := range p {
 		if x != '\n' {
-			if len(c.line) < 4 {
+			if len(c.line) < widestLine {
 				c.line = append(c.line, x)
 			}
 			continue
@@ -101,14 +107,27 @@ func (c *counter) Write(p []byte) (int, error) {
 		switch {
 		case bytes.HasPrefix(c.line, []byte("E: ")):
 			c.errors++
+			c.keep("E")
 		case bytes.HasPrefix(c.line, []byte("W: ")):
 			c.warnings++
+			c.keep("W")
 		case bytes.HasPrefix(c.line, []byte("I: ")):
 			c.infos++
 		}
 		c.line = c.line[:0]
 	}
 	return len(p), nil
+}
+
+// keep keeps a tag for people. A package decides how many there are.
+func (c *counter) keep(letter string) {
+	const most = 1000
+	if c.tags == nil {
+		c.tags = map[string][]string{}
+	}
+	if len(c.tags[letter]) < most {
+		c.tags[letter] = append(c.tags[letter], string(c.line))
+	}
 }
 
 func (c *counter) outcome() (outcome, detail string) {

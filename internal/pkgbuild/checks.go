@@ -3,6 +3,7 @@ package pkgbuild
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
@@ -109,20 +110,27 @@ func (at *attempt) check(ctx context.Context, kind checks.Kind,
 		return context.Cause(ctx)
 	}
 	note(at, got.Outcome)
-	at.found.checks = append(at.found.checks, result.Check{Name: kind.Name, Outcome: got.Outcome,
-		Detail: got.Detail, Seconds: got.Seconds})
+	check := result.Check{Name: kind.Name, Outcome: got.Outcome, Detail: got.Detail,
+		Seconds: got.Seconds, Findings: got.Findings}
+	for _, t := range got.Tests {
+		check.Tests = append(check.Tests, result.Test(t))
+	}
+	at.found.checks = append(at.found.checks, check)
 	warned := got.Outcome == checks.OutcomeWarn
+	said := strings.TrimSuffix(fmt.Sprintf("%s: %s: %s", kind.Name, got.Outcome, got.Detail), ": ")
+	findings := strings.Join(append([]string{""}, got.Findings...), "\n  ")
 	switch {
 	case got.Bad() && at.o.FailOn != "", warned && at.o.FailOn == FailOnWarning:
-		said := got.Outcome
-		if got.Detail != "" {
-			said += ": " + got.Detail
+		if findings != "" {
+			at.env.Log.Errorf("%s:%s", kind.Name, findings)
 		}
 		return fault.New(fault.Internal,
 			"the log has all of it; without --fail-on the build is successful all the same",
-			"%s: %s", kind.Name, said)
+			"%s", said)
 	case got.Bad(), warned:
-		at.env.Log.Warnf("%s: %s %s", kind.Name, got.Outcome, got.Detail)
+		at.env.Log.Warn(said + findings)
+	default:
+		at.env.Log.Info(said)
 	}
 	at.log.Info("%s: %s", kind.Name, got.Outcome)
 	return nil

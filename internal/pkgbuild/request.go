@@ -85,6 +85,7 @@ type Places struct {
 	LogDir  string    // directory of the log; "": that of the results
 	NoLog   bool      // leave no log behind
 	Result  string    // file for the machine-readable result; "" for none
+	JUnit   string    // file for the same as JUnit XML; "" for none
 	Verbose bool      // show the package's log as it comes
 	ShowLog io.Writer // where; nil: with the progress
 }

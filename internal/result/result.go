@@ -203,6 +203,18 @@ type Check struct {
 	Outcome string  `json:"outcome"` // "pass", "warn", "fail", "skipped"
 	Detail  string  `json:"detail,omitempty"`
 	Seconds float64 `json:"seconds"`
+	// Findings are lines for people: lintian's tags, what a failing test has printed last, files
+	// that are left. There are no more of them than fit a screen or two; the log has all.
+	Findings []string `json:"findings,omitempty"`
+	Tests    []Test   `json:"tests,omitempty"` // of autopkgtest
+}
+
+// Test is one of the source's own tests.
+type Test struct {
+	Name    string   `json:"name"`
+	Outcome string   `json:"outcome"` // "pass", "fail", "skipped"
+	Detail  string   `json:"detail,omitempty"`
+	Last    []string `json:"last,omitempty"` // lines that it has printed, when it failed
 }
 
 // Hook is one hook that ran.

@@ -54,9 +54,20 @@ func TestChecks(t *testing.T) {
 		{Path: "tests/maybe", Body: "#!/bin/sh\nexit 77\n"},
 		{Path: "tests/shaky", Body: "#!/bin/sh\nexit 1\n"},
 	})
-	args := []string{"build", "-d", "bookworm", "--result=r.json", "--check-install",
-		"--run-autopkgtest", dsc}
-	w.Must(t, args...)
+	args := []string{"build", "-d", "bookworm", "--result=r.json", "--junit=j.xml",
+		"--check-install", "--run-autopkgtest", dsc}
+	o := w.Must(t, args...)
+	// What is bad is shown, not only counted.
+	e2e.WantIn(t, "standard error", o.Stderr,
+		`^nsbuild: warning: install check: warn: 2 files are left after purging, .*$`,
+		`^  left after purging: /srv/left/behind$`,
+		`^nsbuild: warning: autopkgtest: fail: failed: loud$`,
+		`^  test loud: FAIL it wrote to standard error \(.*$`, `^    complaint$`)
+	e2e.WantIn(t, "the JUnit XML", e2e.Read(t, filepath.Join(w.Dir, "j.xml")),
+		`^  <testsuite name="examined 1.0 bookworm amd64" .* tests="11" failures="1" errors="0" `+
+			`skipped="4" `, `<testcase classname="examined" name="build" `,
+		`<testcase classname="examined.autopkgtest" name="loud" `,
+		`^ +<failure message="it wrote to standard error .*" type="fail">complaint</failure>$`)
 	log := e2e.Read(t, filepath.Join(w.Dir, "examined_1.0_amd64.build"))
 	for _, want := range []string{
 		"\nI: test good: PASS\n", "\nI: test loud: FAIL it wrote to standard error",
@@ -94,6 +105,9 @@ func TestChecks(t *testing.T) {
 		Debian: []fakedebian.File{{Path: "tests/control", Body: "Tests: loud\n"},
 			{Path: "tests/loud", Body: "#!/bin/sh\necho complaint >&2\n"}},
 	})
+	clean := w.WriteSource(t, e2e.Small("clean"))
+	e2e.WantIn(t, "standard error", w.Must(t, "build", "-d", "bookworm", "--check-install",
+		clean).Stderr, `^nsbuild: install check: pass$`)
 	for _, c := range []struct {
 		args []string
 		says string
