@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 
 	"nsbuild/internal/fault"
@@ -36,48 +37,9 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 		spec.Network = NetworkNone
 	}
 	spec.Personality32 = spec.Personality32 || h.personality32
-	var err error
-	if spec.Root.Dir != "" {
-		if spec.Root.Dir, err = resolve(spec.Root.Dir); err == nil {
-			err = CheckExec(spec.Root.Dir)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("opening a jail: %w", err)
-		}
+	if err := resolvePaths(&spec); err != nil {
+		return nil, fmt.Errorf("opening a jail: %w", err)
 	}
-	for _, dir := range []*string{&spec.Root.Seed, &spec.Root.Upper} {
-		if *dir == "" {
-			continue
-		}
-		if *dir, err = resolve(*dir); err != nil {
-			return nil, fmt.Errorf("opening a jail: %w", err)
-		}
-	}
-	lowers := make([]Lower, len(spec.Root.Lowers))
-	for i, l := range spec.Root.Lowers {
-		if l.Path != "" {
-			if l.Path, err = resolve(l.Path); err != nil {
-				return nil, fmt.Errorf("opening a jail: %w", err)
-			}
-		}
-		lowers[i] = l
-	}
-	spec.Root.Lowers = lowers
-	mounts := make([]Mount, len(spec.Mounts))
-	for i, m := range spec.Mounts {
-		if (m.Type == "bind" || m.Type == "rbind") && !m.NoLinks {
-			if m.Source, err = resolve(m.Source); err != nil {
-				return nil, fmt.Errorf("opening a jail: mounting on %s: %w", m.Target, err)
-			}
-		}
-		if m.Overlay != nil {
-			if m.Overlay, err = prepareOverlay(*m.Overlay); err != nil {
-				return nil, fmt.Errorf("opening a jail: mounting on %s: %w", m.Target, err)
-			}
-		}
-		mounts[i] = m
-	}
-	spec.Mounts = mounts
 	notes, trees, err := h.mapTrees(&spec)
 	defer wire.CloseFiles(trees)
 	if err != nil {
@@ -98,6 +60,50 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 		}
 	}
 	return j, nil
+}
+
+// resolvePaths makes the host's paths in a specification absolute, without links: PID 1 looks them
+// up elsewhere, and later. The caller's own lists stay as they are.
+func resolvePaths(spec *Spec) (err error) {
+	if spec.Root.Dir != "" {
+		if spec.Root.Dir, err = resolve(spec.Root.Dir); err == nil {
+			err = CheckExec(spec.Root.Dir)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, dir := range []*string{&spec.Root.Seed, &spec.Root.Upper} {
+		if *dir == "" {
+			continue
+		}
+		if *dir, err = resolve(*dir); err != nil {
+			return err
+		}
+	}
+	spec.Root.Lowers = slices.Clone(spec.Root.Lowers)
+	for i := range spec.Root.Lowers {
+		if l := &spec.Root.Lowers[i]; l.Path != "" {
+			if l.Path, err = resolve(l.Path); err != nil {
+				return err
+			}
+		}
+	}
+	spec.Mounts = slices.Clone(spec.Mounts)
+	for i := range spec.Mounts {
+		m := &spec.Mounts[i]
+		if (m.Type == "bind" || m.Type == "rbind") && !m.NoLinks {
+			if m.Source, err = resolve(m.Source); err != nil {
+				return fmt.Errorf("mounting on %s: %w", m.Target, err)
+			}
+		}
+		if m.Overlay != nil {
+			if m.Overlay, err = prepareOverlay(*m.Overlay); err != nil {
+				return fmt.Errorf("mounting on %s: %w", m.Target, err)
+			}
+		}
+	}
+	return nil
 }
 
 // ID names the jail among those of its holder; see Lower.Jail.
