@@ -130,32 +130,38 @@ func (k *Keeper) makeBase(ctx context.Context, o Options) (number int, err error
 	if err != nil {
 		return 0, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(k.hintFull(fault.Interruption(ctx, err)),
-				k.discard(ctx, draft, k.IDs))
-		}
-	}()
+	number, made, err := k.makeIn(ctx, h, draft, o)
+	switch {
+	case err != nil:
+		return 0, k.abandon(ctx, draft, k.IDs, err)
+	case !made:
+		return number, k.discard(ctx, draft, k.IDs)
+	}
+	return number, nil
+}
+
+// makeIn makes a draft a generation. made tells whether it did: another process may have made one
+// while we waited for it, whose number is returned then.
+func (k *Keeper) makeIn(ctx context.Context, h jails.Holder, draft *base.Draft, o Options) (
+	number int, made bool, err error) {
 	if !o.Replace {
 		if g, err := k.Store.Use(o.Name); err == nil {
-			if err := errors.Join(g.Close(), o.refuseOthers()); err != nil {
-				return 0, err
-			}
-			return g.Number, k.discard(ctx, draft, k.IDs)
+			return g.Number, false, errors.Join(g.Close(), o.refuseOthers())
 		}
 	}
 	if err := h.MakeRoot(ctx, draft.Tree()); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	manifest, err := k.bootstrap(ctx, h, draft.Tree(), o)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if err := k.hookTree(ctx, h, draft.Tree(), manifest, hook.Create, o.Hooks,
 		hook.Create.Stages()...); err != nil {
-		return 0, fmt.Errorf("making base %s: %w", o.Name, err)
+		return 0, false, fmt.Errorf("making base %s: %w", o.Name, err)
 	}
-	return draft.Commit(*manifest)
+	number, err = draft.Commit(*manifest)
+	return number, true, err
 }
 
 // checkExec refuses, before anything is downloaded, a place for bases where no program can be run.
@@ -176,6 +182,12 @@ func (k *Keeper) hintFull(err error) error {
 	}
 	return fault.Wrap(fault.KindOf(err), "free some space under "+k.StateDir+
 		", or choose another place with --state-dir", err)
+}
+
+// abandon deletes what there is of a generation that cannot be made, and says why that is so.
+func (k *Keeper) abandon(ctx context.Context, draft *base.Draft, ids sandbox.IDMap,
+	err error) error {
+	return errors.Join(k.hintFull(fault.Interruption(ctx, err)), k.discard(ctx, draft, ids))
 }
 
 // discard deletes a draft with a holder of its own: the one that made it ends with its context.

@@ -55,8 +55,7 @@ func (k *Keeper) Import(ctx context.Context, o ImportOptions) (_ *base.Generatio
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(k.hintFull(fault.Interruption(ctx, err)),
-				k.discard(ctx, draft, k.IDs))
+			err = k.abandon(ctx, draft, k.IDs, err)
 		}
 	}()
 	// made while we waited

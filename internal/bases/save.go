@@ -106,19 +106,17 @@ func (k *Keeper) Save(ctx context.Context, h jails.Holder, g *base.Generation,
 	if saved.Conflict, err = k.replaced(g); errors.Is(err, base.ErrNone) {
 		saved.Conflict, err = true, nil
 	}
-	if err == nil && saved.Conflict {
-		if err = k.discard(ctx, draft, g.Manifest.IDs); err != nil {
+	if saved.Conflict || err != nil {
+		if err = errors.Join(err, k.discard(ctx, draft, g.Manifest.IDs)); err != nil {
 			return saved, err
 		}
-		saved.Name, draft, err = k.beginOther(ctx, g.Name)
-	}
-	if err != nil {
-		return saved, err
+		if saved.Name, draft, err = k.beginOther(ctx, g.Name); err != nil {
+			return saved, err
+		}
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(k.hintFull(fault.Interruption(ctx, err)),
-				k.discard(ctx, draft, g.Manifest.IDs))
+			err = k.abandon(ctx, draft, g.Manifest.IDs, err)
 		}
 	}()
 	if err := h.SaveRoot(ctx, lowers, draft.Tree(), []string{apt.MountPoint,

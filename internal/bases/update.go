@@ -76,7 +76,10 @@ func (k *Keeper) freshen(ctx context.Context, g *base.Generation, releases []*re
 	if !newer {
 		m := g.Manifest
 		m.Releases = recorded(releases)
-		return g, g.UpdateManifest(m)
+		if err := g.UpdateManifest(m); err != nil {
+			return nil, errors.Join(fmt.Errorf("base %s: %w", g.Name, err), g.Close())
+		}
+		return g, nil
 	}
 	if err := g.Close(); err != nil {
 		return nil, err
@@ -152,13 +155,22 @@ func (k *Keeper) makeUpgraded(ctx context.Context, h jails.Holder, g *base.Gener
 	if err != nil {
 		return 0, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, k.discard(ctx, draft, g.Manifest.IDs))
-		}
-	}()
+	number, err = k.upgradeIn(ctx, h, g, draft, releases, sources, hooks)
+	switch {
+	case err != nil:
+		return 0, k.abandon(ctx, draft, g.Manifest.IDs, err)
+	case number == 0:
+		return 0, k.discard(ctx, draft, g.Manifest.IDs)
+	}
+	return number, nil
+}
+
+// upgradeIn makes a draft a generation. It returns 0 when another process has made one meanwhile.
+func (k *Keeper) upgradeIn(ctx context.Context, h jails.Holder, g *base.Generation,
+	draft *base.Draft, releases []*release.File, sources []apt.Source, hooks Hooks) (number int,
+	err error) {
 	if newer, err := k.replaced(g); newer || err != nil {
-		return 0, errors.Join(err, k.discard(ctx, draft, g.Manifest.IDs))
+		return 0, err
 	}
 	if err := h.CopyTree(ctx, g.Tree(), draft.Tree()); err != nil {
 		return 0, err
