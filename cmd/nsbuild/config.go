@@ -29,7 +29,10 @@ import (
 func onCommandLine(table, flag string) bool {
 	switch flag {
 	case "help", "version", "force", "root", "all", "replace", "name", "from", "lock", "locked",
-		"save", "as", "json":
+		"save", "as", "json", "build-deps":
+		return true
+	}
+	if table == "shell" && flag == "dist" {
 		return true
 	}
 	verb, _, _ := strings.Cut(table, ".")

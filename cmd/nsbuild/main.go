@@ -55,7 +55,7 @@ func ownParts() {
 	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main,
 		copies.Applet: copies.Main})
 	if os.Args[0] == session.SupervisorName {
-		os.Exit(session.Supervise(findHooks))
+		os.Exit(session.Supervise(beforeSession))
 	}
 }
 

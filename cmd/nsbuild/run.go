@@ -15,6 +15,7 @@ import (
 
 	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/suites"
+	"nsbuild/internal/bases"
 	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/fstab"
@@ -36,7 +37,7 @@ type runOptions struct {
 	hook      hookOptions
 	operation hook.Operation
 
-	archive bool                      // whether packages may have to be fetched
+	install []string
 	opened  func(*pkgbuild.Env) error // is called when there is an environment
 }
 
@@ -57,6 +58,8 @@ func (o *runOptions) addJailFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.Fstab, "fstab", "f", "", "mount what `FILE` says, which is as fstab(5) has it")
 	f.StringVarP(&o.Hostname, "hostname", "n", "",
 		"call the sandbox `NAME` (default: as the base or the directory is called)")
+	f.StringSliceVar(&o.install, "install", nil,
+		"install these `PACKAGES` first, with commas between them")
 	f.StringArrayVar(&o.binds, "bind", nil,
 		"show a file or directory of the host: `SRC[:DST][:OPTIONS]`")
 	f.StringArrayVar(&o.bindsRO, "bind-ro", nil,
@@ -129,7 +132,13 @@ func (o *runOptions) resolve() error {
 			o.Mounts = append(o.Mounts, m)
 		}
 	}
+	if err := bases.CheckPackages(o.install); err != nil {
+		return err
+	}
 	switch {
+	case o.Root != "" && len(o.install) > 0:
+		return usage("nsbuild import makes a base of a directory",
+			"--install is for bases, not for --root")
 	case o.Root == "" && o.Overlay:
 		return usage("nsbuild run --overlay --root DIR",
 			"--overlay is for --root: what is written over a base is thrown away in any case")
@@ -212,13 +221,25 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Begun.Cancel()) }()
+	missing, err := a.missingBase(&o.Base)
+	if err != nil {
+		return err
+	}
 	open := a.openLocal
-	if o.archive {
+	if len(o.install) > 0 || missing != nil {
 		open = a.open
 	}
 	env, err := open(ctx)
 	if err != nil {
 		return err
+	}
+	if missing != nil {
+		if err := a.makeBase(ctx, env, *missing); err != nil {
+			return err
+		}
+	}
+	if len(o.install) > 0 {
+		o.Under = installing(env, o.install)
 	}
 	if o.opened != nil {
 		if err := o.opened(env); err != nil {

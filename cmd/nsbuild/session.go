@@ -95,8 +95,25 @@ func (a *app) sessionBegin(ctx context.Context, o *runOptions, name string) erro
 	if err := o.showApt(a.suites(), host.Log); err != nil {
 		return err
 	}
-	id, err := session.Begin(ctx, session.Spec{Name: name, Jail: o.Jail, Hooks: hooks,
-		StateDir: host.StateDir, CacheDir: dirs.Cache}, a.stderr, host.Log)
+	if missing, err := a.missingBase(&o.Base); err != nil {
+		return err
+	} else if missing != nil {
+		env, err := a.open(ctx)
+		if err != nil {
+			return err
+		}
+		if err := a.makeBase(ctx, env, *missing); err != nil {
+			return err
+		}
+	}
+	spec := session.Spec{Name: name, Jail: o.Jail, Hooks: hooks, StateDir: host.StateDir,
+		CacheDir: dirs.Cache, Install: o.install}
+	if len(o.install) > 0 {
+		if spec.Settings, err = a.settings(); err != nil {
+			return err
+		}
+	}
+	id, err := session.Begin(ctx, spec, a.stderr, host.Log)
 	if err != nil {
 		return err
 	}

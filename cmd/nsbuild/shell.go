@@ -10,12 +10,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
-	"nsbuild/internal/bases"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
-	"nsbuild/internal/jails"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
@@ -24,18 +23,23 @@ import (
 // shellOptions are the flags of shell beyond those of run.
 type shellOptions struct {
 	runOptions
-	install []string
-	save    string // "", "ask" or "yes"
-	env     *pkgbuild.Env
+	save string // "", "ask" or "yes"
+	deps bool   // the argument is a source, whose build dependencies are installed
+	dist string
+	env  *pkgbuild.Env
 }
 
 func newShell(a *app) *cobra.Command {
 	o := shellOptions{runOptions: runOptions{operation: hook.Shell}}
 	c := &cobra.Command{
-		Use:   "shell [BASE | --root DIR] [flags]",
+		Use:   "shell [BASE | --root DIR | --build-deps [SOURCE]] [flags]",
 		Short: "Open a root shell in a throwaway sandbox",
 		Long: `shell opens a login shell, whose prompt names the base. Without BASE it takes the only
-base there is, else that of this machine's own suite.
+base there is, else that of this machine's own suite. The base of a suite is made when it is missing.
+
+With --build-deps the shell is in the unpacked SOURCE, which is named as for nsbuild build (default:
+the current directory). The build dependencies are installed, the environment is that of the build,
+and the shell is the builder's. Nothing is built.
 
 All that is done in it is thrown away at its end. --save makes a new generation of the base of it:
 on a terminal after a question, otherwise when the shell ends with status 0. Builds that use the old
@@ -47,6 +51,9 @@ base of another name.
 		Args: rangeArgs(0, 1,
 			"one base is enough, and it takes no command: nsbuild run BASE -- COMMAND"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if o.deps {
+				return a.shellOfSource(c, &o, args)
+			}
 			if len(args) == 1 {
 				o.Base = args[0]
 			}
@@ -56,63 +63,88 @@ base of another name.
 	f := c.Flags()
 	o.addFlags(f)
 	f.StringVar(&o.User, "as", "", "the same as --user: `USER`")
-	f.StringSliceVar(&o.install, "install", nil,
-		"install these `PACKAGES` first, with commas between them")
+	f.BoolVar(&o.deps, "build-deps", false,
+		"be in a SOURCE, with its build dependencies installed, as the builder")
+	f.StringVarP(&o.dist, "dist", "d", "", "take the build dependencies of this `SUITE`, with "+
+		"--build-deps (default: as nsbuild build does)")
 	f.StringVar(&o.save, "save", "",
 		"keep what was done as a new generation of the base; `yes`: without a question")
 	f.Lookup("save").NoOptDefVal = "ask"
 	return c
 }
 
+// shellOfSource is a shell with --build-deps, for which holds what is configured for builds.
+func (a *app) shellOfSource(c *cobra.Command, o *shellOptions, args []string) error {
+	var contradicts string
+	c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		switch f.Name {
+		case "build-deps", "dist", "memory", "cpus", "pids", "help":
+		default:
+			if rankOf(f) == rankFlag {
+				contradicts = f.Name
+			}
+		}
+	})
+	if contradicts != "" {
+		return usage("leave out one of them",
+			"shell: --build-deps and --%s contradict each other: the sandbox is that of a build",
+			contradicts)
+	}
+	build, _, err := c.Root().Find([]string{"build"})
+	if err != nil {
+		return err
+	}
+	b := a.buildFlags
+	if b.Sources = args; len(args) == 0 {
+		b.Sources = []string{"."}
+	}
+	if err := b.complete(a.verbose, build.LocalNonPersistentFlags()); err != nil {
+		return err
+	}
+	if err := o.limits.complete(&o.Limits); err != nil {
+		return err
+	}
+	if o.dist != "" {
+		b.Suite = o.dist
+	}
+	if o.Limits != (sandbox.Limits{}) {
+		b.Limits = o.Limits
+	}
+	return a.depsShell(c.Context(), b)
+}
+
 func (a *app) shell(ctx context.Context, o *shellOptions) error {
 	switch {
+	case o.dist != "":
+		return usage("name the suite, whose base is used: nsbuild shell "+o.dist,
+			"shell: --dist is for --build-deps")
 	case o.Root != "" && o.Base != "":
 		return usage("either BASE or --root DIR",
 			"shell: %q is one argument too many beside --root", o.Base)
-	case o.Root != "" && (len(o.install) > 0 || o.save != ""):
+	case o.Root != "" && o.save != "":
 		return usage("nsbuild import makes a base of a directory",
-			"shell: --install and --save are for bases, not for --root")
+			"shell: --save is for bases, not for --root")
 	case o.save != "" && o.save != "ask" && o.save != "yes":
 		return usage("--save or --save=yes; the base comes as an argument of its own",
 			"--save=%s is not known", o.save)
 	case o.save != "" && o.ReadOnly:
 		return usage("leave out one of them", "--save and --read-only contradict each other")
 	}
-	if err := bases.CheckPackages(o.install); err != nil {
-		return err
-	}
-	o.archive = len(o.install) > 0
-	if o.archive {
-		o.Under = func(ctx context.Context, h jails.Holder, g session.Ground) ([]sandbox.Lower,
-			error) {
-			layer, err := o.env.Bases().InstallLayer(ctx, h, g.Base, g.Lowers, g.Caller, o.install)
-			return []sandbox.Lower{layer}, err
-		}
-	}
 	if o.save != "" {
 		o.Keep = func(ctx context.Context, left session.Left) error { return a.save(ctx, o, left) }
 		o.Env = append(o.Env, "HISTFILE=") // what was typed is no part of the base
 	}
-	o.opened = func(env *pkgbuild.Env) (err error) {
+	o.opened = func(env *pkgbuild.Env) error {
 		o.env = env
-		if o.Base == "" && o.Root == "" {
-			o.Base, err = defaultBase(env)
+		return nil
+	}
+	if o.Base == "" && o.Root == "" {
+		var err error
+		if o.Base, err = a.defaultBase(); err != nil {
+			return err
 		}
-		return err
 	}
 	return a.run(ctx, &o.runOptions)
-}
-
-// defaultBase is the base that is meant when none is named.
-func defaultBase(env *pkgbuild.Env) (string, error) {
-	names, err := env.Store.Names()
-	if err != nil {
-		return "", err
-	}
-	if len(names) == 1 {
-		return names[0], nil
-	}
-	return pkgbuild.DefaultSuite(env.Suites), nil
 }
 
 // save makes a generation of what a shell has left, if that is wanted.

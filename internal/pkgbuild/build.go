@@ -28,8 +28,9 @@ type Outcome struct {
 	Tail      []buildlog.Line
 	Causes    []buildlog.Cause
 	LogPath   string
-	Artefacts []string // paths, .changes last
-	Kept      string   // the ID under which it is kept; "": it is not
+	Artefacts []string       // paths, .changes last
+	Shell     sandbox.Status // of the shell in place of the build
+	Kept      string         // the ID under which it is kept; "": it is not
 }
 
 // task is what is built, and how: it stands when a build has been prepared, and no attempt changes

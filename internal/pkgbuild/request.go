@@ -102,6 +102,7 @@ type Person struct {
 	Reported       func(*Outcome, error)
 	Terminal       *os.File // for shells; nil: there is none
 	ShellOnFailure bool     // open a shell in the jail that failed
+	Shell          *Streams // of a shell in place of the build; see InsteadOfBuild
 }
 
 // Said tells where the values of a request come from, by the names of nsbuild's flags. What is not

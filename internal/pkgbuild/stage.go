@@ -62,6 +62,10 @@ func (b *builder) stages() []stage {
 	add(b.o.ownVersion(), stage{name: "changelog entry", fails: buildlog.StageHackBinNMU,
 		run: (*attempt).writeEntry})
 	hooked("hooks before the build", (*attempt).hooksBeforeBuild, anyJail, hook.BeforeBuild)
+	if b.o.Shell != nil {
+		return append(all, stage{name: "shell", fails: buildlog.StageBuild,
+			run: (*attempt).openShell})
+	}
 	add(true, stage{name: "build", fails: buildlog.StageBuild, run: (*attempt).compile,
 		onFailed: hook.BuildFailed, foreign: true})
 	hooked("hooks after the build", (*attempt).hooksAfterBuild, anyJail, hook.AfterBuild)

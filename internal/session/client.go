@@ -60,7 +60,7 @@ func Begin(ctx context.Context, s Spec, stderr *os.File, log logrus.FieldLogger)
 		Stdin: bytes.NewReader(body), ExtraFiles: []*os.File{w}, SysProcAttr: &syscall.SysProcAttr{
 			Setsid: true},
 	}
-	if s.Hooks != nil {
+	if s.tells() {
 		supervisor.ExtraFiles = append(supervisor.ExtraFiles, stderr)
 	}
 	if err := errors.Join(supervisor.Start(), w.Close()); err != nil {

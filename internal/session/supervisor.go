@@ -27,11 +27,11 @@ import (
 // jail's.
 const SupervisorName = "nsbuild-supervisor"
 
-// readyFD is where a supervisor says that its session has begun; hooksFD is its creator's standard
+// readyFD is where a supervisor says that its session has begun; tellFD is its creator's standard
 // error, for what hooks print, where there are hooks.
 const (
 	readyFD = 3
-	hooksFD = 4
+	tellFD  = 4
 )
 
 // Spec says what a session is to be. A supervisor is told it on its standard input.
@@ -40,7 +40,19 @@ type Spec struct {
 	Jail               Jail
 	Hooks              *Named // nil: none
 	StateDir, CacheDir string
+	// Install are packages that the session begins with; Settings are what its creator has been
+	// told about fetching, which the program reads that began it.
+	Install  []string
+	Settings []byte
 }
+
+// tells tells whether the creator is to see what is done before the session has begun.
+func (s *Spec) tells() bool { return s.Hooks != nil || len(s.Install) > 0 }
+
+// Before is what a session begins with, made by the program that the supervisor is part of. What
+// there is to be said goes to stderr.
+type Before func(ctx context.Context, s Spec, stderr *os.File) (around Around,
+	release func(context.Context) error, err error)
 
 // ready is its answer.
 type ready struct {
@@ -139,9 +151,8 @@ type supervisor struct {
 	measuring chan struct{} // has an element while PID 1 is asked what the jail uses
 }
 
-// Supervise is the main function of a supervisor. It returns the exit status. find finds hooks by
-// their names.
-func Supervise(find func(Named) (Hooks, error)) int {
+// Supervise is the main function of a supervisor. It returns the exit status.
+func Supervise(before Before) int {
 	// The creator's terminal may go; only what asks for the end of the session ends it.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGQUIT, syscall.SIGUSR1,
 		syscall.SIGUSR2)
@@ -149,7 +160,7 @@ func Supervise(find func(Named) (Hooks, error)) int {
 	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
 	pipe := os.NewFile(readyFD, "ready")
 	syscall.CloseOnExec(readyFD)
-	s, err := begin(context.Background(), ends, find)
+	s, err := begin(context.Background(), ends, before)
 	answer := ready{Fault: toWire(err)}
 	if err == nil {
 		answer.Notes, answer.Spared = s.room.notes, s.room.holder.Spared()
@@ -190,15 +201,18 @@ func (s *supervisor) endUnasked() error {
 }
 
 // begin reads the task, opens the jail and runs the hooks, up to the first signal of ends.
-func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, error)) (
-	_ *supervisor, err error) {
+func begin(ctx context.Context, ends <-chan os.Signal, before Before) (_ *supervisor, err error) {
 	var spec Spec
 	if err := rawjson.NewDecoder(os.Stdin).Decode(&spec); err != nil {
 		return nil, fmt.Errorf("reading what the session is to be: %w", err)
 	}
-	if spec.Hooks != nil {
+	var stderr *os.File // the creator's
+	if spec.tells() {
 		// before the jail starts: it would hold the creator's stream open
-		syscall.CloseOnExec(hooksFD)
+		syscall.CloseOnExec(tellFD)
+		stderr = os.NewFile(tellFD, "stderr")
+		// whoever reads it to its end must not wait for us
+		defer func() { err = errors.Join(err, stderr.Close()) }()
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	early := &attention{signals: ends, cancel: cancel}
@@ -226,15 +240,17 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 	if o.Store, err = base.Open(spec.StateDir); err != nil {
 		return nil, err
 	}
-	if spec.Hooks != nil {
-		if o.Hooks, err = find(*spec.Hooks); err != nil {
+	if spec.tells() {
+		var release func(context.Context) error
+		if o.Around, release, err = before(ctx, spec, stderr); err != nil {
 			return nil, err
 		}
+		defer func() { err = errors.Join(err, release(context.WithoutCancel(ctx))) }()
 	}
 	if s.room, err = o.open(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.runHooks(ctx, &o.Hooks); err != nil {
+	if err := o.Hooks.run(ctx, s.room, stderr, hookNotes{&s.room.notes}); err != nil {
 		return nil, errors.Join(err, s.room.close())
 	}
 	s.info = Info{
@@ -250,16 +266,6 @@ func begin(ctx context.Context, ends <-chan os.Signal, find func(Named) (Hooks, 
 	// Not to keep the caller's file system busy; relative names of the options have been resolved
 	// by now.
 	return s, os.Chdir("/")
-}
-
-// runHooks runs the hooks of a session, before anybody can join it.
-func (s *supervisor) runHooks(ctx context.Context, hooks *Hooks) error {
-	if s.spec.Hooks == nil {
-		return nil
-	}
-	stderr := os.NewFile(hooksFD, "hooks")
-	err := hooks.run(ctx, s.room, stderr, hookNotes{&s.room.notes})
-	return errors.Join(err, stderr.Close()) // whoever reads it to its end must not wait for us
 }
 
 // upper is where throwaway layers are kept when they cannot be on a tmpfs.
