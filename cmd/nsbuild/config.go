@@ -37,7 +37,8 @@ func onCommandLine(table, flag string) bool {
 	}
 	verb, _, _ := strings.Cut(table, ".")
 	switch verb {
-	case "import", "export", "man", "completion", "config", "forget", "enter":
+	case "import", "export", "man", "completion", "config", "forget", "enter", "diff",
+		"copy":
 		return true
 	}
 	return false

@@ -29,6 +29,7 @@ import (
 	"nsbuild/internal/image"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
+	"nsbuild/internal/treediff"
 )
 
 // version is the release, or what it will be.
@@ -53,7 +54,7 @@ func main() {
 // that is.
 func ownParts() {
 	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main,
-		copies.Applet: copies.Main})
+		copies.Applet: copies.Main, treediff.Applet: treediff.Main})
 	if os.Args[0] == session.SupervisorName {
 		os.Exit(session.Supervise(beforeSession))
 	}
@@ -191,7 +192,8 @@ makes it when a build first needs it, and keeps it up to date.
 		}
 	})
 	root.AddGroup(verbGroups()...)
-	root.AddCommand(inGroup(groupBuild, newBuild(a), newKept(a), newEnter(a), newForget(a))...)
+	root.AddCommand(inGroup(groupBuild, newBuild(a), newKept(a), newEnter(a), newDiff(a),
+		newCopy(a), newForget(a))...)
 	root.AddCommand(inGroup(groupInside, newRun(a), newShell(a), newSession(a))...)
 	root.AddCommand(inGroup(groupBases, newCreate(a), newUpdate(a), newList(a), newInfo(a),
 		newRemove(a), newExport(a), newImport(a))...)

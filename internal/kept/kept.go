@@ -67,6 +67,7 @@ type Manifest struct {
 	Below []Lower `json:"below,omitempty"`
 
 	Dir         string      `json:"dir,omitempty"` // the unpacked source, in the jail
+	DSC         string      `json:"dsc,omitempty"` // the name of its .dsc beside that
 	Environment Environment `json:"environment"`
 
 	// Escaped is set while the manifest is in its file; see rawjson.Legible.

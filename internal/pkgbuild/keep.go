@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -54,8 +55,11 @@ func (at *attempt) freeze(ctx context.Context, failed error) *frozen {
 		errors.Is(failed, errSkipped) || ctx.Err() != nil || at.holder == nil || at.log == nil {
 		return nil
 	}
-	f := &frozen{trees: map[int]string{}, manifest: kept.Manifest{
-		Dir: at.hookContext().SourceDir, Environment: kept.Environment(at.environment())}}
+	f := &frozen{trees: map[int]string{},
+		manifest: kept.Manifest{Environment: kept.Environment(at.environment())}}
+	if at.sources.unpacked {
+		f.manifest.Dir, f.manifest.DSC = at.in.Path(), filepath.Base(at.in.DSC.Path)
+	}
 	reopened := at.root.open != nil && !at.root.stopped
 	if at.root.open != nil {
 		at.root.stopped = false
