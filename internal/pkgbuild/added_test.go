@@ -197,9 +197,8 @@ func TestPlaces(t *testing.T) {
 	locked := filepath.Join(dir, "file")
 	w.write(locked, "no directory")
 	w.in("a log elsewhere", func(t *testing.T) {
-		b := w.must(spec, func(r *Request) { r.LogDir = filepath.Join(dir, "logs") }, func(r *Request) {
-			w.check(os.Mkdir(r.LogDir, 0o755))
-		})
+		w.check(os.Mkdir(filepath.Join(dir, "logs"), 0o755))
+		b := w.must(spec, func(r *Request) { r.LogDir = filepath.Join(dir, "logs") })
 		if filepath.Dir(b.LogPath) != filepath.Join(dir, "logs") {
 			t.Errorf("the log is %s", b.LogPath)
 		}

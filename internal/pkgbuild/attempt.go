@@ -2,7 +2,10 @@ package pkgbuild
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"nsbuild/internal/buildlog"
@@ -144,6 +147,11 @@ func (at *attempt) close(ctx context.Context) {
 	}
 	if at.place.give != nil {
 		at.place.give()
+	}
+	if at.sources.tar != "" {
+		if err := os.Remove(at.sources.tar); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			at.env.Log.Warnf("deleting the unpacked source: %v", err)
+		}
 	}
 	if at.sources.packed != nil {
 		if err := at.sources.packed.Close(); err != nil {
