@@ -41,6 +41,7 @@ type world struct {
 	fake    *fakejail.Maker
 	log     *logtest.Hook
 	dir     string // of the state
+	table   string // file with the suite
 	copied  int    // times that copies were to be made
 }
 
@@ -90,17 +91,24 @@ func newWorld(t *testing.T, packages ...fakedebian.Package) *world {
 	w.check(os.WriteFile(table, fmt.Appendf(nil, "Suite: crane\nMirror: %s\nKeyrings: %s\n"+
 		"Components: main\n", w.server.URL("debian"),
 		fakedebian.Keyring(t, fakedebian.KeyArchive)), 0o600))
-	known := suites.New(table)
-	host, err := aptconf.ReadHost(t.TempDir(), known)
-	w.check(err)
-
-	log, hook := logtest.NewNullLogger()
-	log.SetLevel(logrus.DebugLevel)
-	w.log = hook
+	w.table = table
 	w.fake = fakejail.New(t)
 	maps.Copy(w.fake.Programs, programs.Build())
 	w.system.Install(w.fake)
-	cache := t.TempDir()
+	log, hook := logtest.NewNullLogger()
+	log.SetLevel(logrus.DebugLevel)
+	w.log = hook
+	w.Keeper = &Keeper{Log: log}
+	w.Keeper = newKeeper(t, w)
+	return w
+}
+
+// newKeeper is a Keeper of the world's bases with a cache that is empty.
+func newKeeper(t *testing.T, w *world) *Keeper {
+	t.Helper()
+	known, cache, log := suites.New(w.table), t.TempDir(), w.Log
+	host, err := aptconf.ReadHost(t.TempDir(), known)
+	w.check(err)
 	client, err := archive.NewClient(archive.Options{CacheDir: cache, Host: host, Log: log,
 		RefreshAfter: -1, Timeout: 5 * time.Second, Retries: -1})
 	w.check(err)
@@ -110,18 +118,17 @@ func newWorld(t *testing.T, packages ...fakedebian.Package) *world {
 	w.check(err)
 	work.Start = w.fake.Start
 	shown := progress.New(io.Discard, progress.Options{})
-	w.Keeper = &Keeper{Store: store, Suites: known, Host: host, Client: client, Work: work,
-		StateDir: w.dir, CacheDir: cache,
-		IDs: sandbox.IDMap{Rung: sandbox.RungSubIDs, UIDBase: 100000, GIDBase: 100000,
-			Count: sandbox.IDCount}, Log: log, Progress: shown, Meter: &progress.Meter{},
-		Copies: w, Turns: &Turns{}}
 	t.Cleanup(func() {
 		for _, err := range []error{client.Close(), shown.Close(),
 			work.Close(context.WithoutCancel(t.Context()), log)} {
 			w.check(err)
 		}
 	})
-	return w
+	return &Keeper{Store: store, Suites: known, Host: host, Client: client, Work: work,
+		StateDir: w.dir, CacheDir: cache,
+		IDs: sandbox.IDMap{Rung: sandbox.RungSubIDs, UIDBase: 100000, GIDBase: 100000,
+			Count: sandbox.IDCount}, Log: log, Progress: shown, Meter: &progress.Meter{},
+		Copies: w, Turns: &Turns{}}
 }
 
 func (w *world) check(err error) {
