@@ -3,9 +3,12 @@ package fakedebian
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
@@ -40,14 +43,52 @@ func (c Compression) suffix() string {
 	return "." + string(c)
 }
 
+// compressed caches what compress has made: most archives of a process are much alike, and compressing
+// is what takes the time in making one.
+var compressed struct {
+	sync.Mutex
+	made map[[sha256.Size]byte][]byte
+}
+
+// maxCompressed bounds the data whose compressed form is kept, in bytes.
+const maxCompressed = 1 << 20
+
 // compress returns data compressed, the same for the same data.
 func (c Compression) compress(data []byte) ([]byte, error) {
+	if c == None {
+		return data, nil
+	}
+	if len(data) > maxCompressed {
+		return c.pack(data)
+	}
+	h := sha256.New()
+	fmt.Fprintln(h, c)
+	h.Write(data)
+	key := [sha256.Size]byte(h.Sum(nil))
+	compressed.Lock()
+	found, ok := compressed.made[key]
+	compressed.Unlock()
+	if ok {
+		return slices.Clone(found), nil
+	}
+	out, err := c.pack(data)
+	if err != nil {
+		return nil, err
+	}
+	compressed.Lock()
+	defer compressed.Unlock()
+	if compressed.made == nil {
+		compressed.made = map[[sha256.Size]byte][]byte{}
+	}
+	compressed.made[key] = slices.Clone(out)
+	return out, nil
+}
+
+func (c Compression) pack(data []byte) ([]byte, error) {
 	var b bytes.Buffer
 	var w io.WriteCloser
 	var err error
 	switch c {
-	case None:
-		return data, nil
 	case Bzip:
 		cmd := exec.Command("bzip2", "-1")
 		cmd.Stdin, cmd.Stdout = bytes.NewReader(data), &b
