@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,6 +66,28 @@ func (d *downloads) close() error {
 // makeBase makes the base of a world whose cache is empty.
 func (d *downloads) makeBase(t *testing.T, w *World) {
 	t.Helper()
+	if d.fill(t, w) {
+		return
+	}
+	Check(t, linkFiles(d.dir, w.Cache))
+	w.Must(t, "create", "bookworm")
+}
+
+// makeExcerptBase makes a base of an excerpt of what there is in the archive.
+func (d *downloads) makeExcerptBase(t *testing.T, w *World) (srv *httptest.Server, mirror string) {
+	t.Helper()
+	d.fill(t, NewWorld(t))
+	Check(t, linkFiles(d.dir, w.Cache))
+	x, err := d.readExcerpt()
+	Check(t, err)
+	srv, mirror = x.serve(t, filepath.Join(filepath.Dir(w.State), "keyring.gpg"))
+	w.Must(t, "create", "--mirror", mirror, "bookworm")
+	return srv, mirror
+}
+
+// fill downloads what is needed, unless another process has, by making the base of a world.
+func (d *downloads) fill(t *testing.T, w *World) (made bool) {
+	t.Helper()
 	making, err := os.OpenFile(filepath.Join(d.dir, "making"), os.O_RDWR|os.O_CREATE, 0o600)
 	Check(t, err)
 	defer func() { Check(t, making.Close()) }() // which unlocks it
@@ -74,12 +97,11 @@ func (d *downloads) makeBase(t *testing.T, w *World) {
 		w.Must(t, "create", "bookworm")
 		w.Must(t, "cache", "copies")
 		Check(t, linkFiles(w.Cache, d.dir))
+		Check(t, d.writeExcerpt(w))
 		Check(t, os.WriteFile(done, nil, 0o600))
-		return
+		return true
 	}
-	Check(t, linkFiles(d.dir, w.Cache))
-	Check(t, flock.Release(making))
-	w.Must(t, "create", "bookworm")
+	return false
 }
 
 // linkFiles gives the files of one cache to another: packages, their copies and lists, but not what

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +32,9 @@ var current struct {
 	downloads *downloads
 	program   sync.Once
 	base      sync.Once
+	excerpt   sync.Once
+	server    *httptest.Server // of the excerpt; nil where no test has wanted it
+	mirror    string           // which it is
 }
 
 // Main is TestMain of each package below this one.
@@ -55,7 +59,11 @@ func withShared(tests func() int) int {
 	if err = os.Setenv("PATH", binaries()+":"+os.Getenv("PATH")); err == nil {
 		status = tests()
 	}
-	if err := errors.Join(err, discard(current.dir), current.downloads.close()); err != nil {
+	if current.server != nil {
+		current.server.Close()
+	}
+	if err := errors.Join(err, discard(filepath.Join(current.dir, "excerpt")),
+		discard(current.dir), current.downloads.close()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		status = 1
 	}

@@ -81,7 +81,7 @@ func (w *World) Seen(t *testing.T) string {
 		Name: "seen", Version: "1.0", BuildDepends: "file, gettext-base",
 		Rules: BadRules("\t@dpkg --audit\n\t@dpkg --verify\n" +
 			"\t@echo seen: `find /usr/bin /usr/lib/*-linux-gnu* /var/lib/dpkg -xdev -type f " +
-			"-readable -exec sha256sum {} + | sort -k 2 | sha256sum`\n\texit 7\n"),
+			"-readable -exec cksum {} + | sort -k 3 | sha256sum`\n\texit 7\n"),
 	})
 }
 

@@ -22,6 +22,7 @@ type World struct {
 	State, Cache string
 	Dir          string   // where it is called
 	Env          []string // what it gets besides
+	Mirror       string   // of ExcerptWorld, for other bases: a line of a sources.list
 }
 
 // NewWorld is one of the test's own.
@@ -61,6 +62,24 @@ func RealWorld(t *testing.T) *World {
 	Program(t)
 	w := &World{State: filepath.Join(current.dir, "state"), Cache: SharedCache(), Dir: t.TempDir()}
 	current.base.Do(func() { current.downloads.makeBase(t, w) })
+	return w
+}
+
+// ExcerptWorld is RealWorld with a base whose archive has no more than what tests install. What is
+// tested with it is what nsbuild and the suite's programs do with packages, not how many there are.
+func ExcerptWorld(t *testing.T) *World {
+	t.Helper()
+	testenv.RequireUserns(t)
+	testenv.RequireNetwork(t)
+	Program(t)
+	top := filepath.Join(current.dir, "excerpt")
+	w := &World{State: filepath.Join(top, "state"), Cache: filepath.Join(top, "cache"),
+		Dir: t.TempDir()}
+	current.excerpt.Do(func() {
+		Check(t, os.Mkdir(top, 0o700))
+		current.server, current.mirror = current.downloads.makeExcerptBase(t, w)
+	})
+	w.Mirror = current.mirror
 	return w
 }
 

@@ -35,7 +35,7 @@ func writeExamined(t *testing.T, w *e2e.World, more []fakedebian.File) (dsc stri
 
 // TestChecks installs, tests and examines what was built, each in a jail of its own.
 func TestChecks(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := writeExamined(t, w, []fakedebian.File{
 		{Path: "tests/control", Body: "Tests: good\n\nTests: loud\n\nTests: " +
@@ -129,7 +129,7 @@ func TestChecks(t *testing.T) {
 
 // TestCheckRestrictions has tests that are not for every architecture, or want what there is not.
 func TestCheckRestrictions(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := writeExamined(t, w, []fakedebian.File{
 		{Path: "tests/control", Body: "Tests: here\nArchitecture: !s390x " +
@@ -149,7 +149,7 @@ func TestCheckRestrictions(t *testing.T) {
 
 // TestCheckUpgrade installs the suite's own version first, and upgrades it.
 func TestCheckUpgrade(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	rules := func(script string) string {
 		return "#!/usr/bin/make -f\nclean build:\nbinary:\n\tmkdir -p debian/made/DEBIAN\n" +
@@ -174,7 +174,7 @@ func TestCheckUpgrade(t *testing.T) {
 // TestCheckVersions checks what was built although the suite, or the base, has it in the same or in
 // a later version, or in one that is not the source's.
 func TestCheckVersions(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	here := strings.TrimSpace(w.Must(t, "run", "bookworm", "--", "dpkg-query", "-W", "-f",
 		"${Version}", "patch").Stdout)
@@ -213,7 +213,7 @@ func TestCheckVersions(t *testing.T) {
 
 // TestCheckUninstallable builds what cannot be installed: that is for the checks to say.
 func TestCheckUninstallable(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, fakedebian.Source{
 		Name: "examined", Version: "1.0", Rules: strings.Replace(checkRules, "-pexamined",
@@ -232,7 +232,7 @@ func TestCheckUninstallable(t *testing.T) {
 // TestPiuparts runs piuparts over packages that depend on one of the suite, of which one leaves a
 // broken link to be warned of and the other a file and a daemon.
 func TestPiuparts(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	source := func(name, postinst string) string {
 		return w.WriteSource(t, fakedebian.Source{
@@ -290,7 +290,7 @@ func TestPiuparts(t *testing.T) {
 
 // TestLintian runs lintian over a package that it has something to say about.
 func TestLintian(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, fakedebian.Source{Name: "examined", Version: "1.0", Rules: checkRules,
 		Packages: []fakedebian.Package{{Name: "examined", Architecture: "all"}}})

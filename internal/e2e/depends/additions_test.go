@@ -29,7 +29,7 @@ func needy(name, depends string) fakedebian.Source {
 // TestExtraRepository takes build dependencies and a source from another repository: verified as
 // all others are.
 func TestExtraRepository(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	serve := func(keys ...*fakedebian.Key) string {
 		a := fakedebian.New(t)
@@ -150,7 +150,7 @@ func sizeAndDigest(t *testing.T, file string) string {
 
 // TestExtraPackages builds with packages that lie about, and notices when one of them changes.
 func TestExtraPackages(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, needy("packed", "tool-fromelsewhere"))
 	tool := fakedebian.Package{Name: "tool-fromelsewhere", Version: "1.0",
@@ -184,7 +184,7 @@ func TestExtraPackages(t *testing.T) {
 
 // TestAddIndep adds relations that count for architecture-independent packages alone.
 func TestAddIndep(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, e2e.Small("parted"))
 	e2e.WritePackage(t, filepath.Join(w.Dir, "libs"), fakedebian.Package{Name: "lib-fromelsewhere",
@@ -219,7 +219,7 @@ func TestBuildComponents(t *testing.T) {
 
 // TestChain builds sources that need each other's packages, and one whose middle fails.
 func TestChain(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	first := e2e.Small("chain-first")
 	middle := e2e.Small("chain-middle")

@@ -17,7 +17,7 @@ import (
 // TestNews builds over a base while a mirror of the test's own is slow to say whether it has
 // something newer.
 func TestNews(t *testing.T) {
-	made := e2e.RealWorld(t)
+	made := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	const inRelease = "debian/dists/bookworm/InRelease$"
 	a := fakedebian.New(t)

@@ -14,7 +14,7 @@ import (
 // TestAptitude needs a package in a version that only a suite has from which nothing is taken by
 // itself, as with backports.
 func TestAptitude(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	a := fakedebian.New(t)
 	usual, later := a.Suite("usual"), a.Suite("later")

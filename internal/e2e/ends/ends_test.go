@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -38,7 +39,9 @@ type anEnd struct {
 	env   []string
 	ready func(*testing.T) // makes what it works on, each time; nil: that is there
 	comes func() bool      // when it is there; nil: from the start on
-	later time.Duration    // and then
+	// later it is where it is to be asked, which nothing shows from outside: how far it has read
+	// a file, say, or that it waits for somebody who was stopped.
+	later time.Duration
 	// slow: it takes its time to come there, so it is asked once.
 	slow bool
 	// passed: the command of the user gets the signal, and its end is that of nsbuild.
@@ -60,22 +63,27 @@ func hole(t *testing.T, name string) {
 	e2e.Check(t, os.Truncate(name, 1<<40))
 }
 
-// silentMirror accepts connections and says nothing.
-func silentMirror(t *testing.T) string {
+// silentMirror accepts connections and says nothing. asked tells whether somebody waits for it.
+func silentMirror(t *testing.T) (url string, asked func() bool) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	e2e.Check(t, err)
+	var waiting atomic.Int64
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go func() { _, _ = io.Copy(io.Discard, c) }()
+			waiting.Add(1)
+			go func() {
+				_, _ = io.Copy(io.Discard, c)
+				waiting.Add(-1)
+			}()
 		}
 	}()
 	t.Cleanup(func() { e2e.Check(t, l.Close()) })
-	return "http://" + l.Addr().String() + "/debian"
+	return "http://" + l.Addr().String() + "/debian", func() bool { return waiting.Load() > 0 }
 }
 
 // bulky is a source whose package is small and unpacks to so many MiB.
@@ -100,6 +108,17 @@ func logHas(w *e2e.World, name, text string) func() bool {
 	}
 }
 
+// sleeps tells whether a sleep of so many seconds runs: those of jails are processes of the host.
+func sleeps(seconds string) func() bool {
+	return func() bool {
+		all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		return err == nil && slices.ContainsFunc(all, func(name string) bool {
+			text, err := os.ReadFile(name) // it may have ended
+			return err == nil && string(text) == "sleep\x00"+seconds+"\x00"
+		})
+	}
+}
+
 // appears tells whether a file is there.
 func appears(pattern string) func() bool {
 	return func() bool {
@@ -112,7 +131,7 @@ func appears(pattern string) func() bool {
 // one, by --timeout. It ends within two seconds, whatever it is at, and nothing is left that is in
 // the way. Commands in sessions are internal/session's, in TestStoppedHelper and TestStubborn.
 func TestEnds(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	e2e.Check(t, unix.Mkfifo(filepath.Join(w.Dir, "fifo.tar"), 0o600))
 	for _, name := range []string{"tree/bin/hole", "wide-1.0/hole"} {
@@ -123,9 +142,9 @@ func TestEnds(t *testing.T) {
 	hole(t, aHole)
 	t.Cleanup(func() { e2e.Check(t, os.RemoveAll(filepath.Join(w.Cache, "debs/aa"))) })
 	w.Script(t, "deaf/before-build.d/10-deaf", "trap '' INT TERM; echo deaf; sleep 600")
-	w.Script(t, "deaf/before-run.d/10-deaf", "trap '' INT TERM; echo deaf; sleep 600")
+	w.Script(t, "deaf/before-run.d/10-deaf", "trap '' INT TERM; echo deaf; sleep 6001")
 	aLayer := filepath.Join(w.Cache, "layers", strings.Repeat("e", 64)) // of which that is all
-	mirror := silentMirror(t)
+	mirror, asked := silentMirror(t)
 
 	asleep := sleeper(t, w)
 	deaf := w.WriteSource(t, fakedebian.Source{Name: "deaf", Version: "1.0",
@@ -143,13 +162,13 @@ func TestEnds(t *testing.T) {
 	const sh = "/bin/sh"
 	all := []anEnd{
 		{name: "create, a silent mirror", args: []string{"create", "--name", "ended", "--mirror",
-			mirror, "bookworm"}, later: 500 * time.Millisecond},
+			mirror, "bookworm"}, comes: asked},
 		{name: "create, unpacking", args: []string{"create", "--name", "ended", "bookworm"},
 			slow:  true,
 			comes: appears(filepath.Join(w.State, "bases/ended/draft-*/tree/usr/bin/dpkg"))},
 		{name: "build, a silent mirror",
 			args:  build("--extra-repository", "deb [trusted=yes] "+mirror+" sid main", asleep),
-			later: 500 * time.Millisecond},
+			comes: asked},
 		{name: "build, copying a hole into the jail", args: build("wide-1.0"),
 			comes: logHas(w, "wide", "Source directory"), later: time.Second},
 		{name: "build, asleep", args: build(asleep), comes: logHas(w, "sleeper", "\nasleep\n")},
@@ -176,20 +195,20 @@ func TestEnds(t *testing.T) {
 		{name: "export, compressing", args: []string{"export", "-o", "out.tar.xz", "bookworm"},
 			later: 500 * time.Millisecond},
 		{name: "shell, a deaf hook", args: []string{"shell", "--hook", "./deaf", "bookworm"},
-			later: time.Second},
+			comes: sleeps("6001")},
 		{name: "import, a FIFO", args: []string{"import", "imported", "fifo.tar"},
 			later: 500 * time.Millisecond},
 		{name: "import, a hole", args: []string{"import", "imported", "tree"}, later: time.Second},
 		{name: "run", args: []string{"run", "bookworm", "--", sh, "-c",
-			"touch /tmp/here; sleep 600"}, later: time.Second, passed: true},
+			"sleep 6002; exit"}, comes: sleeps("6002"), passed: true},
 		{name: "run, deaf", args: []string{"run", "bookworm", "--", sh, "-c",
-			"trap '' INT TERM; sleep 600; sleep 600"}, later: time.Second, passed: true},
+			"trap '' INT TERM; sleep 6003; sleep 600"}, comes: sleeps("6003"), passed: true},
 		{name: "run, stopped", args: []string{"run", "bookworm", "--", sh, "-c",
 			"kill -STOP 0; sleep 600"}, later: time.Second, passed: true},
 		{name: "run, a deaf hook", args: []string{"run", "--hook", "./deaf", "bookworm", "--",
-			"true"}, later: time.Second},
+			"true"}, comes: sleeps("6001")},
 		{name: "session begin, a deaf hook", args: []string{"session", "begin", "--hook", "./deaf",
-			"bookworm"}, later: time.Second},
+			"bookworm"}, comes: sleeps("6001")},
 		{name: "session end, a stopped supervisor", args: []string{"session", "end", "stopped"},
 			ready: func(t *testing.T) { stoppedSession(t, w, "stopped") },
 			later: 500 * time.Millisecond},
@@ -212,7 +231,7 @@ func TestEnds(t *testing.T) {
 			},
 			comes: someDisappear(filepath.Join(w.State, "bases/bulky/gen-1/tree/srv"))},
 		{name: "doctor, a silent proxy", args: []string{"doctor", "--refresh"},
-			env: []string{"http_proxy=" + mirror, "https_proxy=" + mirror}, later: time.Second},
+			env: []string{"http_proxy=" + mirror, "https_proxy=" + mirror}, comes: asked},
 	}
 	e2e.Check(t, os.MkdirAll(filepath.Join(w.Dir, "many/var/lib/dpkg"), 0o755))
 	e2e.Check(t, os.Mkdir(filepath.Join(w.Dir, "many/etc"), 0o755))

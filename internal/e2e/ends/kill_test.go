@@ -71,7 +71,7 @@ func sleeping(t *testing.T, w *e2e.World) []e2e.Moment {
 
 // TestInterrupt presses Ctrl-C during create and during build.
 func TestInterrupt(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := sleeper(t, w)
 	create := []string{"create", "--name", "interrupted", "--variant=essential", "bookworm"}
@@ -106,7 +106,7 @@ func TestInterrupt(t *testing.T) {
 // TestKill kills nsbuild at moments of chance. The jail ends with it, and the next run finds
 // nothing in its way.
 func TestKill(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := sleeper(t, w)
 	lock := filepath.Join(w.Dir, "killed.lock")
@@ -152,7 +152,7 @@ func TestKill(t *testing.T) {
 
 // TestTwoCreate makes one base twice at once: one of them waits and says so.
 func TestTwoCreate(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	began := creating(t, w, "twice")[0]
 	args := []string{"create", "--name", "twice", "--variant=essential", "bookworm"}

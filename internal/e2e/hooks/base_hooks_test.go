@@ -20,7 +20,7 @@ const leaveDaemons = "up() { until [ \"$(cat /proc/$!/comm)\" = sleep ]; do :; d
 // what they find, what becomes of it, and what of those that cannot run, fail, hang or leave a
 // daemon.
 func TestBaseHooks(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	name := "hooked" + strings.ToLower(filepath.Base(t.TempDir()))
 	for _, letter := range []string{"E", "F", "G", "H", "A"} {
@@ -41,7 +41,7 @@ echo native $NSBUILD_STAGE $NSBUILD_OPERATION | tee -a /opt/hooks`)
 			args[1:]...)...)
 	}
 
-	call("create", "--name", name, "--variant=essential", "bookworm")
+	call("create", "--mirror", w.Mirror, "--name", name, "--variant=essential", "bookworm")
 	defer func() { w.Must(t, "remove", name) }()
 	look := func(want string) {
 		t.Helper()
@@ -125,7 +125,7 @@ func testSessionHooks(t *testing.T, w *e2e.World, name string) {
 // TestBuildHooksItsBase has a build make its base as create would: with the hooks and options that
 // are configured for that.
 func TestBuildHooksItsBase(t *testing.T) {
-	there := *e2e.RealWorld(t)
+	there := *e2e.ExcerptWorld(t)
 	w, name := &there, "bookworm"
 	w.State = e2e.NewWorld(t).State // where there is no base yet
 	testenv.HostState(t)
@@ -174,10 +174,10 @@ func TestBuildHooksItsBase(t *testing.T) {
 // TestInterruptHooks presses Ctrl-C during a hook of each verb. Nothing of it is left, and no
 // process.
 func TestInterruptHooks(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	name := "stopped" + strings.ToLower(filepath.Base(t.TempDir()))
-	w.Must(t, "create", "--name", name, "--variant=essential", "bookworm")
+	w.Must(t, "create", "--mirror", w.Mirror, "--name", name, "--variant=essential", "bookworm")
 	defer func() { w.Must(t, "remove", name) }()
 	dsc := w.HookSource(t, false)
 	for _, stage := range []string{"start", "updated", "before-run", "before-build"} {

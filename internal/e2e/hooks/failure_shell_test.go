@@ -71,7 +71,7 @@ func atTerminal(t *testing.T, w *e2e.World, command string,
 // TestFailureShell opens both kinds of shell in the jail of a build that failed: sbuild's, in a
 // command, and --shell-on-failure.
 func TestFailureShell(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	bad := w.HookSource(t, true)
 	shown, status := atTerminal(t, w, "nsbuild build -d bookworm --build-failed-commands='echo "+

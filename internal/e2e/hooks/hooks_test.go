@@ -34,7 +34,7 @@ func inOrder(t *testing.T, text string, lines ...string) {
 // TestHooks has hooks of all three kinds at every stage of a build, and the order in which they
 // ran.
 func TestHooks(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.HookSource(t, false)
 	for letter, check := range map[string]string{
@@ -100,7 +100,7 @@ echo native $NSBUILD_STAGE`)
 
 // TestHooksAndLayers keeps a dependency layer apart from those over roots that hooks have changed.
 func TestHooksAndLayers(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.HookSource(t, false)
 	key := func(args ...string) (string, bool) {
@@ -131,7 +131,7 @@ func TestHooksAndLayers(t *testing.T) {
 // TestFailingHooks shows that a hook which fails, hangs, cannot be run or leaves a daemon has an
 // outcome.
 func TestFailingHooks(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	good, bad := w.HookSource(t, false), w.HookSource(t, true)
 	w.Script(t, "hang/before-build.d/10-hang", "exec sleep 1000")
@@ -192,7 +192,7 @@ func TestFailingHooks(t *testing.T) {
 
 // TestFailureHooks runs the hooks of builds that fail, in the jail as it was left.
 func TestFailureHooks(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	bad := w.HookSource(t, true)
 	w.Script(t, "hooks/C10look", "ls $BUILDDIR/unhooked-1.0/debian/rules")
@@ -231,7 +231,7 @@ func writeBuilt(t *testing.T, w *e2e.World, name, lines string) (dsc string) {
 
 // TestHookNetwork gives hooks the network, and the build none.
 func TestHookNetwork(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := writeBuilt(t, w, "netted", "\techo build sees $$(grep -c : /proc/self/net/dev)\n")
 	w.Must(t, "build", "-q", "-d", "bookworm", "--hook-network", "--starting-build-commands=echo "+
@@ -252,7 +252,7 @@ func TestHookNetwork(t *testing.T) {
 
 // TestShippedHooks runs those of the hooks that come with nsbuild which need no network.
 func TestShippedHooks(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := writeBuilt(t, w, "compiled", "\techo 'int main(void){return 0;}' >x.c\n"+
 		"\tgcc -c x.c -o x.o\n\techo preload $$LD_PRELOAD\n\ttouch /var/tmp/outside\n")

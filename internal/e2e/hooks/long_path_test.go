@@ -13,7 +13,7 @@ import (
 // TestLongStatePath runs commands on the host that enter the jail, with a state directory whose
 // path is longer than the address of a socket can be.
 func TestLongStatePath(t *testing.T) {
-	shared := e2e.RealWorld(t)
+	shared := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	w := e2e.NewWorld(t)
 	w.Cache = shared.Cache

@@ -18,7 +18,7 @@ import (
 // layers, what apt has parsed. Whatever is left, the next build sees what it would have seen, and
 // finds nothing damaged. NSBUILD_TEST_KILLS is how often, NSBUILD_TEST_SEED repeats a run.
 func TestCacheAfterKill(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	rounds := 2
 	if text := os.Getenv("NSBUILD_TEST_KILLS"); text != "" {
@@ -64,7 +64,7 @@ func TestCacheAfterKill(t *testing.T) {
 
 // TestFlippedBits: a damaged package, copy or cache of apt's is noticed, and got anew.
 func TestFlippedBits(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	own := e2e.NewWorld(t)
 	own.State, own.Dir = w.State, w.Dir

@@ -1,0 +1,209 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"nsbuild/internal/fakedebian"
+)
+
+// installed are packages that tests install, beside those that Debian says every system or every
+// build has. What they depend on comes with them.
+const installed = `
+	aptitude apt-utils blhc ccache debhelper eatmydata ed fakeroot file gettext-base hello hostname
+	libtext-charwidth-perl libtext-unidecode-perl lintian patch piuparts rename tree tzdata
+	usr-is-merged`
+
+// excerpt is an archive that lists some 500 of bookworm's packages, by the very paragraphs of its
+// mirror, and leads to that mirror's files. It is signed with a key of the tests.
+//
+// An apt needs half a second of processor time for all of bookworm, whatever it does, which is more
+// than most tests need for everything else.
+type excerpt struct {
+	index    []byte
+	archives []string // URLs, by the number that the name of a file begins with
+}
+
+// The files of an excerpt in the directory of downloads.
+const (
+	excerptIndex    = "excerpt"
+	excerptArchives = "archives"
+)
+
+// writeExcerpt makes an excerpt of the lists that a base was made with.
+func (d *downloads) writeExcerpt(w *World) error {
+	archives, security, err := w.archives()
+	if err != nil {
+		return err
+	}
+	var all []paragraph
+	err = filepath.WalkDir(filepath.Join(w.Cache, "lists"),
+		func(name string, f fs.DirEntry, err error) error {
+			if err != nil || !f.Type().IsRegular() {
+				return err
+			}
+			text, err := os.ReadFile(name)
+			if bytes.HasPrefix(text, []byte("Package: ")) {
+				all = append(all, paragraphs(string(text))...)
+			}
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	chosen := closure(all)
+	var index strings.Builder
+	for _, p := range all {
+		if !chosen[p["Package"]] {
+			continue
+		}
+		archive := 0
+		if strings.HasPrefix(p["Filename"], "pool/updates/") {
+			archive = security
+		}
+		file := "\nFilename: "
+		fmt.Fprintf(&index, "%s\n\n",
+			strings.Replace(p[""], file, file+strconv.Itoa(archive)+"/", 1))
+	}
+	if err := os.WriteFile(filepath.Join(d.dir, excerptIndex), []byte(index.String()),
+		0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(d.dir, excerptArchives), []byte(strings.Join(archives, "\n")),
+		0o600)
+}
+
+// archives are the URLs that the base of a world comes from, and the number of that with security
+// updates, whose files have names of their own.
+func (w *World) archives() (urls []string, security int, err error) {
+	files, err := filepath.Glob(filepath.Join(w.State, "bases/bookworm/gen-*/manifest.json"))
+	if err != nil || len(files) != 1 {
+		return nil, 0, errors.Join(err, fmt.Errorf("manifests of the base: %q", files))
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		return nil, 0, err
+	}
+	var m struct{ Releases []struct{ URI, Suite string } }
+	if err := json.Unmarshal(text, &m); err != nil {
+		return nil, 0, err
+	}
+	for i, r := range m.Releases {
+		urls = append(urls, r.URI)
+		if strings.HasSuffix(r.Suite, "-security") {
+			security = i
+		}
+	}
+	return urls, security, nil
+}
+
+// paragraph has the fields of one, and at "" its text.
+type paragraph map[string]string
+
+func paragraphs(index string) (all []paragraph) {
+	for text := range strings.SplitSeq(strings.TrimSpace(index), "\n\n") {
+		p := paragraph{"": text}
+		for line := range strings.SplitSeq(text, "\n") {
+			if name, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, " ") {
+				p[name] = strings.TrimSpace(value)
+			}
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// names are those of the packages in relations, with all alternatives.
+func names(relations string) (out []string) {
+	for _, one := range strings.FieldsFunc(relations, func(r rune) bool {
+		return r == ',' || r == '|'
+	}) {
+		name, _, _ := strings.Cut(strings.TrimSpace(one), " ")
+		name, _, _ = strings.Cut(name, ":")
+		out = append(out, name)
+	}
+	return out
+}
+
+// closure are the names of the packages that tests install, and of all that these can depend on.
+func closure(all []paragraph) map[string]bool {
+	called, providers := map[string][]paragraph{}, map[string][]string{}
+	todo := strings.Fields(installed)
+	for _, p := range all {
+		called[p["Package"]] = append(called[p["Package"]], p)
+		for _, name := range names(p["Provides"]) {
+			providers[name] = append(providers[name], p["Package"])
+		}
+		if p["Essential"] == "yes" || p["Build-Essential"] == "yes" ||
+			p["Priority"] == "required" || p["Priority"] == "important" {
+			todo = append(todo, p["Package"])
+		}
+	}
+	seen := map[string]bool{}
+	for len(todo) > 0 {
+		name := todo[len(todo)-1]
+		if todo = todo[:len(todo)-1]; seen[name] {
+			continue
+		}
+		seen[name] = true
+		for _, p := range called[name] {
+			todo = append(todo, names(p["Depends"])...)
+			todo = append(todo, names(p["Pre-Depends"])...)
+		}
+		todo = append(todo, providers[name]...)
+	}
+	return seen
+}
+
+// readExcerpt reads what writeExcerpt has written.
+func (d *downloads) readExcerpt() (*excerpt, error) {
+	index, err := os.ReadFile(filepath.Join(d.dir, excerptIndex))
+	if err != nil {
+		return nil, err
+	}
+	archives, err := os.ReadFile(filepath.Join(d.dir, excerptArchives))
+	return &excerpt{index, strings.Split(string(archives), "\n")}, err
+}
+
+// serve starts a server for the tests of this process, and returns the line of a sources.list that
+// leads there.
+func (x *excerpt) serve(t *testing.T, keyring string) (srv *httptest.Server, line string) {
+	t.Helper()
+	archive := fakedebian.New(t)
+	s := archive.Suite("bookworm")
+	s.MutateIndex = func(name, text string) string {
+		if name == "main/binary-amd64/Packages" {
+			return string(x.index)
+		}
+		return text
+	}
+	tree, files := archive.Tree(), map[string][]byte{}
+	for _, name := range tree.Paths() {
+		files[name] = tree.Read(name)
+	}
+	Check(t, os.WriteFile(keyring, fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t), 0o644))
+	srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := strings.TrimPrefix(r.URL.Path, "/")
+		if data, ok := files[name]; ok {
+			http.ServeContent(w, r, "", s.Date, bytes.NewReader(data))
+			return
+		}
+		number, file, _ := strings.Cut(name, "/")
+		if n, err := strconv.Atoi(number); err == nil && n >= 0 && n < len(x.archives) {
+			http.Redirect(w, r, x.archives[n]+"/"+file, http.StatusFound)
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	return srv, fmt.Sprintf("deb [signed-by=%s] %s bookworm main", keyring, srv.URL)
+}
