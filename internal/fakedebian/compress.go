@@ -43,8 +43,8 @@ func (c Compression) suffix() string {
 	return "." + string(c)
 }
 
-// compressed caches what compress has made: most archives of a process are much alike, and compressing
-// is what takes the time in making one.
+// compressed caches what compress has made: most archives of a process are much alike, and this is
+// what takes the time in making one.
 var compressed struct {
 	sync.Mutex
 	made map[[sha256.Size]byte][]byte
