@@ -216,6 +216,9 @@ func (f *lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 		return nil, nil
 	}
 	text := "nsbuild: "
+	if e.Data[pkgbuild.LogPlain] != nil {
+		text = ""
+	}
 	if e.Level != logrus.InfoLevel {
 		text += e.Level.String() + ": "
 	}

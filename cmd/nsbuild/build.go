@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -286,10 +287,13 @@ func (a *app) tell(env *pkgbuild.Env, o *pkgbuild.Outcome, err error) {
 	if o.Status == buildlog.Skipped {
 		env.Log.Infof("skipped: %s builds nothing for this architecture", o.Result.Source.Name)
 	}
+	out := env.Progress.Writer()
+	if err == nil && !a.quiet {
+		fmt.Fprintln(out, ended(o))
+	}
 	if err == nil || fault.KindOf(err) == fault.Interrupted {
 		return
 	}
-	out := env.Progress.Writer()
 	if len(o.Tail) > 0 && o.Status == buildlog.Attempted && !a.verbose {
 		fmt.Fprintf(out, "the last lines of the log:\n")
 		for _, l := range o.Tail {
@@ -304,6 +308,20 @@ func (a *app) tell(env *pkgbuild.Env, o *pkgbuild.Outcome, err error) {
 		fmt.Fprintf(out, "stage: %s\n", o.Stage)
 	}
 	if o.LogPath != "" {
-		fmt.Fprintf(out, "log: %s\n", o.LogPath)
+		fmt.Fprintln(out, ended(o))
 	}
+}
+
+// ended says how a build ended, how long it took, and where its log is.
+func ended(o *pkgbuild.Outcome) string {
+	r := o.Result
+	took := r.Finished.Sub(r.Started).Round(100 * time.Millisecond)
+	if took > time.Minute {
+		took = took.Round(time.Second)
+	}
+	text := fmt.Sprintf("%s %s: %s, %v", r.Source.Name, r.Source.Version, o.Status, took)
+	if o.LogPath != "" {
+		text += " · log: " + o.LogPath
+	}
+	return buildlog.VisibleString(text)
 }

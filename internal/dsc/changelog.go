@@ -2,10 +2,12 @@ package dsc
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +30,24 @@ func (e *Entry) Distribution() string {
 		return ""
 	}
 	return e.Distributions[0]
+}
+
+// Unreleased tells whether the entry says that it is still being written.
+func (e *Entry) Unreleased() bool { return strings.EqualFold(e.Distribution(), "UNRELEASED") }
+
+// distributions are those of all entries that name one, the newest first, each once.
+func distributions(changelog []byte) (all []string) {
+	for line := range bytes.Lines(changelog) {
+		heading := headingLine().FindSubmatch(bytes.TrimRight(line, whiteSpace+"\n"))
+		if heading == nil {
+			continue
+		}
+		e := Entry{Distributions: strings.Fields(string(heading[3]))}
+		if d := e.Distribution(); !e.Unreleased() && !slices.Contains(all, d) {
+			all = append(all, d)
+		}
+	}
+	return all
 }
 
 // ParseChangelog reads the newest (first) entry of a changelog, as dpkg-parsechangelog does: what

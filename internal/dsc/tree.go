@@ -1,6 +1,7 @@
 package dsc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -20,8 +21,11 @@ type Tree struct {
 	Name      string
 	Version   Version
 	Changelog Entry
-	Format    string // of debian/source/format; "1.0" when there is none
-	Control   Control
+	// Released are the distributions that older entries name, the newest first, where the newest is
+	// not released.
+	Released []string
+	Format   string // of debian/source/format; "1.0" when there is none
+	Control  Control
 }
 
 // Control is debian/control.
@@ -77,11 +81,19 @@ func OpenTree(dir string) (*Tree, error) {
 		parse func(string, io.Reader) error
 	}{
 		{"debian/changelog", func(path string, r io.Reader) error {
-			e, err := ParseChangelog(path, r)
-			if err == nil {
-				t.Changelog, t.Name, t.Version = *e, e.Source, e.Version
+			text, err := io.ReadAll(io.LimitReader(r, maxControl))
+			if err != nil {
+				return err
 			}
-			return err
+			e, err := ParseChangelog(path, bytes.NewReader(text))
+			if err != nil {
+				return err
+			}
+			t.Changelog, t.Name, t.Version = *e, e.Source, e.Version
+			if e.Unreleased() {
+				t.Released = distributions(text)
+			}
+			return nil
 		}},
 		{"debian/control", func(path string, r io.Reader) error {
 			c, err := ParseSourceControl(path, r)

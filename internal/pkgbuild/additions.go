@@ -91,16 +91,27 @@ func preferences(pins []string, place string) (string, error) {
 	return out.String(), nil
 }
 
-// openAdditions fetches and verifies the repositories that were added, and makes one of the
-// packages that were.
+// openAdditions has the suite show the components that were asked for, and makes a repository of
+// the packages that were added.
 func (b *builder) openAdditions(ctx context.Context) (err error) {
 	if b.planned != nil {
 		return b.bringPlanned(ctx, b.planned)
 	}
-	a := &b.o.Additions
 	if err := b.chooseComponents(ctx); err != nil {
 		return err
 	}
+	if len(b.o.Packages) > 0 {
+		b.extra.Local, err = b.env.Client.Local(ctx, apt.Extra, b.o.Packages)
+	}
+	return err
+}
+
+// openRepositories fetches and verifies the repositories that were added.
+func (b *builder) openRepositories(ctx context.Context) (err error) {
+	if b.planned != nil {
+		return nil
+	}
+	a := &b.o.Additions
 	if b.extra.Pins, err = preferences(a.Pins, b.o.place("pin")); err != nil {
 		return err
 	}
@@ -123,10 +134,7 @@ func (b *builder) openAdditions(ctx context.Context) (err error) {
 			}
 		}
 	}
-	if len(a.Packages) > 0 {
-		b.extra.Local, err = b.env.Client.Local(ctx, apt.Extra, a.Packages)
-	}
-	return err
+	return nil
 }
 
 func (b *builder) openRepository(ctx context.Context, r aptconf.ExtraRepo) error {

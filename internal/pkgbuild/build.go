@@ -41,12 +41,14 @@ type task struct {
 	dry     bool       // nothing is built, and nothing stored
 	in      *source.Source
 	suite   suites.Suite
-	arch    string // of the jail
-	host    string // of the packages
-	output  string
-	added   dsc.BuildRelations // to the source's own
-	version dsc.Version        // of the packages
-	extra   deps.Extra
+	// the changelog names none yet, and an older entry or the default decided
+	unreleased bool
+	arch       string // of the jail
+	host       string // of the packages
+	output     string
+	added      dsc.BuildRelations // to the source's own
+	version    dsc.Version        // of the packages
+	extra      deps.Extra
 }
 
 // builder is one build under way: a task, the base that it is built over, the attempts at it, and

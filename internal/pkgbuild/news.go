@@ -44,7 +44,21 @@ func (b *builder) openBase(ctx context.Context) (err error) {
 	if _, err := b.env.Bases().Repos(o); err != nil { // whether the base is there or not
 		return err
 	}
-	if b.base, err = b.env.Bases().Take(ctx, o, b.o.NewBase); err != nil {
+	var missing error
+	b.base, err = b.env.Bases().Take(ctx, o, func(asked bases.Options) (bases.Options, error) {
+		var err error
+		if b.o.NewBase != nil {
+			if asked, err = b.o.NewBase(asked); err != nil {
+				return asked, err
+			}
+		}
+		missing = b.lookForSource(ctx, asked)
+		return asked, missing
+	})
+	switch {
+	case missing != nil:
+		return missing
+	case err != nil:
 		return err
 	}
 	if b.repos, err = b.env.Bases().RememberedRepos(b.base.Manifest); err != nil {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/release"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/dsc"
@@ -50,6 +51,10 @@ func (b *builder) prepare(ctx context.Context) (at *attempt, err error) {
 		if err := b.openPlaces(); err != nil {
 			return nil, err
 		}
+	}
+	b.announce()
+	if err := b.openRepositories(ctx); err != nil {
+		return nil, err
 	}
 	if err := b.openBase(ctx); err != nil {
 		return nil, err
@@ -150,6 +155,33 @@ func (b *builder) fetchSource(ctx context.Context) error {
 	return err
 }
 
+// lookForSource finds out whether there is the source that was asked for by its name, before a base
+// is made for it.
+func (b *builder) lookForSource(ctx context.Context, o bases.Options) error {
+	if b.in.Name == "" {
+		return nil
+	}
+	ph := b.env.Progress.Phase("source lists")
+	defer b.env.Meter.During(ph)()
+	from, err := b.sourceReleases(ctx)
+	if err == nil && b.in.Suite == "" {
+		if len(b.o.Components) > 0 {
+			o.Components = b.o.Components
+		}
+		var repos []aptconf.Repo
+		var releases []*release.File
+		if repos, err = b.env.Bases().Repos(o); err == nil {
+			releases, err = b.env.Client.Releases(ctx, repos)
+		}
+		from = slices.Concat(releases, from)
+	}
+	if err == nil {
+		_, err = b.env.Client.FindSource(ctx, from, b.in.Name)
+	}
+	ph.Done(err)
+	return fault.Wrap(fault.GivenBack, "", err)
+}
+
 // sourceReleases are the suites to look for a source by its name in.
 func (b *builder) sourceReleases(ctx context.Context) ([]*release.File, error) {
 	if b.in.Suite == "" {
@@ -168,13 +200,24 @@ func (b *builder) sourceReleases(ctx context.Context) ([]*release.File, error) {
 }
 
 // chooseSuite takes what was asked for, else what a directory's changelog says, else the default.
+// Where the changelog's newest entry names no suite yet, an older one that does counts.
 func (b *builder) chooseSuite() (err error) {
 	name, said := b.o.Suite, "--dist"
 	if b.planned != nil {
 		name, said = b.planned.Target.Distribution, "the plan's distribution"
 	}
 	if name == "" {
-		name, said = b.in.Distribution(), "the changelog's distribution"
+		all, unreleased := b.in.Distributions()
+		if unreleased {
+			b.unreleased = true
+			all = slices.DeleteFunc(slices.Clone(all), func(d string) bool {
+				_, err := b.env.Suites.Lookup(d)
+				return err != nil
+			})
+		}
+		if len(all) > 0 {
+			name, said = all[0], "the changelog's distribution"
+		}
 	}
 	if name == "" {
 		name = DefaultSuite(b.env.Suites)
@@ -183,6 +226,22 @@ func (b *builder) chooseSuite() (err error) {
 		return fault.Wrap(fault.Usage, "choose one with --dist", fmt.Errorf("%s: %w", said, err))
 	}
 	return nil
+}
+
+// LogPlain is the field of log lines that say what nsbuild does, and not what it has noticed.
+const LogPlain = "plain"
+
+// announce says what is built for what, before anything takes its time.
+func (b *builder) announce() {
+	name, version := b.in.Identity()
+	text := strings.TrimSpace(name+" "+version) + " · " + b.suite.Name + " " + b.host
+	if b.cross() {
+		text += " (on " + b.arch + ")"
+	}
+	if b.unreleased {
+		text += " · UNRELEASED: " + b.suite.Name
+	}
+	b.env.Log.WithField(LogPlain, true).Info(text)
 }
 
 // outputDir is where results go: where the user said, else the current directory; for a source

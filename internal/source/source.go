@@ -169,17 +169,18 @@ func (in *Source) Identity() (name, version string) {
 	return name, version
 }
 
-// Distribution is the suite that a directory's changelog asks for, where it names one that packages
-// are built for.
-func (in *Source) Distribution() string {
-	if in.Tree == nil {
-		return ""
+// Distributions are what a directory's changelog says of the suite to build for: that of its newest
+// entry, or where that is not released those of older ones, the newest first.
+func (in *Source) Distributions() (all []string, unreleased bool) {
+	switch {
+	case in.Tree == nil:
+		return nil, false
+	case in.Tree.Changelog.Unreleased():
+		return in.Tree.Released, true
+	case in.Tree.Changelog.Distribution() == "":
+		return nil, false
 	}
-	d := in.Tree.Changelog.Distribution()
-	if strings.EqualFold(d, "UNRELEASED") {
-		return ""
-	}
-	return d
+	return []string{in.Tree.Changelog.Distribution()}, false
 }
 
 // Fetch brings a package that was asked for by name, and the files of a .dsc that was asked for by

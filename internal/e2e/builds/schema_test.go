@@ -29,7 +29,7 @@ func TestJSON(t *testing.T) {
 		{"good", []string{good, "--check-install",
 			"--starting-build-commands=sleep 4444 >/dev/null 2>&1 &"}, 0,
 			[]string{"artefact", "artefact", "artefact", "result"}},
-		{"bad", []string{bad}, 2, []string{"phase-ended", "result", "message"}},
+		{"bad", []string{bad}, 2, []string{"result", "message", "kept"}},
 		{"none", []string{"nowhere.dsc"}, 3, []string{"result", "message"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
