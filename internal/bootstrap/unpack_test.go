@@ -342,6 +342,7 @@ func TestUnpackFails(t *testing.T) {
 		b := newBench(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		debs := make(chan ready)
+		// at some moment: nothing shows from outside that it waits for packages
 		time.AfterFunc(50*time.Millisecond, func() { cancel(); close(debs) })
 		err := b.job.unpack(ctx, b.jail,
 			unpack.Plan{Tree: jailTree, Debs: jailDebs, Epoch: b.job.o.Epoch, First: 1}, debs)
@@ -361,7 +362,7 @@ func TestUnpackFails(t *testing.T) {
 		debs := make(chan ready, 1)
 		debs <- ready{"endless", "debs/endless.deb"}
 		close(debs)
-		time.AfterFunc(50*time.Millisecond, cancel)
+		time.AfterFunc(50*time.Millisecond, cancel) // nor that it is at work
 		err := b.job.unpack(ctx, b.jail,
 			unpack.Plan{Tree: jailTree, Debs: jailDebs, Epoch: b.job.o.Epoch}, debs)
 		if !errors.Is(err, context.Canceled) {

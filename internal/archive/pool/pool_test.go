@@ -33,11 +33,22 @@ func TestEachDebStops(t *testing.T) {
 	}
 	m.Options.CacheDir = t.TempDir()
 	c = m.Client()
+	m.Server.ResetCounts()
 	m.Server.Fault("/delta", fakedebian.Fault{Hang: true})
 	ctx, cancel := context.WithCancelCause(t.Context())
-	time.AfterFunc(200*time.Millisecond, func() { cancel(enough) })
-	start := time.Now()
-	if _, err := c.Debs(ctx, list); !errors.Is(err, enough) || time.Since(start) > 2*time.Second {
-		t.Error(err, time.Since(start))
+	start := make(chan time.Time, 1)
+	go func() {
+		for m.Server.Count("/delta") == 0 && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		start <- time.Now()
+		cancel(enough)
+	}()
+	if _, err := c.Debs(ctx, list); !errors.Is(err, enough) {
+		t.Error(err)
+	}
+	cancel(nil) // should it not have asked
+	if took := time.Since(<-start); took > 2*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }
