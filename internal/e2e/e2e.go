@@ -81,15 +81,11 @@ func Program(t *testing.T) string {
 	current.program.Do(func() {
 		Check(t, noteSources())
 		Check(t, os.Mkdir(binaries(), 0o755))
-		// Unlike go build, go run keeps what it has linked: one package of a run does the work.
-		args := []string{"run", "-exec", "cp '--target-directory=" + binaries() + "'"}
+		var args []string
 		if RaceDetector {
 			args = append(args, "-race")
 		}
-		c := exec.Command("go", append(args, "nsbuild/cmd/nsbuild")...)
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v\n%s", c.Args, err, out)
-		}
+		Link(t, binaries(), os.Environ(), args...)
 		for _, name := range []string{"sbuild", "schroot"} {
 			Check(t, os.Symlink("nsbuild", filepath.Join(binaries(), name)))
 		}
@@ -98,6 +94,18 @@ func Program(t *testing.T) string {
 		t.Fatalf("nsbuild could not be built: %v", err)
 	}
 	return file
+}
+
+// Link puts the program into a directory, as go builds it with an environment and arguments. Unlike
+// go build, go run keeps what it has linked: one package of a run does the work.
+func Link(t *testing.T, dir string, env []string, args ...string) {
+	t.Helper()
+	args = append([]string{"run", "-exec", "cp '--target-directory=" + dir + "'"}, args...)
+	c := exec.Command("go", append(args, "nsbuild/cmd/nsbuild")...)
+	c.Env = env
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v\n%s", c.Args, err, out)
+	}
 }
 
 // noteSources reads the directories of the program's source. go test keeps results, and runs tests

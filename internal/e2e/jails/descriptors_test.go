@@ -2,7 +2,6 @@ package jails
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -43,13 +42,10 @@ func TestNoWayOut(t *testing.T) {
 	for name, cgo := range map[string]string{"static": "0", "dynamic": "1"} {
 		t.Run(name, func(t *testing.T) {
 			bin := filepath.Join(t.TempDir(), "bin")
-			build := exec.Command("go", "build", "-o", bin+"/", "nsbuild/cmd/nsbuild")
-			build.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
-			if out, err := build.CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
+			e2e.Check(t, os.Mkdir(bin, 0o755))
+			e2e.Link(t, bin, append(os.Environ(), "CGO_ENABLED="+cgo))
 			t.Setenv("PATH", bin+":"+path)
-			testNoWayOut(t, e2e.RealWorld(t))
+			testNoWayOut(t, e2e.ExcerptWorld(t))
 		})
 	}
 }

@@ -112,7 +112,7 @@ func TestLimitFlags(t *testing.T) {
 
 // TestBuildLimits builds what needs more memory than it may have.
 func TestBuildLimits(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t,
 		fakedebian.Source{Name: "hungry", Version: "1.0",
