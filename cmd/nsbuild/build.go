@@ -254,6 +254,15 @@ func (a *app) build(ctx context.Context, o *buildOptions) (err error) {
 // explain is given, it says more of the error.
 func (a *app) buildOne(ctx context.Context, env *pkgbuild.Env, i int, r pkgbuild.Request,
 	explain func(error) error) (*pkgbuild.Outcome, error) {
+	return a.reporting(env, i, r, explain, func(r pkgbuild.Request) *pkgbuild.Outcome {
+		outcome, _ := env.Build(ctx, r) // whose error is reported
+		return outcome
+	})
+}
+
+// reporting has a build of the command tell how it ended before what it wrote is kept.
+func (a *app) reporting(env *pkgbuild.Env, i int, r pkgbuild.Request, explain func(error) error,
+	build func(pkgbuild.Request) *pkgbuild.Outcome) (*pkgbuild.Outcome, error) {
 	var told error
 	r.Reported = func(outcome *pkgbuild.Outcome, err error) {
 		a.result.note(i, outcome.Result)
@@ -268,7 +277,7 @@ func (a *app) buildOne(ctx context.Context, env *pkgbuild.Env, i int, r pkgbuild
 		a.printError(err)
 		told = reported{err}
 	}
-	outcome, _ := env.Build(ctx, r) // whose error was reported
+	outcome := build(r)
 	a.tellKept(env, outcome)
 	return outcome, told
 }

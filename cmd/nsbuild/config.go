@@ -38,7 +38,7 @@ func onCommandLine(table, flag string) bool {
 	verb, _, _ := strings.Cut(table, ".")
 	switch verb {
 	case "import", "export", "man", "completion", "config", "forget", "enter", "diff",
-		"copy":
+		"copy", "retry":
 		return true
 	}
 	return false

@@ -51,7 +51,8 @@ func (a *app) tellKept(env *pkgbuild.Env, o *pkgbuild.Outcome) {
 		a.events.Write(result.Event{Event: result.EventKept, Kept: o.Kept})
 		return
 	}
-	fmt.Fprintf(env.Progress.Writer(), "kept as %s: nsbuild enter %[1]s · nsbuild diff %[1]s\n", o.Kept)
+	fmt.Fprintf(env.Progress.Writer(), "kept as %s: nsbuild enter %[1]s · nsbuild diff %[1]s · "+
+		"nsbuild retry %[1]s\n", o.Kept)
 }
 
 // keptReport is a kept build as `kept --json` writes it.

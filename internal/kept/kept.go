@@ -7,6 +7,7 @@
 //	STATE/kept/ID/plan.json      what was to be built, and how
 //	STATE/kept/ID/result.json    how it ended
 //	STATE/kept/ID/log
+//	STATE/kept/ID/source.dsc     of the source that was unpacked
 //	STATE/kept/ID/tree/0, 1, …   upper directories, owned by mapped ids
 //	STATE/kept/draft-…/          being written, or left by a process that was killed
 //
@@ -52,6 +53,7 @@ type Manifest struct {
 	Distribution string `json:"distribution"`
 	// Directory is the source directory; of another kind of source, where nsbuild was called.
 	Directory string `json:"directory"`
+	Output    string `json:"output"`          // directory of the results
 	Status    string `json:"status"`          // sbuild's word
 	Stage     string `json:"stage,omitempty"` // that failed
 	Why       string `json:"why,omitempty"`   // in one line
@@ -124,9 +126,13 @@ func (b *Build) Plan() string   { return planFile(b.dir.Path()) }
 func (b *Build) Result() string { return resultFile(b.dir.Path()) }
 func (b *Build) Log() string    { return logFile(b.dir.Path()) }
 
+// DSCText is the .dsc of the source that is unpacked there; it is not there where none is.
+func (b *Build) DSCText() string { return dscFile(b.dir.Path()) }
+
 func planFile(dir string) string   { return filepath.Join(dir, "plan.json") }
 func resultFile(dir string) string { return filepath.Join(dir, "result.json") }
 func logFile(dir string) string    { return filepath.Join(dir, "log") }
+func dscFile(dir string) string    { return filepath.Join(dir, "source.dsc") }
 
 // Tree is an upper directory that is kept.
 func (b *Build) Tree(name string) string { return treeOf(b.dir.Path(), name) }
@@ -263,6 +269,9 @@ func (d *Draft) Dir() string { return d.dir.Path() }
 func (d *Draft) Plan() string   { return planFile(d.Dir()) }
 func (d *Draft) Result() string { return resultFile(d.Dir()) }
 func (d *Draft) Log() string    { return logFile(d.Dir()) }
+
+// DSCText is where the .dsc of the source is to be that is unpacked there.
+func (d *Draft) DSCText() string { return dscFile(d.Dir()) }
 
 // Commit publishes the draft, which has reached the disk then, under an ID that it makes. lease has
 // what it lies on stay; see store.Dir.Lease.

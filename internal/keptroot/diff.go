@@ -16,7 +16,6 @@ import (
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/output"
 	"nsbuild/internal/plan"
-	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/treediff"
 )
@@ -111,62 +110,19 @@ func (d *Differ) Changes(ctx context.Context, tell func(Change) error) error {
 	}
 	skip = append(skip, strings.Trim(path.Join(buildroot.Dir, d.Root.DSC), "/"))
 	if d.Root.Dir != "" {
-		if err := d.compare(ctx, treediff.Trees{Before: source, After: d.Root.Dir},
+		if err := treediff.InJail(ctx, d.Jail, treediff.Trees{Before: source, After: d.Root.Dir},
 			func(c treediff.Change) error { return tell(Change{c, true}) }); err != nil {
 			return err
 		}
 		skip = append(skip, strings.Trim(d.Root.Dir, "/"))
 	}
 	t := treediff.Trees{Before: before, After: "/", Written: wrote, Skip: skip}
-	return d.compare(ctx, t, func(c treediff.Change) error {
+	return treediff.InJail(ctx, d.Jail, t, func(c treediff.Change) error {
 		if c.Change == treediff.Created && slices.Contains(made, c.Path) {
 			return nil
 		}
 		return tell(Change{c, false})
 	})
-}
-
-// compare has an applet in the jail compare trees.
-func (d *Differ) compare(ctx context.Context, t treediff.Trees,
-	tell func(treediff.Change) error) error {
-	text, err := rawjson.Marshal(t)
-	if err != nil {
-		return err
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	told := make(chan error, 1)
-	go func() { told <- readChanges(r, tell) }()
-	var said output.Tail
-	status, err := d.Jail.RunTo(ctx, sandbox.Command{Applet: treediff.Applet,
-		Argv: []string{string(text)}, Env: buildroot.Env(), Files: []*os.File{w}}, &said, &said)
-	err = errors.Join(err, w.Close())
-	err = errors.Join(err, <-told)
-	if err == nil && !status.Success() {
-		err = said.Explain(fmt.Errorf("comparing: %s", status))
-	}
-	return err
-}
-
-func readChanges(r io.Reader, tell func(treediff.Change) error) error {
-	in := rawjson.NewDecoder(r)
-	for {
-		var c treediff.Change
-		err := in.Decode(&c)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = tell(c)
-		}
-		if err != nil {
-			_, _ = io.Copy(io.Discard, r) // its writer must not wait for us
-			return err
-		}
-	}
 }
 
 // Patch writes what became of the content of a file, as a unified diff.

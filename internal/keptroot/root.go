@@ -116,6 +116,16 @@ func (r *Root) Close() error {
 	return errors.Join(append(errs, r.Build.Close())...)
 }
 
+// LayerAt is the key of the dependency layer that has its tree at a path; "" for none.
+func (r *Root) LayerAt(path string) string {
+	for _, l := range r.layers {
+		if l.Tree() == path {
+			return l.Key
+		}
+	}
+	return ""
+}
+
 // Top is the directory of the topmost layer: what the build wrote.
 func (r *Root) Top() string { return r.Lowers[0].Path }
 

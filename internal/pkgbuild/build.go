@@ -61,29 +61,42 @@ type builder struct {
 	hold       func(context.Context, string, sandbox.HolderSpec) (jails.Holder, error)
 	copies     *copies.Beside // of packages
 	overflowed int64          // size of the tmpfs that was full in the attempt before
+	retried    *retried       // the kept build that it goes on with; nil: none
 	gaveWay    bool           // what was kept of other builds was forgotten for this one
 }
 
 // Build builds one source package. There is an outcome whatever becomes of it.
 func (e *Env) Build(ctx context.Context, r Request) (*Outcome, error) {
 	b := e.newBuilder(r)
+	return b.build(ctx, b.prepare)
+}
+
+// build prepares a build, does it, and tells of it.
+func (b *builder) build(ctx context.Context, prepare func(context.Context) (*attempt, error)) (
+	*Outcome, error) {
 	defer b.release()
-	at, err := b.prepare(ctx)
+	at, err := prepare(ctx)
 	var frozen *frozen
 	if err == nil {
-		at, err = b.attempts(ctx, at, b.stages())
+		stages := b.stages
+		if b.retried != nil {
+			stages = b.retryStages
+		}
+		at, err = b.attempts(ctx, at, stages())
 		frozen = at.freeze(ctx, err)
 		err = at.afterStages(ctx, err)
 		at.deps.Saved()
 	}
 	defer at.close(ctx)
 	if err == nil {
-		at.noteNeed()
+		if b.retried == nil { // which knows of no dependencies
+			at.noteNeed()
+		}
 		at.tellKilled()
 	}
-	err = b.report(at, e.Work.Hide(fault.Interruption(ctx, err)))
-	if r.Reported != nil {
-		r.Reported(b.outcome, err)
+	err = b.report(at, b.env.Work.Hide(fault.Interruption(ctx, err)))
+	if b.o.Reported != nil {
+		b.o.Reported(b.outcome, err)
 	}
 	b.outcome.Kept = at.keep(ctx, frozen)
 	return b.outcome, err

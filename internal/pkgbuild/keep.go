@@ -44,6 +44,7 @@ type frozen struct {
 	below    []sandbox.Lower // what the topmost lies on, where it is a whole root
 	trees    map[int]string  // jails, and the trees that they are kept as
 	copying  chan error      // of those that are not moved; nil: none
+	dsc      []byte          // of the source that is unpacked there
 	err      error           // why it cannot be kept
 }
 
@@ -59,6 +60,13 @@ func (at *attempt) freeze(ctx context.Context, failed error) *frozen {
 		manifest: kept.Manifest{Environment: kept.Environment(at.environment())}}
 	if at.sources.unpacked {
 		f.manifest.Dir, f.manifest.DSC = at.in.Path(), filepath.Base(at.in.DSC.Path)
+		if f.dsc = at.in.Text; at.retried != nil {
+			f.manifest.DSC, f.dsc = at.retried.Root.DSC, at.retried.text
+		} else if f.dsc == nil && at.sources.packed != nil {
+			f.dsc = at.sources.packed.Text
+		} else if f.dsc == nil {
+			f.dsc, f.err = at.readOut(f.manifest.DSC)
+		}
 	}
 	reopened := at.root.open != nil && !at.root.stopped
 	if at.root.open != nil {
@@ -84,7 +92,7 @@ func (at *attempt) freeze(ctx context.Context, failed error) *frozen {
 	}) {
 		return nil // nothing was written but what a layer has
 	}
-	f.err = at.beginKeeping(ctx, f)
+	f.err = errors.Join(f.err, at.beginKeeping(ctx, f))
 	if reopened && failed != nil && at.afterFailure() {
 		if err := at.reopen(ctx); err != nil {
 			at.env.Log.Warnf("opening a jail for what comes after the failure: %v", err)
@@ -187,6 +195,7 @@ func (at *attempt) finishKeeping(ctx context.Context, f *frozen) (id string, err
 	}); i >= 0 {
 		m.Stage = at.result.Stages[i].Name
 	}
+	m.Output, m.RetryOf = at.output, at.result.RetryOf
 	m.Base, m.Generation, m.IDs = at.base.Name, at.base.Number, at.base.Manifest.IDs
 	if m.Directory, err = at.in.Directory(); err != nil {
 		return "", err
@@ -221,6 +230,11 @@ func (at *attempt) finishKeeping(ctx context.Context, f *frozen) (id string, err
 	}
 	if err := at.keepRecord(ctx, f.draft); err != nil {
 		return "", err
+	}
+	if f.dsc != nil {
+		if err := os.WriteFile(f.draft.DSCText(), f.dsc, 0o600); err != nil {
+			return "", err
+		}
 	}
 	for _, l := range slices.Concat(m.Lowers, m.Below) {
 		if l.Layer == "" {
@@ -258,6 +272,9 @@ func (at *attempt) keptLower(ctx context.Context, f *frozen, l sandbox.Lower) (k
 	if l.Path == at.base.Tree() {
 		return kept.Lower{Base: true}, nil, nil
 	}
+	if at.retried != nil && l.Path != "" {
+		return at.retriedLower(ctx, f, l.Path)
+	}
 	if l.Path != "" {
 		if key := at.deps.LayerAt(l.Path); key != "" {
 			return kept.Lower{Layer: key}, nil, nil
@@ -274,6 +291,17 @@ func (at *attempt) keptLower(ctx context.Context, f *frozen, l sandbox.Lower) (k
 	f.trees[l.Jail] = name
 	_, err := at.holder.SaveLayer(ctx, l.Jail, to)
 	return kept.Lower{Tree: name}, nil, err
+}
+
+// retriedLower is a layer of the kept build that this one goes on with.
+func (at *attempt) retriedLower(ctx context.Context, f *frozen, dir string) (kept.Lower,
+	*layer.Layer, error) {
+	if key := at.retried.Root.LayerAt(dir); key != "" {
+		l, err := at.env.Layers.Use(key)
+		return kept.Lower{Layer: key}, l, err
+	}
+	to, name := f.draft.NewTree()
+	return kept.Lower{Tree: name}, nil, at.holder.CopyTree(ctx, dir, to)
 }
 
 // keepRecord keeps what is known of the build, beside what it wrote.

@@ -145,7 +145,11 @@ func (b *builder) command() []string {
 		argv = append(argv, "-a"+b.host)
 	}
 	argv = append(argv, b.typeFlag())
-	return append(argv, b.o.BuildOpts...)
+	argv = append(argv, b.o.BuildOpts...)
+	if b.retried != nil {
+		argv = append(argv, b.retried.options...)
+	}
+	return argv
 }
 
 func (b *builder) typeFlag() string {

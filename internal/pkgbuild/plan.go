@@ -74,7 +74,7 @@ func (at *attempt) plan(ctx context.Context) (*plan.Plan, error) {
 // planWith makes the plan of what was prepared, with dependencies that are known.
 func (at *attempt) planWith(ctx context.Context, dependencies plan.Dependencies) (*plan.Plan,
 	error) {
-	source, err := at.in.Plan(ctx)
+	source, err := at.planSource(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +108,14 @@ func (at *attempt) planWith(ctx context.Context, dependencies plan.Dependencies)
 		}
 	}
 	return p, nil
+}
+
+// planSource is the source as a plan has it. That of a kept build lies where that one had it.
+func (at *attempt) planSource(ctx context.Context) (plan.Source, error) {
+	if at.retried != nil && at.in.Tree == nil {
+		return at.retried.plan.Source, nil
+	}
+	return at.in.Plan(ctx)
 }
 
 // planRelations are the relations of the build, of which no package is known yet.

@@ -78,8 +78,8 @@ func (b *builder) openLog() (err error) {
 		return err
 	}
 	if err := b.env.shared.claim(
-		strings.Join([]string{b.output, name, b.version.String(), b.suite.Name, b.fileArch()},
-			"\x00"), b.in.Spec); err != nil {
+		strings.Join([]string{b.output, name, b.version.String(), b.suite.Name, b.fileArch(),
+			b.result.RetryOf}, "\x00"), b.in.Spec); err != nil {
 		return err
 	}
 	start := time.Now()

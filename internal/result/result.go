@@ -46,7 +46,9 @@ type Result struct {
 	Artefacts []Artefact `json:"artefacts,omitempty"`
 	Log       string     `json:"log,omitempty"` // path of the .build file
 	Checks    []Check    `json:"checks,omitempty"`
-	Hooks     []Hook     `json:"hooks,omitempty"` // in the order in which they ran
+	// RetryOf is the kept build that this one has gone on with: it is not from a clean tree.
+	RetryOf string `json:"retry_of,omitempty"`
+	Hooks   []Hook `json:"hooks,omitempty"` // in the order in which they ran
 
 	// Escaped are the JSON Pointers (RFC 6901) of texts above that are not UTF-8, and so written
 	// otherwise (see internal/rawjson). It is set when the result is written.
