@@ -59,7 +59,7 @@ PACKAGE_VERSION_ARCH.build.
 
 Several sources are built beside each other, as many at a time as processors and memory allow;
 --jobs-at-once 1 builds one after the other. A failure does not stop the others. The exit status is
-the worst: 128+N, else 1, else 2, else 3.
+the worst: 128+N, else 1, else 64, else 2, else 3.
 `,
 		Example: "  nsbuild build hello\n  nsbuild build -d trixie foo_1.2-3.dsc\n  nsbuild build .",
 		Args:    sourceArgs,

@@ -34,10 +34,6 @@ network. What is done there is thrown away, unless --write is given. Several may
 
 Without an ID it is the newest kept build of the source that the current directory is or lies in,
 else the newest of all.
-
-EXIT STATUS
-  the command's; 128+N when signal N ended it; 126 when it cannot be executed, 127 when there is
-  none; 1 when the jail cannot be made, 2 when the command line is wrong
 `,
 		Example: "  nsbuild enter hello-7c1e\n  nsbuild enter -- dh_auto_test",
 		RunE: func(c *cobra.Command, args []string) error {

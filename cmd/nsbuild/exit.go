@@ -2,7 +2,10 @@ package main
 
 import (
 	"errors"
+	"slices"
 	"syscall"
+
+	"github.com/spf13/cobra"
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/session"
@@ -15,35 +18,42 @@ type exitLine struct{ code, meaning string }
 // shell adds.
 func statusesOf(path string) []exitLine {
 	done, failed := exitLine{"0", "done"}, exitLine{"1", "failed"}
-	wrong := exitLine{"2", "the command line is wrong"}
+	wrong := exitLine{"64", "the command line is wrong"}
 	stopped := exitLine{"128+N", "stopped by signal N (130: Ctrl-C)"}
 	switch path {
 	case "nsbuild build":
 		return []exitLine{
 			{"0", "built, or nothing to build for this architecture"},
 			{"1", "failed: the host, the mirror, the base, or nsbuild itself"},
-			{"2", "the package failed to build (sbuild: attempted), or the command line is wrong"},
+			{"2", "the package failed to build (sbuild: attempted)"},
 			{"3", "the build could not begin (sbuild: given-back): fetching, verification, " +
 				"build dependencies"},
-			stopped,
+			wrong, stopped,
 		}
 	case "nsbuild create", "nsbuild update", "nsbuild import":
 		return []exitLine{done,
 			{"1", "failed: the host, the mirror, the base, or nsbuild itself"},
-			wrong, {"3", "something could not be fetched or verified"}, stopped}
-	case "nsbuild run", "nsbuild shell", "nsbuild session run":
+			{"3", "something could not be fetched or verified"}, wrong, stopped}
+	case "nsbuild run", "nsbuild shell", "nsbuild session run", "nsbuild enter":
 		no := "the sandbox cannot be made"
-		if path == "nsbuild session run" {
+		switch path {
+		case "nsbuild session run":
 			no = "there is no such session, or it is ending"
+		case "nsbuild enter":
+			no = "there is no such kept build"
 		}
-		return []exitLine{
+		lines := []exitLine{
 			{"N", "the command's own"},
-			{"1", no}, wrong,
 			{"124", "--timeout has ended the command"},
+			{"125", "nsbuild itself failed: " + no + ", or the command line is wrong"},
 			{"126", "the command cannot be executed"},
 			{"127", "there is no such command"},
 			{"128+N", "signal N has ended the command"},
 		}
+		if path == "nsbuild enter" { // which has no --timeout
+			lines = slices.Delete(lines, 1, 2)
+		}
+		return lines
 	case "nsbuild doctor":
 		return []exitLine{{"0", "nothing that a build needs is missing"}, {"1", "something is"},
 			wrong}
@@ -77,6 +87,26 @@ func untold(err error) error {
 	return err
 }
 
+// usageStatus is that of a wrong command line: EX_USAGE of sysexits.h. No build ends with it.
+const usageStatus = 64
+
+// ownFailure is the status of verbs that end with the status of a command, when they fail
+// themselves, as with env(1), timeout(1), docker and podman.
+const ownFailure = 125
+
+// statusOf is the exit status of a verb.
+func statusOf(c *cobra.Command, err error) int {
+	status := exitStatus(err)
+	if err == nil || errors.As(err, new(commandStatus)) || fault.KindOf(err) == fault.Interrupted {
+		return status
+	}
+	switch c.CommandPath() {
+	case "nsbuild run", "nsbuild shell", "nsbuild session run", "nsbuild enter":
+		return ownFailure
+	}
+	return status
+}
+
 // exitStatus is the one translation of errors into exit statuses.
 func exitStatus(err error) int {
 	if err == nil {
@@ -87,7 +117,9 @@ func exitStatus(err error) int {
 		return int(own)
 	}
 	switch fault.KindOf(err) {
-	case fault.Usage, fault.Attempted:
+	case fault.Usage:
+		return usageStatus
+	case fault.Attempted:
 		return 2
 	case fault.GivenBack:
 		return 3

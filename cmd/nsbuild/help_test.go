@@ -96,7 +96,7 @@ Options of every command:
 Exit status:
   0        done
   1        failed
-  2        the command line is wrong
+  64       the command line is wrong
   128+N    stopped by signal N (130: Ctrl-C)
 `
 	var got strings.Builder

@@ -75,9 +75,10 @@ func run(args []string, stdin io.Reader, stdout, stderr *os.File) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := explainDirectory(root.ExecuteContext(ctx))
+	c, err := root.ExecuteContextC(ctx)
+	err = explainDirectory(err)
 	err = a.finish(errors.Join(err, a.close(ctx)), args)
-	status := exitStatus(err)
+	status := statusOf(c, err)
 	if err = untold(err); err != nil && !errors.As(err, new(commandStatus)) {
 		a.printError(err)
 	}

@@ -38,9 +38,9 @@ func TestExportImport(t *testing.T) {
 		t.Error(o)
 	}
 	w.Must(t, "update", name)
-	e2e.Refusal{Status: 2, Says: []string{"base " + name + " exists already"}, Hint: "--replace"}.Check(
+	e2e.Refusal{Status: 64, Says: []string{"base " + name + " exists already"}, Hint: "--replace"}.Check(
 		t, w.Run(t, "import", name, "one.tar"))
-	e2e.Refusal{Status: 2, Says: []string{"--from and --variant contradict"},
+	e2e.Refusal{Status: 64, Says: []string{"--from and --variant contradict"},
 		Hint: "leave out one"}.Check(t, w.Run(t, "create", "--from=one.tar", "--variant=minbase",
 		"bookworm"))
 
@@ -83,7 +83,7 @@ func TestCreateFrom(t *testing.T) {
 		"--components=main", "--arch=i386", "--bootstrapper=native", "--lock=x.lock",
 		"--no-check-gpg"} {
 		name, _, _ := strings.Cut(given, "=")
-		e2e.Refusal{Status: 2, Says: []string{"--from and " + name + " contradict each other"},
+		e2e.Refusal{Status: 64, Says: []string{"--from and " + name + " contradict each other"},
 			Hint: "leave out one"}.Check(t, w.Run(t, "create", "--from", root, given, "stable"))
 	}
 	w.NothingLeft(t)
@@ -158,7 +158,7 @@ stat -c "%a %u %g" /opt/odd; stat -c "%h %F" /opt/odd/link /opt/odd/fifo; readli
 		if err := in.Close(); err != nil {
 			t.Fatal(err)
 		}
-		e2e.Refusal{Status: 1, Says: []string{"was changed by another nsbuild meanwhile",
+		e2e.Refusal{Status: 125, Says: []string{"was changed by another nsbuild meanwhile",
 			"kept as base " + name + "-saved-1"}, Hint: name + "-saved-1"}.Check(t, ended(c.Wait()))
 		if o := w.Run(t, "run", name+"-saved-1", "--", "ls", "/mine", "/other"); !strings.HasPrefix(
 			o.Stdout, "/mine\n") {

@@ -72,7 +72,7 @@ func TestLock(t *testing.T) {
 		t.Error(o)
 	}
 	// A base that is there already stays, and so does the lock.
-	e2e.Refusal{Status: 2, Says: []string{"base two exists already"}, Hint: "--replace"}.Check(t,
+	e2e.Refusal{Status: 64, Says: []string{"base two exists already"}, Hint: "--replace"}.Check(t,
 		w.Run(t, "create", "--lock=one.lock", "--name=two", "bookworm"))
 	again, err := lock.Read(filepath.Join(w.Dir, "one.lock"))
 	e2e.Check(t, err)

@@ -91,7 +91,7 @@ func TestResultOfWhatDidNotBegin(t *testing.T) {
 	t.Run("no file", func(t *testing.T) {
 		for _, name := range []string{".", "/dev/null"} {
 			o := w.Run(t, "build", "--result="+name, "a.dsc")
-			e2e.Refusal{Status: 2, Says: []string{"--result " + name + " is "},
+			e2e.Refusal{Status: 64, Says: []string{"--result " + name + " is "},
 				Hint: "name a file"}.Check(t, o)
 		}
 	})
@@ -233,6 +233,6 @@ func TestNoSource(t *testing.T) {
 		t.Errorf("%s\nwant %s", o, want)
 	}
 	here.Dir = filepath.Join(w.Dir, "out")
-	e2e.Refusal{Status: 2, Says: []string{"build: which source?"}, Hint: "--help"}.Check(t,
+	e2e.Refusal{Status: 64, Says: []string{"build: which source?"}, Hint: "--help"}.Check(t,
 		here.Run(t, "build"))
 }

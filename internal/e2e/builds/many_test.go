@@ -57,7 +57,7 @@ func TestMany(t *testing.T) {
 	}
 	t.Run("twice", func(t *testing.T) {
 		o := w.Run(t, "build", "-q", "-d", "bookworm", sources[0], "./"+sources[0])
-		e2e.Refusal{Status: 2, Says: []string{"is the same as", "not built twice"},
+		e2e.Refusal{Status: 64, Says: []string{"is the same as", "not built twice"},
 			Hint: "name it once"}.Check(t, o)
 	})
 }

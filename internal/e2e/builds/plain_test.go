@@ -75,7 +75,7 @@ func TestPlainTree(t *testing.T) {
 		}
 	})
 	t.Run("no name", func(t *testing.T) {
-		e2e.Refusal{Status: 2, Says: []string{`--plain-source "A b" is no name of a source package`},
+		e2e.Refusal{Status: 64, Says: []string{`--plain-source "A b" is no name of a source package`},
 			Hint: "as in debian/control"}.
 			Check(t, build("--plain-source=A b"))
 	})

@@ -109,9 +109,9 @@ func refusePlans(t *testing.T, w *e2e.World, file, source string, p *plan.Plan) 
 		status int
 		says   string
 	}{
-		{"a flag that it decides", []string{"-d", "trixie", file}, 2,
+		{"a flag that it decides", []string{"-d", "trixie", file}, 64,
 			"--dist: the plan decides that"},
-		{"a field that is not known", []string{unknown}, 2, "unknown field"},
+		{"a field that is not known", []string{unknown}, 64, "unknown field"},
 		{"another base", []string{changed(func(p *plan.Plan) { p.Base.Digest = sum })},
 			3, "is not here any more"},
 		{"no base", []string{changed(func(p *plan.Plan) { p.Base.Name = "nowhere" })},

@@ -49,7 +49,7 @@ func TestNoKey(t *testing.T) {
 	refused := func(says string, args ...string) {
 		t.Helper()
 		o := w.Run(t, append(append([]string{"build", "-d", "bookworm"}, args...), "tree-1.0")...)
-		e2e.Refusal{Status: 2, Says: []string{"the results cannot be signed", says},
+		e2e.Refusal{Status: 64, Says: []string{"the results cannot be signed", says},
 			Hint: "gpg --list-secret-keys"}.Check(t, o)
 	}
 	const none = `: gpg: error reading key: No secret key`
@@ -63,7 +63,7 @@ func TestNoKey(t *testing.T) {
 	refused(`as "old@b.example": gpg: the key has expired`, "-k", "old@b.example")
 	config("if\n")
 	o := w.Run(t, "build", "-d", "bookworm", "--sign", "tree-1.0")
-	e2e.Refusal{Status: 2, Says: []string{"the configuration of debsign: "},
+	e2e.Refusal{Status: 64, Says: []string{"the configuration of debsign: "},
 		Hint: "~/.devscripts"}.Check(t, o)
 	w.NothingLeft(t)
 }

@@ -23,7 +23,7 @@ func TestShippedChecks(t *testing.T) {
 				Body: "#!/bin/sh\ntest \"$(examined)\" = works && echo it works\n"}},
 	})
 	o := w.Run(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook=autopkgtest", dsc)
-	e2e.Refusal{Status: 2, Says: []string{"hook install-test: it needs the network"},
+	e2e.Refusal{Status: 64, Says: []string{"hook install-test: it needs the network"},
 		Hint: "--hook-network"}.Check(t, o)
 	w.Must(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook=autopkgtest",
 		"--hook-network", dsc)

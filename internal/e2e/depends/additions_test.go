@@ -120,13 +120,13 @@ func TestExtraRepository(t *testing.T) {
 			e2e.Refusal{Status: 3, Says: []string{"allow-insecure=yes", "nobody is"},
 				Hint: "[trusted=yes]"}},
 		{"an option", []string{"deb [trusted=no] " + bare + " ./"},
-			e2e.Refusal{Status: 2, Says: []string{"option trusted=no"}, Hint: "leave the option out"}},
+			e2e.Refusal{Status: 64, Says: []string{"option trusted=no"}, Hint: "leave the option out"}},
 		{"no such suite", []string{"deb [trusted=yes] " + signed + " nowhere main"},
 			e2e.Refusal{Status: 3, Says: []string{"extra repository", "does not have this suite"},
 				Hint: "check the suite's name"}},
 		{"no such component", []string{"deb [trusted=yes] " + unsigned + " elsewhere main",
 			"--components=main,universe"},
-			e2e.Refusal{Status: 2, Says: []string{"--components", "no component universe"},
+			e2e.Refusal{Status: 64, Says: []string{"--components", "no component universe"},
 				Hint: "it has main"}},
 		{"no such package", []string{"deb [trusted=yes] " + unsigned + " elsewhere main",
 			"--add-depends=other-fromelsewhere"},
@@ -173,12 +173,13 @@ func TestExtraPackages(t *testing.T) {
 		"--include=hello", "--add-conflicts=no-such-package",
 		"--add-conflicts-arch=no-other-package"), "^changed$", "^Setting up hello ",
 		`^Filtered Build-Depends: tool-fromelsewhere, hello, tool-fromelsewhere \(>= 1\.0\), build-essential$`, "^Filtered Build-Conflicts: no-such-package, no-other-package$")
-	e2e.Refusal{Status: 2, Says: []string{"--add-depends", `"foo (>="`,
+	e2e.Refusal{Status: 64, Says: []string{"--add-depends", `"foo (>="`,
 		"relation to foo: the version is empty"}, Hint: "write it as in debian/control"}.Check(t,
 		w.Run(t, "build", "--add-depends=foo (>=", dsc))
-	e2e.Refusal{Status: 2, Says: []string{"extra package", "no .deb"}, Hint: "give a .deb"}.Check(t,
+	e2e.Refusal{Status: 64, Says: []string{"extra package", "no .deb"},
+		Hint: "give a .deb"}.Check(t,
 		w.Run(t, "build", "--extra-package", dsc, dsc))
-	e2e.Refusal{Status: 2, Says: []string{"--pin", "none of the words"},
+	e2e.Refusal{Status: 64, Says: []string{"--pin", "none of the words"},
 		Hint: "apt_preferences(5)"}.Check(t, w.Run(t, "build", "--pin=foo 7", dsc))
 }
 
@@ -237,7 +238,7 @@ func TestChain(t *testing.T) {
 	middle.Rules = e2e.BadRules("\texit 1\n")
 	w.WriteSource(t, middle)
 	o = w.Run(t, append([]string{"build", "-q", "-d", "bookworm", "--chain"}, specs...)...)
-	e2e.Refusal{Status: 2,
+	e2e.Refusal{Status: 64,
 		Says: []string{
 			"chain-middle_1.0.dsc (and so not chain-last_1.0.dsc): Build failure"}}.Check(t, o)
 	if !strings.Contains(o.Stdout, "chain-first_1.0_amd64.deb") ||

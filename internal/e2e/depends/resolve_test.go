@@ -44,7 +44,7 @@ func TestAptitude(t *testing.T) {
 	args = append(args, "--build-dep-resolver=aptitude")
 	e2e.Refusal{Status: 3, Says: []string{"no-such-package"}}.Check(t,
 		w.Run(t, append(slices.Clone(args), "--resolve-alternatives=no")...))
-	e2e.Refusal{Status: 2, Says: []string{"--resolve-alternatives=maybe"}, Hint: "yes or no"}.
+	e2e.Refusal{Status: 64, Says: []string{"--resolve-alternatives=maybe"}, Hint: "yes or no"}.
 		Check(t, w.Run(t, append(slices.Clone(args), "--resolve-alternatives=maybe")...))
 	w.Must(t, args...)
 	log := filepath.Join(w.Dir, "later_1.0_amd64.build")

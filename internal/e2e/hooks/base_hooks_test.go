@@ -151,7 +151,7 @@ func TestBuildHooksItsBase(t *testing.T) {
 	e2e.Refusal{Status: 1,
 		Says: []string{"making base " + name, "hook fail/updated.d/10-fail failed: exit status 9",
 			"because"}}.Check(t, build("[create]\nvariant = \"essential\"\nhook = [\"./fail\"]\n"))
-	e2e.Refusal{Status: 2, Says: []string{"making base " + name, "10-plain is not executable"},
+	e2e.Refusal{Status: 64, Says: []string{"making base " + name, "10-plain is not executable"},
 		Hint: "chmod +x"}.Check(t, build("[create]\nhook = [\"./plain\"]\n"))
 	w.NoScratch(t)
 	if _, err := os.Stat(filepath.Join(w.State, "bases", name)); err == nil {
@@ -267,19 +267,19 @@ func testHookFaults(t *testing.T, w *e2e.World, name string) {
 	}{
 		{update, []string{"--hook=./fail"}, 1,
 			"10-fail failed: exit status 9; the last lines of its output:\n  because", ""},
-		{update, []string{"--hook=./plain"}, 2, "10-plain is not executable", "chmod +x"},
-		{update, []string{"--hook=./build-only"}, 2,
+		{update, []string{"--hook=./plain"}, 64, "10-plain is not executable", "chmod +x"},
+		{update, []string{"--hook=./build-only"}, 64,
 			"no hook of a stage that this command comes by", "start.d, updated.d"},
-		{run, []string{"--hook=./fail"}, 1, "10-fail failed: exit status 9", ""},
-		{run, []string{"--hook=./hang", "--hook-timeout=1s"}, 1,
+		{run, []string{"--hook=./fail"}, 125, "10-fail failed: exit status 9", ""},
+		{run, []string{"--hook=./hang", "--hook-timeout=1s"}, 125,
 			"it was ended after 1s (--hook-timeout)", ""},
-		{run, []string{"--hook=./plain"}, 2, "10-plain is not executable", "chmod +x"},
-		{run, []string{"--hook=./build-only"}, 2, "no hook of a stage that this command comes by",
+		{run, []string{"--hook=./plain"}, 125, "10-plain is not executable", "chmod +x"},
+		{run, []string{"--hook=./build-only"}, 125, "no hook of a stage that this command comes by",
 			"start.d, before-run.d"},
-		{run, []string{"--hook=no-such-hook"}, 2, "there is no such hook", "ships with nsbuild"},
-		{run, []string{"--hookdir=nowhere"}, 2, "hook directory nowhere", "--hookdir"},
-		{run, []string{"--hook=./packages"}, 2, "Depends of hook.conf", "--install"},
-		{run, []string{"--hook=./daemon", "--read-only"}, 2, "--read-only", "leave out"},
+		{run, []string{"--hook=no-such-hook"}, 125, "there is no such hook", "ships with nsbuild"},
+		{run, []string{"--hookdir=nowhere"}, 125, "hook directory nowhere", "--hookdir"},
+		{run, []string{"--hook=./packages"}, 125, "Depends of hook.conf", "--install"},
+		{run, []string{"--hook=./daemon", "--read-only"}, 125, "--read-only", "leave out"},
 	} {
 		t.Run(c.verb[0]+strings.Join(c.args, ""), func(t *testing.T) {
 			o := w.Run(t, append(append([]string{c.verb[0]}, c.args...), c.verb[1:]...)...)

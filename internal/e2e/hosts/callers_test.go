@@ -224,7 +224,7 @@ func TestNoDirectory(t *testing.T) {
 	w := e2e.NewWorld(t)
 	for args, want := range map[string]e2e.Refusal{
 		"build -d bookworm hello":            {Status: 1},
-		"run --bind .:/mnt bookworm -- true": {Status: 2},
+		"run --bind .:/mnt bookworm -- true": {Status: 125},
 	} {
 		o := startedBy(t, w, `mkdir gone; cd gone; rmdir ../gone; exec "$@"`,
 			append([]string{program}, strings.Fields(args)...))

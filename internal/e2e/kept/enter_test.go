@@ -57,7 +57,11 @@ func TestEnter(t *testing.T) {
 			for _, args := range [][]string{{"enter", one, "--", "true"},
 				{"enter", one, "--write", "--", "true"}, {"forget", one}} {
 				o := w.Run(t, args...)
-				if o.Status != 1 {
+				want := 125
+				if args[0] == "forget" {
+					want = 1
+				}
+				if o.Status != want {
 					t.Errorf("%q: %s", args, o)
 				}
 				e2e.WantIn(t, "the error", o.Stderr, one+" is in use|in use, and not forgotten: "+one)
@@ -69,7 +73,8 @@ func TestEnter(t *testing.T) {
 			w.Must(t, "forget", one)
 		})
 	}
-	if o := w.Run(t, "enter", "--", "true"); o.Status != 2 || !strings.Contains(o.Stderr, "no build is kept") {
+	if o := w.Run(t, "enter", "--", "true"); o.Status != 125 ||
+		!strings.Contains(o.Stderr, "no build is kept") {
 		t.Error(o)
 	}
 }

@@ -96,7 +96,7 @@ func TestKeep(t *testing.T) {
 	for text, want := range map[string]string{
 		kept[2] + "0": "did you mean " + kept[2], "nothing": "nsbuild kept lists them"} {
 		o := w.Run(t, "forget", text)
-		if o.Status != 2 {
+		if o.Status != 64 {
 			t.Error(o)
 		}
 		e2e.WantIn(t, "the error", o.Stderr, regexp.QuoteMeta(want))
@@ -137,7 +137,7 @@ func TestKeepBounds(t *testing.T) {
 	}
 	for _, bad := range [][]string{{"--keep", "sometimes"}, {"--keep-count", "0"},
 		{"--keep-size", "much"}, {"--keep-age", "old"}} {
-		if o := w.Run(t, append([]string{"build", dsc}, bad...)...); o.Status != 2 {
+		if o := w.Run(t, append([]string{"build", dsc}, bad...)...); o.Status != 64 {
 			t.Errorf("%v: %s", bad, o)
 		}
 	}

@@ -54,7 +54,7 @@ func TestDerivative(t *testing.T) {
 		w.Must(t, "run", base, "--", "sh", "-ec", "dpkg --audit; apt-get check; dpkg -s "+installed)
 	}
 
-	e2e.Refusal{Status: 2, Says: []string{`suite "crane" is not known`},
+	e2e.Refusal{Status: 64, Says: []string{`suite "crane" is not known`},
 		Hint: "--mirror and --keyring"}.Check(t, w.Run(t, "create", "crane"))
 	e2e.Refusal{Status: 1, Says: []string{"signed with a key that is not known"},
 		Hint: "--keyring"}.Check(t, w.Run(t, "create", "--mirror", srv.URL("crane"), "crane"))

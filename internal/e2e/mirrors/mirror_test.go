@@ -231,9 +231,9 @@ func TestCreateWithoutMirror(t *testing.T) {
 			Status: 1, Says: []string{"the mirror cannot be reached", "connection refused"},
 			Hint: "check the network and the proxy, or name another mirror with --mirror"},
 		"/nonexistent": {
-			Status: 2, Says: []string{"mirror /nonexistent is neither a URI nor a directory"},
+			Status: 64, Says: []string{"mirror /nonexistent is neither a URI nor a directory"},
 			Hint: "existing directory"},
-		"gopher://mirror.example/": {Status: 2, Says: []string{"gopher"}, Hint: "http"},
+		"gopher://mirror.example/": {Status: 64, Says: []string{"gopher"}, Hint: "http"},
 	} {
 		t.Run(mirror, func(t *testing.T) {
 			w := e2e.NewWorld(t)

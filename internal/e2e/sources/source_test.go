@@ -137,7 +137,7 @@ func TestGit(t *testing.T) {
 	if _, err := os.Lstat(fell); err == nil {
 		t.Error("what the repository configures was run on the host")
 	}
-	e2e.Refusal{Status: 2, Says: []string{"--git: hello is none"},
+	e2e.Refusal{Status: 64, Says: []string{"--git: hello is none"},
 		Hint: "give a source directory"}.Check(t, w.Run(t, "build", "-q", "--git", "hello"))
 }
 
