@@ -16,6 +16,7 @@ import (
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
+	"nsbuild/internal/sandbox"
 	"nsbuild/internal/source"
 )
 
@@ -275,24 +276,8 @@ func (b *Bench) runTest(ctx context.Context, t packageTest) (v verdict, err erro
 		return v, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	if err := c.open(ctx, false); err != nil {
+	if err := c.prepareTest(ctx, held); err != nil {
 		return v, err
-	}
-	unseen := b.unseen(held)
-	if err := c.show(ctx, unseen...); err != nil {
-		return v, err
-	}
-	if err := c.installFiles(ctx, unseen); err != nil {
-		return v, err
-	}
-	if err := b.Source.Unpack(ctx, c.Worker); err != nil {
-		return v, err
-	}
-	const own = "/tmp/autopkgtest"
-	for _, dir := range []string{own + "/tmp", own + "/artifacts", own + "/home"} {
-		if err := c.Jail.Mkdir(dir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID); err != nil {
-			return v, err
-		}
 	}
 	if slices.Contains(t.restrictions, "build-needed") {
 		status, err := c.Run(ctx, c.Command(b.Source.Path(), "debian/rules", "build"))
@@ -300,47 +285,87 @@ func (b *Bench) runTest(ctx context.Context, t packageTest) (v verdict, err erro
 			return verdict{word: "FAIL", why: "debian/rules build: " + status.String()}, err
 		}
 	}
-	command := c.Command(b.Source.Path(), t.argv...)
-	if slices.Contains(t.restrictions, "needs-root") {
+	return c.executeTest(ctx, &t)
+}
+
+// testDir is what is a test's own, in its jail.
+const testDir = "/tmp/autopkgtest"
+
+// prepareTest opens a jail with what was built, the source, and a test's own directories. The
+// packages that are held are those that the base has, too.
+func (t *testbed) prepareTest(ctx context.Context, held []string) error {
+	if err := t.open(ctx, false); err != nil {
+		return err
+	}
+	unseen := t.unseen(held)
+	if err := t.show(ctx, unseen...); err != nil {
+		return err
+	}
+	if err := t.installFiles(ctx, unseen); err != nil {
+		return err
+	}
+	if err := t.Source.Unpack(ctx, t.Worker); err != nil {
+		return err
+	}
+	for _, dir := range []string{testDir + "/tmp", testDir + "/artifacts", testDir + "/home"} {
+		if err := t.Jail.Mkdir(dir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// executeTest runs a test's command in the open jail.
+func (t *testbed) executeTest(ctx context.Context, test *packageTest) (v verdict, err error) {
+	command := t.Command(t.Source.Path(), test.argv...)
+	if slices.Contains(test.restrictions, "needs-root") {
 		command.UID, command.GID = 0, 0
 		command.Env = buildroot.Env()
 	}
 	command.Env = append(
 		slices.DeleteFunc(command.Env, func(s string) bool {
 			return strings.HasPrefix(s, "HOME=")
-		}), "HOME="+own+"/home", "AUTOPKGTEST_TMP="+own+"/tmp",
-		"AUTOPKGTEST_ARTIFACTS="+own+"/artifacts", "AUTOPKGTEST_NORMAL_USER="+bootstrap.BuilderName,
-		"DEBIAN_FRONTEND=noninteractive", "LANG=C.UTF-8")
+		}), "HOME="+testDir+"/home", "AUTOPKGTEST_TMP="+testDir+"/tmp",
+		"AUTOPKGTEST_ARTIFACTS="+testDir+"/artifacts",
+		"AUTOPKGTEST_NORMAL_USER="+bootstrap.BuilderName, "DEBIAN_FRONTEND=noninteractive",
+		"LANG=C.UTF-8")
 	tooLong, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
-	out, errs := b.Log.Stream(), b.Log.Stream()
+	out, errs := t.Bench.Log.Stream(), t.Bench.Log.Stream()
 	defer errs.Flush()
 	defer out.Flush()
 	var said lengthOf
 	var last lastLines
-	defer func() {
-		if v.word == "FAIL" {
-			v.last = last.all()
-		}
-	}()
-	status, err := c.Jail.RunTo(tooLong, command, io.MultiWriter(out, &last),
+	status, err := t.Jail.RunTo(tooLong, command, io.MultiWriter(out, &last),
 		io.MultiWriter(errs, &said, &last))
 	switch {
 	case err != nil && ctx.Err() == nil && tooLong.Err() != nil:
-		return verdict{word: "FAIL", why: fmt.Sprintf("it took longer than %v", testTimeout)}, nil
+		v = verdict{word: "FAIL", why: fmt.Sprintf("it took longer than %v", testTimeout)}
 	case err != nil:
 		return v, err
-	case status.Code == 77 && status.Signal == 0 && slices.Contains(t.restrictions, "skippable"):
-		return verdict{word: "SKIP", why: "exit status 77 and marked as skippable"}, nil
-	case !status.Success():
-		return verdict{word: "FAIL", why: status.String()}, nil
-	case said > 0 && !slices.Contains(t.restrictions, "allow-stderr"):
-		return verdict{word: "FAIL",
-			why: "it wrote to standard error (allow-stderr is not among its restrictions)"}, nil
-	case slices.Contains(t.restrictions, "superficial"):
-		return verdict{word: "PASS", why: "(superficial)"}, nil
+	default:
+		v = test.judge(status, said > 0)
 	}
-	return verdict{word: "PASS"}, nil
+	if v.word == "FAIL" {
+		v.last = last.all()
+	}
+	return v, nil
+}
+
+// judge says what the end of a test's command means.
+func (t *packageTest) judge(status sandbox.Status, stderr bool) verdict {
+	switch {
+	case status.Code == 77 && status.Signal == 0 && slices.Contains(t.restrictions, "skippable"):
+		return verdict{word: "SKIP", why: "exit status 77 and marked as skippable"}
+	case !status.Success():
+		return verdict{word: "FAIL", why: status.String()}
+	case stderr && !slices.Contains(t.restrictions, "allow-stderr"):
+		return verdict{word: "FAIL",
+			why: "it wrote to standard error (allow-stderr is not among its restrictions)"}
+	case slices.Contains(t.restrictions, "superficial"):
+		return verdict{word: "PASS", why: "(superficial)"}
+	}
+	return verdict{word: "PASS"}
 }
 
 // lengthOf counts what is written to it.

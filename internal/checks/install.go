@@ -260,6 +260,11 @@ func (t *testbed) purgeAndLook(ctx context.Context, packages []string, before fi
 				slices.Contains(theirs, strings.TrimPrefix(name, "/usr"))
 		})
 	}
+	return t.tellLeft(left, changed, running)
+}
+
+// tellLeft names in the log what purging has left, changed and left running, and sums it up.
+func (t *testbed) tellLeft(left, changed, running []string) (outcome, detail string, err error) {
 	var findings []string
 	for _, f := range []struct {
 		what string // for each in the log
