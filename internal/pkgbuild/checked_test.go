@@ -217,6 +217,36 @@ func TestInstallCheck(t *testing.T) {
 			w.tells("the log", b.log, append(slices.Clone(c.log), "Install-Check: "+c.outcome)...)
 		})
 	}
+	w.in("what came along", func(t *testing.T) {
+		usual := w.programs["apt-get"]
+		w.replace("apt-get", func(ctx context.Context, p *fakejail.Proc) sandbox.Status {
+			if slices.Contains(p.Argv, "autoremove") { // something suggests it
+				return fakejail.Exit(0)
+			}
+			return usual(ctx, p)
+		})
+		s := crane()
+		s.Packages = []fakedebian.Package{own("hello", "libcrane1, libcrane-dev")}
+		check := func(r *Request) { r.CheckInstall = true }
+		b := w.must(w.source(s), check)
+		if outcome, detail := b.checked(t, "install check"); outcome != "pass" {
+			t.Errorf("%s %s", outcome, detail)
+		}
+		w.tells("the log", b.log, "Command: dpkg --purge libcrane1 libcrane-dev")
+
+		dpkg := w.programs["dpkg"]
+		w.replace("dpkg", func(ctx context.Context, p *fakejail.Proc) sandbox.Status {
+			if slices.Contains(p.Argv, "libcrane1") && p.Argv[1] == "--purge" { // it is essential
+				return fakejail.Exit(1)
+			}
+			return dpkg(ctx, p)
+		})
+		b = w.must(w.source(s), check)
+		if outcome, detail := b.checked(t, "install check"); outcome != "pass" {
+			t.Errorf("%s %s", outcome, detail)
+		}
+		w.tells("the log", b.log, "dpkg: exit status 1; what was built is not to blame.")
+	})
 	w.in("nothing was built", func(t *testing.T) {
 		b := w.must(w.source(crane()), func(r *Request) {
 			r.CheckInstall, r.Source, r.ArchAny, r.ArchAll = true, true, false, false

@@ -295,9 +295,13 @@ func (r *resolver) mark(p *fakejail.Proc) error {
 		return err
 	}
 	for _, one := range all {
-		if slices.ContainsFunc(r.chosen, func(c candidate) bool {
+		before := slices.IndexFunc(r.installed, one.same)
+		switch {
+		case before >= 0:
+			one[auto] = r.installed[before][auto]
+		case slices.ContainsFunc(r.chosen, func(c candidate) bool {
 			return c.file == "" && c.same(one) && !slices.Contains(r.named, one["Package"])
-		}) {
+		}):
 			one[auto] = "1"
 		}
 	}
