@@ -9,6 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/rawjson"
 )
@@ -45,6 +48,7 @@ func unpackTar(archive io.Reader, results io.Writer, tree string) error {
 	}
 	defer root.Close()
 	r := tar.NewReader(archive)
+	var all []*tar.Header
 	for {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -69,6 +73,14 @@ func unpackTar(archive io.Reader, results io.Writer, tree string) error {
 			}
 		}
 		if err != nil {
+			return err
+		}
+		all = append(all, h)
+	}
+	for _, h := range slices.Backward(all) { // a directory after what was made in it
+		when := []unix.Timespec{unix.NsecToTimespec(h.ModTime.UnixNano())}
+		if err := unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(tree, h.Name),
+			append(when, when...), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return err
 		}
 	}
