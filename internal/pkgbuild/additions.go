@@ -91,23 +91,10 @@ func preferences(pins []string, place string) (string, error) {
 	return out.String(), nil
 }
 
-// openAdditions has the suite show the components that were asked for, and makes a repository of
-// the packages that were added.
+// openAdditions fetches and verifies the repositories that were added, and makes one of the
+// packages that were. What of that cannot be had is told before a base is made. Those of a plan
+// have their time later.
 func (b *builder) openAdditions(ctx context.Context) (err error) {
-	if b.planned != nil {
-		return b.bringPlanned(ctx, b.planned)
-	}
-	if err := b.chooseComponents(ctx); err != nil {
-		return err
-	}
-	if len(b.o.Packages) > 0 {
-		b.extra.Local, err = b.env.Client.Local(ctx, apt.Extra, b.o.Packages)
-	}
-	return err
-}
-
-// openRepositories fetches and verifies the repositories that were added.
-func (b *builder) openRepositories(ctx context.Context) (err error) {
 	if b.planned != nil {
 		return nil
 	}
@@ -134,7 +121,10 @@ func (b *builder) openRepositories(ctx context.Context) (err error) {
 			}
 		}
 	}
-	return nil
+	if len(a.Packages) > 0 {
+		b.extra.Local, err = b.env.Client.Local(ctx, apt.Extra, a.Packages)
+	}
+	return err
 }
 
 func (b *builder) openRepository(ctx context.Context, r aptconf.ExtraRepo) error {

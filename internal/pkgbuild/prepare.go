@@ -53,7 +53,7 @@ func (b *builder) prepare(ctx context.Context) (at *attempt, err error) {
 		}
 	}
 	b.announce()
-	if err := b.openRepositories(ctx); err != nil {
+	if err := b.openAdditions(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.openBase(ctx); err != nil {
@@ -63,7 +63,12 @@ func (b *builder) prepare(ctx context.Context) (at *attempt, err error) {
 		return nil, fault.New(fault.Usage, "name a base of that architecture with --base",
 			"base %s is for %s, the build for %s", b.base.Name, got, b.arch)
 	}
-	if err := b.openAdditions(ctx); err != nil {
+	if b.planned != nil {
+		err = b.bringPlanned(ctx, b.planned)
+	} else {
+		err = b.chooseComponents(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := b.fetchSource(ctx); err != nil {

@@ -29,6 +29,24 @@ func TestUnknownSource(t *testing.T) {
 	}
 }
 
+// TestUnknownAdditions: neither is one made for what is to be added and is not there.
+func TestUnknownAdditions(t *testing.T) {
+	w := newWorld(t)
+	dsc := w.source(crane())
+	w.check(os.RemoveAll(filepath.Join(w.dir, "state", "bases")))
+	for says, with := range map[string]func(*Request){
+		"nosuch.deb": func(r *Request) { r.Packages = []string{"nosuch.deb"} },
+		"extra repository": func(r *Request) {
+			r.Repositories = []string{"deb " + w.mirror.URL("debian") + " nosuch main"}
+		},
+	} {
+		b := w.build(dsc, with)
+		if b.err == nil || !strings.Contains(b.err.Error(), says) || len(b.jails.Calls()) > 0 {
+			t.Errorf("%s: %v, after %v", says, b.err, b.jails.Calls())
+		}
+	}
+}
+
 // changelog has an entry for each distribution, the newest first.
 func changelog(distributions ...string) fakedebian.File {
 	var text strings.Builder
