@@ -35,7 +35,7 @@ func (v optionValue) Type() string {
 	if v.bare {
 		return "bool"
 	}
-	return "string"
+	return "VALUE" // as help names it, where the option has no better name for it
 }
 
 // Flags are sbuild's options.
@@ -139,7 +139,7 @@ func (o options) addGeneral() {
 
 // addWhat adds what is built, and for what.
 func (o options) addWhat() {
-	o.add("dist", "d", "suite to build for", false, func(v string) error {
+	o.add("dist", "d", "`SUITE` to build for", false, func(v string) error {
 		if long, ok := map[string]string{"o": "oldstable", "s": "stable", "t": "testing",
 			"u": "unstable", "e": "experimental"}[v]; ok {
 			v = long
@@ -147,14 +147,14 @@ func (o options) addWhat() {
 		o.s.setText("distribution", v, "dist")
 		return nil
 	})
-	o.text("chroot", "c", "chroot", "base to build over")
-	o.add("arch", "", "architecture to build on and for", false, func(v string) error {
+	o.text("chroot", "c", "chroot", "`BASE` to build over")
+	o.add("arch", "", "build on and for `ARCH`", false, func(v string) error {
 		o.s.setText("host_arch", v, "arch")
 		o.s.setText("build_arch", v, "arch")
 		return nil
 	})
-	o.text("build", "", "build_arch", "architecture to build on")
-	o.text("host", "", "host_arch", "architecture to build for")
+	o.text("build", "", "build_arch", "build on `ARCH`")
+	o.text("host", "", "host_arch", "build for `ARCH`")
 	o.bit("arch-all", "A", "build_arch_all", true, "build architecture-independent packages")
 	o.bit("no-arch-all", "", "build_arch_all", false, "do not")
 	o.bit("arch-any", "", "build_arch_any", true, "build architecture-dependent packages")
@@ -166,7 +166,7 @@ func (o options) addWhat() {
 	o.bit("source-only-changes", "", "source_only_changes", true,
 		"a .changes for an upload of the source alone, too")
 	o.bit("no-source-only-changes", "", "source_only_changes", false, "not that")
-	o.add("profiles", "", "build profiles, separated by commas", false, func(v string) error {
+	o.add("profiles", "", "build `PROFILES`, separated by commas", false, func(v string) error {
 		o.s.setText("build_profiles", strings.ReplaceAll(v, ",", " "), "profiles")
 		return nil
 	})
@@ -174,29 +174,29 @@ func (o options) addWhat() {
 
 // addNames adds the versions and names that the results bear.
 func (o options) addNames() {
-	o.text("make-binNMU", "", "bin_nmu", "make a binary-only upload for this change")
-	o.text("binNMU", "", "bin_nmu_version", "its number")
-	o.text("binNMU-timestamp", "", "bin_nmu_timestamp", "the date of its changelog entry")
-	o.text("binNMU-changelog", "", "bin_nmu_changelog", "the whole entry")
-	o.text("append-to-version", "", "append_to_version", "suffix for the version")
-	o.text("maintainer", "m", "maintainer_name", "NAME <ADDRESS> for the .changes")
-	o.text("uploader", "e", "uploader_name", "who uploads, for the .changes")
-	o.text("keyid", "k", "key_id", "key for signing, where $pgp_options ask for that")
+	o.text("make-binNMU", "", "bin_nmu", "make a binary-only upload, with `TEXT` as its changelog entry")
+	o.text("binNMU", "", "bin_nmu_version", "its number, `N`")
+	o.text("binNMU-timestamp", "", "bin_nmu_timestamp", "the `DATE` of its changelog entry")
+	o.text("binNMU-changelog", "", "bin_nmu_changelog", "the whole `ENTRY`")
+	o.text("append-to-version", "", "append_to_version", "`SUFFIX` for the version")
+	o.text("maintainer", "m", "maintainer_name", "`MAINTAINER` for the .changes, as NAME <ADDRESS>")
+	o.text("uploader", "e", "uploader_name", "`UPLOADER` for the .changes")
+	o.text("keyid", "k", "key_id", "`KEY` for signing, where $pgp_options ask for that")
 }
 
 // addTools adds how the tools that build are called.
 func (o options) addTools() {
-	o.add("jobs", "j", "processes that the build may use", false, func(v string) error {
+	o.add("jobs", "j", "`N` processes may be used by the build", false, func(v string) error {
 		if _, err := strconv.Atoi(v); err != nil {
 			return fault.New(fault.Usage, "", "--jobs %q: a number is expected", v)
 		}
 		o.s.setText("jobs", v, "jobs")
 		return nil
 	})
-	o.list("debbuildopt", "dpkg_buildpackage_user_options", "option for dpkg-buildpackage", false)
-	o.list("debbuildopts", "dpkg_buildpackage_user_options", "options for it", true)
-	o.list("dpkg-source-opt", "dpkg_source_opts", "option for dpkg-source", false)
-	o.list("dpkg-source-opts", "dpkg_source_opts", "options for it", true)
+	o.list("debbuildopt", "dpkg_buildpackage_user_options", "`OPTION` for dpkg-buildpackage", false)
+	o.list("debbuildopts", "dpkg_buildpackage_user_options", "`OPTIONS` for it", true)
+	o.list("dpkg-source-opt", "dpkg_source_opts", "`OPTION` for dpkg-source", false)
+	o.list("dpkg-source-opts", "dpkg_source_opts", "`OPTIONS` for it", true)
 }
 
 // addDependencies adds what is installed for the build.
@@ -204,29 +204,29 @@ func (o options) addDependencies() {
 	for _, kind := range []string{"depends", "conflicts"} {
 		for _, part := range []string{"", "-arch", "-indep"} {
 			o.list("add-"+kind+part, "manual_"+kind+strings.ReplaceAll(part, "-", "_"),
-				"further build relation", false)
+				"further build `RELATION`", false)
 		}
 	}
-	o.text("build-dep-resolver", "", "build_dep_resolver", "apt or aptitude")
+	o.text("build-dep-resolver", "", "build_dep_resolver", "`NAME` of what finds the build dependencies: apt or aptitude")
 	o.bit("resolve-alternatives", "", "resolve_alternatives", true, "take any alternative")
 	o.bit("no-resolve-alternatives", "", "resolve_alternatives", false, "take the first alternative")
-	o.list("extra-package", "extra_packages", "further package, or a directory with such", false)
-	o.list("extra-repository", "extra_repositories", "further repository", false)
-	o.list("extra-repository-key", "extra_repository_keys", "key of such", false)
+	o.list("extra-package", "extra_packages", "further `DEB`, or a directory with such", false)
+	o.list("extra-repository", "extra_repositories", "further `REPOSITORY`", false)
+	o.list("extra-repository-key", "extra_repository_keys", "`FILE` with the key of such", false)
 }
 
 // addResults adds where results go, and what looks at them.
 func (o options) addResults() {
-	o.text("build-dir", "", "build_dir", "directory for the results")
+	o.text("build-dir", "", "build_dir", "`DIR` for the results")
 	o.bit("nolog", "n", "nolog", true, "write no log; show it")
 	o.bit("run-lintian", "", "run_lintian", true, "run lintian over the results")
 	o.bit("no-run-lintian", "", "run_lintian", false, "do not")
-	o.list("lintian-opt", "lintian_opts", "option for lintian", false)
-	o.list("lintian-opts", "lintian_opts", "options for it", true)
+	o.list("lintian-opt", "lintian_opts", "`OPTION` for lintian", false)
+	o.list("lintian-opts", "lintian_opts", "`OPTIONS` for it", true)
 	o.bit("run-piuparts", "", "run_piuparts", true, "run piuparts over the results")
 	o.bit("no-run-piuparts", "", "run_piuparts", false, "do not")
-	o.list("piuparts-opt", "piuparts_opts", "option for piuparts", false)
-	o.list("piuparts-opts", "piuparts_opts", "options for it", true)
+	o.list("piuparts-opt", "piuparts_opts", "`OPTION` for piuparts", false)
+	o.list("piuparts-opts", "piuparts_opts", "`OPTIONS` for it", true)
 	o.bit("run-autopkgtest", "", "run_autopkgtest", true, "run the package's tests")
 	o.bit("no-run-autopkgtest", "", "run_autopkgtest", false, "do not")
 }
@@ -234,13 +234,14 @@ func (o options) addResults() {
 // addHooks adds the commands that run at moments of a build.
 func (o options) addHooks() {
 	for _, k := range hook.Commands() {
-		o.add(k.Option, "", "command to run at that moment", false, func(v string) error {
+		o.add(k.Option, "", "`COMMAND` to run at that moment", false, func(v string) error {
 			return o.s.addCommand(k.Option, v, "--"+k.Option, "")
 		})
 	}
-	o.add("setup-hook", "", "the same as --chroot-setup-commands", false, func(v string) error {
-		return o.s.addCommand("chroot-setup-commands", v, "--setup-hook", "")
-	})
+	o.add("setup-hook", "", "the same as --chroot-setup-commands `COMMAND`", false,
+		func(v string) error {
+			return o.s.addCommand("chroot-setup-commands", v, "--setup-hook", "")
+		})
 }
 
 // addRefused adds what cannot be had here.

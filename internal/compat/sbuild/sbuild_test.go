@@ -269,3 +269,13 @@ func TestSbuildKeys(t *testing.T) {
 		}
 	})
 }
+
+// TestHelpNamesValues has no type of Go's in the help.
+func TestHelpNamesValues(t *testing.T) {
+	help := New(nil, "/", io.Discard).Usage()
+	for _, word := range []string{" string ", " stringArray ", " int "} {
+		if strings.Contains(help, word) {
+			t.Errorf("the help has%s:\n%s", word, help)
+		}
+	}
+}
