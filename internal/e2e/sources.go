@@ -94,10 +94,11 @@ func WhatIsSeen(log string) string {
 	return m[1]
 }
 
-// Sees builds it and returns what it saw, and the log.
+// Sees builds it and returns what it saw, and the log. The failed build is not kept: it would keep
+// its layer from being cleaned.
 func (w *World) Sees(t *testing.T, dsc string) (string, string) {
 	t.Helper()
-	o := w.Run(t, "build", "-d", "bookworm", dsc)
+	o := w.Run(t, "build", "--keep=never", "-d", "bookworm", dsc)
 	log := Read(t, filepath.Join(w.Dir, "seen_1.0_amd64.build"))
 	saw := WhatIsSeen(log)
 	if o.Status != 2 || saw == "" {

@@ -42,8 +42,8 @@ func TestCacheAfterKill(t *testing.T) {
 		}
 		wait := time.Duration(chance.Int64N(int64(whole)))
 		t.Logf("round %d: killed after %s", i, wait)
-		if _, o := own.At(t, e2e.AtStart, wait, syscall.SIGKILL, "build", "-d", "bookworm",
-			dsc); o.Status == 2 {
+		if _, o := own.At(t, e2e.AtStart, wait, syscall.SIGKILL, "build", "--keep=never", "-d",
+			"bookworm", dsc); o.Status == 2 {
 			t.Log("which was too late")
 		}
 		if got, log := own.Sees(t, dsc); got != want {
