@@ -260,11 +260,12 @@ func (t *testbed) purgeAndLook(ctx context.Context, packages []string, before fi
 				slices.Contains(theirs, strings.TrimPrefix(name, "/usr"))
 		})
 	}
-	return t.tellLeft(left, changed, running)
+	outcome, detail = t.tellLeft(left, changed, running)
+	return outcome, detail, nil
 }
 
 // tellLeft names in the log what purging has left, changed and left running, and sums it up.
-func (t *testbed) tellLeft(left, changed, running []string) (outcome, detail string, err error) {
+func (t *testbed) tellLeft(left, changed, running []string) (outcome, detail string) {
 	var findings []string
 	for _, f := range []struct {
 		what string // for each in the log
@@ -295,9 +296,9 @@ func (t *testbed) tellLeft(left, changed, running []string) (outcome, detail str
 		}
 	}
 	if len(findings) == 0 {
-		return OutcomePass, "", nil
+		return OutcomePass, ""
 	}
-	return OutcomeWarn, strings.Join(findings, "; "), nil
+	return OutcomeWarn, strings.Join(findings, "; ")
 }
 
 // purgeOthers purges what has come along and apt would keep, say since something suggests it, and
