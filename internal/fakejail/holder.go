@@ -111,6 +111,11 @@ func (h *Holder) open(spec sandbox.Spec, id int) (*Jail, error) {
 		if spec.Root.Plain { // all of it is the jail's own
 			clear(j.before)
 		}
+		if spec.Root.Seed != "" {
+			if err := overlay(spec.Root.Seed, j.root); err != nil {
+				return nil, err
+			}
+		}
 	} else if _, err := os.Stat(j.root); err != nil {
 		return nil, err
 	}
