@@ -29,7 +29,7 @@ import (
 func onCommandLine(table, flag string) bool {
 	switch flag {
 	case "help", "version", "force", "root", "all", "replace", "name", "from", "lock", "locked",
-		"save", "as", "json", "build-deps":
+		"save", "as", "json", "build-deps", "yes":
 		return true
 	}
 	if table == "shell" && flag == "dist" {

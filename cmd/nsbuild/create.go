@@ -4,16 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/config"
+	"nsbuild/internal/console"
+	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/machine"
 )
@@ -266,26 +271,27 @@ func (a *app) update(ctx context.Context, names []string, all bool, options *hoo
 }
 
 func newRemove(a *app) *cobra.Command {
-	var all bool
+	var all, yes bool
 	c := &cobra.Command{
 		Use:   "remove BASE...",
 		Short: "Delete bases",
 		Long: `remove deletes bases with all their generations. A base that is in use is not deleted.
 A base that kept builds lie on is deleted after them only. --all also deletes these, the layers of
-build dependencies, and what hooks keep.
+build dependencies, and what hooks keep. On a terminal it asks first; --yes answers.
 `,
 		Example: "  nsbuild remove sid",
 		Args:    rangeArgs(0, -1, ""),
 		RunE: func(c *cobra.Command, names []string) error {
-			return a.remove(c.Context(), names, all)
+			return a.remove(c.Context(), names, all, yes)
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false,
 		"delete every base, all kept builds, all dependency layers, and what hooks keep")
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return c
 }
 
-func (a *app) remove(ctx context.Context, names []string, all bool) error {
+func (a *app) remove(ctx context.Context, names []string, all, yes bool) error {
 	if all == (len(names) > 0) {
 		return usage("nsbuild remove --help", "remove: name the bases, or say --all")
 	}
@@ -294,21 +300,83 @@ func (a *app) remove(ctx context.Context, names []string, all bool) error {
 		return err
 	}
 	if all {
-		if err := env.ForgetAll(ctx); err != nil {
-			return err
-		}
 		if names, err = env.Store.Names(); err != nil {
 			return err
 		}
+		if sure, err := a.sure(names, yes); !sure {
+			return err
+		}
+		if err := env.ForgetAll(ctx); err != nil {
+			return err
+		}
+	}
+	before, err := a.onDisk()
+	if err != nil {
+		return err
 	}
 	for _, name := range names {
-		if err := env.Bases().Remove(ctx, name); err != nil &&
-			!(all && errors.Is(err, base.ErrNone)) {
+		ph := env.Progress.Phase("remove " + name)
+		err := env.Bases().Remove(ctx, name)
+		ph.Done(err)
+		if err != nil && !(all && errors.Is(err, base.ErrNone)) {
 			return err
 		}
 	}
 	if all { // no base, no use for what lies over bases
-		return errors.Join(a.cache.RemoveLayers(ctx), a.cache.RemoveHooks(ctx))
+		ph := env.Progress.Phase("remove layers")
+		err := errors.Join(a.cache.RemoveLayers(ctx), a.cache.RemoveHooks(ctx))
+		ph.Done(err)
+		if err != nil {
+			return err
+		}
 	}
+	return a.tellFreed(ctx, before)
+}
+
+// sure asks a person whether everything is to go.
+func (a *app) sure(names []string, yes bool) (bool, error) {
+	if yes || len(names) == 0 || !console.IsTerminal(os.Stdin) || !console.IsTerminal(a.stderr) {
+		return true, nil
+	}
+	return a.ask(fmt.Sprintf("Delete %s (%s), all kept builds and all layers? [y/N] ",
+		fault.Count(len(names), "base", "bases"), strings.Join(names, ", ")))
+}
+
+// onDisk is what is taken on the disks of the state and the cache, by all.
+func (a *app) onDisk() (uint64, error) {
+	var taken uint64
+	seen := map[unix.Fsid]bool{}
+	for _, dir := range []string{a.env.StateDir, a.env.CacheDir} {
+		var st unix.Statfs_t
+		if err := unix.Statfs(dir, &st); err != nil {
+			return 0, fmt.Errorf("asking how full the disk is: %w", err)
+		}
+		if !seen[st.Fsid] {
+			seen[st.Fsid] = true
+			taken += (st.Blocks - st.Bfree) * uint64(st.Bsize)
+		}
+	}
+	return taken, nil
+}
+
+// tellFreed tells what a deletion has freed, and what is left that can be had again.
+func (a *app) tellFreed(ctx context.Context, before uint64) error {
+	after, err := a.onDisk()
+	if err != nil {
+		return err
+	}
+	items, err := a.cache.Items(ctx)
+	if err != nil {
+		return err
+	}
+	var rest int64
+	for _, i := range items {
+		rest += i.Size
+	}
+	text := "freed " + config.FormatSize(int64(max(before, after)-after))
+	if rest > 0 {
+		text += "; nsbuild cache clean would free " + config.FormatSize(rest) + " more"
+	}
+	a.env.Log.Info(text)
 	return nil
 }

@@ -98,7 +98,7 @@ func (at *attempt) afterStages(ctx context.Context, failed error) error {
 		last(s.onFailed, inJail)
 	}
 	if failed != nil && at.o.ShellOnFailure {
-		at.failureShell(ctx)
+		at.failureShell(ctx, failed)
 	}
 	if at.built && len(at.o.Hooks.At(hook.Cleanup, hook.OnHostSuccess, hook.OnHostFailure)) > 0 {
 		if err := at.reopen(ctx); err != nil && failed == nil {

@@ -7,8 +7,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
+	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/console"
 	"nsbuild/internal/jails"
@@ -53,8 +57,9 @@ func (at *attempt) onTerminal(ctx context.Context, c sandbox.Command, out io.Wri
 	return status, errors.Join(err, said.W.Close(), said.Finish())
 }
 
-// failureShell opens a shell in the jail that failed. That it cannot is no further failure.
-func (at *attempt) failureShell(ctx context.Context) {
+// failureShell opens a shell in the jail that failed, after what has failed and how to repeat it.
+// That it cannot is no further failure.
+func (at *attempt) failureShell(ctx context.Context, failed error) {
 	switch {
 	case at.root.open == nil:
 		at.env.Log.Warnf("--shell-on-failure: no jail is open at stage %s", at.found.stage)
@@ -68,14 +73,28 @@ func (at *attempt) failureShell(ctx context.Context) {
 	if dir == "" {
 		dir = "/"
 	}
-	text := "the build failed at stage " + at.found.stage +
-		": a shell in its jail; it ends with the shell."
-	if at.outcome.LogPath != "" {
-		text += " Log: " + at.outcome.LogPath
+	out := at.env.Progress.Writer()
+	fmt.Fprintf(out, "nsbuild: %s\n", buildlog.VisibleString(failed.Error()))
+	for _, cause := range at.causes()[:min(1, len(at.causes()))] {
+		fmt.Fprintf(out, "likely cause: %s (line %d)\n", buildlog.VisibleString(cause.Text),
+			cause.Line.Number)
 	}
-	fmt.Fprintln(at.env.Progress.Writer(), text)
+	if at.outcome.LogPath != "" {
+		fmt.Fprintf(out, "log: %s\n", at.outcome.LogPath)
+	}
+	if at.found.stage == buildlog.StageBuild {
+		fmt.Fprintf(out, "to repeat it as the builder: %s\n", at.repetition())
+	}
+	fmt.Fprintf(out, "the build failed at stage %s: a root shell in its jail, which ends with it\n",
+		at.found.stage)
 	at.log.Info("A shell was opened in the jail (--shell-on-failure).")
 	env := append(buildroot.Env(), "debian_chroot="+at.header.Package, "HOME=/root")
+	for _, v := range at.worker().Command("").Env { // what repetition leaves out
+		if strings.HasPrefix(v, "DEB_") || strings.HasPrefix(v, "CONFIG_SITE=") ||
+			slices.Contains(at.hookEnv, v) {
+			env = append(env, v)
+		}
+	}
 	if status, err := at.onTerminal(ctx,
 		sandbox.Command{Argv: []string{"/bin/bash", "-i"}, Env: env,
 			Dir: dir}, nil); err != nil {
@@ -83,4 +102,17 @@ func (at *attempt) failureShell(ctx context.Context) {
 	} else {
 		at.log.Info("The shell ended: %s", status)
 	}
+}
+
+// repetition is the command of the build as the root of its jail types it, in the environment that
+// a shell of failureShell has.
+func (at *attempt) repetition() string {
+	words := []string{"HOME=/nonexistent", "runuser", "-u", bootstrap.BuilderName, "--"}
+	for _, w := range at.command() {
+		if w == "" || strings.ContainsAny(w, " \t\n'\"\\$`&|;<>()*?[]#~!{}") {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, " ")
 }

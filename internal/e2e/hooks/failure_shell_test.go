@@ -77,9 +77,14 @@ func TestFailureShell(t *testing.T) {
 	shown, status := atTerminal(t, w, "nsbuild build -d bookworm --build-failed-commands='echo "+
 		"looking into it; %SBUILD_SHELL' --shell-on-failure "+bad,
 		talk{"# ", "echo first $((6 * 7)); pwd\n"}, talk{"first 42", ""}, talk{"# ", "exit\n"},
-		talk{"a shell in its jail", ""},
+		talk{"nsbuild: Build failure", ""},
+		talk{"to repeat it as the builder: HOME=/nonexistent runuser -u builder -- dpkg-buildpackage",
+			""},
+		talk{"a root shell in its jail", ""},
 		talk{"# ", "echo second $((7 * 7)) $(hostname) $(ls debian/rules)\n"},
-		talk{"second 49 nsbuild debian/rules", ""}, talk{"# ", "exit 3\n"})
+		talk{"second 49 nsbuild debian/rules", ""},
+		talk{"# ", "HOME=/nonexistent runuser -u builder -- dpkg-buildpackage -us -uc -b; " +
+			"echo again $?\n"}, talk{"again 2", ""}, talk{"# ", "exit 3\n"})
 	if status != 2 || !strings.Contains(shown, "Build failure") {
 		t.Errorf("status %d: %s", status, shown)
 	}
