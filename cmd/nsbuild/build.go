@@ -116,6 +116,9 @@ func (o *buildOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.maxResults, "max-results", "",
 		"refuse results that are larger than `SIZE` together (default: 64G)")
 	o.limits.addFlags(f, &o.Limits, "one build")
+	f.DurationVar(&o.Timeout, "timeout", 0, "end a build that takes longer than `TIME`; 0: never")
+	f.DurationVar(&o.Silence, "silence", 150*time.Minute,
+		"end a build that writes nothing to its log for `TIME`; 0: never")
 	f.StringVar((*string)(&o.Strays), "strays", string(strays.Kill), "`WHAT` is done when the "+
 		"build leaves processes running: kill lists them in the log, warn here, too, fail lets "+
 		"the build fail")

@@ -81,7 +81,7 @@ func arrangement(path string) [][]string {
 			{"What is written, and where", "log-dir", "nolog", "result", "junit", "json", "max-results"},
 			{"What is kept of a build", "keep", "keep-count", "keep-size", "keep-age"},
 			{"Room, processors and memory", "jobs-at-once", "memory", "cpus", "pids", "scratch",
-				"scratch-size", "plain-source", "strays"},
+				"scratch-size", "plain-source", "strays", "timeout", "silence"},
 			hooks,
 			{"Commands at moments of a build, with the escapes of sbuild", "pre-build-commands",
 				"chroot-setup-commands", "build-deps-failed-commands",

@@ -27,6 +27,7 @@ import (
 	"nsbuild/internal/copies"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/image"
+	"nsbuild/internal/proctree"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/session"
 	"nsbuild/internal/treediff"
@@ -54,7 +55,8 @@ func main() {
 // that is.
 func ownParts() {
 	sandbox.Main(map[string]sandbox.Applet{unpack.Name: unpack.Main, image.Name: image.Main,
-		copies.Applet: copies.Main, treediff.Applet: treediff.Main})
+		copies.Applet: copies.Main, treediff.Applet: treediff.Main,
+		proctree.Applet: proctree.Main})
 	if os.Args[0] == session.SupervisorName {
 		os.Exit(session.Supervise(beforeSession))
 	}

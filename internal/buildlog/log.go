@@ -50,6 +50,7 @@ type Log struct {
 	buf     bytes.Buffer
 	err     error
 	section string
+	said    time.Time // when somebody wrote last, a whole line or not
 }
 
 type filter struct{ text, name []byte }
@@ -88,6 +89,13 @@ func (l *Log) Flush() { l.out.Flush() }
 // unfinished lines must not mix with those of the first. Flush it when it ends.
 func (l *Log) Stream() *Stream { return &Stream{log: l} }
 
+// LastWrite is when something was last written to it, by whatever stream.
+func (l *Log) LastWrite() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.said
+}
+
 // Stream is one source of lines.
 type Stream struct {
 	log  *Log
@@ -103,6 +111,7 @@ type Stream struct {
 func (s *Stream) Write(p []byte) (int, error) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
+	s.log.said = time.Now()
 	s.take(p)
 	s.log.drain()
 	return len(p), nil

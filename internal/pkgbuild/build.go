@@ -139,6 +139,9 @@ func (at *attempt) next(ctx context.Context, err error) func() (*attempt, error)
 	case errors.Is(err, errFull) && !at.onTmpfs() && b.mayGiveWay():
 		return func() (*attempt, error) { return b.againWithRoom(ctx, how) }
 	}
+	if errors.As(err, new(*timeLimit)) {
+		return nil // it would take as long again
+	}
 	if seen, may := at.sawOverlay(ctx, err); may {
 		return func() (*attempt, error) { return b.againPlain(ctx, seen) }
 	}

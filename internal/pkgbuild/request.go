@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
@@ -70,6 +71,9 @@ type How struct {
 	// memory, too.
 	Limits   sandbox.Limits
 	NoLayers bool // neither use nor keep dependency layers
+	// Timeout is how long the build may take, and Silence for how long it may write nothing to its
+	// log; 0 is without limit.
+	Timeout, Silence time.Duration
 	// what to do about processes that the build leaves running; the log names them in any case
 	Strays strays.Policy
 	Hooks  *hook.Set // nil: none; they say themselves whether they have the network

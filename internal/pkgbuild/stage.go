@@ -110,7 +110,7 @@ func (at *attempt) runStage(ctx context.Context, s stage) error {
 	before := at.exhausted()
 	err := at.ready(ctx, s.jail)
 	if err == nil {
-		err = s.run(at, ctx)
+		err = at.within(ctx, s)
 	}
 	switch {
 	case err == nil:

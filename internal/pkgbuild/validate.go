@@ -22,8 +22,8 @@ import (
 // archive and the source are. Nothing is made or fetched before.
 func (r *Request) Validate() error {
 	for _, check := range []func() error{r.checkPlanned, r.checkContents, r.checkTarget, r.checkHow,
-		r.checkLimits, r.checkKeeping, r.checkPlaces, r.checkVersion, r.checkTools, r.checkSign,
-		r.checkRelations, r.checkChecks} {
+		r.checkLimits, r.checkTimes, r.checkKeeping, r.checkPlaces, r.checkVersion, r.checkTools,
+		r.checkSign, r.checkRelations, r.checkChecks} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -65,6 +65,17 @@ func (s *Several) Validate() error {
 	return nil
 }
 
+// checkTimes refuses limits in time that are none.
+func (r *Request) checkTimes() error {
+	for flag, limit := range map[string]time.Duration{"timeout": r.Timeout, "silence": r.Silence} {
+		if limit < 0 || limit > 0 && limit < time.Second {
+			return fault.New(fault.Usage, "a time such as 90m, or 0 for no limit",
+				"%s %v: at least a second is expected", r.place(flag), limit)
+		}
+	}
+	return nil
+}
+
 // checkKeeping refuses bounds within which nothing can be kept.
 func (r *Request) checkKeeping() error {
 	l := r.KeepLimits
@@ -88,7 +99,7 @@ func besidePlan() []string {
 	return []string{"output", "log-dir", "nolog", "result", "junit", "json", "scratch", "scratch-size",
 		"plain-source", "strays", "no-layers", "jobs-at-once", "shell-on-failure", "sign", "keyid",
 		"hook", "hookdir", "hook-network", "hook-timeout", "plan", "keep", "keep-count", "keep-size",
-		"keep-age"}
+		"keep-age", "timeout", "silence"}
 }
 
 // checkPlanned refuses what contradicts the plan that is to be built.

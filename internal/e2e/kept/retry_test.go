@@ -50,10 +50,10 @@ func TestRetry(t *testing.T) {
 			// the fixed source
 			e2e.Check(t, os.WriteFile(filepath.Join(tree, "step"), []byte("fixed\n"), 0o644))
 			defer func() { e2e.Check(t, os.Remove(filepath.Join(tree, "step"))) }()
-			o = w.Must(t, "retry", again, "--source", "again-1.0", "-o", "results", "--", "-j2")
+			o = w.Must(t, "retry", again, "--source", "again-1.0", "-o", "results", "--", "-d")
 			text := e2e.Read(t, filepath.Join(w.Dir, "results", "again_1.0_amd64.build"))
 			e2e.WantIn(t, "the log", text, "^Retry: "+again+", not from a clean tree$",
-				"^Command: dpkg-buildpackage .* -nc -j2$", "^brought: step$", "^fixed$",
+				"^Command: dpkg-buildpackage .* -nc -d$", "^brought: step$", "^fixed$",
 				"^Status: successful$")
 			if strings.Contains(text, "making") || strings.Contains(text, "brought: input") {
 				t.Errorf("what was made is made again:\n%s", text)
@@ -64,7 +64,7 @@ func TestRetry(t *testing.T) {
 			w.Must(t, "retry", one, "-o", "results2", "--then-clean")
 			for _, args := range [][]string{{"retry", one, "--from", "unpack"},
 				{"retry", one, "--from", "nothing"}, {"retry", one, "--source", w.State},
-				{"retry", "nothing-0000"}, {"retry", one, "--", "-B"}} {
+				{"retry", "nothing-0000"}, {"retry", one, "--", "-B"}, {"retry", one, "--", "-j2"}} {
 				if o := w.Run(t, args...); o.Status == 0 {
 					t.Errorf("%q: %s", args, o)
 				}
