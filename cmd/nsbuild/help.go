@@ -17,6 +17,7 @@ import (
 const (
 	groupBuild   = "build"
 	groupBases   = "bases"
+	groupKept    = "kept"
 	groupInside  = "inside"
 	groupUpkeep  = "upkeep"
 	groupPackage = "package"
@@ -25,6 +26,7 @@ const (
 func verbGroups() []*cobra.Group {
 	return []*cobra.Group{
 		{ID: groupBuild, Title: "Build packages"},
+		{ID: groupKept, Title: "Look into builds that failed"},
 		{ID: groupInside, Title: "Run commands in a sandbox"},
 		{ID: groupBases, Title: "Look after bases"},
 		{ID: groupUpkeep, Title: "Look after the machine and the cache"},

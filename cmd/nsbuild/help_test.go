@@ -105,3 +105,16 @@ Exit status:
 		t.Error(diff)
 	}
 }
+
+// TestEachVerbIsInAGroup: a verb that is in none is not shown in nsbuild's own help.
+func TestEachVerbIsInAGroup(t *testing.T) {
+	root := newRoot(&app{stdout: os.Stdout, stderr: os.Stderr})
+	root.InitDefaultCompletionCmd()
+	var help strings.Builder
+	check(t, writeHelp(&help, root, usualHelp))
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() && !strings.Contains(help.String(), "\n  "+c.Name()+" ") {
+			t.Errorf("the help lacks %s", c.Name())
+		}
+	}
+}

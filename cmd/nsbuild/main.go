@@ -195,8 +195,9 @@ makes it when a build first needs it, and keeps it up to date.
 		}
 	})
 	root.AddGroup(verbGroups()...)
-	root.AddCommand(inGroup(groupBuild, newBuild(a), newKept(a), newEnter(a), newDiff(a),
-		newCopy(a), newRetry(a), newForget(a))...)
+	root.AddCommand(inGroup(groupBuild, newBuild(a))...)
+	root.AddCommand(inGroup(groupKept, newKept(a), newEnter(a), newDiff(a), newCopy(a),
+		newRetry(a), newForget(a))...)
 	root.AddCommand(inGroup(groupInside, newRun(a), newShell(a), newSession(a))...)
 	root.AddCommand(inGroup(groupBases, newCreate(a), newUpdate(a), newList(a), newInfo(a),
 		newRemove(a), newExport(a), newImport(a))...)
