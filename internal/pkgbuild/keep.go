@@ -30,11 +30,6 @@ const (
 	KeepNever  = "never"
 )
 
-// KnownKeep tells whether Keeping.Keep may be this.
-func KnownKeep(when string) bool {
-	return slices.Contains([]string{KeepFailed, KeepAlways, KeepNever}, when)
-}
-
 // frozen is what an attempt has written, as it was at the end of its stages: nothing is written
 // there any more.
 type frozen struct {
