@@ -11,10 +11,11 @@ import (
 
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
+	"nsbuild/internal/rawjson"
 )
 
 func newInfo(a *app) *cobra.Command {
-	var packages bool
+	var packages, asJSON bool
 	c := &cobra.Command{
 		Use:   "info BASE",
 		Short: "Show what a base is made of",
@@ -24,23 +25,38 @@ mirrors, their Release files and the keys that signed them, its lock, its ids an
 		Example: "  nsbuild info trixie\n  nsbuild info --packages trixie",
 		Args:    rangeArgs(1, 1, "which base?"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.info(c.Context(), args[0], packages)
+			return a.info(c.Context(), args[0], packages, asJSON)
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "write JSON, with every package")
 	c.Flags().BoolVar(&packages, "packages", false, "list every package with its version")
 	return c
 }
 
-func (a *app) info(ctx context.Context, name string, packages bool) error {
+// infoReport is what `info --json` writes.
+type infoReport struct {
+	Name       string        `json:"name"`
+	Generation int           `json:"generation"`
+	Tree       string        `json:"tree"`
+	Base       base.Manifest `json:"base"`
+	Escaped    []string      `json:"escaped,omitempty"` // see docs/result.md
+}
+
+func (a *app) info(ctx context.Context, name string, packages, asJSON bool) error {
 	env, err := a.openLocal(ctx)
 	if err != nil {
 		return err
 	}
-	g, err := env.Store.Use(name)
+	g, err := env.Store.Look(name)
 	if err != nil {
 		return err
 	}
 	defer g.Close()
+	if asJSON {
+		report := infoReport{Name: g.Name, Generation: g.Number, Tree: g.Tree(), Base: g.Manifest}
+		report, report.Escaped = rawjson.Legible(report)
+		return a.printJSON(report)
+	}
 	describe(a.stdout, a.suites(), g, time.Now())
 	if packages {
 		for _, p := range g.Manifest.Packages {

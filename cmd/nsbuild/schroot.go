@@ -154,7 +154,7 @@ func (s *schrootCall) known(ctx context.Context) ([]schroot.Chroot, error) {
 	}
 	var bases []schroot.Base
 	for _, name := range names {
-		g, err := s.env.Store.Use(name)
+		g, err := s.env.Store.Look(name)
 		if errors.Is(err, base.ErrNone) {
 			continue // removed meanwhile
 		}

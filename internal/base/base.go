@@ -25,6 +25,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -140,6 +141,21 @@ var ErrNone = errors.New("no such base")
 
 // Use takes the current generation of a base into use.
 func (s *Store) Use(name string) (*Generation, error) {
+	g, err := s.Look(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.dir.Touch(); err != nil && !errors.Is(err, syscall.EROFS) {
+		return nil, errors.Join(fmt.Errorf("base %s: noting its use: %w", name, err), g.Close())
+	}
+	return g, nil
+}
+
+// Used is when the generation was last used.
+func (g *Generation) Used() (time.Time, error) { return store.Used(g.dir.Path()) }
+
+// Look is Use for who only wants to know what a base is: that is no use of it that is noted.
+func (s *Store) Look(name string) (*Generation, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
