@@ -240,8 +240,11 @@ func TestSuiteOfTree(t *testing.T) {
 			"etc/apt/sources.list": debian + "stable main\n",
 			"etc/os-release":       "VERSION_CODENAME=bookworm\n"}, want: "bookworm"},
 		{name: "unstable", files: map[string]string{
-			"etc/apt/sources.list": debian + "sid main\n",
+			"etc/apt/sources.list": debian + "unstable main\n",
 			"etc/os-release":       "VERSION_CODENAME=forky\n"}, want: "sid"},
+		{name: "what adds to a suite", files: map[string]string{
+			"etc/apt/sources.list": debian + "bookworm-backports main\n" + debian +
+				"bookworm main\n"}, want: "bookworm"},
 		{name: "os-release", files: map[string]string{
 			"usr/lib/os-release": "NAME=\"Debian\"\nVERSION_CODENAME='trixie'\n"}, want: "trixie"},
 		{name: "the version", files: map[string]string{"etc/debian_version": "12.5\n"},
