@@ -75,11 +75,6 @@ func (g given) nearer(name, other string) bool {
 	return g.said(name) && (!g.said(other) || g.rank(name) < g.rank(other))
 }
 
-// both tells whether two flags are said at the same place, so that neither counts more.
-func (g given) both(name, other string) bool {
-	return g.said(name) && g.said(other) && g.rank(name) == g.rank(other)
-}
-
 // place is what a user calls the place of a flag's value.
 func (g given) place(name string) string {
 	if note := g.set.Lookup(name).Annotations[originNote]; len(note) == 2 {

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -264,10 +263,3 @@ func failing(op string, err error) func(fakejail.Call) error {
 }
 
 var errFull = errors.New("no space left on device")
-
-// sorted is a list in order.
-func sorted(list []string) []string {
-	out := slices.Clone(list)
-	slices.Sort(out)
-	return out
-}

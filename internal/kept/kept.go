@@ -121,10 +121,14 @@ type Build struct {
 	dir *store.Dir
 }
 
-// Plan, Result and Log are its files.
-func (b *Build) Plan() string   { return planFile(b.dir.Path()) }
+// Plan is the file of what was to be built.
+func (b *Build) Plan() string { return planFile(b.dir.Path()) }
+
+// Result is the file of how the build ended.
 func (b *Build) Result() string { return resultFile(b.dir.Path()) }
-func (b *Build) Log() string    { return logFile(b.dir.Path()) }
+
+// Log is the file of the build's log.
+func (b *Build) Log() string { return logFile(b.dir.Path()) }
 
 // DSCText is the .dsc of the source that is unpacked there; it is not there where none is.
 func (b *Build) DSCText() string { return dscFile(b.dir.Path()) }
@@ -258,17 +262,23 @@ func (d *Draft) NewTree() (path, name string) {
 	return treeOf(d.Dir(), name), name
 }
 
-// Tree is where an upper directory is to be, and Trees where all of them are.
+// Tree is where an upper directory is to be.
 func (d *Draft) Tree(name string) string { return treeOf(d.Dir(), name) }
-func (d *Draft) Trees() string           { return store.Tree(d.Dir()) }
+
+// Trees is where all upper directories are.
+func (d *Draft) Trees() string { return store.Tree(d.Dir()) }
 
 // Dir is the draft's directory.
 func (d *Draft) Dir() string { return d.dir.Path() }
 
-// Plan, Result and Log are its files.
-func (d *Draft) Plan() string   { return planFile(d.Dir()) }
+// Plan is where the plan is to be.
+func (d *Draft) Plan() string { return planFile(d.Dir()) }
+
+// Result is where the result is to be.
 func (d *Draft) Result() string { return resultFile(d.Dir()) }
-func (d *Draft) Log() string    { return logFile(d.Dir()) }
+
+// Log is where the log is to be.
+func (d *Draft) Log() string { return logFile(d.Dir()) }
 
 // DSCText is where the .dsc of the source is to be that is unpacked there.
 func (d *Draft) DSCText() string { return dscFile(d.Dir()) }

@@ -22,7 +22,7 @@ func TestKinds(t *testing.T) {
 	spec := w.source(s)
 	const entry = "hello (2.10-3.1) crane; urgency=low, binary-only=yes\n\n  * Own words.\n\n" +
 		" -- A B <ab@mirror.example>  Wed, 01 May 2024 12:00:00 +0000\n"
-	any, doc, dsc := "hello_VERSION_ARCH.deb", "hello-doc_VERSION_all.deb", []string{
+	deb, doc, dsc := "hello_VERSION_ARCH.deb", "hello-doc_VERSION_all.deb", []string{
 		"hello_2.10-3.dsc", "hello_2.10.orig.tar.gz", "hello_2.10-3.debian.tar.gz"}
 	for _, c := range []struct {
 		name    string
@@ -34,55 +34,55 @@ func TestKinds(t *testing.T) {
 		changes []string // what it says
 		log     []string
 	}{
-		{name: "all", command: "-b", files: []string{any, doc}},
+		{name: "all", command: "-b", files: []string{deb, doc}},
 		{name: "for the architecture", with: func(r *Request) { r.ArchAll = false },
-			command: "-B", files: []string{any}},
+			command: "-B", files: []string{deb}},
 		{name: "for all architectures", with: func(r *Request) { r.ArchAny = false },
 			command: "-A", files: []string{doc}, suffix: "all",
 			changes: []string{"Architecture: all\n"}},
 		{name: "with the source", with: func(r *Request) { r.Source = true }, command: "-F",
-			files: append(slices.Clone(dsc), any, doc)},
+			files: append(slices.Clone(dsc), deb, doc)},
 		{name: "the source alone", with: func(r *Request) {
 			r.Source, r.ArchAny, r.ArchAll, r.SourceOpts = true, false, false, []string{"-Zxz"}
 		}, command: "--source-option=-Zxz -S", files: dsc, suffix: "source",
 			changes: []string{"Architecture: source\n"}},
 		{name: "source and architecture", with: func(r *Request) {
 			r.Source, r.ArchAll = true, false
-		}, command: "-G", files: append(slices.Clone(dsc), any)},
+		}, command: "-G", files: append(slices.Clone(dsc), deb)},
 		{name: "source and all", with: func(r *Request) { r.Source, r.ArchAny = true, false },
 			command: "-g", files: append(slices.Clone(dsc), doc), suffix: "all"},
 		{name: "binNMU", with: func(r *Request) {
 			r.BinNMU, r.BinNMUVersion, r.Maintainer = "Rebuild.\nAgain.", 2, "A B <ab@mirror.example>"
 			r.BinNMUTimestamp, r.ArchAll = "1714564800", false
-		}, command: "-mA B <ab@mirror.example> -B", version: "2.10-3+b2", files: []string{any},
+		}, command: "-mA B <ab@mirror.example> -B", version: "2.10-3+b2", files: []string{deb},
 			changes: []string{"Source: hello (2.10-3)\n", "Version: 2.10-3+b2\n"},
 			log:     []string{"Created changelog entry for binNMU version 2.10-3+b2"}},
 		{name: "a whole entry", with: func(r *Request) {
 			r.BinNMUChangelog, r.ArchAll = entry, false
-		}, command: "-B", version: "2.10-3.1", files: []string{any},
+		}, command: "-B", version: "2.10-3.1", files: []string{deb},
 			changes: []string{"Version: 2.10-3.1\n"}},
 		{name: "append", with: func(r *Request) {
 			r.AppendToVersion, r.Maintainer = "~bpo12", "A B <ab@mirror.example>"
 			r.ArchAll = false
 		}, command: "-mA B <ab@mirror.example> -B", version: "2.10-3~bpo12",
-			files: []string{any}},
+			files: []string{deb}},
 		{name: "people", with: func(r *Request) {
 			r.Maintainer, r.Uploader = "A B <ab@mirror.example>", "C <c@mirror.example>"
 		}, command: "-mA B <ab@mirror.example> -eC <c@mirror.example> -b",
-			files: []string{any, doc}},
+			files: []string{deb, doc}},
 		{name: "options", with: func(r *Request) {
 			r.BuildOpts, r.Options = []string{"--no-check-builddeps"}, []string{"nodoc"}
 			r.Jobs, r.Profiles = 3, []string{"nodoc", "strange"}
-		}, command: "-b --no-check-builddeps", files: []string{any, doc},
+		}, command: "-b --no-check-builddeps", files: []string{deb, doc},
 			log: []string{"DEB_BUILD_OPTIONS=nodoc parallel=3",
 				"DEB_BUILD_PROFILES=nodoc strange", "build profile strange: it " +
 					"is not a registered one, and hello has nothing for it"}},
 		{name: "without a suite", with: func(r *Request) { r.Suite, r.Base = "", suiteName },
-			command: "-b", files: []string{any, doc},
+			command: "-b", files: []string{deb, doc},
 			changes: []string{"Distribution: unstable\n"}},
 		{name: "wants root", with: func(r *Request) {
 			r.BuildOpts = []string{"--rules-requires-root"}
-		}, command: "-b --rules-requires-root", files: []string{any, doc},
+		}, command: "-b --rules-requires-root", files: []string{deb, doc},
 			log: []string{"Filtered Build-Depends: libcrane-dev, build-essential, fakeroot"}},
 	} {
 		w.in(c.name, func(t *testing.T) {

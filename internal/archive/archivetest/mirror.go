@@ -89,7 +89,11 @@ func (m *Mirror) Client() *archive.Client {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.t.Cleanup(func() { c.Close() })
+	m.t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			m.t.Error(err)
+		}
+	})
 	return c
 }
 

@@ -3,6 +3,7 @@ package pages
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -70,7 +71,9 @@ func parse(text string) (steps []step, err error) {
 		case isCommand:
 			s := step{line: i + 1, command: command}
 			if m := statusNote.FindStringSubmatch(command); m != nil {
-				fmt.Sscan(m[1], &s.status) // digits
+				if s.status, err = strconv.Atoi(m[1]); err != nil {
+					return nil, err
+				}
 			}
 			steps = append(steps, s)
 			block = &steps[len(steps)-1]

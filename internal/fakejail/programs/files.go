@@ -88,7 +88,7 @@ func unpackSource(from io.Reader, dir string, strip int) error {
 	in := tar.NewReader(from)
 	for {
 		h, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			_, err = io.Copy(io.Discard, from) // or the writer of a pipe waits
 			return err
 		}

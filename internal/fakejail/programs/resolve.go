@@ -109,7 +109,7 @@ func (r *resolver) readPins(p *fakejail.Proc, file string) error {
 func (r *resolver) readSource(p *fakejail.Proc, lists, line string) error {
 	words := strings.Fields(line)
 	if len(words) < 4 || words[0] != "deb" || words[1] != "[trusted=yes]" {
-		return fmt.Errorf("E: Malformed line in source list: %s", line)
+		return fmt.Errorf("malformed line in source list: %s", line)
 	}
 	uri, suite := words[2], words[3]
 	dist, components := uri+"/dists/"+suite+"/", words[4:]
@@ -135,7 +135,7 @@ func (r *resolver) readSource(p *fakejail.Proc, lists, line string) error {
 		}
 		all, err := paragraphs(string(text))
 		if err != nil {
-			return fmt.Errorf("E: The package lists could not be parsed: %w", err)
+			return fmt.Errorf("the package lists could not be parsed: %w", err)
 		}
 		for _, one := range all {
 			r.offers = append(r.offers, candidate{paragraph: one, suite: suite,

@@ -62,7 +62,7 @@ type sizes struct {
 
 func (s *sizes) Visit(e *tree.Entry) (bool, error) {
 	if e.Stat.Nlink > 1 && !e.IsDir() {
-		file := [2]uint64{uint64(e.Stat.Dev), e.Stat.Ino}
+		file := [2]uint64{e.Stat.Dev, e.Stat.Ino}
 		if s.seen[file] {
 			return false, nil
 		}
