@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/console"
+	"nsbuild/internal/fault"
 	"nsbuild/internal/jails"
 	"nsbuild/internal/keptroot"
 	"nsbuild/internal/layer"
@@ -21,6 +25,7 @@ import (
 // enterOptions are the flags of enter.
 type enterOptions struct {
 	root, write bool
+	copyBack    string
 }
 
 func newEnter(a *app) *cobra.Command {
@@ -46,12 +51,18 @@ else the newest of all.
 			case len(args) > 0:
 				id, argv = args[0], args[1:]
 			}
+			if o.write && o.copyBack != "" {
+				return usage("leave out one of them", "enter: --write and --copy-back contradict each "+
+					"other")
+			}
 			return a.enter(c.Context(), id, argv, o)
 		},
 	}
 	f := c.Flags()
 	f.BoolVar(&o.root, "root", false, "be root there")
 	f.BoolVar(&o.write, "write", false, "keep what is done there, in the kept build")
+	f.StringVar(&o.copyBack, "copy-back", "", "at the end show what was changed in `DIR` of the "+
+		"source, such as debian, and take it to the source directory after asking")
 	return c
 }
 
@@ -107,11 +118,22 @@ func (a *app) enter(ctx context.Context, id string, argv []string, o enterOption
 		return err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	open, err := from.Open(ctx, root, o.write)
+	var mounts []sandbox.Mount
+	if o.copyBack != "" {
+		mounts = root.CopyBackMounts()
+	}
+	open, err := from.Open(ctx, root, o.write, mounts...)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, open.Close()) }()
+	if o.copyBack != "" {
+		back, err := keptroot.NewCopyBack(open, o.copyBack)
+		if err != nil {
+			return err
+		}
+		return errors.Join(a.runIn(ctx, open, argv, o), a.copyBack(ctx, back))
+	}
 	err = a.runIn(ctx, open, argv, o)
 	if o.write {
 		_, closed := open.Jail.Close()
@@ -151,6 +173,48 @@ func (a *app) runIn(ctx context.Context, open *keptroot.Open, argv []string, o e
 	return a.runAs(run, func() (sandbox.Status, error) {
 		return session.Attach(ctx, jail, c, run.Streams, a.env.Log)
 	})
+}
+
+// copyBack shows what was changed, and takes it back when the person says so.
+func (a *app) copyBack(ctx context.Context, back *keptroot.CopyBack) error {
+	left, err := back.Find(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range left {
+		a.env.Log.Warnf("%s is no regular file, and is not copied back",
+			buildlog.VisibleString(name))
+	}
+	if back.Count() == 0 {
+		a.env.Log.Info("nothing was changed that could be copied back")
+		return nil
+	}
+	shown := io.Writer(a.stdout)
+	if console.IsTerminal(a.stdout) {
+		shown = &visibleLines{to: a.stdout}
+	}
+	if err := back.Patch(ctx, shown); err != nil {
+		return err
+	}
+	if !console.IsTerminal(os.Stdin) {
+		a.env.Log.Warn("nothing is copied back: there is no terminal to ask at")
+		return nil
+	}
+	fmt.Fprintf(a.stderr, "change %s so? [y/N] ", back.Tree)
+	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+		a.env.Log.Info("nothing is copied back")
+		return nil
+	}
+	if err := back.Apply(ctx); err != nil {
+		return err
+	}
+	a.env.Log.Infof("%s in %s; nsbuild retry --source %[2]s goes on with it",
+		fault.Count(back.Count(), "file was changed", "files were changed"), back.Tree)
+	return nil
 }
 
 // prompt says where one is, and what failed there.

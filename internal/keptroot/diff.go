@@ -66,18 +66,22 @@ func (o *Opener) Differ(ctx context.Context, r *Root) (*Differ, error) {
 
 // beforeMounts are those of the root that the build began with, and of what it wrote.
 func (r *Root) beforeMounts() []sandbox.Mount {
-	m := sandbox.Mount{Type: "bind", Source: r.Under[0].Path, Target: before, ReadOnly: true,
-		Mkdir: true}
-	if len(r.Under) > 1 {
-		lowers := make([]string, len(r.Under))
-		for i, l := range r.Under {
-			lowers[i] = l.Path
-		}
-		m = sandbox.Mount{Type: "overlay", Target: before, Mkdir: true, ReadOnly: true,
-			Overlay: &sandbox.Overlay{Lowers: lowers}}
+	return []sandbox.Mount{merged(r.Under), {Type: "bind", Source: r.Top(), Target: wrote,
+		ReadOnly: true, Mkdir: true}}
+}
+
+// merged shows layers as one tree.
+func merged(layers []sandbox.Lower) sandbox.Mount {
+	if len(layers) == 1 { // of which the kernel makes no overlay
+		return sandbox.Mount{Type: "bind", Source: layers[0].Path, Target: before, ReadOnly: true,
+			Mkdir: true}
 	}
-	return []sandbox.Mount{m, {Type: "bind", Source: r.Top(), Target: wrote, ReadOnly: true,
-		Mkdir: true}}
+	paths := make([]string, len(layers))
+	for i, l := range layers {
+		paths[i] = l.Path
+	}
+	return sandbox.Mount{Type: "overlay", Target: before, Mkdir: true, ReadOnly: true,
+		Overlay: &sandbox.Overlay{Lowers: paths}}
 }
 
 // unpack unpacks the source anew.
@@ -153,9 +157,9 @@ func label(name string) string {
 }
 
 // diff runs diff(1): a status of 1 says that there is a difference.
-func (d *Differ) diff(ctx context.Context, to io.Writer, args ...string) error {
+func (o *Open) diff(ctx context.Context, to io.Writer, args ...string) error {
 	var said output.Tail
-	status, err := d.Jail.RunTo(ctx, sandbox.Command{Argv: append([]string{"diff"}, args...),
+	status, err := o.Jail.RunTo(ctx, sandbox.Command{Argv: append([]string{"diff"}, args...),
 		Env: buildroot.Env()}, to, &said)
 	if err == nil && status.ExitCode() > 1 {
 		err = said.Explain(fmt.Errorf("diff: %s", status))
