@@ -20,6 +20,7 @@ import (
 	"nsbuild/internal/fault"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/pkgbuild"
+	"nsbuild/internal/rawjson"
 	"nsbuild/internal/sandbox"
 )
 
@@ -40,7 +41,8 @@ type finding struct {
 }
 
 func newDoctor(a *app) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what this machine lacks, and the command that mends it",
 		Long: `doctor tries what a build needs: user ids, a sandbox, overlays, memory, disk, the
@@ -49,11 +51,27 @@ not ask the mirror. It changes nothing but nsbuild's own directories.
 `,
 		Example: "  nsbuild doctor",
 		Args:    rangeArgs(0, 0, "it takes no arguments"),
-		RunE:    func(c *cobra.Command, _ []string) error { return a.doctor(c.Context()) },
+		RunE:    func(c *cobra.Command, _ []string) error { return a.doctor(c.Context(), asJSON) },
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	return c
 }
 
-func (a *app) doctor(ctx context.Context) error {
+// findingReport is a finding as `doctor --json` writes it.
+type findingReport struct {
+	Verdict string `json:"verdict"` // ok, note or missing
+	What    string `json:"what"`
+	Found   string `json:"found"`
+	Mend    string `json:"mend,omitempty"`
+}
+
+// doctorReport is what `doctor --json` writes.
+type doctorReport struct {
+	Findings []findingReport `json:"findings"`
+	Escaped  []string        `json:"escaped,omitempty"` // see docs/result.md
+}
+
+func (a *app) doctor(ctx context.Context, asJSON bool) error {
 	dirs, err := config.FindDirs(a.stateDir, a.cacheDir)
 	if err != nil {
 		return err
@@ -67,17 +85,33 @@ func (a *app) doctor(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	return printFindings(a.stdout, found)
+	if !asJSON {
+		return printFindings(a.stdout, found)
+	}
+	var report doctorReport
+	for _, f := range found {
+		report.Findings = append(report.Findings, findingReport{strings.ToLower(string(f.verdict)),
+			f.what, f.found, f.mend})
+	}
+	report, report.Escaped = rawjson.Legible(report)
+	return errors.Join(a.printJSON(report), judge(found))
 }
 
 // printFindings prints them and fails when something essential is missing.
 func printFindings(w io.Writer, found []finding) error {
-	lacks := 0
 	for _, f := range found {
 		fmt.Fprintf(w, "%-8s %-12s %s\n", f.verdict, f.what, f.found)
 		if f.mend != "" {
 			fmt.Fprintf(w, "%-8s %-12s %s\n", "", "", "→ "+f.mend)
 		}
+	}
+	return judge(found)
+}
+
+// judge is the error of a machine that lacks something essential.
+func judge(found []finding) error {
+	lacks := 0
+	for _, f := range found {
 		if f.verdict == missing {
 			lacks++
 		}

@@ -1,6 +1,7 @@
 package hosts
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,4 +27,18 @@ func TestDoctor(t *testing.T) {
 	}
 	e2e.Refusal{Status: 1, Says: []string{"1 missing"}, Hint: "follow the arrows"}.Check(t,
 		w.Run(t, "doctor", "--offline"))
+	o = w.Run(t, "doctor", "--offline", "--json")
+	var report struct {
+		Findings []struct{ Verdict, What, Mend string }
+	}
+	e2e.Check(t, json.Unmarshal([]byte(o.Stdout), &report))
+	missing := 0
+	for _, f := range report.Findings {
+		if f.Verdict == "missing" {
+			missing++
+		}
+	}
+	if o.Status != 1 || missing != 1 {
+		t.Error(o)
+	}
 }
