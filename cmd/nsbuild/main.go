@@ -78,7 +78,6 @@ func run(args []string, stdin io.Reader, stdout, stderr *os.File) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	c, err := root.ExecuteContextC(ctx)
-	err = explainDirectory(err)
 	err = a.finish(errors.Join(err, a.close(ctx)), args)
 	status := statusOf(c, err)
 	if err = untold(err); err != nil && !errors.As(err, new(commandStatus)) {
@@ -220,6 +219,7 @@ func rangeArgs(least, most int, what string) cobra.PositionalArgs {
 
 // printError tells the user what went wrong and what to do.
 func (a *app) printError(err error) {
+	err = explainDirectory(err)
 	if a.events != nil {
 		a.errorJSON("", err)
 	}
