@@ -128,8 +128,8 @@ func refusePlans(t *testing.T, w *e2e.World, file, source string, p *plan.Plan) 
 		{"another environment", []string{changed(func(p *plan.Plan) {
 			p.Environment[0] = "PATH=/elsewhere"
 		})}, 3, "the environment would not be as planned"},
-		{"a plan of a plan", []string{"--plan=x" + plan.Suffix, file}, 2, "is a plan"},
-		{"another name", []string{"--plan=x.json", source}, 2, "ends in " + plan.Suffix},
+		{"a plan of a plan", []string{"--plan=x" + plan.Suffix, file}, 64, "is a plan"},
+		{"another name", []string{"--plan=x.json", source}, 64, "ends in " + plan.Suffix},
 	} {
 		o := w.Run(t, append([]string{"build", "-q", "--offline"}, c.args...)...)
 		if o.Status != c.status || !strings.Contains(o.Stderr, c.says) {
