@@ -158,7 +158,7 @@ func (at *attempt) keep(ctx context.Context, f *frozen) (id string) {
 		err = errors.Join(err, f.draft.Close())
 	}
 	if err != nil {
-		at.env.Log.Warnf("what the build wrote is not kept: %v", err)
+		at.env.Log.WithField(fault.Shown, true).Warnf("what the build wrote is not kept: %v", err)
 		return id
 	}
 	at.trimKept(ctx)

@@ -122,7 +122,7 @@ func TestKeepBounds(t *testing.T) {
 		left int
 	}{
 		{args: []string{"--keep", "never"}},
-		{args: []string{"--keep-size", "1K"}, says: "what the build wrote is not kept: it takes"},
+		{args: []string{"-q", "--keep-size", "1K"}, says: "what the build wrote is not kept: it takes"},
 		{left: 1}, {left: 2}, {args: []string{"--keep-count", "2"}, left: 2},
 		{args: []string{"--keep", "always", "--keep-count", "1"}, left: 1},
 	} {
