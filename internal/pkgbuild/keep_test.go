@@ -1,0 +1,67 @@
+package pkgbuild
+
+import (
+	"errors"
+	"math"
+	"os"
+	"testing"
+	"time"
+
+	logtest "github.com/sirupsen/logrus/hooks/test"
+
+	"nsbuild/internal/kept"
+)
+
+// TestGiveWay forgets kept builds where their room is needed, and no others: not those in use, and
+// none while there is room.
+func TestGiveWay(t *testing.T) {
+	log, _ := logtest.NewNullLogger()
+	env := &Env{StateDir: t.TempDir(), Log: log}
+	var err error
+	if env.Kept, err = kept.Open(env.StateDir); err != nil {
+		t.Fatal(err)
+	}
+	var ids []string // the oldest first
+	for i := range 3 {
+		d, err := env.Kept.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, name := d.NewTree()
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		id, err := d.Commit(kept.Manifest{Source: "hello",
+			Created: time.Now().Add(time.Duration(i-3) * time.Hour),
+			Lowers:  []kept.Lower{{Tree: name}, {Base: true}}}, func(string) error { return nil })
+		if err := errors.Join(err, d.Close()); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	left := func(want int) {
+		t.Helper()
+		if all, err := env.Kept.List(); err != nil || len(all) != want {
+			t.Errorf("%d are left, want %d: %v", len(all), want, err)
+		}
+	}
+	if enough, err := env.giveWay(t.Context(), 1); err != nil || !enough {
+		t.Errorf("%t, %v: there is room", enough, err)
+	}
+	left(3)
+	used, err := env.Kept.Use(ids[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if enough, err := env.giveWay(t.Context(), math.MaxInt64); err != nil || enough {
+		t.Errorf("%t, %v: no disk has so much", enough, err)
+	}
+	left(1)
+	if err := used.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if used, err := env.Forget(t.Context(), ids...); err != nil || len(used) != 0 {
+		t.Errorf("%q, %v", used, err)
+	}
+	left(0)
+}
