@@ -21,8 +21,9 @@ import (
 )
 
 // Every flag is a key of the configuration files and has a variable of the environment, by its
-// name: --jobs of build is jobs in [build], and NSBUILD_BUILD_JOBS. Whoever adds a flag has nothing
-// more to do than to add it to docs/configuration.md, which a test asks for, or to onCommandLine.
+// name: --jobs of build is jobs in [build], and NSBUILD_BUILD_JOBS. To be a key, a flag needs no
+// more than to stand in docs/configuration.md, which a test asks for; one that is none is in
+// onCommandLine. CONTRIBUTING.md has what else a new flag of build needs.
 
 // onCommandLine are the flags that say what a single call is to do, or that accept a danger. They
 // are no keys.

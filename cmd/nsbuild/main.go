@@ -1,7 +1,8 @@
 // Command nsbuild builds Debian packages in throwaway sandboxes.
 //
-// Each verb has a file of its own. What the verbs do is internal/pkgbuild's; here are the command
-// line, the signals, the exit statuses and what the user is told.
+// Most verbs have a file of their own. What they do is left to other rooms: builds to
+// internal/pkgbuild, bases to internal/bases, commands of people to internal/session. Here are the
+// command line, the signals, the exit statuses and what the user is told.
 package main
 
 import (

@@ -1,4 +1,6 @@
-// Package pkgbuild is what nsbuild does: it builds source packages over bases.
+// Package pkgbuild builds source packages over bases: one, or several of one command, from what is
+// asked for to results, a log and perhaps a kept build. It also plans builds, and goes on with kept
+// ones.
 //
 // It joins the other rooms and leaves their work to them: internal/archive fetches and verifies,
 // internal/bases makes bases and keeps them fresh, internal/install installs, internal/sandbox

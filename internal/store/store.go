@@ -1,7 +1,7 @@
-// Package store keeps directories on disk that processes share: a base's generations, layers. Each
-// is made aside as a draft, gets its name by one rename, is used under a shared lock, and is
-// deleted under an exclusive one. A lock ends with its holder, however that dies, so what a killed
-// process has left can be told from what is still used.
+// Package store keeps directories on disk that processes share: a base's generations, layers, kept
+// builds. Each is made aside as a draft, gets its name by one rename, is used under a shared lock,
+// and is deleted under an exclusive one. A lock ends with its holder, however that dies, so what a
+// killed process has left can be told from what is still used.
 //
 //	NAME/lock           held by the directory's users
 //	NAME/manifest.json  what is recorded about it

@@ -157,7 +157,8 @@ func UnlessLate(log logrus.FieldLogger, err error) error {
 	return err
 }
 
-// Hold starts a holder for trees of the given ids, in which nothing of theirs is run.
+// Hold starts a holder for trees of the given ids. It prepares nothing for programs of a foreign
+// architecture; HoldFor does.
 func (d *Dir) Hold(ctx context.Context, ids sandbox.IDMap) (jails.Holder, error) {
 	return d.Start(ctx, d.complete(sandbox.HolderSpec{IDs: ids}))
 }
