@@ -38,7 +38,7 @@ type Result struct {
 
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished"`
-	Stages   []Stage   `json:"stages,omitempty"` // in the order in which they ran
+	Stages   []Stage   `json:"stages,omitempty"` // of every attempt, in the order in which they ran
 
 	Use       Use        `json:"use"`
 	Isolation Isolation  `json:"isolation"`
