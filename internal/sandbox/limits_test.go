@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -88,6 +89,23 @@ func TestSpareMemoryFromTheStart(t *testing.T) {
 	_, err := j.RunTo(t.Context(), Command{Argv: []string{"/no/such/program"}}, nil, nil)
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a program that does not exist: %v", err)
+	}
+}
+
+// TestSpareMemoryOfMuchEnvironment has this program, which sets the limit, handle a megabyte and
+// more of arguments and variables: more than the Go runtime has at hand when the limit is small.
+func TestSpareMemoryOfMuchEnvironment(t *testing.T) {
+	testenv.RequireUserns(t)
+	_, j, _, _ := limited(t, HolderSpec{Spare: Limits{Memory: 16 << 20}}, "true")
+	c := Command{Argv: []string{"/bin/sh", "-c", "ulimit -d; echo $#", "sh"}}
+	for i := range 25000 {
+		c.Argv = append(c.Argv, strings.Repeat("a", 24))
+		c.Env = append(c.Env, fmt.Sprintf("V%d=%s", i, strings.Repeat("b", 16)))
+	}
+	var out strings.Builder
+	st, err := j.RunTo(t.Context(), c, &out, &out)
+	if err != nil || !st.Success() || out.String() != "16384\n25000\n" {
+		t.Errorf("%v, %v, %.300q", st, err, out.String())
 	}
 }
 

@@ -153,8 +153,5 @@ func becomeCommand(c *wire.Command) error {
 	if err := os.Chdir(dir); err != nil {
 		return syserr.Wrap("chdir", dir, err)
 	}
-	if err := spareMemory(c.Memory); err != nil {
-		return err
-	}
-	return startError(program, dir, syscall.Exec(program, c.Argv, c.Env))
+	return startError(program, dir, execLimited(c.Memory, program, c.Argv, c.Env))
 }

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -48,16 +51,41 @@ func startProgram(own *reexec.Self, program string, c *wire.Command, files []uin
 	return 0, syscall.Errno(errno)
 }
 
-// spareMemory limits us, who are about to become a command and need no more, and so all that it
-// will begin. Private writable memory, not address space: many programs reserve much more of that
-// than they ever use. Nobody else's to be inherited: the Go runtime of a session leader does not
-// start with little.
-func spareMemory(size int64) error {
+// execLimited has this process become a program with a limit of memory, which holds for all that
+// the program begins, too. Private writable memory is limited, not address space: many programs
+// reserve much more of that than they ever use. Nobody else inherits the limit: the Go runtime of a
+// session leader does not start with little.
+//
+// The Go runtime has more memory than a small limit grants, and ends the process when it gets no
+// more. So all that allocates comes before the limit. Nothing else runs between the two system
+// calls: no other goroutine has a processor, and a raw system call gives none away.
+func execLimited(size int64, program string, argv, env []string) error {
 	if size == 0 {
-		return nil
+		return syscall.Exec(program, argv, env)
 	}
-	return syserr.Wrap("setrlimit", "DATA",
-		unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(size), Max: uint64(size)}))
+	path, err := syscall.BytePtrFromString(program)
+	if err != nil {
+		return err
+	}
+	argp, err := syscall.SlicePtrFromStrings(argv)
+	if err != nil {
+		return err
+	}
+	envp, err := syscall.SlicePtrFromStrings(env)
+	if err != nil {
+		return err
+	}
+	limit := &unix.Rlimit{Cur: uint64(size), Max: uint64(size)}
+	debug.SetGCPercent(-1)
+	runtime.GOMAXPROCS(1)
+	_, _, errno := syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_DATA,
+		uintptr(unsafe.Pointer(limit)), 0, 0, 0)
+	if errno != 0 {
+		return syserr.Wrap("prlimit", "DATA", errno)
+	}
+	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(path)),
+		uintptr(unsafe.Pointer(&argp[0])), uintptr(unsafe.Pointer(&envp[0])))
+	return errno
 }
 
 // LimitedMain becomes the command that startProgram was given: its limit, the number of its
@@ -74,15 +102,13 @@ func LimitedMain(args []string) int {
 	if err := unix.CloseRange(uint(pipe), ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return reexec.Complain(syserr.Wrap("close_range", "", err))
 	}
-	if err := spareMemory(size); err != nil {
-		return reexec.Complain(err)
-	}
-	err = syscall.Exec(args[2], args[3:], os.Environ())
+	said := make([]byte, 0, 8)
+	err = execLimited(size, args[2], args[3:], os.Environ())
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
 		return reexec.Complain(err)
 	}
-	if _, err := syscall.Write(pipe, []byte(strconv.Itoa(int(errno)))); err != nil {
+	if _, err := syscall.Write(pipe, strconv.AppendInt(said, int64(errno), 10)); err != nil {
 		return reexec.Complain(err)
 	}
 	return reexec.CannotRun
