@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"nsbuild/internal/buildlog"
 	"nsbuild/internal/ctxio"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/kept"
@@ -185,10 +186,11 @@ func (at *attempt) finishKeeping(ctx context.Context, f *frozen) (id string, err
 	m.Program, m.Created = at.env.Program, time.Now().UTC().Truncate(time.Second)
 	m.Source, m.Version, m.Distribution = at.header.Package, at.header.Version, at.suite.Name
 	m.Status, m.Why = string(at.outcome.Status), at.why()
-	if i := slices.IndexFunc(at.result.Stages, func(s result.Stage) bool {
-		return s.Failed
-	}); i >= 0 {
-		m.Stage = at.result.Stages[i].Name
+	// The stages of attempts before this one stand in the result, too.
+	for _, s := range at.result.Stages {
+		if s.Failed && at.outcome.Status != buildlog.Successful {
+			m.Stage = s.Name
+		}
 	}
 	m.Output, m.RetryOf = at.output, at.result.RetryOf
 	m.Base, m.Generation, m.IDs = at.base.Name, at.base.Number, at.base.Manifest.IDs

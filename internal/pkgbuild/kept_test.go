@@ -1,6 +1,7 @@
 package pkgbuild
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"nsbuild/internal/fakejail"
 	"nsbuild/internal/fakejail/programs"
 	"nsbuild/internal/kept"
+	"nsbuild/internal/sandbox"
 )
 
 // keepAll has failed builds kept, within ample limits.
@@ -121,6 +123,43 @@ func TestKeep(t *testing.T) {
 				"build/reproducible-path/hello-2.10/debian/half-done")
 			if got := w.read(file); got != "x" {
 				t.Errorf("it has %q", got)
+			}
+		})
+	}
+}
+
+// TestKeptStage: the stage where a kept build failed is that of its last attempt.
+func TestKeptStage(t *testing.T) {
+	w := newWorld(t)
+	spec := w.source(crane())
+	overlay := fakejail.Prints("mv: cannot move 'a' to 'b': Invalid cross-device link\n", 2)
+	for _, c := range []struct {
+		name, program string // that decides in the second attempt
+		again         fakejail.Program
+		usual         fakejail.Program
+		stage         string
+	}{
+		{"success", "dpkg-buildpackage", programs.BuildPackage, overlay, ""},
+		{"an earlier stage", "dpkg-source", fakejail.Prints("no\n", 25), w.programs["dpkg-source"],
+			"unpack"},
+	} {
+		w.in(c.name, func(t *testing.T) {
+			w.forget()
+			w.replace("dpkg-buildpackage", overlay)
+			n := 0
+			w.replace(c.program, func(ctx context.Context, p *fakejail.Proc) sandbox.Status {
+				if n++; n > 1 {
+					return c.again(ctx, p)
+				}
+				return c.usual(ctx, p)
+			})
+			b := w.build(spec, keepAll, func(r *Request) { r.Keep = KeepAlways })
+			all := w.allKept()
+			if n < 2 || len(all) != 1 {
+				t.Fatalf("%d runs, %d are kept: %s (%v)", n, len(all), b.ends(), b.err)
+			}
+			if all[0].Stage != c.stage {
+				t.Errorf("it failed at %q, not at %q", all[0].Stage, c.stage)
 			}
 		})
 	}
