@@ -2,6 +2,7 @@ package archivetest
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,7 +91,7 @@ func (m *Mirror) Client() *archive.Client {
 		m.t.Fatal(err)
 	}
 	m.t.Cleanup(func() {
-		if err := c.Close(); err != nil {
+		if err := c.Close(); err != nil && !errors.Is(err, os.ErrClosed) { // by the test
 			m.t.Error(err)
 		}
 	})
