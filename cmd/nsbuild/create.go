@@ -7,15 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/bootstrap"
+	"nsbuild/internal/budget"
 	"nsbuild/internal/config"
 	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
@@ -310,7 +311,7 @@ func (a *app) remove(ctx context.Context, names []string, all, yes bool) error {
 			return err
 		}
 	}
-	before, err := a.onDisk()
+	before, err := a.freeSpace()
 	if err != nil {
 		return err
 	}
@@ -342,26 +343,32 @@ func (a *app) sure(names []string, yes bool) (bool, error) {
 		fault.Count(len(names), "base", "bases"), strings.Join(names, ", ")))
 }
 
-// onDisk is what is taken on the disks of the state and the cache, by all.
-func (a *app) onDisk() (uint64, error) {
-	var taken uint64
-	seen := map[unix.Fsid]bool{}
+// freeSpace is what may still be written to the disks of the state and the cache, in bytes.
+func (a *app) freeSpace() (int64, error) {
+	var free int64
+	seen := map[uint64]bool{}
 	for _, dir := range []string{a.env.StateDir, a.env.CacheDir} {
-		var st unix.Statfs_t
-		if err := unix.Statfs(dir, &st); err != nil {
-			return 0, fmt.Errorf("asking how full the disk is: %w", err)
+		info, err := os.Stat(dir)
+		if err != nil {
+			return 0, err
 		}
-		if !seen[st.Fsid] {
-			seen[st.Fsid] = true
-			taken += (st.Blocks - st.Bfree) * uint64(st.Bsize)
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && seen[st.Dev] {
+			continue // the same disk
+		} else if ok {
+			seen[st.Dev] = true
 		}
+		here, err := budget.FreeSpace(dir)
+		if err != nil {
+			return 0, err
+		}
+		free += here
 	}
-	return taken, nil
+	return free, nil
 }
 
 // tellFreed tells what a deletion has freed, and what is left that can be had again.
-func (a *app) tellFreed(ctx context.Context, before uint64) error {
-	after, err := a.onDisk()
+func (a *app) tellFreed(ctx context.Context, before int64) error {
+	after, err := a.freeSpace()
 	if err != nil {
 		return err
 	}
@@ -373,7 +380,7 @@ func (a *app) tellFreed(ctx context.Context, before uint64) error {
 	for _, i := range items {
 		rest += i.Size
 	}
-	text := "freed " + config.FormatSize(int64(max(before, after)-after))
+	text := "freed " + config.FormatSize(max(after-before, 0))
 	if rest > 0 {
 		text += "; nsbuild cache clean would free " + config.FormatSize(rest) + " more"
 	}

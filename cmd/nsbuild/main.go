@@ -40,8 +40,7 @@ const version = "0.1.0"
 func main() {
 	ownParts()
 	if err := caller.Adopt(); err != nil {
-		(&app{stderr: os.Stderr}).printError(err)
-		os.Exit(exitStatus(err))
+		os.Exit(refuseCaller(os.Args, err))
 	}
 	if filepath.Base(os.Args[0]) == schroot.Name {
 		os.Exit(runSchroot(os.Args[1:], os.Stdout, os.Stderr))
@@ -50,6 +49,21 @@ func main() {
 		os.Exit(runSbuild(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// refuseCaller tells why nsbuild cannot run in this process, and returns the status of its verb.
+func refuseCaller(args []string, err error) int {
+	a := &app{stdout: os.Stdout, stderr: os.Stderr}
+	a.printError(err)
+	switch filepath.Base(args[0]) {
+	case schroot.Name, sbuild.Name:
+		return exitStatus(err)
+	}
+	verb, _, unknown := newRoot(a).Find(args[1:])
+	if unknown != nil {
+		return exitStatus(err)
+	}
+	return statusOf(verb, err)
 }
 
 // ownParts does the work of a re-executed process, in which it does not return: argv[0] says what

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
+	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/ctxio"
 	"nsbuild/internal/fault"
@@ -368,12 +368,11 @@ func (e *Env) giveWay(ctx context.Context, room int64) (enough bool, err error) 
 	}
 	slices.Reverse(all)
 	for {
-		var st syscall.Statfs_t
-		if err := syscall.Statfs(e.StateDir, &st); err != nil {
-			return false, fmt.Errorf("asking for the room under %s: %w", e.StateDir, err)
+		free, err := budget.FreeSpace(e.StateDir)
+		if err != nil {
+			return false, err
 		}
-		//nolint:unconvert // of other types on other machines
-		if int64(st.Bavail)*int64(st.Bsize) >= room {
+		if free >= room {
 			return true, nil
 		}
 		if len(all) == 0 {

@@ -43,7 +43,7 @@ type starter struct {
 func callers() []starter {
 	const files = "the limit of this process for open files is too low: ulimit -n is "
 	tooFew := func(says, hint string) e2e.Refusal {
-		return e2e.Refusal{Status: 1, Says: []string{says}, Hint: hint}
+		return e2e.Refusal{Status: 125, Says: []string{says}, Hint: hint}
 	}
 	var all []starter
 	for _, mask := range []string{"000", "002", "022", "027", "077", "0177", "0777"} {

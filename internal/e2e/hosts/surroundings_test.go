@@ -46,7 +46,7 @@ func TestNoExecState(t *testing.T) {
 		}
 	}
 	w.State = filepath.Join(w.Dir, "state")
-	e2e.Refusal{Status: 1, Says: []string{point + " is mounted noexec"}, Hint: "remount,exec"}.
+	e2e.Refusal{Status: 125, Says: []string{point + " is mounted noexec"}, Hint: "remount,exec"}.
 		Check(t, w.Run(t, "run", "--root", root, "--", "true"))
 }
 
@@ -71,7 +71,7 @@ func TestMaskedProc(t *testing.T) {
 		var said bytes.Buffer
 		cmd.Stderr = &said
 		_ = cmd.Run() // its status is looked at below
-		e2e.Refusal{Status: 1, Says: []string{c.says}, Hint: c.hint}.
+		e2e.Refusal{Status: 125, Says: []string{c.says}, Hint: c.hint}.
 			Check(t, e2e.Outcome{Status: cmd.ProcessState.ExitCode(), Stderr: said.String()})
 	}
 }
