@@ -238,7 +238,7 @@ func TestChain(t *testing.T) {
 	middle.Rules = e2e.BadRules("\texit 1\n")
 	w.WriteSource(t, middle)
 	o = w.Run(t, append([]string{"build", "-q", "-d", "bookworm", "--chain"}, specs...)...)
-	e2e.Refusal{Status: 64,
+	e2e.Refusal{Status: 2,
 		Says: []string{
 			"chain-middle_1.0.dsc (and so not chain-last_1.0.dsc): Build failure"}}.Check(t, o)
 	if !strings.Contains(o.Stdout, "chain-first_1.0_amd64.deb") ||
