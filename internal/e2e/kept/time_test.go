@@ -43,7 +43,7 @@ func TestLimitsInTime(t *testing.T) {
 	}
 	for _, bad := range [][]string{{"--timeout", "-1s"}, {"--silence", "1ms"},
 		{"--timeout", "long"}} {
-		if o := w.Run(t, append([]string{"build", "hangs_1.0.dsc"}, bad...)...); o.Status != 2 {
+		if o := w.Run(t, append([]string{"build", "hangs_1.0.dsc"}, bad...)...); o.Status != 64 {
 			t.Errorf("%q: %s", bad, o)
 		}
 	}

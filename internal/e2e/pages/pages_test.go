@@ -131,8 +131,8 @@ func TestTutorial(t *testing.T) {
 	try(t, w, "tutorial.md")
 }
 
-// TestHowtos runs each page of docs/howto, from that page alone: as an ordinary user, whom the pages
-// are for.
+// TestHowtos runs each page of docs/howto, from that page alone: as an ordinary user, whom the
+// pages are for.
 func TestHowtos(t *testing.T) {
 	testenv.RequireUser(t)
 	shared := e2e.RealWorld(t)
