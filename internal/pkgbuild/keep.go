@@ -183,7 +183,7 @@ func (at *attempt) finishKeeping(ctx context.Context, f *frozen) (id string, err
 		return "", err
 	}
 	m := &f.manifest
-	m.Program, m.Created = at.env.Program, time.Now().UTC().Truncate(time.Second)
+	m.Program, m.Created = at.env.Program, time.Now().UTC()
 	m.Source, m.Version, m.Distribution = at.header.Package, at.header.Version, at.suite.Name
 	m.Status, m.Why = string(at.outcome.Status), at.why()
 	// The stages of attempts before this one stand in the result, too.
