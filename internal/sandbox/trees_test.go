@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -139,6 +140,11 @@ func TestUpper(t *testing.T) {
 	}
 	ctx, dir := t.Context(), t.TempDir()
 	scratch, kept := filepath.Join(dir, "scratch"), filepath.Join(dir, "kept")
+	t.Cleanup(func() { // of mapped ids, which the test may not delete
+		if err := RemoveTree(context.Background(), kept); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := os.Mkdir(scratch, 0o755); err != nil {
 		t.Fatal(err)
 	}

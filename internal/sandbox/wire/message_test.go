@@ -34,7 +34,8 @@ func messages() []*Message {
 		{Op: OpSetup, Scratch: ScratchTmpfs, Found: map[string]bool{"tmpfs": true}, Err: ToWire(
 			&syserr.Error{Op: "mount proc on", Path: "/proc", Errno: syscall.EPERM})},
 		{Op: OpJail, ID: 2, Spec: &Spec{
-			Root: Root{Lowers: []Lower{{Path: "/b"}, {Jail: 1}}, Dir: "/d", Plain: true,
+			Root: Root{Lowers: []Lower{{Path: "/b"}, {Jail: 1}}, Dir: "/d", Seed: "/s",
+				Upper: "/u", Plain: true,
 				ReadOnly: true, Map: MapAll, Tree: 1},
 			Mounts: []Mount{{Type: "bind", Source: "/a", Target: "/b", ReadOnly: true,
 				NoExec: true, NoSuid: true, NoDev: true, NoSymFollow: true, NoLinks: true,
