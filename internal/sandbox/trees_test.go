@@ -141,8 +141,10 @@ func TestUpper(t *testing.T) {
 	ctx, dir := t.Context(), t.TempDir()
 	scratch, kept := filepath.Join(dir, "scratch"), filepath.Join(dir, "kept")
 	t.Cleanup(func() { // of mapped ids, which the test may not delete
-		if err := RemoveTree(context.Background(), kept); err != nil {
-			t.Error(err)
+		for _, tree := range []string{scratch, kept} {
+			if err := RemoveTree(context.Background(), tree); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 	if err := os.Mkdir(scratch, 0o755); err != nil {
