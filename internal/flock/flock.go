@@ -55,6 +55,17 @@ func Try(f *os.File, mode Mode) error { return flock(f, int(mode)|syscall.LOCK_N
 // Wait locks an open file when nobody else holds it any more.
 func Wait(f *os.File, mode Mode) error { return flock(f, int(mode)) }
 
+// Close unlocks and closes a file. Closing alone is not enough where the process has threads: a
+// child that has been forked and has not called execve yet has the descriptor, too, and with it the
+// lock.
+func Close(f *os.File) error {
+	released := Release(f)
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return released
+}
+
 // Release unlocks an open file, which stays open.
 func Release(f *os.File) error { return flock(f, syscall.LOCK_UN) }
 

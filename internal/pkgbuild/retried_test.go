@@ -69,7 +69,7 @@ func TestRetry(t *testing.T) {
 		{name: "at another stage", retry: Retry{From: "collect"},
 			ends: "failed, parse-changes, internal", stages: "kept state, collect!"},
 		{name: "at none", retry: Retry{From: "lunch"}, ends: "failed, usage"},
-		{name: "with an option that is nsbuild's", retry: Retry{Opts: []string{"-S"}},
+		{name: "with an option that is ours", retry: Retry{Opts: []string{"-S"}},
 			ends: "failed, usage"},
 	} {
 		w.in(c.name, func(t *testing.T) {

@@ -153,7 +153,7 @@ func (d *Dir) Publish(name string) error {
 }
 
 // Close gives up its use, or the right to delete it.
-func (d *Dir) Close() error { return d.lock.Close() }
+func (d *Dir) Close() error { return flock.Close(d.lock) }
 
 // Touch notes that it is used now.
 func (d *Dir) Touch() error {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -73,6 +74,30 @@ func TestUse(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCloseBesideFork closes a directory while another descriptor of its lock is open, as a child
+// has that was forked meanwhile.
+func TestCloseBesideFork(t *testing.T) {
+	d, err := Begin(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := syscall.Dup(int(d.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(child)
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	again, err := Own(d.Path())
+	if err != nil {
+		t.Fatalf("it is still in use: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
