@@ -88,7 +88,11 @@ func TestCloseBesideFork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer syscall.Close(child)
+	defer func() {
+		if err := syscall.Close(child); err != nil {
+			t.Error(err)
+		}
+	}()
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
