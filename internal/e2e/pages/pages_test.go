@@ -122,8 +122,10 @@ func try(t *testing.T, w *e2e.World, page string) {
 	}
 }
 
-// TestTutorial is somebody's first quarter of an hour, from nothing.
+// TestTutorial is somebody's first quarter of an hour, from nothing. As that of TestHowtos, its
+// reader is an ordinary user.
 func TestTutorial(t *testing.T) {
+	testenv.RequireUser(t)
 	e2e.RealWorld(t) // has the packages fetched
 	testenv.HostState(t)
 	w := e2e.NewWorld(t)
