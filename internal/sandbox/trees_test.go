@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsbuild/internal/testenv"
 	"nsbuild/internal/tree"
 )
 
@@ -134,6 +135,7 @@ func deepTrees(t *testing.T, ids IDMap, levels int, name string) {
 // TestUpper goes on with what an earlier jail has written: in a copy, and in place. The directory
 // is moved away from the scratch before.
 func TestUpper(t *testing.T) {
+	testenv.RequireUserns(t)
 	ids, err := ResolveIDs()
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +158,7 @@ func TestUpper(t *testing.T) {
 	}
 	defer h.Close()
 	if h.Scratch() == ScratchCopy {
-		t.Skip("this kernel has no overlays for us")
+		testenv.Missing(t, "kernel", "needs a kernel with overlays for whom runs the test")
 	}
 	root := testRoot(t, h)
 	in := func(r Root, script string) *Jail {
@@ -175,7 +177,8 @@ func TestUpper(t *testing.T) {
 		return j
 	}
 	lowers := []Lower{{Path: root}}
-	first := in(Root{Lowers: lowers}, "mkdir -p /var/made/below; echo one > /var/made/file; rm /etc/passwd")
+	first := in(Root{Lowers: lowers},
+		"mkdir -p /var/made/below; echo one > /var/made/file; rm /etc/passwd")
 	if err := h.MoveLayer(ctx, first.ID(), kept); err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +190,7 @@ func TestUpper(t *testing.T) {
 		"test -d /var/made/below; "
 	in(Root{Lowers: lowers, Seed: kept}, state+"echo two > /var/made/file; rm -r /var/made")
 	in(Root{Lowers: lowers, Upper: kept}, state+"echo two > /var/made/file; rm -r /var/made/below")
-	in(Root{Lowers: lowers, Upper: kept}, "test `cat /var/made/file` = two; ! test -e /var/made/below")
+	in(Root{Lowers: lowers, Upper: kept},
+		"test `cat /var/made/file` = two; ! test -e /var/made/below")
 	in(Root{Lowers: append([]Lower{{Path: kept}}, lowers...)}, "test `cat /var/made/file` = two")
 }
