@@ -102,7 +102,8 @@ func (o *buildOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.archAny, "arch-any", false, "build architecture-dependent packages (default)")
 	f.BoolVar(&o.noArchAny, "no-arch-any", false, "build no architecture-dependent packages")
 	f.BoolVarP(&o.Source, "source", "s", false, "build the source package too")
-	f.StringVarP(&o.profiles, "profiles", "P", "", "build with these `PROFILES`, with commas between them")
+	f.StringVarP(&o.profiles, "profiles", "P", "",
+		"build with these `PROFILES`, with commas between them")
 	f.IntVarP(&o.Jobs, "jobs", "j", 0,
 		"let one build use `N` processes (default: as processors and memory allow)")
 	f.StringVar(&o.jobsAtOnce, "jobs-at-once", "auto",

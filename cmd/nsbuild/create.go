@@ -95,7 +95,8 @@ is set. So two bases of one Release file are the same, byte for byte.
 	f.StringVar(&o.Variant, "variant", bootstrap.VariantBuildd,
 		"`WHICH` packages it has: "+strings.Join(bootstrap.Variants(), ", "))
 	f.StringSliceVar(&o.Include, "include", nil, "add these `PACKAGES`, with commas between them")
-	f.StringSliceVar(&o.Exclude, "exclude", nil, "leave out these `PACKAGES`, with commas between them")
+	f.StringSliceVar(&o.Exclude, "exclude", nil,
+		"leave out these `PACKAGES`, with commas between them")
 	f.StringVar(&o.Bootstrapper, "bootstrapper", bootstrap.Native,
 		"let this `PROGRAM` make it: "+strings.Join(bootstrap.Bootstrappers(), ", "))
 	f.StringVar(&o.from, "from", "", "make it of `FILE|DIR`, which is a tar archive, a container "+

@@ -89,11 +89,7 @@ func (a *app) diff(ctx context.Context, args []string, o diffOptions) (err error
 	if err != nil {
 		return err
 	}
-	from, err := opener(env)
-	if err != nil {
-		return err
-	}
-	root, err := from.Use(id)
+	from, root, err := useKept(env, id)
 	if err != nil {
 		return err
 	}
@@ -317,11 +313,7 @@ func (a *app) copyOut(ctx context.Context, args []string, dest string) (err erro
 	if err != nil {
 		return err
 	}
-	from, err := opener(env)
-	if err != nil {
-		return err
-	}
-	root, err := from.Use(id)
+	from, root, err := useKept(env, id)
 	if err != nil {
 		return err
 	}

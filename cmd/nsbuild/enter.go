@@ -72,6 +72,16 @@ func opener(env *pkgbuild.Env) (*keptroot.Opener, error) {
 	return &keptroot.Opener{Kept: env.Kept, Bases: env.Store, Layers: layers, Work: env.Work}, err
 }
 
+// useKept takes a kept build into use.
+func useKept(env *pkgbuild.Env, id string) (*keptroot.Opener, *keptroot.Root, error) {
+	from, err := opener(env)
+	if err != nil {
+		return nil, nil, err
+	}
+	root, err := from.Use(id)
+	return from, root, err
+}
+
 // findKept finds the kept build that is meant; "" is that of the current directory.
 func findKept(env *pkgbuild.Env, id string) (string, error) {
 	dir := ""

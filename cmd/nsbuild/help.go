@@ -56,7 +56,8 @@ const commonFlags = "Common options"
 func arrangement(path string) [][]string {
 	hooks := []string{"Hooks", "hook", "hookdir", "hook-network", "hook-timeout"}
 	jail := [][]string{
-		{"What the sandbox is", "install", "root", "overlay", "read-only", "force", "hostname", "network"},
+		{"What the sandbox is", "install", "root", "overlay", "read-only", "force",
+			"hostname", "network"},
 		{"What is mounted", "bind", "bind-ro", "tmpfs", "fstab"},
 		{"Limits", "memory", "cpus", "pids"},
 	}
@@ -105,8 +106,8 @@ func arrangement(path string) [][]string {
 			"root", "overlay", "timeout", "memory"}
 		return slices.Concat([][]string{common, command}, jail, [][]string{hooks})
 	case "nsbuild shell":
-		common := []string{commonFlags, "build-deps", "dist", "install", "save", "user", "bind", "network",
-			"root", "memory", "setenv"}
+		common := []string{commonFlags, "build-deps", "dist", "install", "save", "user", "bind",
+			"network", "root", "memory", "setenv"}
 		return slices.Concat([][]string{common, append(command, "as")}, jail, [][]string{hooks})
 	case "nsbuild session begin":
 		common := []string{commonFlags, "name", "user", "install", "bind", "bind-ro", "network", "root",

@@ -70,11 +70,7 @@ func (a *app) retry(ctx context.Context, id string, opts []string, o retryOption
 	if id, err = findKept(env, id); err != nil {
 		return err
 	}
-	from, err := opener(env)
-	if err != nil {
-		return err
-	}
-	root, err := from.Use(id)
+	_, root, err := useKept(env, id)
 	if err != nil {
 		return err
 	}

@@ -165,8 +165,9 @@ The options of run end at the first word of the command: in nsbuild run bookworm
 option of ls. A -- ends them, too.
 
 A stream of yours that is a terminal becomes a terminal of the sandbox's own. Any other stream is
-passed on, byte for byte. The command gets SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and the
-signals of job control that nsbuild gets. A second SIGINT kills it. What it leaves running is ended.
+passed on, byte for byte. The command gets SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and
+the signals of job control that nsbuild gets. A second SIGINT kills it. What it leaves running is
+ended.
 `,
 		Example: `  nsbuild run trixie -- cat /etc/debian_version
   nsbuild run bookworm -- sort < in > out

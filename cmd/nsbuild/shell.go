@@ -35,7 +35,8 @@ func newShell(a *app) *cobra.Command {
 		Use:   "shell [BASE | --root DIR | --build-deps [SOURCE]] [flags]",
 		Short: "Open a root shell in a throwaway sandbox",
 		Long: `shell opens a login shell, whose prompt names the base. Without BASE it takes the only
-base there is, else that of this machine's own suite. The base of a suite is made when it is missing.
+base there is, else that of this machine's own suite. The base of a suite is made when it is
+missing.
 
 With --build-deps the shell is in the unpacked SOURCE, which is named as for nsbuild build (default:
 the current directory). The build dependencies are installed, the environment is that of the build,

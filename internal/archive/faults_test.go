@@ -40,7 +40,9 @@ func TestFaults(t *testing.T) {
 			change: hasty, want: failure.ErrUnreachable, hint: "network"},
 		{name: "redirect loop", fault: "Release", with: fakedebian.Fault{Redirect: "InRelease"},
 			want: failure.ErrRefused, hint: "--mirror"},
-		{name: "login needed", change: func(m *archivetest.Mirror) { m.Server.RequireAuth("joe", "secret") },
+		{name: "login needed", change: func(m *archivetest.Mirror) {
+			m.Server.RequireAuth("joe", "secret")
+		},
 			want: failure.ErrRefused, hint: "auth.conf"},
 		{name: "always 503", fault: "by-hash", with: fakedebian.Fault{Status: 503},
 			want: failure.ErrUnreachable, hint: "network"},

@@ -110,8 +110,9 @@ func TestTrim(t *testing.T) {
 		freed int64
 		left  []string
 	}{
-		"nothing":      {Keep{Bytes: all}, 0, []string{"layers", "layers", "lists", "lists"}},
-		"by age":       {Keep{Bytes: all, Age: 150 * time.Minute}, 10, []string{"layers", "layers", "lists"}},
+		"nothing": {Keep{Bytes: all}, 0, []string{"layers", "layers", "lists", "lists"}},
+		"by age": {Keep{Bytes: all, Age: 150 * time.Minute}, 10,
+			[]string{"layers", "layers", "lists"}},
 		"by size":      {Keep{Bytes: 205}, 20, []string{"layers", "layers"}},
 		"a layer, too": {Keep{Bytes: 150}, 120, []string{"layers"}},
 		"spared":       {Keep{Bytes: 150, Spare: 90 * time.Minute}, 20, []string{"layers", "layers"}},

@@ -143,7 +143,9 @@ func TestPlanIsRefused(t *testing.T) {
 		err    string
 	}{
 		{name: "nothing", ends: "successful"},
-		{name: "a hook", with: func(r *Request) { r.Hooks = w.hooks("", map[string]string{"before-build": "true"}) },
+		{name: "a hook", with: func(r *Request) {
+			r.Hooks = w.hooks("", map[string]string{"before-build": "true"})
+		},
 			ends: "given-back, fetch-src, given back", err: "the hooks would not be as planned"},
 		{name: "relations", change: func(p *plan.Plan) { p.Dependencies.Depends = "other" },
 			err: "the build dependencies would not be as planned"},

@@ -32,8 +32,8 @@ func TestTLS(t *testing.T) {
 		{`Acquire::https::CaInfo "/none.pem";`, os.ErrNotExist},
 		{`Acquire::https::CaInfo "/empty.pem";`, failure.ErrSyntax},
 	} {
-		m.Options.Host = archivetest.AptHost(t, map[string]string{"etc/apt/apt.conf": test.conf, "ca.pem": ca,
-			"empty.pem": "x"})
+		m.Options.Host = archivetest.AptHost(t, map[string]string{"etc/apt/apt.conf": test.conf,
+			"ca.pem": ca, "empty.pem": "x"})
 		m.Options.CacheDir = t.TempDir()
 		if _, _, err := m.All(m.Client()); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", test.conf, err)

@@ -174,7 +174,8 @@ func (o options) addWhat() {
 
 // addNames adds the versions and names that the results bear.
 func (o options) addNames() {
-	o.text("make-binNMU", "", "bin_nmu", "make a binary-only upload, with `TEXT` as its changelog entry")
+	o.text("make-binNMU", "", "bin_nmu",
+		"make a binary-only upload, with `TEXT` as its changelog entry")
 	o.text("binNMU", "", "bin_nmu_version", "its number, `N`")
 	o.text("binNMU-timestamp", "", "bin_nmu_timestamp", "the `DATE` of its changelog entry")
 	o.text("binNMU-changelog", "", "bin_nmu_changelog", "the whole `ENTRY`")
@@ -207,7 +208,8 @@ func (o options) addDependencies() {
 				"further build `RELATION`", false)
 		}
 	}
-	o.text("build-dep-resolver", "", "build_dep_resolver", "`NAME` of what finds the build dependencies: apt or aptitude")
+	o.text("build-dep-resolver", "", "build_dep_resolver",
+		"`NAME` of what finds the build dependencies: apt or aptitude")
 	o.bit("resolve-alternatives", "", "resolve_alternatives", true, "take any alternative")
 	o.bit("no-resolve-alternatives", "", "resolve_alternatives", false, "take the first alternative")
 	o.list("extra-package", "extra_packages", "further `DEB`, or a directory with such", false)

@@ -38,8 +38,8 @@ func TestExportImport(t *testing.T) {
 		t.Error(o)
 	}
 	w.Must(t, "update", name)
-	e2e.Refusal{Status: 64, Says: []string{"base " + name + " exists already"}, Hint: "--replace"}.Check(
-		t, w.Run(t, "import", name, "one.tar"))
+	e2e.Refusal{Status: 64, Says: []string{"base " + name + " exists already"},
+		Hint: "--replace"}.Check(t, w.Run(t, "import", name, "one.tar"))
 	e2e.Refusal{Status: 64, Says: []string{"--from and --variant contradict"},
 		Hint: "leave out one"}.Check(t, w.Run(t, "create", "--from=one.tar", "--variant=minbase",
 		"bookworm"))

@@ -83,7 +83,8 @@ func TestResultOfWhatDidNotBegin(t *testing.T) {
 			r, err := result.Read(file)
 			e2e.Check(t, err)
 			if r.Source.From != c.from || r.Outcome.Status != c.status ||
-				!strings.Contains(r.Outcome.Error, c.says) || ours.MatchString(o.Stderr) || r.Outcome.FailStage != "" {
+				!strings.Contains(r.Outcome.Error, c.says) || ours.MatchString(o.Stderr) ||
+				r.Outcome.FailStage != "" {
 				t.Errorf("of %q: %+v", r.Source.From, r.Outcome)
 			}
 		})

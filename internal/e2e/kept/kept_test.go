@@ -20,7 +20,8 @@ func broken(t *testing.T, w *e2e.World) string {
 	t.Helper()
 	return w.WriteSource(t, fakedebian.Source{Name: "broken", Version: "1.0",
 		Packages: []fakedebian.Package{{Name: "broken", Architecture: "any"}},
-		Rules:    e2e.BadRules("\techo made > made; rm -rf debian/source; echo hi > /tmp/left; exit 7\n")})
+		Rules: e2e.BadRules("\techo made > made; rm -rf debian/source; " +
+			"echo hi > /tmp/left; exit 7\n")})
 }
 
 // id is the ID that the last line of a failure has.

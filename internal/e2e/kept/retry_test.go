@@ -21,7 +21,8 @@ func TestRetry(t *testing.T) {
 		t.Helper()
 		e2e.Check(t, os.WriteFile(filepath.Join(tree, "debian", "rules"), []byte(
 			"#!/usr/bin/make -f\n%:\n\t@true\nbuild: made\n\t@cat step\nmade: input\n\tdate +%N > made\n"+
-				"\t@echo making\nclean:\n\trm -f made\nbinary:\n\ttest -s made\n\tmkdir -p debian/again/DEBIAN\n"+
+				"\t@echo making\nclean:\n\trm -f made\nbinary:\n\ttest -s made\n"+
+				"\tmkdir -p debian/again/DEBIAN\n"+
 				"\tcp made debian/again\n\tdpkg-gencontrol -Pdebian/again\n"+
 				"\tdpkg-deb --root-owner-group -b debian/again ..\n\t"+last+"\n"), 0o755))
 	}
