@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +15,6 @@ import (
 	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/bootstrap"
-	"nsbuild/internal/budget"
 	"nsbuild/internal/config"
 	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
@@ -237,9 +235,6 @@ func (a *app) update(ctx context.Context, names []string, all bool, options *hoo
 		return err
 	}
 	if all {
-		if err := env.ForgetAll(ctx); err != nil {
-			return err
-		}
 		if names, err = env.Store.Names(); err != nil {
 			return err
 		}
@@ -301,6 +296,7 @@ func (a *app) remove(ctx context.Context, names []string, all, yes bool) error {
 	if err != nil {
 		return err
 	}
+	var freed int64 // in bytes
 	if all {
 		if names, err = env.Store.Names(); err != nil {
 			return err
@@ -308,31 +304,31 @@ func (a *app) remove(ctx context.Context, names []string, all, yes bool) error {
 		if sure, err := a.sure(names, yes); !sure {
 			return err
 		}
-		if err := env.ForgetAll(ctx); err != nil {
+		if freed, err = env.ForgetAll(ctx); err != nil {
 			return err
 		}
 	}
-	before, err := a.freeSpace()
-	if err != nil {
-		return err
-	}
 	for _, name := range names {
 		ph := env.Progress.Phase("remove " + name)
-		err := env.Bases().Remove(ctx, name)
+		size, err := env.Bases().Remove(ctx, name)
 		ph.Done(err)
+		freed += size
 		if err != nil && !(all && errors.Is(err, base.ErrNone)) {
 			return err
 		}
 	}
 	if all { // no base, no use for what lies over bases
 		ph := env.Progress.Phase("remove layers")
-		err := errors.Join(a.cache.RemoveLayers(ctx), a.cache.RemoveHooks(ctx))
+		layers, err := a.cache.RemoveLayers(ctx)
+		hooks, hooksErr := a.cache.RemoveHooks(ctx)
+		err = errors.Join(err, hooksErr)
 		ph.Done(err)
 		if err != nil {
 			return err
 		}
+		freed += layers + hooks
 	}
-	return a.tellFreed(ctx, before)
+	return a.tellFreed(ctx, freed)
 }
 
 // sure asks a person whether everything is to go.
@@ -344,35 +340,9 @@ func (a *app) sure(names []string, yes bool) (bool, error) {
 		fault.Count(len(names), "base", "bases"), strings.Join(names, ", ")))
 }
 
-// freeSpace is what may still be written to the disks of the state and the cache, in bytes.
-func (a *app) freeSpace() (int64, error) {
-	var free int64
-	seen := map[uint64]bool{}
-	for _, dir := range []string{a.env.StateDir, a.env.CacheDir} {
-		info, err := os.Stat(dir)
-		if err != nil {
-			return 0, err
-		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok && seen[st.Dev] {
-			continue // the same disk
-		} else if ok {
-			seen[st.Dev] = true
-		}
-		here, err := budget.FreeSpace(dir)
-		if err != nil {
-			return 0, err
-		}
-		free += here
-	}
-	return free, nil
-}
-
-// tellFreed tells what a deletion has freed, and what is left that can be had again.
-func (a *app) tellFreed(ctx context.Context, before int64) error {
-	after, err := a.freeSpace()
-	if err != nil {
-		return err
-	}
+// tellFreed tells what was deleted, by its size (what else is written to the disk meanwhile does
+// not count), and what is left that can be had again.
+func (a *app) tellFreed(ctx context.Context, freed int64) error {
 	items, err := a.cache.Items(ctx)
 	if err != nil {
 		return err
@@ -381,7 +351,7 @@ func (a *app) tellFreed(ctx context.Context, before int64) error {
 	for _, i := range items {
 		rest += i.Size
 	}
-	text := "freed " + config.FormatSize(max(after-before, 0))
+	text := "freed " + config.FormatSize(freed)
 	if rest > 0 {
 		text += "; nsbuild cache clean would free " + config.FormatSize(rest) + " more"
 	}

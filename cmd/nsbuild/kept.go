@@ -201,7 +201,8 @@ func (a *app) forget(ctx context.Context, ids []string, all bool, older string) 
 		return err
 	}
 	if all {
-		return env.ForgetAll(ctx)
+		_, err := env.ForgetAll(ctx)
+		return err
 	}
 	var which []string
 	if older != "" {

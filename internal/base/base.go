@@ -414,8 +414,26 @@ func removeIfEmpty(root string) error {
 	return nil
 }
 
-// Remove deletes a base with all its generations. One that is in use by a build is an error.
-func (s *Store) Remove(ctx context.Context, name string, h jails.Holder) error {
+// Remove deletes a base with all its generations, and tells how many bytes they took. One that is
+// in use by a build is an error.
+func (s *Store) Remove(ctx context.Context, name string, h jails.Holder) (freed int64, err error) {
+	return freed, s.remove(ctx, name, func(ctx context.Context, dir string) error {
+		size, err := h.TreeSize(ctx, dir)
+		if err != nil {
+			return err
+		}
+		if err := h.RemoveTree(ctx, dir); err != nil {
+			return err
+		}
+		freed += size
+		return nil
+	})
+}
+
+// remover deletes a tree.
+type remover func(ctx context.Context, dir string) error
+
+func (s *Store) remove(ctx context.Context, name string, removeTree remover) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
@@ -457,7 +475,7 @@ func (s *Store) Remove(ctx context.Context, name string, h jails.Holder) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("base %s: %w", name, err)
 	}
-	if err := s.sweep(ctx, root, h); err != nil {
+	if err := s.sweep(ctx, root, removeTree); err != nil {
 		return err
 	}
 	return removeIfEmpty(root)
@@ -544,14 +562,14 @@ func (s *Store) Sweep(ctx context.Context, name string, h jails.Holder) error {
 		return fmt.Errorf("base %s: %w", name, err)
 	}
 	defer lock.Close()
-	if err := s.sweep(ctx, root, h); err != nil {
+	if err := s.sweep(ctx, root, h.RemoveTree); err != nil {
 		return err
 	}
 	return removeIfEmpty(root)
 }
 
 // sweep is Sweep with the base's lock held.
-func (s *Store) sweep(ctx context.Context, root string, h jails.Holder) error {
+func (s *Store) sweep(ctx context.Context, root string, removeTree remover) error {
 	current, err := os.Readlink(filepath.Join(root, "current"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -573,7 +591,7 @@ func (s *Store) sweep(ctx context.Context, root string, h jails.Holder) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		err = h.RemoveTree(ctx, dir)
+		err = removeTree(ctx, dir)
 		if claimed != nil {
 			err = errors.Join(err, claimed.Close())
 		}

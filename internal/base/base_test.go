@@ -90,7 +90,7 @@ func TestGenerations(t *testing.T) {
 	if current.Number != 2 {
 		t.Errorf("the current generation is %d", current.Number)
 	}
-	if err := s.Remove(ctx, "trixie", h); err == nil {
+	if _, err := s.Remove(ctx, "trixie", h); err == nil {
 		t.Error("a base in use was removed")
 	}
 	if err := errors.Join(old.Close(), current.Close()); err != nil {
@@ -105,8 +105,12 @@ func TestGenerations(t *testing.T) {
 	if _, err := os.Stat(old.Tree()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a replaced generation is still there: %v", err)
 	}
-	if err := s.Remove(ctx, "trixie", h); err != nil {
+	size, err := h.TreeSize(ctx, filepath.Join(s.Dir(), "trixie", "gen-2"))
+	if err != nil {
 		t.Fatal(err)
+	}
+	if freed, err := s.Remove(ctx, "trixie", h); err != nil || freed != size || size == 0 {
+		t.Errorf("%d bytes of %d were freed, %v", freed, size, err)
 	}
 	if left, err := os.ReadDir(s.Dir()); err != nil || len(left) > 0 {
 		t.Errorf("left after remove: %v %v", left, err)
@@ -191,7 +195,7 @@ func TestBadNamesAndManifests(t *testing.T) {
 		!strings.Contains(fault.HintOf(err), "nsbuild remove x") {
 		t.Errorf("no manifest: %v, hint %q", err, fault.HintOf(err))
 	}
-	if err := s.Remove(t.Context(), "x", h); err != nil {
+	if _, err := s.Remove(t.Context(), "x", h); err != nil {
 		t.Errorf("a damaged base cannot be removed: %v", err)
 	}
 }
@@ -218,7 +222,7 @@ func TestLease(t *testing.T) {
 	if err := s.Sweep(ctx, "trixie", h); err != nil {
 		t.Error(err)
 	}
-	if err := s.Remove(ctx, "trixie", h); err == nil ||
+	if _, err := s.Remove(ctx, "trixie", h); err == nil ||
 		fault.HintOf(err) != "nsbuild forget hello-7c1e" {
 		t.Errorf("it was removed: %v", err)
 	}
@@ -226,7 +230,10 @@ func TestLease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(old.Close(), os.RemoveAll(upon), s.Remove(ctx, "trixie", h)); err != nil {
+	if err := errors.Join(old.Close(), os.RemoveAll(upon)); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Remove(ctx, "trixie", h); err != nil {
 		t.Error(err)
 	}
 	if _, err := s.UseGeneration("trixie", 1); !errors.Is(err, os.ErrNotExist) {

@@ -232,11 +232,11 @@ func (k *Keeper) sweepBases(ctx context.Context) error {
 	return nil
 }
 
-// Remove deletes a base.
-func (k *Keeper) Remove(ctx context.Context, name string) error {
+// Remove deletes a base, and tells how many bytes it took.
+func (k *Keeper) Remove(ctx context.Context, name string) (freed int64, err error) {
 	h, err := k.Work.Hold(ctx, k.IDs)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer h.Close()
 	return k.Store.Remove(ctx, name, h)

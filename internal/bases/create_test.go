@@ -338,19 +338,20 @@ func TestRemoved(t *testing.T) {
 	w.check(err)
 	used, err := w.Store.Use("crane")
 	w.check(err)
-	if err := w.Remove(t.Context(), "crane"); err == nil {
+	if _, err := w.Remove(t.Context(), "crane"); err == nil {
 		t.Errorf("generation %d was removed while it was in use", g)
 	}
 	w.check(used.Close())
-	w.check(w.Remove(t.Context(), "crane"))
+	_, err = w.Remove(t.Context(), "crane")
+	w.check(err)
 	if left := w.left("crane"); left != nil {
 		t.Errorf("left: %v", left)
 	}
-	if err := w.Remove(t.Context(), "crane"); !errors.Is(err, base.ErrNone) {
+	if _, err := w.Remove(t.Context(), "crane"); !errors.Is(err, base.ErrNone) {
 		t.Errorf("a base that is not there: %v", err)
 	}
 	w.fake.Fail = failing("Start", errFull)
-	if err := w.Remove(t.Context(), "crane"); !errors.Is(err, errFull) {
+	if _, err := w.Remove(t.Context(), "crane"); !errors.Is(err, errFull) {
 		t.Errorf("without a holder: %v", err)
 	}
 }

@@ -241,7 +241,7 @@ func TestNotUpdated(t *testing.T) {
 			}
 			w.fake.Fail = nil
 			if names, err := w.Store.Names(); err == nil && len(names) > 0 {
-				if err := w.Remove(t.Context(), "crane"); err != nil {
+				if _, err := w.Remove(t.Context(), "crane"); err != nil {
 					t.Errorf("it is still in use: %v", err)
 				}
 			}
@@ -319,7 +319,7 @@ func TestRecordFails(t *testing.T) {
 	}
 	w.fake.Fail = nil
 	w.check(os.Rename(gen+"-away", gen))
-	if err := w.Remove(t.Context(), "crane"); err != nil {
+	if _, err := w.Remove(t.Context(), "crane"); err != nil {
 		t.Errorf("it is still in use: %v", err)
 	}
 }
@@ -437,7 +437,8 @@ func TestTurns(t *testing.T) {
 	w.check(g.Close())
 	lists()
 	release()
-	w.check(w.Remove(t.Context(), "crane")) // nobody has it in use
+	_, err = w.Remove(t.Context(), "crane")
+	w.check(err) // nobody has it in use
 
 	// what it would be made as cannot be said, or it cannot be made
 	unsaid := errors.New("no such suite")

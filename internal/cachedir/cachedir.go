@@ -8,6 +8,7 @@ package cachedir
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -85,8 +86,7 @@ func (d *Dir) Trim(ctx context.Context, keep Keep) (freed int64, err error) {
 	}
 	var total int64
 	var files []cache.Entry
-	var keys []string
-	sizes := map[string]int64{}
+	var layers []layer.Info
 	for _, item := range items {
 		total += item.Size
 		age := time.Since(item.Used)
@@ -94,8 +94,7 @@ func (d *Dir) Trim(ctx context.Context, keep Keep) (freed int64, err error) {
 			continue
 		}
 		if item.Kind == kindLayers {
-			keys = append(keys, item.layer.Key)
-			sizes[item.layer.Key] = item.Size
+			layers = append(layers, item.layer)
 			continue
 		}
 		files = append(files, item.file)
@@ -107,8 +106,27 @@ func (d *Dir) Trim(ctx context.Context, keep Keep) (freed int64, err error) {
 	if used > 0 {
 		d.Log.Infof("%s in use and stay", fault.Count(used, "file is", "files are"))
 	}
-	if err := d.removeLayers(ctx, keys); err != nil {
-		return freed, err
+	more, err := d.removeLayers(ctx, layers)
+	return freed + more, err
+}
+
+// RemoveLayers deletes all layers but those in use, and tells how many bytes they took.
+func (d *Dir) RemoveLayers(ctx context.Context) (freed int64, err error) {
+	layers, err := d.Layers.List()
+	if err != nil {
+		return 0, err
+	}
+	return d.removeLayers(ctx, layers)
+}
+
+// removeLayers deletes layers, but those in use, and what killed builds left of some.
+func (d *Dir) removeLayers(ctx context.Context, layers []layer.Info) (freed int64, err error) {
+	sizes := map[string]int64{}
+	for _, l := range layers {
+		sizes[l.Key] = l.Size
+	}
+	if err := d.removeKeys(ctx, slices.Collect(maps.Keys(sizes))); err != nil {
+		return 0, err
 	}
 	left, err := d.Layers.List() // some may be in use
 	for _, l := range left {
@@ -120,21 +138,7 @@ func (d *Dir) Trim(ctx context.Context, keep Keep) (freed int64, err error) {
 	return freed, err
 }
 
-// RemoveLayers deletes all layers but those in use.
-func (d *Dir) RemoveLayers(ctx context.Context) error {
-	layers, err := d.Layers.List()
-	if err != nil {
-		return err
-	}
-	var keys []string
-	for _, l := range layers {
-		keys = append(keys, l.Key)
-	}
-	return d.removeLayers(ctx, keys)
-}
-
-// removeLayers deletes layers, and what killed builds left of some.
-func (d *Dir) removeLayers(ctx context.Context, keys []string) error {
+func (d *Dir) removeKeys(ctx context.Context, keys []string) error {
 	dirs, release, err := d.Layers.Take(keys, true)
 	if len(dirs) > 0 {
 		h, startErr := d.Work.Hold(ctx, d.IDs)
@@ -167,15 +171,22 @@ func (d *Dir) MakeRoom(ctx context.Context) {
 	}
 }
 
-// RemoveHooks deletes what hooks have kept.
-func (d *Dir) RemoveHooks(ctx context.Context) error {
+// RemoveHooks deletes what hooks have kept, and tells how many bytes that took.
+func (d *Dir) RemoveHooks(ctx context.Context) (freed int64, err error) {
 	dir := string(d.Hooks)
 	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
-		return nil
+		return 0, nil
 	}
 	h, err := d.Work.Hold(ctx, d.IDs)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return errors.Join(h.RemoveTree(ctx, dir), h.Close())
+	size, err := h.TreeSize(ctx, dir)
+	if err == nil {
+		err = h.RemoveTree(ctx, dir)
+	}
+	if err == nil {
+		freed = size
+	}
+	return freed, errors.Join(err, h.Close())
 }

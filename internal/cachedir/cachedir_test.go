@@ -148,8 +148,8 @@ func TestInUse(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.RemoveLayers(t.Context()); err != nil {
-		t.Fatal(err)
+	if freed, err := d.RemoveLayers(t.Context()); err != nil || freed != 100 {
+		t.Errorf("%d bytes freed, %v", freed, err)
 	}
 	if diff := gocmp.Diff([]string{}, kinds(t, d)); diff != "" {
 		t.Errorf("what is left (-want +got):\n%s", diff)
@@ -169,14 +169,18 @@ func TestMakeRoom(t *testing.T) {
 // TestRemoveHooks: what hooks keep goes, and need not be there.
 func TestRemoveHooks(t *testing.T) {
 	d, _ := filled(t)
-	if err := d.RemoveHooks(t.Context()); err != nil {
-		t.Error(err)
+	if freed, err := d.RemoveHooks(t.Context()); err != nil || freed != 0 {
+		t.Errorf("%d bytes freed, %v", freed, err)
 	}
-	if err := os.MkdirAll(filepath.Join(string(d.Hooks), "mine"), 0o755); err != nil {
+	mine := filepath.Join(string(d.Hooks), "mine")
+	if err := os.MkdirAll(mine, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.RemoveHooks(t.Context()); err != nil {
-		t.Error(err)
+	if err := os.WriteFile(filepath.Join(mine, "x"), make([]byte, 9000), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if freed, err := d.RemoveHooks(t.Context()); err != nil || freed == 0 {
+		t.Errorf("%d bytes freed, %v", freed, err)
 	}
 	if _, err := os.Lstat(string(d.Hooks)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the directory is there: %v", err)

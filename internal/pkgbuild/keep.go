@@ -415,18 +415,23 @@ func (e *Env) Forget(ctx context.Context, ids ...string) (used []string, err err
 	return used, errors.Join(err, release())
 }
 
-// ForgetAll deletes all kept builds.
-func (e *Env) ForgetAll(ctx context.Context) error {
+// ForgetAll deletes all kept builds, and tells how many bytes they took.
+func (e *Env) ForgetAll(ctx context.Context) (freed int64, err error) {
 	all, err := e.Kept.List()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	ids := make([]string, 0, len(all))
 	for _, i := range all {
 		ids = append(ids, i.ID)
 	}
 	used, err := e.Forget(ctx, ids...)
-	return errors.Join(err, InUse(used))
+	for _, i := range all {
+		if err == nil && !slices.Contains(used, i.ID) {
+			freed += i.Size
+		}
+	}
+	return freed, errors.Join(err, InUse(used))
 }
 
 // InUse is the error of kept builds that cannot be forgotten as they are used.

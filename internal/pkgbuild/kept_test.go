@@ -35,7 +35,17 @@ func (w *world) forget() {
 	w.t.Helper()
 	e := w.open(w.t.Context())
 	defer e.end()
-	w.check(e.ForgetAll(w.t.Context()))
+	var want int64
+	all, err := e.Kept.List()
+	w.check(err)
+	for _, i := range all {
+		want += i.Size
+	}
+	freed, err := e.ForgetAll(w.t.Context())
+	w.check(err)
+	if freed != want {
+		w.t.Errorf("%d bytes were freed, of %d", freed, want)
+	}
 }
 
 // lowersOf are the layers of a kept build in words.
