@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 
 	"nsbuild/internal/deb822"
 	"nsbuild/internal/jails"
 )
 
 // Package is an installed package.
-type Package struct{ Name, Version, Arch string }
+type Package struct {
+	Name, Version, Arch string
+	KiB                 int64 // that it takes, as it says itself; 0 when it does not
+}
 
 // Installed lists what a jail's dpkg has installed, in the order of its status file.
 func Installed(jail jails.Jail) ([]Package, error) {
@@ -44,6 +48,8 @@ func readStatus(r io.Reader) ([]Package, error) {
 	for s.Next() {
 		p := Package{Name: string(s.Last("Package")), Version: string(s.Last("Version")),
 			Arch: string(s.Last("Architecture"))}
+		// what is no number says nothing
+		p.KiB, _ = strconv.ParseInt(string(s.Last("Installed-Size")), 10, 64)
 		if p.Name != "" && bytes.HasSuffix(s.Last("Status"), []byte(" installed")) {
 			out = append(out, p)
 		}

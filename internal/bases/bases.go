@@ -361,7 +361,8 @@ func (k *Keeper) bootstrap(ctx context.Context, h jails.Holder, tree string, o O
 	}
 	o.recordLock(m)
 	for _, p := range done.Packages {
-		m.Packages = append(m.Packages, base.Package(p))
+		m.Packages = append(m.Packages, base.Package{Name: p.Name, Version: p.Version,
+			Arch: p.Arch})
 	}
 	return m, nil
 }

@@ -50,6 +50,7 @@ type Log struct {
 	buf     bytes.Buffer
 	err     error
 	section string
+	steps   steps
 	said    time.Time // when somebody wrote last, a whole line or not
 }
 
@@ -205,6 +206,7 @@ func (l *Log) keep(text []byte) {
 		l.tail[l.next] = line
 	}
 	l.next = (l.next + 1) % l.opt.TailLines
+	l.steps.step(line, l.opt.Now)
 	if l.explain != nil {
 		l.explain.Line(l.section, line)
 	}

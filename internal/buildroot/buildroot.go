@@ -74,17 +74,24 @@ func Fill(jail jails.Jail, to string, mode os.FileMode, write func(io.Writer) er
 
 // Installed lists what a jail has installed, but our own dummy package.
 func Installed(jail jails.Jail) ([]base.Package, error) {
+	out, _, err := InstalledSizes(jail)
+	return out, err
+}
+
+// InstalledSizes lists the same, and how many KiB each of the packages says that it takes.
+func InstalledSizes(jail jails.Jail) ([]base.Package, map[base.Package]int64, error) {
 	all, err := apt.Installed(jail)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := make([]base.Package, 0, len(all))
+	out, sizes := make([]base.Package, 0, len(all)), make(map[base.Package]int64, len(all))
 	for _, p := range all {
 		if p.Name != DummyName {
-			out = append(out, base.Package(p))
+			one := base.Package{Name: p.Name, Version: p.Version, Arch: p.Arch}
+			out, sizes[one] = append(out, one), p.KiB
 		}
 	}
-	return out, nil
+	return out, sizes, nil
 }
 
 // Beyond lists what is installed and was not before in just that version.

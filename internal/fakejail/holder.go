@@ -160,6 +160,9 @@ func (h *Holder) RootPath(jail int) string {
 	return j.root
 }
 
+// PID implements jails.Holder: there is no process.
+func (h *Holder) PID() int { return 0 }
+
 // IDs are those of the spec.
 func (h *Holder) IDs() sandbox.IDMap { return h.Spec.IDs }
 

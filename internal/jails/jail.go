@@ -56,6 +56,7 @@ type Process interface {
 type Holder interface {
 	NewJail(ctx context.Context, spec sandbox.Spec) (Jail, error)
 	RootPath(jail int) string
+	PID() int // of PID 1, as its caller sees it; 0: there is none
 	IDs() sandbox.IDMap
 	Close() error
 

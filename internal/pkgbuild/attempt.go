@@ -109,6 +109,7 @@ func (b *builder) begin(ctx context.Context, how how) (_ *attempt, err error) {
 		return nil, err
 	}
 	at.holder = held
+	b.sample(held)
 	b.result.Isolation.Scratch = string(at.holder.Scratch())
 	if how.plain {
 		b.result.Isolation.Scratch = string(sandbox.ScratchCopy)
@@ -131,6 +132,7 @@ func (at *attempt) close(ctx context.Context) {
 		}
 	}
 	if at.holder != nil {
+		at.leave()
 		if err := at.holder.Close(); err != nil {
 			at.env.Log.Warnf("ending the sandbox: %v", err)
 		}

@@ -16,6 +16,7 @@ import (
 	"nsbuild/internal/jails"
 	"nsbuild/internal/plan"
 	"nsbuild/internal/result"
+	"nsbuild/internal/sampler"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/source"
 )
@@ -59,10 +60,11 @@ type builder struct {
 	over
 	env        *Env
 	hold       func(context.Context, string, sandbox.HolderSpec) (jails.Holder, error)
-	copies     *copies.Beside // of packages
-	overflowed int64          // size of the tmpfs that was full in the attempt before
-	retried    *retried       // the kept build that it goes on with; nil: none
-	gaveWay    bool           // what was kept of other builds was forgotten for this one
+	copies     *copies.Beside   // of packages
+	overflowed int64            // size of the tmpfs that was full in the attempt before
+	retried    *retried         // the kept build that it goes on with; nil: none
+	gaveWay    bool             // what was kept of other builds was forgotten for this one
+	sampler    *sampler.Sampler // of the processes of all attempts; nil before the first
 }
 
 // Build builds one source package. There is an outcome whatever becomes of it.
@@ -205,6 +207,7 @@ var errSkipped = errors.New("nothing to build")
 // release gives back what all attempts have used.
 func (b *builder) release() {
 	b.copies.Stop()
+	b.noteSamples()
 	if b.news != nil {
 		b.news.End()
 	}

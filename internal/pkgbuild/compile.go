@@ -117,10 +117,11 @@ var toolchain = sync.OnceValue(func() *regexp.Regexp {
 
 // describeEnvironment writes what the build is done with.
 func (at *attempt) describeEnvironment() error {
-	packages, err := buildroot.Installed(at.root.jail)
+	packages, sizes, err := buildroot.InstalledSizes(at.root.jail)
 	if err != nil {
 		return err
 	}
+	at.noteSizes(sizes)
 	slices.SortFunc(packages, func(a, b base.Package) int {
 		return strings.Compare(a.Name, b.Name)
 	})
@@ -163,8 +164,10 @@ func (at *attempt) compile(ctx context.Context) error {
 	at.log.Subsection("dpkg-buildpackage")
 	at.log.Printf("Command: %s", strings.Join(command.Argv, " "))
 	begin := time.Now()
+	at.log.BeginSteps()
 	status, err := at.worker().Run(ctx, command)
 	at.summary.BuildTime = time.Since(begin)
+	at.noteSteps(time.Now())
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 // error has it already.
 func (b *builder) report(at *attempt, failed error) error {
 	found, r := &at.found, b.result
+	b.noteSamples()
 	b.end(failed, failStage(failed))
 	b.outcome.Artefacts = found.files
 	r.Hooks, r.Strays, r.Checks, r.Artefacts, r.Inputs.Layer = found.hooks, found.strays,

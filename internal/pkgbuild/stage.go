@@ -96,7 +96,8 @@ func (at *attempt) run(ctx context.Context, stages []stage) error {
 		}
 		ph.Done(err)
 		at.result.Stages = append(at.result.Stages,
-			result.Stage{Name: s.name, Seconds: time.Since(begin).Seconds(), Failed: err != nil})
+			result.Stage{Name: s.name, Start: at.sinceStart(begin),
+				Seconds: time.Since(begin).Seconds(), Failed: err != nil})
 		if err != nil {
 			return err
 		}

@@ -39,7 +39,9 @@ type Result struct {
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished"`
 	Stages   []Stage   `json:"stages,omitempty"` // of every attempt, in the order in which they ran
+	Steps    []Step    `json:"steps,omitempty"`  // of dpkg-buildpackage, as its log tells of them
 
+	Samples   *Samples   `json:"samples,omitempty"`
 	Use       Use        `json:"use"`
 	Isolation Isolation  `json:"isolation"`
 	Strays    []Stray    `json:"strays,omitempty"`
@@ -132,6 +134,8 @@ type Package struct {
 	Version string `json:"version"`
 	Arch    string `json:"arch"`
 	SHA256  string `json:"sha256,omitempty"`
+	// InstalledKiB is what it says that it takes when it is installed.
+	InstalledKiB int64 `json:"installed_kib,omitempty"`
 }
 
 // Outcome is how it ended.
@@ -156,8 +160,27 @@ type Cause struct {
 // Stage is one stage of the build and its time.
 type Stage struct {
 	Name    string  `json:"name"`
+	Start   float64 `json:"start_seconds,omitempty"` // since the build's start
 	Seconds float64 `json:"seconds"`
 	Failed  bool    `json:"failed,omitempty"`
+}
+
+// Step is a command of debhelper or dpkg within the build. It lasts until the next one.
+type Step struct {
+	Name    string  `json:"name"`
+	Line    int     `json:"line"`          // of the log
+	Start   float64 `json:"start_seconds"` // since the build's start
+	Seconds float64 `json:"seconds"`
+}
+
+// Samples are what ran in the sandbox, at even distances. Where nothing was running they are 0.
+type Samples struct {
+	Start     float64   `json:"start_seconds"` // of the first, since the build's start
+	Every     float64   `json:"every_seconds"`
+	CPU       []float64 `json:"cpu"`       // processors that were busy
+	Memory    []int64   `json:"memory"`    // bytes, at most; what processes share counts for each
+	Processes []int     `json:"processes"` // at most
+	Compilers []int     `json:"compilers"` // of these, compilers and linkers
 }
 
 // Use is what the build used of the machine.
