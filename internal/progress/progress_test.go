@@ -39,7 +39,7 @@ func onScreen(t *testing.T, width, height int, o Options,
 func TestLiveLine(t *testing.T) {
 	onScreen(t, 80, 24, Options{}, func(t *testing.T, s *screen, p *Progress) {
 		ph := p.Phase("download")
-		expect(t, s, "download          0.0s")
+		expect(t, s, "download               0.0s")
 		ph.AddTotal(40_000_000)
 		for range 10 {
 			ph.Add(1_000_000)
@@ -47,22 +47,22 @@ func TestLiveLine(t *testing.T) {
 		}
 		ph.Note("apt_2.6.1_amd64.deb")
 		time.Sleep(100 * time.Millisecond)
-		expect(t, s, "download          1.1s  25%  10.0/40.0 MB  9.1 MB/s  apt_2.6.1_amd64.deb")
+		expect(t, s, "download               1.1s  25%  10.0/40.0 MB  9.1 MB/s  apt_2.6.1_amd64.deb")
 		ph.Add(30_000_000)
 		ph.Note("")
 		ph.Done(nil)
 		ph.Done(errors.New("too late to count"))
-		expect(t, s, "download          1.1s  40.0 MB  36.4 MB/s", "")
+		expect(t, s, "download               1.1s  40.0 MB  36.4 MB/s", "")
 		ph = p.Phase("configure")
 		ph.Unit("packages")
 		ph.AddTotal(144)
 		ph.Add(7)
 		time.Sleep(time.Minute + time.Second)
-		expect(t, s, "download          1.1s  40.0 MB  36.4 MB/s",
-			"configure        1m01s   4%  7/144 packages")
+		expect(t, s, "download               1.1s  40.0 MB  36.4 MB/s",
+			"configure             1m01s   4%  7/144 packages")
 		ph.Done(nil)
-		expect(t, s, "download          1.1s  40.0 MB  36.4 MB/s",
-			"configure        1m01s  7 packages", "")
+		expect(t, s, "download               1.1s  40.0 MB  36.4 MB/s",
+			"configure             1m01s  7 packages", "")
 	})
 }
 
@@ -71,17 +71,17 @@ func TestLogLinesDoNotMix(t *testing.T) {
 		w := p.Writer()
 		ph := p.Phase("build")
 		fmt.Fprint(w, "checking for gcc... ")
-		expect(t, s, "build             0.0s")
+		expect(t, s, "build                  0.0s")
 		fmt.Fprint(w, "yes\nchecking for g++... ")
-		expect(t, s, "checking for gcc... yes", "build             0.0s")
+		expect(t, s, "checking for gcc... yes", "build                  0.0s")
 		fmt.Fprintln(p.Writer(), "a line from elsewhere")
-		expect(t, s, "checking for gcc... yes", "a line from elsewhere", "build             0.0s")
+		expect(t, s, "checking for gcc... yes", "a line from elsewhere", "build                  0.0s")
 		ph.Done(nil)
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
 		fmt.Fprint(w, "after")
-		expect(t, s, "checking for gcc... yes", "a line from elsewhere", "build             0.0s",
+		expect(t, s, "checking for gcc... yes", "a line from elsewhere", "build                  0.0s",
 			"checking for g++...", "after")
 	})
 }
@@ -90,16 +90,16 @@ func TestSeveralPhases(t *testing.T) {
 	onScreen(t, 80, 4, Options{}, func(t *testing.T, s *screen, p *Progress) {
 		a, b, c := p.Phase("a"), p.Phase("b"), p.Phase("c")
 		d := p.Phase("d")
-		expect(t, s, "a                 0.0s", "b                 0.0s", "and 2 more")
+		expect(t, s, "a                      0.0s", "b                      0.0s", "and 2 more")
 		time.Sleep(time.Second)
 		b.Done(nil)
-		expect(t, s, "b                 1.0s", "a                 1.0s", "c                 1.0s",
-			"d                 1.0s")
+		expect(t, s, "b                      1.0s", "a                      1.0s",
+			"c                      1.0s", "d                      1.0s")
 		a.Done(nil)
 		c.Done(nil)
 		d.Done(nil)
-		expect(t, s, "b                 1.0s", "a                 1.0s", "c                 1.0s",
-			"d                 1.0s", "")
+		expect(t, s, "b                      1.0s", "a                      1.0s",
+			"c                      1.0s", "d                      1.0s", "")
 	})
 }
 
@@ -110,15 +110,15 @@ func TestNarrowAndResized(t *testing.T) {
 		ph.Note("this note is so long that it must be cut, or it would wrap")
 		time.Sleep(time.Second)
 		expect(t, s, "before",
-			"download          1.0s  this note is so long that it must b", "unpack            1.0s")
-		s.resize(20) // the long line now takes three rows, the short one two
+			"download               1.0s  this note is so long that it m", "unpack                 1.0s")
+		s.resize(25) // the long line now takes three rows, the short one two
 		time.Sleep(redraw)
-		expect(t, s, "before", "download          1", "unpack            1")
+		expect(t, s, "before", "download               1", "unpack                 1")
 		s.resize(70)
 		time.Sleep(redraw)
 		expect(t, s, "before",
-			"download          1.2s  this note is so long that it must be cut, or",
-			"unpack            1.2s")
+			"download               1.2s  this note is so long that it must be cut",
+			"unpack                 1.2s")
 		s.resize(1)
 		time.Sleep(redraw)
 		s.resize(60)
@@ -143,8 +143,8 @@ func TestOutcomes(t *testing.T) {
 		}
 		open.Done(nil) // what ends after Close prints nothing
 		p.Phase("late").Done(nil)
-		expect(t, s, "unpack            0.1s  failed",
-			"download          0.1s  stopped  1.5/2.0 kB", "build             0.1s  stopped", "")
+		expect(t, s, "unpack                 0.1s  failed",
+			"download               0.1s  stopped  1.5/2.0 kB", "build                  0.1s  stopped", "")
 	})
 }
 
@@ -166,13 +166,13 @@ func TestPauseAndBackground(t *testing.T) {
 		expect(t, s, "")
 		resume()
 		resume()
-		expect(t, s, "shell             1.0s")
+		expect(t, s, "shell                  1.0s")
 		s.mu.Lock()
 		s.background = true
 		s.mu.Unlock()
 		fmt.Fprint(s, "\n$ ") // the user's shell
 		time.Sleep(time.Second)
-		expect(t, s, "shell             1.0s", "$")
+		expect(t, s, "shell                  1.0s", "$")
 		ph.Done(nil)
 	})
 }
@@ -199,10 +199,10 @@ func TestPlain(t *testing.T) {
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
-		want := `release           0.3s
-download         30.7s  30%  30.0/100 MB  1.0 MB/s …
-download         1m01s  60%  60.0/100 MB  1.0 MB/s …
-download         1m10s  70.0 MB  1.0 MB/s
+		want := `release                0.3s
+download              30.7s  30%  30.0/100 MB  1.0 MB/s …
+download              1m01s  60%  60.0/100 MB  1.0 MB/s …
+download              1m10s  70.0 MB  1.0 MB/s
 part of a line
 `
 		if got := out.String(); got != want {
@@ -238,7 +238,7 @@ func TestHostileNames(t *testing.T) {
 		ph := p.Phase("evil\x1b[2J\r\n")
 		ph.Note("\x9b31m\u202e\x00")
 		time.Sleep(redraw)
-		expect(t, s, "evil?[2J??        0.1s  ?31m??")
+		expect(t, s, "evil?[2J??             0.1s  ?31m??")
 		ph.Done(nil)
 	})
 }
@@ -331,21 +331,21 @@ func TestTask(t *testing.T) {
 		fetch.AddTotal(2)
 		fetch.Add(1)
 		time.Sleep(time.Second)
-		expect(t, s, "hello             1.0s  unpack",
-			"tree              1.0s  source  50%  1/2 files")
+		expect(t, s, "hello                  1.0s  unpack",
+			"tree                   1.0s  source  50%  1/2 files")
 		unpack.Done(nil)
 		build := one.Phase("build")
 		fmt.Fprintln(one.Writer(), "warning")
 		fetch.Done(errors.New("cut"))
 		endTwo("given-back", errors.New("cut"))
 		time.Sleep(100 * time.Millisecond)
-		expect(t, s, "hello: warning", "tree              1.0s  failed  given-back",
-			"hello             1.1s  build")
+		expect(t, s, "hello: warning", "tree                   1.0s  failed  given-back",
+			"hello                  1.1s  build")
 		build.Done(nil)
 		endOne("successful", nil)
 		endOne("too late", nil)
-		expect(t, s, "hello: warning", "tree              1.0s  failed  given-back",
-			"hello             1.1s  successful", "")
+		expect(t, s, "hello: warning", "tree                   1.0s  failed  given-back",
+			"hello                  1.1s  successful", "")
 	})
 	t.Run("plain", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -360,7 +360,7 @@ func TestTask(t *testing.T) {
 			if err := p.Close(); err != nil {
 				t.Error(err)
 			}
-			want := "hello: build     30.0s …\nhello: build     31.0s\nhello            31.0s  " +
+			want := "hello: build          30.0s …\nhello: build          31.0s\nhello                 31.0s  " +
 				"successful\nhello: cut\n"
 			if out.String() != want {
 				t.Errorf("got\n%swant\n%s", out.String(), want)

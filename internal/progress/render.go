@@ -18,7 +18,7 @@ const (
 )
 
 const (
-	nameWidth    = 14 // columns that a phase's name is padded to
+	nameWidth    = 19 // columns that a phase's name is padded to
 	elapsedWidth = 7
 	red          = "\x1b[31m"
 	plain        = "\x1b[0m"
