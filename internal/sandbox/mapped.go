@@ -107,7 +107,7 @@ func usersOf(uids, gids []syscall.SysProcIDMap) (*os.File, error) {
 	}
 	defer r.Close()
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{reexec.IDs}, &syscall.ProcAttr{
-		Dir: "/", Env: []string{}, Files: []uintptr{r.Fd()},
+		Dir: "/", Env: reexec.QuickStart(), Files: []uintptr{r.Fd()},
 		Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: uids,
 			GidMappings: gids},
 	})

@@ -31,8 +31,8 @@ const (
 	IDs = "nsbuild-ids"
 )
 
-// QuickStart is the environment of PID 1 and of the helper, which do one thing at a time.
-func QuickStart() []string { return []string{"GOMAXPROCS=2"} }
+// QuickStart is the environment of processes that do one thing at a time, as PID 1.
+func QuickStart() []string { return append(detector(), "GOMAXPROCS=2") }
 
 // NameProcess makes ps(1) and top(1) show a name instead of that of the descriptor we were started
 // by. The name is decoration: that it could not be set harms nobody.

@@ -196,6 +196,9 @@ func Inherited(first int) (*Self, error) {
 func (s *Self) ForkExec(argv0 string, args []string, files []uintptr, attr *syscall.ProcAttr) (
 	int, error) {
 	attr.Files = files
+	if argv0 != Limited { // which keeps its environment for the command that it becomes
+		attr.Env = append(detector(), attr.Env...)
+	}
 	if s.loader == nil {
 		return syscall.ForkExec(beneath.FDPath(s.exe), append([]string{argv0}, args...), attr)
 	}
