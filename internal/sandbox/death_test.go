@@ -36,7 +36,7 @@ func ownerMain() int {
 	}
 	if _, err := j.Start(
 		Command{Argv: []string{"/bin/sh", "-c",
-			"for i in 1 2 3 4 5 6 7 8; do sleep 5001 & done; setsid sleep 5001 & wait"},
+			"for i in 1 2 3 4 5 6 7 8; do sleep $0 & done; setsid sleep $0 & wait", os.Args[2]},
 		}); err != nil {
 		fmt.Println("error:", err)
 		return 1
@@ -53,7 +53,8 @@ func TestParentKilled(t *testing.T) {
 	testenv.RequireTool(t, "pgrep")
 	root := testRoot(t, startHolder(t))
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = []string{ownerName, root}
+	long := fmt.Sprintf("5001.%d", os.Getpid()) // others may run this test on the same machine
+	cmd.Args = []string{ownerName, root, long}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +74,7 @@ func TestParentKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const limit = 10 * time.Second // nothing waits; but a machine may be busy
 	before := time.Now()
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -81,14 +83,14 @@ func TestParentKilled(t *testing.T) {
 		t.Error("it was not killed")
 	}
 	for alive(t, pid) {
-		if time.Since(before) > time.Second {
+		if time.Since(before) > limit {
 			t.Fatal("PID 1 lives on after its caller's death")
 		}
 		time.Sleep(time.Millisecond)
 	}
 	// PID 1's first thread is dead before its last one, which waits for all others to be.
 	for {
-		left, err := exec.Command("pgrep", "-f", "sleep 5001").Output()
+		left, err := exec.Command("pgrep", "-f", "sleep "+long).Output()
 		if len(left) == 0 {
 			var none *exec.ExitError
 			if !errors.As(err, &none) || none.ExitCode() != 1 {
@@ -96,7 +98,7 @@ func TestParentKilled(t *testing.T) {
 			}
 			return
 		}
-		if time.Since(before) > time.Second {
+		if time.Since(before) > limit {
 			t.Fatalf("processes are left: %s", left)
 		}
 		time.Sleep(time.Millisecond)

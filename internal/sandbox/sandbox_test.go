@@ -250,7 +250,8 @@ func TestStrays(t *testing.T) {
 	h := startHolder(t)
 	j := hostJail(t, h)
 	out, st := sh(t, j, "setsid sleep 1001 >/dev/null 2>&1 & (setsid sh -c 'sleep 1002 & exit' &) ; "+
-		"unshare -Urpf --mount-proc sleep 1003 >/dev/null 2>&1 & sleep 0.3")
+		"unshare -Urpf --mount-proc sleep 1003 >/dev/null 2>&1 & "+
+		`for n in 1001 1002 1003; do until pgrep -xf "sleep $n" >/dev/null; do :; done; done`)
 	if !st.Success() {
 		t.Fatalf("%q %v", out, st)
 	}

@@ -364,7 +364,7 @@ func checkWarning(t *testing.T, entries []*logrus.Entry, parent string, wants []
 func TestStrays(t *testing.T) {
 	o := tree(t)
 	o.Strays = strays.Fail
-	if _, _, err := output(t, o, "sleep 100 >/dev/null 2>&1 & sleep 0.1"); err == nil ||
+	if _, _, err := output(t, o, "sleep 100 >/dev/null 2>&1 &"); err == nil ||
 		!strings.Contains(err.Error(), "left 1 process running") {
 		t.Errorf("%v", err)
 	}
