@@ -39,7 +39,7 @@ func onCommandLine(table, flag string) bool {
 	verb, _, _ := strings.Cut(table, ".")
 	switch verb {
 	case "import", "export", "man", "completion", "config", "forget", "enter", "diff",
-		"copy", "retry":
+		"cp", "retry":
 		return true
 	}
 	return false

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -17,7 +15,6 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/config"
 	"nsbuild/internal/console"
-	"nsbuild/internal/fault"
 	"nsbuild/internal/keptroot"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/treediff"
@@ -276,89 +273,4 @@ func (a *app) diffStat(all []keptroot.Change) {
 		fmt.Fprintf(a.stdout, "%s: %d made, %d changed, %d deleted, %s%s\n", where, count[0],
 			count[1], count[2], sign, config.FormatSize(size))
 	}
-}
-
-func newCopy(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "copy [ID] PATH... DEST",
-		Short: "Take files out of a kept build",
-		Long: `copy takes files, and directories with all below them, out of a kept build. A PATH is
-relative to the unpacked source, or begins with a slash. DEST is a directory that they go into; it
-may be a new name, for one PATH. What is there already is not replaced.
-
-Regular files and directories are copied. Links, devices, FIFOs and sockets are left out, and
-counted.
-`,
-		Example: "  nsbuild copy hello-7c1e tests/test-suite.log .\n  nsbuild copy config.log /tmp/",
-		Args:    rangeArgs(2, -1, "what, and where to?"),
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.copyOut(c.Context(), args[:len(args)-1], args[len(args)-1])
-		},
-	}
-}
-
-func (a *app) copyOut(ctx context.Context, args []string, dest string) (err error) {
-	env, err := a.openLocal(ctx)
-	if err != nil {
-		return err
-	}
-	id, paths, err := a.keptAndPaths(args)
-	if err != nil {
-		return err
-	}
-	if len(paths) == 0 {
-		return usage("nsbuild copy --help", "copy: what of %s?", id)
-	}
-	targets, err := targetsOf(paths, dest)
-	if err != nil {
-		return err
-	}
-	from, root, err := useKept(env, id)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, root.Close()) }()
-	open, err := from.Open(ctx, root, false)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, open.Close()) }()
-	c := keptroot.Copier{Jail: open.Jail}
-	for i, p := range paths {
-		if !path.IsAbs(p) {
-			p = path.Join(root.Where(), p)
-		}
-		if err := c.Copy(ctx, path.Clean(p), targets[i]); err != nil {
-			return fmt.Errorf("copying %s: %w", paths[i], err)
-		}
-	}
-	if c.Left > 0 {
-		env.Log.Warnf("%s left out: links, devices, FIFOs and sockets are not copied",
-			fault.Count(c.Left, "name is", "names are"))
-	}
-	return nil
-}
-
-// targetsOf are the names that paths get on the host.
-func targetsOf(paths []string, dest string) ([]string, error) {
-	st, err := os.Stat(dest)
-	if err == nil && !st.IsDir() {
-		return nil, usage("name a directory, or a new name", "copy: %s is there already", dest)
-	}
-	isDir := err == nil
-	if !isDir && (len(paths) > 1 || strings.HasSuffix(dest, "/")) {
-		return nil, usage("make it", "copy: %s is no directory", dest)
-	}
-	targets := make([]string, len(paths))
-	for i, p := range paths {
-		targets[i] = dest
-		if isDir {
-			base := path.Base(path.Clean("/" + p))
-			if base == "/" {
-				return nil, usage("name a new directory", "copy: %s has no name of its own", p)
-			}
-			targets[i] = filepath.Join(dest, base)
-		}
-	}
-	return targets, nil
 }

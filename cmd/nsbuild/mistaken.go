@@ -20,7 +20,6 @@ var verbsElsewhere = map[string]string{
 	"attach": "nsbuild session run NAME", "bootstrap": "nsbuild create SUITE",
 	"buildpackage": "nsbuild build .", "chroot": "nsbuild run --root DIR -- COMMAND",
 	"clean": "nsbuild cache clean", "debootstrap": "nsbuild create SUITE",
-	"cp":      "nsbuild session run NAME -- cat FILE copies out of a session",
 	"debuild": "nsbuild build .", "delete": "nsbuild remove BASE",
 	"destroy": "nsbuild remove BASE", "dist-upgrade": "nsbuild update BASE",
 	"exec":    "nsbuild run BASE -- COMMAND, or in a session nsbuild session run NAME -- COMMAND",
@@ -37,7 +36,7 @@ var verbsElsewhere = map[string]string{
 	"test": "nsbuild build --run-autopkgtest SOURCE", "upgrade": "nsbuild update BASE",
 
 	"session attach": "nsbuild session run NAME",
-	"session cp":     "nsbuild session run NAME -- cat FILE",
+	"session cp":     "nsbuild cp NAME:PATH DEST, or FILE NAME:PATH",
 	"session create": "nsbuild session begin BASE",
 	"session delete": "nsbuild session end NAME", "session enter": "nsbuild session run NAME",
 	"session exec": "nsbuild session run NAME -- COMMAND",
