@@ -140,14 +140,15 @@ func TestHowtos(t *testing.T) {
 	shared := e2e.RealWorld(t)
 	pages, err := filepath.Glob(filepath.Join(e2e.Tree, "docs", "howto", "*.md"))
 	e2e.Check(t, err)
-	if len(pages) < 8 {
+	if len(pages) < 10 {
 		t.Errorf("there are %d pages", len(pages))
 	}
 	for _, page := range pages {
 		name := filepath.Base(page)
 		t.Run(strings.TrimSuffix(name, ".md"), func(t *testing.T) {
 			testenv.HostState(t)
-			testenv.RequireTool(t, "git", "dpkg-source", "dpkg-scanpackages", "dch")
+			testenv.RequireTool(t, "git", "dpkg-source", "dpkg-scanpackages", "dch",
+				"debsign", "gpg", "gbp")
 			w := *shared
 			w.Dir = t.TempDir()
 			try(t, &w, filepath.Join("howto", name))
