@@ -22,9 +22,9 @@ const faultsPage = e2e.Tree + "/docs/faults.md"
 
 const refusedHead = `# What a fault looks like
 
-Each row is an archive or a mirror with one fault, as ` + "`internal/fakedebian`" + ` makes it, and what
-` + "`nsbuild create`" + ` then says and returns. No base stays behind in any of these cases. The test
-` + "`TestCreateRefuses`" + ` makes this page and compares with it: ` + "`go test ./internal/e2e/mirrors -run\nTestCreateRefuses -write-faults`" + ` writes it anew.
+Each row has one fault of an archive or a mirror, the message and the hint of ` + "`nsbuild create`" + `, and
+its exit status. ` + "`internal/fakedebian`" + ` makes these faults. No base stays behind in any of these
+cases. The test ` + "`TestCreateRefuses`" + ` compares nsbuild with this page. ` + "`go test\n./internal/e2e/mirrors -run TestCreateRefuses -write-faults`" + ` writes the page anew.
 
 | fault | message | hint | status |
 | --- | --- | --- | --- |
@@ -32,9 +32,8 @@ Each row is an archive or a mirror with one fault, as ` + "`internal/fakedebian`
 
 const overcomeHead = `## What is overcome
 
-A mirror may also go wrong in ways that need not stop anybody. Each row is what
-` + "`TestCreateOvercomes`" + ` has a mirror do while a base is made of it, all of them at once, and what
-nsbuild does.
+nsbuild overcomes other faults of a mirror by itself. Each row has one of them, and what nsbuild
+does. ` + "`TestCreateOvercomes`" + ` makes a base of a mirror that has all of these faults at once.
 
 | fault | what is done |
 | --- | --- |
