@@ -95,6 +95,8 @@ func (o *buildOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.Output, "output", "o", "", "put the results into `DIR`")
 	f.StringVar(&o.LogDir, "log-dir", "", "put the log into `DIR` (default: beside the results)")
 	f.BoolVar(&o.NoLog, "nolog", false, "leave no log behind")
+	f.IntVar(&o.KeepLogs, "keep-logs", 1, "let the newest `N` logs of a version stay, for one "+
+		"architecture and suite; 0: all")
 	f.StringVar(&o.Mirror, "mirror", "", "make a missing base from the mirror at this `URL`")
 	f.BoolVarP(&o.archAll, "arch-all", "A", false,
 		"build architecture-independent packages (default)")

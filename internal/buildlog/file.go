@@ -36,31 +36,31 @@ type File struct {
 	f    *os.File
 }
 
-// Create opens a new log in dir and points the link to it. A log of the same name (of a build in
-// the same second) is replaced; a symbolic link in its place is not followed.
+// Create opens a new log in dir and points the link to it. Where there is something of its name, a
+// log of the same second for instance, it has the name of the next second that is free.
 func Create(dir, pkg, version, arch string, start time.Time, opt Options) (*File, error) {
-	name := FileName(pkg, version, arch, start)
-	if strings.ContainsAny(name, "/\x00") {
-		return nil, fmt.Errorf("creating the build log: %q is no file name", name)
+	link := LinkName(pkg, version, arch)
+	if strings.ContainsAny(link, "/\x00") {
+		return nil, fmt.Errorf("creating the build log: %q is no file name", link)
 	}
-	out := &File{Path: filepath.Join(dir, name),
-		Link: filepath.Join(dir, LinkName(pkg, version, arch))}
-	target := name
-	if opt.LinkDir != "" && filepath.Clean(opt.LinkDir) != filepath.Clean(dir) {
-		out.Link, target = filepath.Join(opt.LinkDir, LinkName(pkg, version, arch)), out.Path
+	out := &File{Link: filepath.Join(dir, link)}
+	elsewhere := opt.LinkDir != "" && filepath.Clean(opt.LinkDir) != filepath.Clean(dir)
+	if elsewhere {
+		out.Link = filepath.Join(opt.LinkDir, link)
 	}
-	var err error
-	for range 2 {
-		if out.f, err = os.OpenFile(out.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644); !errors.Is(
-			err, fs.ErrExist) {
-			break
-		}
-		if err := os.Remove(out.Path); err != nil {
-			return nil, fmt.Errorf("replacing the build log: %w", err)
-		}
+	err := fs.ErrExist
+	at := out.after(stem(pkg, version, arch), start)
+	for i := 0; i < sameSecond && errors.Is(err, fs.ErrExist); i++ {
+		out.Path = filepath.Join(dir, FileName(pkg, version, arch, at))
+		out.f, err = os.OpenFile(out.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		at = at.Add(time.Second)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("creating the build log: %w", err)
+	}
+	target := filepath.Base(out.Path)
+	if elsewhere {
+		target = out.Path
 	}
 	temp := filepath.Join(filepath.Dir(out.Link),
 		fmt.Sprintf(".%s.%d", filepath.Base(out.Link), os.Getpid()))
@@ -71,6 +71,26 @@ func Create(dir, pkg, version, arch string, start time.Time, opt Options) (*File
 	}
 	out.Log = New(out.f, opt)
 	return out, nil
+}
+
+// sameSecond is how many builds of one thing may begin in one second.
+const sameSecond = 100
+
+// after is the time that a log is named after: its beginning, or the second after the newest log's,
+// where that is named after a later second than its own. So the names are in the order of the
+// builds.
+func (f *File) after(stem string, start time.Time) time.Time {
+	target, err := os.Readlink(f.Link)
+	if err != nil {
+		return start
+	}
+	text, _ := strings.CutPrefix(filepath.Base(target), stem+"-")
+	newest, err := time.Parse(timeInFooter+".build", text)
+	begun := start.UTC().Truncate(time.Second)
+	if err != nil || newest.Before(begun) || newest.Sub(begun) > sameSecond*time.Second {
+		return start
+	}
+	return newest.Add(time.Second)
 }
 
 // Close ends an unfinished line and closes the file. It returns the first error that any writing

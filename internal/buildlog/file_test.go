@@ -4,8 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"nsbuild/internal/fault"
 )
@@ -20,12 +22,15 @@ func TestCreate(t *testing.T) {
 	if err := os.Symlink(secret, filepath.Join(dir, name)); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"one", "two"} { // the second replaces a log of the same second
+	// neither the link nor a log of the same second is replaced
+	names := map[string]string{"one": strings.Replace(name, ":05Z", ":06Z", 1),
+		"two": strings.Replace(name, ":05Z", ":07Z", 1)}
+	for _, text := range []string{"one", "two"} {
 		f, err := Create(dir, "greet", "1.0", "amd64", clock(), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f.Path != filepath.Join(dir, name) ||
+		if f.Path != filepath.Join(dir, names[text]) ||
 			f.Link != filepath.Join(dir, "greet_1.0_amd64.build") {
 			t.Errorf("%s, %s", f.Path, f.Link)
 		}
@@ -38,7 +43,7 @@ func TestCreate(t *testing.T) {
 				t.Errorf("%s: %q, %v", path, got, err)
 			}
 		}
-		if to, err := os.Readlink(f.Link); err != nil || to != name {
+		if to, err := os.Readlink(f.Link); err != nil || to != names[text] {
 			t.Errorf("the link leads to %s, %v", to, err)
 		}
 	}
@@ -46,7 +51,7 @@ func TestCreate(t *testing.T) {
 		t.Errorf("what a symbolic link led to is now %q, %v", got, err)
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 2 {
+	if err != nil || len(entries) != 4 {
 		t.Errorf("%v, %v", entries, err)
 	}
 }
@@ -70,6 +75,45 @@ func TestCreateErrors(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// TestEarlier: the logs of the same are found, and no others.
+func TestEarlier(t *testing.T) {
+	dir := t.TempDir()
+	at := clock()
+	create := func(pkg, version, dist string, age time.Duration) *File {
+		t.Helper()
+		f, err := Create(dir, pkg, version, "amd64", at.Add(-age), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Header(Header{Package: pkg, Version: version, Distribution: dist, Start: at})
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	one := create("greet", "1.0", "sid", 3*time.Hour)
+	two := create("greet", "1.0", "sid", 2*time.Hour)
+	create("greet", "1.0", "trixie", 2*time.Hour)
+	create("greet", "1.0+b1", "sid", 2*time.Hour)
+	create("greet-doc", "1.0", "sid", 2*time.Hour)
+	f := create("greet", "1.0", "sid", time.Hour)
+	create("greet", "1.0", "sid", 0) // a later one
+	for _, name := range []string{"greet_1.0_amd64-mine.build",
+		"greet_1.0_amd64-2026-01-01T00:00:00Z.build"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("notes\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(one.Path, filepath.Join(dir,
+		"greet_1.0_amd64-2026-01-02T00:00:00Z.build")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.Earlier("sid")
+	if want := []string{two.Path, one.Path}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v; want %q", got, err, want)
 	}
 }
 

@@ -2,7 +2,9 @@ package pkgbuild
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
+	"nsbuild/internal/flock"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/result"
 )
@@ -18,6 +21,7 @@ import (
 // record is what is told of a build: its log and its result.
 type record struct {
 	log     *buildlog.File
+	logLock *os.File // of the log, while it is written
 	header  buildlog.Header
 	summary buildlog.Summary
 	result  *result.Result
@@ -108,6 +112,7 @@ func (b *builder) openLog() (err error) {
 	}
 	if !b.o.NoLog {
 		b.outcome.LogPath = b.log.Path
+		b.lockLog()
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -132,6 +137,46 @@ func (b *builder) openLog() (err error) {
 		buildroot.Host
 	b.result.Log = b.outcome.LogPath
 	return nil
+}
+
+// lockLog has others know that the log is being written. Where a file system knows no locks, nothing
+// says so.
+func (b *builder) lockLog() {
+	var err error
+	if b.logLock, err = flock.Open(b.log.Path, os.O_RDONLY, flock.Shared); err != nil {
+		b.env.Log.Debugf("locking %s: %v", b.log.Path, err)
+	}
+}
+
+// dropLogs deletes logs of earlier builds of the same, of which so many are not to be kept. One that
+// is being written stays. That one cannot be deleted is no failure of the build.
+func (b *builder) dropLogs() {
+	if b.logLock != nil {
+		if err := flock.Close(b.logLock); err != nil {
+			b.env.Log.Warnf("unlocking the log: %v", err)
+		}
+	}
+	if b.o.KeepLogs == 0 || b.outcome.LogPath == "" {
+		return
+	}
+	earlier, err := b.log.Earlier(b.suite.Name)
+	for _, file := range earlier[min(len(earlier), b.o.KeepLogs-1):] {
+		err = errors.Join(err, dropLog(file))
+	}
+	if err != nil {
+		b.env.Log.Warnf("deleting logs of earlier builds: %v", err)
+	}
+}
+
+func dropLog(file string) error {
+	f, err := flock.Open(file, os.O_RDONLY, flock.Exclusive)
+	if errors.Is(err, flock.ErrHeld) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Remove(file), flock.Close(f))
 }
 
 // describeSource says in the log what is built.

@@ -58,7 +58,9 @@ func (b *builder) closeLog(found *findings) error {
 	b.log.Section("Cleanup")
 	b.log.Printf("The sandbox ends with its processes and mounts.")
 	b.log.Summary(*s)
-	if err := b.log.Close(); err != nil {
+	err := b.log.Close()
+	b.dropLogs()
+	if err != nil {
 		return b.env.Work.Hide(fmt.Errorf("writing %s: %w", b.log.Path, err))
 	}
 	return nil

@@ -85,13 +85,15 @@ type How struct {
 
 // Places are where goes what comes of it.
 type Places struct {
-	Output  string    // directory for the results; "": see outputDir
-	LogDir  string    // directory of the log; "": that of the results
-	NoLog   bool      // leave no log behind
-	Result  string    // file for the machine-readable result; "" for none
-	JUnit   string    // file for the same as JUnit XML; "" for none
-	Verbose bool      // show the package's log as it comes
-	ShowLog io.Writer // where; nil: with the progress
+	Output string // directory for the results; "": see outputDir
+	LogDir string // directory of the log; "": that of the results
+	NoLog  bool   // leave no log behind
+	// KeepLogs is how many logs stay of one version for one architecture and suite; 0: all
+	KeepLogs int
+	Result   string    // file for the machine-readable result; "" for none
+	JUnit    string    // file for the same as JUnit XML; "" for none
+	Verbose  bool      // show the package's log as it comes
+	ShowLog  io.Writer // where; nil: with the progress
 }
 
 // Keeping says what of the build is kept, to be looked into later.

@@ -13,6 +13,7 @@ import (
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fakejail"
 	"nsbuild/internal/fakejail/programs"
+	"nsbuild/internal/flock"
 )
 
 // results is where a build writes, as its dpkg-buildpackage sees it from outside the jail.
@@ -185,5 +186,61 @@ func TestReplacing(t *testing.T) {
 		"source hello: it is not replaced")
 	if got := w.read(filepath.Join(dir, deb)); got != "of somebody else" {
 		t.Errorf("it was replaced by %q", got)
+	}
+}
+
+// TestLogs: of the logs of one version, those that are wanted stay, whether the builds went well or
+// not; also of builds that begin in one second.
+func TestLogs(t *testing.T) {
+	w := newWorld(t)
+	spec := w.source(crane())
+	out := t.TempDir()
+	other := "hello_2.10-2_" + w.arch + "-2020-01-01T00:00:00Z.build"
+	w.write(filepath.Join(out, other), "Distribution: "+suiteName+"\n")
+	for _, c := range []struct {
+		keep, builds, left int
+	}{{1, 3, 1}, {0, 3, 4}, {2, 1, 2}} {
+		for i := range c.builds {
+			if i == 1 {
+				w.replace("dpkg-buildpackage", fakejail.Prints("make: *** Error 1\n", 2))
+			} else {
+				w.replace("dpkg-buildpackage", programs.BuildPackage)
+			}
+			b := w.build(spec, func(r *Request) { r.Output, r.KeepLogs = out, c.keep })
+			link, err := filepath.EvalSymlinks(filepath.Join(out, "hello_2.10-3_"+w.arch+".build"))
+			w.check(err)
+			if link != b.LogPath {
+				t.Errorf("the link leads to %s, the log is %s", link, b.LogPath)
+			}
+		}
+		logs, err := filepath.Glob(filepath.Join(out, "hello_2.10-3_*Z.build"))
+		w.check(err)
+		if len(logs) != c.left {
+			t.Errorf("--keep-logs %d leaves %q", c.keep, logs)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(out, other)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLogInUse: a log that another build is writing stays.
+func TestLogInUse(t *testing.T) {
+	w := newWorld(t)
+	out := t.TempDir()
+	log := filepath.Join(out, "hello_2.10-3_"+w.arch+"-2020-01-01T00:00:00Z.build")
+	w.write(log, "Distribution: "+suiteName+"\n")
+	used, err := flock.Open(log, os.O_RDONLY, flock.Shared)
+	w.check(err)
+	spec := w.source(crane())
+	keepOne := func(r *Request) { r.Output, r.KeepLogs = out, 1 }
+	w.build(spec, keepOne)
+	if _, err := os.Stat(log); err != nil {
+		t.Error(err)
+	}
+	w.check(flock.Close(used))
+	w.build(spec, keepOne)
+	if _, err := os.Stat(log); !os.IsNotExist(err) {
+		t.Errorf("it is still there: %v", err)
 	}
 }

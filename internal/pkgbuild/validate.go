@@ -99,7 +99,7 @@ func besidePlan() []string {
 	return []string{"output", "log-dir", "nolog", "result", "junit", "json", "scratch",
 		"scratch-size", "plain-source", "strays", "no-layers", "jobs-at-once", "shell-on-failure",
 		"sign", "keyid", "hook", "hookdir", "hook-network", "hook-timeout", "plan", "keep",
-		"keep-count", "keep-size", "keep-age", "timeout", "silence"}
+		"keep-count", "keep-size", "keep-age", "keep-logs", "timeout", "silence"}
 }
 
 // checkPlanned refuses what contradicts the plan that is to be built.
@@ -260,6 +260,10 @@ func CheckLimits(l sandbox.Limits, said Said) error {
 
 // checkPlaces looks at where it goes.
 func (r *Request) checkPlaces() error {
+	if r.KeepLogs < 0 {
+		return fault.New(fault.Usage, "0 keeps all", "%s %d: it cannot be negative",
+			r.place("keep-logs"), r.KeepLogs)
+	}
 	if r.NoLog && r.LogDir != "" {
 		return fault.New(fault.Usage, "leave out one of them", "%s and %s contradict each other",
 			r.place("nolog"), r.place("log-dir"))
