@@ -23,6 +23,7 @@ import (
 type buildOptions struct {
 	pkgbuild.Several
 	archAll, noArchAll, archAny, noArchAny bool
+	sourceOnly                             bool
 	profiles                               string
 	hooks                                  hookOptions
 	checks                                 checkOptions
@@ -103,6 +104,8 @@ func (o *buildOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.noArchAll, "no-arch-all", false, "build no architecture-independent packages")
 	f.BoolVar(&o.archAny, "arch-any", false, "build architecture-dependent packages (default)")
 	f.BoolVar(&o.noArchAny, "no-arch-any", false, "build no architecture-dependent packages")
+	f.BoolVarP(&o.sourceOnly, "source-only", "S", false, "build the source package alone: nothing "+
+		"is compiled, and no dependencies are installed")
 	f.BoolVarP(&o.Source, "source", "s", false, "build the source package too")
 	f.StringVarP(&o.profiles, "profiles", "P", "",
 		"build with these `PROFILES`, with commas between them")
@@ -176,6 +179,9 @@ func (o *buildOptions) completeContents(g given) error {
 				"--%s: the value is empty", name)
 		}
 	}
+	if err := o.completeSourceOnly(g); err != nil {
+		return err
+	}
 	o.noArchAll = o.noArchAll || g.denied("arch-all", "no-arch-all")
 	o.noArchAny = o.noArchAny || g.denied("arch-any", "no-arch-any")
 	switch {
@@ -196,6 +202,23 @@ func (o *buildOptions) completeContents(g given) error {
 		o.Profiles = strings.Fields(p)
 	}
 	o.Said = g.origins()
+	return nil
+}
+
+// completeSourceOnly has --source-only mean that there is the source package and no other.
+func (o *buildOptions) completeSourceOnly(g given) error {
+	if !o.sourceOnly {
+		return nil
+	}
+	for _, other := range []string{"arch-all", "arch-any"} {
+		if g.set.Changed(other) && g.set.Lookup(other).Value.String() == "true" &&
+			!g.nearer("source-only", other) {
+			return fault.New(fault.Usage, "leave out one of them; --source builds the source "+
+				"package besides", "%s and %s contradict each other", g.place("source-only"),
+				g.place(other))
+		}
+	}
+	o.Source, o.archAll, o.archAny, o.noArchAll, o.noArchAny = true, false, false, true, true
 	return nil
 }
 

@@ -69,7 +69,7 @@ func arrangement(path string) [][]string {
 			{commonFlags, "dist", "output", "source", "git", "jobs", "extra-package",
 				"run-lintian", "shell-on-failure", "verbose", "offline"},
 			{"What is built", "arch", "host", "arch-all", "no-arch-all", "arch-any",
-				"no-arch-any", "profiles", "deb-build-options", "source-only-changes", "base",
+				"no-arch-any", "source-only", "profiles", "deb-build-options", "source-only-changes", "base",
 				"mirror", "plan"},
 			{"Its version and its names", "append-to-version", "make-binNMU", "binNMU",
 				"binNMU-timestamp", "binNMU-changelog", "maintainer", "uploader", "sign", "keyid"},

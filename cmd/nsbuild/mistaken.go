@@ -61,7 +61,6 @@ var optionsOfBuild = map[string]string{
 	"-us": "leave it out: nothing is signed without --sign",
 	"-uc": "leave it out: nothing is signed without --sign",
 	"-ui": "leave it out: nothing is signed without --sign",
-	"-S":  "--source builds the source package beside the others",
 	"-b":  "leave it out: the binary packages alone are built without --source",
 	"-B":  "--no-arch-all builds the architecture-dependent packages alone",
 	"-F":  "--source builds the source package, too",

@@ -65,7 +65,7 @@ func (at *attempt) packSource(ctx context.Context) error {
 		return err
 	}
 	if err := at.in.Pack(ctx, at.worker(), at.env.Log, at.o.SourceOpts); err != nil {
-		return err
+		return errors.Join(err, at.keepTail(ctx.Err() == nil))
 	}
 	at.sources.packedIn = sandbox.Lower{Jail: jail.ID()}
 	_, err = at.closeJail()
@@ -172,7 +172,9 @@ func (at *attempt) compile(ctx context.Context) error {
 		return err
 	}
 	// what the package said, before what we say about it
-	at.found.tail = at.log.Tail(output.TailLines)
+	if err := at.keepTail(!status.Success()); err != nil {
+		return err
+	}
 	at.log.BuildFinished(time.Now(), status.Success())
 	at.result.Outcome.Exit, at.result.Outcome.Signal = status.Code, int(status.Signal)
 	at.result.Use.PeakMemory, at.result.Use.UserTime, at.result.Use.SystemTime = status.MaxRSS,

@@ -43,6 +43,9 @@ func (b *builder) dependencies(ctx dsc.Context) (dsc.Reduced, error) {
 
 // relations are the source's own, and those that were added to them.
 func (b *builder) relations() dsc.BuildRelations {
+	if b.sourceAlone() {
+		return b.added
+	}
 	if b.in.Tree != nil {
 		return b.added.Join(b.in.Tree.Control.BuildRelations)
 	}

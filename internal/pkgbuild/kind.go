@@ -145,11 +145,21 @@ func (b *builder) command() []string {
 		argv = append(argv, "-a"+b.host)
 	}
 	argv = append(argv, b.typeFlag())
+	if b.sourceAlone() {
+		argv = append(argv, "-d", "-nc")
+	}
 	argv = append(argv, b.o.BuildOpts...)
 	if b.retried != nil {
 		argv = append(argv, b.retried.options...)
 	}
 	return argv
+}
+
+// sourceAlone tells whether the source package is all that is made, and nothing of the source is run
+// for it. A tree that was just unpacked is clean: its clean target, and what that needs, are left out
+// unless dpkg-buildpackage is told to run it.
+func (b *builder) sourceAlone() bool {
+	return b.o.buildType() == "source" && !slices.Contains(b.o.BuildOpts, "--pre-clean")
 }
 
 func (b *builder) typeFlag() string {

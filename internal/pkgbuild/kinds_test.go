@@ -33,6 +33,7 @@ func TestKinds(t *testing.T) {
 		files   []string
 		changes []string // what it says
 		log     []string
+		said    []string // to the user
 	}{
 		{name: "all", command: "-b", files: []string{deb, doc}},
 		{name: "for the architecture", with: func(r *Request) { r.ArchAll = false },
@@ -44,8 +45,13 @@ func TestKinds(t *testing.T) {
 			files: append(slices.Clone(dsc), deb, doc)},
 		{name: "the source alone", with: func(r *Request) {
 			r.Source, r.ArchAny, r.ArchAll, r.SourceOpts = true, false, false, []string{"-Zxz"}
-		}, command: "--source-option=-Zxz -S", files: dsc, suffix: "source",
-			changes: []string{"Architecture: source\n"}},
+		}, command: "--source-option=-Zxz -S -d -nc", files: dsc, suffix: "source",
+			changes: []string{"Architecture: source\n"}, log: []string{"Merged Build-Depends: \n"}},
+		{name: "the source alone, cleaned", with: func(r *Request) {
+			r.Source, r.ArchAny, r.ArchAll = true, false, false
+			r.BuildOpts = []string{"--pre-clean"}
+		}, command: "-S --pre-clean", files: dsc, suffix: "source",
+			log: []string{"Merged Build-Depends: libcrane-dev"}},
 		{name: "source and architecture", with: func(r *Request) {
 			r.Source, r.ArchAll = true, false
 		}, command: "-G", files: append(slices.Clone(dsc), deb)},
@@ -65,7 +71,7 @@ func TestKinds(t *testing.T) {
 			r.AppendToVersion, r.Maintainer = "~bpo12", "A B <ab@mirror.example>"
 			r.ArchAll = false
 		}, command: "-mA B <ab@mirror.example> -B", version: "2.10-3~bpo12",
-			files: []string{deb}},
+			files: []string{deb}, said: []string{"Binary-Only", "dch --bpo"}},
 		{name: "people", with: func(r *Request) {
 			r.Maintainer, r.Uploader = "A B <ab@mirror.example>", "C <c@mirror.example>"
 		}, command: "-mA B <ab@mirror.example> -eC <c@mirror.example> -b",
@@ -110,6 +116,7 @@ func TestKinds(t *testing.T) {
 			}
 			w.tells("the .changes", w.read(filepath.Join(b.dir, stem+".changes")), c.changes...)
 			w.tells("the log", b.log, c.log...)
+			w.tells("the user", strings.Join(b.said, "\n"), c.said...)
 			if filepath.Base(b.LogPath) != filepath.Base(b.result.Log) ||
 				!strings.HasPrefix(filepath.Base(b.LogPath), stem) {
 				t.Errorf("the log is %s", b.LogPath)

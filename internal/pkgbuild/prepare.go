@@ -43,6 +43,11 @@ func (b *builder) prepare(ctx context.Context) (at *attempt, err error) {
 	if err := b.env.sources().FromGit(ctx, b.in, b.o.Git); err != nil {
 		return nil, err
 	}
+	if b.o.Git == "" && b.planned == nil {
+		if err := b.env.sources().BringOrig(ctx, b.in, b.o.SourceOpts); err != nil {
+			return nil, err
+		}
+	}
 	if err := b.chooseSuite(); err != nil {
 		return nil, err
 	}
@@ -247,6 +252,12 @@ func (b *builder) announce() {
 		text += " · UNRELEASED: " + b.suite.Name
 	}
 	b.env.Log.WithField(LogPlain, true).Info(text)
+	if suffix := b.o.AppendToVersion; suffix != "" && (b.o.Sign || strings.Contains(suffix, "bpo") ||
+		strings.HasSuffix(b.suite.Name, "-backports")) {
+		b.env.Log.Warnf("%s %s: the packages are Binary-Only, and no archive takes them without "+
+			"their source; for an upload write the entry with dch --bpo, and build that",
+			b.o.place("append-to-version"), suffix)
+	}
 }
 
 // outputDir is where results go: where the user said, else the current directory; for a source

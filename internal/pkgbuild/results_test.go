@@ -1,6 +1,7 @@
 package pkgbuild
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"nsbuild/internal/fakejail"
 	"nsbuild/internal/fakejail/programs"
 	"nsbuild/internal/flock"
+	"nsbuild/internal/sandbox"
 )
 
 // results is where a build writes, as its dpkg-buildpackage sees it from outside the jail.
@@ -242,5 +244,48 @@ func TestLogInUse(t *testing.T) {
 	w.build(spec, keepOne)
 	if _, err := os.Stat(log); !os.IsNotExist(err) {
 		t.Errorf("it is still there: %v", err)
+	}
+}
+
+// TestRefusedDiff: the changes that dpkg-source refuses are in the log and before who waits; the
+// file that has them ends with the jail.
+func TestRefusedDiff(t *testing.T) {
+	w := newWorld(t)
+	tree := w.tree(crane())
+	const file = "/tmp/hello_2.10-3.diff.aB_c1"
+	for _, c := range []struct {
+		name, text, link string
+		shown            string // the last of the lines
+		log              int    // how many lines of it there are
+	}{
+		{name: "small", text: "--- a/x\n+++ b/x\n+new\n", shown: "+new", log: 1},
+		{name: "large", text: strings.Repeat("+0123456789abcde\n", 10_000),
+			shown: "(the log has more of it)", log: 64 << 10 / 17},
+		{name: "a link", link: "/etc/passwd", shown: "unexpected upstream changes, see " + file},
+	} {
+		w.in(c.name, func(t *testing.T) {
+			w.replace("dpkg-source", func(ctx context.Context, p *fakejail.Proc) sandbox.Status {
+				err := p.MkdirAll("/tmp")
+				if c.link != "" {
+					err = errors.Join(err, p.Symlink(c.link, file))
+				} else {
+					err = errors.Join(err, p.WriteFile(file, c.text, 0o600))
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				return fakejail.Prints("dpkg-source: error: aborting due to unexpected upstream "+
+					"changes, see "+file+"\n", 2)(ctx, p)
+			})
+			b := w.build(tree)
+			if last := b.Tail[len(b.Tail)-1].Text; !strings.HasSuffix(last, c.shown) ||
+				len(b.Tail) > 70 {
+				t.Errorf("%d lines are shown, the last is %q", len(b.Tail), last)
+			}
+			if n := strings.Count(b.log, "\n+new\n") + strings.Count(b.log,
+				"\n+0123456789abcde"); n < c.log-1 || n > c.log {
+				t.Errorf("the log has %d lines of it, want %d", n, c.log)
+			}
+		})
 	}
 }

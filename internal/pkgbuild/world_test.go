@@ -226,11 +226,17 @@ func (w *world) source(s fakedebian.Source) string {
 	return filepath.Join(dir, s.DscName())
 }
 
-// tree writes a source directory.
+// tree writes a source directory, with its upstream tarball beside it.
 func (w *world) tree(s fakedebian.Source) string {
 	w.t.Helper()
 	dir := filepath.Join(w.t.TempDir(), s.Name)
-	w.check(programs.Extract(w.source(s), dir))
+	spec := w.source(s)
+	w.check(programs.Extract(spec, dir))
+	origs, err := filepath.Glob(filepath.Join(filepath.Dir(spec), "*.orig*"))
+	w.check(err)
+	for _, file := range origs {
+		w.check(os.Link(file, filepath.Join(filepath.Dir(dir), filepath.Base(file))))
+	}
 	return dir
 }
 

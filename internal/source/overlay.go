@@ -42,12 +42,12 @@ func (in *Source) overlay(ctx context.Context, w buildroot.Worker, name string) 
 	if !in.Overlay {
 		return nil
 	}
-	files, err := origFiles(in.Tree.Dir, in.Tree)
+	files, err := in.origFiles()
 	if err != nil {
 		return err
 	}
 	main, components := "", []string(nil)
-	prefix := in.Tree.Name + "_" + in.Tree.Version.Upstream() + ".orig"
+	prefix := mainOrig(in.Tree)
 	for _, file := range files {
 		rest := strings.TrimPrefix(filepath.Base(file), prefix)
 		at := path.Join(buildroot.Dir, filepath.Base(file))

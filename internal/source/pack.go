@@ -36,7 +36,7 @@ func (in *Source) Pack(ctx context.Context, w buildroot.Worker, log logrus.Field
 		log.Warnf("%s is a socket, which no source package has: it is left out", name)
 		w.Log.Warning("%s is a socket, which no source package has: it is left out", name)
 	}
-	if err := copyUpstream(ctx, w.Jail, tree); err != nil {
+	if err := in.copyUpstream(ctx, w.Jail); err != nil {
 		return err
 	}
 	if err := in.overlay(ctx, w, name); err != nil {

@@ -60,8 +60,9 @@ type Source struct {
 	// Overlay: Tree is to be put over its upstream tarballs.
 	Overlay bool
 
-	temp func() error      // deletes what was fetched; nil: nothing was
-	urls map[string]string // where files were fetched from, by their names
+	temp  func() error      // deletes what was fetched; nil: nothing was
+	origs []string          // upstream tarballs that do not lie beside the directory
+	urls  map[string]string // where files were fetched from, by their names
 }
 
 // Open looks at what the user asked for: a .dsc, its URL, a source directory, or the name of a

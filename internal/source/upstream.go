@@ -36,7 +36,7 @@ func origFilesIn(beside string, tree *dsc.Tree) ([]string, error) {
 		return nil, err
 	}
 	var out []string
-	prefix := tree.Name + "_" + tree.Version.Upstream() + ".orig"
+	prefix := mainOrig(tree)
 	for _, e := range entries {
 		rest, ok := strings.CutPrefix(e.Name(), prefix)
 		if ok && (strings.HasPrefix(rest, ".tar.") || strings.HasPrefix(rest, "-") &&
@@ -48,8 +48,8 @@ func origFilesIn(beside string, tree *dsc.Tree) ([]string, error) {
 }
 
 // copyUpstream copies the upstream tarballs into the jail.
-func copyUpstream(ctx context.Context, jail jails.Jail, tree *dsc.Tree) error {
-	files, err := origFiles(tree.Dir, tree)
+func (in *Source) copyUpstream(ctx context.Context, jail jails.Jail) error {
+	files, err := in.origFiles()
 	if err != nil {
 		return err
 	}

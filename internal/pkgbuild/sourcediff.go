@@ -1,0 +1,80 @@
+package pkgbuild
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/output"
+)
+
+// refusedDiff is the file that dpkg-source names when a source differs from its upstream tarball:
+// it has the changes that are in no patch.
+var refusedDiff = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^dpkg-source: .*\bsee (/tmp/[^/\s]+\.diff\.[A-Za-z0-9_]+)$`)
+})
+
+const (
+	diffInLog = 64 << 10 // bytes
+	diffShown = 40       // lines
+)
+
+// showSourceDiff puts the changes that dpkg-source has refused into the log, and the beginning of
+// them behind the lines that are shown: the file that has them ends with the jail. What it is called
+// and what is in it is the jail's: it is read as a regular file, and within bounds.
+func (at *attempt) showSourceDiff(tail []buildlog.Line) ([]buildlog.Line, error) {
+	name := ""
+	for _, l := range tail {
+		if found := refusedDiff().FindStringSubmatch(l.Text); found != nil {
+			name = found[1]
+		}
+	}
+	if name == "" {
+		return tail, nil
+	}
+	f, err := at.root.open.Open(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) {
+		return tail, nil
+	}
+	if err != nil {
+		return tail, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, diffInLog+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return tail, err
+	}
+	more := len(text) > diffInLog
+	text = text[:min(len(text), diffInLog)]
+	at.log.Subsection(name)
+	first := at.log.Lines() + 1
+	out := at.log.Stream()
+	if _, err := out.Write(text); err != nil {
+		return tail, err
+	}
+	out.Flush()
+	if more {
+		at.log.Printf("(the rest of %s is left out)", name)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	for i, line := range lines[:min(len(lines), diffShown)] {
+		tail = append(tail, buildlog.Line{Number: first + i, Text: line})
+	}
+	if len(lines) > diffShown || more {
+		tail = append(tail, buildlog.Line{Number: first + diffShown, Text: "(the log has more of it)"})
+	}
+	return tail, nil
+}
+
+// keepTail notes the last lines of what the package said, for whoever is told of a failure.
+func (at *attempt) keepTail(failed bool) (err error) {
+	at.found.tail = at.log.Tail(output.TailLines)
+	if failed {
+		at.found.tail, err = at.showSourceDiff(at.found.tail)
+	}
+	return err
+}
