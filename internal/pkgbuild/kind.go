@@ -155,9 +155,9 @@ func (b *builder) command() []string {
 	return argv
 }
 
-// sourceAlone tells whether the source package is all that is made, and nothing of the source is run
-// for it. A tree that was just unpacked is clean: its clean target, and what that needs, are left out
-// unless dpkg-buildpackage is told to run it.
+// sourceAlone tells whether the source package is all that is made, and nothing of the source is
+// run for it. A tree that was just unpacked is clean: its clean target, and what that needs, are
+// left out unless dpkg-buildpackage is told to run it.
 func (b *builder) sourceAlone() bool {
 	return b.o.buildType() == "source" && !slices.Contains(b.o.BuildOpts, "--pre-clean")
 }

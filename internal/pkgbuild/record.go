@@ -139,8 +139,8 @@ func (b *builder) openLog() (err error) {
 	return nil
 }
 
-// lockLog has others know that the log is being written. Where a file system knows no locks, nothing
-// says so.
+// lockLog has others know that the log is being written. Where a file system knows no locks,
+// nothing says so.
 func (b *builder) lockLog() {
 	var err error
 	if b.logLock, err = flock.Open(b.log.Path, os.O_RDONLY, flock.Shared); err != nil {
@@ -148,8 +148,8 @@ func (b *builder) lockLog() {
 	}
 }
 
-// dropLogs deletes logs of earlier builds of the same, of which so many are not to be kept. One that
-// is being written stays. That one cannot be deleted is no failure of the build.
+// dropLogs deletes logs of earlier builds of the same, of which so many are not to be kept. One
+// that is being written stays. That one cannot be deleted is no failure of the build.
 func (b *builder) dropLogs() {
 	if b.logLock != nil {
 		if err := flock.Close(b.logLock); err != nil {

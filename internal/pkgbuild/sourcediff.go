@@ -25,8 +25,8 @@ const (
 )
 
 // showSourceDiff puts the changes that dpkg-source has refused into the log, and the beginning of
-// them behind the lines that are shown: the file that has them ends with the jail. What it is called
-// and what is in it is the jail's: it is read as a regular file, and within bounds.
+// them behind the lines that are shown: the file that has them ends with the jail. What it is
+// called and what is in it is the jail's: it is read as a regular file, and within bounds.
 func (at *attempt) showSourceDiff(tail []buildlog.Line) ([]buildlog.Line, error) {
 	name := ""
 	for _, l := range tail {

@@ -30,7 +30,8 @@ func (in *Source) Plan(ctx context.Context) (s plan.Source, err error) {
 		}
 		if in.origs != nil {
 			return s, fault.New(fault.GivenBack, "put it beside the source directory",
-				"a plan cannot have the upstream tarball of %s, which does not lie beside it", in.Spec)
+				"a plan cannot have the upstream tarball of %s, which does not lie beside it",
+				in.Spec)
 		}
 		s.TreeDigest, err = treeDigest(ctx, in.Tree)
 		return s, err
