@@ -233,7 +233,15 @@ func prompt(r *keptroot.Root) string {
 	if r.Stage != "" {
 		failed = ": " + r.Stage + " failed"
 	}
-	return "[" + r.ID + failed + `] \w\$ `
+	return "[" + r.ID + strings.Map(plain, failed) + `] \w\$ `
+}
+
+// plain leaves out what a prompt of bash means something else by.
+func plain(r rune) rune {
+	if strings.ContainsRune("\\$`", r) {
+		return -1
+	}
+	return r
 }
 
 // greet tells a person where they are.
@@ -244,6 +252,9 @@ func (a *app) greet(r *keptroot.Root, o enterOptions) {
 	out := a.env.Progress.Writer()
 	if r.Why != "" {
 		fmt.Fprintf(out, "%s: %s\n", r.ID, buildlog.VisibleString(r.Why))
+	}
+	if r.Check != nil && r.Check.Again != "" {
+		fmt.Fprintf(out, "to repeat it: %s\n", buildlog.VisibleString(r.Check.Again))
 	}
 	if o.write {
 		fmt.Fprintln(out, "what is changed here stays; the shell's end (exit, Ctrl-D) ends it")

@@ -44,15 +44,28 @@ func (k *keepOptions) complete(o *pkgbuild.Keeping) (err error) {
 
 // tellKept tells under which ID a build is kept, and what can be done with it.
 func (a *app) tellKept(env *pkgbuild.Env, o *pkgbuild.Outcome) {
-	if o.Kept == "" {
-		return
-	}
 	if a.events != nil {
-		a.events.Write(result.Event{Event: result.EventKept, Kept: o.Kept})
+		for _, c := range o.KeptChecks {
+			a.events.Write(result.Event{Event: result.EventKept, Kept: c.ID, Check: c.Check})
+		}
+		if o.Kept != "" {
+			a.events.Write(result.Event{Event: result.EventKept, Kept: o.Kept})
+		}
 		return
 	}
-	fmt.Fprintf(env.Progress.Writer(), "kept as %s: nsbuild enter %[1]s · nsbuild diff %[1]s · "+
-		"nsbuild retry %[1]s\n", o.Kept)
+	out := env.Progress.Writer()
+	for _, c := range o.KeptChecks {
+		last := ""
+		if c.Artifacts != "" {
+			last = fmt.Sprintf(" · nsbuild copy %s %s DIR", c.ID, c.Artifacts)
+		}
+		fmt.Fprintf(out, "%s is kept as %s: nsbuild enter %[2]s · nsbuild diff %[2]s%s\n", c.Check,
+			c.ID, last)
+	}
+	if o.Kept != "" {
+		fmt.Fprintf(out, "kept as %s: nsbuild enter %[1]s · nsbuild diff %[1]s · nsbuild retry %[1]s\n",
+			o.Kept)
+	}
 }
 
 // keptReport is a kept build as `kept --json` writes it.
@@ -133,6 +146,7 @@ func (a *app) kept(ctx context.Context, asJSON bool) error {
 		if stage == "" {
 			stage = "-"
 		}
+		stage = oneLine(stage)
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.ID, i.Version, i.Distribution, stage,
 			howOld(i.Created), config.FormatSize(i.Size), oneLine(i.Why))
 	}

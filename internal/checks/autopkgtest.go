@@ -29,6 +29,9 @@ type packageTest struct {
 	notHere      string // why its architectures leave it out
 }
 
+// asProgram has a shell run a file that need not be executable.
+var asProgram = []string{"/bin/sh", "-c", `chmod a+x "$0" 2>/dev/null; exec "$0"`}
+
 // testTimeout ends a test that takes longer, as autopkgtest's own default does.
 const testTimeout = 10000 * time.Second
 
@@ -216,7 +219,7 @@ func (b *Bench) testsOf(p *dsc.Paragraph) ([]packageTest, error) {
 		one := t
 		file := "./" + path.Join(dir, name)
 		one.name, one.argv = name,
-			[]string{"/bin/sh", "-c", `chmod a+x "$0" 2>/dev/null; exec "$0"`, file}
+			append(slices.Clone(asProgram), file)
 		tests = append(tests, one)
 	}
 	if command := p.Get("Test-Command"); command != "" {
@@ -275,12 +278,19 @@ func (b *Bench) runTest(ctx context.Context, t packageTest) (v verdict, err erro
 	if err != nil {
 		return v, err
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
+	defer func() {
+		outcome := v.outcome()
+		if slices.Contains(t.restrictions, "flaky") && err == nil {
+			outcome = OutcomeSkipped // what it says does not count
+		}
+		err = c.end(ctx, b.making+": "+t.name, outcome, v.why, err)
+	}()
 	if err := c.prepareTest(ctx, held); err != nil {
 		return v, err
 	}
 	if slices.Contains(t.restrictions, "build-needed") {
-		status, err := c.Run(ctx, c.Command(b.Source.Path(), "debian/rules", "build"))
+		c.failing = c.Command(b.Source.Path(), "debian/rules", "build")
+		status, err := c.Run(ctx, c.failing)
 		if err != nil || !status.Success() {
 			return verdict{word: "FAIL", why: "debian/rules build: " + status.String()}, err
 		}
@@ -307,6 +317,7 @@ func (t *testbed) prepareTest(ctx context.Context, held []string) error {
 	if err := t.Source.Unpack(ctx, t.Worker); err != nil {
 		return err
 	}
+	t.unpacked = true
 	for _, dir := range []string{testDir + "/tmp", testDir + "/artifacts", testDir + "/home"} {
 		if err := t.Jail.Mkdir(dir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID); err != nil {
 			return err
@@ -318,6 +329,7 @@ func (t *testbed) prepareTest(ctx context.Context, held []string) error {
 // executeTest runs a test's command in the open jail.
 func (t *testbed) executeTest(ctx context.Context, test *packageTest) (v verdict, err error) {
 	command := t.Command(t.Source.Path(), test.argv...)
+	t.artifacts = testDir + "/artifacts"
 	if slices.Contains(test.restrictions, "needs-root") {
 		command.UID, command.GID = 0, 0
 		command.Env = buildroot.Env()
@@ -329,6 +341,7 @@ func (t *testbed) executeTest(ctx context.Context, test *packageTest) (v verdict
 		"AUTOPKGTEST_ARTIFACTS="+testDir+"/artifacts",
 		"AUTOPKGTEST_NORMAL_USER="+bootstrap.BuilderName, "DEBIAN_FRONTEND=noninteractive",
 		"LANG=C.UTF-8")
+	t.failing = command
 	tooLong, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	out, errs := t.Bench.Log.Stream(), t.Bench.Log.Stream()

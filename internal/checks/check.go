@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"nsbuild/internal/archive/aptconf"
@@ -67,11 +68,24 @@ type Bench struct {
 	Holder  jails.Holder
 	Log     *buildlog.File
 	Scratch func() (int64, error) // bytes that a tmpfs of a check's own may have
+	// Failed is told of jails in which a check has failed; nil: nobody is.
+	Failed func(context.Context, Failed)
 
 	versions map[string]string // of the binary packages that were built, by their names
 	seen     Outcome           // what the check that is being made has found, but for its outcome
 	// what relations have installed (withBuilt): its holder keeps them until it ends
-	roots map[string][]sandbox.Lower
+	roots  map[string][]sandbox.Lower
+	making string // the name of the check that is being made
+	open   atomic.Pointer[jails.Jail]
+}
+
+// Open is the jail that the check which is being made has open; nil: none. Anybody may ask at any
+// time.
+func (b *Bench) Open() jails.Jail {
+	if j := b.open.Load(); j != nil {
+		return *j
+	}
+	return nil
 }
 
 // Kind is one kind of checks.
@@ -124,7 +138,7 @@ func (o Outcome) Bad() bool { return o.Outcome == OutcomeFail || o.Outcome == Ou
 // Make makes a check. That it cannot be made is an outcome, too.
 func (b *Bench) Make(ctx context.Context, k Kind) Outcome {
 	begin := time.Now()
-	b.seen = Outcome{}
+	b.seen, b.making = Outcome{}, k.Name
 	outcome, detail, err := OutcomeSkipped,
 		"packages for "+b.Host+" cannot be used on "+b.Arch, error(nil)
 	if b.Host == b.Arch || k.Foreign {

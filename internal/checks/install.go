@@ -112,7 +112,7 @@ func (b *Bench) tryInstall(ctx context.Context, packages []string, before fileSt
 	if err != nil {
 		return "", "", err
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
+	defer func() { err = c.end(ctx, b.making, outcome, detail, err) }()
 	if err := c.open(ctx, false); err != nil {
 		return "", "", err
 	}
@@ -147,7 +147,7 @@ func (b *Bench) tryUpgrade(ctx context.Context, packages []string, older map[str
 	if err != nil {
 		return "", "", err
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
+	defer func() { err = c.end(ctx, b.making+": upgrade", outcome, detail, err) }()
 	if c.extra, err = b.built(ctx); err != nil {
 		return "", "", err
 	}

@@ -3,7 +3,6 @@ package checks
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -27,7 +26,7 @@ func (b *Bench) lintian(ctx context.Context, options []string) (outcome, detail 
 	if err != nil {
 		return "", "", fmt.Errorf("installing lintian: %w", err)
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
+	defer func() { err = c.end(ctx, b.making, outcome, detail, err) }()
 	if err := c.open(ctx, false); err != nil {
 		return "", "", err
 	}
@@ -47,8 +46,8 @@ func (b *Bench) lintian(ctx context.Context, options []string) (outcome, detail 
 	b.Log.Printf("Command: %s", strings.Join(argv, " "))
 	var found counter
 	out := b.Log.Stream()
-	status, err := c.Jail.RunTo(ctx, c.Command(checkDir, argv...), io.MultiWriter(out, &found),
-		out)
+	c.failing = c.Command(checkDir, argv...)
+	status, err := c.Jail.RunTo(ctx, c.failing, io.MultiWriter(out, &found), out)
 	out.Flush()
 	if err != nil {
 		return "", "", err

@@ -76,7 +76,7 @@ func (b *Bench) piuparts(ctx context.Context, options []string) (outcome, detail
 	if err != nil {
 		return "", "", fmt.Errorf("installing piuparts: %w", err)
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
+	defer func() { err = c.end(ctx, b.making, outcome, detail, err) }()
 	var own []*pool.Local
 	if b.Extra.Local != nil {
 		own = append(own, b.Extra.Local)

@@ -2,7 +2,6 @@ package checks
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,6 +29,10 @@ type testbed struct {
 	extra     deps.Extra // packages for it come from there, too
 	installed *deps.Installed
 	copies    *copies.Beside
+
+	unpacked  bool            // the source lies there
+	failing   sandbox.Command // that has failed, if the check has
+	artifacts string          // the directory of a test's artifacts
 }
 
 // bare is a testbed over the base alone.
@@ -47,7 +50,7 @@ func (b *Bench) with(ctx context.Context, relations string, extra deps.Extra, no
 	t.extra = extra
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, t.close())
+			err = t.end(ctx, t.making+": installing", "", "", err)
 		}
 	}()
 	wanted, err := dsc.ParseRelations(relations)
@@ -97,22 +100,33 @@ func (t *testbed) close() (err error) {
 	t.installed.Saved()
 	t.copies.Stop()
 	if t.Jail != nil {
-		_, err = t.Jail.Close()
-		t.Jail = nil
+		_, err = t.closeJail()
 	}
 	t.installed.Close()
 	return err
 }
 
+func (t *testbed) closeJail() ([]sandbox.Stray, error) {
+	jail := t.Jail
+	t.Jail = nil
+	t.Bench.open.Store(nil)
+	return jail.Close()
+}
+
 // open opens the jail. With apt, packages can be installed in it.
-func (t *testbed) open(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (err error) {
+func (t *testbed) open(ctx context.Context, withApt bool, mounts ...sandbox.Mount) error {
 	spec := sandbox.Spec{Root: sandbox.Root{Lowers: t.installed.Lowers}, Mounts: mounts,
 		Hostname: buildroot.Host}
 	if withApt {
 		spec.Mounts = append(spec.Mounts, apt.Mounts(t.Deps.CacheDir)...)
 	}
-	t.Jail, err = t.Holder.NewJail(ctx, spec)
-	return err
+	jail, err := t.Holder.NewJail(ctx, spec)
+	if err != nil {
+		return err
+	}
+	t.Jail = jail
+	t.Bench.open.Store(&jail)
+	return nil
 }
 
 // say writes into the log.
@@ -154,7 +168,8 @@ func installByDpkg(files []string) []string {
 func (t *testbed) commands(ctx context.Context, commands ...[]string) error {
 	for _, argv := range commands {
 		t.say("Command: %s", strings.Join(argv, " "))
-		status, err := t.Run(ctx, sandbox.Command{Argv: argv, Env: buildroot.Env()})
+		t.failing = sandbox.Command{Argv: argv, Env: buildroot.Env()}
+		status, err := t.Run(ctx, t.failing)
 		if err != nil {
 			return err
 		}

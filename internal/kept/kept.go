@@ -71,6 +71,8 @@ type Manifest struct {
 	Dir         string      `json:"dir,omitempty"` // the unpacked source, in the jail
 	DSC         string      `json:"dsc,omitempty"` // the name of its .dsc beside that
 	Environment Environment `json:"environment"`
+	// Check is of the jail of a failed check; nil: it is a build.
+	Check *Check `json:"check,omitempty"`
 
 	// Escaped is set while the manifest is in its file; see rawjson.Legible.
 	Escaped []string `json:"escaped,omitempty"`
@@ -82,6 +84,16 @@ type Environment struct {
 	Profiles []string `json:"profiles,omitempty"`
 	Cross    string   `json:"cross,omitempty"`
 	Changed  []string `json:"changed,omitempty"`
+}
+
+// Check is how the command of a check ran that has failed.
+type Check struct {
+	Dir   string   `json:"dir,omitempty"`
+	Root  bool     `json:"root,omitempty"` // it ran as root
+	Env   []string `json:"env"`
+	Again string   `json:"again,omitempty"` // what a person types there to repeat it; "": not known
+	// Artifacts is the directory of what a test has left for people.
+	Artifacts string `json:"artifacts,omitempty"`
 }
 
 // Lower is a layer of a kept build's root. Just one of these is set.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"nsbuild/internal/base"
 	"nsbuild/internal/budget"
@@ -172,23 +173,30 @@ func (o *Opener) Open(ctx context.Context, r *Root, write bool, mounts ...sandbo
 func (o *Open) Close() error { return o.Holder.Close() }
 
 // Command is a command of the user that builds, or of root, in the unpacked source, with the
-// environment of the build.
+// environment of the build; for a check that of its command, and its user.
 func (o *Open) Command(asRoot bool, argv ...string) sandbox.Command {
 	w := buildroot.Worker{Jail: o.Jail,
 		Env: buildroot.Environment(o.Root.Environment)}
 	c := w.Command(o.Root.Where(), argv...)
+	if check := o.Root.Check; check != nil {
+		c.Env = slices.Clone(check.Env)
+		asRoot = asRoot || check.Root
+	}
 	if asRoot {
 		c.UID, c.GID = 0, 0
 	}
 	return c
 }
 
-// Where is the directory of the jail in which the build ran.
+// Where is the directory of the jail in which the build, or the check, ran.
 func (r *Root) Where() string {
-	if r.Dir == "" {
-		return "/"
+	switch {
+	case r.Check != nil && r.Check.Dir != "":
+		return r.Check.Dir
+	case r.Dir != "":
+		return r.Dir
 	}
-	return r.Dir
+	return "/"
 }
 
 // Measure notes what the build takes, after it was written to.

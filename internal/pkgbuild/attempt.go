@@ -77,6 +77,8 @@ type findings struct {
 	layer     result.Layer
 	bench     *checks.Bench // that the checks are made on; nil before the first of them
 	checks    []result.Check
+	failed    []checks.Failed  // jails of them that are to be kept
+	unkept    int              // jails of them beyond those
 	own       []buildlog.Field // of sbuild's summary
 	artefacts []result.Artefact
 	files     []string // the artefacts' paths, .changes last

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"nsbuild/internal/archive/suites"
@@ -32,6 +31,8 @@ type Outcome struct {
 	Artefacts []string       // paths, .changes last
 	Shell     sandbox.Status // of the shell in place of the build
 	Kept      string         // the ID under which it is kept; "": it is not
+	// KeptChecks are the jails of failed checks that are kept.
+	KeptChecks []KeptCheck
 }
 
 // task is what is built, and how: it stands when a build has been prepared, and no attempt changes
@@ -100,6 +101,7 @@ func (b *builder) build(ctx context.Context, prepare func(context.Context) (*att
 	if b.o.Reported != nil {
 		b.o.Reported(b.outcome, err)
 	}
+	b.outcome.KeptChecks = at.keepChecks(ctx)
 	b.outcome.Kept = at.keep(ctx, frozen)
 	return b.outcome, err
 }
@@ -178,7 +180,7 @@ func (b *builder) againWithRoom(ctx context.Context, how how) (*attempt, error) 
 	b.env.Log.Warn(again)
 	b.log.Section("Disk full")
 	b.log.Warning(again)
-	if _, err := b.env.giveWay(ctx, math.MaxInt64); err != nil {
+	if _, _, err := b.env.forgetUnused(ctx); err != nil {
 		return nil, err
 	}
 	return b.begin(ctx, how)

@@ -35,6 +35,14 @@ const (
 // any tells whether there is one to be made.
 func (c *Checks) any() bool { return c.Lintian || c.Autopkgtest || c.CheckInstall || c.Piuparts }
 
+// bench is the one bench of the attempt.
+func (at *attempt) bench() *checks.Bench {
+	if at.found.bench == nil {
+		at.found.bench = at.newBench()
+	}
+	return at.found.bench
+}
+
 // newBench is where the results of the build are checked.
 func (at *attempt) newBench() *checks.Bench {
 	in := at.in
@@ -56,7 +64,7 @@ func (at *attempt) newBench() *checks.Bench {
 			},
 		},
 		Deps: at.env.deps(), Copies: at.env.Copies, Holder: at.holder, Log: at.log,
-		Scratch: at.checkScratch,
+		Scratch: at.checkScratch, Failed: at.checkFailed,
 	}
 }
 
@@ -102,10 +110,7 @@ func (b *builder) checks() (wanted []wantedCheck) {
 func (at *attempt) check(ctx context.Context, kind checks.Kind,
 	note func(at *attempt, outcome string)) error {
 	at.log.Subsection(kind.Name)
-	if at.found.bench == nil {
-		at.found.bench = at.newBench()
-	}
-	got := at.found.bench.Make(ctx, kind)
+	got := at.bench().Make(ctx, kind)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/checks"
 	"nsbuild/internal/ctxio"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/kept"
@@ -41,6 +42,7 @@ type frozen struct {
 	trees    map[int]string  // jails, and the trees that they are kept as
 	copying  chan error      // of those that are not moved; nil: none
 	dsc      []byte          // of the source that is unpacked there
+	check    *checks.Failed  // whose jail it is; nil: it is the build
 	err      error           // why it cannot be kept
 }
 
@@ -51,6 +53,9 @@ func (at *attempt) freeze(ctx context.Context, failed error) *frozen {
 	if at.o.Keep != KeepAlways && (at.o.Keep != KeepFailed || failed == nil) ||
 		errors.Is(failed, errSkipped) || ctx.Err() != nil || at.holder == nil || at.log == nil {
 		return nil
+	}
+	if at.o.Keep == KeepFailed && failedStage(failed).after && len(at.found.failed) > 0 {
+		return nil // the check's jail is kept, and the results are there
 	}
 	f := &frozen{trees: map[int]string{},
 		manifest: kept.Manifest{Environment: kept.Environment(at.environment())}}
@@ -159,7 +164,12 @@ func (at *attempt) keep(ctx context.Context, f *frozen) (id string) {
 		err = errors.Join(err, f.draft.Close())
 	}
 	if err != nil {
-		at.env.Log.WithField(fault.Shown, true).Warnf("what the build wrote is not kept: %v", err)
+		who := "the build"
+		if f.check != nil {
+			who = f.check.Check
+		}
+		at.env.Log.WithField(fault.Shown, true).Warnf("what %s wrote is not kept: %v",
+			buildlog.VisibleString(who), err)
 		return id
 	}
 	at.trimKept(ctx)
@@ -185,12 +195,9 @@ func (at *attempt) finishKeeping(ctx context.Context, f *frozen) (id string, err
 	m := &f.manifest
 	m.Program, m.Created = at.env.Program, time.Now().UTC()
 	m.Source, m.Version, m.Distribution = at.header.Package, at.header.Version, at.suite.Name
-	m.Status, m.Why = string(at.outcome.Status), at.why()
-	// The stages of attempts before this one stand in the result, too.
-	for _, s := range at.result.Stages {
-		if s.Failed && at.outcome.Status != buildlog.Successful {
-			m.Stage = s.Name
-		}
+	m.Status = string(at.outcome.Status)
+	if f.check == nil {
+		m.Why, m.Stage = at.why(), at.stageFailed()
 	}
 	m.Output, m.RetryOf = at.output, at.result.RetryOf
 	m.Base, m.Generation, m.IDs = at.base.Name, at.base.Number, at.base.Manifest.IDs
@@ -242,12 +249,26 @@ func (at *attempt) finishKeeping(ctx context.Context, f *frozen) (id string, err
 		}
 	}
 	return f.draft.Commit(*m, func(by string) error {
-		err := errors.Join(at.base.Lease(by), at.deps.Lease(by))
+		err := at.base.Lease(by)
+		if f.check == nil {
+			err = errors.Join(err, at.deps.Lease(by))
+		}
 		for _, l := range used {
 			err = errors.Join(err, l.Lease(by))
 		}
 		return err
 	})
+}
+
+// stageFailed is the stage that the build has failed at; "" for none. The stages of attempts before
+// this one stand in the result, too.
+func (at *attempt) stageFailed() (name string) {
+	for _, s := range at.result.Stages {
+		if s.Failed && at.outcome.Status != buildlog.Successful {
+			name = s.Name
+		}
+	}
+	return name
 }
 
 // why is the reason of the failure in one line.
@@ -268,6 +289,9 @@ func (at *attempt) keptLower(ctx context.Context, f *frozen, l sandbox.Lower) (k
 	}
 	if l.Path == at.base.Tree() {
 		return kept.Lower{Base: true}, nil, nil
+	}
+	if f.check != nil {
+		return at.checkLower(ctx, f, l)
 	}
 	if at.retried != nil && l.Path != "" {
 		return at.retriedLower(ctx, f, l.Path)
@@ -360,13 +384,24 @@ func (at *attempt) roomToKeep(ctx context.Context) error {
 const reserve = 512 << 20
 
 // giveWay forgets kept builds, the oldest first, until there is as much room on the disk of the
-// state directory. It tells whether there is.
+// state directory. It tells whether there is. Where there would be too little without any of them,
+// none is forgotten.
 func (e *Env) giveWay(ctx context.Context, room int64) (enough bool, err error) {
 	all, err := e.Kept.List()
 	if err != nil {
 		return false, err
 	}
 	slices.Reverse(all)
+	most, err := budget.FreeSpace(e.StateDir)
+	if err != nil {
+		return false, err
+	}
+	for _, i := range all {
+		most += i.Size
+	}
+	if most < room {
+		return false, nil
+	}
 	for {
 		free, err := budget.FreeSpace(e.StateDir)
 		if err != nil {
@@ -415,23 +450,31 @@ func (e *Env) Forget(ctx context.Context, ids ...string) (used []string, err err
 	return used, errors.Join(err, release())
 }
 
-// ForgetAll deletes all kept builds, and tells how many bytes they took.
+// ForgetAll deletes all kept builds, and tells how many bytes they took. Those that somebody uses
+// stay, which is an error.
 func (e *Env) ForgetAll(ctx context.Context) (freed int64, err error) {
+	freed, used, err := e.forgetUnused(ctx)
+	return freed, errors.Join(err, InUse(used))
+}
+
+// forgetUnused deletes all kept builds but those that somebody uses, which it returns, and tells how
+// many bytes they took.
+func (e *Env) forgetUnused(ctx context.Context) (freed int64, used []string, err error) {
 	all, err := e.Kept.List()
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	ids := make([]string, 0, len(all))
 	for _, i := range all {
 		ids = append(ids, i.ID)
 	}
-	used, err := e.Forget(ctx, ids...)
+	used, err = e.Forget(ctx, ids...)
 	for _, i := range all {
 		if err == nil && !slices.Contains(used, i.ID) {
 			freed += i.Size
 		}
 	}
-	return freed, errors.Join(err, InUse(used))
+	return freed, used, err
 }
 
 // InUse is the error of kept builds that cannot be forgotten as they are used.

@@ -12,8 +12,8 @@ import (
 	"nsbuild/internal/kept"
 )
 
-// TestGiveWay forgets kept builds where their room is needed, and no others: not those in use, and
-// none while there is room.
+// TestGiveWay forgets kept builds where their room is needed, and no others: not those in use, none
+// while there is room, and none where there would not be enough without all of them.
 func TestGiveWay(t *testing.T) {
 	log, _ := logtest.NewNullLogger()
 	env := &Env{StateDir: t.TempDir(), Log: log}
@@ -31,7 +31,7 @@ func TestGiveWay(t *testing.T) {
 		if err := os.Mkdir(path, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		id, err := d.Commit(kept.Manifest{Source: "hello",
+		id, err := d.Commit(kept.Manifest{Source: "hello", Size: 1 << 50,
 			Created: time.Now().Add(time.Duration(i-3) * time.Hour),
 			Lowers:  []kept.Lower{{Tree: name}, {Base: true}}}, func(string) error { return nil })
 		if err := errors.Join(err, d.Close()); err != nil {
@@ -55,6 +55,10 @@ func TestGiveWay(t *testing.T) {
 	}
 	if enough, err := env.giveWay(t.Context(), math.MaxInt64); err != nil || enough {
 		t.Errorf("%t, %v: no disk has so much", enough, err)
+	}
+	left(3) // it would be in vain
+	if enough, err := env.giveWay(t.Context(), 2<<50); err != nil || enough {
+		t.Errorf("%t, %v: no more is free than before", enough, err)
 	}
 	left(1)
 	if err := used.Close(); err != nil {

@@ -83,6 +83,9 @@ func (b *builder) prepareRetry(ctx context.Context) (at *attempt, err error) {
 		}
 	}()
 	t := b.retried
+	if err := noRetry(t.Root.Build); err != nil {
+		return nil, err
+	}
 	if t.plan, err = plan.Read(t.Root.Plan()); err != nil {
 		return nil, err
 	}

@@ -33,7 +33,11 @@ func (at *attempt) within(ctx context.Context, s stage) error {
 	}
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	jail := at.root.open // the stage may open another
+	begun := at.root.open // the stage may open another
+	open := func() jails.Jail { return begun }
+	if s.after {
+		open = at.bench().Open
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.run(at, inner) }()
 	began := time.Now()
@@ -57,7 +61,7 @@ func (at *attempt) within(ctx context.Context, s stage) error {
 		default:
 			continue
 		}
-		at.tellProcesses(ctx, jail, limit)
+		at.tellProcesses(ctx, open(), limit)
 		cancel(limit)
 		err := <-ended
 		if err == nil || errors.Is(err, limit) { // it may have ended by itself meanwhile
@@ -73,7 +77,7 @@ func (at *attempt) tellProcesses(ctx context.Context, jail jails.Jail, limit *ti
 	at.log.Subsection("Limit in time")
 	at.log.Error("%v", limit)
 	if jail == nil {
-		at.log.Printf("The stage has begun without an open jail: what is running is not told.")
+		at.log.Printf("No jail is open: what is running is not told.")
 		return
 	}
 	const patience = 10 * time.Second

@@ -1,6 +1,7 @@
 // Package proctree tells what the processes of a jail are doing: as a tree, with their command
-// lines, states, processor time, and where in the kernel they wait. It reads /proc, in a process of
-// the jail's own, and believes nothing of what it reads there: a process chooses its own name.
+// lines, states, processor time, and where in the kernel they wait, with their sockets and with
+// the locks that they have or wait for. It reads /proc, in a process of the jail's own, and
+// believes nothing of what it reads there: a process chooses its own name.
 //
 // When somebody wants to know, and what becomes of the processes, is internal/pkgbuild's.
 package proctree
@@ -17,6 +18,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"golang.org/x/sys/unix"
 )
 
 // Applet is the name of the process that tells it, and Main its function.
@@ -42,6 +45,7 @@ type process struct {
 	state       string
 	cpu         time.Duration
 	wait        string // the function of the kernel that it waits in; ""
+	call        string // the system call that it is in; ""
 	sockets     int    // that it has open
 	command     string
 }
@@ -61,6 +65,7 @@ func Write(to io.Writer, proc string, but int) error {
 	below := map[int][]*process{}
 	known := map[int]bool{}
 	var all []*process
+	open := &files{proc: proc, left: mostFiles, locked: map[string]string{}}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil || pid == but {
@@ -72,6 +77,10 @@ func Write(to io.Writer, proc string, but int) error {
 		}
 		all = append(all, p)
 		known[pid] = true
+	}
+	slices.SortFunc(all, func(a, b *process) int { return a.pid - b.pid })
+	for _, p := range all {
+		p.sockets = open.look(p)
 	}
 	for _, p := range all {
 		parent := p.parent
@@ -85,6 +94,8 @@ func Write(to io.Writer, proc string, but int) error {
 	if w.left > 0 {
 		fmt.Fprintf(to, "and %d more\n", w.left)
 	}
+	open.tellSockets(to)
+	open.tellLocks(to, all)
 	return nil
 }
 
@@ -97,9 +108,7 @@ type writer struct {
 }
 
 func (w *writer) tree(parent, depth int) {
-	children := w.below[parent]
-	slices.SortFunc(children, func(a, b *process) int { return a.pid - b.pid })
-	for _, p := range children {
+	for _, p := range w.below[parent] {
 		if w.done[p.pid] {
 			continue
 		}
@@ -112,7 +121,12 @@ func (w *writer) tree(parent, depth int) {
 		if p.wait != "" {
 			extra += ", waits in " + p.wait
 		}
-		if p.sockets > 0 {
+		if p.call != "" {
+			extra += " (" + p.call + ")"
+		}
+		if p.sockets == 1 {
+			extra += ", 1 socket"
+		} else if p.sockets > 1 {
 			extra += fmt.Sprintf(", %d sockets", p.sockets)
 		}
 		fmt.Fprintf(w.to, "%s%d %s, %s of processor time%s: %s\n",
@@ -144,14 +158,7 @@ func read(proc string, pid int) (*process, bool) {
 	}
 	if wait, err := os.ReadFile(filepath.Join(dir, "wchan")); err == nil && string(wait) != "0" {
 		p.wait = string(wait)
-	}
-	if fds, err := os.ReadDir(filepath.Join(dir, "fd")); err == nil {
-		for _, fd := range fds {
-			to, err := os.Readlink(filepath.Join(dir, "fd", fd.Name()))
-			if err == nil && strings.HasPrefix(to, "socket:") {
-				p.sockets++
-			}
-		}
+		p.call = systemCall(filepath.Join(dir, "syscall"))
 	}
 	line, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 	p.command = strings.TrimSpace(string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
@@ -164,6 +171,42 @@ func read(proc string, pid int) (*process, bool) {
 	}
 	p.command = printable(p.command)
 	return p, true
+}
+
+// short is what a process is called where its number stands before it.
+func (p *process) short() string {
+	const longest = 40
+	if r := []rune(p.command); len(r) > longest {
+		return string(r[:longest]) + "…"
+	}
+	return p.command
+}
+
+// systemCall is the system call that a process is in: its name where it is one that programs wait
+// in on all machines alike, else its number. Where the kernel does not say it is "".
+func systemCall(file string) string {
+	text, err := os.ReadFile(file)
+	words := strings.Fields(string(text))
+	if err != nil || len(words) < 2 { // "running" is none
+		return ""
+	}
+	number, err := strconv.Atoi(words[0])
+	if err != nil || number < 0 {
+		return ""
+	}
+	names := map[int]string{unix.SYS_READ: "read", unix.SYS_WRITE: "write", unix.SYS_WAIT4: "wait4",
+		unix.SYS_WAITID: "waitid", unix.SYS_FUTEX: "futex", unix.SYS_PPOLL: "ppoll",
+		unix.SYS_PSELECT6: "pselect6", unix.SYS_NANOSLEEP: "nanosleep",
+		unix.SYS_CLOCK_NANOSLEEP: "clock_nanosleep", unix.SYS_FLOCK: "flock",
+		unix.SYS_FCNTL: "fcntl", unix.SYS_CONNECT: "connect", unix.SYS_ACCEPT4: "accept4",
+		unix.SYS_RECVFROM: "recvfrom", unix.SYS_RECVMSG: "recvmsg", unix.SYS_SENDTO: "sendto",
+		unix.SYS_SENDMSG: "sendmsg", unix.SYS_EPOLL_PWAIT: "epoll_pwait",
+		unix.SYS_RT_SIGSUSPEND: "rt_sigsuspend", unix.SYS_RT_SIGTIMEDWAIT: "rt_sigtimedwait",
+		unix.SYS_OPENAT: "openat", unix.SYS_FSYNC: "fsync"}
+	if name, ok := names[number]; ok {
+		return name
+	}
+	return fmt.Sprintf("system call %d", number)
 }
 
 // ticksPerSecond is USER_HZ, the unit of times in proc(5): the same on all that Debian runs on.

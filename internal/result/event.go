@@ -45,7 +45,8 @@ type Event struct {
 
 	Artefact *Artefact `json:"artefact,omitempty"`
 	Result   *Result   `json:"result,omitempty"`
-	Kept     string    `json:"kept,omitempty"` // the ID that nsbuild kept lists
+	Kept     string    `json:"kept,omitempty"`  // the ID that nsbuild kept lists
+	Check    string    `json:"check,omitempty"` // whose jail is kept; absent: it is the build
 
 	// Escaped is that of Result, for the event's own texts.
 	Escaped []string `json:"escaped,omitempty"`

@@ -3,6 +3,7 @@ package checks
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -49,7 +50,8 @@ func TestChecks(t *testing.T) {
 		{Path: "tests/good", Body: "#!/bin/sh\nset -e\ntest \"$(examined)\" = works\ntest -e " +
 			"debian/rules\ntest $(id -u) != 0\ntest -e /var/log/apt/history.log\n" +
 			"test ! -e /var/log/apt/eipp.log.xz\necho mark >$AUTOPKGTEST_TMP/mark\n"},
-		{Path: "tests/loud", Body: "#!/bin/sh\necho complaint >&2\n"},
+		{Path: "tests/loud", Body: "#!/bin/sh\necho complaint >&2\n" +
+			"echo shown >$AUTOPKGTEST_ARTIFACTS/seen\n"},
 		{Path: "tests/quiet-enough", Body: "#!/bin/sh\necho complaint >&2\n"},
 		{Path: "tests/maybe", Body: "#!/bin/sh\nexit 77\n"},
 		{Path: "tests/shaky", Body: "#!/bin/sh\nexit 1\n"},
@@ -99,6 +101,7 @@ func TestChecks(t *testing.T) {
 		r.Checks[1].Detail != "failed: loud" {
 		t.Errorf("checks: %+v", r.Checks)
 	}
+	testKeptCheck(t, w, o)
 	faulty := w.WriteSource(t, fakedebian.Source{
 		Name: "faulty", Version: "1.0", Rules: strings.ReplaceAll(checkRules, "examined", "faulty"),
 		Packages: []fakedebian.Package{{Name: "faulty", Architecture: "all"}},
@@ -125,6 +128,32 @@ func TestChecks(t *testing.T) {
 	if t.Failed() {
 		t.Log(log)
 	}
+}
+
+// testKeptCheck works in the jail of the test that has failed.
+func testKeptCheck(t *testing.T, w *e2e.World, o e2e.Outcome) {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^autopkgtest: loud is kept as (\S+): .* nsbuild copy \S+ (\S+) DIR$`).
+		FindStringSubmatch(o.Stderr)
+	if m == nil || strings.Count(o.Stderr, " kept as ") != 1 {
+		t.Fatalf("kept is not just the test that failed: %s", o)
+	}
+	one, artifacts := m[1], m[2]
+	again := w.Must(t, "enter", one, "--", "sh", "-c",
+		"./debian/tests/loud && examined && id -un && cat $AUTOPKGTEST_ARTIFACTS/seen")
+	if again.Stdout != "works\nbuilder\nshown\n" || !strings.Contains(again.Stderr, "complaint") {
+		t.Error(again)
+	}
+	w.Must(t, "copy", one, artifacts, "out")
+	if got := e2e.Read(t, filepath.Join(w.Dir, "out", "seen")); got != "shown\n" {
+		t.Errorf("the artifact has %q", got)
+	}
+	e2e.WantIn(t, "diff", w.Must(t, "diff", one).Stdout, `^  A /tmp/autopkgtest/artifacts/seen$`)
+	if o := w.Run(t, "retry", one); o.Status != 64 ||
+		!strings.Contains(o.Stderr, "nsbuild enter "+one+" -- ./debian/tests/loud") {
+		t.Error(o)
+	}
+	w.Must(t, "forget", one)
 }
 
 // TestCheckRestrictions has tests that are not for every architecture, or want what there is not.
