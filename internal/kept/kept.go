@@ -219,7 +219,7 @@ func read(dir string) (m Manifest, err error) {
 		Format int `json:"format"`
 	}
 	if err := json.Unmarshal(data, &number); err != nil {
-		return m, fmt.Errorf("reading %s: %w", store.Manifest(dir), err)
+		return m, hurt(dir, err)
 	}
 	if number.Format != Format {
 		return m, fault.Wrap(fault.Internal, "use that nsbuild, or nsbuild forget "+
@@ -233,10 +233,16 @@ func read(dir string) (m Manifest, err error) {
 		err = errors.New("it names no trees")
 	}
 	if err != nil {
-		return m, fmt.Errorf("reading %s: %w", store.Manifest(dir), err)
+		return m, hurt(dir, err)
 	}
 	m.Escaped = nil
 	return m, nil
+}
+
+// hurt is the error of a manifest that cannot be understood.
+func hurt(dir string, err error) error {
+	return fault.Wrap(fault.Internal, "nsbuild forget "+filepath.Base(dir),
+		fmt.Errorf("reading %s: %w", store.Manifest(dir), err))
 }
 
 func (m Manifest) write(dir string) error {

@@ -109,6 +109,12 @@ func TestLater(t *testing.T) {
 		!strings.Contains(fault.HintOf(err), "nsbuild forget "+id) {
 		t.Errorf("%v", err)
 	}
+	if err := os.WriteFile(file, []byte(`{"format": 1`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Use(id); err == nil || fault.HintOf(err) != "nsbuild forget "+id {
+		t.Errorf("%v, hint %q", err, fault.HintOf(err))
+	}
 	dirs, used, release, err := s.Take([]string{id})
 	if err := errors.Join(err, release()); err != nil || len(dirs) != 1 || len(used) != 0 {
 		t.Errorf("%q, %q, %v", dirs, used, err)

@@ -40,11 +40,15 @@ func (c *Copier) Copy(ctx context.Context, from, to string) error {
 	return c.one(ctx, in, from, dir, filepath.Base(to))
 }
 
-// explain says what the kernel does not of a link: links are not followed.
+// explain says what the kernel does not of a link, which is not followed, and of what is no file.
 func explain(err error) error {
-	if errors.Is(err, unix.ELOOP) {
-		return fault.Wrap(fault.Usage, "name what it leads to",
-			fmt.Errorf("it is, or leads through, a symbolic link: %w", err))
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return fault.New(fault.Usage, "name what it leads to", "it is, or leads through, a symbolic "+
+			"link")
+	case errors.Is(err, unix.EINVAL):
+		return fault.New(fault.Usage, "nsbuild enter looks at what it is", "it is neither a regular "+
+			"file nor a directory")
 	}
 	return err
 }
@@ -66,8 +70,12 @@ func (c *Copier) one(ctx context.Context, in *os.File, from string, dir *os.Root
 	default:
 		err = copyFile(ctx, in, dir, name)
 	}
-	if err == nil {
-		err = dir.Chmod(name, st.Mode().Perm())
+	if err == nil { // it is the caller's now, who can read it and delete it
+		mode := st.Mode().Perm() | 0o600
+		if st.IsDir() {
+			mode |= 0o100
+		}
+		err = dir.Chmod(name, mode)
 	}
 	if err == nil {
 		err = dir.Chtimes(name, time.Time{}, st.ModTime())

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 
 	"nsbuild/internal/base"
@@ -70,11 +71,14 @@ func (o *Opener) complete(b *kept.Build, err error) (*Root, error) {
 func (o *Opener) open(r *Root) (err error) {
 	r.Base, err = o.Bases.UseGeneration(r.Manifest.Base, r.Generation)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.Internal, "nsbuild forget "+r.ID, "what %s lies on is gone: "+
-			"generation %d of base %s", r.ID, r.Generation, r.Manifest.Base)
+		return r.incomplete("what it lies on: generation %d of base %s", r.Generation,
+			r.Manifest.Base)
 	}
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(r.Plan()); errors.Is(err, fs.ErrNotExist) {
+		return r.incomplete("its plan %s", r.Plan())
 	}
 	if r.Lowers, err = o.lowers(r, r.Manifest.Lowers); err == nil {
 		r.Under, err = o.lowers(r, r.Manifest.Under())
@@ -86,12 +90,15 @@ func (o *Opener) lowers(r *Root, parts []kept.Lower) (all []sandbox.Lower, err e
 	for _, p := range parts {
 		switch {
 		case p.Base:
+			if _, err := os.Stat(r.Base.Tree()); errors.Is(err, fs.ErrNotExist) {
+				return nil, r.incomplete("what it lies on: the tree of base %s", r.Manifest.Base)
+			}
 			all = append(all, sandbox.Lower{Path: r.Base.Tree()})
 		case p.Layer != "":
 			l, err := o.Layers.Use(p.Layer)
 			if err == nil && l == nil {
-				err = fault.New(fault.Internal, "nsbuild forget "+r.ID, "what %s lies on is gone, "+
-					"or was hurt by a crash: the dependency layer %.12s", r.ID, p.Layer)
+				err = r.incomplete("what it lies on (or that was hurt by a crash): the dependency "+
+					"layer %.12s", p.Layer)
 			}
 			if err != nil {
 				return nil, err
@@ -99,10 +106,20 @@ func (o *Opener) lowers(r *Root, parts []kept.Lower) (all []sandbox.Lower, err e
 			r.layers = append(r.layers, l)
 			all = append(all, sandbox.Lower{Path: l.Tree()})
 		default:
-			all = append(all, sandbox.Lower{Path: r.Tree(p.Tree)})
+			tree := r.Tree(p.Tree)
+			if _, err := os.Stat(tree); errors.Is(err, fs.ErrNotExist) {
+				return nil, r.incomplete("what it wrote: %s", tree)
+			}
+			all = append(all, sandbox.Lower{Path: tree})
 		}
 	}
 	return all, nil
+}
+
+// incomplete is the error of a kept build of which something was deleted.
+func (r *Root) incomplete(format string, args ...any) error {
+	return fault.New(fault.Internal, "nsbuild forget "+r.ID+"; nsbuild build makes it anew",
+		"%s cannot be used any more, as this is gone: "+format, append([]any{r.ID}, args...)...)
 }
 
 // Close ends the use.

@@ -375,7 +375,8 @@ func (at *attempt) roomToKeep(ctx context.Context) error {
 	}
 	enough, err := at.env.giveWay(ctx, need+reserve)
 	if err == nil && !enough {
-		err = fmt.Errorf("there is no room for %s under %s", fault.Size(need), at.env.StateDir)
+		err = fmt.Errorf("there is no room for %s under %s, where %s stay free for others",
+			fault.Size(need), at.env.StateDir, fault.Size(reserve))
 	}
 	return err
 }
