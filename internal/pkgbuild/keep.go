@@ -354,8 +354,33 @@ func (at *attempt) keepRecord(ctx context.Context, d *kept.Draft) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, ctxio.NewReader(ctx, in))
-	return errors.Join(err, out.Close())
+	return errors.Join(copyLog(ctx, out, in, mostOfLog), out.Close())
+}
+
+// mostOfLog is how much of a log is kept beside what a build wrote, in bytes.
+const mostOfLog = 64 << 20
+
+// copyLog copies a log, or of one that is longer than most its beginning and its end.
+func copyLog(ctx context.Context, to io.Writer, log *os.File, most int64) error {
+	st, err := log.Stat()
+	if err != nil {
+		return err
+	}
+	over := st.Size() - most
+	if over <= 0 {
+		_, err := io.Copy(to, ctxio.NewReader(ctx, log))
+		return err
+	}
+	head := most / 8
+	if _, err := io.CopyN(to, ctxio.NewReader(ctx, log), head); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(to, "\n[%d bytes are left out here: they are in %s]\n", over,
+		log.Name()); err != nil {
+		return err
+	}
+	_, err = io.Copy(to, ctxio.NewReader(ctx, io.NewSectionReader(log, head+over, most-head)))
+	return err
 }
 
 // roomToKeep has room on the disk for what lies on a tmpfs: builds that were kept before give way.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,28 @@ import (
 
 	"nsbuild/internal/kept"
 )
+
+// TestCopyLog keeps the beginning and the end of a log that is too long.
+func TestCopyLog(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "log")
+	text := "beginning, " + strings.Repeat("x", 1000) + ", end"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for most, want := range map[int64]string{2000: text, int64(len(text)): text,
+		80: text[:10] + "\n[936 bytes are left out here: they are in " + file + "]\n" +
+			text[len(text)-70:]} {
+		in, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got strings.Builder
+		err = copyLog(t.Context(), &got, in, most)
+		if err := errors.Join(err, in.Close()); err != nil || got.String() != want {
+			t.Errorf("of %d: %q, want %q (%v)", most, got.String(), want, err)
+		}
+	}
+}
 
 // TestGiveWay forgets kept builds where their room is needed, and no others: not those in use, none
 // while there is room, and none where there would not be enough without all of them.
