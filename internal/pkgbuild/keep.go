@@ -483,8 +483,8 @@ func (e *Env) ForgetAll(ctx context.Context) (freed int64, err error) {
 	return freed, errors.Join(err, InUse(used))
 }
 
-// forgetUnused deletes all kept builds but those that somebody uses, which it returns, and tells how
-// many bytes they took.
+// forgetUnused deletes all kept builds but those that somebody uses, which it returns, and tells
+// how many bytes they took.
 func (e *Env) forgetUnused(ctx context.Context) (freed int64, used []string, err error) {
 	all, err := e.Kept.List()
 	if err != nil {

@@ -157,7 +157,8 @@ func internet(kind, local, remote, state string) string {
 	return strings.TrimSuffix(what+", "+word, ", ")
 }
 
-// address is an address as proc(5) has it: words of 32 bits in the order of the machine, and a port.
+// address is an address as proc(5) has it: words of 32 bits in the order of the machine, and a
+// port.
 func address(text string) string {
 	host, port, _ := strings.Cut(text, ":")
 	raw, err := hex.DecodeString(host)
@@ -189,7 +190,9 @@ func (f *files) tellLocks(to io.Writer, all []*process) {
 			continue
 		}
 		who := "process " + w[holder]
-		i := slices.IndexFunc(all, func(p *process) bool { return strconv.Itoa(p.pid) == w[holder] })
+		i := slices.IndexFunc(all, func(p *process) bool {
+			return strconv.Itoa(p.pid) == w[holder]
+		})
 		switch {
 		case i >= 0:
 			who = w[holder] + " " + all[i].short()
