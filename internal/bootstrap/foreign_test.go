@@ -86,7 +86,7 @@ func TestFallback(t *testing.T) {
 	w := newWorld(t)
 	suite, release := w.release(t, "bookworm")
 	tree, result := w.bootstrap(t, suite, release, func(o *Options) {
-		o.Variant, o.Include = VariantMinbase, []string{"molly-guard", "systemd-sysv"}
+		o.Variant, o.Include = VariantEssential, []string{"molly-guard", "systemd-sysv"}
 	})
 	if !strings.Contains(result.Fallback, "molly-guard") {
 		t.Errorf("fallback: %q", result.Fallback)

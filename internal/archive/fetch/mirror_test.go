@@ -60,7 +60,7 @@ func TestMends(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			m := archivetest.New(t, nil)
-			m.Options.Retries, m.Options.Timeout = 3, time.Second
+			m.Options.Retries, m.Options.Timeout = 3, 2*time.Second
 			m.Server.Fault(test.fault, test.with)
 			_, debs, err := m.All(m.Client())
 			if err != nil {

@@ -48,7 +48,8 @@ func TestEachDebStops(t *testing.T) {
 		t.Error(err)
 	}
 	cancel(nil) // should it not have asked
-	if took := time.Since(<-start); took > 2*time.Second {
+	// By itself the client would give up after five.
+	if took := time.Since(<-start); took > 4*time.Second {
 		t.Errorf("it took %v", took)
 	}
 }
