@@ -228,7 +228,7 @@ var exempt = []string{
 
 // TestAgainstDebootstrap compares what nsbuild makes with what debootstrap makes, file by file: a
 // build base of one suite, and of others what is in every base, whose packages are the peculiar
-// ones. Of their build bases, the packages are compared.
+// ones. Of their build bases, the packages are compared. One is made in all ways that nsbuild has.
 func TestAgainstDebootstrap(t *testing.T) {
 	testenv.RequireRoot(t)
 	testenv.RequireTool(t, "wget", "gpgv", "dpkg")
@@ -244,7 +244,7 @@ func TestAgainstDebootstrap(t *testing.T) {
 			model := filepath.Join(t.TempDir(), "model")
 			runDebootstrap(t, program, release, model, "--variant="+variant)
 			tree, result := w.bootstrap(t, suite, release, func(o *Options) {
-				o.Variant = variant
+				o.Variant, o.Workers = variant, 5
 			})
 			if result.Fallback != "" {
 				t.Errorf("dpkg had to unpack: %s", result.Fallback)
@@ -259,6 +259,9 @@ func TestAgainstDebootstrap(t *testing.T) {
 			}
 			if variant != VariantBuildd {
 				compareChoice(t, w, program, suite, release)
+			}
+			if name == "trixie" {
+				compareWays(t, w, suite, release, variant, tree)
 			}
 		})
 	}
@@ -395,28 +398,19 @@ func lineDifferences(a, b string) []string {
 	return out
 }
 
-// TestSameTwice makes one base in three ways: natively with one worker and with several, which
-// must give the same to every byte and every time; and by dpkg, which the native one falls back to.
-func TestSameTwice(t *testing.T) {
-	testenv.RequireRoot(t)
-	testenv.HostState(t)
-	w := newWorld(t)
-	suite, release := w.release(t, "trixie")
-	made := func(change func(*Options)) string {
-		tree, _ := w.bootstrap(t, suite, release, func(o *Options) {
-			o.Variant = VariantMinbase
-			change(o)
-		})
-		return tree
-	}
-	one := made(func(o *Options) { o.Workers = 1 })
-	two := made(func(o *Options) { o.Workers = 5 })
+// compareWays compares a tree, which was made natively by several workers, with those of other
+// ways: by one worker, which must be the same to every byte and every time; and by dpkg, which the
+// native way falls back to.
+func compareWays(t *testing.T, w *world, suite suites.Suite, of *release.File, variant,
+	tree string) {
+	t.Helper()
+	one, _ := w.bootstrap(t, suite, of, func(o *Options) { o.Variant, o.Workers = variant, 1 })
 	base := w.holder.IDs().UIDBase
 	a, err := readTree(one, base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := readTree(two, base)
+	b, err := readTree(tree, base)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -428,5 +422,8 @@ func TestSameTwice(t *testing.T) {
 			t.Errorf("%s: time %v ≠ %v", p, n.mtime, m.mtime)
 		}
 	}
-	compareTrees(t, made(func(o *Options) { o.UseDpkg = true }), base, two, base)
+	dpkg, _ := w.bootstrap(t, suite, of, func(o *Options) {
+		o.Variant, o.UseDpkg = variant, true
+	})
+	compareTrees(t, dpkg, base, tree, base)
 }
