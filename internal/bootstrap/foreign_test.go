@@ -119,9 +119,9 @@ func smallMirror(t *testing.T, keys ...fakedebian.KeyKind) *fakedebian.Tree {
 }
 
 // TestForeignVerifies: the host's programs verify what they fetch by the keys that nsbuild verified
-// its Release file by, wherever these are kept, and by no others. All fail in the end, for the suite
-// is too small: the error has the program's last lines, and nothing but the tree, which is the
-// caller's, is left.
+// its Release file by, wherever these are kept, and by no others. All fail in the end, for the
+// suite is too small: the error has the program's last lines, and nothing but the tree, which is
+// the caller's, is left.
 func TestForeignVerifies(t *testing.T) {
 	testenv.HostState(t)
 	const verified, unverified = "no such package", "no valid signature"

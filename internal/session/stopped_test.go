@@ -13,8 +13,8 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// soon is how long an end may take that was asked for: two seconds, and six for a busy machine. What
-// is waited for without having been asked has ten and more.
+// soon is how long an end may take that was asked for: two seconds, and six for a busy machine.
+// What is waited for without having been asked has ten and more.
 const soon = 8 * time.Second
 
 // bounded fails when work takes longer.
