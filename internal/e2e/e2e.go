@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,18 +27,18 @@ const Tree = "../../.."
 var current struct {
 	// dir has the program, and the state and cache of RealWorld. Only its owner may enter it, as
 	// with a home directory.
-	dir       string
-	downloads *downloads
-	program   sync.Once
-	base      sync.Once
-	excerpt   sync.Once
-	server    *httptest.Server // of the excerpt; nil where no test has wanted it
-	mirror    string           // which it is
+	dir     string
+	shared  *shared
+	program sync.Once
+	real    sync.Once
+	excerpt sync.Once
+	served  *excerpt // nil where no test has wanted it
 }
 
 // Main is TestMain of each package below this one.
 func Main(m *testing.M) {
-	sandbox.Main(nil) // a jail deletes what mapped ids own
+	// Jails delete, and link, what mapped ids own.
+	sandbox.Main(map[string]sandbox.Applet{linkTree: linkTreeApplet})
 	testenv.OwnMounts()
 	os.Exit(withShared(m.Run))
 }
@@ -47,27 +46,37 @@ func Main(m *testing.M) {
 // withShared makes the shared directory before the tests and deletes it after them.
 func withShared(tests func() int) int {
 	var err error
-	if current.downloads, err = openDownloads(); err != nil {
+	if current.shared, err = openShared(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	if current.dir, err = os.MkdirTemp("", "nsb-test-"); err != nil {
-		fmt.Fprintln(os.Stderr, errors.Join(err, current.downloads.close()))
+		fmt.Fprintln(os.Stderr, errors.Join(err, current.shared.close()))
 		return 1
 	}
 	status := 1
 	if err = os.Setenv("PATH", binaries()+":"+os.Getenv("PATH")); err == nil {
 		status = tests()
 	}
-	if current.server != nil {
-		current.server.Close()
+	if current.served != nil {
+		current.served.server.Close()
 	}
 	if err := errors.Join(err, discard(filepath.Join(current.dir, "excerpt")),
-		discard(current.dir), current.downloads.close()); err != nil {
+		discard(current.dir), current.shared.close()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		status = 1
 	}
 	return status
+}
+
+// AsUserOnly skips a test as root, who would learn nothing from it that the user does not: the reason
+// says why. What depends on the kind of caller (ids, owners, signals, mounts, limits) runs as both.
+func AsUserOnly(t *testing.T, reason string) {
+	t.Helper()
+	if os.Getuid() == 0 {
+		t.Log("as a user only: " + reason)
+	}
+	testenv.RequireUser(t)
 }
 
 // binaries is the first directory of PATH.

@@ -30,24 +30,58 @@ const installed = `
 // An apt needs half a second of processor time for all of bookworm, whatever it does, which is more
 // than most tests need for everything else.
 type excerpt struct {
-	index    []byte
-	archives []string // URLs, by the number that the name of a file begins with
+	dir    string           // the archive, without the packages
+	server *httptest.Server // of this process
 }
 
-// The files of an excerpt in the directory of downloads.
 const (
-	excerptIndex    = "excerpt"
-	excerptArchives = "archives"
+	excerptArchive  = "archive" // the name of its directory
+	excerptKeyring  = "keyring.gpg"
+	excerptArchives = "archives" // URLs, by the number that the name of a file begins with
+	// excerptHost is where the archive is for all processes: each takes its own server for the
+	// proxy to it.
+	excerptHost = "excerpt.example"
 )
 
-// writeExcerpt makes an excerpt of the lists that a base was made with.
-func (d *downloads) writeExcerpt(w *World) error {
+// line is the archive's line of a sources.list.
+func (x *excerpt) line() string {
+	return fmt.Sprintf("deb [signed-by=%s] http://%s bookworm main",
+		filepath.Join(x.dir, excerptKeyring), excerptHost)
+}
+
+// write makes an excerpt of the lists that a base was made with.
+func (x *excerpt) write(t *testing.T, w *World) {
+	t.Helper()
 	archives, security, err := w.archives()
-	if err != nil {
-		return err
+	Check(t, err)
+	index, err := w.excerpt(security)
+	Check(t, err)
+	archive := fakedebian.New(t)
+	archive.Suite("bookworm").MutateIndex = func(name, text string) string {
+		if name == "main/binary-amd64/Packages" {
+			return index
+		}
+		return text
 	}
+	tree := archive.Tree()
+	files := map[string][]byte{
+		excerptKeyring:  fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t),
+		excerptArchives: []byte(strings.Join(archives, "\n")),
+	}
+	for _, name := range tree.Paths() {
+		files[name] = tree.Read(name)
+	}
+	for name, text := range files {
+		name = filepath.Join(x.dir, name)
+		Check(t, os.MkdirAll(filepath.Dir(name), 0o700))
+		Check(t, os.WriteFile(name, text, 0o600))
+	}
+}
+
+// excerpt is the index of an excerpt of what a world has fetched.
+func (w *World) excerpt(security int) (string, error) {
 	var all []paragraph
-	err = filepath.WalkDir(filepath.Join(w.Cache, "lists"),
+	err := filepath.WalkDir(filepath.Join(w.Cache, "lists"),
 		func(name string, f fs.DirEntry, err error) error {
 			if err != nil || !f.Type().IsRegular() {
 				return err
@@ -59,7 +93,7 @@ func (d *downloads) writeExcerpt(w *World) error {
 			return err
 		})
 	if err != nil {
-		return err
+		return "", err
 	}
 	chosen := closure(all)
 	var index strings.Builder
@@ -75,12 +109,7 @@ func (d *downloads) writeExcerpt(w *World) error {
 		fmt.Fprintf(&index, "%s\n\n",
 			strings.Replace(p[""], file, file+strconv.Itoa(archive)+"/", 1))
 	}
-	if err := os.WriteFile(filepath.Join(d.dir, excerptIndex), []byte(index.String()),
-		0o600); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(d.dir, excerptArchives), []byte(strings.Join(archives, "\n")),
-		0o600)
+	return index.String(), nil
 }
 
 // archives are the URLs that the base of a world comes from, and the number of that with security
@@ -165,45 +194,21 @@ func closure(all []paragraph) map[string]bool {
 	return seen
 }
 
-// readExcerpt reads what writeExcerpt has written.
-func (d *downloads) readExcerpt() (*excerpt, error) {
-	index, err := os.ReadFile(filepath.Join(d.dir, excerptIndex))
-	if err != nil {
-		return nil, err
-	}
-	archives, err := os.ReadFile(filepath.Join(d.dir, excerptArchives))
-	return &excerpt{index, strings.Split(string(archives), "\n")}, err
-}
-
-// serve starts a server for the tests of this process, and returns the line of a sources.list that
-// leads there.
-func (x *excerpt) serve(t *testing.T, keyring string) (srv *httptest.Server, line string) {
+// serve starts a server for this process, and leads nsbuild there by a configuration of apt.
+func (x *excerpt) serve(t *testing.T) {
 	t.Helper()
-	archive := fakedebian.New(t)
-	s := archive.Suite("bookworm")
-	s.MutateIndex = func(name, text string) string {
-		if name == "main/binary-amd64/Packages" {
-			return string(x.index)
-		}
-		return text
-	}
-	tree, files := archive.Tree(), map[string][]byte{}
-	for _, name := range tree.Paths() {
-		files[name] = tree.Read(name)
-	}
-	Check(t, os.WriteFile(keyring, fakedebian.KeyOf(t, fakedebian.KeyArchive).Public(t), 0o644))
-	srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name := strings.TrimPrefix(r.URL.Path, "/")
-		if data, ok := files[name]; ok {
-			http.ServeContent(w, r, "", s.Date, bytes.NewReader(data))
+	archives := strings.Split(Read(t, filepath.Join(x.dir, excerptArchives)), "\n")
+	files := http.FileServer(http.Dir(x.dir))
+	x.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		number, file, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		if n, err := strconv.Atoi(number); err == nil && n >= 0 && n < len(archives) {
+			http.Redirect(w, r, archives[n]+"/"+file, http.StatusFound)
 			return
 		}
-		number, file, _ := strings.Cut(name, "/")
-		if n, err := strconv.Atoi(number); err == nil && n >= 0 && n < len(x.archives) {
-			http.Redirect(w, r, x.archives[n]+"/"+file, http.StatusFound)
-			return
-		}
-		http.NotFound(w, r)
+		files.ServeHTTP(w, r)
 	}))
-	return srv, fmt.Sprintf("deb [signed-by=%s] %s bookworm main", keyring, srv.URL)
+	conf := filepath.Join(current.dir, "apt.conf")
+	Check(t, os.WriteFile(conf, fmt.Appendf(nil, "Acquire::http::Proxy::%s \"%s\";\n", excerptHost,
+		x.server.URL), 0o644))
+	Check(t, os.Setenv("APT_CONFIG", conf))
 }

@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -64,8 +66,20 @@ func (w *World) At(t *testing.T, m Moment, later time.Duration, signal syscall.S
 
 // StopTime is how long an end that was asked for may take: a second, with as much again for a
 // machine that is busy with other tests; or as long as what is to be ended has taken so far, since
-// its files are deleted.
-const StopTime = 2 * time.Second
+// its files are deleted. Where more processes want to run than there are processors, each of them
+// waits for the others: then it is so many times as long.
+func StopTime() time.Duration {
+	// "0.20 0.18 0.12 1/80 11206": the first number is the mean of a minute (proc_loadavg(5)).
+	text, err := os.ReadFile("/proc/loadavg")
+	var load float64
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &load)
+	}
+	if err != nil {
+		load = 0
+	}
+	return time.Duration(float64(2*time.Second) * max(1, load/float64(runtime.NumCPU())))
+}
 
 // Chance is the source of a test's random moments. The environment variable NSBUILD_TEST_SEED
 // repeats those of an earlier run, which has said what it was.

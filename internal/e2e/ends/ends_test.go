@@ -28,10 +28,6 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// soonTime is how long an end may take: two seconds, and one for a machine that is busy with other
-// tests.
-const soonTime = 3 * time.Second
-
 // anEnd is a moment of a verb at which the user wants it to end.
 type anEnd struct {
 	name  string
@@ -389,7 +385,7 @@ func ends(t *testing.T, w *e2e.World, e anEnd, signal syscall.Signal) {
 	if took == 0 {
 		t.Fatalf("it ended before: %s", o)
 	}
-	if took > soonTime {
+	if took > e2e.StopTime()+time.Second {
 		t.Errorf("it ended after %v", took)
 	}
 	want := 128 + int(signal)
@@ -409,7 +405,7 @@ func ends(t *testing.T, w *e2e.World, e anEnd, signal syscall.Signal) {
 func timesOut(t *testing.T, w *e2e.World, e anEnd) {
 	begin := time.Now()
 	o := w.Run(t, append([]string{e.args[0], "--timeout", "500ms"}, e.args[1:]...)...)
-	if took := time.Since(begin); took > soonTime+time.Second || o.Status != 124 {
+	if took := time.Since(begin); took > e2e.StopTime()+2*time.Second || o.Status != 124 {
 		t.Errorf("after %v: %s", took, o)
 	}
 }

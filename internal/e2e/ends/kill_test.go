@@ -79,13 +79,13 @@ func TestInterrupt(t *testing.T) {
 		t.Run(args[0]+", "+m.Name, func(t *testing.T) {
 			begin := time.Now()
 			took, o := w.At(t, m, 0, syscall.SIGINT, args...)
-			if ran := time.Since(begin) - took; took > max(e2e.StopTime, ran) {
+			if ran := time.Since(begin) - took; took > max(e2e.StopTime(), ran) {
 				t.Errorf("it ended after %s, having run for %s", took, ran)
 			}
 			if o.Status != 130 || !strings.Contains(o.Stderr, "nsbuild: stopped by SIGINT") {
 				t.Error(o)
 			}
-			w.NoScratch(t)
+			w.NoScratchOf(t, o)
 			if _, err := os.Stat(filepath.Join(w.State, "bases", "interrupted")); err == nil {
 				t.Error("a base is left that was not finished")
 			}

@@ -125,6 +125,7 @@ func testSessionHooks(t *testing.T, w *e2e.World, name string) {
 // TestBuildHooksItsBase has a build make its base as create would: with the hooks and options that
 // are configured for that.
 func TestBuildHooksItsBase(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	there := *e2e.ExcerptWorld(t)
 	w, name := &there, "bookworm"
 	w.State = e2e.NewWorld(t).State // where there is no base yet
@@ -174,6 +175,7 @@ func TestBuildHooksItsBase(t *testing.T) {
 // TestInterruptHooks presses Ctrl-C during a hook of each verb. Nothing of it is left, and no
 // process.
 func TestInterruptHooks(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	name := "stopped" + strings.ToLower(filepath.Base(t.TempDir()))
@@ -229,11 +231,11 @@ func TestInterruptHooks(t *testing.T) {
 			begin := time.Now()
 			o := ended(cmd.Wait())
 			o.Stderr = e2e.Read(t, said.Name())
-			if took := time.Since(begin); took > max(e2e.StopTime, begin.Sub(began)) ||
+			if took := time.Since(begin); took > max(e2e.StopTime(), begin.Sub(began)) ||
 				o.Status != 130 || !strings.Contains(o.Stderr, "stopped by ") {
 				t.Errorf("it ended after %s: %s", took, o)
 			}
-			w.NoScratch(t)
+			w.NoScratchOf(t, o)
 			if left, err := os.ReadDir(filepath.Join(w.State, "bases", made)); err == nil {
 				t.Errorf("a base is left that was not finished: %v\n%s", left, o)
 			}

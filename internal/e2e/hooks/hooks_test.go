@@ -100,6 +100,7 @@ echo native $NSBUILD_STAGE`)
 
 // TestHooksAndLayers keeps a dependency layer apart from those over roots that hooks have changed.
 func TestHooksAndLayers(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.HookSource(t, false)
@@ -131,6 +132,7 @@ func TestHooksAndLayers(t *testing.T) {
 // TestFailingHooks shows that a hook which fails, hangs, cannot be run or leaves a daemon has an
 // outcome.
 func TestFailingHooks(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	good, bad := w.HookSource(t, false), w.HookSource(t, true)
@@ -192,6 +194,7 @@ func TestFailingHooks(t *testing.T) {
 
 // TestFailureHooks runs the hooks of builds that fail, in the jail as it was left.
 func TestFailureHooks(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	bad := w.HookSource(t, true)
@@ -252,6 +255,7 @@ func TestHookNetwork(t *testing.T) {
 
 // TestShippedHooks runs those of the hooks that come with nsbuild which need no network.
 func TestShippedHooks(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := writeBuilt(t, w, "compiled", "\techo 'int main(void){return 0;}' >x.c\n"+

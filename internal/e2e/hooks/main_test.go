@@ -8,3 +8,7 @@ import (
 )
 
 func TestMain(m *testing.M) { e2e.Main(m) }
+
+// sameToRoot is why most of these tests run as a user only.
+const sameToRoot = "when hooks run, and what their failure means, is the same to root and " +
+	"to others"

@@ -304,8 +304,7 @@ func withRoot(t *testing.T) (program string, w *e2e.World, root string) {
 // startedBy runs a command as a shell's, and reports a hang as a failure.
 func startedBy(t *testing.T, w *e2e.World, shell string, command []string) e2e.Outcome {
 	t.Helper()
-	const patience = 20 * time.Second // far more than it needs
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), e2e.TooLong)
 	defer cancel()
 	c := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", shell, "sh"}, command...)...)
 	c.Dir, c.Env, c.WaitDelay = w.Dir, w.Environment(), time.Second
