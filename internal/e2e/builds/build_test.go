@@ -105,7 +105,8 @@ func TestNamedSource(t *testing.T) {
 
 // TestSources builds a small package from a .dsc, a URL and directories.
 func TestSources(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	source := fakedebian.Source{Name: "small", Version: "1.0", Distribution: "bookworm",
 		Packages: []fakedebian.Package{{Name: "small", Architecture: "any"},
@@ -178,7 +179,8 @@ func TestSources(t *testing.T) {
 
 // TestSkipped builds for an architecture that the source does not support.
 func TestSkipped(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t,
 		fakedebian.Source{Name: "foreign", Version: "1.0", Packages: []fakedebian.Package{
@@ -195,7 +197,8 @@ func TestSkipped(t *testing.T) {
 
 // TestFailingBuild shows what a user needs to see of a build that fails.
 func TestFailingBuild(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t,
 		fakedebian.Source{Name: "failing", Version: "1.0",
@@ -229,7 +232,7 @@ func TestFailingBuild(t *testing.T) {
 // TestStrays builds a package that leaves processes in every way it can: they are named in the log,
 // and gone.
 func TestStrays(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n" +
 		"\t(sleep 1111 >/dev/null 2>&1 </dev/null &)\n" +

@@ -34,6 +34,7 @@ var ours = regexp.MustCompile(`\.nsbuild-|/run-`)
 // TestResultOfWhatDidNotBegin has builds fail before there is a log: the result says why, and is
 // not that of an earlier build.
 func TestResultOfWhatDidNotBegin(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.NewWorld(t)
 	w.WriteTree(t, "tree-1.0")
 	for _, c := range []struct {
@@ -193,7 +194,7 @@ func TestResultWhenStopped(t *testing.T) {
 
 // TestResultOfStoppedBuild stops a build in the middle: its result has what it came to.
 func TestResultOfStoppedBuild(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, fakedebian.Source{Name: "endless", Version: "1.0",
 		Rules: e2e.BadRules("\t@echo it has begun; sleep 1000\n")})
@@ -221,7 +222,8 @@ func TestResultOfStoppedBuild(t *testing.T) {
 
 // TestNoSource builds in a source directory without naming it, into a directory that is not there.
 func TestNoSource(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	w.WriteSource(t, e2e.Small("here"))
 	e2e.Check(t, exec.Command("dpkg-source", "-x", filepath.Join(w.Dir, "here_1.0.dsc"),

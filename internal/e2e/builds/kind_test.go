@@ -25,7 +25,8 @@ func built(o e2e.Outcome) string {
 
 // TestBinNMU gives packages a version that the source does not have.
 func TestBinNMU(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, e2e.Small("rebuilt"))
 	for _, c := range []struct {
@@ -90,7 +91,8 @@ func sameWords(a, b string) bool {
 
 // TestKindOptions passes options to dpkg's tools and signs what comes of it.
 func TestKindOptions(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	home := keyring(t)
 	// Each signature is a second younger than the last, as they are when signing takes its time.
@@ -146,7 +148,8 @@ func TestKindOptions(t *testing.T) {
 // TestRootRequirements builds sources that say how much root they need, and asks who they are, and
 // whether fakeroot was there.
 func TestRootRequirements(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	for _, c := range []struct {
 		name, value, uid string
@@ -195,7 +198,8 @@ func TestRootRequirements(t *testing.T) {
 // TestFakerootInSession: what is run in a root that has fakeroot has fakeroot's variable, unless it
 // is given another value.
 func TestFakerootInSession(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	if o := w.Must(t, "run", "bookworm", "--", "env"); strings.Contains(o.Stdout, "FAKEROOT") {
 		t.Errorf("without fakeroot: %s", o)
@@ -211,7 +215,8 @@ func TestFakerootInSession(t *testing.T) {
 
 // TestBuildConflicts takes a package away that is installed in the base, for one build.
 func TestBuildConflicts(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	rules := "#!/usr/bin/make -f\nclean build:\nbinary:\n\ttest %s -e " +
 		"/usr/share/zoneinfo/Europe/Berlin\n" +

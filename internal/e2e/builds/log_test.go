@@ -22,7 +22,8 @@ var sbuildsLogs = []string{"sbuild-0.85.build", "sbuild-0.89.build"}
 // TestLogReaders shows a log of ours and those that sbuild has written about a like package to the
 // same readers: what they find has to be the same, wherever the build lets it.
 func TestLogReaders(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	for _, tool := range []string{"blhc", "dpkg-deb"} {
 		testenv.RequireTool(t, tool)
@@ -212,7 +213,8 @@ func sameContents(t *testing.T, log, file string) {
 
 // TestLogPlaces puts the log elsewhere, and leaves none.
 func TestLogPlaces(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, e2e.Small("placed"))
 	e2e.Check(t, os.Mkdir(filepath.Join(w.Dir, "logs"), 0o755))

@@ -9,3 +9,7 @@ import (
 )
 
 func TestMain(m *testing.M) { e2e.Main(m) }
+
+// sameToRoot is why most of these tests run as a user only.
+const sameToRoot = "what is built, and said of it, is decided in jails, which are the " +
+	"same to root and to others"

@@ -16,7 +16,8 @@ import (
 
 // TestMany builds several sources beside each other, of which one fails and one does not exist.
 func TestMany(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	var sources []string
 	for _, name := range []string{"first", "second", "third"} {
@@ -65,19 +66,20 @@ func TestMany(t *testing.T) {
 // TestManySameLayer builds two sources with the same build dependency at once: only one of them
 // installs it.
 func TestManySameLayer(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	var sources []string
 	for _, name := range []string{"left", "right"} {
 		sources = append(sources,
 			w.WriteSource(t,
 				fakedebian.Source{Name: name, Version: "1.0", Architecture: "all",
-					BuildDepends: "sharutils"}))
+					BuildDepends: "rename"}))
 	}
 	w.Must(t, append([]string{"build", "-q", "-d", "bookworm", "--jobs-at-once=2"}, sources...)...)
 	logs := e2e.Read(t, filepath.Join(w.Dir, "left_1.0_amd64.build")) +
 		e2e.Read(t, filepath.Join(w.Dir, "right_1.0_amd64.build"))
-	if made, used := strings.Count(logs, "Setting up sharutils"),
+	if made, used := strings.Count(logs, "Setting up rename"),
 		strings.Count(logs, "\nDependency layer "); made != 1 || used != 1 {
 		t.Errorf("installed %d times, taken from the layer %d times:\n%s", made, used, logs)
 	}
@@ -85,7 +87,7 @@ func TestManySameLayer(t *testing.T) {
 
 // TestManyStopped interrupts builds beside each other: all end, and nothing is left.
 func TestManyStopped(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	var sources []string
 	for _, name := range []string{"one", "two", "three"} {

@@ -33,7 +33,7 @@ clean:
 // TestPlainTree builds what fails over an overlay in a plain copy of its tree: when that is asked
 // for, after a failure that looks like it, and at once where the source is on a list.
 func TestPlainTree(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	const line = "rename: Invalid cross-device link"
 	dsc := w.WriteSource(t, particular(line))

@@ -18,7 +18,8 @@ import (
 // TestPlan plans a build, which makes nothing, and builds the plan twice without a network: with
 // the same packages, and for the second time out of a layer.
 func TestPlan(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	s := e2e.Small("planned")
 	s.Fields = append(s.Fields, fakedebian.Field{Name: "Build-Depends", Value: "hello"})

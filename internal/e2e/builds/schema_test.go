@@ -17,7 +17,8 @@ import (
 // TestJSON compares what is written for programs with its schemas: of a build that succeeds, of one
 // that fails, and of one that cannot begin.
 func TestJSON(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	good, bad := w.HookSource(t, false), w.HookSource(t, true)
 	for _, c := range []struct {

@@ -32,7 +32,7 @@ clean:
 
 // TestScratchFull builds what does not fit into its tmpfs.
 func TestScratchFull(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	w.Must(t, "build", "-q", "-d", "bookworm", "--scratch=tmpfs",
 		w.WriteSource(t, greedy("1.0", 1)))

@@ -39,6 +39,7 @@ func makeKey(t *testing.T, w *e2e.World, name string, more ...string) {
 
 // TestNoKey has results be signed by whom gpg has no key of: that is said before a base is made.
 func TestNoKey(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.NewWorld(t)
 	home := t.TempDir()
 	w.Env = []string{"GNUPGHOME=" + keyring(t), "HOME=" + home, "LC_ALL=C.UTF-8"}
@@ -71,7 +72,8 @@ func TestNoKey(t *testing.T) {
 // TestSignedLast: what has failed is not signed, be it in a check or in a hook at the very end;
 // what has not is signed before hooks on the host get it.
 func TestSignedLast(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	w.Env = []string{"GNUPGHOME=" + keyring(t), "HOME=" + t.TempDir()}
 	makeKey(t, w, "A B <a@b.example>")

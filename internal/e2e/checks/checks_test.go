@@ -158,6 +158,7 @@ func testKeptCheck(t *testing.T, w *e2e.World, o e2e.Outcome) {
 
 // TestCheckRestrictions has tests that are not for every architecture, or want what there is not.
 func TestCheckRestrictions(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := writeExamined(t, w, []fakedebian.File{
@@ -178,6 +179,7 @@ func TestCheckRestrictions(t *testing.T) {
 
 // TestCheckUpgrade installs the suite's own version first, and upgrades it.
 func TestCheckUpgrade(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	rules := func(script string) string {
@@ -203,6 +205,7 @@ func TestCheckUpgrade(t *testing.T) {
 // TestCheckVersions checks what was built although the suite, or the base, has it in the same or in
 // a later version, or in one that is not the source's.
 func TestCheckVersions(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	here := strings.TrimSpace(w.Must(t, "run", "bookworm", "--", "dpkg-query", "-W", "-f",
@@ -242,6 +245,7 @@ func TestCheckVersions(t *testing.T) {
 
 // TestCheckUninstallable builds what cannot be installed: that is for the checks to say.
 func TestCheckUninstallable(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, fakedebian.Source{
@@ -261,6 +265,7 @@ func TestCheckUninstallable(t *testing.T) {
 // TestPiuparts runs piuparts over packages that depend on one of the suite, of which one leaves a
 // broken link to be warned of and the other a file and a daemon.
 func TestPiuparts(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	source := func(name, postinst string) string {
@@ -319,19 +324,19 @@ func TestPiuparts(t *testing.T) {
 
 // TestLintian runs lintian over a package that it has something to say about.
 func TestLintian(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, fakedebian.Source{Name: "examined", Version: "1.0", Rules: checkRules,
 		Packages: []fakedebian.Package{{Name: "examined", Architecture: "all"}}})
-	w.Must(t, "build", "-d", "bookworm", "--run-lintian", "--lintian-opts=--tags no-copyright-file",
-		dsc)
+	o := w.Run(t, "build", "-q", "-d", "bookworm", "--run-lintian", "--fail-on=error",
+		"--lintian-opts=--tags no-copyright-file", dsc)
+	if o.Status != 1 || !strings.Contains(o.Stderr, "lintian: fail: ") {
+		t.Error(o)
+	}
 	if log := e2e.Read(t, filepath.Join(w.Dir, "examined_1.0_amd64.build")); !strings.Contains(log,
 		"\nE: examined: no-copyright-file\n") || !strings.Contains(log, "\nLintian: fail\n") {
 		t.Errorf("lintian did not speak:\n%s", log)
-	}
-	o := w.Run(t, "build", "-q", "-d", "bookworm", "--run-lintian", "--fail-on=error", dsc)
-	if o.Status != 1 || !strings.Contains(o.Stderr, "lintian: fail: ") {
-		t.Error(o)
 	}
 	w.Must(t, "build", "-q", "-d", "bookworm", "--run-lintian",
 		"--lintian-opt=--tags=no-such-thing-here",

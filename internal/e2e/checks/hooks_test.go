@@ -13,7 +13,8 @@ import (
 // TestShippedChecks runs those of the hooks that come with nsbuild that look at what was built:
 // lintian, whose errors fail the build, and those that need the network.
 func TestShippedChecks(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w, excerpt := e2e.RealWorld(t), e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, fakedebian.Source{
 		Name: "examined", Version: "1.0", Rules: checkRules, Packages: []fakedebian.Package{
@@ -39,7 +40,9 @@ func TestShippedChecks(t *testing.T) {
 	}
 	e2e.WantIn(t, "log", e2e.Read(t, logs[0]), "^not purged, since the base has it: hostname$",
 		"^Status: successful$")
-	o = w.Run(t, "build", "-q", "-d", "bookworm", "--hook=lintian", dsc)
+	// What the hook wants is installed as build dependencies are, as for --run-lintian.
+	excerpt.Dir = w.Dir
+	o = excerpt.Run(t, "build", "-q", "-d", "bookworm", "--hook=lintian", dsc)
 	if o.Status != 1 ||
 		!strings.Contains(o.Stderr, "hook lintian/after-build.d/90-lintian failed: exit status 2") {
 		t.Error(o)

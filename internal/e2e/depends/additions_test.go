@@ -29,6 +29,7 @@ func needy(name, depends string) fakedebian.Source {
 // TestExtraRepository takes build dependencies and a source from another repository: verified as
 // all others are.
 func TestExtraRepository(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	serve := func(keys ...*fakedebian.Key) string {
@@ -150,6 +151,7 @@ func sizeAndDigest(t *testing.T, file string) string {
 
 // TestExtraPackages builds with packages that lie about, and notices when one of them changes.
 func TestExtraPackages(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, needy("packed", "tool-fromelsewhere"))
@@ -185,6 +187,7 @@ func TestExtraPackages(t *testing.T) {
 
 // TestAddIndep adds relations that count for architecture-independent packages alone.
 func TestAddIndep(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, e2e.Small("parted"))
@@ -207,6 +210,7 @@ func TestAddIndep(t *testing.T) {
 
 // TestBuildComponents takes a build dependency from a component that is not used by itself.
 func TestBuildComponents(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.RealWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t, e2e.Small("compound"))
@@ -220,6 +224,7 @@ func TestBuildComponents(t *testing.T) {
 
 // TestChain builds sources that need each other's packages, and one whose middle fails.
 func TestChain(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	first := e2e.Small("chain-first")

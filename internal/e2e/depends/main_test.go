@@ -9,3 +9,6 @@ import (
 )
 
 func TestMain(m *testing.M) { e2e.Main(m) }
+
+// sameToRoot is why most of these tests run as a user only.
+const sameToRoot = "apt and dpkg install in jails, which are the same to root and to others"

@@ -14,6 +14,7 @@ import (
 // TestAptitude needs a package in a version that only a suite has from which nothing is taken by
 // itself, as with backports.
 func TestAptitude(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	a := fakedebian.New(t)
@@ -60,6 +61,7 @@ func TestAptitude(t *testing.T) {
 
 // TestCross builds a program for another architecture, and a source that is not for it.
 func TestCross(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.RealWorld(t)
 	testenv.HostState(t)
 	source := e2e.Small("crossed")

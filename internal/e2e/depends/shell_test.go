@@ -14,7 +14,8 @@ import (
 // TestShellOfSource opens a shell in an unpacked source: the builder's, with the build dependencies
 // and the environment of a build, of which nothing stays.
 func TestShellOfSource(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	s := e2e.Small("inside")
 	s.BuildDepends = "hello"
@@ -52,7 +53,8 @@ func names(t *testing.T, dir string) (all []string) {
 
 // TestInstallFirst runs commands over packages that were installed for them.
 func TestInstallFirst(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	const said = "hello, world\n"
 	if o := w.Must(t, "run", "--install=hello", "bookworm", "hello", "-t"); o.Stdout != said {

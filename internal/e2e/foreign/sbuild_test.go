@@ -31,7 +31,8 @@ func sbuild(t *testing.T, w *e2e.World, config string, args ...string) e2e.Outco
 
 // TestSbuild builds under sbuild's name: results, log and exit status are where sbuild has them.
 func TestSbuild(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	testenv.RequireTool(t, "dpkg-source")
 	const config = "# mine\n$distribution = 'bookworm';\n$chroot_mode = 'unshare';\n$run_lintian " +
@@ -111,6 +112,7 @@ func TestSbuild(t *testing.T) {
 
 // TestSbuildCommandLine is for what begins no build.
 func TestSbuildCommandLine(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.NewWorld(t)
 	version := w.Must(t, "--version").Stdout
 	for arg, want := range map[string]string{"--version": "sbuild (" + strings.TrimSpace(version) + ")\n",

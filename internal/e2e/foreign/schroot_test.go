@@ -25,7 +25,7 @@ func schroot(t *testing.T, w *e2e.World, args ...string) (string, int) {
 
 // TestSchroot compares with what schroot 1.6.13 prints and how it ends.
 func TestSchroot(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	w.Env = []string{"GIVEN=handed-in", "HOSTALIASES=kept-out"}
 	t.Cleanup(func() {
 		if out, status := schroot(t, w, "--end-session", "--all-sessions"); status != 0 {
@@ -93,7 +93,7 @@ func TestSchroot(t *testing.T) {
 
 // TestSchrootInfo is for what sbuild and autopkgtest read.
 func TestSchrootInfo(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	out, status := schroot(t, w, "--begin-session", "--chroot", "bookworm-amd64-sbuild")
 	id := strings.TrimSpace(out)
 	if status != 0 {

@@ -15,7 +15,7 @@ import (
 func TestSmallGroup(t *testing.T) {
 	testenv.RequireTool(t, "taskset")
 	procs := testenv.MemoryGroup(t, 1<<30)
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	in := func(args ...string) e2e.Outcome {
 		t.Helper()

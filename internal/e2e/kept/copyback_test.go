@@ -47,7 +47,7 @@ func answered(t *testing.T, w *e2e.World, command, answer string) string {
 
 // TestCopyBack takes what was changed in debian/ back to the source directory, when it is told so.
 func TestCopyBack(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	w.WriteTree(t, "back-1.0")
 	rules := filepath.Join(w.Dir, "back-1.0", "debian", "rules")

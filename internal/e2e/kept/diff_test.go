@@ -16,7 +16,7 @@ import (
 // TestDiff shows what a build has changed, in the source and elsewhere, and takes it out; what is
 // hostile in it harms nobody.
 func TestDiff(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := broken(t, w)
 	for _, scratch := range []string{"disk", "copy"} {

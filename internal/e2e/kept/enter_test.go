@@ -12,10 +12,10 @@ import (
 
 // TestEnter works in a kept build: as the build saw it, in vain or not, beside others or alone.
 func TestEnter(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := broken(t, w)
-	for _, scratch := range []string{"disk", "copy"} {
+	for _, scratch := range scratches("disk") {
 		t.Run(scratch, func(t *testing.T) {
 			one := id(t, w.Run(t, "build", "-q", "-d", "bookworm", "--scratch", scratch, dsc))
 			log := e2e.Read(t, w.State+"/kept/"+one+"/log")

@@ -57,7 +57,7 @@ func listed(t *testing.T, w *e2e.World) (ids []string) {
 // TestKeep keeps what a failed build has written, wherever it wrote that, with what is known of it;
 // and forgets it.
 func TestKeep(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := broken(t, w)
 	var kept []string
@@ -114,7 +114,8 @@ func TestKeep(t *testing.T) {
 
 // TestKeepBounds keeps no more than it may, and nothing where that is not wanted.
 func TestKeepBounds(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := broken(t, w)
 	for _, c := range []struct {
@@ -148,7 +149,7 @@ func TestKeepBounds(t *testing.T) {
 // TestKeepKilled kills builds at chance moments while they keep what they wrote: it is kept whole
 // or not at all, and the next forget leaves nothing.
 func TestKeepKilled(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := broken(t, w)
 	chance := e2e.Chance(t)

@@ -13,7 +13,7 @@ import (
 // TestRetry goes on with a build where it broke: what was made stays, what was changed comes in,
 // and the result is one of a package that builds.
 func TestRetry(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	w.WriteTree(t, "again-1.0")
 	tree := filepath.Join(w.Dir, "again-1.0")
@@ -37,7 +37,7 @@ func TestRetry(t *testing.T) {
 		return id(t, o)
 	}
 	log := func() string { return w.LogOf(t, "again") }
-	for _, scratch := range []string{"tmpfs", "copy"} {
+	for _, scratch := range scratches("tmpfs") {
 		t.Run(scratch, func(t *testing.T) {
 			one := build(scratch)
 			if !strings.Contains(log(), "making") {

@@ -11,7 +11,8 @@ import (
 
 // TestLimitsInTime ends builds that hang, says what hung, and keeps them.
 func TestLimitsInTime(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	for name, c := range map[string]struct {
 		rules string

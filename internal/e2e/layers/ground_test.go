@@ -83,6 +83,7 @@ const (
 // TestHooksAndSmallerLayers makes layers over roots that hooks have changed, and over the base as
 // it is, each with a smaller layer of the other kind at hand.
 func TestHooksAndSmallerLayers(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	writeDeb(t, w, "local", "okk", "1.0")
@@ -104,6 +105,7 @@ func TestHooksAndSmallerLayers(t *testing.T) {
 
 // TestConflictsAndSmallerLayers removes a package of the base in one build, and not in the next.
 func TestConflictsAndSmallerLayers(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	known, there := "\nknown: ii tzdata ", "\nthere: /usr/share/zoneinfo/UTC\n"
@@ -114,6 +116,7 @@ func TestConflictsAndSmallerLayers(t *testing.T) {
 
 // TestNewVersionOfHookPackage has a hook's package in a newer version than an earlier layer knows.
 func TestNewVersionOfHookPackage(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	w.Script(t, "wants/start.d/10-look", "cat /opt/okk")
@@ -132,6 +135,7 @@ func TestNewVersionOfHookPackage(t *testing.T) {
 
 // TestHooksTellSourcesApart has a hook that does one thing for one source and another for the next.
 func TestHooksTellSourcesApart(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	writeDeb(t, w, "only", "okk", "1.0")
@@ -146,6 +150,7 @@ func TestHooksTellSourcesApart(t *testing.T) {
 // TestRightToMakeALayerIsGivenUp looks, while a build goes on, for the right to make a layer that
 // cannot be made: other builds of the same command wait for who has it.
 func TestRightToMakeALayerIsGivenUp(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	broken := fakedebian.Package{
@@ -181,6 +186,7 @@ func TestRightToMakeALayerIsGivenUp(t *testing.T) {
 // TestSourceDirectoryIsNoGround has a package look, while it is installed, for what a source
 // directory has left in the root: another source uses the same layer.
 func TestSourceDirectoryIsNoGround(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	curious := fakedebian.Package{

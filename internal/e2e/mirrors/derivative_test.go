@@ -19,6 +19,7 @@ import (
 // it promises, behind https with a CA of its own, which asks for a certificate, by what its Release
 // file says; then by three lines of a table; then with its packages in a flat repository beside it.
 func TestDerivative(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	testenv.RequireUserns(t)
 	testenv.RequireNetwork(t)
 	debs := oldPackages(t, e2e.SharedCache())

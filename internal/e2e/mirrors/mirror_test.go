@@ -15,6 +15,7 @@ import (
 // TestCreateRefuses makes bases of archives with every fault: each is named, with a way out, and
 // nothing stays behind.
 func TestCreateRefuses(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	testenv.RequireUserns(t)
 	const inRelease, again = "dists/bookworm/InRelease", "try again"
 	told := faultTable{head: refusedHead}

@@ -24,6 +24,7 @@ type overcome struct {
 
 // TestCreateOvercomes makes one base of a mirror at which everything goes wrong that can be mended.
 func TestCreateOvercomes(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	testenv.RequireUserns(t)
 	testenv.RequireNetwork(t)
 	debs := oldPackages(t, e2e.SharedCache())

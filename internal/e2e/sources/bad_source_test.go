@@ -13,7 +13,8 @@ import (
 
 // TestBuildRefuses builds sources with every fault: none gets as far as the build.
 func TestBuildRefuses(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w, all := e2e.ExcerptWorld(t), e2e.RealWorld(t) // which has sources, too
 	testenv.HostState(t)
 	replace := func(old, by string) func(string) string {
 		return func(dsc string) string { return strings.ReplaceAll(dsc, old, by) }
@@ -62,6 +63,9 @@ func TestBuildRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			here := *w
+			if c.spec != "" {
+				here = *all
+			}
 			here.Dir = t.TempDir()
 			spec := c.spec
 			if spec == "" {

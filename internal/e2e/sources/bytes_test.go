@@ -35,7 +35,8 @@ func bytesSource(t *testing.T, dir string) {
 // TestBytesOfSource builds a directory and a commit with names that are not UTF-8, in a directory
 // with such a name.
 func TestBytesOfSource(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.RequireTool(t, "git")
 	w.Dir = filepath.Join(w.Dir, "J\xf6rg")
 	dir := filepath.Join(w.Dir, "bytes")

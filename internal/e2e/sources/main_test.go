@@ -9,3 +9,6 @@ import (
 )
 
 func TestMain(m *testing.M) { e2e.Main(m) }
+
+// sameToRoot is why most of these tests run as a user only.
+const sameToRoot = "what a source is does not depend on who asks for it"

@@ -41,7 +41,8 @@ func oddSource(t *testing.T, w *e2e.World, dir, name string) {
 // TestOddSource packs a source directory as dpkg-source itself does: kinds of files and times, also
 // through a link to the directory; and builds what dpkg-buildpackage builds with a warning.
 func TestOddSource(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	testenv.RequireTool(t, "dpkg-source", "python3")
 	oddSource(t, w, "real", "oddone")

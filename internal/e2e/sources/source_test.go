@@ -15,7 +15,8 @@ import (
 
 // TestFormats builds a source of each format, from its .dsc and from its directory.
 func TestFormats(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	testenv.RequireTool(t, "dpkg-source")
 	for _, c := range []struct{ name, format, version string }{
@@ -48,8 +49,9 @@ func TestFormats(t *testing.T) {
 
 // TestComponents builds a directory whose upstream comes in two tarballs, one of them signed.
 func TestComponents(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	testenv.RequireTool(t, "dpkg-source")
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	dsc := w.WriteSource(t,
 		fakedebian.Source{Name: "parts", Version: "1.0-1",
@@ -78,7 +80,8 @@ func TestComponents(t *testing.T) {
 
 // TestGit builds what git has of a source directory, and says what it leaves out.
 func TestGit(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	testenv.RequireTool(t, "git", "dpkg-source")
 	dsc := w.WriteSource(t,
@@ -170,7 +173,8 @@ func TestGitWithoutPackage(t *testing.T) {
 
 // TestGitOverlay puts a repository that has debian/ only over its upstream tarballs.
 func TestGitOverlay(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	testenv.RequireTool(t, "git", "xz")
 	tree := filepath.Join(w.Dir, "tree")
@@ -222,7 +226,8 @@ func TestGitOverlay(t *testing.T) {
 
 // TestPristineTar builds with the upstream tarball that pristine-tar has kept, byte for byte.
 func TestPristineTar(t *testing.T) {
-	w := e2e.RealWorld(t)
+	e2e.AsUserOnly(t, sameToRoot)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	testenv.RequireTool(t, "git", "dpkg-source", "pristine-tar")
 	dsc := w.WriteSource(t,

@@ -36,7 +36,7 @@ func soon(t *testing.T, w *e2e.World, args ...string) e2e.Outcome {
 // TestPipesAsFiles names a FIFO, or has one lie, wherever a file is read: nothing waits for a
 // writer.
 func TestPipesAsFiles(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	shell(t, w, "mkdir -p src/debian/source hook/before-build.d; touch hook/before-build.d/a; "+
 		"chmod +x hook/before-build.d/a")
@@ -113,7 +113,7 @@ func TestPipesAsFiles(t *testing.T) {
 // TestLinksBesideSources builds with a tarball that lies elsewhere, and refuses a link to what is
 // none: debian/rules would read it.
 func TestLinksBesideSources(t *testing.T) {
-	w := e2e.RealWorld(t)
+	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	testenv.RequireTool(t, "dpkg-source")
 	const secret = "a line that only the caller may read"
