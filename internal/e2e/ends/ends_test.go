@@ -248,6 +248,7 @@ func TestEnds(t *testing.T) {
 		}
 	}
 	w.Must(t, "cache", "clean", "--all") // takes what one that ended early has left
+	w.Sweep(t)
 	w.NoScratch(t)
 }
 
