@@ -69,8 +69,9 @@ func withShared(tests func() int) int {
 	return status
 }
 
-// AsUserOnly skips a test as root, who would learn nothing from it that the user does not: the reason
-// says why. What depends on the kind of caller (ids, owners, signals, mounts, limits) runs as both.
+// AsUserOnly skips a test as root, who would learn nothing from it that the user does not: the
+// reason says why. What depends on the kind of caller runs as both: ids, owners, signals, mounts,
+// limits.
 func AsUserOnly(t *testing.T, reason string) {
 	t.Helper()
 	if os.Getuid() == 0 {

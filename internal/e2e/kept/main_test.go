@@ -14,7 +14,7 @@ const sameToRoot = "how long a build may take, and what is kept of it, is the sa
 	"root and to others"
 
 // scratches are two places where builds write that are kept: an overlay, and a plain tree. The tree
-// of root's builds differs from the user's in the owners, which TestDiff compares, and takes as long.
+// of root's builds differs from the user's in the owners, which TestDiff compares.
 func scratches(overlay string) []string {
 	if os.Getuid() == 0 {
 		return []string{overlay}
