@@ -104,6 +104,7 @@ type oldFormat struct {
 // TestOldSuites makes squeeze and wheezy, by their entries of the table, of archives in just their
 // formats. Their packages are bullseye's, packed as theirs were.
 func TestOldSuites(t *testing.T) {
+	e2e.AsUserOnly(t, sameToRoot)
 	testenv.RequireUserns(t)
 	testenv.RequireNetwork(t)
 	testenv.RequireTool(t, "bzip2")
