@@ -38,7 +38,9 @@ func onCommandLine(table, flag string) bool {
 	}
 	verb, _, _ := strings.Cut(table, ".")
 	switch verb {
-	case "import", "export", "man", "completion", "config", "forget", "enter", "diff",
+	case "rebuild":
+		return flag != "snapshot" && flag != "keyring"
+	case "compare", "import", "export", "man", "completion", "config", "forget", "enter", "diff",
 		"cp", "retry":
 		return true
 	}

@@ -30,6 +30,18 @@ func statusesOf(path string) []exitLine {
 				"build dependencies"},
 			wrong, stopped,
 		}
+	case "nsbuild rebuild":
+		return []exitLine{
+			{"0", "identical: the same packages came out of it, byte by byte"},
+			{"1", "failed: the host, the base, or nsbuild itself"},
+			{"2", "the package failed to build"},
+			{"3", "it cannot be decided: something is missing, or cannot be verified"},
+			{"4", "a package differs"},
+			wrong, stopped,
+		}
+	case "nsbuild compare":
+		return []exitLine{{"0", "the packages are the same, byte by byte"}, failed,
+			{"4", "they differ"}, wrong, stopped}
 	case "nsbuild create", "nsbuild update", "nsbuild import":
 		return []exitLine{done,
 			{"1", "failed: the host, the mirror, the base, or nsbuild itself"},
@@ -123,6 +135,8 @@ func exitStatus(err error) int {
 		return 2
 	case fault.GivenBack:
 		return 3
+	case fault.Differs:
+		return 4
 	case fault.Interrupted:
 		var s stopped
 		var before session.Stopped

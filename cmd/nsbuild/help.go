@@ -93,6 +93,15 @@ func arrangement(path string) [][]string {
 				"anything-failed-commands", "chroot-cleanup-commands", "post-build-commands",
 				"post-build-failed-commands"},
 		}
+	case "nsbuild rebuild":
+		return [][]string{
+			{commonFlags, "against", "snapshot", "output", "diff", "json", "verbose", "offline"},
+			{"Where source and packages are looked for", "source", "lock", "dist", "mirror",
+				"extra-repository", "extra-repository-key"},
+			{"The signature of the .buildinfo", "keyring"},
+			{"The build", "log-dir", "scratch", "timeout", "silence", "memory", "cpus", "pids",
+				"keep", "keep-count", "keep-size", "keep-age"},
+		}
 	case "nsbuild create":
 		return [][]string{
 			{commonFlags, "name", "arch", "mirror", "components", "include", "replace"},

@@ -209,7 +209,7 @@ makes it when a build first needs it, and keeps it up to date.
 		}
 	})
 	root.AddGroup(verbGroups()...)
-	root.AddCommand(inGroup(groupBuild, newBuild(a))...)
+	root.AddCommand(inGroup(groupBuild, newBuild(a), newRebuild(a), newCompare(a))...)
 	root.AddCommand(inGroup(groupKept, newKept(a), newEnter(a), newDiff(a), newCopy(a),
 		newRetry(a), newForget(a))...)
 	root.AddCommand(inGroup(groupInside, newRun(a), newShell(a), newSession(a))...)

@@ -54,9 +54,9 @@ func AsRoot(ctx context.Context, jail jails.Jail, argv ...string) error {
 	return err
 }
 
-// MakeDir makes the directory of sources and results, unless an earlier jail has.
-func MakeDir(jail jails.Jail) error {
-	err := jail.Mkdir(Dir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID)
+// MakeDir makes a directory of sources and results, unless an earlier jail has.
+func MakeDir(jail jails.Jail, dir string) error {
+	err := jail.Mkdir(dir, 0o755, bootstrap.BuilderUID, bootstrap.BuilderGID)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}

@@ -2,6 +2,7 @@ package buildroot
 
 import (
 	"context"
+	"path"
 	"slices"
 	"strings"
 
@@ -18,6 +19,9 @@ type Environment struct {
 	Profiles []string
 	Cross    string   // architecture that is built for, where it is another; ""
 	Changed  []string // NAME=VALUE: what hooks add or change
+	// Whole is all that the environment has besides where programs are and who runs them, in the
+	// place of what the other fields say; nil: they count
+	Whole []string
 }
 
 // Plain is the environment without what the jail adds to it.
@@ -33,6 +37,9 @@ func (e Environment) vars(fakeroot bool) []string {
 	}
 	if len(e.Profiles) > 0 {
 		env = append(env, "DEB_BUILD_PROFILES="+strings.Join(e.Profiles, " "))
+	}
+	if e.Whole != nil {
+		env = append([]string{env[0], env[1], env[3], env[4], env[5]}, e.Whole...)
 	}
 	for _, v := range e.Changed {
 		name, _, _ := strings.Cut(v, "=")
@@ -72,6 +79,17 @@ type Worker struct {
 	Jail jails.Jail
 	Env  Environment
 	Log  *buildlog.File
+	// Tree is where the source is unpacked, and its parent where results appear; "" is below Dir,
+	// by the source's name and version
+	Tree string
+}
+
+// Dir is where sources lie and results appear.
+func (w Worker) Dir() string {
+	if w.Tree == "" {
+		return Dir
+	}
+	return path.Dir(w.Tree)
 }
 
 // Command is a command of the user that builds.

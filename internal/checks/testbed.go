@@ -182,7 +182,7 @@ func (t *testbed) commands(ctx context.Context, commands ...[]string) error {
 
 // show copies files of the host into the open jail, for the builder to read.
 func (t *testbed) show(ctx context.Context, files ...string) error {
-	if err := buildroot.MakeDir(t.Jail); err != nil {
+	if err := buildroot.MakeDir(t.Jail, buildroot.Dir); err != nil {
 		return err
 	}
 	if err := t.Jail.Mkdir(checkDir, 0o755, bootstrap.BuilderUID,

@@ -59,6 +59,7 @@ type Reader struct {
 	limits      Limits
 	control     []ControlFile
 	controlSize int64
+	members     []string
 	data        io.ReadCloser
 }
 
@@ -121,7 +122,7 @@ func (d *Reader) readControl() error {
 	if err != nil {
 		return err
 	}
-	d.controlSize = m.Size
+	d.controlSize, d.members = m.Size, append(d.members, m.Name)
 	r, err := Decompress(d.ar, strings.TrimPrefix(m.Name, name), d.limits.Dictionary)
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.Name, err)
@@ -165,6 +166,9 @@ func (d *Reader) readControl() error {
 // ControlSize is the size of the control member as it lies there, in bytes.
 func (d *Reader) ControlSize() int64 { return d.controlSize }
 
+// Members are the names of the members that were read so far: "control.tar.xz", "data.tar.zst".
+func (d *Reader) Members() []string { return d.members }
+
 // Control lists the files of the control member in the order in which they stand there.
 func (d *Reader) Control() []ControlFile { return d.control }
 
@@ -188,6 +192,7 @@ func (d *Reader) Data() (*tar.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.members = append(d.members, m.Name)
 	r, err := Decompress(d.ar, strings.TrimPrefix(m.Name, name), d.limits.Dictionary)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)

@@ -28,6 +28,8 @@ const (
 	GivenBack
 	// Interrupted means that the user stopped it.
 	Interrupted
+	// Differs means that two things which were compared are not the same.
+	Differs
 )
 
 // Error is a failure with its kind and a hint. The zero Hint is allowed.

@@ -84,6 +84,7 @@ type Environment struct {
 	Profiles []string `json:"profiles,omitempty"`
 	Cross    string   `json:"cross,omitempty"`
 	Changed  []string `json:"changed,omitempty"`
+	Whole    []string `json:"whole,omitempty"`
 }
 
 // Check is how the command of a check ran that has failed.

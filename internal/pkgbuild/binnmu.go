@@ -70,7 +70,7 @@ func (k *Kind) entryDate(now time.Time) (string, error) {
 
 // writeEntry puts the entry above the changelog of the unpacked source, in the jail.
 func (at *attempt) writeEntry(ctx context.Context) error {
-	tree := path.Join(buildroot.Dir, at.in.DSC.DirName())
+	tree := at.sourceTree()
 	at.log.Subsection("Hack binNMU version")
 	distribution := at.o.Suite
 	if distribution == "" {
@@ -80,7 +80,7 @@ func (at *attempt) writeEntry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	file := path.Join(buildroot.Dir, ".changelog-entry")
+	file := path.Join(path.Dir(tree), ".changelog-entry")
 	if err := buildroot.Fill(at.root.jail, file, 0, func(w io.Writer) error {
 		_, err := io.WriteString(w, entry)
 		return err

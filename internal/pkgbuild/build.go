@@ -92,7 +92,7 @@ func (b *builder) build(ctx context.Context, prepare func(context.Context) (*att
 	}
 	defer at.close(ctx)
 	if err == nil {
-		if b.retried == nil { // which knows of no dependencies
+		if b.retried == nil && b.o.Exact == nil { // which know of no dependencies
 			at.noteNeed()
 		}
 		at.tellKilled()

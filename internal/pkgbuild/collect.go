@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/buildlog"
-	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/flock"
 	"nsbuild/internal/result"
@@ -103,7 +102,7 @@ func (at *attempt) takeOut(files *aside) dsc.Opener {
 		if done := files.path(file); done != "" {
 			return os.Open(done)
 		}
-		in, err := at.root.jail.Open(path.Join(buildroot.Dir, file))
+		in, err := at.root.jail.Open(path.Join(path.Dir(at.sourceTree()), file))
 		if err != nil {
 			return nil, err
 		}
@@ -128,7 +127,7 @@ var distributionField = sync.OnceValue(func() *regexp.Regexp {
 })
 
 func (at *attempt) readOut(name string) ([]byte, error) {
-	f, err := at.root.jail.Open(path.Join(buildroot.Dir, name))
+	f, err := at.root.jail.Open(path.Join(path.Dir(at.sourceTree()), name))
 	if err != nil {
 		return nil, err
 	}

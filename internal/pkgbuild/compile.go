@@ -1,6 +1,7 @@
 package pkgbuild
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,12 +51,21 @@ func (at *attempt) environment() buildroot.Environment {
 	if at.cross() {
 		e.Cross = at.host
 	}
+	if at.o.Exact != nil {
+		e.Whole = append([]string{}, at.o.Exact.Environment...)
+	}
 	return e
+}
+
+// sourceTree is where the source lies in the jail, unpacked.
+func (at *attempt) sourceTree() string {
+	return cmp.Or(at.o.Exact.tree(), path.Join(buildroot.Dir, at.in.DSC.DirName()))
 }
 
 // worker runs commands in the open jail as the user that builds.
 func (at *attempt) worker() buildroot.Worker {
-	return buildroot.Worker{Jail: at.root.open, Env: at.environment(), Log: at.log}
+	return buildroot.Worker{Jail: at.root.open, Env: at.environment(), Log: at.log,
+		Tree: at.o.Exact.tree()}
 }
 
 // packSource makes a source package out of a source directory, in a jail of its own.
@@ -145,9 +155,9 @@ func (at *attempt) describeEnvironment() error {
 
 // compile runs dpkg-buildpackage, and then ends whatever it left running.
 func (at *attempt) compile(ctx context.Context) error {
-	tree := path.Join(buildroot.Dir, at.in.DSC.DirName())
+	tree := at.sourceTree()
 	at.log.Filter(tree, buildlog.NamePackage)
-	at.log.Filter(buildroot.Dir, buildlog.NameBuild)
+	at.log.Filter(path.Dir(tree), buildlog.NameBuild)
 	var err error
 	if at.options, err = at.withJobs(at.options); err != nil {
 		return err
@@ -215,7 +225,7 @@ func hideStage(err error) error {
 func (at *attempt) measureSpace(ctx context.Context) error {
 	out := output.Capture{Limit: output.Few}
 	status, err := at.root.jail.RunTo(ctx,
-		at.worker().Command("/", "du", "-k", "-s", buildroot.Dir), &out,
+		at.worker().Command("/", "du", "-k", "-s", at.worker().Dir()), &out,
 		io.Discard)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ func (at *attempt) hooksBeforeDeps(ctx context.Context) error {
 	if _, err := at.openJail(ctx, at.o.Hooks.Installs(hook.BeforeLayer()...)); err != nil {
 		return err
 	}
-	if err := buildroot.MakeDir(at.root.open); err != nil {
+	if err := buildroot.MakeDir(at.root.open, buildroot.Dir); err != nil {
 		return err
 	}
 	if err := at.runHostHooks(ctx, hook.OnHostStart); err != nil {

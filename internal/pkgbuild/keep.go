@@ -60,7 +60,7 @@ func (at *attempt) freeze(ctx context.Context, failed error) *frozen {
 	f := &frozen{trees: map[int]string{},
 		manifest: kept.Manifest{Environment: kept.Environment(at.environment())}}
 	if at.sources.unpacked {
-		f.manifest.Dir, f.manifest.DSC = at.in.Path(), filepath.Base(at.in.DSC.Path)
+		f.manifest.Dir, f.manifest.DSC = at.sourceTree(), filepath.Base(at.in.DSC.Path)
 		if f.dsc = at.in.Text; at.retried != nil {
 			f.manifest.DSC, f.dsc = at.retried.Root.DSC, at.retried.text
 		} else if f.dsc == nil && at.sources.packed != nil {

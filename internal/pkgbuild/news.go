@@ -29,6 +29,10 @@ func (b *builder) openBase(ctx context.Context) (err error) {
 	if b.planned != nil {
 		return b.openPlannedBase(b.planned)
 	}
+	if b.o.Exact != nil {
+		b.base, err = b.env.Store.Use(b.o.Base)
+		return err
+	}
 	o := bases.Options{Name: b.o.Base, Suite: b.suite, Arch: b.arch, Mirror: b.o.Mirror}
 	usual := bases.Name(o.Suite.Name, o.Arch)
 	if o.Name == "" {

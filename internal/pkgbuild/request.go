@@ -49,6 +49,22 @@ type Target struct {
 	Arch     string // of the base; "": the machine's own
 	Host     string // for which is built; "": the base's
 	Profiles []string
+	Exact    *Exact // what the base has is all that there is; nil: build dependencies come to it
+}
+
+// Exact is a build over a base which has all that the build needs: nothing is installed, no mirror
+// is asked, and the base is not brought up to date.
+type Exact struct {
+	Tree        string   // where the source is unpacked, absolute; "": where it is usually
+	Environment []string // besides PATH, HOME, SHELL and the user's names, each NAME=VALUE
+}
+
+// tree is where the source is unpacked; "" where it is usually.
+func (e *Exact) tree() string {
+	if e == nil {
+		return ""
+	}
+	return e.Tree
 }
 
 // How it is built.

@@ -56,7 +56,7 @@ func (b *builder) stages() []stage {
 		run: (*attempt).packSource})
 	hooked("hooks before the dependencies", (*attempt).hooksBeforeDeps, anyJail,
 		hook.OnHostStart, hook.Start, hook.BeforeDeps)
-	add(true, stage{name: "build dependencies", fails: buildlog.StageInstallDeps,
+	add(b.o.Exact == nil, stage{name: "build dependencies", fails: buildlog.StageInstallDeps,
 		run: (*attempt).installDeps, onFailed: hook.DepsFailed})
 	add(true, stage{name: "unpack", fails: buildlog.StageUnpack, run: (*attempt).unpack})
 	add(b.o.ownVersion(), stage{name: "changelog entry", fails: buildlog.StageHackBinNMU,

@@ -100,6 +100,8 @@ type Base struct {
 	Name       string `json:"name"`
 	Generation int    `json:"generation"`
 	Digest     string `json:"digest"` // of its packages, and of what else was done to it
+	// all that it has installed; a lock says it, and a plan need not
+	Packages []Package `json:"packages,omitempty"`
 }
 
 // Repository is a suite of an archive.

@@ -23,7 +23,7 @@ import (
 // .dsc says. The options are dpkg-source's.
 func (in *Source) Pack(ctx context.Context, w buildroot.Worker, log logrus.FieldLogger,
 	options []string) error {
-	if err := buildroot.MakeDir(w.Jail); err != nil {
+	if err := buildroot.MakeDir(w.Jail, buildroot.Dir); err != nil {
 		return err
 	}
 	tree := in.Tree

@@ -18,13 +18,16 @@ import (
 // and unpacks it there: its tarballs are hostile.
 func (in *Source) Unpack(ctx context.Context, w buildroot.Worker) error {
 	if in.Tree == nil {
-		if err := in.bring(ctx, w.Jail); err != nil {
+		if err := in.bring(ctx, w.Jail, w.Dir()); err != nil {
 			return fault.Wrap(fault.GivenBack, "", err)
 		}
 	}
 	name := filepath.Base(in.DSC.Path)
-	status, err := w.Run(ctx, w.Command(buildroot.Dir, "dpkg-source", "-x", name,
-		in.DSC.DirName()))
+	tree := in.DSC.DirName()
+	if w.Tree != "" {
+		tree = path.Base(w.Tree)
+	}
+	status, err := w.Run(ctx, w.Command(w.Dir(), "dpkg-source", "-x", name, tree))
 	if err == nil && !status.Success() {
 		err = fmt.Errorf("dpkg-source -x %s: %s", name, status)
 	}
@@ -36,11 +39,11 @@ func (in *Source) Path() string { return path.Join(buildroot.Dir, in.DSC.DirName
 
 // bring copies the .dsc and its files into the jail and checks them on the way: what was
 // checked is what is built.
-func (in *Source) bring(ctx context.Context, jail jails.Jail) error {
-	if err := buildroot.MakeDir(jail); err != nil {
+func (in *Source) bring(ctx context.Context, jail jails.Jail, dir string) error {
+	if err := buildroot.MakeDir(jail, dir); err != nil {
 		return err
 	}
-	err := buildroot.Fill(jail, path.Join(buildroot.Dir, filepath.Base(in.DSC.Path)), 0,
+	err := buildroot.Fill(jail, path.Join(dir, filepath.Base(in.DSC.Path)), 0,
 		func(w io.Writer) error {
 			_, err := w.Write(in.Text)
 			return err
@@ -54,7 +57,7 @@ func (in *Source) bring(ctx context.Context, jail jails.Jail) error {
 		if err != nil {
 			return nil, err
 		}
-		out, err := jail.Create(path.Join(buildroot.Dir, name), 0o644, bootstrap.BuilderUID,
+		out, err := jail.Create(path.Join(dir, name), 0o644, bootstrap.BuilderUID,
 			bootstrap.BuilderGID)
 		if err != nil {
 			return nil, errors.Join(err, f.Close())

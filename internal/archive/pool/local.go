@@ -162,7 +162,7 @@ func adopt(c *cache.Cache, file string) ([]byte, error) {
 		safeName(filepath.Base(file)), size, digest), nil
 }
 
-// controlOf is a package's control file, without anything that could end its paragraph.
+// controlOf is a package's control file, as an index may have it.
 func controlOf(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -178,8 +178,13 @@ func controlOf(file string) ([]byte, error) {
 	if control == nil {
 		return nil, failure.Syntax("it has no control file")
 	}
+	return indexable(control.Body)
+}
+
+// indexable is a control file without anything that could end its paragraph.
+func indexable(control []byte) ([]byte, error) {
 	var out []byte
-	for line := range bytes.Lines(control.Body) {
+	for line := range bytes.Lines(control) {
 		line = bytes.TrimRight(line, " \t\r\n")
 		name, _, _ := bytes.Cut(line, []byte(":"))
 		switch {
