@@ -6,6 +6,7 @@
 package debcompare
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"fmt"
@@ -39,6 +40,8 @@ type Difference struct {
 	Was  string `json:"was,omitempty"`
 	Is   string `json:"is,omitempty"`
 	Diff string `json:"diff,omitempty"` // of texts, unified
+
+	directory bool // that was added or removed
 }
 
 // String is one line for people.
@@ -249,9 +252,9 @@ func data(ctx context.Context, a, b *contents) ([]Difference, error) {
 		d := Difference{In: InData, Path: name}
 		switch {
 		case !is:
-			d.What = "removed"
+			d.What, d.directory = "removed", x.kind == tar.TypeDir
 		case !was:
-			d.What = "added"
+			d.What, d.directory = "added", y.kind == tar.TypeDir
 		default:
 			all = append(all, attributes(d, x, y)...)
 			if x.kind == y.kind && x.sum != y.sum {

@@ -1,6 +1,7 @@
 package debcompare
 
 import (
+	"archive/tar"
 	"context"
 	"fmt"
 	"os"
@@ -208,7 +209,7 @@ func paths(ctx context.Context, file, name string, into map[string][]string) err
 		return err
 	}
 	for path, e := range c.entries {
-		if e.kind != '5' { // directories are everybody's
+		if e.kind != tar.TypeDir { // directories are everybody's
 			into[path] = append(into[path], name)
 		}
 	}
@@ -219,7 +220,7 @@ func paths(ctx context.Context, file, name string, into map[string][]string) err
 func noteMoves(c Compared, gone, come map[string][]string) {
 	for _, d := range c.Differences {
 		switch {
-		case d.In != InData:
+		case d.In != InData || d.directory:
 		case d.What == "removed":
 			gone[d.Path] = append(gone[d.Path], c.Name)
 		case d.What == "added":

@@ -167,6 +167,10 @@ func (f *finder) atMoment(ctx context.Context, s *snapshot, m moment, all bool) 
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if len(opened) == 0 {
+		f.note("%s/archive/%s/%s has no suite of that moment that could be used", s.uri, m.archive,
+			m.at)
+	}
 	for _, r := range opened {
 		if until := r.ValidUntil(); !until.IsZero() && until.Before(time.Now()) {
 			f.note("%s: its Valid-Until (%s) is ignored: that moment was asked for", r.Repo(),
