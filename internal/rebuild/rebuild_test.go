@@ -154,8 +154,11 @@ func TestSeveral(t *testing.T) {
 		t.Fatalf("%v\n%s", err, strings.Join(report.Lines(), "\n"))
 	}
 	for _, p := range report.Packages {
-		if want := map[bool]string{true: "own", false: "cache"}[p.Name == "more"]; !strings.Contains(
-			p.From, want) {
+		want := "cache"
+		if p.Name == "more" {
+			want = "own"
+		}
+		if !strings.Contains(p.From, want) {
 			t.Errorf("%s is from %s", p.Name, p.From)
 		}
 	}
