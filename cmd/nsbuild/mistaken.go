@@ -29,7 +29,7 @@ var verbsElsewhere = map[string]string{
 	"lint": "nsbuild build --run-lintian SOURCE", "lintian": "nsbuild build --run-lintian SOURCE",
 	"ls": "nsbuild list", "piuparts": "nsbuild build --run-piuparts SOURCE",
 	"ps": "nsbuild session list", "prune": "nsbuild cache clean", "pull": "nsbuild create SUITE",
-	"purge": "nsbuild remove BASE", "rebuild": "nsbuild build SOURCE",
+	"purge": "nsbuild remove BASE",
 	"rm": "nsbuild remove BASE", "rmi": "nsbuild remove BASE", "save": "nsbuild export",
 	"sessions": "nsbuild session list", "show": "nsbuild info BASE",
 	"start": "nsbuild session begin BASE", "stop": "nsbuild session end NAME",
