@@ -30,7 +30,7 @@ var verbsElsewhere = map[string]string{
 	"ls": "nsbuild list", "piuparts": "nsbuild build --run-piuparts SOURCE",
 	"ps": "nsbuild session list", "prune": "nsbuild cache clean", "pull": "nsbuild create SUITE",
 	"purge": "nsbuild remove BASE",
-	"rm": "nsbuild remove BASE", "rmi": "nsbuild remove BASE", "save": "nsbuild export",
+	"rm":    "nsbuild remove BASE", "rmi": "nsbuild remove BASE", "save": "nsbuild export",
 	"sessions": "nsbuild session list", "show": "nsbuild info BASE",
 	"start": "nsbuild session begin BASE", "stop": "nsbuild session end NAME",
 	"test": "nsbuild build --run-autopkgtest SOURCE", "upgrade": "nsbuild update BASE",
