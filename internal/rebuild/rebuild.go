@@ -456,7 +456,7 @@ func (w *run) dropRoot(ctx context.Context, name string) {
 	if w.report.Build != nil && w.report.Build.Kept != "" {
 		return
 	}
-	if err := w.env.Bases().Remove(context.WithoutCancel(ctx), name); err != nil &&
+	if _, err := w.env.Bases().Remove(context.WithoutCancel(ctx), name); err != nil &&
 		!errors.Is(err, context.Canceled) {
 		w.env.Log.Warnf("the root of the rebuild stays: %v", err)
 	}
