@@ -3,6 +3,8 @@ package checks
 import (
 	"context"
 	"errors"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -26,6 +28,8 @@ type Failed struct {
 	// known it has no arguments.
 	Command   sandbox.Command
 	Artifacts string // the directory that a test was given for what people are to see; ""
+	// Brought are files and directories that were brought there for the check, with all below them.
+	Brought []string
 
 	layers map[sandbox.Lower]string
 }
@@ -56,6 +60,13 @@ func (t *testbed) tellFailed(ctx context.Context, f Failed) error {
 	f.HasSource, f.Command, f.Artifacts = t.unpacked, t.failing, t.artifacts
 	if f.Command.Env == nil {
 		f.Command.Env = buildroot.Env()
+	}
+	f.Brought = []string{checkDir}
+	if t.unpacked {
+		f.Brought = append(f.Brought, path.Join(buildroot.Dir, filepath.Base(t.Source.DSC.Path)))
+		for _, file := range t.Source.DSC.Files {
+			f.Brought = append(f.Brought, path.Join(buildroot.Dir, file.Name))
+		}
 	}
 	t.installed.Saved() // its layer can be used by its key from now on
 	jail := sandbox.Lower{Jail: t.Jail.ID()}

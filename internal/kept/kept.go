@@ -95,6 +95,8 @@ type Check struct {
 	Again string   `json:"again,omitempty"` // what a person types there to repeat it; "": not known
 	// Artifacts is the directory of what a test has left for people.
 	Artifacts string `json:"artifacts,omitempty"`
+	// Brought are files and directories that the check itself has not written.
+	Brought []string `json:"brought,omitempty"`
 }
 
 // Lower is a layer of a kept build's root. Just one of these is set.

@@ -113,6 +113,11 @@ func (d *Differ) Changes(ctx context.Context, tell func(Change) error) error {
 		skip = append(skip, strings.Trim(path.Join(buildroot.Dir, f.Name), "/"))
 	}
 	skip = append(skip, strings.Trim(path.Join(buildroot.Dir, d.Root.DSC), "/"))
+	if d.Root.Check != nil {
+		for _, brought := range d.Root.Check.Brought {
+			skip = append(skip, strings.Trim(brought, "/"))
+		}
+	}
 	if d.Root.Dir != "" {
 		if err := treediff.InJail(ctx, d.Jail, treediff.Trees{Before: source, After: d.Root.Dir},
 			func(c treediff.Change) error { return tell(Change{c, true}) }); err != nil {

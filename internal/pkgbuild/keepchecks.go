@@ -110,7 +110,7 @@ func (at *attempt) freezeCheck(ctx context.Context, c *checks.Failed) *frozen {
 	f.manifest = kept.Manifest{Stage: buildlog.VisibleString(c.Check), Why: c.Why,
 		Environment: kept.Environment(at.environment()),
 		Check: &kept.Check{Dir: c.Command.Dir, Root: c.AsRoot(), Env: c.Command.Env,
-			Again: c.Again(), Artifacts: c.Artifacts}}
+			Again: c.Again(), Artifacts: c.Artifacts, Brought: c.Brought}}
 	if c.HasSource {
 		in := at.found.bench.Source
 		f.manifest.Dir, f.manifest.DSC, f.dsc = in.Path(), filepath.Base(in.DSC.Path), in.Text

@@ -121,10 +121,13 @@ func TestKeptCheck(t *testing.T) {
 	}
 	m := all[0]
 	want := kept.Check{Dir: "/build/reproducible-path/hello-2.10", Root: true, Env: m.Check.Env,
-		Again: "./debian/tests/bad", Artifacts: "/tmp/autopkgtest/artifacts"}
+		Again: "./debian/tests/bad", Artifacts: "/tmp/autopkgtest/artifacts",
+		Brought: m.Check.Brought}
 	if diff := cmp.Diff(&want, m.Check); diff != "" {
 		t.Error(diff)
 	}
+	w.tells("what was brought", strings.Join(m.Check.Brought, " ")+" ", "/build/check ",
+		"/build/reproducible-path/hello_2.10-3.dsc ")
 	w.tells("the environment", strings.Join(m.Check.Env, "\n"),
 		"AUTOPKGTEST_ARTIFACTS="+want.Artifacts)
 	if m.Why != "exit status 3" || m.Dir != want.Dir || m.DSC != "hello_2.10-3.dsc" ||

@@ -98,6 +98,22 @@ func TestRetry(t *testing.T) {
 			}
 		})
 	}
+	w.in("beside another", func(t *testing.T) {
+		w.replace("dpkg-buildpackage", half(true))
+		failed := w.build(spec, keepAll)
+		e := w.open(t.Context())
+		defer e.end()
+		other, err := e.Kept.Use(failed.Kept)
+		w.check(err)
+		defer func() { w.check(other.Close()) }()
+		for range 2 { // the first has changed nothing of what is kept
+			b := w.retry(failed.Kept, Retry{})
+			if b.ends() != "successful" {
+				t.Errorf("ends: %s (%v)", b.ends(), b.err)
+			}
+			w.tells("the log", b.log, "half of it is done")
+		}
+	})
 	w.in("before there was a source", func(t *testing.T) {
 		w.replace("dpkg-source", fakejail.Prints("no\n", 25))
 		failed := w.build(spec, keepAll)

@@ -148,7 +148,11 @@ func testKeptCheck(t *testing.T, w *e2e.World, o e2e.Outcome) {
 	if got := e2e.Read(t, filepath.Join(w.Dir, "out", "seen")); got != "shown\n" {
 		t.Errorf("the artifact has %q", got)
 	}
-	e2e.WantIn(t, "diff", w.Must(t, "diff", one).Stdout, `^  A /tmp/autopkgtest/artifacts/seen$`)
+	changes := w.Must(t, "diff", one).Stdout
+	e2e.WantIn(t, "diff", changes, `^  A /tmp/autopkgtest/artifacts/seen$`)
+	if strings.Contains(changes, "/build/") {
+		t.Errorf("diff has what was brought: %s", changes)
+	}
 	if o := w.Run(t, "retry", one); o.Status != 64 ||
 		!strings.Contains(o.Stderr, "nsbuild enter "+one+" -- ./debian/tests/loud") {
 		t.Error(o)
