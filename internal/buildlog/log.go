@@ -51,6 +51,7 @@ type Log struct {
 	err     error
 	section string
 	steps   steps
+	doing   doing
 	said    time.Time // when somebody wrote last, a whole line or not
 }
 
@@ -207,6 +208,7 @@ func (l *Log) keep(text []byte) {
 	}
 	l.next = (l.next + 1) % l.opt.TailLines
 	l.steps.step(line, l.opt.Now)
+	l.doing.line(text, line.Text)
 	if l.explain != nil {
 		l.explain.Line(l.section, line)
 	}
@@ -331,6 +333,7 @@ func (l *Log) Section(title string) {
 	l.title(title, "-", l.opt.Now())
 	l.mu.Lock()
 	l.section = title
+	l.doing.section()
 	l.mu.Unlock()
 }
 

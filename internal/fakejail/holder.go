@@ -21,6 +21,7 @@ type Holder struct {
 	Kills       int      // for memory that ran out
 	SparedOnes  []string // limits that could not be set
 	Used        sandbox.Usage
+	Traced      sandbox.Traces // of each jail
 
 	maker  *Maker
 	dir    string
@@ -219,6 +220,12 @@ func (h *Holder) Exhausted() (*sandbox.Exhaustion, error) {
 func (h *Holder) Usage() (sandbox.Usage, error) {
 	err := h.alive("Usage")
 	return h.Used, err
+}
+
+// Traces are what was set.
+func (h *Holder) Traces(_ context.Context, jail int, without []string) (sandbox.Traces, error) {
+	err := h.alive("Traces", append([]string{fmt.Sprint(jail)}, without...)...)
+	return h.Traced, err
 }
 
 // Applet runs one of the maker's applets.

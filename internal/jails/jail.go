@@ -67,6 +67,7 @@ type Holder interface {
 	Spared() []string
 	Exhausted() (*sandbox.Exhaustion, error)
 	Usage() (sandbox.Usage, error)
+	Traces(ctx context.Context, jail int, without []string) (sandbox.Traces, error)
 
 	Applet(ctx context.Context, name string, args []string, files ...*os.File) error
 	MakeRoot(ctx context.Context, dir string) error

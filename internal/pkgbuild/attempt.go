@@ -74,6 +74,7 @@ type findings struct {
 	tail      []buildlog.Line // of the log, before what is said about it
 	hooks     []result.Hook
 	strays    []result.Stray
+	tried     []result.Tried
 	layer     result.Layer
 	bench     *checks.Bench // that the checks are made on; nil before the first of them
 	checks    []result.Check

@@ -20,6 +20,7 @@ func (b *builder) report(at *attempt, failed error) error {
 	b.outcome.Artefacts = found.files
 	r.Hooks, r.Strays, r.Checks, r.Artefacts, r.Inputs.Layer = found.hooks, found.strays,
 		found.checks, found.artefacts, found.layer
+	r.Tried = found.tried
 	r.Use.Downloaded = b.env.Meter.Transferred()
 	if b.log == nil {
 		return failed

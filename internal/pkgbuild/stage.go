@@ -86,6 +86,9 @@ func (b *builder) stages() []stage {
 func (at *attempt) run(ctx context.Context, stages []stage) error {
 	for _, s := range stages {
 		ph := at.env.Progress.Phase(s.name)
+		if at.log != nil {
+			ph.Detail(at.log.Doing)
+		}
 		stop := at.env.Meter.During(ph)
 		begin := time.Now()
 		err := at.runStage(ctx, s)
@@ -112,6 +115,9 @@ func (at *attempt) runStage(ctx context.Context, s stage) error {
 	err := at.ready(ctx, s.jail)
 	if err == nil {
 		err = at.within(ctx, s)
+		if s.foreign && ctx.Err() == nil {
+			at.tellTraces(ctx, s)
+		}
 	}
 	switch {
 	case err == nil:

@@ -18,6 +18,7 @@ type Phase struct {
 	done, total atomic.Int64
 	note        atomic.Pointer[string]
 	unit        atomic.Pointer[string] // nil: bytes
+	detail      atomic.Pointer[func() string]
 	finished    atomic.Bool
 
 	// Guarded by p.mu.
@@ -45,6 +46,11 @@ func (ph *Phase) Note(text string) {
 	text = printable(text)
 	ph.note.Store(&text)
 }
+
+// Detail has the running phase's line end with what a function says, which is asked whenever the
+// line is drawn, and not between: what changes often costs nothing so. The function must not wait
+// for anybody who prints. The line that the phase leaves has no detail.
+func (ph *Phase) Detail(ask func() string) { ph.detail.Store(&ask) }
 
 // Write counts len(b) bytes as done, so that a phase can be one end of an io.TeeReader or
 // io.MultiWriter.

@@ -29,6 +29,8 @@ const (
 	defaultInterval = 30 * time.Second
 	// maxPartial limits how much of an unfinished line Writer holds back, in bytes.
 	maxPartial = 64 << 10
+	// plainWidth is where a plain line of a running phase is cut, in columns.
+	plainWidth = 120
 )
 
 // Options say how progress is shown. The zero value decides by what the output is.
@@ -235,7 +237,7 @@ func (p *Progress) update(now time.Time) {
 		ph.speed.sample(now, ph.done.Load())
 		if now.Sub(ph.reported) >= p.interval {
 			ph.reported = now
-			text = append(text, p.runningLine(ph, now)...)
+			text = append(text, cut(p.runningLine(ph, now), plainWidth)...)
 			text = append(text, " …\n"...) // not its end
 		}
 	}

@@ -86,6 +86,49 @@ func TestLogLinesDoNotMix(t *testing.T) {
 	})
 }
 
+// TestDetail holds what a line ends with that is asked for when it is drawn: cut to the width, and
+// not left behind.
+func TestDetail(t *testing.T) {
+	onScreen(t, 60, 24, Options{}, func(t *testing.T, s *screen, p *Progress) {
+		said, asked := "dh_auto_build: gcc -c a.c", 0
+		ph := p.Phase("build")
+		ph.Detail(func() string { asked++; return said })
+		time.Sleep(150 * time.Millisecond)
+		expect(t, s, "build             0.1s  dh_auto_build: gcc -c a.c")
+		said = strings.Repeat("x\x1b", 100)
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		if lines := s.lines(); len(lines) != 1 || columns(lines[0]) != 59 ||
+			strings.Contains(lines[0], "\x1b") {
+			t.Errorf("%q", lines)
+		}
+		time.Sleep(time.Second)
+		ph.Done(nil)
+		expect(t, s, "build             1.2s", "")
+		if asked > 20 {
+			t.Errorf("asked %d times in 1.2 s", asked)
+		}
+	})
+}
+
+func TestDetailInPlainLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := newProgress(&out, Options{}, nil)
+		ph := p.Phase("build")
+		ph.Detail(func() string { return strings.Repeat("long ", 100) })
+		time.Sleep(30*time.Second + time.Millisecond)
+		ph.Done(nil)
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		first, _, _ := strings.Cut(out.String(), "\n")
+		if !strings.HasPrefix(first, "build            30.0s  long long") || len(first) > 130 {
+			t.Errorf("%q", first)
+		}
+	})
+}
+
 func TestSeveralPhases(t *testing.T) {
 	onScreen(t, 80, 4, Options{}, func(t *testing.T, s *screen, p *Progress) {
 		a, b, c := p.Phase("a"), p.Phase("b"), p.Phase("c")

@@ -78,7 +78,10 @@ func (p *Progress) state(ph *Phase, now time.Time) string {
 	if perSecond := ph.speed.sample(now, done); unit == "" && perSecond >= 1 {
 		parts = append(parts, rate(perSecond))
 	}
-	return join(parts, ph.noteText())
+	if note := ph.noteText(); note != "" {
+		parts = append(parts, note)
+	}
+	return join(parts, ph.detailText())
 }
 
 // liveLines are the lines to show now, each narrower than the terminal: a line that fills it would
@@ -139,6 +142,13 @@ func (ph *Phase) unitName() string {
 func (ph *Phase) noteText() string {
 	if n := ph.note.Load(); n != nil {
 		return *n
+	}
+	return ""
+}
+
+func (ph *Phase) detailText() string {
+	if ask := ph.detail.Load(); ask != nil {
+		return printable((*ask)())
 	}
 	return ""
 }

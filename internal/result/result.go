@@ -45,6 +45,7 @@ type Result struct {
 	Use       Use        `json:"use"`
 	Isolation Isolation  `json:"isolation"`
 	Strays    []Stray    `json:"strays,omitempty"`
+	Tried     []Tried    `json:"tried,omitempty"` // of stages that tried something
 	Artefacts []Artefact `json:"artefacts,omitempty"`
 	Log       string     `json:"log,omitempty"` // path of the .build file
 	Checks    []Check    `json:"checks,omitempty"`
@@ -206,6 +207,24 @@ type Stray struct {
 	PID     int    `json:"pid"` // as seen in the jail
 	Command string `json:"command"`
 	Parent  string `json:"parent,omitempty"`
+}
+
+// Tried is what a stage tried that no build should need.
+type Tried struct {
+	Stage string `json:"stage"`
+	// Unreachable is how often something would have reached another machine, which a build cannot;
+	// Unanswered, how often something asked where nobody answers: as who looks up a name does.
+	Unreachable int64 `json:"unreachable"`
+	Unanswered  int64 `json:"unanswered"`
+	// Written are files outside of the build directory and of /tmp.
+	Written     []Written `json:"written,omitempty"`
+	WrittenMore int       `json:"written_more,omitempty"` // how many there are besides
+}
+
+// Written is a file that was made, changed or deleted.
+type Written struct {
+	Path    string `json:"path"`
+	Deleted bool   `json:"deleted,omitempty"`
 }
 
 // Hashed is a file and its hash.

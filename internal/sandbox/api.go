@@ -48,6 +48,10 @@ type (
 	Stray = wire.Stray
 	// Usage is what a holder's processes and its throwaway roots use.
 	Usage = wire.Usage
+	// Traces are what was tried in a jail.
+	Traces = wire.Traces
+	// Written is a file that was written.
+	Written = wire.Written
 )
 
 // The values of Network, Scratch and MapKind.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -114,6 +115,32 @@ func (h *Holder) number(ctx context.Context, applet string, args ...string) (int
 		return 0, fmt.Errorf("%s: %w", applet, err)
 	}
 	return n, nil
+}
+
+// Traces tells what was tried in a jail that is open or closed; only of an open one the attempts to
+// reach the network. Nothing is told of what was written to the paths in without and below them,
+// relative to the root. It is PID 1 that looks, and no process of the jail.
+func (h *Holder) Traces(ctx context.Context, jail int, without []string) (t Traces, err error) {
+	skip, err := rawjson.Marshal(without)
+	if err != nil {
+		return t, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return t, err
+	}
+	defer r.Close()
+	told := make(chan error, 1)
+	go func() {
+		err := rawjson.NewDecoder(r).Decode(&t)
+		if errors.Is(err, io.EOF) {
+			err = nil // the applet's own error says why
+		}
+		told <- err
+	}()
+	err = h.Applet(ctx, wire.AppletTraces, []string{strconv.Itoa(jail), string(skip)}, w)
+	w.Close()
+	return t, errors.Join(err, <-told)
 }
 
 // MoveLayer gives the frozen upper directory of a closed jail another place on the same file

@@ -42,6 +42,8 @@ func Find(name string) reexec.Func {
 		return moveLayerApplet
 	case wire.AppletTreeSize:
 		return treeSizeApplet
+	case wire.AppletTraces:
+		return tracesApplet
 	case wire.AppletSaveRoot:
 		return func(args []string) int { return saveRootApplet(args, nil) }
 	case wire.AppletSaveCallersRoot:

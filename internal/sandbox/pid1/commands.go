@@ -31,6 +31,11 @@ func (p *pid1) applet(c *wire.Command, files []*os.File) (int, error) {
 	if c.Applet == wire.AppletSaveRoot && p.hidden != nil && *p.hidden == 0 {
 		c.Applet = wire.AppletSaveCallersRoot
 	}
+	if c.Applet == wire.AppletTraces {
+		if err := p.traced(c); err != nil {
+			return 0, err
+		}
+	}
 	if c.Applet == wire.AppletPasta {
 		if p.open == nil || strconv.Itoa(p.open.id) != c.Argv[1] {
 			return 0, errors.New("this jail is not open")
@@ -59,6 +64,25 @@ func (p *pid1) frozen(id string) (string, error) {
 		return "", fmt.Errorf("jail %s has no frozen layer", id)
 	}
 	return p.jails[n-1].upper, nil
+}
+
+// traced puts what is known of a jail, which may be open, in the place of its number: its upper
+// directory, "" when it has none, and the process whose network it is, 0 when that has ended.
+func (p *pid1) traced(c *wire.Command) error {
+	n, err := strconv.Atoi(c.Argv[0])
+	if err != nil || n < 1 || n > len(p.jails) {
+		return fmt.Errorf("there is no jail %s", c.Argv[0])
+	}
+	j := p.jails[n-1]
+	upper, helper := j.upper, 0
+	if j.whole {
+		upper = ""
+	}
+	if j == p.open {
+		helper = j.pid
+	}
+	c.Argv = append([]string{upper, strconv.Itoa(helper)}, c.Argv[1:]...)
+	return nil
 }
 
 // exec has the helper start a command in the jail.

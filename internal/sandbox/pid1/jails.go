@@ -24,6 +24,7 @@ type openJail struct {
 	pid    int      // of the helper
 	pts    *os.File // its devpts, O_PATH
 	spec   *wire.Spec
+	whole  bool // upper is all of the root
 	plain  bool // files have the device of their mount; see Jail.Plain
 	// a second helper, in the caller's network namespace; nil until a command needs it
 	online *wire.Conn

@@ -192,7 +192,7 @@ func (j *openJail) copyTree(from string, root *wire.Root) error {
 	if err := c.Copy(); err != nil {
 		return fmt.Errorf("copying the base: %w", err)
 	}
-	j.plain = true
+	j.plain, j.whole = true, true
 	if err := mounts.MountAs(j.upper, j.target, "/", "", unix.MS_BIND, ""); err != nil {
 		return err
 	}

@@ -109,8 +109,10 @@ const (
 	// AppletSaveCallersRoot does the same for jails whose root is the caller: the files become jail
 	// root's again.
 	AppletSaveCallersRoot = "save-callers-root"
-	AppletListen          = "listen"
-	AppletPasta           = "pasta"
+	// AppletTraces tells what was tried in a jail: its number, JSON list of paths to leave out.
+	AppletTraces = "traces"
+	AppletListen = "listen"
+	AppletPasta  = "pasta"
 )
 
 // HelperPatience is far more than a helper needs for an answer. It lives in the jail: jail root can

@@ -264,6 +264,31 @@ type Usage struct {
 	DiskMore  bool  // it is more than that: there are too many files to count them all
 }
 
+// Traces are what was tried in a jail.
+type Traces struct {
+	// Counted tells whether the jail's network counters could be read.
+	Counted bool
+	// Unreachable is how often something would have reached another machine, and found no way.
+	Unreachable int64
+	// Unanswered is how often something asked, on the jail's own machine, where nobody listens: as
+	// who looks up a name does.
+	Unanswered int64
+	// Written are files that were made, changed or deleted, in no order, at most MostWritten.
+	Written []Written
+	More    int // how many there are besides
+	// Plain tells that the jail's root is no overlay: what was written there is not known.
+	Plain bool
+}
+
+// MostWritten is how many files are named.
+const MostWritten = 200
+
+// Written is a file that was written.
+type Written struct {
+	Path    string // from the root on, beginning with a slash
+	Deleted bool
+}
+
 // Emulator is an interpreter for programs whose beginning, as far as Mask has bits, is Magic. It is
 // a static program of the host.
 type Emulator struct {
