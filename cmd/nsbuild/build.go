@@ -339,7 +339,7 @@ func (a *app) tell(env *pkgbuild.Env, o *pkgbuild.Outcome, err error) {
 		}
 	}
 	for _, c := range o.Causes[:min(1, len(o.Causes))] {
-		fmt.Fprintf(out, "likely cause: %s (line %d)\n", buildlog.VisibleString(c.Text),
+		fmt.Fprintf(out, "%s: %s (line %d)\n", c.Label(), buildlog.VisibleString(c.Text),
 			c.Line.Number)
 	}
 	if o.Stage != "" {

@@ -205,7 +205,7 @@ func TestDocsHaveMessagesAsPrinted(t *testing.T) {
 			continue // of libc
 		}
 		for _, part := range strings.Split(strings.Trim(m[1], "`"), "…") {
-			part = strings.TrimPrefix(strings.TrimSpace(part), "likely cause: ")
+			part = strings.TrimPrefix(strings.TrimSpace(part), "cause: ")
 			if !strings.Contains(texts, part) {
 				t.Errorf("%s: nothing prints %q", m[1], part)
 			}

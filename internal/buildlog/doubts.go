@@ -120,7 +120,7 @@ var step = pattern(`^   (?:dh_\w+|debian/rules (?:override|execute)_)|^\t?dh_\w+
 
 // survived tells whether a line begins a step that would not have begun if one before had failed.
 func (e *Explainer) survived(text string) bool {
-	return len(e.found)+len(e.doubts.waiting) > 0 &&
+	return len(e.found)+len(e.doubts.waiting)+e.ended > 0 &&
 		(strings.Contains(text, "dh_") || strings.Contains(text, "debian/rules") ||
 			strings.Contains(text, "dpkg-gen")) && step().MatchString(text)
 }
@@ -128,6 +128,6 @@ func (e *Explainer) survived(text string) bool {
 // forget drops what did not end the build. So it does with what is said of the machine: suites
 // write to /dev/full on purpose, and where a disk is full what comes later says so itself.
 func (e *Explainer) forget() {
-	e.doubts.waiting = nil
+	e.doubts.waiting, e.ended = nil, 0
 	clear(e.found)
 }

@@ -15,7 +15,7 @@ func TestExplainCompany(t *testing.T) {
 		{"checking for GTK... no\nNo package 'gtk+-3.0' found", ""},
 		{"Package 'libfoo', required by 'virtual:world', not found\n" +
 			"../meson.build:10:0: ERROR: Dependency \"libfoo\" not found, tried pkgconfig",
-			"pkg-config does not know libfoo: a build dependency may be missing"},
+			"meson does not find libfoo: a build dependency may be missing"},
 		{"--   No package 'xau' found\nCMake Error at FindPkgConfig.cmake:607 (message):",
 			"pkg-config does not know xau: a build dependency may be missing"},
 		{"Package zint was not found in the pkg-config search path.\ngcc -c a.c", ""},
@@ -34,7 +34,7 @@ func TestExplainCompany(t *testing.T) {
 		{"/bin/sh: 1: xsltproc: not found\nmake[2]: *** [Makefile:7: doc] Error 127",
 			"the command xsltproc is missing: a build dependency may be"},
 		{"/bin/sh: 1: xsltproc: not found\ngcc -c a.c\ngcc -c b.c\ngcc -c c.c\nmake: *** " +
-			"[Makefile:7: doc] Error 127", ""},
+			"[Makefile:7: doc] Error 127", "what makes doc has failed (Makefile:7, Error 127)"},
 		{"make[1]: cmake: No such file or directory\nmake[1]: *** [debian/rules:9: " +
 			"override_dh_auto_configure] Error 127",
 			"the command cmake is missing: a build dependency may be"},
@@ -121,7 +121,7 @@ func TestExplainFailedTest(t *testing.T) {
 	causes = explained("   dh_auto_test", "PASS: full (cat: write error: No space left on device)",
 		"Killed",
 		"   dh_install", "make: *** [debian/rules:3: binary] Error 2")
-	if len(causes) != 0 {
+	if len(causes) != 1 || causes[0].Kind != KindCommand || causes[0].Sure {
 		t.Errorf("a suite that passed: %+v", causes)
 	}
 	causes = explained("   dh_auto_build", "cp: error writing 'a': No space left on device",
@@ -132,7 +132,7 @@ func TestExplainFailedTest(t *testing.T) {
 	causes = explained(
 		"dh_missing: warning: usr/lib/x.la exists in debian/tmp but is not installed to anywhere",
 		"dh_missing: error: missing files, aborting")
-	if len(causes) != 1 || causes[0].Kind != KindNotInstalled {
+	if len(causes) == 0 || causes[0].Kind != KindNotInstalled || !causes[0].Sure {
 		t.Errorf("%+v", causes)
 	}
 }

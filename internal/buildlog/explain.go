@@ -2,10 +2,8 @@ package buildlog
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Cause is a probable reason of a failure.
@@ -13,163 +11,35 @@ type Cause struct {
 	Kind string // one of the Kind constants
 	Line Line   // where the log says so
 	Text string // one sentence for the user
+	// Sure tells that it is known to be the cause, and not merely likely to be.
+	Sure bool
+	// Missing is what kind of thing Name is, where something is missing that a package may have.
+	Missing Missing
+	Name    string
+	// Packages have it.
+	Packages []string
 }
 
-// Kinds of causes.
-const (
-	KindDiskFull     = "disk-full"
-	KindMemory       = "out-of-memory"
-	KindUnsatisfied  = "unsatisfied-dependencies"
-	KindPatch        = "patch-failed"
-	KindHeader       = "missing-header"
-	KindDependency   = "missing-dependency"
-	KindCompile      = "compile-error"
-	KindLink         = "link-error"
-	KindInstallFile  = "missing-install-file"
-	KindNetwork      = "network-attempt"
-	KindTest         = "test-failure"
-	KindNotInstalled = "not-installed"
-	KindSource       = "unpack-failed"
-	KindOverlay      = "overlay"         // the tree is not a plain one
-	KindDevices      = "overlay-devices" // and its files have other devices than their mount
-)
+// Vague tells that the cause says where the build ended, and not why.
+func (c Cause) Vague() bool { return c.Kind == KindCommand || c.Kind == KindException }
 
-// rule is a cause that one line of a log betrays.
-type rule struct {
-	kind string
-	rank int // a higher one is the more probable cause when several are found
-	// one of them is in the line, before the expression is tried: most lines match nothing, and
-	// must cost little
-	has  []string
-	re   func() *regexp.Regexp
-	text string // may use the expression's groups as $1, $2
-
-	needs   *neighbour // a line nearby without which the line says nothing
-	testing bool       // it tells that what failed was the running of tests
+// HasIt says which packages have what is missing.
+func (c *Cause) HasIt(packages ...string) {
+	packages = slices.DeleteFunc(packages, func(p string) bool { return p == "" })
+	if len(packages) == 0 {
+		return
+	}
+	c.Packages = packages
+	text := strings.TrimSuffix(strings.TrimSuffix(c.Text, mayBeMissing), mayBe)
+	c.Text = text + ": " + VisibleString(strings.Join(packages, " or ")) + " has it"
 }
 
-// pattern compiles an expression when it is first tried: every start of the program pays for what
-// its packages make before main.
-func pattern(text string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
-}
-
-// rules is the table of known causes. What is said of the machine ranks before what is said of the
-// package: a full disk breaks everything after it. Tests come last, since a suite prints much that
-// looks like failure; they come first where it is known that the running of tests is what failed.
-var rules = []rule{
-	{kind: KindDiskFull, rank: 100, has: []string{"No space left on device", "Disk quota exceeded"},
-		text: "the disk is full: give the build more space (--scratch disk), or free some"},
-	{kind: KindMemory, rank: 95,
-		has: []string{"Killed", "memory exhausted", "Cannot allocate memory", "out of memory",
-			"Out of memory", "bad_alloc", "JavaScript heap"},
-		re: pattern(
-			`fatal error: Killed signal terminated program (\S+)|virtual memory exhausted|` +
-				`[Cc]annot allocate memory|std::bad_alloc|\b[Oo]ut of memory\b|Killed$`),
-		text: "memory ran out: build with fewer jobs (-j), or give the build more memory"},
-	{kind: KindUnsatisfied, rank: 90,
-		has: []string{"unmet dependencies", "but it is not installable",
-			"but it is not going to be installed", "Unable to satisfy"},
-		text: "the build dependencies cannot be satisfied"},
-	{kind: KindPatch, rank: 85, has: []string{"FAILED -- saving rejects", "Hunk #"},
-		re: pattern(`saving rejects|^Hunk #\d+ FAILED`), text: "a patch does not apply"},
-	{kind: KindSource, rank: 84, has: []string{"dpkg-source: error"},
-		re: pattern(`^dpkg-source: error: (.+)$`), text: "dpkg-source failed: $1"},
-	{kind: KindHeader, rank: 80, has: []string{"No such file or directory"},
-		re: pattern(`(?:fatal )?error: ([^ :]+\.(?:h|hh|hpp|hxx|inc|ipp)): ` +
-			`No such file or directory`),
-		text: "the header $1 is missing: a build dependency may be"},
-	{kind: KindHeader, rank: 80, has: []string{"file not found"},
-		re:   pattern(`fatal error: '([^']+)' file not found`),
-		text: "the header $1 is missing: a build dependency may be"},
-	// Tests that are skipped name the module that they lack, within a line or a comment of TAP.
-	{kind: KindDependency, rank: 78, has: []string{"No module named"},
-		re: pattern(`^(?:E +)?(?:(?:ModuleNotFound|Import)Error: |/\S*python[0-9.]*: )` +
-			`No module named '?([A-Za-z0-9_.]+)'?`),
-		text: "the Python module $1 is missing: a build dependency may be"},
-	{kind: KindDependency, rank: 78, has: []string{"Can't locate"},
-		re:   pattern(`^Can't locate (\S+\.pm) in @INC`),
-		text: "the Perl module $1 is missing: a build dependency may be"},
-	{kind: KindDependency, rank: 78,
-		has: []string{"No package '", "Package '", "was not found in the pkg-config"},
-		re: pattern(`(?:No package '([^']+)' found|` +
-			`Package '?([^' ,]+)'?,? (?:required by|was not found))`),
-		text: "pkg-config does not know $1$2: a build dependency may be missing", needs: &gaveUp},
-	{kind: KindDependency, rank: 77, has: []string{"Could NOT find"},
-		re:   pattern(`^(?:CMake Error: |  )Could NOT find (\S+)`),
-		text: "CMake does not find $1: a build dependency may be missing", needs: &cmakeError},
-	{kind: KindDependency, rank: 68, has: []string{"Could not find a package configuration file"},
-		re:   pattern(`package configuration file provided by "([^"]+)"`),
-		text: "CMake does not find $1: a build dependency may be missing", needs: &cmakeError},
-	{kind: KindDependency, rank: 77,
-		has: []string{"cannot find package", "no required module provides"},
-		re: pattern(`(?:cannot find package "([^"]+)"|` +
-			`no required module provides package (\S+))`),
-		text: "the Go package $1$2 is missing: a build dependency may be"},
-	{kind: KindDependency, rank: 77, has: []string{"Cannot find module"},
-		re:   pattern(`Cannot find module '([^']+)'`),
-		text: "the Node module $1 is missing: a build dependency may be"},
-	{kind: KindDependency, rank: 77, has: []string{"Unmet build dependencies"},
-		re:   pattern(`Unmet build dependencies: (.+)$`),
-		text: "build dependencies are not installed: $1"},
-	{kind: KindDependency, rank: 76, has: []string{"not found"},
-		re: pattern(`(?:/bin/sh: \d+: |bash: (?:line \d+: )?|make(?:\[\d+\])?: )` +
-			`([A-Za-z0-9_.+/-]+): (?:command )?not found$`),
-		text: "the command $1 is missing: a build dependency may be", needs: &noCommand},
-	{kind: KindDependency, rank: 76, has: []string{"No such file or directory"},
-		re:   pattern(`^make(?:\[\d+\])?: ([A-Za-z0-9_.+-]+): No such file or directory$`),
-		text: "the command $1 is missing: a build dependency may be", needs: &noCommand},
-	{kind: KindDependency, rank: 74, has: []string{"configure: error: "},
-		re: pattern(`^configure: error: (.+)$`), text: "configure gave up: $1"},
-	{kind: KindInstallFile, rank: 75, has: []string{"Cannot find (any matches for)"},
-		re:   pattern(`Cannot find \(any matches for\) "([^"]+)"`),
-		text: "a file that debian/*.install names was not built: $1"},
-	{kind: KindInstallFile, rank: 73, has: []string{"missing files, aborting"},
-		re:   pattern(`^dh_install\w*: .*missing files, aborting`),
-		text: "a file that debian/*.install names was not built"},
-	{kind: KindNotInstalled, rank: 72, has: []string{"but is not installed to anywhere"},
-		re:   pattern(`dh_missing: (?:warning|error): (\S+) exists in`),
-		text: "$1 is built, but in no package (dh_missing)"},
-	{kind: KindCompile, rank: 70, has: []string{"error: ", "error["},
-		re: pattern(`^\S[^:]*:\d+(?::\d+)?: (?:fatal )?error: (.+)$|` +
-			`^error(?:\[E\d+\])?: (.+)$`),
-		text: "a compile error: $1$2"},
-	{kind: KindCompile, rank: 70, has: []string{"error: "},
-		re: pattern(`^\S+\.java:\d+: error: (.+)$`), text: "a compile error: $1"},
-	{kind: KindLink, rank: 69, has: []string{"undefined reference to"},
-		re:   pattern("undefined reference to [`'‘]([^'’]+)['’]"),
-		text: "the linker misses $1"},
-	{kind: KindLink, rank: 69, has: []string{"cannot find -l", "unable to find library"},
-		re:   pattern(`(?:cannot find -l|unable to find library -l)(\S+?):?(?: .*)?$`),
-		text: "the library $1 is missing: a build dependency may be"},
-	{kind: KindNetwork, rank: 60,
-		has: []string{"resolve host", "name resolution", "getaddrinfo", "etwork is unreachable",
-			"Name or service not known", "dial tcp", "Failed to establish a new connection",
-			"Could not connect", "nodename nor servname"},
-		re: pattern(`(?i)(?:could not|couldn't|unable to|cannot) resolve|name resolution|` +
-			`getaddrinfo|network is unreachable|name or service not known|dial tcp|` +
-			`establish a new connection|could not connect|servname`),
-		text: "something tried to use the network, which a build has not"},
-	{kind: KindOverlay, rank: 55,
-		has: []string{"Invalid cross-device link", "Value too large for defined data type",
-			"field width not sufficient for storing inode number", "Stale file handle"},
-		text: "the build may have seen an overlay where it needs a plain tree: --scratch copy"},
-	// What the tests of lsof, psmisc and tar say where a file's device is not its mount's.
-	{kind: KindDevices, rank: 45,
-		has: []string{"lock mismatch: expected", "FAIL: fuser", "FAIL: lsof",
-			"file changed as we read it",
-			"file is on a different filesystem"},
-		text: "the build may have seen an overlay where it needs a plain tree: --scratch copy"},
-	{kind: KindTest, rank: 50,
-		has: []string{"tests failed", "test failed", "Failed test", "failed", "FAIL"},
-		re: pattern(`\b[1-9]\d* tests? failed\b|^=+ (?:.*\D)?[1-9]\d* failed|^FAILED \(|` +
-			`^# (?:FAIL|ERROR): +[1-9]|^FAIL: \S|^\s*--- FAIL: \S|` +
-			`^\s*(?:Failed tests?|test failed)`),
-		text: "tests fail"},
-	{kind: KindTest, rank: 50, has: []string{"dh_auto_test"},
-		re: pattern(`^dh_auto_test: error|` +
-			`^make(?:\[\d+\])?: \*\*\* \[debian/rules:\d+: override_dh_auto_test`),
-		text: "tests fail", testing: true},
+// Label is what stands before the text of a cause.
+func (c Cause) Label() string {
+	if c.Sure {
+		return "cause"
+	}
+	return "likely cause"
 }
 
 // Explainer looks at the lines of a log, as they are written, for known causes of a failure. It
@@ -178,6 +48,7 @@ var rules = []rule{
 type Explainer struct {
 	found  map[int]Cause
 	doubts doubts
+	ended  int // the line in which the first program since the last step says that it has failed
 }
 
 // NewExplainer makes an Explainer.
@@ -200,12 +71,15 @@ func (e *Explainer) Line(section string, line Line) {
 		return
 	}
 	e.confirm(line)
+	if e.ended == 0 && containsAny(line.Text, failureHas) && failure().MatchString(line.Text) {
+		e.ended = line.Number
+	}
 	for i := range rules {
 		r := &rules[i]
 		if _, known := e.found[i]; known || !containsAny(line.Text, r.has) {
 			continue
 		}
-		text := r.text
+		text, name := r.text, ""
 		if r.re != nil {
 			re := r.re()
 			m := re.FindStringSubmatchIndex(line.Text)
@@ -213,15 +87,48 @@ func (e *Explainer) Line(section string, line Line) {
 				continue
 			}
 			text = string(re.ExpandString(nil, r.text, line.Text, m))
+			if r.missing != "" {
+				name = firstGroup(line.Text, m)
+			}
+		}
+		if skipped(r, line.Text) {
+			continue
 		}
 		// The first line of each kind counts: what follows a first error is often its consequence.
-		c := Cause{Kind: r.kind, Line: line, Text: VisibleString(text)}
+		c := Cause{Kind: r.kind, Line: line, Text: VisibleString(text), Missing: r.missing,
+			Name: name}
 		if r.needs == nil || e.doubts.near(r.needs, line.Number) {
 			e.found[i] = c
 		} else {
 			e.doubts.wait(i, c)
 		}
 	}
+}
+
+// failure is how a program says that what it has started has failed.
+var failure = pattern(`^make(?:\[\d+\])?: \*\*\* .*(?:Error \d+|\b[A-Z]\w+|Stop\.)$|` +
+	`^dh\w*: error: |^error: command .* failed|^dpkg-\w+: error: |^E: `)
+
+// failureHas is what one of its lines has.
+var failureHas = []string{"rror", "*** ", "E: "}
+
+// firstGroup is what the first group of an expression has matched that has matched anything.
+func firstGroup(text string, m []int) string {
+	for i := 2; i+1 < len(m); i += 2 {
+		if m[i] >= 0 {
+			return text[m[i]:m[i+1]]
+		}
+	}
+	return ""
+}
+
+// skipped leaves out what has no meaning of its own: that something else has failed.
+func skipped(r *rule, text string) bool {
+	return r.kind == KindCompile && (strings.HasPrefix(text, "error: test failed") ||
+		strings.HasPrefix(text, "error: could not compile")) ||
+		r.kind == KindSource && strings.Contains(text, " patch -t ") ||
+		r.kind == KindDebhelper && (strings.Contains(text, "returned exit code") ||
+			strings.Contains(text, "subprocess "))
 }
 
 func containsAny(s string, subs []string) bool {
@@ -250,10 +157,28 @@ func (e *Explainer) Causes() []Cause {
 		if c := e.found[i]; !seen[c.Kind] {
 			seen[c.Kind] = true
 			out = append(out, c)
+			if len(out) == 1 {
+				out[0].Sure = rules[i].sure && e.isSoon(c)
+			}
+		}
+		if other := e.found[i]; rank(i) >= lowestOfSuspicion && other.Kind != out[0].Kind &&
+			other.Line.Number != out[0].Line.Number && rank(order[0]) < tested {
+			out[0].Sure = false
 		}
 	}
 	return out
 }
+
+// soon is within how many lines of a cause the step has to end.
+const soon = 200
+
+// isSoon tells whether the step that a line is of has failed soon after it.
+func (e *Explainer) isSoon(c Cause) bool {
+	return e.ended >= c.Line.Number && e.ended-c.Line.Number <= soon
+}
+
+// tested is added to the ranks of tests, where these are what failed.
+const tested = 1000
 
 // ranks are those of the rules. Where tests were run, some failed, and that was what failed, then
 // what else they printed says nothing.
@@ -265,7 +190,7 @@ func (e *Explainer) ranks() func(rule int) int {
 	}
 	return func(i int) int {
 		if tests && one && rules[i].kind == KindTest {
-			return 1000
+			return tested + rules[i].rank
 		}
 		return rules[i].rank
 	}

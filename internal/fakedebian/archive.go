@@ -69,6 +69,9 @@ type Suite struct {
 	Compressions []Compression
 	// Fields are further fields of the Release file.
 	Fields []Field
+	// Contents are lists of files, by names like "main/Contents-amd64". As Debian's they are there
+	// packed by gzip alone, and listed in the Release file both ways.
+	Contents map[string]string
 	// MutateRelease and MutateIndex, when set, change the text before it is hashed and signed. The
 	// index's name is like "main/binary-amd64/Packages".
 	MutateRelease func(text string) string
@@ -230,6 +233,13 @@ func (s *Suite) write(tree *Tree) error {
 		}
 		indices[component+"/source/Release"] = []byte(s.shortRelease(component, "source"))
 	}
+	for name, text := range s.Contents {
+		packed, err := Gzip.compress([]byte(text))
+		if err != nil {
+			return err
+		}
+		indices[name], indices[name+".gz"] = []byte(text), packed
+	}
 	release := s.release(indices)
 	if s.MutateRelease != nil {
 		release = s.MutateRelease(release)
@@ -243,7 +253,8 @@ func (s *Suite) write(tree *Tree) error {
 	}
 	for name, data := range indices {
 		isIndex := path.Base(name) == "Packages" || path.Base(name) == "Sources"
-		if !isIndex || slices.Contains(s.Compressions, None) {
+		_, isContents := s.Contents[name]
+		if !isContents && (!isIndex || slices.Contains(s.Compressions, None)) {
 			out[name] = data
 		}
 		if s.ByHash {

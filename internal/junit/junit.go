@@ -125,7 +125,11 @@ func buildOf(name string, r *result.Result) testcase {
 	why := &reason{Message: r.Outcome.Error, Type: r.Outcome.Status}
 	var text []string
 	for _, cause := range r.Outcome.Causes {
-		text = append(text, fmt.Sprintf("likely cause: %s (line %d)", cause.Text, cause.Line))
+		label := "likely cause"
+		if cause.Certain {
+			label = "cause"
+		}
+		text = append(text, fmt.Sprintf("%s: %s (line %d)", label, cause.Text, cause.Line))
 	}
 	for _, line := range []struct{ label, value string }{{"stage", r.Outcome.FailStage},
 		{"hint", r.Outcome.Hint}, {"log", r.Log}} {

@@ -97,7 +97,7 @@ func (b *builder) build(ctx context.Context, prepare func(context.Context) (*att
 		}
 		at.tellKilled()
 	}
-	err = b.report(at, b.env.Work.Hide(fault.Interruption(ctx, err)))
+	err = b.report(ctx, at, b.env.Work.Hide(fault.Interruption(ctx, err)))
 	if b.o.Reported != nil {
 		b.o.Reported(b.outcome, err)
 	}

@@ -1,6 +1,7 @@
 package pkgbuild
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 // report ends the log and the result, and gives the error its kind. Where there is no log yet, the
 // error has it already.
-func (b *builder) report(at *attempt, failed error) error {
+func (b *builder) report(ctx context.Context, at *attempt, failed error) error {
 	found, r := &at.found, b.result
 	b.noteSamples()
 	b.end(failed, failStage(failed))
@@ -29,10 +30,11 @@ func (b *builder) report(at *attempt, failed error) error {
 		b.outcome.Tail = b.log.Tail(output.TailLines)
 	}
 	if failed != nil {
-		b.outcome.Causes = at.causes()
+		b.outcome.Causes = at.explained(ctx, failed)
 		for _, c := range b.outcome.Causes {
 			r.Outcome.Causes = append(r.Outcome.Causes,
-				result.Cause{Kind: c.Kind, Line: c.Line.Number, Text: c.Text})
+				result.Cause{Kind: c.Kind, Line: c.Line.Number, Text: c.Text, Certain: c.Sure,
+					Packages: c.Packages})
 		}
 	}
 	closed := b.closeLog(found)

@@ -76,8 +76,8 @@ func (at *attempt) failureShell(ctx context.Context, failed error) {
 	out := at.env.Progress.Writer()
 	fmt.Fprintf(out, "nsbuild: %s\n", buildlog.VisibleString(failed.Error()))
 	for _, cause := range at.causes()[:min(1, len(at.causes()))] {
-		fmt.Fprintf(out, "likely cause: %s (line %d)\n", buildlog.VisibleString(cause.Text),
-			cause.Line.Number)
+		fmt.Fprintf(out, "%s: %s (line %d)\n", cause.Label(),
+			buildlog.VisibleString(cause.Text), cause.Line.Number)
 	}
 	if at.outcome.LogPath != "" {
 		fmt.Fprintf(out, "log: %s\n", at.outcome.LogPath)

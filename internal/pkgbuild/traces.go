@@ -34,7 +34,9 @@ func (at *attempt) tellTraces(ctx context.Context, s stage) {
 		at.log.Warning("what the build tried cannot be told: %v", err)
 		return
 	}
-	slices.SortFunc(traces.Written, func(a, b sandbox.Written) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(traces.Written, func(a, b sandbox.Written) int {
+		return strings.Compare(a.Path, b.Path)
+	})
 	t := result.Tried{Stage: s.name, Unreachable: traces.Unreachable,
 		Unanswered: traces.Unanswered, WrittenMore: traces.More}
 	for _, w := range traces.Written {

@@ -19,7 +19,8 @@ func TestTried(t *testing.T) {
 	spec := w.source(crane())
 	w.prepare = func(h *fakejail.Holder) {
 		h.Traced = sandbox.Traces{Counted: true, Unreachable: 5, Unanswered: 1, More: 2,
-			Written: []sandbox.Written{{Path: "/var/tmp/b\nE: no"}, {Path: "/etc/a", Deleted: true}}}
+			Written: []sandbox.Written{{Path: "/var/tmp/b\nE: no"},
+				{Path: "/etc/a", Deleted: true}}}
 	}
 	for _, fails := range []bool{false, true} {
 		if fails {

@@ -156,6 +156,10 @@ type Cause struct {
 	Kind string `json:"kind"`
 	Line int    `json:"line"` // of the log
 	Text string `json:"text"`
+	// Certain tells that it is the cause; otherwise it is likely to be.
+	Certain bool `json:"certain,omitempty"`
+	// Packages have what is missing.
+	Packages []string `json:"packages,omitempty"`
 }
 
 // Stage is one stage of the build and its time.
