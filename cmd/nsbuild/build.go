@@ -332,7 +332,7 @@ func (a *app) tell(env *pkgbuild.Env, o *pkgbuild.Outcome, err error) {
 	if err == nil || fault.KindOf(err) == fault.Interrupted {
 		return
 	}
-	if len(o.Tail) > 0 && o.Status == buildlog.Attempted && !a.verbose {
+	if len(o.Tail) > 0 && (o.Status == buildlog.Attempted || o.Refused) && !a.verbose {
 		fmt.Fprintf(out, "the last lines of the log:\n")
 		for _, l := range o.Tail {
 			fmt.Fprintf(out, "  %6d  %s\n", l.Number, buildlog.VisibleString(l.Text))

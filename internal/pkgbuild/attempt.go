@@ -32,6 +32,7 @@ type how struct {
 type attempt struct {
 	*builder
 	how
+	number int   // from 1 on
 	place  place // of what is written
 	holder jails.Holder
 	watch  *scratch.Watch // of the room there
@@ -72,6 +73,7 @@ type sources struct {
 type findings struct {
 	stage     string          // that failed
 	tail      []buildlog.Line // of the log, before what is said about it
+	refused   bool            // tail has the changes that dpkg-source has refused
 	hooks     []result.Hook
 	strays    []result.Stray
 	tried     []result.Tried
@@ -87,7 +89,8 @@ type findings struct {
 
 // begin starts the sandbox that an attempt's jails are in.
 func (b *builder) begin(ctx context.Context, how how) (_ *attempt, err error) {
-	at := &attempt{builder: b, how: how, options: b.o.Options,
+	b.tries++
+	at := &attempt{builder: b, how: how, number: b.tries, options: b.o.Options,
 		root: root{lowers: []sandbox.Lower{{Path: b.base.Tree()}}}}
 	if b.log != nil {
 		at.begun = b.log.Lines()

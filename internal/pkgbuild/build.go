@@ -26,6 +26,7 @@ type Outcome struct {
 	Status    buildlog.Status
 	Stage     string
 	Tail      []buildlog.Line
+	Refused   bool // Tail has the changes to the source that dpkg-source refuses
 	Causes    []buildlog.Cause
 	LogPath   string
 	Artefacts []string       // paths, .changes last
@@ -65,6 +66,8 @@ type builder struct {
 	overflowed int64            // size of the tmpfs that was full in the attempt before
 	retried    *retried         // the kept build that it goes on with; nil: none
 	gaveWay    bool             // what was kept of other builds was forgotten for this one
+	tries      int              // attempts that were begun
+	tookOutput bool             // the directory of the results is noted as used
 	sampler    *sampler.Sampler // of the processes of all attempts; nil before the first
 }
 
@@ -208,6 +211,11 @@ var errSkipped = errors.New("nothing to build")
 
 // release gives back what all attempts have used.
 func (b *builder) release() {
+	if b.tookOutput {
+		if err := b.env.shared.leaveOutput(b.output); err != nil {
+			b.env.Log.Warnf("deleting the directory of the results, which is empty: %v", err)
+		}
+	}
 	b.copies.Stop()
 	b.noteSamples()
 	if b.news != nil {

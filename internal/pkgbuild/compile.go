@@ -75,7 +75,7 @@ func (at *attempt) packSource(ctx context.Context) error {
 		return err
 	}
 	if err := at.in.Pack(ctx, at.worker(), at.env.Log, at.o.SourceOpts); err != nil {
-		return errors.Join(err, at.keepTail(ctx.Err() == nil))
+		return at.explainRefusal(err, ctx.Err() == nil)
 	}
 	at.sources.packedIn = sandbox.Lower{Jail: jail.ID()}
 	_, err = at.closeJail()

@@ -19,6 +19,9 @@ var rootOption = sync.OnceValue(func() *regexp.Regexp {
 // needsFakeroot tells whether dpkg-buildpackage will want fakeroot, and why, for the log. Where
 // that cannot be known before the source is unpacked it is wanted: it does no harm.
 func (b *builder) needsFakeroot() (needed bool, why string) {
+	if b.sourceAlone() {
+		return false, "the source package alone is made"
+	}
 	if i := slices.IndexFunc(b.o.BuildOpts, rootOption().MatchString); i >= 0 {
 		return true, "dpkg-buildpackage is given " + b.o.BuildOpts[i]
 	}

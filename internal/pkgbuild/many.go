@@ -2,12 +2,16 @@ package pkgbuild
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/url"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"nsbuild/internal/archive/fetch"
@@ -29,10 +33,12 @@ type shared struct {
 	atOnce int               // builds at a time; 0 means one
 	left   int               // builds that have not ended
 	claims map[string]string // what is or was built, and what the user called it
+	// outputs are the directories that were made for results, with the builds that use them
+	outputs map[string]int
 }
 
 func newShared() *shared {
-	return &shared{claims: map[string]string{}}
+	return &shared{claims: map[string]string{}, outputs: map[string]int{}}
 }
 
 // side is how many builds run beside each other from now on.
@@ -52,6 +58,39 @@ func (s *shared) claim(what, spec string) error {
 	}
 	s.claims[what] = spec
 	return nil
+}
+
+// takeOutput makes a directory for results, unless it is there. Of one that was made it counts who
+// uses it.
+func (s *shared) takeOutput(dir string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := os.Mkdir(dir, 0o777)
+	if err == nil || s.outputs[dir] > 0 {
+		s.outputs[dir]++
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	return err
+}
+
+// leaveOutput deletes a directory that takeOutput has made, when the last build that uses it has
+// ended and nothing is in it.
+func (s *shared) leaveOutput(dir string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.outputs[dir] == 0 {
+		return nil // it was there before
+	}
+	if s.outputs[dir]--; s.outputs[dir] > 0 {
+		return nil
+	}
+	err := os.Remove(dir)
+	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return err
 }
 
 // Ended is a build of several, which is over.

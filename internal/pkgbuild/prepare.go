@@ -122,15 +122,15 @@ func (b *builder) openSource(ctx context.Context) (*source.Source, error) {
 }
 
 // openPlaces makes the directory for the results that was asked for, but not its parents, and finds
-// out whether what a build leaves can be stored, before it takes its time.
+// out whether what a build leaves can be stored, before it takes its time. Where nothing comes into
+// it, the directory goes again.
 func (b *builder) openPlaces() (err error) {
 	if b.output, err = outputDir(b.o.Output, b.in); err != nil {
 		return err
 	}
 	if b.o.Output != "" {
-		if err = os.Mkdir(b.output, 0o777); errors.Is(err, fs.ErrExist) {
-			err = nil
-		}
+		err = b.env.shared.takeOutput(b.output)
+		b.tookOutput = err == nil
 	}
 	if err == nil {
 		err = CheckWritable(b.output)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"nsbuild/internal/fakedebian"
+	"nsbuild/internal/fakejail"
 	"nsbuild/internal/fault"
 )
 
@@ -44,6 +45,27 @@ func TestUnknownAdditions(t *testing.T) {
 		if b.err == nil || !strings.Contains(b.err.Error(), says) || len(b.jails.Calls()) > 0 {
 			t.Errorf("%s: %v, after %v", says, b.err, b.jails.Calls())
 		}
+	}
+}
+
+// TestOutputGoesAgain: a directory for results that was made is not left empty.
+func TestOutputGoesAgain(t *testing.T) {
+	w := newWorld(t)
+	spec := w.source(crane())
+	made, there := filepath.Join(t.TempDir(), "made"), t.TempDir()
+	early := func(dir string) func(*Request) {
+		return func(r *Request) { r.Output, r.Packages = dir, []string{"nosuch.deb"} }
+	}
+	for _, dir := range []string{made, there} {
+		w.build(spec, early(dir))
+		if _, err := os.Stat(dir); os.IsNotExist(err) != (dir == made) {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+	w.replace("dpkg-buildpackage", fakejail.Prints("make: *** Error 1\n", 2))
+	w.build(spec, func(r *Request) { r.Output = made })
+	if left, err := os.ReadDir(made); err != nil || len(left) == 0 {
+		t.Errorf("the log of a failed build: %v, %v", left, err)
 	}
 }
 

@@ -26,6 +26,7 @@ func (b *builder) report(ctx context.Context, at *attempt, failed error) error {
 	if b.log == nil {
 		return failed
 	}
+	b.outcome.Refused = found.refused
 	if b.outcome.Tail = found.tail; found.tail == nil {
 		b.outcome.Tail = b.log.Tail(output.TailLines)
 	}

@@ -14,6 +14,7 @@ import (
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fakejail"
 	"nsbuild/internal/fakejail/programs"
+	"nsbuild/internal/fault"
 	"nsbuild/internal/flock"
 	"nsbuild/internal/sandbox"
 )
@@ -278,6 +279,10 @@ func TestRefusedDiff(t *testing.T) {
 					"changes, see "+file+"\n", 2)(ctx, p)
 			})
 			b := w.build(tree)
+			if b.Refused != (c.link == "") || b.Refused != strings.Contains(fault.HintOf(b.err),
+				"dpkg-source --commit") {
+				t.Errorf("refused: %v, hint: %s", b.Refused, fault.HintOf(b.err))
+			}
 			if last := b.Tail[len(b.Tail)-1].Text; !strings.HasSuffix(last, c.shown) ||
 				len(b.Tail) > 70 {
 				t.Errorf("%d lines are shown, the last is %q", len(b.Tail), last)

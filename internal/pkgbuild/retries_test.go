@@ -106,6 +106,9 @@ func TestRetries(t *testing.T) {
 				t.Errorf("ends: %s, want %s (%v)", got, c.ends, b.err)
 			}
 			w.tells("the log", b.log, c.log)
+			if s := b.result.Stages; n > 0 && (s[0].Attempt != 1 || s[len(s)-1].Attempt != n) {
+				t.Errorf("of %d attempts the stages are %+v", n, s)
+			}
 			if s := b.result.Strays; n > 0 && (len(s) != 1 || s[0].PID != n) {
 				t.Errorf("result.json has the findings of other attempts than the last: %v", s)
 			}

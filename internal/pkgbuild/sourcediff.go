@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/fault"
 	"nsbuild/internal/output"
 )
 
@@ -70,11 +71,24 @@ func (at *attempt) showSourceDiff(tail []buildlog.Line) ([]buildlog.Line, error)
 	return tail, nil
 }
 
+// explainRefusal says what to do where the failure to make a source package is that dpkg-source has
+// refused changes.
+func (at *attempt) explainRefusal(err error, look bool) error {
+	tailErr := at.keepTail(look)
+	if at.found.refused {
+		err = fault.Wrap(fault.KindOf(err), "dpkg-source --commit in the source directory makes a "+
+			"patch of the changes; or put upstream's files back", err)
+	}
+	return errors.Join(err, tailErr)
+}
+
 // keepTail notes the last lines of what the package said, for whoever is told of a failure.
 func (at *attempt) keepTail(failed bool) (err error) {
 	at.found.tail = at.log.Tail(output.TailLines)
 	if failed {
+		n := len(at.found.tail)
 		at.found.tail, err = at.showSourceDiff(at.found.tail)
+		at.found.refused = len(at.found.tail) > n
 	}
 	return err
 }

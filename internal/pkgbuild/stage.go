@@ -100,7 +100,8 @@ func (at *attempt) run(ctx context.Context, stages []stage) error {
 		ph.Done(err)
 		at.result.Stages = append(at.result.Stages,
 			result.Stage{Name: s.name, Start: at.sinceStart(begin),
-				Seconds: time.Since(begin).Seconds(), Failed: err != nil})
+				Seconds: time.Since(begin).Seconds(), Failed: err != nil,
+				Attempt: at.number})
 		if err != nil {
 			return err
 		}

@@ -168,6 +168,7 @@ type Stage struct {
 	Start   float64 `json:"start_seconds,omitempty"` // since the build's start
 	Seconds float64 `json:"seconds"`
 	Failed  bool    `json:"failed,omitempty"`
+	Attempt int     `json:"attempt,omitempty"` // which one it belongs to, from 1 on
 }
 
 // Step is a command of debhelper or dpkg within the build. It lasts until the next one.

@@ -28,12 +28,7 @@ func (in *Source) Plan(ctx context.Context) (s plan.Source, err error) {
 		if s.Tree, err = filepath.Abs(in.Tree.Dir); err != nil {
 			return s, err
 		}
-		if in.origs != nil {
-			return s, fault.New(fault.GivenBack, "put it beside the source directory",
-				"a plan cannot have the upstream tarball of %s, which does not lie beside it",
-				in.Spec)
-		}
-		s.TreeDigest, err = treeDigest(ctx, in.Tree)
+		s.TreeDigest, err = in.treeDigest(ctx)
 		return s, err
 	}
 	s.DSC, s.Text = filepath.Base(in.DSC.Path), string(in.Text)
@@ -57,7 +52,7 @@ func (in *Source) Plan(ctx context.Context) (s plan.Source, err error) {
 func (o *Opener) Planned(ctx context.Context, s plan.Source) (*Source, error) {
 	in := &Source{Spec: s.From}
 	if s.Tree != "" {
-		return in, in.openPlannedTree(ctx, s)
+		return in, o.openPlannedTree(ctx, in, s)
 	}
 	if err := o.parseDSC(in, s.DSC, []byte(s.Text)); err != nil {
 		return in, err
@@ -105,12 +100,15 @@ func (o *Opener) bringPlanned(ctx context.Context, from string, f plan.File, to 
 		Hashes: hashes.Set{SHA256: f.SHA256}}, to)
 }
 
-func (in *Source) openPlannedTree(ctx context.Context, s plan.Source) (err error) {
+func (o *Opener) openPlannedTree(ctx context.Context, in *Source, s plan.Source) (err error) {
 	in.From = s.Tree
 	if in.Tree, err = dsc.OpenTree(s.Tree); err != nil {
 		return fault.Wrap(fault.GivenBack, "", err)
 	}
-	digest, err := treeDigest(ctx, in.Tree)
+	if err := o.BringOrig(ctx, in, nil); err != nil {
+		return err
+	}
+	digest, err := in.treeDigest(ctx)
 	if err == nil && digest != s.TreeDigest {
 		err = fault.New(fault.GivenBack, "plan the build again",
 			"%s is not as it was planned: names, modes, times or contents differ", s.Tree)
@@ -118,14 +116,14 @@ func (in *Source) openPlannedTree(ctx context.Context, s plan.Source) (err error
 	return err
 }
 
-// treeDigest is a digest of a directory, and of the upstream tarballs beside it.
-func treeDigest(ctx context.Context, tree *dsc.Tree) (string, error) {
+// treeDigest is a digest of a source directory, and of its upstream tarballs.
+func (in *Source) treeDigest(ctx context.Context) (string, error) {
 	sum := sha256.New()
-	t := treeArchive{from: tree.Dir, to: "tree", out: tar.NewWriter(sum)}
+	t := treeArchive{from: in.Tree.Dir, to: "tree", out: tar.NewWriter(sum)}
 	if err := t.write(); err != nil {
 		return "", err
 	}
-	files, err := origFiles(tree.Dir, tree)
+	files, err := in.origFiles()
 	if err != nil {
 		return "", err
 	}
