@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fakejail"
@@ -259,7 +260,8 @@ func TestRefusedDiff(t *testing.T) {
 		shown            string // the last of the lines
 		log              int    // how many lines of it there are
 	}{
-		{name: "small", text: "--- a/x\n+++ b/x\n+new\n", shown: "+new", log: 1},
+		{name: "small", shown: "+new", log: 1,
+			text: "Description: <x>\n---\n--- a/x\n+++ b/x\n+new\n"},
 		{name: "large", text: strings.Repeat("+0123456789abcde\n", 10_000),
 			shown: "(the log has more of it)", log: 64 << 10 / 17},
 		{name: "a link", link: "/etc/passwd", shown: "unexpected upstream changes, see " + file},
@@ -286,6 +288,11 @@ func TestRefusedDiff(t *testing.T) {
 			if last := b.Tail[len(b.Tail)-1].Text; !strings.HasSuffix(last, c.shown) ||
 				len(b.Tail) > 70 {
 				t.Errorf("%d lines are shown, the last is %q", len(b.Tail), last)
+			}
+			if slices.ContainsFunc(b.Tail, func(l buildlog.Line) bool {
+				return strings.HasPrefix(l.Text, "Description")
+			}) {
+				t.Error("the form is shown, too")
 			}
 			if n := strings.Count(b.log, "\n+new\n") + strings.Count(b.log,
 				"\n+0123456789abcde"); n < c.log-1 || n > c.log {

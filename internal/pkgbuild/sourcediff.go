@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -62,6 +63,12 @@ func (at *attempt) showSourceDiff(tail []buildlog.Line) ([]buildlog.Line, error)
 		at.log.Printf("(the rest of %s is left out)", name)
 	}
 	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	// before the changes there is a form to be filled in, for a patch's header
+	if i := slices.IndexFunc(lines, func(line string) bool {
+		return strings.HasPrefix(line, "--- ")
+	}); i > 0 {
+		lines, first = lines[i:], first+i
+	}
 	for i, line := range lines[:min(len(lines), diffShown)] {
 		tail = append(tail, buildlog.Line{Number: first + i, Text: line})
 	}
