@@ -54,8 +54,8 @@ func (at *attempt) freeze(ctx context.Context, failed error) *frozen {
 		errors.Is(failed, errSkipped) || ctx.Err() != nil || at.holder == nil || at.log == nil {
 		return nil
 	}
-	if at.o.Keep == KeepFailed && failedStage(failed).after && len(at.found.failed) > 0 {
-		return nil // the check's jail is kept, and the results are there
+	if at.o.Keep == KeepFailed && failedStage(failed).after {
+		return nil // a check's jail is kept; what was built is good, and lies outside
 	}
 	f := &frozen{trees: map[int]string{},
 		manifest: kept.Manifest{Environment: kept.Environment(at.environment())}}

@@ -68,6 +68,8 @@ func TestKeepChecks(t *testing.T) {
 			lowers: "tree tree base"},
 		{name: "nothing could be installed", control: "Tests: bad\nDepends: nosuch\n",
 			with: autopkgtest},
+		{name: "the build fails for what could not be installed", failOn: FailOnError,
+			control: "Tests: bad\nDepends: nosuch\n", with: autopkgtest},
 		{name: "lintian", lintian: "E: hello: a tag\n", with: lintian, kept: "lintian",
 			lowers: "tree layer base"},
 		{name: "lintian again, of a layer", lintian: "E: hello: a tag\n", with: lintian,
