@@ -222,8 +222,12 @@ func (a *app) copyBack(ctx context.Context, back *keptroot.CopyBack) error {
 	if err := back.Apply(ctx); err != nil {
 		return err
 	}
-	a.env.Log.Infof("%s in %s; nsbuild retry --source %[2]s goes on with it",
-		fault.Count(back.Count(), "file was changed", "files were changed"), back.Tree)
+	next := "nsbuild retry --source " + back.Tree + " goes on with it"
+	if back.Root.Check != nil {
+		next = "nsbuild build makes the check anew"
+	}
+	a.env.Log.Infof("%s in %s; %s",
+		fault.Count(back.Count(), "file was changed", "files were changed"), back.Tree, next)
 	return nil
 }
 
