@@ -110,7 +110,7 @@ var failure = pattern(`^make(?:\[\d+\])?: \*\*\* .*(?:Error \d+|\b[A-Z]\w+|Stop\
 	`^dh\w*: error: |^error: command .* failed|^dpkg-\w+: error: |^E: `)
 
 // failureHas is what one of its lines has.
-var failureHas = []string{"rror", "*** ", "E: "}
+var failureHas = []string{"*** ", ": error: ", "error: command", "E: "}
 
 // firstGroup is what the first group of an expression has matched that has matched anything.
 func firstGroup(text string, m []int) string {
