@@ -235,6 +235,9 @@ func rangeArgs(least, most int, what string) cobra.PositionalArgs {
 // printError tells the user what went wrong and what to do.
 func (a *app) printError(err error) {
 	err = explainDirectory(err)
+	if a.env != nil && a.env.Work != nil {
+		err = a.env.Work.Hide(err) // a directory of ours tells nobody anything
+	}
 	if a.events != nil {
 		a.errorJSON("", err)
 	}
