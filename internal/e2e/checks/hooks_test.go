@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,13 +34,22 @@ func TestShippedChecks(t *testing.T) {
 		"^I: Finished running 'autopkgtest/after-build.d/95-autopkgtest'")
 	// A package that the base has itself, in a later version at that, with debugging symbols, which
 	// nobody asks apt for.
-	w.Must(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook-network", "hostname")
-	logs, err := filepath.Glob(filepath.Join(w.Dir, "hostname_*_amd64.build"))
-	if e2e.Check(t, err); len(logs) == 0 {
-		t.Fatal("there is no log")
+	w.Must(t, "build", "-q", "-d", "bookworm", "--hook=install-test", "--hook-network",
+		w.WriteSource(t, fakedebian.Source{
+			Name: "hostname", Version: "99", Packages: []fakedebian.Package{
+				{Name: "hostname", Architecture: "any"}},
+			Rules: "#!/usr/bin/make -f\nclean build:\nbinary:\n" +
+				"\tmkdir -p debian/made/DEBIAN debian/symbols/DEBIAN\n" +
+				"\tdpkg-gencontrol -phostname -Pdebian/made\n" +
+				"\tdpkg-gencontrol -phostname -Pdebian/symbols -DPackage=hostname-dbgsym " +
+				"-DDepends=no-such-package -DAuto-Built-Package=debug-symbols\n" +
+				"\tfor tree in made symbols; do " +
+				"dpkg-deb --root-owner-group --build debian/$$tree ..; done\n"}))
+	e2e.WantIn(t, "log", e2e.Read(t, filepath.Join(w.Dir, "hostname_99_amd64.build")),
+		"^not purged, since the base has it: hostname$", "^Status: successful$")
+	if _, err := os.Stat(filepath.Join(w.Dir, "hostname-dbgsym_99_amd64.deb")); err != nil {
+		t.Error(err)
 	}
-	e2e.WantIn(t, "log", e2e.Read(t, logs[0]), "^not purged, since the base has it: hostname$",
-		"^Status: successful$")
 	// What the hook wants is installed as build dependencies are, as for --run-lintian.
 	excerpt.Dir = w.Dir
 	o = excerpt.Run(t, "build", "-q", "-d", "bookworm", "--hook=lintian", dsc)
