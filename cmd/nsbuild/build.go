@@ -137,6 +137,8 @@ func (o *buildOptions) addFlags(f *pflag.FlagSet) {
 	o.checks.addFlags(f, &o.Checks)
 	f.StringVar(&o.PlanTo, "plan", "", "build nothing; write all that decides the build to `FILE`, "+
 		"resolved and pinned, which is a SOURCE, too")
+	f.StringVar(&o.LockTo, "lock", "", "write to `FILE` what was built, with every package that it "+
+		"was built with, as a plan")
 	f.StringVar(&o.JUnit, "junit", "",
 		"write to `FILE` what became of builds and checks, as JUnit XML")
 	f.StringVar(&o.Result, "result", "", "write to `FILE` what became of it, for programs")

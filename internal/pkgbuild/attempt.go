@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/checks"
 	"nsbuild/internal/deps"
@@ -77,6 +78,7 @@ type findings struct {
 	hooks     []result.Hook
 	strays    []result.Stray
 	tried     []result.Tried
+	installed []base.Package // when the source was unpacked
 	layer     result.Layer
 	bench     *checks.Bench // that the checks are made on; nil before the first of them
 	checks    []result.Check

@@ -99,6 +99,7 @@ func (b *builder) build(ctx context.Context, prepare func(context.Context) (*att
 			at.noteNeed()
 		}
 		at.tellKilled()
+		err = at.writeLock(ctx)
 	}
 	err = b.report(ctx, at, b.env.Work.Hide(fault.Interruption(ctx, err)))
 	if b.o.Reported != nil {

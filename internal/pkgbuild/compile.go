@@ -132,6 +132,7 @@ func (at *attempt) describeEnvironment() error {
 		return err
 	}
 	at.noteSizes(sizes)
+	at.found.installed = packages
 	slices.SortFunc(packages, func(a, b base.Package) int {
 		return strings.Compare(a.Name, b.Name)
 	})

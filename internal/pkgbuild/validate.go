@@ -38,6 +38,13 @@ func (s *Several) Validate() error {
 	case s.PlanTo != "" && plans:
 		return fault.New(fault.Usage, "copy it", "%s %s: what is to be planned is a plan",
 			s.place("plan"), s.PlanTo)
+	case s.LockTo != "" && (len(s.Sources) > 1 || s.PlanTo != ""):
+		return fault.New(fault.Usage, "build them one by one",
+			"%s is for one source that is built", s.place("lock"))
+	case s.LockTo != "" && !strings.HasSuffix(s.LockTo, plan.Suffix):
+		return fault.New(fault.Usage, "call it NAME"+plan.Suffix,
+			"%s %s: a lock is a plan, whose name ends in %s", s.place("lock"), s.LockTo,
+			plan.Suffix)
 	case s.PlanTo != "" && len(s.Sources) > 1:
 		return fault.New(fault.Usage, "plan them one by one", "%s is for one source",
 			s.place("plan"))
@@ -98,7 +105,7 @@ func (r *Request) place(flag string) string { return r.Said.place(flag) }
 func besidePlan() []string {
 	return []string{"output", "log-dir", "nolog", "result", "junit", "json", "scratch",
 		"scratch-size", "plain-source", "strays", "no-layers", "jobs-at-once", "shell-on-failure",
-		"sign", "keyid", "hook", "hookdir", "hook-network", "hook-timeout", "plan", "keep",
+		"sign", "keyid", "lock", "hook", "hookdir", "hook-network", "hook-timeout", "plan", "keep",
 		"keep-count", "keep-size", "keep-age", "keep-logs", "timeout", "silence"}
 }
 

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/index"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/debcompare"
@@ -144,9 +143,7 @@ func (w *run) fromArchive(ctx context.Context, f *File) (file, why string, err e
 					}
 					return nil
 				})
-			if err != nil && !errors.Is(err, failure.ErrNoIndex) {
-				w.find.note("%v", err)
-			}
+			w.find.noteFailed(err)
 		}
 		if found == nil {
 			continue

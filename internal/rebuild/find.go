@@ -154,10 +154,20 @@ func (f *finder) inComponent(ctx context.Context, r *release.File, component str
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err != nil && !errors.Is(err, failure.ErrNoIndex) {
+	f.noteFailed(err)
+	return nil
+}
+
+// noteFailed notes why a list cannot be had. That there is none is no failure, and what is left out
+// for --offline is told once.
+func (f *finder) noteFailed(err error) {
+	switch {
+	case err == nil || errors.Is(err, failure.ErrNoIndex):
+	case errors.Is(err, failure.ErrOffline):
+		f.note("lists that are not in the cache were not looked into: --offline")
+	default:
 		f.note("%v", err)
 	}
-	return nil
 }
 
 // newer tells whether a version is newer than another.
@@ -177,7 +187,7 @@ func (f *finder) open(ctx context.Context, repos []aptconf.Repo) (opened []*rele
 			f.releases = append(f.releases, r)
 		case repo.Optional && errors.Is(err, failure.ErrNoSuite):
 		default:
-			f.note("%v", err)
+			f.noteFailed(err)
 		}
 	}
 	return opened
