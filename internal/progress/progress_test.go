@@ -123,7 +123,8 @@ func TestDetailInPlainLines(t *testing.T) {
 			t.Error(err)
 		}
 		first, _, _ := strings.Cut(out.String(), "\n")
-		if !strings.HasPrefix(first, head("build", 30*time.Second)+"long long") || len(first) > 130 {
+		begins := head("build", 30*time.Second) + "long long"
+		if !strings.HasPrefix(first, begins) || len(first) > 130 {
 			t.Errorf("%q", first)
 		}
 	})
