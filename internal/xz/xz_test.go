@@ -74,6 +74,9 @@ func TestReader(t *testing.T) {
 	for name, data := range samples() {
 		configs := all
 		if !rich(name) {
+			if testing.Short() { // packing takes minutes with the race detector
+				continue
+			}
 			configs = all[:1]
 		}
 		for _, c := range configs {
@@ -100,6 +103,9 @@ func TestOthersWork(t *testing.T) {
 	for name, data := range samples() {
 		ways := all
 		if !rich(name) {
+			if testing.Short() {
+				continue
+			}
 			ways = all[:1]
 		}
 		for _, args := range ways {
