@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
+	"nsbuild/internal/annotate"
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/suites"
@@ -40,6 +41,7 @@ type app struct {
 	events         *result.Events
 
 	globalFlags
+	service       annotate.Service // that shows what is printed
 	result        resultFile
 	configuration configuration
 	env           *pkgbuild.Env

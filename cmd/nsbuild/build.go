@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"nsbuild/internal/annotate"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
@@ -33,6 +34,7 @@ type buildOptions struct {
 	jobsAtOnce                             string
 	more                                   additionOptions
 	keep                                   keepOptions
+	annotations                            string
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -74,7 +76,10 @@ the worst: 128+N, else 1, else 64, else 2, else 3.
 			if o.PlanTo != "" && !c.Flags().Changed("junit") {
 				o.JUnit = ""
 			}
-			if err := a.result.claim(o.Result, o.JUnit, &o.Several); err != nil {
+			if o.PlanTo != "" && !c.Flags().Changed("report") {
+				o.Report = ""
+			}
+			if err := a.result.claim(o.Places, &o.Several); err != nil {
 				return err
 			}
 			if err := o.complete(a.verbose, c.LocalNonPersistentFlags()); err != nil {
@@ -141,6 +146,9 @@ func (o *buildOptions) addFlags(f *pflag.FlagSet) {
 		"was built with, as a plan")
 	f.StringVar(&o.JUnit, "junit", "",
 		"write to `FILE` what became of builds and checks, as JUnit XML")
+	f.StringVar(&o.annotations, "annotations", string(annotate.Auto), "show errors and the log as "+
+		"`SERVICE` does: github, gitlab, none, or auto, which looks where it runs")
+	f.StringVar(&o.Report, "report", "", "write to `FILE` a page about it (HTML)")
 	f.StringVar(&o.Result, "result", "", "write to `FILE` what became of it, for programs")
 }
 
@@ -166,6 +174,9 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 	if err := o.keep.complete(&o.Keeping); err != nil {
 		return err
 	}
+	if err := checkService(g, o.annotations); err != nil {
+		return err
+	}
 	o.checks.complete(&o.Checks)
 	o.Verbose = verbose
 	return o.completeAtOnce(g)
@@ -175,7 +186,7 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 // the nearer one counts; from the same place they are no answer.
 func (o *buildOptions) completeContents(g given) error {
 	for _, name := range []string{"dist", "base", "output", "log-dir", "mirror", "arch", "host",
-		"build-dep-resolver", "result", "junit", "plan"} {
+		"build-dep-resolver", "result", "junit", "report", "plan"} {
 		if g.set.Changed(name) && g.set.Lookup(name).Value.String() == "" {
 			return fault.New(fault.Usage, "leave it out for what is usual",
 				"--%s: the value is empty", name)
@@ -265,6 +276,7 @@ func (a *app) build(ctx context.Context, o *buildOptions) (err error) {
 	if a.logTo != nil {
 		o.ShowLog = a.logTo
 	}
+	a.service = a.serviceOf(o.annotations)
 	env, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -331,6 +343,7 @@ func (a *app) tell(env *pkgbuild.Env, o *pkgbuild.Outcome, err error) {
 	if err == nil && !a.quiet {
 		fmt.Fprintln(out, ended(o))
 	}
+	defer a.annotate(out, o)
 	if err == nil || fault.KindOf(err) == fault.Interrupted {
 		return
 	}

@@ -41,7 +41,7 @@ func onCommandLine(table, flag string) bool {
 	case "rebuild":
 		return flag != "snapshot" && flag != "keyring"
 	case "compare", "import", "export", "man", "completion", "config", "forget", "enter", "diff",
-		"cp", "retry":
+		"cp", "retry", "report":
 		return true
 	}
 	return false

@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
+	"nsbuild/internal/annotate"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/progress"
@@ -32,7 +33,11 @@ func (a *app) openEvents() *result.Events {
 func (a *app) newProgress() *progress.Progress {
 	events := a.openEvents()
 	if events == nil {
-		return progress.New(a.stderr, progress.Options{Quiet: a.quiet})
+		o := progress.Options{Quiet: a.quiet}
+		if a.service != annotate.None && a.service != "" {
+			o.Folds = a.service
+		}
+		return progress.New(a.stderr, o)
 	}
 	return progress.New(io.Discard, progress.Options{Quiet: true, Events: func(e progress.Event) {
 		line := result.Event{Event: e.Kind, Task: e.Task, Phase: e.Phase, Outcome: e.Outcome,

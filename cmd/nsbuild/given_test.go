@@ -129,6 +129,8 @@ func sample(k key) string {
 		return pkgbuild.ScratchTmpfs
 	case "build.strays", "run.strays", "shell.strays":
 		return "warn"
+	case "build.annotations":
+		return "github"
 	case "build.jobs-at-once", "build.binNMU":
 		return "3"
 	case "build.binNMU-timestamp":

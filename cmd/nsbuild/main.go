@@ -209,7 +209,8 @@ makes it when a build first needs it, and keeps it up to date.
 		}
 	})
 	root.AddGroup(verbGroups()...)
-	root.AddCommand(inGroup(groupBuild, newBuild(a), newRebuild(a), newCompare(a))...)
+	root.AddCommand(inGroup(groupBuild, newBuild(a), newRebuild(a), newCompare(a),
+		newReport(a))...)
 	root.AddCommand(inGroup(groupKept, newKept(a), newEnter(a), newDiff(a), newCopy(a),
 		newRetry(a), newForget(a))...)
 	root.AddCommand(inGroup(groupInside, newRun(a), newShell(a), newSession(a))...)
@@ -241,9 +242,15 @@ func (a *app) printError(err error) {
 	if a.events != nil {
 		a.errorJSON("", err)
 	}
-	text := buildlog.VisibleString(err.Error())
-	fmt.Fprintf(a.stderr, "nsbuild: %s\n", strings.TrimRight(text, "\n"))
+	fmt.Fprint(a.stderr, errorText("", err))
+}
+
+// errorText is an error with its hint, as a person is told it: what a package has printed may be in
+// both.
+func errorText(of string, err error) string {
+	text := "nsbuild: " + of + strings.TrimRight(err.Error(), "\n") + "\n"
 	if hint := fault.HintOf(err); hint != "" {
-		fmt.Fprintf(a.stderr, "hint: %s\n", hint)
+		text += "hint: " + hint + "\n"
 	}
+	return string(buildlog.Visible([]byte(text)))
 }

@@ -40,10 +40,7 @@ func (a *app) buildMany(ctx context.Context, env *pkgbuild.Env, s *pkgbuild.Seve
 				a.errorJSON(d.Name, d.Err)
 			}
 			out := env.Progress.Writer()
-			fmt.Fprintf(out, "nsbuild: %s: %s\n", d.Name, strings.TrimRight(d.Err.Error(), "\n"))
-			if hint := fault.HintOf(d.Err); hint != "" {
-				fmt.Fprintf(out, "hint: %s\n", hint)
-			}
+			fmt.Fprint(out, errorText(d.Name+": ", d.Err))
 		}
 	}, a.tellKept)
 	if !a.quiet {

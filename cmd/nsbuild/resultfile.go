@@ -17,33 +17,36 @@ import (
 	"nsbuild/internal/fault"
 	"nsbuild/internal/junit"
 	"nsbuild/internal/pkgbuild"
+	"nsbuild/internal/report"
 	"nsbuild/internal/result"
 )
 
-// resultFile is the file that --result names, and the one that --junit names. Each is written once,
-// at the end, however that comes. Until then there is none: whoever finds one has that of this
-// build, or of none.
+// resultFile is the files that --result, --junit and --report name. Each is written once, at the
+// end, however that comes. Until then there is none: whoever finds one has that of this build, or
+// of none.
 type resultFile struct {
 	mu      sync.Mutex
 	named   bool   // it is known whether files were named
 	path    string // "": none, or it has been written
 	junit   string // the same
+	page    string // the same
 	asked   pkgbuild.Several
 	started time.Time
 	ended   map[int]*result.Result // by their places among the sources
 }
 
 // claim takes away what another build has left, and makes sure that the files can be written.
-func (f *resultFile) claim(path, junit string, asked *pkgbuild.Several) error {
+func (f *resultFile) claim(at pkgbuild.Places, asked *pkgbuild.Several) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.named, f.started, f.asked = true, time.Now(), *asked
-	for _, file := range []struct{ flag, path string }{{"result", path}, {"junit", junit}} {
+	for _, file := range []struct{ flag, path string }{{"result", at.Result},
+		{"junit", at.JUnit}, {"report", at.Report}} {
 		if err := claimFile(file.flag, file.path); err != nil {
 			return err
 		}
 	}
-	f.path, f.junit = path, junit
+	f.path, f.junit, f.page = at.Result, at.JUnit, at.Report
 	return nil
 }
 
@@ -93,8 +96,8 @@ func (f *resultFile) note(i int, r *result.Result) {
 func (f *resultFile) write(err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	path, xml := f.path, f.junit
-	if f.path, f.junit = "", ""; path == "" && xml == "" {
+	path, xml, page := f.path, f.junit, f.page
+	if f.path, f.junit, f.page = "", "", ""; path == "" && xml == "" && page == "" {
 		return nil
 	}
 	all := f.asked.Each()
@@ -113,6 +116,13 @@ func (f *resultFile) write(err error) error {
 	if xml != "" {
 		failed = junit.Write(xml, s.Results)
 	}
+	if page != "" {
+		var builds []report.Build
+		for _, r := range s.Results {
+			builds = append(builds, report.Build{Result: r})
+		}
+		failed = errors.Join(failed, report.Write(page, builds))
+	}
 	switch {
 	case path == "":
 	case len(all) == 1:
@@ -127,10 +137,10 @@ func (f *resultFile) write(err error) error {
 // for a build that has failed before it knew of the file.
 func (a *app) finish(err error, args []string) error {
 	if !a.result.named && err != nil && slices.Contains(args, "build") {
-		path, xml, sources := namedIn(args)
+		places, sources := namedIn(args)
 		asked := &pkgbuild.Several{Request: pkgbuild.Request{What: pkgbuild.What{ArchAny: true,
 			ArchAll: true}}, Sources: sources}
-		err = errors.Join(err, a.result.claim(path, xml, asked))
+		err = errors.Join(err, a.result.claim(places, asked))
 	}
 	written := a.result.write(err)
 	if written != nil && errors.As(err, new(commandStatus)) { // of which nothing is printed
@@ -140,11 +150,11 @@ func (a *app) finish(err error, args []string) error {
 }
 
 // namedIn are the files that a wrong command line of build names for its result, and the sources.
-func namedIn(args []string) (path, xml string, sources []string) {
+func namedIn(args []string) (at pkgbuild.Places, sources []string) {
 	root := newRoot(&app{stdout: os.Stdout, stderr: os.Stderr})
 	c, rest, err := root.Find(args)
 	if err != nil || c.Name() != "build" {
-		return "", "", nil
+		return at, nil
 	}
 	set := pflag.NewFlagSet(c.Name(), pflag.ContinueOnError)
 	set.SetOutput(io.Discard)
@@ -161,5 +171,6 @@ func namedIn(args []string) (path, xml string, sources []string) {
 	of := func(flag string) string {
 		return cmp.Or(named[flag], os.Getenv(key{"build", &pflag.Flag{Name: flag}}.variable()))
 	}
-	return of("result"), of("junit"), set.Args()
+	return pkgbuild.Places{Result: of("result"), JUnit: of("junit"), Report: of("report")},
+		set.Args()
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"nsbuild/internal/fault"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/result"
 )
@@ -20,7 +21,7 @@ func TestResultFile(t *testing.T) {
 	check(t, os.WriteFile(file, []byte("old"), 0o600))
 	var f resultFile
 	asked := &pkgbuild.Several{Sources: []string{"a", "b", "c"}}
-	check(t, f.claim(file, "", asked))
+	check(t, f.claim(pkgbuild.Places{Result: file}, asked))
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("the old file: %v", err)
 	}
@@ -56,7 +57,8 @@ func TestResultFileIsTold(t *testing.T) {
 	for _, before := range []error{nil, commandStatus(3), errors.New("failed")} {
 		a := &app{stderr: said}
 		check(t, os.MkdirAll(gone, 0o755))
-		check(t, a.result.claim(filepath.Join(gone, "r.json"), "", &pkgbuild.Several{}))
+		check(t, a.result.claim(pkgbuild.Places{Result: filepath.Join(gone, "r.json")},
+			&pkgbuild.Several{}))
 		check(t, os.Remove(gone))
 		err := a.finish(before, nil)
 		if exitStatus(err) != max(1, exitStatus(before)) {
@@ -86,26 +88,29 @@ func TestNamedIn(t *testing.T) {
 		{"run --result=r.json build", "", ""},
 		{"frob build --result=r.json", "", ""},
 	} {
-		path, _, sources := namedIn(strings.Fields(c.line))
-		if path != c.path || strings.Join(sources, " ") != c.sources {
-			t.Errorf("%s: %q, %q", c.line, path, sources)
+		at, sources := namedIn(strings.Fields(c.line))
+		if at.Result != c.path || strings.Join(sources, " ") != c.sources {
+			t.Errorf("%s: %q, %q", c.line, at.Result, sources)
 		}
 	}
 	t.Setenv("NSBUILD_BUILD_RESULT", "e.json")
-	if path, _, _ := namedIn([]string{"build", "--frob"}); path != "e.json" {
-		t.Errorf("of the environment: %q", path)
+	if at, _ := namedIn([]string{"build", "--frob"}); at.Result != "e.json" {
+		t.Errorf("of the environment: %+v", at)
 	}
-	if _, xml, _ := namedIn([]string{"build", "--junit", "j.xml", "--frob"}); xml != "j.xml" {
-		t.Errorf("of --junit: %q", xml)
+	if at, _ := namedIn([]string{"build", "--junit", "j.xml", "--report=r.html",
+		"--frob"}); at.JUnit != "j.xml" || at.Report != "r.html" {
+		t.Errorf("of --junit and --report: %+v", at)
 	}
 }
 
-// TestJUnitFile: a build that failed early is in the file of --junit, too.
+// TestJUnitFile: a build that failed early is in the files of --junit and of --report, too.
 func TestJUnitFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "j.xml")
+	page := filepath.Join(filepath.Dir(file), "r.html")
 	check(t, os.WriteFile(file, []byte("old"), 0o600))
 	var f resultFile
-	check(t, f.claim("", file, &pkgbuild.Several{Sources: []string{"a"}}))
+	check(t, f.claim(pkgbuild.Places{JUnit: file, Report: page},
+		&pkgbuild.Several{Sources: []string{"a"}}))
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("the old file: %v", err)
 	}
@@ -114,5 +119,42 @@ func TestJUnitFile(t *testing.T) {
 		if text := read(t, file); !strings.Contains(text, want) {
 			t.Errorf("it lacks %s:\n%s", want, text)
 		}
+	}
+	if text := read(t, page); !strings.Contains(text, "<strong>no mirror</strong>") {
+		t.Errorf("the page lacks the error:\n%s", text)
+	}
+}
+
+// TestReport makes pages of results that there are, and refuses what are none.
+func TestReport(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	one := &result.Result{Source: result.Source{Name: "crane"},
+		Outcome: result.Outcome{Status: "successful"}}
+	check(t, result.Write(in("one.json"), one))
+	two := &result.Several{Results: []*result.Result{one, one}}
+	check(t, result.WriteSeveral(in("two.json"), two))
+	text := read(t, in("one.json"))
+	check(t, os.WriteFile(in("cut.json"), []byte(text[:len(text)/2]), 0o600))
+	check(t, os.WriteFile(in("later.json"),
+		[]byte(strings.Replace(text, `"schema": 1`, `"schema": 7`, 1)), 0o600))
+	check(t, os.WriteFile(in("other.json"), []byte(`{"schema": 1}`), 0o600))
+	check(t, os.WriteFile(in("empty.json"), nil, 0o600))
+	a := &app{stdout: os.Stdout, stderr: os.Stderr}
+	check(t, a.report([]string{in("one.json"), in("two.json")}, in("page.html")))
+	if text := read(t, in("page.html")); !strings.Contains(text, "<h1>3 builds</h1>") {
+		t.Errorf("of three builds the page is\n%s", text)
+	}
+	for file, want := range map[string]string{"cut.json": "it ends in its middle",
+		"empty.json": "it ends in its middle", "other.json": "it is no result of a build",
+		"later.json": "it has schema 7, this program knows 1 to 1: a later version of nsbuild",
+		"none.json":  "there is no ", ".": "directory"} {
+		err := a.report([]string{in("one.json"), in(file)}, in("bad.html"))
+		if err == nil || !strings.Contains(err.Error(), want) || fault.HintOf(err) == "" {
+			t.Errorf("%s: %v (%s)", file, err, fault.HintOf(err))
+		}
+	}
+	if _, err := os.Stat(in("bad.html")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a page of half of them: %v", err)
 	}
 }

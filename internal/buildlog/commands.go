@@ -6,13 +6,18 @@ import (
 )
 
 // What build services read as commands to themselves in what a job prints: "::error ::" where a
-// line begins, after white space of Unicode's, and "##[error]", "##vso[…]", "##teamcity[…]"
-// anywhere.
+// line begins, after white space of Unicode's, and "##[error]", "##vso[…]", "##teamcity[…]",
+// "section_start:…" and "section_end:…" anywhere.
 
 // disarm writes the characters that make such a command in \x notation. Text without any is
 // returned as it is. The end of p may be within a line.
 func disarm(p []byte) []byte {
 	colons, hashes := []byte("::"), []byte("##")
+	for _, name := range []string{"start:", "end:"} {
+		if bytes.Contains(p, []byte("section_"+name)) {
+			p = bytes.ReplaceAll(p, []byte("section_"+name), []byte(`section\x5f`+name))
+		}
+	}
 	if !bytes.Contains(p, colons) && !bytes.Contains(p, hashes) && !bytes.HasSuffix(p, hashes[:1]) {
 		return p
 	}

@@ -18,9 +18,12 @@ func TestCommands(t *testing.T) {
 		"##teamcity[buildStop]\n":         `\x23\x23teamcity[buildStop]` + "\n",
 		"### [x]\n#[derive(Debug)]\n##\n": "### [x]\n#[derive(Debug)]\n##\n",
 		"std::a::b\n::a\nx ::a::\n":       "std::a::b\n::a\nx ::a::\n",
-		"cut ##":                          `cut \x23\x23`,
-		"cut ##vs":                        `cut \x23\x23vs`,
-		"\x1b[0m::error::x":               "^[[0m::error::x",
+		"\x1b[0Ksection_start:1:a[collapsed=true]\r\x1b[0Kx": `^[[0Ksection\x5fstart:1:a` +
+			`[collapsed=true]^M^[[0Kx`,
+		"a section_end:1:a\n": `a section\x5fend:1:a` + "\n",
+		"cut ##":              `cut \x23\x23`,
+		"cut ##vs":            `cut \x23\x23vs`,
+		"\x1b[0m::error::x":   "^[[0m::error::x",
 	} {
 		got := string(Visible([]byte(text)))
 		if got != want || string(Visible([]byte(got))) != got {

@@ -52,6 +52,7 @@ type Log struct {
 	section string
 	steps   steps
 	doing   doing
+	located located
 	said    time.Time // when somebody wrote last, a whole line or not
 }
 
@@ -209,6 +210,7 @@ func (l *Log) keep(text []byte) {
 	l.next = (l.next + 1) % l.opt.TailLines
 	l.steps.step(line, l.opt.Now)
 	l.doing.line(text, line.Text)
+	l.located.line(l.section, line)
 	if l.explain != nil {
 		l.explain.Line(l.section, line)
 	}

@@ -28,6 +28,7 @@ type Outcome struct {
 	Tail      []buildlog.Line
 	Refused   bool // Tail has the changes to the source that dpkg-source refuses
 	Causes    []buildlog.Cause
+	Located   []buildlog.Located // of a failure
 	LogPath   string
 	Artefacts []string       // paths, .changes last
 	Shell     sandbox.Status // of the shell in place of the build

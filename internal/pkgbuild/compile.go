@@ -131,6 +131,10 @@ func (at *attempt) describeEnvironment() error {
 	if err != nil {
 		return err
 	}
+	if at.result.Inputs.Dependencies == nil { // an earlier build had installed them
+		at.result.Inputs.Dependencies = listed(buildroot.Beyond(packages,
+			at.base.Manifest.Packages))
+	}
 	at.noteSizes(sizes)
 	at.found.installed = packages
 	slices.SortFunc(packages, func(a, b base.Package) int {

@@ -89,7 +89,7 @@ func (b *builder) openLog() (err error) {
 	start := time.Now()
 	var opt buildlog.Options
 	if b.o.Verbose {
-		opt.Tee = b.env.Progress.Writer()
+		opt.Tee = b.env.Progress.LogWriter()
 		if b.o.ShowLog != nil {
 			opt.Tee = b.o.ShowLog
 		}

@@ -31,6 +31,7 @@ func (b *builder) report(ctx context.Context, at *attempt, failed error) error {
 		b.outcome.Tail = b.log.Tail(output.TailLines)
 	}
 	if failed != nil {
+		b.outcome.Located = b.log.Located()
 		b.outcome.Causes = at.explained(ctx, failed)
 		for _, c := range b.outcome.Causes {
 			r.Outcome.Causes = append(r.Outcome.Causes,

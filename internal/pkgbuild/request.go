@@ -109,6 +109,7 @@ type Places struct {
 	Result   string    // file for the machine-readable result; "" for none
 	JUnit    string    // file for the same as JUnit XML; "" for none
 	LockTo   string    // file for the lock of what was built; "" for none
+	Report   string    // file for the same as a page; "" for none
 	Verbose  bool      // show the package's log as it comes
 	ShowLog  io.Writer // where; nil: with the progress
 }

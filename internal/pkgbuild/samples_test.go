@@ -1,11 +1,14 @@
 package pkgbuild
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"nsbuild/internal/fakejail"
+	"nsbuild/internal/result"
 )
 
 // TestSteps has the result say what dpkg-buildpackage went through, also of a build that failed,
@@ -32,5 +35,25 @@ func TestSteps(t *testing.T) {
 			t.Errorf("%+v, after one at %v", s, at)
 		}
 		at = s.Start
+	}
+}
+
+// TestDependencies: what was installed is in the result, also where an earlier build had done it.
+func TestDependencies(t *testing.T) {
+	w := newWorld(t)
+	spec := w.source(crane())
+	cold, warm := w.build(spec), w.build(spec)
+	if cold.result.Inputs.Layer.Cached || !warm.result.Inputs.Layer.Cached {
+		t.Fatalf("the layers are %+v and %+v", cold.result.Inputs.Layer, warm.result.Inputs.Layer)
+	}
+	if len(cold.result.Inputs.Dependencies) == 0 {
+		t.Error("nothing was installed")
+	}
+	byName := cmpopts.SortSlices(func(a, b result.Package) int {
+		return strings.Compare(a.Name, b.Name)
+	})
+	if diff := cmp.Diff(cold.result.Inputs.Dependencies, warm.result.Inputs.Dependencies,
+		byName); diff != "" {
+		t.Error(diff)
 	}
 }

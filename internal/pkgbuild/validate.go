@@ -103,7 +103,7 @@ func (r *Request) place(flag string) string { return r.Said.place(flag) }
 
 // besidePlan are the flags that a plan leaves open: where things go, and what is shown.
 func besidePlan() []string {
-	return []string{"output", "log-dir", "nolog", "result", "junit", "json", "scratch",
+	return []string{"output", "log-dir", "nolog", "result", "junit", "report", "json", "scratch",
 		"scratch-size", "plain-source", "strays", "no-layers", "jobs-at-once", "shell-on-failure",
 		"sign", "keyid", "lock", "hook", "hookdir", "hook-network", "hook-timeout", "plan", "keep",
 		"keep-count", "keep-size", "keep-age", "keep-logs", "timeout", "silence"}
@@ -125,7 +125,7 @@ func (r *Request) checkPlanned() error {
 
 // checkPlannable refuses what a plan cannot say.
 func (r *Request) checkPlannable() error {
-	for _, flag := range []string{"result", "junit", "sign", "keyid", "shell-on-failure",
+	for _, flag := range []string{"result", "junit", "report", "sign", "keyid", "shell-on-failure",
 		"run-lintian", "run-autopkgtest", "run-piuparts", "check-install", "fail-on"} {
 		if r.Said.now(flag) {
 			return fault.New(fault.Usage, "leave it out", "%s contradicts %s: a plan is made, and "+

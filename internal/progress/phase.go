@@ -86,7 +86,7 @@ func (ph *Phase) Done(err error) {
 		return // quiet, or closed before
 	}
 	p.running = slices.Delete(p.running, i, i+1)
-	p.draw([]byte(p.finishedLine(ph, outcomeOf(err), time.Now())))
+	p.say([]byte(p.finishedLine(ph, outcomeOf(err), time.Now())), false)
 }
 
 func outcomeOf(err error) outcome {

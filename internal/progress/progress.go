@@ -44,8 +44,17 @@ type Options struct {
 	NoColor bool
 	// Events, when set, is told what happens, by several goroutines at once.
 	Events func(Event)
+	// Folds, when set, fold what goes through LogWriter, where there are no live lines.
+	Folds Folds
 	// Interval is how often a long phase gets a line where there is no terminal; 0 is 30 seconds.
 	Interval time.Duration
+}
+
+// Folds are marks around a part of the output that a service shows folded, with a name. They are
+// whole lines; id tells one from another.
+type Folds interface {
+	Begin(id int, name string) string
+	End(id int) string
 }
 
 // Progress is one stream that phases and log lines share, or one task's view of it (Task). Its
@@ -63,7 +72,11 @@ type stream struct {
 	quiet    bool
 	interval time.Duration
 
+	folds Folds // nil: none
+
 	mu      sync.Mutex
+	fold    *Phase    // whose text is folded by the last mark; nil: none
+	folded  int       // marks so far
 	running []*Phase  // in the order in which they began
 	writers []*writer // with an unfinished line
 	drawn   []string  // the live lines on the screen, without colours
@@ -94,6 +107,9 @@ func newProgress(out io.Writer, o Options, term terminal) *Progress {
 		events: o.Events, color: term != nil && !o.NoColor}}
 	if o.Plain || o.Quiet {
 		p.term = nil
+	}
+	if p.term == nil {
+		p.folds = o.Folds
 	}
 	if p.interval <= 0 {
 		p.interval = defaultInterval
@@ -154,6 +170,41 @@ func (p *Progress) Writer() io.Writer {
 	return w
 }
 
+// LogWriter is Writer for the log of the phase that runs. Where the output is shown by a service
+// that folds, its text is, under the name of that phase; other text is never within a fold.
+func (p *Progress) LogWriter() io.Writer {
+	w, ok := p.Writer().(*writer)
+	if ok && p.folds != nil && p.task == nil { // the texts of tasks are mixed
+		w.folded = true
+	}
+	return w
+}
+
+// say shows text, whole lines, within a fold or not. The caller holds mu.
+func (p *Progress) say(text []byte, folded bool) { p.draw(append(p.mark(folded), text...)) }
+
+// mark is what has to stand before text that is folded or is not. The caller holds mu.
+func (p *Progress) mark(folded bool) (out []byte) {
+	if p.folds == nil {
+		return nil
+	}
+	var want *Phase
+	if folded && len(p.running) > 0 {
+		want = p.running[0]
+	}
+	if want == p.fold {
+		return nil
+	}
+	if p.fold != nil {
+		out = append(out, p.folds.End(p.folded)...)
+	}
+	if p.fold = want; want != nil {
+		p.folded++
+		out = append(out, p.folds.Begin(p.folded, want.name)...)
+	}
+	return out
+}
+
 // Pause takes the live lines off the screen, for somebody else to use the terminal, until resume is
 // called. Phases go on meanwhile; those that end leave their lines.
 func (p *Progress) Pause() (resume func()) {
@@ -195,7 +246,7 @@ func (p *Progress) Close() error {
 		text = append(text, p.finishedLine(ph, outcomeStopped, now)...)
 	}
 	p.running = nil
-	p.draw(text)
+	p.say(text, false)
 	stop, stopped, err := p.stop, p.stopped, p.err
 	p.mu.Unlock()
 	if stop != nil {
@@ -292,6 +343,7 @@ func (p *Progress) write(b []byte) {
 type writer struct {
 	p       *Progress
 	prefix  []byte // of each line
+	folded  bool
 	partial []byte
 }
 
@@ -319,7 +371,7 @@ func (w *writer) Write(b []byte) (int, error) {
 		w.partial = append([]byte(nil), b[end:]...)
 	}
 	before := p.err
-	p.draw(w.prefixed(text))
+	p.say(w.prefixed(text), w.folded)
 	if before == nil && p.err != nil {
 		return 0, p.err
 	}

@@ -29,7 +29,7 @@ func (p *Progress) Task(name string) (view *Progress, done func(note string, err
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if !p.closed {
-			p.draw([]byte(p.finishedLine(t, outcomeOf(err), time.Now())))
+			p.say([]byte(p.finishedLine(t, outcomeOf(err), time.Now())), false)
 		}
 	}
 }

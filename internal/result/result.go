@@ -9,10 +9,7 @@ package result
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"time"
 
 	"nsbuild/internal/atomicfile"
@@ -303,28 +300,4 @@ func write(path string, document any) error {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil
-}
-
-// Read reads a result. One of a later schema is refused: its fields may mean something else.
-func Read(path string) (*Result, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	var r Result
-	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	if r.Schema < 1 || r.Schema > Schema {
-		return nil, fmt.Errorf("reading %s: it has schema %d, this program knows 1 to %d", path,
-			r.Schema, Schema)
-	}
-	if err := rawjson.Exact(&r, r.Escaped); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	r.Escaped = nil
-	return &r, nil
 }

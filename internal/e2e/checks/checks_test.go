@@ -57,6 +57,7 @@ func TestChecks(t *testing.T) {
 		{Path: "tests/shaky", Body: "#!/bin/sh\nexit 1\n"},
 	})
 	args := []string{"build", "-d", "bookworm", "--result=r.json", "--junit=j.xml",
+		"--report=r.html", "--annotations=github",
 		"--check-install", "--run-autopkgtest", dsc}
 	o := w.Must(t, args...)
 	// What is bad is shown, not only counted.
@@ -64,12 +65,17 @@ func TestChecks(t *testing.T) {
 		`^nsbuild: warning: install check: warn: 2 files are left after purging, .*$`,
 		`^  left after purging: /srv/left/behind$`,
 		`^nsbuild: warning: autopkgtest: fail: failed: loud$`,
-		`^  test loud: FAIL it wrote to standard error \(.*$`, `^    complaint$`)
+		`^  test loud: FAIL it wrote to standard error \(.*$`, `^    complaint$`,
+		`^::error title=examined 1\.0%3A autopkgtest::failed: loud$`,
+		`^::warning title=examined 1\.0%3A install check::2 files are left after purging`)
 	e2e.WantIn(t, "the JUnit XML", e2e.Read(t, filepath.Join(w.Dir, "j.xml")),
 		`^  <testsuite name="examined 1.0 bookworm amd64" .* tests="11" failures="1" errors="0" `+
 			`skipped="4" `, `<testcase classname="examined" name="build" `,
 		`<testcase classname="examined.autopkgtest" name="loud" `,
 		`^ +<failure message="it wrote to standard error .*" type="fail">complaint</failure>$`)
+	e2e.WantIn(t, "the page", e2e.Read(t, filepath.Join(w.Dir, "r.html")),
+		`<title>examined 1\.0: successful</title>`, `failed: loud`,
+		`<path class="area memory" d="M`) // there is one where a real jail was looked at
 	log := e2e.Read(t, filepath.Join(w.Dir, "examined_1.0_amd64.build"))
 	for _, want := range []string{
 		"\nI: test good: PASS\n", "\nI: test loud: FAIL it wrote to standard error",
