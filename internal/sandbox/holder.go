@@ -192,6 +192,9 @@ func (h *Holder) lost(err error) error {
 	const reaping = time.Second // from the end of its socket to its own
 	select {
 	case <-h.done:
+		if h.ended.Success() { // so what was wrong is what was met here
+			return fmt.Errorf("PID 1 ended: %w", err)
+		}
 		return fmt.Errorf("PID 1 ended: %s", h.ended)
 	case <-time.After(reaping):
 		return fmt.Errorf("PID 1 does not answer: %w", err)
