@@ -9,9 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Earlier are the logs beside this one of earlier builds of the same version for the same
@@ -52,7 +51,7 @@ func (f *File) Earlier(distribution string) ([]string, error) {
 
 // distributionOf is the suite that a log's header names, "" where it has none.
 func distributionOf(file string) (string, error) {
-	in, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	in, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", err
 	}

@@ -119,7 +119,7 @@ func sameBytes(a, b string) (bool, error) {
 			return false, nil
 		}
 		if err != nil || err2 != nil {
-			return n < len(x), nil //nolint:nilerr // the end of both
+			return n < len(x), nil // the end of both
 		}
 	}
 }

@@ -104,7 +104,7 @@ func (d *shared) close() error {
 }
 
 // once has something made, unless it is there, and waits for another process that makes it.
-func (d *shared) once(t *testing.T, what string, make func()) {
+func (d *shared) once(t *testing.T, what string, prepare func()) {
 	t.Helper()
 	lock, err := os.OpenFile(filepath.Join(d.dir, what+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	Check(t, err)
@@ -112,7 +112,7 @@ func (d *shared) once(t *testing.T, what string, make func()) {
 	Check(t, flock.Wait(lock, flock.Exclusive))
 	done := filepath.Join(d.dir, what+".done")
 	if _, err := os.Stat(done); errors.Is(err, fs.ErrNotExist) {
-		make()
+		prepare()
 		Check(t, os.WriteFile(done, nil, 0o600))
 	}
 }

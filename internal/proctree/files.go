@@ -189,15 +189,14 @@ func (f *files) tellLocks(to io.Writer, all []*process) {
 		if len(w) <= inode {
 			continue
 		}
-		who := "process " + w[holder]
+		who := "several" // of a lock of an open file description
 		i := slices.IndexFunc(all, func(p *process) bool {
 			return strconv.Itoa(p.pid) == w[holder]
 		})
 		switch {
 		case i >= 0:
 			who = w[holder] + " " + all[i].short()
-		case w[holder] == "-1": // a lock of an open file description
-			who = "several"
+		case w[holder] == "-1":
 		default:
 			continue // the kernel tells of others', too
 		}

@@ -118,7 +118,7 @@ func (w *run) original(ctx context.Context, f *File) (file, why string, err erro
 	case errors.Is(err, fs.ErrNotExist):
 		return "", "what differs is not known: the first build's file is not in " + dir, nil
 	case err != nil:
-		return "", err.Error(), nil
+		return "", err.Error(), nil //nolint:nilerr // told as the reason: other files are compared
 	case sum != f.Was:
 		return "", "what differs is not known: " + file + " is not what the .buildinfo lists", nil
 	}
@@ -150,7 +150,7 @@ func (w *run) fromArchive(ctx context.Context, f *File) (file, why string, err e
 		}
 		debs, err := w.env.Client.Debs(ctx, []*index.Package{found})
 		if err != nil {
-			return "", err.Error(), nil
+			return "", err.Error(), nil //nolint:nilerr // told as the reason: others are compared
 		}
 		return debs[found], "", nil
 	}

@@ -3,7 +3,9 @@ package rebuild
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -31,14 +33,14 @@ type sourceOf struct {
 func dscName(b *buildinfo.Build) string { return dsc.PkgVer(b.Source, b.SourceVersion) + ".dsc" }
 
 // sourceGiven takes the .dsc that the user names, or that lies beside the .buildinfo.
-func (r *run) sourceGiven() (*sourceOf, error) {
-	file := r.Source
+func (w *run) sourceGiven() (*sourceOf, error) {
+	file := w.Source
 	if st, err := os.Stat(file); err == nil && st.IsDir() {
-		file = filepath.Join(file, dscName(r.info))
+		file = filepath.Join(file, dscName(w.info))
 	}
 	if file == "" {
-		file = filepath.Join(filepath.Dir(r.File), dscName(r.info))
-		if _, err := os.Stat(file); err != nil {
+		file = filepath.Join(filepath.Dir(w.File), dscName(w.info))
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
 		}
 	}
@@ -47,15 +49,15 @@ func (r *run) sourceGiven() (*sourceOf, error) {
 		err = d.Present(filepath.Dir(file))
 	}
 	if err != nil {
-		if r.Source == "" {
-			r.find.note("the source beside the .buildinfo is not used: %v", err)
+		if w.Source == "" {
+			w.find.note("the source beside the .buildinfo is not used: %v", err)
 			return nil, nil
 		}
 		return nil, fault.Wrap(fault.Usage, "", err)
 	}
-	if err := r.isSource(d); err != nil {
-		if r.Source == "" {
-			r.find.note("the source beside the .buildinfo is not used: %v", err)
+	if err := w.isSource(d); err != nil {
+		if w.Source == "" {
+			w.find.note("the source beside the .buildinfo is not used: %v", err)
 			return nil, nil
 		}
 		return nil, fault.Wrap(fault.Usage, "give the .dsc of that version", err)
@@ -65,17 +67,17 @@ func (r *run) sourceGiven() (*sourceOf, error) {
 
 // isSource refuses the .dsc of another source, and one that is not the one that the .buildinfo
 // lists.
-func (r *run) isSource(d *dsc.Source) error {
-	if d.Name != r.info.Source || d.Version.Compare(r.info.SourceVersion) != 0 {
-		return fmt.Errorf("%s is of %s %s, and %s of %s %s", d.Path, d.Name, d.Version, r.File,
-			r.info.Source, r.info.SourceVersion)
+func (w *run) isSource(d *dsc.Source) error {
+	if d.Name != w.info.Source || d.Version.Compare(w.info.SourceVersion) != 0 {
+		return fmt.Errorf("%s is of %s %s, and %s of %s %s", d.Path, d.Name, d.Version, w.File,
+			w.info.Source, w.info.SourceVersion)
 	}
 	return nil
 }
 
 // sourceCached looks for the source among the files of the cache.
-func (r *run) sourceCached(ctx context.Context) (*sourceOf, error) {
-	client := r.env.Client
+func (w *run) sourceCached(ctx context.Context) (*sourceOf, error) {
+	client := w.env.Client
 	files, err := filepath.Glob(filepath.Join(client.Cache.Dir(cache.Sources), "??", "*"))
 	if err != nil {
 		return nil, err
@@ -89,22 +91,22 @@ func (r *run) sourceCached(ctx context.Context) (*sourceOf, error) {
 			continue
 		}
 		text, err := regular.ReadFile(file, maxDSC)
-		if err != nil || !bytes.Contains(text, []byte("\nSource: "+r.info.Source+"\n")) {
+		if err != nil || !bytes.Contains(text, []byte("\nSource: "+w.info.Source+"\n")) {
 			continue
 		}
-		d, err := dsc.Parse(dscName(r.info), bytes.NewReader(text), nil)
-		if err != nil || r.isSource(d) != nil {
+		d, err := dsc.Parse(dscName(w.info), bytes.NewReader(text), nil)
+		if err != nil || w.isSource(d) != nil {
 			continue
 		}
-		dir, err := r.env.Work.Make("source-")
+		dir, err := w.env.Work.Make("source-")
 		if err != nil {
 			return nil, err
 		}
-		if err := r.takeCached(ctx, d, dir); err != nil {
-			r.find.note("%s: the cache has its .dsc, and not all of its files: %v", d.Name, err)
+		if err := w.takeCached(ctx, d, dir); err != nil {
+			w.find.note("%s: the cache has its .dsc, and not all of its files: %v", d.Name, err)
 			continue
 		}
-		into := filepath.Join(dir, dscName(r.info))
+		into := filepath.Join(dir, dscName(w.info))
 		if err := os.WriteFile(into, text, 0o644); err != nil {
 			return nil, err
 		}
@@ -126,11 +128,11 @@ func beginsAsDSC(file string) bool {
 		bytes.HasPrefix(head[:n], []byte("-----BEGIN PGP S"))
 }
 
-func (r *run) takeCached(ctx context.Context, d *dsc.Source, dir string) error {
+func (w *run) takeCached(ctx context.Context, d *dsc.Source, dir string) error {
 	for _, f := range d.Files {
 		want := fetch.File{URL: pool.CachedOrigin + "/" + f.Name, Size: f.Size,
 			Hashes: hashes.Set{MD5: f.MD5, SHA1: f.SHA1, SHA256: f.SHA256, SHA512: f.SHA512}}
-		if err := r.env.Client.Fetch(ctx, want, filepath.Join(dir, f.Name)); err != nil {
+		if err := w.env.Client.Fetch(ctx, want, filepath.Join(dir, f.Name)); err != nil {
 			return err
 		}
 	}
@@ -138,23 +140,23 @@ func (r *run) takeCached(ctx context.Context, d *dsc.Source, dir string) error {
 }
 
 // sourceIn looks for the source in suites.
-func (r *run) sourceIn(ctx context.Context, releases []*release.File) (*sourceOf, error) {
-	spec := r.info.Source + "=" + r.info.SourceVersion.String()
+func (w *run) sourceIn(ctx context.Context, releases []*release.File) (*sourceOf, error) {
+	spec := w.info.Source + "=" + w.info.SourceVersion.String()
 	for _, suite := range releases {
-		found, err := r.env.Client.FindSource(ctx, []*release.File{suite}, spec)
+		found, err := w.env.Client.FindSource(ctx, []*release.File{suite}, spec)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		if err != nil {
 			continue
 		}
-		dir, err := r.env.Work.Make("source-")
+		dir, err := w.env.Work.Make("source-")
 		if err != nil {
 			return nil, err
 		}
-		file, err := r.env.Client.FetchSource(ctx, found, dir)
+		file, err := w.env.Client.FetchSource(ctx, found, dir)
 		if err != nil {
-			r.find.note("%v", err)
+			w.find.note("%v", err)
 			continue
 		}
 		return &sourceOf{file, suite.Repo().String()}, nil
@@ -163,8 +165,8 @@ func (r *run) sourceIn(ctx context.Context, releases []*release.File) (*sourceOf
 }
 
 // checkHash refuses a .dsc that is not the one which the .buildinfo lists, where it lists one.
-func (r *run) checkHash(s *sourceOf) error {
-	want, listed := r.info.Listed(dscName(r.info))
+func (w *run) checkHash(s *sourceOf) error {
+	want, listed := w.info.Listed(dscName(w.info))
 	if !listed {
 		return nil
 	}
@@ -174,7 +176,7 @@ func (r *run) checkHash(s *sourceOf) error {
 	}
 	defer f.Close()
 	if err := want.Check(f); err != nil {
-		r.find.note("%s is not the .dsc that was built, by its hash (it may have been signed "+
+		w.find.note("%s is not the .dsc that was built, by its hash (it may have been signed "+
 			"since): %v", s.from, err)
 	}
 	return nil

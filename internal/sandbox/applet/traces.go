@@ -3,7 +3,9 @@ package applet
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,8 +61,12 @@ func countAttempts(dir string, t *wire.Traces) error {
 	}
 	t.Unreachable, t.Unanswered = counter(text, "Ip", "OutNoRoutes"), counter(text, "Udp", "NoPorts")
 	t.Counted = true
-	if text, err = os.ReadFile(filepath.Join(dir, "snmp6")); err != nil {
+	text, err = os.ReadFile(filepath.Join(dir, "snmp6"))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil // a kernel without IPv6
+	}
+	if err != nil {
+		return err
 	}
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)
