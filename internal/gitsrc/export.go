@@ -354,7 +354,8 @@ func roomFor(root *os.Root, size int64) error {
 	if err := syscall.Fstatfs(int(dir.Fd()), &st); err != nil {
 		return err
 	}
-	if free := int64(st.Bavail) * st.Bsize; size > free {
+	free := int64(st.Bavail) * int64(st.Bsize) //nolint:unconvert // int32 on 32-bit machines
+	if size > free {
 		return fault.New(fault.GivenBack, "make room there",
 			"%d bytes do not fit into %s (%d are free)",
 			size, root.Name(), free)
