@@ -95,8 +95,9 @@ the worst: 128+N, else 1, else 64, else 2, else 3.
 }
 
 func (o *buildOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVarP(&o.Suite, "dist", "d", "", "build for this `SUITE` (default: the one that a "+
-		"source directory's changelog names, else this machine's own)")
+	f.StringVarP(&o.Suite, "dist", "d", "", "build for this `SUITE`, or for several, with "+
+		"commas between them (default: the one that a source directory's changelog names, else "+
+		"this machine's own)")
 	f.StringVar(&o.Base, "base", "", "build over this `BASE` (default: the suite's)")
 	f.StringVarP(&o.Output, "output", "o", "", "put the results into `DIR`")
 	f.StringVar(&o.LogDir, "log-dir", "", "put the log into `DIR` (default: beside the results)")
@@ -215,7 +216,16 @@ func (o *buildOptions) completeContents(g given) error {
 		o.Profiles = strings.Fields(p)
 	}
 	o.Said = g.origins()
-	return nil
+	return o.completeMatrix()
+}
+
+// completeMatrix is for which suites and architectures is built, where there are several.
+func (o *buildOptions) completeMatrix() (err error) {
+	if o.Suites, err = o.Listed("dist", o.Suite); err != nil {
+		return err
+	}
+	o.Archs, err = o.Listed("arch", o.Arch)
+	return err
 }
 
 // completeSourceOnly has --source-only mean that there is the source package and no other.
@@ -268,7 +278,7 @@ func (a *app) build(ctx context.Context, o *buildOptions) (err error) {
 	o.UpdateHooks = func() (bases.Hooks, error) {
 		return a.updateFlags.loadForBase(a, hook.Update)
 	}
-	if len(o.Sources) == 1 || o.Chain || o.AtOnce == 1 { // several would want it at once
+	if !o.Many() || o.Chain || o.AtOnce == 1 { // several would want it at once
 		if o.Terminal = openTerminal(a.stderr); o.Terminal != nil {
 			defer o.Terminal.Close()
 		}
@@ -281,12 +291,17 @@ func (a *app) build(ctx context.Context, o *buildOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	for _, suite := range o.Suites { // before the first is built
+		if _, err := env.Suites.Lookup(suite); err != nil {
+			return fault.Wrap(fault.Usage, "", fmt.Errorf("%s: %w", o.Said["dist"].Place, err))
+		}
+	}
 	switch {
 	case o.PlanTo != "":
 		return a.plan(ctx, env, &o.Several)
 	case o.Chain:
 		return a.buildChain(ctx, env, &o.Several)
-	case len(o.Sources) > 1:
+	case o.Many():
 		return a.buildMany(ctx, env, &o.Several)
 	}
 	_, err = a.buildOne(ctx, env, 0, o.Each()[0], nil)

@@ -48,7 +48,8 @@ func (m *additionOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Several) {
 		"last commit) or index")
 	f.Lookup("git").NoOptDefVal = "head"
 	f.StringVar(&o.Arch, "arch", "",
-		"build on and for `ARCH` (default: the machine's own, "+machine.Native()+")")
+		"build on and for `ARCH`, or for several, with commas "+
+			"between them (default: the machine's own, "+machine.Native()+")")
 	f.StringVar(&o.Host, "host", "", "build for `ARCH`, by cross compiling")
 	f.StringVar(&o.Resolver, "build-dep-resolver", "", "let `NAME` find the build dependencies: "+
 		"apt or aptitude (default: apt; for backports and experimental aptitude)")

@@ -44,7 +44,7 @@ func (a *app) buildMany(ctx context.Context, env *pkgbuild.Env, s *pkgbuild.Seve
 		}
 	}, a.tellKept)
 	if !a.quiet {
-		fmt.Fprint(env.Progress.Writer(), table(all))
+		fmt.Fprint(env.Progress.Writer(), table(all, len(s.Suites) > 1, len(s.Archs) > 1))
 	}
 	worst := pkgbuild.Worst(all)
 	if worst == nil || fault.KindOf(worst) == fault.Interrupted {
@@ -53,13 +53,23 @@ func (a *app) buildMany(ctx context.Context, env *pkgbuild.Env, s *pkgbuild.Seve
 	return commandStatus(exitStatus(worst))
 }
 
-// table has a line for each build.
-func table(all []*pkgbuild.Ended) string {
+// table has a line for each build, with its suite and its architecture where these differ.
+func table(all []*pkgbuild.Ended, suites, archs bool) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "source\tversion\tstatus\ttime")
+	row := func(source, version, suite, arch, status, took string) {
+		cells := []string{source, version}
+		if suites {
+			cells = append(cells, suite)
+		}
+		if archs {
+			cells = append(cells, arch)
+		}
+		fmt.Fprintln(w, strings.Join(append(cells, status, took), "\t"))
+	}
+	row("source", "version", "suite", "arch", "status", "time")
 	for _, d := range all {
-		name, version := d.Name, "-"
+		name, version := d.Source, "-"
 		if s := d.Outcome.Result.Source; s.Version != "" {
 			name, version = s.Name, s.Version
 		}
@@ -70,8 +80,9 @@ func table(all []*pkgbuild.Ended) string {
 		case d.Err != nil && d.Outcome.Status != buildlog.Successful && d.Outcome.Stage != "":
 			status += " (" + d.Outcome.Stage + ")"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", buildlog.VisibleString(name),
-			buildlog.VisibleString(version), status, d.Time.Round(100*time.Millisecond))
+		target := d.Outcome.Result.Target
+		row(buildlog.VisibleString(name), buildlog.VisibleString(version), target.Distribution,
+			target.BuildArch, status, d.Time.Round(100*time.Millisecond).String())
 	}
 	_ = w.Flush() // into memory
 	return text.String()

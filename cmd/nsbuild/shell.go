@@ -106,7 +106,11 @@ func (a *app) shellOfSource(c *cobra.Command, o *shellOptions, args []string) er
 		return err
 	}
 	if o.dist != "" {
-		b.Suite = o.dist
+		b.Suite, b.Suites = o.dist, nil
+	}
+	if b.Many() {
+		return usage("--dist SUITE", "shell: several are configured to build for, and a shell is "+
+			"for one")
 	}
 	if o.Limits != (sandbox.Limits{}) {
 		b.Limits = o.Limits

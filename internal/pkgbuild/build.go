@@ -68,7 +68,7 @@ type builder struct {
 	retried    *retried         // the kept build that it goes on with; nil: none
 	gaveWay    bool             // what was kept of other builds was forgotten for this one
 	tries      int              // attempts that were begun
-	tookOutput bool             // the directory of the results is noted as used
+	tookDirs   []string         // directories of the results that are noted as used
 	sampler    *sampler.Sampler // of the processes of all attempts; nil before the first
 }
 
@@ -213,8 +213,8 @@ var errSkipped = errors.New("nothing to build")
 
 // release gives back what all attempts have used.
 func (b *builder) release() {
-	if b.tookOutput {
-		if err := b.env.shared.leaveOutput(b.output); err != nil {
+	for _, dir := range slices.Backward(b.tookDirs) {
+		if err := b.env.shared.leaveOutput(dir); err != nil {
 			b.env.Log.Warnf("deleting the directory of the results, which is empty: %v", err)
 		}
 	}

@@ -95,8 +95,9 @@ func (s *shared) leaveOutput(dir string) error {
 
 // Ended is a build of several, which is over.
 type Ended struct {
-	Index   int    // among the sources
-	Name    string // of the source, short, for people
+	Index   int    // among the requests
+	Source  string // short, for people
+	Name    string // the same, and of its target what tells it from others
 	Outcome *Outcome
 	Err     error
 	Time    time.Duration
@@ -108,10 +109,10 @@ func Suitable() (int, error) {
 	return b.Builds(), err
 }
 
-// BuildMany builds several source packages, some of them beside each other; they begin in the given
-// order. A failure does not stop the others, an interruption does. ended is called for each when it
-// is over, and kept later for each that is kept, one call at a time; the result is in the given
-// order.
+// BuildMany builds what a command asks for, some of it beside each other; the builds begin in the
+// given order. A failure does not stop the others, an interruption does. ended is called for each
+// when it is over, and kept later for each that is kept, one call at a time; the result is in the
+// given order.
 //
 // One at a time, each begins when the one before has ended.
 func (e *Env) BuildMany(ctx context.Context, s *Several, ended func(*Env, *Ended),
@@ -128,8 +129,9 @@ func (e *Env) BuildMany(ctx context.Context, s *Several, ended func(*Env, *Ended
 	for range min(s.AtOnce, len(all)) {
 		workers.Go(func() {
 			for i := range next {
-				view, end := e.view(shortName(all[i].From))
-				out[i] = view.buildOne(ctx, i, all[i], end, func(d *Ended) {
+				name := s.label(&all[i])
+				view, end := e.view(name)
+				out[i] = view.buildOne(ctx, i, name, all[i], end, func(d *Ended) {
 					telling.Lock()
 					defer telling.Unlock()
 					ended(view, d)
@@ -150,10 +152,10 @@ func (e *Env) BuildMany(ctx context.Context, s *Several, ended func(*Env, *Ended
 	return out
 }
 
-func (e *Env) buildOne(ctx context.Context, i int, r Request,
+func (e *Env) buildOne(ctx context.Context, i int, name string, r Request,
 	end func(note string, err error), ended func(*Ended)) *Ended {
 	begin := time.Now()
-	d := &Ended{Index: i, Name: shortName(r.From)}
+	d := &Ended{Index: i, Source: shortName(r.From), Name: name}
 	over := sync.OnceFunc(func() {
 		d.Time = time.Since(begin)
 		shown := d.Err

@@ -128,9 +128,19 @@ func (b *builder) openPlaces() (err error) {
 	if b.output, err = outputDir(b.o.Output, b.in); err != nil {
 		return err
 	}
+	var made []string
 	if b.o.Output != "" {
-		err = b.env.shared.takeOutput(b.output)
-		b.tookOutput = err == nil
+		made = append(made, b.output)
+	}
+	if b.o.Under != "" {
+		b.output = filepath.Join(b.output, b.o.Under)
+		made = append(made, b.output)
+	}
+	for _, dir := range made {
+		if err = b.env.shared.takeOutput(dir); err != nil {
+			break
+		}
+		b.tookDirs = append(b.tookDirs, dir)
 	}
 	if err == nil {
 		err = CheckWritable(b.output)

@@ -102,6 +102,7 @@ type How struct {
 // Places are where goes what comes of it.
 type Places struct {
 	Output string // directory for the results; "": see outputDir
+	Under  string // the name of a directory in that one, where they go instead; "": none
 	LogDir string // directory of the log; "": that of the results
 	NoLog  bool   // leave no log behind
 	// KeepLogs is how many logs stay of one version for one architecture and suite; 0: all
@@ -159,24 +160,15 @@ func (s Said) now(flag string) bool { return s[flag].Now }
 // Several are the builds that one command asks for.
 type Several struct {
 	Request          // what is the same for all of them
+	Matrix           // what each source is built for
 	Sources []string // From of each
 	AtOnce  int      // how many are built at a time
 	Chain   bool     // each is built with the packages of those before it
 	PlanTo  string   // the file of the plan that is to be made, instead of building; "": none
 }
 
-// Each are the requests, one for each source.
-func (s *Several) Each() []Request {
-	all := make([]Request, len(s.Sources))
-	for i, from := range s.Sources {
-		all[i] = s.Request
-		all[i].From = from
-	}
-	return all
-}
-
 // beside tells whether more than one of them runs at a time.
-func (s *Several) beside() bool { return len(s.Sources) > 1 && s.AtOnce > 1 && !s.Chain }
+func (s *Several) beside() bool { return s.Many() && s.AtOnce > 1 && !s.Chain }
 
 // planned tells whether what is built is a plan.
 func (w *What) planned() bool { return strings.HasSuffix(w.From, plan.Suffix) }

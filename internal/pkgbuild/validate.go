@@ -34,6 +34,9 @@ func (r *Request) Validate() error {
 // Validate refuses what a command cannot ask for: of one build, and of several together.
 func (s *Several) Validate() error {
 	plans := slices.ContainsFunc(s.Each(), func(r Request) bool { return r.planned() })
+	if err := s.checkMatrix(); err != nil {
+		return err
+	}
 	switch {
 	case s.PlanTo != "" && plans:
 		return fault.New(fault.Usage, "copy it", "%s %s: what is to be planned is a plan",
@@ -57,7 +60,7 @@ func (s *Several) Validate() error {
 			s.place("jobs-at-once"), s.AtOnce)
 	case s.ShellOnFailure && s.Said.now("shell-on-failure") && s.beside():
 		return fault.New(fault.Usage, "add --jobs-at-once 1", "%s: %d builds beside each other "+
-			"have one terminal", s.place("shell-on-failure"), min(s.AtOnce, len(s.Sources)))
+			"have one terminal", s.place("shell-on-failure"), min(s.AtOnce, s.count()))
 	}
 	if s.PlanTo != "" {
 		if err := s.checkPlannable(); err != nil {

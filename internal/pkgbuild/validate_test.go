@@ -176,6 +176,18 @@ func TestValidate(t *testing.T) {
 			s.Sources, s.AtOnce, s.ShellOnFailure = []string{"a", "b", "c"}, 2, true
 			now(s, "shell-on-failure")
 		}, "--shell-on-failure: 2 builds beside each other have one terminal", "--jobs-at-once 1"},
+		{"base of two suites",
+			func(s *Several) { s.Suites, s.Base = []string{"sid", "trixie"}, "mine" },
+			"--dist names several, and --base one base for all", "leave out one"},
+		{"plan of two architectures", func(s *Several) {
+			s.Archs, s.PlanTo = []string{"amd64", "i386"}, "c.plan.json"
+		}, "--arch names several, and --plan is for one", "once for each"},
+		{"chain of two suites", func(s *Several) {
+			s.Suites, s.Chain = []string{"sid", "trixie"}, true
+		}, "--dist names several, and --chain is for one", "once for each"},
+		{"no architecture of two", func(s *Several) {
+			s.Archs, s.ArchAny = []string{"amd64", "i386"}, false
+		}, "--arch names several: what does not depend", "one architecture"},
 		{"second of two", func(s *Several) {
 			s.Sources, s.Profiles = []string{"b.plan.json", "a"}, []string{"<x>"}
 		}, `"<x>" is no build profile`, "commas"},
