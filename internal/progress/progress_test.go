@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,12 +91,15 @@ func TestLogLinesDoNotMix(t *testing.T) {
 // not left behind.
 func TestDetail(t *testing.T) {
 	onScreen(t, 60, 24, Options{}, func(t *testing.T, s *screen, p *Progress) {
-		said, asked := "dh_auto_build: gcc -c a.c", 0
+		var said atomic.Pointer[string]
+		var asked atomic.Int32
+		say := func(text string) { said.Store(&text) }
+		say("dh_auto_build: gcc -c a.c")
 		ph := p.Phase("build")
-		ph.Detail(func() string { asked++; return said })
+		ph.Detail(func() string { asked.Add(1); return *said.Load() })
 		time.Sleep(150 * time.Millisecond)
 		expect(t, s, head("build", 100*time.Millisecond)+"dh_auto_build: gcc -c a.c")
-		said = strings.Repeat("x\x1b", 100)
+		say(strings.Repeat("x\x1b", 100))
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
 		if lines := s.lines(); len(lines) != 1 || columns(lines[0]) != 59 ||
@@ -105,8 +109,8 @@ func TestDetail(t *testing.T) {
 		time.Sleep(time.Second)
 		ph.Done(nil)
 		expect(t, s, strings.TrimRight(head("build", 1200*time.Millisecond), " "), "")
-		if asked > 20 {
-			t.Errorf("asked %d times in 1.2 s", asked)
+		if n := asked.Load(); n > 20 {
+			t.Errorf("asked %d times in 1.2 s", n)
 		}
 	})
 }
