@@ -34,7 +34,7 @@ func TestExplainCompany(t *testing.T) {
 		{"/bin/sh: 1: xsltproc: not found\nmake[2]: *** [Makefile:7: doc] Error 127",
 			"the command xsltproc is missing: a build dependency may be"},
 		{"/bin/sh: 1: xsltproc: not found\ngcc -c a.c\ngcc -c b.c\ngcc -c c.c\nmake: *** " +
-			"[Makefile:7: doc] Error 127", "what makes doc has failed (Makefile:7, Error 127)"},
+			"[Makefile:7: doc] Error 127", "make failed at doc (Makefile:7, Error 127)"},
 		{"make[1]: cmake: No such file or directory\nmake[1]: *** [debian/rules:9: " +
 			"override_dh_auto_configure] Error 127",
 			"the command cmake is missing: a build dependency may be"},

@@ -317,5 +317,5 @@ var rules = [...]rule{
 		re: pattern(`^((?:\w+\.)*\w+(?:Error|Exception): .+)$`), text: "a program ended with $1"},
 	{kind: KindCommand, rank: 5, has: []string{"*** ["},
 		re:   pattern(`^make(?:\[\d+\])?: \*\*\* \[(\S+): (\S+)\] (Error \d+|\w+)$`),
-		text: "what makes $2 has failed ($1, $3)"},
+		text: "make failed at $2 ($1, $3)"},
 }

@@ -87,14 +87,12 @@ func (s *Several) label(r *Request) string {
 
 // checkMatrix refuses what cannot be said for several suites or architectures.
 func (s *Several) checkMatrix() error {
-	flag := ""
-	switch {
-	case len(s.Suites) > 1:
-		flag = "dist"
-	case len(s.Archs) > 1:
-		flag = "arch"
-	default:
+	if len(s.Suites) < 2 && len(s.Archs) < 2 {
 		return nil
+	}
+	flag := "dist"
+	if len(s.Suites) < 2 {
+		flag = "arch"
 	}
 	if s.Base != "" {
 		return fault.New(fault.Usage, "leave out one of them", "%s names several, and %s one base "+

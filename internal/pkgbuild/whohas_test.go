@@ -113,7 +113,7 @@ func TestTriedNetworkAsCause(t *testing.T) {
 	w.replace("dpkg-buildpackage", fakejail.Prints("make: *** [Makefile:1: x] Error 1\n", 2))
 	spec := w.source(crane())
 	if c := w.build(spec).result.Outcome.Causes; len(c) != 1 || c[0].Kind != buildlog.KindCommand ||
-		c[0].Text != "what makes x has failed (Makefile:1, Error 1)" || c[0].Certain {
+		c[0].Text != "make failed at x (Makefile:1, Error 1)" || c[0].Certain {
 		t.Errorf("%+v", c)
 	}
 	w.prepare = func(h *fakejail.Holder) { h.Traced.Unanswered = 2 }

@@ -46,7 +46,7 @@ func listed(t *testing.T, w *e2e.World) (ids []string) {
 	e2e.Check(t, json.Unmarshal([]byte(w.Must(t, "kept", "--json").Stdout), &list))
 	for _, k := range list.Kept {
 		if k.Source != "broken" || k.Version != "1.0" || k.Distribution != "bookworm" ||
-			k.Stage != "build" || !strings.Contains(k.Why, "exit 2") || k.Bytes == 0 {
+			k.Stage != "build" || !strings.Contains(k.Why, "Error 7") || k.Bytes == 0 {
 			t.Errorf("%+v", k)
 		}
 		ids = append(ids, k.ID)

@@ -52,7 +52,7 @@ func TestPipesAsFiles(t *testing.T) {
 			"<a@mirror.example>  Wed, 05 Apr 2023 06:07:08 +0200\n",
 		"src/debian/control": "Source: piped\nMaintainer: A B " +
 			"<a@mirror.example>\n\nPackage: piped\nArchitecture: all\nDescription: x\n",
-		"src/debian/source/format": "3.0 (quilt)\n",
+		"src/debian/source/format": "3.0 (quilt)\n", "piped_1.0.orig.tar.gz": "",
 	}
 	for _, c := range []struct {
 		name   string
