@@ -94,7 +94,7 @@ func parse(text string) (steps []step, err error) {
 
 var (
 	blanks  = regexp.MustCompile(` {2,}`)
-	varying = regexp.MustCompile(`\b\d+(\.\d+)?(s| [kMG]i?B(/s)?| B)(\s|$)`)
+	varying = regexp.MustCompile(`\b\d+(\.\d+)?(s| [kKMG]i?B(/s)?| B)(\s|$)`)
 )
 
 // plain is output without what differs from run to run.
