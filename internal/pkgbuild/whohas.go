@@ -36,7 +36,7 @@ func (at *attempt) nameOwners(ctx context.Context, causes []buildlog.Cause) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, ownersPatience)
 	defer cancel()
-	ph := at.env.Progress.Phase("look for what is missing")
+	ph := at.env.Progress.Phase("look up packages")
 	found, err := owners(ctx, at.releases, at.archs(), newFinder(c.Missing, c.Name),
 		at.env.Client.Owners)
 	ph.Done(nil)
