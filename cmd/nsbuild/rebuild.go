@@ -43,7 +43,7 @@ what, if it has the package of the first build: from the directory of the .build
 --against. The signature of the .buildinfo is looked up in the host's and the user's keyrings.
 `,
 		Example: "  nsbuild rebuild hello_2.10-3_amd64.buildinfo\n" +
-			"  nsbuild rebuild --snapshot https://snapshot.debian.org " +
+			"  nsbuild rebuild --snapshot URL " +
 			"hello_2.10-3_amd64.buildinfo",
 		Args: rangeArgs(1, 1, "which .buildinfo?"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -55,7 +55,7 @@ what, if it has the package of the first build: from the directory of the .build
 	f.StringVar(&o.Against, "against", "", "compare with the packages in `DIR`, or with those of "+
 		"the suite (archive)")
 	f.StringVar(&o.Snapshot, "snapshot", "", "look for what is missing in the snapshot at this "+
-		"`URL`, such as https://snapshot.debian.org")
+		"`URL`, such as Debian's own")
 	f.StringVar(&o.Request.Source, "source", "", "build this `DSC`, or that of a directory")
 	f.StringVar(&o.Lock, "lock", "", "take the hashes of packages from the plan `FILE`")
 	f.StringArrayVar(&o.Keyrings, "keyring", nil, "look for whoever signed the .buildinfo in "+

@@ -60,7 +60,8 @@ func TestFolds(t *testing.T) {
 	if got := GitHub.Begin(1, "a\nb%") + GitHub.End(1); got != "::group::a%0Ab%25\n::endgroup::\n" {
 		t.Errorf("%q", got)
 	}
-	form := regexp.MustCompile(`^\x1b\[0Ksection_start:\d+:nsbuild_7\[collapsed=true\]\r\x1b\[0Kbuild\n` +
+	form := regexp.MustCompile(`^\x1b\[0Ksection_start:\d+:nsbuild_7\[collapsed=true\]` +
+		`\r\x1b\[0Kbuild\n` +
 		`\x1b\[0Ksection_end:\d+:nsbuild_7\r\x1b\[0K\n$`)
 	if got := GitLab.Begin(7, "build") + GitLab.End(7); !form.MatchString(got) {
 		t.Errorf("%q", got)

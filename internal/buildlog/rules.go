@@ -146,7 +146,8 @@ var rules = [...]rule{
 		re:   pattern(`ERROR: Program(?:\(s\))? \[?'([^']+)'\]? not found`),
 		text: "the command $1 is missing" + mayBe},
 	{kind: KindDependency, rank: 79, sure: true, missing: MissingLibrary,
-		has: []string{" library '"}, re: pattern(`ERROR: \S+ (?:shared |static )?library '([^']+)' not found`),
+		has:  []string{" library '"},
+		re:   pattern(`ERROR: \S+ (?:shared |static )?library '([^']+)' not found`),
 		text: "the library $1 is missing" + mayBe},
 	{kind: KindDependency, rank: 77, missing: MissingCMake, has: []string{"Could NOT find"},
 		re:   pattern(`^(?:CMake Error: |  )Could NOT find (\S+)`),
@@ -163,8 +164,10 @@ var rules = [...]rule{
 	{kind: KindDependency, rank: 77,
 		has: []string{"cannot find package", "no required module provides",
 			"cannot find module providing", "no matching package named"},
-		re: pattern(`(?:cannot find package "([^"]+)"|no required module provides package (\S+?);?(?:\s|$)|` +
-			`cannot find module providing package (\S+?):?(?:\s|$)|no matching package named .(\S+?). found)`),
+		re: pattern(`(?:cannot find package "([^"]+)"|` +
+			`no required module provides package (\S+?);?(?:\s|$)|` +
+			`cannot find module providing package (\S+?):?(?:\s|$)|` +
+			`no matching package named .(\S+?). found)`),
 		text: "the package $1$2$3$4 is missing" + mayBe},
 	{kind: KindDependency, rank: 77, has: []string{"Cannot find module"},
 		re:   pattern(`Cannot find module '([^']+)'`),
@@ -215,7 +218,8 @@ var rules = [...]rule{
 	{kind: KindMakefile, rank: 67, sure: true, has: []string{"No rule to make target"},
 		re:   pattern(`\*\*\* No rule to make target ['‘]([^'’]+)['’]`),
 		text: "make knows no rule to make $1"},
-	{kind: KindLink, rank: 69, sure: true, has: []string{"undefined reference to", "undefined symbol: "},
+	{kind: KindLink, rank: 69, sure: true,
+		has: []string{"undefined reference to", "undefined symbol: "},
 		re: pattern("undefined reference to [`'‘]([^'’]+)['’]|" +
 			`ld\.lld: error: undefined symbol: (\S+)`),
 		text: "the linker misses $1$2"},
@@ -223,7 +227,8 @@ var rules = [...]rule{
 		re:   pattern("multiple definition of [`'‘]([^'’]+)['’]"),
 		text: "the linker has found a multiple definition of $1"},
 	{kind: KindLink, rank: 69, sure: true, has: []string{"recompile with -f"},
-		re: pattern(`relocation (R_\w+) .*recompile with (-f\w+)`), text: "an object was not compiled with $2"},
+		re:   pattern(`relocation (R_\w+) .*recompile with (-f\w+)`),
+		text: "an object was not compiled with $2"},
 	{kind: KindLink, rank: 69, sure: true, missing: MissingLibrary,
 		has:  []string{"cannot find -l", "unable to find library"},
 		re:   pattern(`(?:cannot find -l|unable to find library -l)(\S+?):?(?: .*)?$`),
@@ -238,7 +243,8 @@ var rules = [...]rule{
 			"C.UTF-8 is there, locales-all has the others"},
 	{kind: KindRoot, rank: 64,
 		has: []string{"Operation not permitted", "be root", "be run as root", "as root"},
-		re: pattern(`(?:cannot change ownership of|changing ownership of|cannot change owner|mknod|chroot)` +
+		re: pattern(`(?:cannot change ownership of|changing ownership of|cannot change owner|` +
+			`mknod|chroot)` +
 			`.*Operation not permitted|(?i:(?:must|need to|have to|should) be (?:run as )?root)`),
 		text: "root is wanted, which a build is not: see Rules-Requires-Root, " +
 			"or leave owners to dh_fixperms"},

@@ -37,7 +37,8 @@ var known = sync.OnceValue(func() patterns {
 			`\b\d{1,2}:\d\d(?::\d\d)?\b|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*\b|` +
 			`\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\b|` +
 			`\b1[0-9]{9}\b|\b(?:19|20)\d\d\b`),
-		path:   regexp.MustCompile(`/(?:build|tmp|home|srv|root|var/tmp|usr/src|<<PKGBUILDDIR>>)/[^\s"':]+`),
+		path: regexp.MustCompile(`/(?:build|tmp|home|srv|root|var/tmp|usr/src|` +
+			`<<PKGBUILDDIR>>)/[^\s"':]+`),
 		names:  regexp.MustCompile(`(?i)\b(?:host|user|built by|builder|login|@)[\w.@: =-]*`),
 		locale: regexp.MustCompile(`\b(?:LC_[A-Z]+|LANG|[a-z]{2}_[A-Z]{2}|UTF-8|C\.UTF-8|POSIX)\b`),
 	}

@@ -410,7 +410,7 @@ func (w *run) undecided() error {
 	if len(all) > shown {
 		text += fmt.Sprintf(" and %d more", len(all)-shown)
 	}
-	hint := "name a snapshot that has it: --snapshot https://snapshot.debian.org"
+	hint := "name a snapshot of the archive that has it: --snapshot URL"
 	if w.Snapshot != "" {
 		hint = "name a repository that has it: --extra-repository"
 	}

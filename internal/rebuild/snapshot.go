@@ -28,7 +28,7 @@ type moment struct {
 	at      string
 }
 
-// snapshot is a service with the layout of snapshot.debian.org.
+// snapshot is a service with the layout of Debian's snapshot archive.
 type snapshot struct {
 	uri   string
 	suite suites.Suite
@@ -40,7 +40,7 @@ func openSnapshot(text string, suite suites.Suite) (*snapshot, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "file" ||
 		u.Scheme != "file" && u.Host == "" {
-		return nil, fault.New(fault.Usage, "give a URL such as https://snapshot.debian.org",
+		return nil, fault.New(fault.Usage, "give the URL of a snapshot, such as that of Debian",
 			"--snapshot %q is no URL of a snapshot", text)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")

@@ -103,7 +103,8 @@ func TestErrors(t *testing.T) {
 	}
 	for text, want := range map[string]string{"{": "it ends in its middle",
 		`{"schema": 2, "outcome": {}}`: "it has schema 2, this program knows 1 to 1",
-		`{}`:                           "it is no result", `{"schema": 1, "results": []}`: "the results of 0 builds"} {
+		`{}`:                           "it is no result",
+		`{"schema": 1, "results": []}`: "the results of 0 builds"} {
 		path := filepath.Join(dir, "r")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -30,7 +30,9 @@ func TestTraces(t *testing.T) {
 	if !got.Counted || got.Unreachable != 3 || got.Unanswered < 1 || got.Plain || got.More != 0 {
 		t.Errorf("%+v", got)
 	}
-	files := slices.DeleteFunc(slices.Clone(got.Written), func(w Written) bool { return w.Path != "/srv/kept/a" })
+	files := slices.DeleteFunc(slices.Clone(got.Written), func(w Written) bool {
+		return w.Path != "/srv/kept/a"
+	})
 	if len(files) != 1 {
 		t.Errorf("%+v", got.Written)
 	}
