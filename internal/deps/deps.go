@@ -118,8 +118,10 @@ type Installed struct {
 	Jail     int             // whose files the layer has, where it was installed now
 	Cached   bool            // an earlier build had made it
 	Packages []base.Package  // that the base does not have, where they were installed now
-	Time     time.Duration   // of installing, where that was necessary
-	Open     jails.Jail      // left open by a failure, as it was then; nil: none
+	// Files are the packages' files by apt's names, each with a space and its hash as apt has it.
+	Files []string
+	Time  time.Duration // of installing, where that was necessary
+	Open  jails.Jail    // left open by a failure, as it was then; nil: none
 
 	log    logrus.FieldLogger
 	saving chan error    // of a layer that is being kept for later builds

@@ -69,7 +69,7 @@ func (in *installation) useLayer(l *layer.Layer) error {
 	in.on.Log.Printf("Dependency layer %.12s of %s has what is needed: %s.", l.Key,
 		l.Manifest.Created.Format(time.DateOnly), fault.Count(len(l.Manifest.Packages), "package",
 			"packages"))
-	in.done.Key, in.done.Cached = l.Key, true
+	in.done.Key, in.done.Cached, in.done.Files = l.Key, true, l.Manifest.Files
 	return nil
 }
 

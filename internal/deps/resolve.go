@@ -120,6 +120,7 @@ func (in *installation) installByApt(ctx context.Context) (done bool, err error)
 		return done, err
 	}
 	in.wanted = wanted
+	in.done.Files = fileNames(wanted)
 	if in.files, err = install.Fetch(ctx, in.Client, in.sources, wanted); err != nil {
 		return false, in.failed(err)
 	}

@@ -45,6 +45,7 @@ type attempt struct {
 	options []string        // of DEB_BUILD_OPTIONS
 	deps    *deps.Installed // the build dependencies; nil before they are
 	built   bool            // the results lie in the jail
+	tracing *tracing        // what is installed; nil: not yet
 	found   findings
 }
 
@@ -134,6 +135,7 @@ func (b *builder) begin(ctx context.Context, how how) (_ *attempt, err error) {
 
 // close ends the sandbox and what belongs to it. What can fail in it was only to be thrown away.
 func (at *attempt) close(ctx context.Context) {
+	at.tracing.end()
 	if at.watch != nil {
 		if err := at.watch.Close(); err != nil {
 			at.env.Log.Debugf("watching the scratch: %v", err)

@@ -102,6 +102,7 @@ func (b *builder) build(ctx context.Context, prepare func(context.Context) (*att
 		at.tellKilled()
 		err = at.writeLock(ctx)
 	}
+	at.noteOrigins(ctx)
 	err = b.report(ctx, at, b.env.Work.Hide(fault.Interruption(ctx, err)))
 	if b.o.Reported != nil {
 		b.o.Reported(b.outcome, err)

@@ -168,6 +168,7 @@ func (at *attempt) compile(ctx context.Context) error {
 		return err
 	}
 	at.result.Target.Options = at.options
+	at.trace(ctx)
 	if err := at.checkHookEnv(); err != nil {
 		return err
 	}

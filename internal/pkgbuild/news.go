@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/release"
 	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
@@ -141,15 +142,16 @@ func (b *builder) describeBase() {
 		Digest: baseDigest(m)}
 	inputs.Releases = nil
 	for _, r := range m.Releases {
-		b.log.Printf("%s %s: Release of %s, sha256 %s", r.URI, r.Suite,
+		uri := failure.PublicURI(r.URI)
+		b.log.Printf("%s %s: Release of %s, sha256 %s", uri, r.Suite,
 			r.Date.UTC().Format(time.RFC1123), r.SHA256)
 		inputs.Releases = append(inputs.Releases,
-			result.Release{URI: r.URI, Suite: r.Suite, Date: r.Date, SHA256: r.SHA256})
+			result.Release{URI: uri, Suite: r.Suite, Date: r.Date, SHA256: r.SHA256})
 	}
 	for _, r := range slices.Concat(b.extra.Releases, b.extra.Sources) {
 		repo := r.Repo()
-		inputs.Releases = append(inputs.Releases, result.Release{URI: repo.URI, Suite: repo.Suite,
-			Date: r.Date(), SHA256: r.Digest()})
+		inputs.Releases = append(inputs.Releases, result.Release{URI: failure.PublicURI(repo.URI),
+			Suite: repo.Suite, Date: r.Date(), SHA256: r.Digest()})
 	}
 	switch {
 	case b.planned != nil:

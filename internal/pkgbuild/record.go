@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/dsc"
@@ -58,6 +59,11 @@ func (b *builder) noteSource() {
 		s.Files = nil
 		for _, f := range d.Files {
 			s.Files = append(s.Files, result.Hashed{Name: f.Name, Size: f.Size, SHA256: f.SHA256})
+		}
+		s.DSC = nil
+		if len(b.in.Text) > 0 {
+			s.DSC = &result.Hashed{Name: d.DscName(), Size: int64(len(b.in.Text)),
+				SHA256: hashes.SHA256(b.in.Text)}
 		}
 	case b.in.Tree != nil:
 		s.Format, s.Changelog = b.in.Tree.Format, b.in.Tree.Changelog.Date.UTC()

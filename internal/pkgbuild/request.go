@@ -57,6 +57,8 @@ type Target struct {
 type Exact struct {
 	Tree        string   // where the source is unpacked, absolute; "": where it is usually
 	Environment []string // besides PATH, HOME, SHELL and the user's names, each NAME=VALUE
+	// Packages are the files that the base was made of.
+	Packages []plan.Package
 }
 
 // tree is where the source is unpacked; "" where it is usually.

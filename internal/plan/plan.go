@@ -143,6 +143,8 @@ type Package struct {
 	SHA512  string `json:"sha512,omitempty"` // where the archive promises it, too
 	URI     string `json:"uri"`              // of its repository
 	File    string `json:"file"`             // there
+	// Release is the SHA-256 of the Release file whose lists name it; "": none is known
+	Release string `json:"release,omitempty"`
 }
 
 // Limits bound the build.

@@ -75,15 +75,18 @@ func (r *Result) legible() *Result {
 
 // Source says what was built.
 type Source struct {
-	Name      string    `json:"name"`
-	Version   string    `json:"version"`             // with its epoch
-	From      string    `json:"from"`                // as asked for: a path, a URL, a name
-	Format    string    `json:"format,omitempty"`    // "3.0 (quilt)"
-	Signature string    `json:"signature,omitempty"` // good, unknown-key, doubtful, unsigned
-	Signer    string    `json:"signer,omitempty"`
-	Key       string    `json:"key,omitempty"` // fingerprint
-	Files     []Hashed  `json:"files,omitempty"`
-	Changelog time.Time `json:"changelog_date,omitzero"`
+	Name      string   `json:"name"`
+	Version   string   `json:"version"`             // with its epoch
+	From      string   `json:"from"`                // as asked for: a path, a URL, a name
+	Format    string   `json:"format,omitempty"`    // "3.0 (quilt)"
+	Signature string   `json:"signature,omitempty"` // good, unknown-key, doubtful, unsigned
+	Signer    string   `json:"signer,omitempty"`
+	Key       string   `json:"key,omitempty"` // fingerprint
+	DSC       *Hashed  `json:"dsc,omitempty"` // the .dsc itself
+	Files     []Hashed `json:"files,omitempty"`
+	// TreeDigest is that of a source directory: of names, kinds, modes and contents.
+	TreeDigest string    `json:"tree_digest,omitempty"`
+	Changelog  time.Time `json:"changelog_date,omitzero"`
 }
 
 // Target says for what it was built.
@@ -110,6 +113,8 @@ type Base struct {
 	Name       string `json:"name"`
 	Generation int    `json:"generation,omitempty"`
 	Digest     string `json:"digest,omitempty"` // of its installed set
+	// Packages are those of it that the build had.
+	Packages []Package `json:"packages,omitempty"`
 }
 
 // Release is an archive suite whose indices were used.
@@ -131,7 +136,13 @@ type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	Arch    string `json:"arch"`
-	SHA256  string `json:"sha256,omitempty"`
+	// The file that it was installed from: where that is not known, these are absent.
+	Size   int64  `json:"size,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
+	URI    string `json:"uri,omitempty"`  // of the repository; "" for one of the cache alone
+	File   string `json:"file,omitempty"` // there
+	// Release is the SHA-256 of the Release file whose lists name it; see Inputs.Releases.
+	Release string `json:"release,omitempty"`
 	// InstalledKiB is what it says that it takes when it is installed.
 	InstalledKiB int64 `json:"installed_kib,omitempty"`
 }
