@@ -32,6 +32,8 @@ type (
 	MapKind = wire.MapKind
 	// Caller places the caller's own ids in a jail.
 	Caller = wire.Caller
+	// Vary has commands find something of their surroundings otherwise than it is.
+	Vary = wire.Vary
 	// Network says what a jail sees of the network.
 	Network = wire.Network
 	// Scratch is where throwaway roots keep what is written to them.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox/dirorder"
 	"nsbuild/internal/sandbox/syserr"
 	"nsbuild/internal/sandbox/wire"
 )
@@ -81,6 +82,21 @@ func explainSetup(err error) error {
 			"the interpreter: sudo apt-get install qemu-user-static binfmt-support", err)
 	}
 	return explainProc(err)
+}
+
+// explainOrder says what to do where directories cannot have another order.
+func explainOrder(spec *Spec, err error) error {
+	var e *Error
+	if spec.Vary == nil || spec.Vary.Dirs == 0 || !errors.As(err, &e) {
+		return err
+	}
+	switch e.Op + " " + e.Path {
+	case "seccomp " + dirorder.Listener, "pidfd_getfd ", "pidfd_open ":
+		return fault.Wrap(fault.GivenBack, "leave this variation out; in a container: allow "+
+			"seccomp and pidfd_getfd (docker, podman: --security-opt seccomp=unconfined)",
+			fmt.Errorf("directories cannot be read in another order here: %w", err))
+	}
+	return err
 }
 
 // explainClone says why user namespaces cannot be had, and what mends it.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox/dirorder"
 )
 
 func TestProcMasks(t *testing.T) {
@@ -38,6 +39,27 @@ func TestExplainProc(t *testing.T) {
 	}
 	other := &Error{Op: "mount tmpfs on", Path: "/tmp", Errno: syscall.EPERM}
 	if err := explainProc(other); !errors.Is(err, other) || fault.HintOf(err) != "" {
+		t.Errorf("%v; hint %q", err, fault.HintOf(err))
+	}
+}
+
+// TestExplainOrder says of directories what a container forbids, and of nothing else.
+func TestExplainOrder(t *testing.T) {
+	varied := &Spec{Vary: &Vary{Dirs: 1}}
+	for _, refused := range []*Error{
+		{Op: "seccomp", Path: dirorder.Listener, Errno: syscall.EBUSY},
+		{Op: "pidfd_getfd", Errno: syscall.EPERM}, {Op: "pidfd_open", Errno: syscall.ENOSYS}} {
+		err := explainOrder(varied, refused)
+		if !strings.Contains(err.Error(), "another order") || !errors.Is(err, refused.Errno) ||
+			fault.KindOf(err) != fault.GivenBack {
+			t.Errorf("%v; hint %q", err, fault.HintOf(err))
+		}
+		if err := explainOrder(&Spec{}, refused); fault.HintOf(err) != "" {
+			t.Errorf("without an order: %v; hint %q", err, fault.HintOf(err))
+		}
+	}
+	other := &Error{Op: "seccomp", Errno: syscall.EPERM}
+	if err := explainOrder(varied, other); fault.HintOf(err) != "" {
 		t.Errorf("%v; hint %q", err, fault.HintOf(err))
 	}
 }

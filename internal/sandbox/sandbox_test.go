@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 		"cover":       coverApplet,
 		"wait":        func([]string) int { fmt.Println("ready"); select {} },
 		"keys":        keysApplet,
+		"asks":        asksApplet,
 		"own":         func(args []string) int { fmt.Println(os.Getuid(), os.Getgid()); return 0 },
 	})
 	goleak.VerifyTestMain(m)

@@ -34,6 +34,8 @@ func Find(name string) reexec.Func {
 		return callersTreeApplet
 	case wire.AppletListen:
 		return listenMain
+	case wire.AppletDirOrder:
+		return dirOrderMain
 	case wire.AppletPasta:
 		return pastaMain
 	case wire.AppletSaveLayer:

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/sandbox/beneath"
+	"nsbuild/internal/sandbox/dirorder"
 	"nsbuild/internal/sandbox/mounts"
 	"nsbuild/internal/sandbox/reexec"
 	"nsbuild/internal/sandbox/syserr"
@@ -41,16 +42,23 @@ func Main() int {
 	}
 	each := m.Limits
 	notes, err := enterJail(m.Spec, m.Root, m.Join, each)
-	var pts []*os.File
+	var given []*os.File
 	if err == nil {
 		// For PID 1, now, while nobody could have put something else there.
 		var dir *os.File
 		if dir, err = beneath.OpenPath("/dev/pts"); err == nil {
-			pts = append(pts, dir)
+			given = append(given, dir)
 		}
 	}
-	sendErr := c.Send(&wire.Message{Op: wire.OpSetup, Notes: notes, Err: wire.ToWire(err)}, pts...)
-	wire.CloseFiles(pts)
+	if v := m.Spec.Vary; err == nil && v != nil && v.Dirs != 0 {
+		var listener *os.File
+		if listener, err = dirorder.Install(); err == nil {
+			given = append(given, listener)
+		}
+	}
+	answer := &wire.Message{Op: wire.OpSetup, Notes: notes, Err: wire.ToWire(err)}
+	sendErr := c.Send(answer, given...)
+	wire.CloseFiles(given) // commands are not to have them
 	if err != nil || sendErr != nil {
 		return 1
 	}
@@ -96,7 +104,7 @@ func enterJail(spec *wire.Spec, root string, join bool, l *wire.Limits) (notes [
 	if err := ownKeyring(spec.Caller); err != nil {
 		return nil, err
 	}
-	if err := setPersonality(spec.Personality32); err != nil {
+	if err := setPersonality(spec); err != nil {
 		return nil, err
 	}
 	if err := heedSignals(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/sandbox/syserr"
+	"nsbuild/internal/sandbox/wire"
 )
 
 // heedSignals gives every signal that is ignored its default action. A process keeps what its
@@ -39,14 +40,17 @@ func heedSignals() error {
 	return nil
 }
 
-// setPersonality makes uname(2) tell of the machine as it is, or of a 32-bit one (PER_LINUX32 in
-// personality(2)), and memory be laid out as usual, whatever the caller has of its own
-// (setarch(8)). Like all of a personality it is inherited.
-func setPersonality(want32 bool) error {
-	const ask, perLinux, perLinux32 = 0xffffffff, 0, 0x0008
+// setPersonality makes uname(2) tell of the machine as it is, of a 32-bit one (PER_LINUX32 in
+// personality(2)), or of an old kernel (UNAME26), and memory be laid out as usual, whatever the
+// caller has of its own (setarch(8)). Like all of a personality it is inherited.
+func setPersonality(spec *wire.Spec) error {
+	const ask, perLinux, perLinux32, uname26 = 0xffffffff, 0, 0x0008, 0x0020000
 	want := uintptr(perLinux)
-	if want32 {
+	if spec.Personality32 {
 		want = perLinux32
+	}
+	if spec.Vary != nil && spec.Vary.OldKernel {
+		want |= uname26
 	}
 	now, _, errno := unix.RawSyscall(unix.SYS_PERSONALITY, ask, 0, 0)
 	if errno == 0 && now != want {

@@ -44,12 +44,14 @@ func (p *pid1) startHelper(j *openJail, spec *wire.Spec) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(files) == 1 {
-		j.pts = files[0]
-	} else {
-		wire.CloseFiles(files)
+	if len(files) > 0 {
+		j.pts, files = files[0], files[1:]
 	}
-	return m.Notes, m.Err.AsError()
+	defer wire.CloseFiles(files)
+	if m.Err != nil {
+		return nil, m.Err.AsError()
+	}
+	return m.Notes, p.orderDirs(j, files)
 }
 
 // cloneHelper clones a helper into namespaces of its own, gives it its task and returns its answer.
@@ -134,9 +136,12 @@ func (p *pid1) helperFor(c *wire.Command) (*wire.Conn, error) {
 	spec.Network = wire.NetworkHost
 	m, files, err := p.cloneHelper(&j.online, &j.netPID,
 		&wire.Message{Op: wire.OpSetup, Spec: &spec, Root: j.target, Join: true})
-	wire.CloseFiles(files)
+	defer wire.CloseFiles(files)
 	if err == nil {
 		err = m.Err.AsError()
+	}
+	if err == nil {
+		err = p.orderDirs(j, files[min(1, len(files)):])
 	}
 	if err != nil {
 		if j.online != nil {

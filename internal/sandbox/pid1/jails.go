@@ -29,7 +29,7 @@ type openJail struct {
 	// a second helper, in the caller's network namespace; nil until a command needs it
 	online *wire.Conn
 	netPID int   // of the second helper
-	spared []int // of processes beside the jail; see connected
+	spared []int // of processes beside the jail; see connected and orderDirs
 }
 
 // openJail mounts a jail's root and starts its helper.

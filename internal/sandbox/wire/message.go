@@ -37,7 +37,7 @@ const (
 //
 //	            request                                  answer
 //	setup       Holder, Path                             Scratch, Found
-//	 to helper  Spec, Root, Join, Limits (the program)   Notes (/dev/pts)
+//	 to helper  Spec, Root, Join, Limits (the program)   Notes (/dev/pts, Vary.Dirs: listener)
 //	jail        Spec (mapped trees)                      Jail, Notes, Plain
 //	strays      Jail                                     Strays
 //	online      Jail
@@ -112,7 +112,10 @@ const (
 	// AppletTraces tells what was tried in a jail: its number, JSON list of paths to leave out.
 	AppletTraces = "traces"
 	AppletListen = "listen"
-	AppletPasta  = "pasta"
+	// AppletDirOrder answers those who read directories in a jail: the number of Vary.Dirs. Its
+	// descriptor 3 is what it answers by.
+	AppletDirOrder = "dir-order"
+	AppletPasta    = "pasta"
 )
 
 // HelperPatience is far more than a helper needs for an answer. It lives in the jail: jail root can

@@ -43,7 +43,7 @@ func messages() []*Message {
 				Overlay: &Overlay{Lowers: []string{"/l"}, Upper: "u", Work: "w", Writable: "/w",
 					Trees: []int{1}}}},
 			Hostname: "h", Network: NetworkNone, Personality32: true, KeepNames: true,
-			Caller: &Caller{UID: 1, GID: 2},
+			Caller: &Caller{UID: 1, GID: 2}, Vary: &Vary{Dirs: 3, OldKernel: true},
 		}},
 		{Op: OpJail, ID: 2, Jail: 1, Notes: []string{"n"}, Plain: true},
 		{Op: OpSetup, Spec: &Spec{}, Root: "/jail/1", Join: true, Limits: &Limits{Memory: 1}},

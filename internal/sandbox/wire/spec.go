@@ -178,6 +178,19 @@ type Spec struct {
 	// Caller, when set, maps the caller's own uid and gid to these ids of the jail, for binds of
 	// what the caller owns.
 	Caller *Caller `json:",omitempty"`
+	// Vary is what commands are told otherwise than it is.
+	Vary *Vary `json:",omitempty"`
+}
+
+// Vary has commands find something of their surroundings otherwise than it is, so that it shows
+// whether a build depends on that. Zero values leave it as it is.
+type Vary struct {
+	// Dirs, when it is not 0, gives directories another order: one that follows from this number
+	// and from the names.
+	Dirs uint64 `json:",omitempty"`
+	// OldKernel has uname(2) answer with a release that begins with 2.6 (UNAME26 in
+	// personality(2)).
+	OldKernel bool `json:",omitempty"`
 }
 
 // Command is one program to run in a jail.
