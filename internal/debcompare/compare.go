@@ -19,59 +19,16 @@ import (
 
 	"github.com/rogpeppe/go-internal/diff"
 
+	"nsbuild/internal/compared"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/dsc"
 )
-
-// Where something differs.
-const (
-	InPackage = "package"
-	InControl = "control.tar"
-	InData    = "data.tar"
-)
-
-// Difference is one thing that differs between two packages.
-type Difference struct {
-	In   string `json:"in"`
-	Path string `json:"path,omitempty"` // there, or the name of a field
-	// added, removed, content, mode, owner, time, target, type, order, field, members, packing
-	What string `json:"what"`
-	Kind string `json:"kind,omitempty"` // what makes it, where that can be told
-	Was  string `json:"was,omitempty"`
-	Is   string `json:"is,omitempty"`
-	Diff string `json:"diff,omitempty"` // of texts, unified
-
-	directory bool // that was added or removed
-}
-
-// String is one line for people.
-func (d Difference) String() string {
-	text := d.In
-	if d.Path != "" {
-		text += " " + d.Path
-	}
-	text += ": " + d.What
-	if d.Was != "" || d.Is != "" {
-		text += fmt.Sprintf(" %s → %s", orNone(d.Was), orNone(d.Is))
-	}
-	if d.Kind != "" {
-		text += " [" + d.Kind + "]"
-	}
-	return text
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "–"
-	}
-	return strings.ReplaceAll(s, "\n", " ")
-}
 
 // maxDiff bounds the texts that are compared line by line, and what is shown of it, in bytes.
 const maxDiff = 256 << 10
 
 // Debs compares two packages. Where they are the same bytes, nothing differs.
-func Debs(ctx context.Context, was, is string) ([]Difference, error) {
+func Debs(ctx context.Context, was, is string) ([]compared.Difference, error) {
 	if same, err := sameBytes(was, is); same || err != nil {
 		return nil, err
 	}
@@ -83,6 +40,11 @@ func Debs(ctx context.Context, was, is string) ([]Difference, error) {
 	if err != nil {
 		return nil, err
 	}
+	return differences(ctx, a, b)
+}
+
+// differences are those of packages that are not the same bytes.
+func differences(ctx context.Context, a, b *contents) ([]compared.Difference, error) {
 	all := control(a, b)
 	inData, err := data(ctx, a, b)
 	if err != nil {
@@ -90,11 +52,13 @@ func Debs(ctx context.Context, was, is string) ([]Difference, error) {
 	}
 	all = append(all, inData...)
 	if !slices.Equal(a.members, b.members) {
-		all = append(all, Difference{In: InPackage, What: "members", Kind: KindCompression,
-			Was: strings.Join(a.members, " "), Is: strings.Join(b.members, " ")})
+		all = append(all, compared.Difference{In: compared.InPackage, What: "members",
+			Kind: KindCompression,
+			Was:  strings.Join(a.members, " "), Is: strings.Join(b.members, " ")})
 	}
 	if len(all) == 0 {
-		all = append(all, Difference{In: InPackage, What: "packing", Kind: KindCompression})
+		all = append(all, compared.Difference{In: compared.InPackage, What: "packing",
+			Kind: KindCompression})
 	}
 	return all, nil
 }
@@ -125,7 +89,7 @@ func sameBytes(a, b string) (bool, error) {
 }
 
 // control compares the control members.
-func control(a, b *contents) (all []Difference) {
+func control(a, b *contents) (all []compared.Difference) {
 	files := func(c *contents) map[string]deb.ControlFile {
 		m := map[string]deb.ControlFile{}
 		for _, f := range c.control {
@@ -137,12 +101,18 @@ func control(a, b *contents) (all []Difference) {
 	for _, name := range union(x, y) {
 		f, was := x[name]
 		g, is := y[name]
-		d := Difference{In: InControl, Path: name}
+		d := compared.Difference{In: compared.InControl, Path: name}
 		switch {
 		case !is:
 			d.What = "removed"
+			if compared.IsScript(name) {
+				d.Diff = unified(name, f.Body, nil)
+			}
 		case !was:
 			d.What = "added"
+			if compared.IsScript(name) {
+				d.Diff = unified(name, nil, g.Body)
+			}
 		case name == "control":
 			all = append(all, compareFields(f.Body, g.Body)...)
 			continue
@@ -184,8 +154,21 @@ func unified(name string, a, b []byte) string {
 	return string(text)
 }
 
+// unpackedDiff is the diff of two texts that may be packed by gzip.
+func unpackedDiff(name string, a, b []byte) string {
+	if gzipped(a) && gzipped(b) {
+		x, err := gunzip(a)
+		y, err2 := gunzip(b)
+		if err != nil || err2 != nil {
+			return ""
+		}
+		a, b = x, y
+	}
+	return unified(name, a, b)
+}
+
 // compareFields compares the control files themselves.
-func compareFields(was, is []byte) (all []Difference) {
+func compareFields(was, is []byte) (all []compared.Difference) {
 	a, b := fields(was), fields(is)
 	names := map[string]bool{}
 	for _, f := range slices.Concat(a, b) {
@@ -197,7 +180,7 @@ func compareFields(was, is []byte) (all []Difference) {
 		if x == y {
 			continue
 		}
-		d := Difference{In: InControl, Path: f.name, What: "field", Was: x, Is: y}
+		d := compared.Difference{In: compared.InControl, Path: f.name, What: "field", Was: x, Is: y}
 		if gained, lost, ok := relations(x, y); ok && isRelation(f.name) {
 			d.Was, d.Is = strings.Join(lost, ", "), strings.Join(gained, ", ")
 			if d.Was == "" && d.Is == "" {
@@ -243,18 +226,18 @@ func relations(was, is string) (gained, lost []string, ok bool) {
 }
 
 // data compares the data members.
-func data(ctx context.Context, a, b *contents) ([]Difference, error) {
-	var all []Difference
+func data(ctx context.Context, a, b *contents) ([]compared.Difference, error) {
+	var all []compared.Difference
 	differ := map[string]bool{}
 	for _, name := range union(a.entries, b.entries) {
 		x, was := a.entries[name]
 		y, is := b.entries[name]
-		d := Difference{In: InData, Path: name}
+		d := compared.Difference{In: compared.InData, Path: name}
 		switch {
 		case !is:
-			d.What, d.directory = "removed", x.kind == tar.TypeDir
+			d.What, d.Directory = "removed", x.kind == tar.TypeDir
 		case !was:
-			d.What, d.directory = "added", y.kind == tar.TypeDir
+			d.What, d.Directory = "added", y.kind == tar.TypeDir
 		default:
 			all = append(all, attributes(d, x, y)...)
 			if x.kind == y.kind && x.sum != y.sum {
@@ -274,11 +257,12 @@ func data(ctx context.Context, a, b *contents) ([]Difference, error) {
 			return nil, err
 		}
 		for _, name := range slices.Sorted(maps.Keys(differ)) {
-			d := Difference{In: InData, Path: name, What: "content", Kind: KindOther}
+			d := compared.Difference{In: compared.InData, Path: name, What: "content",
+				Kind: KindOther}
 			p, ok := x[name]
 			q, ok2 := y[name]
 			if ok && ok2 {
-				d.Kind, d.Diff = kindOf(name, p, q), unified(name, p, q)
+				d.Kind, d.Diff = kindOf(name, p, q), unpackedDiff(name, p, q)
 			}
 			if s, t := a.entries[name].size, b.entries[name].size; s != t {
 				d.Was, d.Is = fmt.Sprintf("%d bytes", s), fmt.Sprintf("%d bytes", t)
@@ -293,9 +277,9 @@ func data(ctx context.Context, a, b *contents) ([]Difference, error) {
 }
 
 // attributes compares what a name has besides its content.
-func attributes(d Difference, x, y entry) (all []Difference) {
+func attributes(d compared.Difference, x, y entry) (all []compared.Difference) {
 	for _, c := range []struct{ what, kind, was, is string }{
-		{"type", "", string(x.kind), string(y.kind)},
+		{"type", "", typeName(x.kind), typeName(y.kind)},
 		{"mode", "", fmt.Sprintf("%04o", x.mode), fmt.Sprintf("%04o", y.mode)},
 		{"owner", "", x.owner + ":" + x.group, y.owner + ":" + y.group},
 		{"time", KindTime, stamp(x.time), stamp(y.time)},
@@ -309,8 +293,29 @@ func attributes(d Difference, x, y entry) (all []Difference) {
 	return all
 }
 
+// typeName is what a kind of files in a tar is called.
+func typeName(kind byte) string {
+	switch kind {
+	case tar.TypeReg:
+		return "file"
+	case tar.TypeDir:
+		return "directory"
+	case tar.TypeSymlink:
+		return "symbolic link"
+	case tar.TypeLink:
+		return "hard link"
+	case tar.TypeChar:
+		return "character device"
+	case tar.TypeBlock:
+		return "block device"
+	case tar.TypeFifo:
+		return "FIFO"
+	}
+	return fmt.Sprintf("type %q", kind)
+}
+
 // order compares in which order the names stand that both have.
-func order(a, b *contents) (Difference, bool) {
+func order(a, b *contents) (compared.Difference, bool) {
 	both := func(c, other *contents) (names []string) {
 		for _, n := range c.order {
 			if _, ok := other.entries[n]; ok {
@@ -322,8 +327,9 @@ func order(a, b *contents) (Difference, bool) {
 	x, y := both(a, b), both(b, a)
 	for i := range min(len(x), len(y)) {
 		if x[i] != y[i] {
-			return Difference{In: InData, What: "order", Kind: KindOrder, Was: x[i], Is: y[i]}, true
+			return compared.Difference{In: compared.InData, What: "order", Kind: KindOrder,
+				Was: x[i], Is: y[i]}, true
 		}
 	}
-	return Difference{}, false
+	return compared.Difference{}, false
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/compared"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/fault"
 )
@@ -82,7 +83,7 @@ func TestDebs(t *testing.T) {
 	got, err := Debs(t.Context(), was, pack(t, t.TempDir(), "one", func(p *deb.Package) {
 		p.Time = time.Unix(2e9, 0)
 	}))
-	if err != nil || len(got) == 0 || slices.ContainsFunc(got, func(d Difference) bool {
+	if err != nil || len(got) == 0 || slices.ContainsFunc(got, func(d compared.Difference) bool {
 		return d.What != "time" || d.Kind != KindTime
 	}) {
 		t.Errorf("time: %v, %v", got, err)

@@ -19,6 +19,7 @@ import (
 // Bounds of what is read of one package.
 const (
 	maxEntries  = 1 << 20   // names
+	maxNames    = 256 << 20 // bytes of all of them, and of the targets of links
 	maxUnpacked = 16 << 30  // bytes of data.tar
 	maxContent  = 4 << 20   // bytes of one file whose content is looked into
 	maxContents = 128 << 20 // bytes of all of them
@@ -67,18 +68,21 @@ func read(ctx context.Context, file string) (*contents, error) {
 	defer f.Close()
 	defer r.Close()
 	c.control = r.Control()
+	names := 0
 	err = eachFile(r, func(h *tar.Header, name string, body io.Reader) error {
 		sum := sha256.New()
 		if _, err := io.Copy(sum, body); err != nil {
 			return err
 		}
-		if len(c.order) >= maxEntries {
-			return fmt.Errorf("it has more than %d names", maxEntries)
+		names += len(name) + len(h.Linkname) + len(h.Uname) + len(h.Gname)
+		if len(c.order) >= maxEntries || names > maxNames {
+			return fmt.Errorf("it has more than %d names, or longer ones than %d bytes together",
+				maxEntries, maxNames)
 		}
 		e := entry{kind: h.Typeflag, mode: h.Mode & 0o7777, size: h.Size, time: h.ModTime.UTC(),
 			owner:  h.Uname + "(" + strconv.Itoa(h.Uid) + ")",
 			group:  h.Gname + "(" + strconv.Itoa(h.Gid) + ")",
-			target: h.Linkname, sum: [sha256.Size]byte(sum.Sum(nil))}
+			target: targetOf(h), sum: [sha256.Size]byte(sum.Sum(nil))}
 		c.order = append(c.order, name)
 		c.entries[name] = e
 		return nil
@@ -88,6 +92,34 @@ func read(ctx context.Context, file string) (*contents, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return c, nil
+}
+
+// targetOf is what a name leads to: another name, or a device.
+func targetOf(h *tar.Header) string {
+	if h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock {
+		return fmt.Sprintf("device %d:%d", h.Devmajor, h.Devminor)
+	}
+	return h.Linkname
+}
+
+// installed is the size of all files, in bytes.
+func (c *contents) installed() (n int64) {
+	for _, e := range c.entries {
+		if e.kind == tar.TypeReg {
+			n += e.size
+		}
+	}
+	return n
+}
+
+// controlFile is the text of a control member; "" of one that is not there.
+func (c *contents) controlFile(name string) string {
+	for _, f := range c.control {
+		if f.Name == name {
+			return string(f.Body)
+		}
+	}
+	return ""
 }
 
 // eachFile goes through data.tar.
@@ -113,14 +145,8 @@ func eachFile(r *deb.Reader, fn func(h *tar.Header, name string, body io.Reader)
 // load reads the contents of some files, as far as they are not too large.
 func load(ctx context.Context, file string, wanted map[string]bool) (map[string][]byte, error) {
 	out := map[string][]byte{}
-	r, f, err := open(ctx, file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	defer r.Close()
 	left := int64(maxContents)
-	return out, eachFile(r, func(h *tar.Header, name string, body io.Reader) error {
+	return out, visit(ctx, file, func(h *tar.Header, name string, body io.Reader) (err error) {
 		if !wanted[name] || h.Size > maxContent || h.Size > left {
 			return nil
 		}
@@ -128,6 +154,21 @@ func load(ctx context.Context, file string, wanted map[string]bool) (map[string]
 		out[name], err = io.ReadAll(body)
 		return err
 	})
+}
+
+// visit goes through the files of a package.
+func visit(ctx context.Context, file string,
+	fn func(h *tar.Header, name string, body io.Reader) error) error {
+	r, f, err := open(ctx, file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	defer r.Close()
+	if err := eachFile(r, fn); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
 }
 
 // field is a field of a control file, with its lines joined.

@@ -167,7 +167,7 @@ func sections(b []byte) (out map[string][]byte, err error) {
 			err = fmt.Errorf("reading ELF: %v", r)
 		}
 	}()
-	f, err := elf.NewFile(bytes.NewReader(b))
+	f, err := openELF(b)
 	if err != nil {
 		return nil, err
 	}

@@ -2,56 +2,23 @@ package debcompare
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"nsbuild/internal/compared"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/regular"
 )
 
-// Schema is the number of the format of a report in JSON.
-const Schema = 1
-
-// Report is what differs between two sets of packages.
-type Report struct {
-	Schema   int        `json:"schema"`
-	Was      string     `json:"was"` // as they were asked for
-	Is       string     `json:"is"`
-	Same     bool       `json:"same"`             // byte by byte
-	Gained   []string   `json:"gained,omitempty"` // packages, as NAME_ARCHITECTURE
-	Lost     []string   `json:"lost,omitempty"`
-	Moved    []Move     `json:"moved,omitempty"`
-	Packages []Compared `json:"packages,omitempty"`
-	// Escaped is set while the report is in its file; see rawjson.Legible.
-	Escaped []string `json:"escaped,omitempty"`
-}
-
-// Move is a file that another package has now.
-type Move struct {
-	Path string `json:"path"`
-	From string `json:"from"`
-	To   string `json:"to"`
-}
-
-// Compared is a package that both sets have.
-type Compared struct {
-	Name        string       `json:"name"` // NAME_ARCHITECTURE
-	Was         string       `json:"was"`  // its version
-	Is          string       `json:"is"`
-	WasSize     int64        `json:"was_size"` // of the .deb, in bytes
-	IsSize      int64        `json:"is_size"`
-	Same        bool         `json:"same"`
-	Differences []Difference `json:"differences,omitempty"`
-}
-
 // Package is a .deb of a set.
 type Package struct {
 	File, Name, Version string // Name is NAME_ARCHITECTURE
+	source              string // SOURCE_VERSION, without an epoch, as its files are called
 	size                int64
 }
 
@@ -139,7 +106,7 @@ func identify(ctx context.Context, files []string) (all []Package, err error) {
 			return nil, err
 		}
 		p := Package{File: file, Name: get(control, "Package") + "_" + get(control, "Architecture"),
-			Version: get(control, "Version"), size: st.Size()}
+			Version: get(control, "Version"), source: sourceOf(control), size: st.Size()}
 		if other, twice := seen[p.Name]; twice {
 			return nil, fault.New(fault.Usage, "leave one of them out",
 				"%s and %s are both of %s", other, file, p.Name)
@@ -150,8 +117,23 @@ func identify(ctx context.Context, files []string) (all []Package, err error) {
 	return all, nil
 }
 
+// sourceOf is the source of a package, with its version.
+func sourceOf(control []field) string {
+	name, version := get(control, "Source"), get(control, "Version")
+	if name == "" {
+		name = get(control, "Package")
+	}
+	if source, rest, ok := strings.Cut(name, " ("); ok {
+		name, version = source, strings.TrimSuffix(rest, ")")
+	}
+	if _, without, ok := strings.Cut(version, ":"); ok {
+		version = without
+	}
+	return name + "_" + version
+}
+
 // Sets compares two sets of packages.
-func Sets(ctx context.Context, was, is string) (*Report, error) {
+func Sets(ctx context.Context, was, is string) (*compared.Comparison, error) {
 	a, err := Set(ctx, was)
 	if err != nil {
 		return nil, err
@@ -160,38 +142,63 @@ func Sets(ctx context.Context, was, is string) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Schema: Schema, Was: was, Is: is}
+	c, err := Packages(ctx, a, b)
+	if err != nil {
+		return nil, err
+	}
+	c.Was, c.Is = was, is
+	return c, nil
+}
+
+// comparison is one of two sets under way.
+type comparison struct {
+	*compared.Comparison
+	gone, come map[string][]string // paths: the packages that lost and gained them
+	was, is    []libraryFile
+}
+
+// Packages compares packages.
+func Packages(ctx context.Context, a, b []Package) (*compared.Comparison, error) {
+	c := &comparison{Comparison: &compared.Comparison{Schema: compared.Schema},
+		gone: map[string][]string{}, come: map[string][]string{}}
 	x, y := byName(a), byName(b)
-	gone, come := map[string][]string{}, map[string][]string{} // paths: packages
 	for _, name := range union(x, y) {
 		p, before := x[name]
 		q, now := y[name]
+		var err error
 		switch {
 		case !before:
-			r.Gained = append(r.Gained, name)
-			if err := paths(ctx, q.File, name, come); err != nil {
-				return nil, err
-			}
+			c.Gained = append(c.Gained, name)
+			c.is, err = c.alone(ctx, q, true, c.come, c.is)
 		case !now:
-			r.Lost = append(r.Lost, name)
-			if err := paths(ctx, p.File, name, gone); err != nil {
-				return nil, err
-			}
+			c.Lost = append(c.Lost, name)
+			c.was, err = c.alone(ctx, p, false, c.gone, c.was)
 		default:
-			c := Compared{Name: name, Was: p.Version, Is: q.Version, WasSize: p.size,
-				IsSize: q.size}
-			if c.Differences, err = Debs(ctx, p.File, q.File); err != nil {
-				return nil, err
-			}
-			c.Same = len(c.Differences) == 0
-			noteMoves(c, gone, come)
-			r.Packages = append(r.Packages, c)
+			err = c.both(ctx, p, q)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	r.moves(gone, come)
-	r.Same = len(r.Gained)+len(r.Lost) == 0 &&
-		!slices.ContainsFunc(r.Packages, func(c Compared) bool { return !c.Same })
-	return r, nil
+	if len(a) == 1 && len(b) == 1 && a[0].Name != b[0].Name { // they are meant to be compared
+		pair, _, _, err := compare(ctx, a[0], b[0])
+		if err != nil {
+			return nil, err
+		}
+		pair.Renamed = b[0].Name
+		c.Packages = append(c.Packages, pair)
+	}
+	c.moves()
+	c.Same = len(c.Gained)+len(c.Lost) == 0 &&
+		!slices.ContainsFunc(c.Packages, func(p compared.Pair) bool { return !p.Same })
+	if c.Same {
+		return c.Comparison, nil
+	}
+	c.Lintian, c.Warnings = evidence(a, b)
+	if err := c.libraries(ctx); err != nil {
+		return nil, err
+	}
+	return c.Comparison, nil
 }
 
 func byName(all []Package) map[string]Package {
@@ -202,54 +209,100 @@ func byName(all []Package) map[string]Package {
 	return m
 }
 
-// paths notes the files of a package that only one of the sets has.
-func paths(ctx context.Context, file, name string, into map[string][]string) error {
-	c, err := read(ctx, file)
+// mostGrown is how many files are named that have grown.
+const mostGrown = 10
+
+// both compares a package that both sets have.
+func (c *comparison) both(ctx context.Context, p, q Package) error {
+	pair, a, b, err := compare(ctx, p, q)
 	if err != nil {
 		return err
 	}
-	for path, e := range c.entries {
-		if e.kind != tar.TypeDir { // directories are everybody's
-			into[path] = append(into[path], name)
-		}
+	c.Packages = append(c.Packages, pair)
+	if !pair.Same {
+		c.noteMoves(pair)
+		c.was, c.is = a.libraries(p.Name, c.was), b.libraries(q.Name, c.is)
 	}
 	return nil
 }
 
+// compare compares two packages. Of those that are the same bytes nothing is read.
+func compare(ctx context.Context, p, q Package) (pair compared.Pair, a, b *contents, err error) {
+	pair = compared.Pair{Name: p.Name, Was: p.Version, Is: q.Version, WasSize: p.size,
+		IsSize: q.size}
+	if pair.Same, err = sameBytes(p.File, q.File); err != nil || pair.Same {
+		return pair, nil, nil, err
+	}
+	if a, err = read(ctx, p.File); err != nil {
+		return pair, nil, nil, err
+	}
+	if b, err = read(ctx, q.File); err != nil {
+		return pair, nil, nil, err
+	}
+	if pair.Differences, err = differences(ctx, a, b); err != nil {
+		return pair, nil, nil, err
+	}
+	pair.WasInstalled, pair.IsInstalled = a.installed(), b.installed()
+	pair.Changes = changes(a, b)
+	for path, e := range b.entries {
+		if was, ok := a.entries[path]; ok && e.size > was.size && e.kind == was.kind {
+			pair.Grown = append(pair.Grown, compared.Growth{Path: path, Was: was.size, Is: e.size})
+		}
+	}
+	slices.SortFunc(pair.Grown, func(x, y compared.Growth) int {
+		return cmp.Or(cmp.Compare(y.Is-y.Was, x.Is-x.Was), strings.Compare(x.Path, y.Path))
+	})
+	pair.Grown = pair.Grown[:min(mostGrown, len(pair.Grown))]
+	return pair, a, b, nil
+}
+
+// alone notes a package that only one of the sets has.
+func (c *comparison) alone(ctx context.Context, p Package, gained bool,
+	into map[string][]string, libraries []libraryFile) ([]libraryFile, error) {
+	one, err := read(ctx, p.File)
+	if err != nil {
+		return nil, err
+	}
+	a := compared.Alone{Name: p.Name, Gained: gained, Version: p.Version, Size: p.size}
+	for path, e := range one.entries {
+		if e.kind != tar.TypeDir { // directories are everybody's
+			into[path] = append(into[path], p.Name)
+			a.Files = append(a.Files, path)
+		}
+	}
+	slices.Sort(a.Files)
+	c.Alone = append(c.Alone, a)
+	return one.libraries(p.Name, libraries), nil
+}
+
 // noteMoves notes the files that a package has gained or lost.
-func noteMoves(c Compared, gone, come map[string][]string) {
-	for _, d := range c.Differences {
+func (c *comparison) noteMoves(p compared.Pair) {
+	for _, d := range p.Differences {
 		switch {
-		case d.In != InData || d.directory:
+		case d.In != compared.InData || d.Directory:
 		case d.What == "removed":
-			gone[d.Path] = append(gone[d.Path], c.Name)
+			c.gone[d.Path] = append(c.gone[d.Path], p.Name)
 		case d.What == "added":
-			come[d.Path] = append(come[d.Path], c.Name)
+			c.come[d.Path] = append(c.come[d.Path], p.Name)
 		}
 	}
 }
 
 // moves finds the files that one package has lost and another has gained.
-func (r *Report) moves(gone, come map[string][]string) {
-	for _, path := range union(gone, come) {
-		if len(gone[path]) == 1 && len(come[path]) == 1 {
-			r.Moved = append(r.Moved, Move{path, gone[path][0], come[path][0]})
+func (c *comparison) moves() {
+	for _, path := range union(c.gone, c.come) {
+		if len(c.gone[path]) == 1 && len(c.come[path]) == 1 {
+			c.Moved = append(c.Moved, compared.Move{Path: path, From: c.gone[path][0],
+				To: c.come[path][0]})
 		}
 	}
-}
-
-// Summary is one line for people.
-func (c Compared) Summary() string {
-	text := c.Name + " " + c.Was
-	if c.Was != c.Is {
-		text += " → " + c.Is
+	moved := map[string]bool{}
+	for _, m := range c.Moved {
+		moved[m.Path] = true
 	}
-	if c.Same {
-		return text + ": the same bytes"
+	for i := range c.Alone {
+		a := &c.Alone[i]
+		a.Files, a.FilesMore = compared.Bound(slices.DeleteFunc(a.Files,
+			func(path string) bool { return moved[path] }))
 	}
-	text += ": " + fault.Count(len(c.Differences), "difference", "differences")
-	if c.WasSize != c.IsSize {
-		text += fmt.Sprintf(", %d → %d bytes", c.WasSize, c.IsSize)
-	}
-	return text
 }

@@ -19,7 +19,7 @@ import (
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/buildinfo"
-	"nsbuild/internal/debcompare"
+	"nsbuild/internal/compared"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/machine"
@@ -91,14 +91,14 @@ type Used struct {
 
 // File is a result of the build.
 type File struct {
-	Name        string                  `json:"name"`
-	State       string                  `json:"state"` // same, differs, missing, added
-	Was         string                  `json:"was,omitempty"`
-	Is          string                  `json:"is,omitempty"` // SHA-256
-	WasSize     int64                   `json:"was_size,omitempty"`
-	IsSize      int64                   `json:"is_size,omitempty"`
-	Differences []debcompare.Difference `json:"differences,omitempty"`
-	Note        string                  `json:"note,omitempty"` // why there are none
+	Name        string                `json:"name"`
+	State       string                `json:"state"` // same, differs, missing, added
+	Was         string                `json:"was,omitempty"`
+	Is          string                `json:"is,omitempty"` // SHA-256
+	WasSize     int64                 `json:"was_size,omitempty"`
+	IsSize      int64                 `json:"is_size,omitempty"`
+	Differences []compared.Difference `json:"differences,omitempty"`
+	Note        string                `json:"note,omitempty"` // why there are none
 }
 
 // run is one rebuild under way.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/compared"
 	"nsbuild/internal/plan"
 )
 
@@ -27,6 +28,8 @@ func TestSchemas(t *testing.T) {
 			reflect.TypeFor[plan.Plan]()},
 		{"../../docs/events.schema.json", "A line of nsbuild --json", EventSchema,
 			reflect.TypeFor[Event]()},
+		{"../../docs/compare.schema.json", "Comparison of packages by nsbuild", compared.Schema,
+			reflect.TypeFor[compared.Comparison]()},
 	} {
 		defs := map[string]any{}
 		top, ok := schemaOf(c.kind, defs).(map[string]any)

@@ -1,0 +1,178 @@
+package debcompare
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"nsbuild/internal/buildlog"
+	"nsbuild/internal/compared"
+	"nsbuild/internal/regular"
+	"nsbuild/internal/result"
+)
+
+// Bounds of what is looked into beside packages.
+const (
+	maxLog     = 1 << 30 // bytes of a log
+	maxLogs    = 20
+	maxResults = 50       // files
+	maxResult  = 64 << 20 // bytes of one
+)
+
+// found is what logs and results beside a set of packages say.
+type found struct {
+	logs, results []string // their names
+	noted         buildlog.Noted
+	err           error
+}
+
+// evidence compares what the builds of two sets were told.
+func evidence(a, b []Package) (lintian, warnings *compared.Findings) {
+	x, y := lookBeside(a), lookBeside(b)
+	lintian, warnings = &compared.Findings{}, &compared.Findings{}
+	for _, s := range []struct {
+		which string
+		of    *found
+	}{{"first", x}, {"second", y}} {
+		note := func(f *compared.Findings, text string) {
+			f.Note = strings.TrimPrefix(f.Note+"; "+text, "; ")
+		}
+		switch {
+		case s.of.err != nil:
+			note(lintian, s.of.err.Error())
+			note(warnings, s.of.err.Error())
+			continue
+		case len(s.of.logs) == 0:
+			note(warnings, "no log of a build beside the "+s.which+" packages")
+		}
+		if !s.of.noted.Linted {
+			note(lintian, "no output of lintian beside the "+s.which+" packages")
+		}
+	}
+	if len(x.logs)+len(y.logs) == 0 && x.err == nil && y.err == nil {
+		warnings.Note = "no log of a build beside the packages"
+	}
+	if !x.noted.Linted && !y.noted.Linted && x.err == nil && y.err == nil {
+		lintian.Note = "no output of lintian beside the packages"
+	}
+	if lintian.Note == "" {
+		fill(lintian, x, y, x.noted.Tags, y.noted.Tags)
+	}
+	if warnings.Note == "" {
+		fill(warnings, x, y, x.noted.Warnings, y.noted.Warnings)
+	}
+	return lintian, warnings
+}
+
+func fill(f *compared.Findings, x, y *found, was, is []string) {
+	f.Was, f.Is = x.name(), y.name()
+	gained, lost := onlyNew(was, is)
+	f.Gained, f.GainedMore = compared.Bound(gained)
+	f.Lost, f.LostMore = compared.Bound(lost)
+}
+
+// name is what was read, for people.
+func (f *found) name() string { return strings.Join(append(f.logs, f.results...), " ") }
+
+// lookBeside looks for logs and results of the builds of packages, beside these.
+func lookBeside(packages []Package) *found {
+	f := &found{}
+	stems := map[string]map[string]bool{} // by directory
+	for _, p := range packages {
+		dir := filepath.Dir(p.File)
+		if stems[dir] == nil {
+			stems[dir] = map[string]bool{}
+		}
+		stems[dir][p.source] = true
+		name, _, _ := strings.Cut(p.source, "_")
+		version := p.Version
+		if _, without, ok := strings.Cut(version, ":"); ok {
+			version = without
+		}
+		stems[dir][name+"_"+version] = true
+	}
+	for _, dir := range slices.Sorted(maps.Keys(stems)) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			f.err = err
+			return f
+		}
+		f.inDir(dir, entries, stems[dir])
+	}
+	return f
+}
+
+func (f *found) inDir(dir string, entries []os.DirEntry, stems map[string]bool) {
+	results := 0
+	for _, e := range entries {
+		name := e.Name()
+		if filepath.Ext(name) == ".build" && len(f.logs) < maxLogs && f.err == nil {
+			if i := strings.LastIndexByte(name, '_'); i > 0 && stems[name[:i]] {
+				f.err = f.log(filepath.Join(dir, name))
+			}
+		}
+	}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".json" || results >= maxResults || f.noted.Linted {
+			continue
+		}
+		results++
+		path := filepath.Join(dir, e.Name())
+		if st, err := os.Stat(path); err == nil && st.Size() <= maxResult {
+			f.result(path, stems)
+		}
+	}
+}
+
+// log reads a log.
+func (f *found) log(path string) error {
+	in, err := regular.Open(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	n, err := buildlog.Note(io.LimitReader(in, maxLog))
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	f.logs = append(f.logs, path)
+	f.noted.Linted = f.noted.Linted || n.Linted
+	f.noted.Tags = append(f.noted.Tags, n.Tags...)
+	f.noted.Warnings = append(f.noted.Warnings, n.Warnings...)
+	return nil
+}
+
+// result takes lintian's tags from a result, of which there are not more there than a screen has.
+// What is no result of these packages is left alone.
+func (f *found) result(path string, stems map[string]bool) {
+	all, err := result.ReadAll(path)
+	if err != nil {
+		return
+	}
+	for _, r := range all {
+		version := r.Source.Version
+		if _, without, ok := strings.Cut(version, ":"); ok {
+			version = without
+		}
+		if !stems[r.Source.Name+"_"+version] {
+			continue
+		}
+		i := slices.IndexFunc(r.Checks, func(c result.Check) bool { return c.Name == "lintian" })
+		if i < 0 {
+			continue
+		}
+		f.noted.Linted = true
+		f.results = append(f.results, path)
+		for _, t := range r.Checks[i].Findings {
+			if strings.HasPrefix(t, "…") {
+				f.err = fmt.Errorf("%s has not all tags of lintian, and there is no log", path)
+				return
+			}
+			f.noted.Tags = append(f.noted.Tags, buildlog.TagLine(t))
+		}
+	}
+}
