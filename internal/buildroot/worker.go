@@ -1,6 +1,7 @@
 package buildroot
 
 import (
+	"cmp"
 	"context"
 	"path"
 	"slices"
@@ -82,6 +83,8 @@ type Worker struct {
 	// Tree is where the source is unpacked, and its parent where results appear; "" is below Dir,
 	// by the source's name and version
 	Tree string
+	// UID and GID are who it is; 0: the builder of every base
+	UID, GID int
 }
 
 // Dir is where sources lie and results appear.
@@ -95,7 +98,7 @@ func (w Worker) Dir() string {
 // Command is a command of the user that builds.
 func (w Worker) Command(dir string, argv ...string) sandbox.Command {
 	return sandbox.Command{Argv: argv, Dir: dir, Env: w.Env.vars(HasFakeroot(w.Jail)),
-		UID: bootstrap.BuilderUID, GID: bootstrap.BuilderGID}
+		UID: cmp.Or(w.UID, bootstrap.BuilderUID), GID: cmp.Or(w.GID, bootstrap.BuilderGID)}
 }
 
 // Run runs a command, of whatever user, with its output in the log.

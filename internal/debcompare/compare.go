@@ -29,7 +29,7 @@ const maxDiff = 256 << 10
 
 // Debs compares two packages. Where they are the same bytes, nothing differs.
 func Debs(ctx context.Context, was, is string) ([]compared.Difference, error) {
-	if same, err := sameBytes(was, is); same || err != nil {
+	if same, err := SameBytes(was, is); same || err != nil {
 		return nil, err
 	}
 	a, err := read(ctx, was)
@@ -63,8 +63,8 @@ func differences(ctx context.Context, a, b *contents) ([]compared.Difference, er
 	return all, nil
 }
 
-// sameBytes tells whether two files are the same, byte by byte.
-func sameBytes(a, b string) (bool, error) {
+// SameBytes tells whether two files are the same, byte by byte.
+func SameBytes(a, b string) (bool, error) {
 	f, err := os.Open(a)
 	if err != nil {
 		return false, err

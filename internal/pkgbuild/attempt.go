@@ -58,6 +58,7 @@ type root struct {
 	copied  []sandbox.Lower // those layers
 	stopped bool            // nothing can be run in it any more
 	jail    jails.Jail      // that builds, or has built
+	varied  *Vary           // what it has otherwise than usual; nil: nothing yet
 	hooked  deps.Hooked     // what hooks have made of the base, below the build dependencies
 	install *install.Into   // of packages that hooks want, in the open one
 }

@@ -64,6 +64,7 @@ type builder struct {
 	env        *Env
 	hold       func(context.Context, string, sandbox.HolderSpec) (jails.Holder, error)
 	copies     *copies.Beside   // of packages
+	lent       bool             // base and source are another's, who gives them back
 	overflowed int64            // size of the tmpfs that was full in the attempt before
 	retried    *retried         // the kept build that it goes on with; nil: none
 	gaveWay    bool             // what was kept of other builds was forgotten for this one
@@ -223,6 +224,9 @@ func (b *builder) release() {
 	b.noteSamples()
 	if b.news != nil {
 		b.news.End()
+	}
+	if b.lent {
+		return
 	}
 	if b.base != nil {
 		if err := b.base.Close(); err != nil {

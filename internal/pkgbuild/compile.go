@@ -59,13 +59,26 @@ func (at *attempt) environment() buildroot.Environment {
 
 // sourceTree is where the source lies in the jail, unpacked.
 func (at *attempt) sourceTree() string {
-	return cmp.Or(at.o.Exact.tree(), path.Join(buildroot.Dir, at.in.DSC.DirName()))
+	return cmp.Or(at.ownTree(), path.Join(buildroot.Dir, at.in.DSC.DirName()))
+}
+
+// ownTree is where the source is unpacked, where that is not the usual place; "" where it is.
+func (at *attempt) ownTree() string {
+	if dir := at.o.Vary.Dir; dir != "" && at.in.DSC != nil {
+		return path.Join(dir, at.in.DSC.DirName())
+	}
+	return at.o.Exact.tree()
 }
 
 // worker runs commands in the open jail as the user that builds.
 func (at *attempt) worker() buildroot.Worker {
-	return buildroot.Worker{Jail: at.root.open, Env: at.environment(), Log: at.log,
-		Tree: at.o.Exact.tree()}
+	w := buildroot.Worker{Jail: at.root.open, Env: at.environment(), Log: at.log,
+		Tree: at.ownTree()}
+	if v := at.root.varied; v != nil {
+		w.UID, w.GID = v.UID, v.GID
+		w.Env.Changed = append(slices.Clone(w.Env.Changed), v.environment()...)
+	}
+	return w
 }
 
 // packSource makes a source package out of a source directory, in a jail of its own.
@@ -172,7 +185,10 @@ func (at *attempt) compile(ctx context.Context) error {
 	if err := at.checkHookEnv(); err != nil {
 		return err
 	}
-	command := at.worker().Command(tree, at.command()...)
+	if err := at.vary(ctx); err != nil {
+		return err
+	}
+	command := at.worker().Command(tree, at.variedCommand()...)
 	at.describeSpace()
 	at.log.Subsection("User Environment")
 	sorted := slices.Sorted(slices.Values(command.Env))

@@ -1,6 +1,7 @@
 package pkgbuild
 
 import (
+	"cmp"
 	"context"
 
 	"nsbuild/internal/apt"
@@ -18,7 +19,8 @@ func (at *attempt) openJail(ctx context.Context, withApt bool, mounts ...sandbox
 
 func (at *attempt) openOver(ctx context.Context, root sandbox.Root, withApt bool,
 	mounts ...sandbox.Mount) (jails.Jail, error) {
-	spec := sandbox.Spec{Root: root, Mounts: mounts, Hostname: buildroot.Host}
+	spec := sandbox.Spec{Root: root, Mounts: mounts,
+		Hostname: cmp.Or(at.o.Vary.Host, buildroot.Host), Domain: at.o.Vary.Domain}
 	if withApt {
 		spec.Mounts = append(spec.Mounts, apt.Mounts(at.env.CacheDir)...)
 	}

@@ -19,53 +19,54 @@ import (
 	"nsbuild/internal/source"
 )
 
-// prepare does what comes before the log: the source's description, the output directory, the base,
-// and fetching. Where it fails nothing of the attempt is open.
+// prepare does what comes before the log: it resolves what is asked for, and begins the first
+// attempt. Where it fails nothing of the attempt is open.
 func (b *builder) prepare(ctx context.Context) (at *attempt, err error) {
-	defer func() {
-		if err != nil {
-			if at != nil {
-				at.close(ctx)
-			}
-			at = &attempt{builder: b}
-		}
-	}()
+	if err := b.resolve(ctx); err != nil {
+		return &attempt{builder: b}, err
+	}
+	return b.open(ctx)
+}
+
+// resolve finds out what is built over what: the source's description, the output directory, the
+// base, and what has to be fetched.
+func (b *builder) resolve(ctx context.Context) (err error) {
 	if err := b.takePlan(); err != nil {
-		return nil, err
+		return err
 	}
 	if b.in, err = b.openSource(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	b.noteSource()
 	if err := b.checkSigner(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := b.env.sources().FromGit(ctx, b.in, b.o.Git); err != nil {
-		return nil, err
+		return err
 	}
 	if b.o.Git == "" && b.planned == nil {
 		if err := b.env.sources().BringOrig(ctx, b.in, b.o.SourceOpts); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := b.chooseSuite(); err != nil {
-		return nil, err
+		return err
 	}
 	b.noteTarget()
 	if !b.dry {
 		if err := b.openPlaces(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	b.announce()
 	if err := b.openAdditions(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := b.openBase(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if got := b.base.Manifest.Arch; got != b.arch {
-		return nil, fault.New(fault.Usage, "name a base of that architecture with --base",
+		return fault.New(fault.Usage, "name a base of that architecture with --base",
 			"base %s is for %s, the build for %s", b.base.Name, got, b.arch)
 	}
 	if b.planned != nil {
@@ -74,19 +75,28 @@ func (b *builder) prepare(ctx context.Context) (at *attempt, err error) {
 		err = b.chooseComponents(ctx)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := b.fetchSource(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	b.noteSource()
-	if at, err = b.begin(ctx, how{plain: b.o.Scratch == ScratchCopy}); err != nil {
-		return nil, err
+	return nil
+}
+
+// open begins the first attempt at what was resolved, and the log.
+func (b *builder) open(ctx context.Context) (*attempt, error) {
+	at, err := b.begin(ctx, how{plain: b.o.Scratch == ScratchCopy})
+	if err == nil {
+		for _, n := range at.holder.Spared() {
+			b.env.Log.WithField(fault.Shown, true).Warn(n)
+		}
+		if err = b.openLog(); err == nil {
+			return at, nil
+		}
+		at.close(ctx)
 	}
-	for _, n := range at.holder.Spared() {
-		b.env.Log.WithField(fault.Shown, true).Warn(n)
-	}
-	return at, b.openLog()
+	return &attempt{builder: b}, err
 }
 
 // takePlan makes of the request what a plan says, where the source is one, and refuses what cannot

@@ -89,6 +89,7 @@ type How struct {
 	// memory, too.
 	Limits   sandbox.Limits
 	NoLayers bool // neither use nor keep dependency layers
+	Vary     Vary // what the build finds otherwise than usual
 	// Timeout is how long the build may take, and Silence for how long it may write nothing to its
 	// log; 0 is without limit.
 	Timeout, Silence time.Duration

@@ -29,7 +29,8 @@ func (at *attempt) tellTraces(ctx context.Context, s stage) {
 	if at.root.open == nil {
 		return
 	}
-	traces, err := at.holder.Traces(ctx, at.root.open.ID(), untold())
+	traces, err := at.holder.Traces(ctx, at.root.open.ID(),
+		append(untold(), at.o.Vary.writes()...))
 	if err != nil {
 		at.log.Warning("what the build tried cannot be told: %v", err)
 		return

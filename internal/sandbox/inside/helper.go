@@ -181,20 +181,29 @@ func nameHost(spec *wire.Spec, join bool) error {
 	if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
 		return syserr.Wrap("sethostname", spec.Hostname, err)
 	}
+	if spec.Domain != "" {
+		if err := unix.Setdomainname([]byte(spec.Domain)); err != nil {
+			return syserr.Wrap("setdomainname", spec.Domain, err)
+		}
+	}
 	if spec.Network != wire.NetworkHost {
 		if err := loopbackUp(); err != nil {
 			return err
 		}
 	}
 	if spec.Root.Dir == "" && !spec.Root.ReadOnly && !spec.KeepNames && !join {
-		return writeHosts(spec.Hostname)
+		return writeHosts(spec.Hostname, spec.Domain)
 	}
 	return nil
 }
 
 // writeHosts makes the jail's own name resolve, in a root that is thrown away.
-func writeHosts(hostname string) error {
-	hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + hostname +
+func writeHosts(hostname, domain string) error {
+	names := hostname
+	if domain != "" { // the first is the canonical one
+		names = hostname + "." + domain + " " + hostname
+	}
+	hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + names +
 		"\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 	for name, text := range map[string]string{"/etc/hosts": hosts, "/etc/hostname": hostname +
 		"\n"} {

@@ -170,6 +170,7 @@ type Spec struct {
 	Root     Root
 	Mounts   []Mount
 	Hostname string // default "nsbuild"
+	Domain   string `json:",omitempty"` // that the host name is in; "": none
 	Network  Network
 	// Personality32 sets linux32 for every command (32-bit suites).
 	Personality32 bool
