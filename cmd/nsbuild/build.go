@@ -272,12 +272,7 @@ func (a *app) build(ctx context.Context, o *buildOptions) (err error) {
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	o.NewBase = func(asked bases.Options) (bases.Options, error) {
-		return a.createFlags.completeFor(a, asked)
-	}
-	o.UpdateHooks = func() (bases.Hooks, error) {
-		return a.updateFlags.loadForBase(a, hook.Update)
-	}
+	a.makesBases(&o.Request)
 	if !o.Many() || o.Chain || o.AtOnce == 1 { // several would want it at once
 		if o.Terminal = openTerminal(a.stderr); o.Terminal != nil {
 			defer o.Terminal.Close()
@@ -306,6 +301,16 @@ func (a *app) build(ctx context.Context, o *buildOptions) (err error) {
 	}
 	_, err = a.buildOne(ctx, env, 0, o.Each()[0], nil)
 	return err
+}
+
+// makesBases has a build make a base, and bring it up to date, as that is configured.
+func (a *app) makesBases(r *pkgbuild.Request) {
+	r.NewBase = func(asked bases.Options) (bases.Options, error) {
+		return a.createFlags.completeFor(a, asked)
+	}
+	r.UpdateHooks = func() (bases.Hooks, error) {
+		return a.updateFlags.loadForBase(a, hook.Update)
+	}
 }
 
 // buildOne builds a source of the command, and tells of it before what it wrote is kept. Where

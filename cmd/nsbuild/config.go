@@ -38,6 +38,8 @@ func onCommandLine(table, flag string) bool {
 	}
 	verb, _, _ := strings.Cut(table, ".")
 	switch verb {
+	case "repro": // the others are those of build
+		return flag != "vary"
 	case "rebuild":
 		return flag != "snapshot" && flag != "keyring"
 	case "compare", "import", "export", "man", "completion", "config", "forget", "enter", "diff",

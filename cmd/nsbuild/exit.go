@@ -39,6 +39,15 @@ func statusesOf(path string) []exitLine {
 			{"4", "a package differs"},
 			wrong, stopped,
 		}
+	case "nsbuild repro":
+		return []exitLine{
+			{"0", "identical: both builds made the same packages, byte by byte"},
+			{"1", "failed: the host, the mirror, the base, or nsbuild itself"},
+			{"2", "the package failed to build, the first time or varied"},
+			{"3", "it cannot be decided: something could not be fetched or verified"},
+			{"4", "a package differs"},
+			wrong, stopped,
+		}
 	case "nsbuild compare":
 		return []exitLine{{"0", "the packages are the same, byte by byte"}, failed,
 			{"4", "they differ"}, wrong, stopped}

@@ -102,6 +102,19 @@ func arrangement(path string) [][]string {
 			{"The build", "log-dir", "scratch", "timeout", "silence", "memory", "cpus", "pids",
 				"keep", "keep-count", "keep-size", "keep-age"},
 		}
+	case "nsbuild repro":
+		return [][]string{
+			{commonFlags, "vary", "bisect", "output", "diff", "json", "dist", "verbose", "offline"},
+			{"What is built", "arch", "host", "arch-all", "no-arch-all", "arch-any",
+				"no-arch-any", "source", "git", "profiles", "deb-build-options", "jobs",
+				"debbuildopt", "debbuildopts", "base", "mirror"},
+			{"Packages from elsewhere", "extra-repository", "extra-repository-key",
+				"extra-package", "pin", "components", "include", "add-depends",
+				"add-depends-arch", "add-depends-indep", "add-conflicts", "add-conflicts-arch",
+				"add-conflicts-indep", "build-dep-resolver", "resolve-alternatives"},
+			{"Room, processors and memory", "memory", "cpus", "pids", "scratch", "scratch-size",
+				"plain-source", "timeout", "silence"},
+		}
 	case "nsbuild create":
 		return [][]string{
 			{commonFlags, "name", "arch", "mirror", "components", "include", "replace"},

@@ -209,7 +209,8 @@ makes it when a build first needs it, and keeps it up to date.
 		}
 	})
 	root.AddGroup(verbGroups()...)
-	root.AddCommand(inGroup(groupBuild, newBuild(a), newRebuild(a), newCompare(a),
+	build := newBuild(a)
+	root.AddCommand(inGroup(groupBuild, build, newRepro(a, build), newRebuild(a), newCompare(a),
 		newReport(a))...)
 	root.AddCommand(inGroup(groupKept, newKept(a), newEnter(a), newDiff(a), newCopy(a),
 		newRetry(a), newForget(a))...)

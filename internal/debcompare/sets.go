@@ -230,7 +230,7 @@ func (c *comparison) both(ctx context.Context, p, q Package) error {
 func compare(ctx context.Context, p, q Package) (pair compared.Pair, a, b *contents, err error) {
 	pair = compared.Pair{Name: p.Name, Was: p.Version, Is: q.Version, WasSize: p.size,
 		IsSize: q.size}
-	if pair.Same, err = sameBytes(p.File, q.File); err != nil || pair.Same {
+	if pair.Same, err = SameBytes(p.File, q.File); err != nil || pair.Same {
 		return pair, nil, nil, err
 	}
 	if a, err = read(ctx, p.File); err != nil {
