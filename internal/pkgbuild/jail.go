@@ -20,7 +20,8 @@ func (at *attempt) openJail(ctx context.Context, withApt bool, mounts ...sandbox
 func (at *attempt) openOver(ctx context.Context, root sandbox.Root, withApt bool,
 	mounts ...sandbox.Mount) (jails.Jail, error) {
 	spec := sandbox.Spec{Root: root, Mounts: mounts,
-		Hostname: cmp.Or(at.o.Vary.Host, buildroot.Host), Domain: at.o.Vary.Domain}
+		Hostname: cmp.Or(at.o.Vary.Host, buildroot.Host), Domain: at.o.Vary.Domain,
+		Vary: at.o.Vary.ofJail()}
 	if withApt {
 		spec.Mounts = append(spec.Mounts, apt.Mounts(at.env.CacheDir)...)
 	}

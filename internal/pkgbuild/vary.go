@@ -28,6 +28,17 @@ type Vary struct {
 	// that there are two.
 	OneProcessor bool
 	Env          []string // NAME=VALUE: more of the environment
+	// Dirs and OldKernel are as in sandbox.Vary
+	Dirs      uint64
+	OldKernel bool
+}
+
+// ofJail is what the jail itself has otherwise.
+func (v *Vary) ofJail() *sandbox.Vary {
+	if v.Dirs == 0 && !v.OldKernel {
+		return nil
+	}
+	return &sandbox.Vary{Dirs: v.Dirs, OldKernel: v.OldKernel}
 }
 
 // names tells whether the list of users has to say something else.

@@ -42,6 +42,10 @@ func Variations() []Variation {
 			set: func(v *pkgbuild.Vary) { v.Env = append(v.Env, "NSBUILD_VARIED=varied") }},
 		{Name: "cpus", What: "number of processors: one of several; of one, parallel=2",
 			set: func(v *pkgbuild.Vary) { v.OneProcessor = true }},
+		{Name: "order", What: "order of the names in directories",
+			set: func(v *pkgbuild.Vary) { v.Dirs = 19 }},
+		{Name: "kernel", What: "release of the kernel: one that begins with 2.6",
+			set: func(v *pkgbuild.Vary) { v.OldKernel = true }},
 		{Name: "path", What: "directory that the source is built in", Off: true,
 			set: func(v *pkgbuild.Vary) { v.Dir = "/build/varied" }},
 	}

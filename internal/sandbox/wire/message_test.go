@@ -42,7 +42,7 @@ func messages() []*Message {
 				Data: "x", Mkdir: true, Owner: 5, Private: true, Map: MapUsers, Tree: 2,
 				Overlay: &Overlay{Lowers: []string{"/l"}, Upper: "u", Work: "w", Writable: "/w",
 					Trees: []int{1}}}},
-			Hostname: "h", Network: NetworkNone, Personality32: true, KeepNames: true,
+			Hostname: "h", Domain: "e", Network: NetworkNone, Personality32: true, KeepNames: true,
 			Caller: &Caller{UID: 1, GID: 2}, Vary: &Vary{Dirs: 3, OldKernel: true},
 		}},
 		{Op: OpJail, ID: 2, Jail: 1, Notes: []string{"n"}, Plain: true},
