@@ -21,10 +21,10 @@ const (
 
 // File is a result of the builds.
 type File struct {
-	Name        string                  `json:"name"`
-	State       string                  `json:"state"` // same, differs, missing, added
+	Name        string                `json:"name"`
+	State       string                `json:"state"` // same, differs, missing, added
 	Differences []compared.Difference `json:"differences,omitempty"`
-	Note        string                  `json:"note,omitempty"` // why there are none
+	Note        string                `json:"note,omitempty"` // why there are none
 }
 
 // results are the files that have to be the same: a .buildinfo says where it was made, and a
