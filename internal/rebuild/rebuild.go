@@ -311,10 +311,15 @@ func (w *run) lookSource(ctx context.Context) (err error) {
 	if w.source == nil {
 		w.source, err = w.sourceIn(ctx, w.find.releases)
 	}
-	if err == nil && w.source != nil {
-		err = w.wantFakeroot(ctx)
+	if err != nil || w.source == nil {
+		return err
 	}
-	return err
+	before := len(w.find.want)
+	if err := w.wantFakeroot(ctx); err != nil || len(w.find.want) == before {
+		return err
+	}
+	// what is wanted only now was not among what the suites were asked for
+	return w.find.inSuites(ctx, w.find.releases)
 }
 
 // lookExtra looks in the repositories that the user names.

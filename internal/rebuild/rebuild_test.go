@@ -121,6 +121,31 @@ func TestSource(t *testing.T) {
 	}
 }
 
+// A source that needs root, and comes from the suite: the suite is asked for fakeroot, too, which no
+// .buildinfo names, though all that this one names is in the cache.
+func TestFakeroot(t *testing.T) {
+	w := newWorld(t)
+	s := crane()
+	s.Version = "2.10-4"
+	s.Fields = []fakedebian.Field{{Name: "Rules-Requires-Root", Value: "binary-targets"}}
+	w.suite.AddSource(s)
+	w.suite.Add(pack("dpkg-dev", "1.21.22"), pack("fakeroot", "1.31"), pack("libfakeroot", "1.31"))
+	w.mirror.Mount("debian", w.archive.Tree())
+	file := w.info(nothing, 0, "dpkg (= 1.22.13)", "base-files (= 12)", "gcc (= 12.2)",
+		"dpkg-dev (= 1.21.22)")
+	report, err := w.run(Request{File: file}) // which has its packages in the cache
+	if report.Verdict != Differs || len(report.Packages) != 4 {
+		t.Fatalf("%v\n%s", err, strings.Join(report.Lines(), "\n"))
+	}
+	text, err := os.ReadFile(file)
+	w.check(err)
+	w.write(file, strings.ReplaceAll(string(text), "2.10-3", "2.10-4"))
+	report, err = w.run(Request{File: file})
+	if report.Verdict != Differs || len(report.Packages) != 6 {
+		t.Errorf("%v\n%s", err, strings.Join(report.Lines(), "\n"))
+	}
+}
+
 // A build that fails is neither.
 func TestFailed(t *testing.T) {
 	w := newWorld(t)
