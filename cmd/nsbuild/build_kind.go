@@ -20,7 +20,8 @@ func (k *kindOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Kind) {
 		"make a binary-only upload, with `TEXT` as its changelog entry")
 	f.IntVar(&o.BinNMUVersion, "binNMU", 1, "number the binary-only upload: `N` in its suffix +bN")
 	f.StringVar(&o.BinNMUTimestamp, "binNMU-timestamp", "", "give its changelog entry this `DATE`: "+
-		"seconds since 1970, or as date -R prints it (default: now)")
+		"seconds since 1970, as date -R prints it, now, or increment, which is N seconds after "+
+		"the source's own entry (default: increment)")
 	f.StringVar(&o.BinNMUChangelog, "binNMU-changelog", "",
 		"make a binary-only upload, with `ENTRY` as its whole changelog entry")
 	f.StringVar(&o.AppendToVersion, "append-to-version", "",

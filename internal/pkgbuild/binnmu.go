@@ -17,9 +17,16 @@ import (
 // dateInChangelog is date -R's format (Policy 4.4).
 const dateInChangelog = "Mon, 02 Jan 2006 15:04:05 -0700"
 
+// Words for the date of an entry, in place of a date.
+const (
+	dateIncrement = "increment" // as many seconds after the source's own entry as BinNMUVersion says
+	dateNow       = "now"
+)
+
 // changelogEntry is what sbuild writes above a changelog for packages with a version of their own.
-func (k *Kind) changelogEntry(source string, version dsc.Version, distribution, arch string,
-	now time.Time) (string, error) {
+// date is that of the entry.
+func (k *Kind) changelogEntry(source string, version dsc.Version, distribution, arch,
+	date string) (string, error) {
 	if k.BinNMUChangelog != "" {
 		return strings.TrimSpace(k.BinNMUChangelog) + "\n\n", nil
 	}
@@ -33,10 +40,6 @@ func (k *Kind) changelogEntry(source string, version dsc.Version, distribution, 
 				"give --maintainer 'NAME <ADDRESS>', or set DEBFULLNAME and DEBEMAIL",
 				"--%s: nobody is named for the changelog entry", k.versionFlag())
 	}
-	date, err := k.entryDate(now)
-	if err != nil {
-		return "", err
-	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s (%s) %s; urgency=low, binary-only=yes\n\n", source, version, distribution)
 	if k.AppendToVersion != "" {
@@ -45,27 +48,58 @@ func (k *Kind) changelogEntry(source string, version dsc.Version, distribution, 
 	if k.BinNMU != "" {
 		fmt.Fprintf(&out, "  * Binary-only non-maintainer upload for %s; no source changes.\n",
 			arch)
+		// on one line, as sbuild has it: it is part of the packages
 		fmt.Fprintf(&out, "  * %s\n", strings.Join(strings.Split(strings.TrimSpace(k.BinNMU), "\n"),
-			"\n    "))
+			"    "))
 	}
 	fmt.Fprintf(&out, "\n -- %s  %s\n\n", maintainer, date)
 	return out.String(), nil
 }
 
-// entryDate is the date of the entry.
-func (k *Kind) entryDate(now time.Time) (string, error) {
+// increments tells whether the date of the entry follows from the source: then equal commands make
+// equal packages (sbuild from 0.91.9 on).
+func (k *Kind) increments() bool {
 	text := strings.TrimSpace(k.BinNMUTimestamp)
-	if text == "" {
+	return text == "" || text == dateIncrement
+}
+
+// entryDate is the date of the entry. last is that of the source's newest entry.
+func (k *Kind) entryDate(last, now time.Time) (string, error) {
+	text := strings.TrimSpace(k.BinNMUTimestamp)
+	switch {
+	case k.increments():
+		return last.Add(time.Duration(k.BinNMUVersion) * time.Second).UTC().
+			Format(dateInChangelog), nil
+	case text == dateNow:
 		return now.UTC().Format(dateInChangelog), nil
 	}
 	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil && seconds > 0 {
 		return time.Unix(seconds, 0).UTC().Format(dateInChangelog), nil
 	}
 	if _, err := time.Parse("Mon, _2 Jan 2006 15:04:05 -0700", text); err != nil {
-		return "", fault.New(fault.Usage, "give seconds since 1970, or what date -R prints",
-			"--binNMU-timestamp %q is no date", text)
+		return "", fault.New(fault.Usage, "give seconds since 1970, what date -R prints, "+
+			dateIncrement+" or "+dateNow, "--binNMU-timestamp %q is no date", text)
 	}
 	return text, nil
+}
+
+// lastEntry is when the newest entry of the unpacked source's changelog was written.
+func (at *attempt) lastEntry(tree string) (time.Time, error) {
+	const file = "debian/changelog"
+	f, err := at.root.jail.Open(path.Join(tree, file))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading the changelog: %w", err)
+	}
+	defer f.Close()
+	e, err := dsc.ParseChangelog(file, f)
+	if err == nil && e.Date.IsZero() {
+		err = fault.New(fault.Attempted, "say the date with --binNMU-timestamp",
+			"%s: the newest entry has no date that can be read", file)
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return e.Date, nil
 }
 
 // writeEntry puts the entry above the changelog of the unpacked source, in the jail.
@@ -76,7 +110,18 @@ func (at *attempt) writeEntry(ctx context.Context) error {
 	if distribution == "" {
 		distribution = at.suite.Name
 	}
-	entry, err := at.o.changelogEntry(at.in.DSC.Name, at.version, distribution, at.host, time.Now())
+	var last time.Time
+	var date string
+	var err error
+	if at.o.BinNMUChangelog == "" && at.o.increments() {
+		if last, err = at.lastEntry(tree); err != nil {
+			return err
+		}
+	}
+	if date, err = at.o.entryDate(last, time.Now()); err != nil {
+		return err
+	}
+	entry, err := at.o.changelogEntry(at.in.DSC.Name, at.version, distribution, at.host, date)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,8 @@ type Kind struct {
 	// the change that a binary-only upload is made for; "" for an ordinary build
 	BinNMU        string
 	BinNMUVersion int // N of the suffix +bN, from 1 on; 0 without a change
-	// date of its changelog entry: seconds since 1970, or as date -R writes it; "" for now
+	// date of its changelog entry: seconds since 1970, as date -R writes it, "now", or "increment",
+	// which "" is, too
 	BinNMUTimestamp string
 	// a whole changelog entry, instead of the one that is made from the others
 	BinNMUChangelog   string

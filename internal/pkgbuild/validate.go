@@ -328,7 +328,10 @@ func (r *Request) checkEntry() error {
 		return err
 	}
 	_, host := r.archs()
-	_, err = r.changelogEntry("source", some, "suite", host, time.Now())
+	date, err := r.entryDate(time.Time{}, time.Time{})
+	if err == nil {
+		_, err = r.changelogEntry("source", some, "suite", host, date)
+	}
 	return err
 }
 
