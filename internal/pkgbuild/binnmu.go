@@ -19,7 +19,7 @@ const dateInChangelog = "Mon, 02 Jan 2006 15:04:05 -0700"
 
 // Words for the date of an entry, in place of a date.
 const (
-	dateIncrement = "increment" // as many seconds after the source's own entry as BinNMUVersion says
+	dateIncrement = "increment" // BinNMUVersion seconds after the source's own entry
 	dateNow       = "now"
 )
 

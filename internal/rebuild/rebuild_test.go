@@ -121,8 +121,8 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// A source that needs root, and comes from the suite: the suite is asked for fakeroot, too, which no
-// .buildinfo names, though all that this one names is in the cache.
+// A source that needs root, and comes from the suite: the suite is asked for fakeroot, too, which
+// no .buildinfo names, though all that this one names is in the cache.
 func TestFakeroot(t *testing.T) {
 	w := newWorld(t)
 	s := crane()
