@@ -83,6 +83,14 @@ func (k *Kind) entryDate(last, now time.Time) (string, error) {
 	return text, nil
 }
 
+// settledDate is the date as it is the same whenever the build is done.
+func (k *Kind) settledDate(now time.Time) (string, error) {
+	if k.increments() {
+		return dateIncrement, nil
+	}
+	return k.entryDate(time.Time{}, now)
+}
+
 // lastEntry is when the newest entry of the unpacked source's changelog was written.
 func (at *attempt) lastEntry(tree string) (time.Time, error) {
 	const file = "debian/changelog"

@@ -100,10 +100,8 @@ func (at *attempt) planWith(ctx context.Context, dependencies plan.Dependencies)
 			Processes: int64(at.o.Limits.PIDs), MaxResults: at.o.MaxResults},
 	}
 	if k.ownVersion() && k.BinNMUChangelog == "" {
-		if p.Kind.EntryDate = dateIncrement; !k.increments() {
-			if p.Kind.EntryDate, err = k.entryDate(time.Time{}, time.Now()); err != nil {
-				return nil, err
-			}
+		if p.Kind.EntryDate, err = k.settledDate(time.Now()); err != nil {
+			return nil, err
 		}
 		if k.Maintainer == "" { // the caller's own name, who may be another when it is built
 			p.Kind.Maintainer = DefaultMaintainer()

@@ -43,7 +43,7 @@ func (b *builder) pin(ctx context.Context) (err error) {
 		return err
 	}
 	if k := &b.o.Kind; k.ownVersion() && k.BinNMUChangelog == "" {
-		if k.BinNMUTimestamp, err = k.entryDate(time.Now()); err != nil {
+		if k.BinNMUTimestamp, err = k.settledDate(time.Now()); err != nil {
 			return err
 		}
 	}
