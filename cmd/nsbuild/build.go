@@ -35,6 +35,7 @@ type buildOptions struct {
 	more                                   additionOptions
 	keep                                   keepOptions
 	annotations                            string
+	provenance                             provenanceOptions
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -79,10 +80,17 @@ the worst: 128+N, else 1, else 64, else 2, else 3.
 			if o.PlanTo != "" && !c.Flags().Changed("report") {
 				o.Report = ""
 			}
+			if o.PlanTo != "" && !c.Flags().Changed("provenance") {
+				o.Provenance = ""
+			}
+			a.result.maker = &o.provenance
 			if err := a.result.claim(o.Places, &o.Several); err != nil {
 				return err
 			}
 			if err := o.complete(a.verbose, c.LocalNonPersistentFlags()); err != nil {
+				return err
+			}
+			if err := o.provenance.complete(c.Flags(), o.Provenance); err != nil {
 				return err
 			}
 			a.result.ask(&o.Several)
@@ -150,6 +158,7 @@ func (o *buildOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.annotations, "annotations", string(annotate.Auto), "show errors and the log as "+
 		"`SERVICE` does: github, gitlab, none, or auto, which looks where it runs")
 	f.StringVar(&o.Report, "report", "", "write to `FILE` a page about it (HTML)")
+	o.provenance.addFlags(f, &o.Provenance)
 	f.StringVar(&o.Result, "result", "", "write to `FILE` what became of it, for programs")
 }
 
@@ -187,7 +196,8 @@ func (o *buildOptions) complete(verbose bool, set *pflag.FlagSet) error {
 // the nearer one counts; from the same place they are no answer.
 func (o *buildOptions) completeContents(g given) error {
 	for _, name := range []string{"dist", "base", "output", "log-dir", "mirror", "arch", "host",
-		"build-dep-resolver", "result", "junit", "report", "plan"} {
+		"build-dep-resolver", "result", "junit", "report", "plan", "provenance", "provenance-key",
+		"builder-id"} {
 		if g.set.Changed(name) && g.set.Lookup(name).Value.String() == "" {
 			return fault.New(fault.Usage, "leave it out for what is usual",
 				"--%s: the value is empty", name)

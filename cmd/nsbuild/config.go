@@ -41,9 +41,10 @@ func onCommandLine(table, flag string) bool {
 	case "repro": // the others are those of build
 		return flag != "vary"
 	case "rebuild":
-		return flag != "snapshot" && flag != "keyring"
+		return !slices.Contains([]string{"snapshot", "keyring", "provenance-key", "builder-id"},
+			flag)
 	case "compare", "import", "export", "man", "completion", "config", "forget", "enter", "diff",
-		"cp", "retry", "report":
+		"cp", "retry", "report", "verify":
 		return true
 	}
 	return false

@@ -51,6 +51,13 @@ func statusesOf(path string) []exitLine {
 	case "nsbuild compare":
 		return []exitLine{{"0", "the packages are the same, byte by byte"}, failed,
 			{"4", "they differ"}, wrong, stopped}
+	case "nsbuild verify":
+		return []exitLine{
+			{"0", "the statements hold, and the artefacts are as stated"}, failed,
+			{"3", "a statement does not hold: not signed, signed by another, changed, or of " +
+				"another kind"},
+			{"4", "an artefact is not as stated, is missing, or no statement names it"},
+			wrong, stopped}
 	case "nsbuild create", "nsbuild update", "nsbuild import":
 		return []exitLine{done,
 			{"1", "failed: the host, the mirror, the base, or nsbuild itself"},

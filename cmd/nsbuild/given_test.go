@@ -163,6 +163,8 @@ func sample(k key) string {
 		return "~x1"
 	case "build.debbuildopt", "build.debbuildopts":
 		return "--sanitize-env"
+	case "build.builder-id", "rebuild.builder-id":
+		return "https://ci.example/builders/1"
 	case "build.pin":
 		return "release n=sid 5"
 	}

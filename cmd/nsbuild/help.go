@@ -83,6 +83,7 @@ func arrangement(path string) [][]string {
 				"fail-on", "lintian-opt", "lintian-opts", "piuparts-opt", "piuparts-opts"},
 			{"What is written, and where", "log-dir", "nolog", "keep-logs", "result", "junit",
 				"report", "json", "annotations", "max-results"},
+			{"How others can know how it was built", "provenance", "provenance-key", "builder-id"},
 			{"What is kept of a build", "keep", "keep-count", "keep-size", "keep-age"},
 			{"Room, processors and memory", "jobs-at-once", "memory", "cpus", "pids", "scratch",
 				"scratch-size", "plain-source", "strays", "timeout", "silence"},
@@ -99,6 +100,7 @@ func arrangement(path string) [][]string {
 			{"Where source and packages are looked for", "source", "lock", "dist", "mirror",
 				"extra-repository", "extra-repository-key"},
 			{"The signature of the .buildinfo", "keyring"},
+			{"How others can know how it was built", "provenance", "provenance-key", "builder-id"},
 			{"The build", "log-dir", "scratch", "timeout", "silence", "memory", "cpus", "pids",
 				"keep", "keep-count", "keep-size", "keep-age"},
 		}

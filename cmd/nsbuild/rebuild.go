@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,6 +24,8 @@ type rebuildOptions struct {
 	limits limitOptions
 	diff   bool
 	json   bool
+	stated string // file of the statements
+	maker  provenanceOptions
 }
 
 func newRebuild(a *app) *cobra.Command {
@@ -48,6 +51,9 @@ what, if it has the package of the first build: from the directory of the .build
 		Args: rangeArgs(1, 1, "which .buildinfo?"),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.File = args[0]
+			if err := o.maker.complete(c.Flags(), o.stated); err != nil {
+				return err
+			}
 			return a.rebuild(c.Context(), &o)
 		},
 	}
@@ -77,6 +83,7 @@ what, if it has the package of the first build: from the directory of the .build
 		"end a build that writes nothing to its log for `TIME`; 0: never")
 	f.BoolVar(&o.diff, "diff", false, "show the differing texts as unified diffs")
 	f.BoolVar(&o.json, "json", false, "write what was found out as JSON")
+	o.maker.addFlags(f, &o.stated)
 	o.limits.addFlags(f, &o.Build.Limits, "the build")
 	o.keep.addFlags(f, &o.Build.Keeping)
 	return c
@@ -87,6 +94,9 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions) (err error) {
 		return err
 	}
 	if err := o.keep.complete(&o.Build.Keeping); err != nil {
+		return err
+	}
+	if err := claimFile("provenance", o.stated); err != nil {
 		return err
 	}
 	o.Build.Verbose, o.Build.Strays = a.verbose, strays.Kill
@@ -101,6 +111,9 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions) (err error) {
 		}
 	}
 	report, err := rebuild.Run(ctx, env, o.Request)
+	if o.stated != "" {
+		err = errors.Join(err, o.maker.writeRebuild(ctx, o.stated, report))
+	}
 	defer env.Progress.Pause()()
 	if o.json {
 		var text rebuild.Report

@@ -21,15 +21,17 @@ import (
 	"nsbuild/internal/result"
 )
 
-// resultFile is the files that --result, --junit and --report name. Each is written once, at the
-// end, however that comes. Until then there is none: whoever finds one has that of this build, or
-// of none.
+// resultFile is the files that --result, --junit, --report and --provenance name. Each is written
+// once, at the end, however that comes. Until then there is none: whoever finds one has that of
+// this build, or of none.
 type resultFile struct {
 	mu      sync.Mutex
-	named   bool   // it is known whether files were named
-	path    string // "": none, or it has been written
-	junit   string // the same
-	page    string // the same
+	named   bool               // it is known whether files were named
+	path    string             // "": none, or it has been written
+	junit   string             // the same
+	page    string             // the same
+	stated  string             // the same
+	maker   *provenanceOptions // of that one
 	asked   pkgbuild.Several
 	started time.Time
 	ended   map[int]*result.Result // by their places among the sources
@@ -41,12 +43,13 @@ func (f *resultFile) claim(at pkgbuild.Places, asked *pkgbuild.Several) error {
 	defer f.mu.Unlock()
 	f.named, f.started, f.asked = true, time.Now(), *asked
 	for _, file := range []struct{ flag, path string }{{"result", at.Result},
-		{"junit", at.JUnit}, {"report", at.Report}} {
+		{"junit", at.JUnit}, {"report", at.Report},
+		{"provenance", at.Provenance}} {
 		if err := claimFile(file.flag, file.path); err != nil {
 			return err
 		}
 	}
-	f.path, f.junit, f.page = at.Result, at.JUnit, at.Report
+	f.path, f.junit, f.page, f.stated = at.Result, at.JUnit, at.Report, at.Provenance
 	return nil
 }
 
@@ -96,8 +99,9 @@ func (f *resultFile) note(i int, r *result.Result) {
 func (f *resultFile) write(err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	path, xml, page := f.path, f.junit, f.page
-	if f.path, f.junit, f.page = "", "", ""; path == "" && xml == "" && page == "" {
+	path, xml, page, stated := f.path, f.junit, f.page, f.stated
+	f.path, f.junit, f.page, f.stated = "", "", "", ""
+	if path == "" && xml == "" && page == "" && stated == "" {
 		return nil
 	}
 	all := f.asked.Each()
@@ -122,6 +126,9 @@ func (f *resultFile) write(err error) error {
 			builds = append(builds, report.Build{Result: r})
 		}
 		failed = errors.Join(failed, report.Write(page, builds))
+	}
+	if stated != "" && f.maker != nil {
+		failed = errors.Join(failed, f.maker.write(stated, s.Results))
 	}
 	switch {
 	case path == "":
@@ -171,6 +178,7 @@ func namedIn(args []string) (at pkgbuild.Places, sources []string) {
 	of := func(flag string) string {
 		return cmp.Or(named[flag], os.Getenv(key{"build", &pflag.Flag{Name: flag}}.variable()))
 	}
-	return pkgbuild.Places{Result: of("result"), JUnit: of("junit"), Report: of("report")},
+	return pkgbuild.Places{Result: of("result"), JUnit: of("junit"), Report: of("report"),
+			Provenance: of("provenance")},
 		set.Args()
 }

@@ -91,6 +91,13 @@ func (at *attempt) packSource(ctx context.Context) error {
 		return at.explainRefusal(err, ctx.Err() == nil)
 	}
 	at.sources.packedIn = sandbox.Lower{Jail: jail.ID()}
+	if at.o.Provenance != "" {
+		is, err := at.in.Plan(ctx)
+		if err != nil {
+			return fmt.Errorf("reading the source directory for --provenance: %w", err)
+		}
+		at.result.Source.TreeDigest = is.TreeDigest
+	}
 	_, err = at.closeJail()
 	return err
 }

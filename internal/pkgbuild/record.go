@@ -73,6 +73,7 @@ func (b *builder) noteSource() {
 // noteTarget has the result say for what it is built.
 func (b *builder) noteTarget() {
 	b.result.Target = result.Target{Distribution: cmp.Or(b.suite.Name, b.o.Suite),
+		Vendor:    b.suite.Distribution,
 		BuildArch: b.arch, HostArch: b.host, BuildType: b.o.buildType(), Profiles: b.o.Profiles,
 		Options: b.o.words()}
 }

@@ -110,12 +110,14 @@ type Places struct {
 	NoLog  bool   // leave no log behind
 	// KeepLogs is how many logs stay of one version for one architecture and suite; 0: all
 	KeepLogs int
-	Result   string    // file for the machine-readable result; "" for none
-	JUnit    string    // file for the same as JUnit XML; "" for none
-	LockTo   string    // file for the lock of what was built; "" for none
-	Report   string    // file for the same as a page; "" for none
-	Verbose  bool      // show the package's log as it comes
-	ShowLog  io.Writer // where; nil: with the progress
+	Result   string // file for the machine-readable result; "" for none
+	JUnit    string // file for the same as JUnit XML; "" for none
+	LockTo   string // file for the lock of what was built; "" for none
+	Report   string // file for the same as a page; "" for none
+	// Provenance is the file for the statement how it was built: the result then has all of it.
+	Provenance string
+	Verbose    bool      // show the package's log as it comes
+	ShowLog    io.Writer // where; nil: with the progress
 }
 
 // Keeping says what of the build is kept, to be looked into later.

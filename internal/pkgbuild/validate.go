@@ -48,6 +48,9 @@ func (s *Several) Validate() error {
 		return fault.New(fault.Usage, "call it NAME"+plan.Suffix,
 			"%s %s: a lock is a plan, whose name ends in %s", s.place("lock"), s.LockTo,
 			plan.Suffix)
+	case s.PlanTo != "" && s.Provenance != "":
+		return fault.New(fault.Usage, "leave it out", "%s is about what is built, and nothing is",
+			s.place("provenance"))
 	case s.PlanTo != "" && len(s.Sources) > 1:
 		return fault.New(fault.Usage, "plan them one by one", "%s is for one source",
 			s.place("plan"))

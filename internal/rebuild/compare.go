@@ -19,7 +19,7 @@ import (
 
 // What became of a file.
 const (
-	stateSame    = "same"
+	StateSame    = "same"
 	stateDiffers = "differs"
 	stateMissing = "missing" // this build has not made it
 	stateAdded   = "added"   // the first build had not
@@ -49,7 +49,7 @@ func (w *run) compare(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			f.Is, f.IsSize, f.State = sum, size, stateSame
+			f.Is, f.IsSize, f.State = sum, size, StateSame
 			if sum != want.SHA256 || size != want.Size {
 				f.State = stateDiffers
 			}

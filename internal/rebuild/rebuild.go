@@ -444,7 +444,7 @@ func (w *run) buildIn(ctx context.Context, name string) error {
 	w.report.Verdict = Identical
 	differ := 0
 	for _, f := range w.report.Files {
-		if f.State != stateSame {
+		if f.State != StateSame {
 			w.report.Verdict = Differs
 			differ++
 		}

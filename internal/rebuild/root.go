@@ -22,6 +22,7 @@ import (
 	"nsbuild/internal/fault"
 	"nsbuild/internal/lock"
 	"nsbuild/internal/pkgbuild"
+	"nsbuild/internal/plan"
 )
 
 // prefix begins the names of the roots of rebuilds, which are bases while they are needed.
@@ -132,7 +133,8 @@ func (w *run) request(name string) (pkgbuild.Request, error) {
 	if w.info.Changelog != "" {
 		r.BinNMUChangelog = w.info.Changelog
 	}
-	exact := &pkgbuild.Exact{Tree: w.info.BuildPath, Environment: []string{}}
+	exact := &pkgbuild.Exact{Tree: w.info.BuildPath, Environment: []string{},
+		Packages: w.exactPackages()}
 	for _, v := range w.info.Variables {
 		exact.Environment = append(exact.Environment, v)
 		switch name, value, _ := strings.Cut(v, "="); name {
@@ -151,6 +153,20 @@ func (w *run) request(name string) (pkgbuild.Request, error) {
 	r.Output = dir
 	r.NoLog = r.NoLog || r.LogDir == ""
 	return r, err
+}
+
+// exactPackages are the files of the root.
+func (w *run) exactPackages() (all []plan.Package) {
+	for i, p := range w.find.want {
+		u := w.report.Packages[i]
+		one := plan.Package{Name: u.Name, Version: u.Version, Arch: u.Arch, Size: p.found.Size,
+			SHA256: u.SHA256, Release: u.Release}
+		if p.found.Repo.URI != pool.CachedOrigin {
+			one.URI, one.File = failure.PublicURI(p.found.Repo.URI), p.found.Filename
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 // separate refuses to put what is built in the place of what it is compared with.

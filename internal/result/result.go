@@ -91,7 +91,8 @@ type Source struct {
 
 // Target says for what it was built.
 type Target struct {
-	Distribution string   `json:"distribution"`
+	Distribution string   `json:"distribution"`     // the suite
+	Vendor       string   `json:"vendor,omitempty"` // debian, ubuntu, …
 	BuildArch    string   `json:"build_arch"`
 	HostArch     string   `json:"host_arch"`
 	BuildType    string   `json:"build_type"` // as dpkg-buildpackage --build takes it
