@@ -53,6 +53,7 @@ type app struct {
 	createFlags *createOptions
 	updateFlags *hookOptions
 	buildFlags  *buildOptions
+	resumed     *resumed // the batch that the command goes on with; nil: none
 }
 
 // globalFlags are those of every verb, and --json of those that tell what they do.

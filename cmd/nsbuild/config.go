@@ -43,8 +43,8 @@ func onCommandLine(table, flag string) bool {
 	case "rebuild":
 		return !slices.Contains([]string{"snapshot", "keyring", "provenance-key", "builder-id"},
 			flag)
-	case "compare", "import", "export", "man", "completion", "config", "forget", "enter", "diff",
-		"cp", "retry", "report", "verify":
+	case "batch", "compare", "import", "export", "man", "completion", "config", "forget",
+		"enter", "diff", "cp", "retry", "report", "verify":
 		return true
 	}
 	return false

@@ -64,6 +64,18 @@ func arrangement(path string) [][]string {
 	command := []string{"Who runs it, and how", "user", "group", "groups", "chdir", "setenv",
 		"as-pid1", "timeout", "kill-after", "strays"}
 	switch path {
+	case "nsbuild batch":
+		groups := [][]string{{commonFlags, "name", "list", "dist", "output", "jobs-at-once",
+			"max-failures", "timeout", "json", "verbose", "offline"}}
+		for i, g := range arrangement("nsbuild build") {
+			if g = slices.DeleteFunc(g, func(flag string) bool {
+				return ofOneBuild(flag) || slices.Contains(groups[0], flag)
+			}); i == 0 {
+				g = append([]string{"The build"}, g...)
+			}
+			groups = append(groups, g)
+		}
+		return groups
 	case "nsbuild build":
 		return [][]string{
 			{commonFlags, "dist", "output", "source", "git", "jobs", "extra-package",

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
+	"math"
 	"net/url"
 	"os"
 	"path"
@@ -58,6 +60,13 @@ func (s *shared) claim(what, spec string) error {
 	}
 	s.claims[what] = spec
 	return nil
+}
+
+// disclaim has something be built again.
+func (s *shared) disclaim(spec string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.claims, func(_, by string) bool { return by == spec })
 }
 
 // takeOutput makes a directory for results, unless it is there. Of one that was made it counts who
@@ -150,6 +159,25 @@ func (e *Env) BuildMany(ctx context.Context, s *Several, ended func(*Env, *Ended
 	close(next)
 	workers.Wait()
 	return out
+}
+
+// BuildOneOf builds one of many, so many of which run beside each other now. Unlike BuildMany it
+// may build a source again that it has built before. Functions are as BuildMany's, for this one
+// alone.
+func (e *Env) BuildOneOf(ctx context.Context, beside int, r Request, ended func(*Env, *Ended),
+	kept func(*Env, *Outcome)) *Ended {
+	e.shared.mu.Lock()
+	e.shared.atOnce, e.shared.left = beside, math.MaxInt32
+	e.shared.mu.Unlock()
+	e.shared.memory.Divide(beside)
+	defer e.shared.disclaim(r.From)
+	name := shortName(r.From)
+	view, end := e.view(name)
+	d := view.buildOne(ctx, 0, name, r, end, func(d *Ended) { ended(view, d) })
+	if d.Outcome.Kept != "" {
+		kept(view, d.Outcome)
+	}
+	return d
 }
 
 func (e *Env) buildOne(ctx context.Context, i int, name string, r Request,

@@ -2,6 +2,7 @@ package pkgbuild
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"nsbuild/internal/scratch"
@@ -58,6 +59,10 @@ func (b *builder) expectedBesides(factor, dependencies int64) int64 {
 func (b *builder) rememberNeed(n scratch.Need) {
 	if n.Tree <= 0 {
 		return
+	}
+	n.Seconds = b.sinceStart(time.Now())
+	if b.noteSamples(); b.result.Samples != nil {
+		n.Memory = slices.Max(b.result.Samples.Memory)
 	}
 	n.Version, n.Date = b.header.Version, time.Now().UTC().Truncate(time.Second)
 	if err := scratch.NeedsIn(b.env.CacheDir).Keep(b.header.Package, n); err != nil {

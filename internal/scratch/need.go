@@ -18,6 +18,8 @@ type Need struct {
 	Date         time.Time `json:"date"`
 	Tree         int64     `json:"tree"`         // bytes at most, beyond the dependencies
 	Dependencies int64     `json:"dependencies"` // bytes of the installed build dependencies
+	Seconds      float64   `json:"seconds,omitempty"`
+	Memory       int64     `json:"memory,omitempty"` // bytes that its processes had at most
 }
 
 // Needs is the directory of what builds have taken.

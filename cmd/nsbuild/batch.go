@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"nsbuild/internal/batch"
+	"nsbuild/internal/fault"
+)
+
+// batchOptions are the flags of batch beyond those of build.
+type batchOptions struct {
+	name        string
+	list        string
+	maxFailures int
+}
+
+// resumed is a batch that a command goes on with: see resumeBatch.
+type resumed struct {
+	batch       *batch.Batch
+	maxFailures int
+}
+
+func newBatch(a *app, build *cobra.Command) *cobra.Command {
+	var o batchOptions
+	c := &cobra.Command{
+		Use:   "batch [SOURCE...]",
+		Short: "Build many source packages, and go on after a kill",
+		Long: `batch builds many source packages, each as nsbuild build would, as many at a time as processors
+and memory allow. A journal has all that happens: whatever ends the command, a reboot, too, nsbuild
+batch resume goes on. What has ended is not built again.
+
+A source that cannot be begun (the mirror, the disk) is tried again later, three times in all. One
+that failed while others ran is built once more, alone, before the failure counts. The longest
+builds begin first, as far as earlier builds tell.
+
+Results and logs go to one directory, ./NAME or --output. The options are those of nsbuild build,
+which are kept for resume and retry. The exit status is as of nsbuild build.
+`,
+		Example: "  nsbuild batch -d bookworm hello tree sl\n" +
+			"  nsbuild batch --name gcc-14 --list sources.txt -d sid --timeout 4h\n" +
+			"  nsbuild batch resume",
+		RunE: func(c *cobra.Command, args []string) error {
+			if a.resumed != nil {
+				return a.runBatch(c.Context(), c.LocalNonPersistentFlags(), a.resumed)
+			}
+			return a.beginBatch(c.Context(), c.LocalNonPersistentFlags(), args, &o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.name, "name", "", "call the batch `NAME` (default: today's date)")
+	f.StringVar(&o.list, "list", "", "build what `FILE` names, too: a SOURCE a line; what follows "+
+		"a # is a comment; - is standard input")
+	f.IntVar(&o.maxFailures, "max-failures", 0, "begin no other when `N` builds have failed; 0: "+
+		"always go on")
+	build.Flags().VisitAll(func(flag *pflag.Flag) {
+		if !ofOneBuild(flag.Name) {
+			f.AddFlag(flag) // the same one, so that what is configured for build holds, too
+		}
+	})
+	c.AddCommand(newBatchResume(a), newBatchList(a), newBatchStatus(a), newBatchReport(a),
+		newBatchRetry(a), newBatchCancel(a), newBatchRemove(a))
+	return c
+}
+
+// ofOneBuild tells whether a flag of build says something that cannot be said of many.
+func ofOneBuild(flag string) bool {
+	switch flag {
+	case "chain", "plan", "lock", "result", "junit", "report", "shell-on-failure", "annotations",
+		"help", "provenance", "provenance-key", "builder-id":
+		return true
+	}
+	return false
+}
+
+// beginBatch makes a batch of the command line, and runs it.
+func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
+	o *batchOptions) error {
+	specs := args
+	if o.list != "" {
+		listed, err := a.readList(o.list)
+		if err != nil {
+			return err
+		}
+		specs = append(specs, listed...)
+	}
+	if len(specs) == 0 {
+		return usage("nsbuild batch SOURCE..., or --list FILE", "batch: of which sources?")
+	}
+	if o.maxFailures < 0 {
+		return usage("0 for none", "--max-failures %d: it cannot be negative", o.maxFailures)
+	}
+	seen := map[string]bool{}
+	for _, spec := range specs {
+		if seen[spec] {
+			return usage("name it once", "%s is named twice", spec)
+		}
+		seen[spec] = true
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	h := batch.Head{Program: program(), Name: o.name, Created: now(), Dir: dir,
+		Options: typed(set)}
+	store, needs, err := a.batches()
+	if err != nil {
+		return err
+	}
+	for _, spec := range specs {
+		h.Sources = append(h.Sources, needs.source(spec))
+	}
+	if err := a.checkBatch(set, specs); err != nil {
+		return err
+	}
+	b, err := store.Create(h)
+	if err != nil {
+		return err
+	}
+	return a.runBatch(ctx, set, &resumed{b, o.maxFailures})
+}
+
+// typed are the flags of build that were given on the command line, so that they can be given
+// again.
+func typed(set *pflag.FlagSet) (all []string) {
+	set.VisitAll(func(f *pflag.Flag) { // Visit knows of no flags that another set has parsed
+		if !f.Changed || rankOf(f) != rankFlag || f.Name == "name" || f.Name == "list" ||
+			f.Name == "max-failures" || f.Name == "json" {
+			return
+		}
+		if several, ok := f.Value.(pflag.SliceValue); ok {
+			for _, value := range several.GetSlice() {
+				all = append(all, "--"+f.Name+"="+value)
+			}
+			return
+		}
+		all = append(all, "--"+f.Name+"="+f.Value.String())
+	})
+	return all
+}
+
+// readList reads the file of a batch's sources.
+func (a *app) readList(name string) (specs []string, err error) {
+	f := os.Stdin
+	if name != "-" {
+		if f, err = os.Open(name); err != nil {
+			return nil, fault.Wrap(fault.Usage, "", fmt.Errorf("--list: %w", err))
+		}
+		defer f.Close()
+	}
+	lines := bufio.NewScanner(f)
+	seen := map[string]int{}
+	for n := 1; lines.Scan(); n++ {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		words := strings.Fields(text)
+		switch {
+		case len(words) == 0:
+			continue
+		case len(words) > 1:
+			return nil, fault.New(fault.Usage, "write one SOURCE a line", "--list %s:%d: %q is one "+
+				"word too many", name, n, words[1])
+		case seen[words[0]] > 0:
+			return nil, fault.New(fault.Usage, "name it once", "--list %s:%d: %s stands in line %d, "+
+				"too", name, n, words[0], seen[words[0]])
+		}
+		seen[words[0]] = n
+		specs = append(specs, words[0])
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fault.Wrap(fault.Usage, "", fmt.Errorf("--list %s: %w", name, err))
+	}
+	return specs, nil
+}
+
+// checkBatch refuses what cannot be built as it is asked for, before there is a batch of it.
+func (a *app) checkBatch(set *pflag.FlagSet, specs []string) error {
+	o := a.buildFlags
+	o.Sources = specs
+	// configured, they are for commands of which one file tells
+	o.Result, o.JUnit, o.Report, o.Provenance = "", "", "", ""
+	if err := o.complete(a.verbose, set); err != nil {
+		return err
+	}
+	if len(o.Suites) > 0 || len(o.Archs) > 0 {
+		return usage("call nsbuild batch once for each", "a batch is of one suite and one architecture")
+	}
+	for _, spec := range specs {
+		if !strings.HasSuffix(spec, ".dsc") || strings.Contains(spec, "://") {
+			continue
+		}
+		if _, err := os.Stat(spec); err != nil {
+			return fault.Wrap(fault.Usage, "give the path of an existing .dsc, or a package name to "+
+				"have it fetched", err)
+		}
+	}
+	return o.Validate()
+}
+
+// resumeBatch goes on with a batch, with the options that it was begun with: they are given once
+// more, to a command line of their own.
+func (a *app) resumeBatch(c *cobra.Command, b *batch.Batch, maxFailures int) (err error) {
+	defer func() { err = errors.Join(err, b.Close()) }()
+	if err := os.Chdir(b.Dir); err != nil {
+		return fault.Wrap(fault.Internal, "make it again, since paths start from there",
+			fmt.Errorf("the directory of the batch %s: %w", b.Name, err))
+	}
+	a.resumed = &resumed{b, maxFailures}
+	root := newRoot(a)
+	root.SetArgs(slices.Concat([]string{"batch"}, typed(c.Root().PersistentFlags()), b.Options))
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	return root.ExecuteContext(c.Context())
+}
+
+// outputOf is where the results of a batch go.
+func outputOf(b *batch.Batch, asked string) (string, error) {
+	dir := asked
+	if dir == "" {
+		dir = filepath.Join(b.Dir, b.Name)
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return "", fault.Wrap(fault.Usage, "choose another directory with --output",
+			fmt.Errorf("the directory of the results: %w", err))
+	}
+	return dir, nil
+}

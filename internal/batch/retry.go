@@ -1,0 +1,38 @@
+package batch
+
+import "time"
+
+// GivenBackTries is how often something is tried which its surroundings keep from being built.
+const GivenBackTries = 3
+
+// pause is how long the surroundings have to become better, after so many tries.
+func pause(tries int) time.Duration { return 30 * time.Second << (2 * (tries - 1)) }
+
+// ended decides what follows from how a try has ended. A failure of the surroundings (a mirror, the
+// disk) that may be over is tried again, later. A build that failed while others ran may have
+// lacked what they took: it is built once more, alone, before the failure counts.
+func (it *Item) ended(at time.Time, e *Ended) {
+	it.Last, it.Phase = e, Finished
+	switch {
+	case e.Status == GivenBack && e.Transient:
+		if it.givenBack++; it.givenBack < GivenBackTries {
+			it.Phase, it.notBefore = Waiting, at.Add(pause(it.givenBack))
+			if it.suspected {
+				it.Phase = Suspect
+			}
+		}
+		return
+	case !e.Good() && e.Status != GivenBack && e.Beside && !it.suspected:
+		it.Phase = Suspect
+	}
+	it.givenBack, it.notBefore = 0, time.Time{}
+}
+
+// interrupted has a try be none.
+func (it *Item) interrupted() {
+	it.Tries--
+	it.Phase = Waiting
+	if it.suspected {
+		it.Phase = Suspect
+	}
+}
