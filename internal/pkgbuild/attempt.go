@@ -59,6 +59,7 @@ type root struct {
 	stopped bool            // nothing can be run in it any more
 	jail    jails.Jail      // that builds, or has built
 	varied  *Vary           // what it has otherwise than usual; nil: nothing yet
+	clock   string          // directory of the library that sets its clock forward; "": none
 	hooked  deps.Hooked     // what hooks have made of the base, below the build dependencies
 	install *install.Into   // of packages that hooks want, in the open one
 }
@@ -157,6 +158,11 @@ func (at *attempt) close(ctx context.Context) {
 			at.env.Log.Warnf("deleting what the build wrote: %v", err)
 		}
 		cancel()
+	}
+	if at.root.clock != "" {
+		if err := os.RemoveAll(at.root.clock); err != nil {
+			at.env.Log.Warnf("deleting the library of %s: %v", clockPackage, err)
+		}
 	}
 	if at.place.give != nil {
 		at.place.give()

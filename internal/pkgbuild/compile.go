@@ -196,6 +196,7 @@ func (at *attempt) compile(ctx context.Context) error {
 		return err
 	}
 	command := at.worker().Command(tree, at.variedCommand()...)
+	command.Env = append(command.Env, clockEnvironment(at.o.Vary.Clock)...)
 	at.describeSpace()
 	at.log.Subsection("User Environment")
 	sorted := slices.Sorted(slices.Values(command.Env))

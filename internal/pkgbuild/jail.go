@@ -12,16 +12,18 @@ import (
 )
 
 // openJail opens a jail over what there is. With apt, packages can be installed in it.
-func (at *attempt) openJail(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (
+func (at *attempt) openJail(ctx context.Context, withApt bool, change ...specChange) (
 	jails.Jail, error) {
-	return at.openOver(ctx, sandbox.Root{Lowers: at.root.lowers}, withApt, mounts...)
+	return at.openOver(ctx, sandbox.Root{Lowers: at.root.lowers}, withApt, change...)
 }
 
+// specChange changes what a jail is to be.
+type specChange func(*sandbox.Spec)
+
 func (at *attempt) openOver(ctx context.Context, root sandbox.Root, withApt bool,
-	mounts ...sandbox.Mount) (jails.Jail, error) {
-	spec := sandbox.Spec{Root: root, Mounts: mounts,
-		Hostname: cmp.Or(at.o.Vary.Host, buildroot.Host), Domain: at.o.Vary.Domain,
-		Vary: at.o.Vary.ofJail()}
+	change ...specChange) (jails.Jail, error) {
+	spec := sandbox.Spec{Root: root,
+		Hostname: cmp.Or(at.o.Vary.Host, buildroot.Host), Domain: at.o.Vary.Domain}
 	if withApt {
 		spec.Mounts = append(spec.Mounts, apt.Mounts(at.env.CacheDir)...)
 	}
@@ -30,6 +32,9 @@ func (at *attempt) openOver(ctx context.Context, root sandbox.Root, withApt bool
 		return nil, err
 	}
 	spec.Mounts = append(spec.Mounts, caches...)
+	for _, one := range change {
+		one(&spec)
+	}
 	jail, err := at.holder.NewJail(ctx, spec)
 	at.root.open = jail
 	return jail, err

@@ -28,10 +28,14 @@ func plainSources() (names []string) {
 // the source is known to see an overlay that cannot be hidden.
 func (at *attempt) openBuildJail(ctx context.Context) (jails.Jail, error) {
 	withApt := at.o.Hooks.Installs(inBuildJail...)
-	if at.plain {
-		return at.openPlain(ctx, withApt)
+	varied, err := at.variedSpec(ctx)
+	if err != nil {
+		return nil, err
 	}
-	jail, err := at.openJail(ctx, withApt)
+	if at.plain {
+		return at.openPlain(ctx, withApt, varied)
+	}
+	jail, err := at.openJail(ctx, withApt, varied)
 	if err != nil || jail.Plain() || at.o.Scratch != ScratchAuto || !at.seesOverlays() {
 		return jail, err
 	}
@@ -43,14 +47,14 @@ func (at *attempt) openBuildJail(ctx context.Context) (jails.Jail, error) {
 		return nil, err
 	}
 	at.root.lowers, at.plain = below, true // nothing has been written there
-	return at.openPlain(ctx, withApt)
+	return at.openPlain(ctx, withApt, varied)
 }
 
-func (at *attempt) openPlain(ctx context.Context, withApt bool, mounts ...sandbox.Mount) (
+func (at *attempt) openPlain(ctx context.Context, withApt bool, change specChange) (
 	jails.Jail, error) {
 	at.root.copied = at.root.lowers
 	jail, err := at.openOver(ctx, sandbox.Root{Lowers: at.root.lowers, Plain: true}, withApt,
-		mounts...)
+		change)
 	at.root.whole = at.holder.Scratch() != sandbox.ScratchCopy
 	at.result.Isolation.Scratch = string(sandbox.ScratchCopy)
 	return jail, err

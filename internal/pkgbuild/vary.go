@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,12 +29,14 @@ type Vary struct {
 	// that there are two.
 	OneProcessor bool
 	Env          []string // NAME=VALUE: more of the environment
-	// Dirs and OldKernel are as in sandbox.Vary
+	// Dirs and OldKernel are those of sandbox.Vary, for the jail that builds.
 	Dirs      uint64
 	OldKernel bool
+	// Clock is how far the clock of programs goes ahead that ask the C library for the time.
+	Clock time.Duration
 }
 
-// ofJail is what the jail itself has otherwise.
+// ofJail is what the jail that builds has otherwise itself.
 func (v *Vary) ofJail() *sandbox.Vary {
 	if v.Dirs == 0 && !v.OldKernel {
 		return nil
@@ -55,6 +58,9 @@ func (v *Vary) writes() (files []string) {
 	}
 	if v.Dir != "" {
 		files = append(files, strings.Trim(v.Dir, "/"))
+	}
+	if v.Clock != 0 {
+		files = append(files, strings.Trim(clockDir, "/"))
 	}
 	return files
 }
