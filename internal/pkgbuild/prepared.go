@@ -8,6 +8,7 @@ import (
 
 	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/sandbox"
 )
 
 // Prepared is a build of which all is decided that mirrors and the caller's files have to say. It
@@ -37,7 +38,8 @@ func (e *Env) Prepare(ctx context.Context, r Request) (*Prepared, error) {
 }
 
 // pin decides what each of the builds would decide for itself, and otherwise than the others: how
-// many processes it has, the date of a changelog entry, what is in a source directory by then.
+// many processes it has, the date of a changelog entry, what is in a source directory, and which
+// build dependencies there are. Those are a layer afterwards.
 func (b *builder) pin(ctx context.Context) (err error) {
 	if b.o.Options, err = b.withJobs(b.o.Options); err != nil {
 		return err
@@ -47,18 +49,34 @@ func (b *builder) pin(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if b.in.Tree == nil {
-		return nil
-	}
 	noLog := b.o.NoLog
 	b.o.NoLog = true
 	defer func() { b.o.NoLog, b.record = noLog, newRecord(b.env.Program, b.o) }()
 	at, err := b.open(ctx)
-	defer at.close(ctx)
+	defer func() { at.close(ctx) }()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.log.Close()) }()
+	stages := []stage{{name: "build dependencies", run: (*attempt).pinDeps}}
+	if b.in.Tree != nil {
+		stages = slices.Insert(stages, 0, stage{name: "source package", run: (*attempt).pinTree})
+	}
+	for _, s := range stages {
+		ph := b.env.Progress.Phase(s.name)
+		stop := b.env.Meter.During(ph)
+		err := s.run(at, ctx)
+		stop()
+		if ph.Done(err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pinTree has the source package of a source directory take its place.
+func (at *attempt) pinTree(ctx context.Context) error {
+	lowers := at.root.lowers
 	if err := at.packSource(ctx); err != nil {
 		return err
 	}
@@ -66,13 +84,23 @@ func (b *builder) pin(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	packed, err := b.in.TakePacked(jail, b.env.Work)
+	packed, err := at.in.TakePacked(jail, at.env.Work)
+	if _, closeErr := at.closeJail(); err == nil {
+		err = closeErr
+	}
 	if err != nil {
 		return err
 	}
-	err = b.in.Close()
-	b.in = packed
+	err = at.in.Close()
+	at.builder.in, at.root.lowers, at.sources.packedIn = packed, lowers, sandbox.Lower{}
 	return err
+}
+
+// pinDeps makes the layer of the build dependencies, unless there is one.
+func (at *attempt) pinDeps(ctx context.Context) error {
+	err := at.installDeps(ctx)
+	at.deps.Saved()
+	return fault.Wrap(fault.GivenBack, "", err)
 }
 
 // Close gives back what the builds have used.

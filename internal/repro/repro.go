@@ -168,8 +168,14 @@ func (w *run) both(ctx context.Context) (first, second *pkgbuild.Outcome, err er
 	if w.report.Beside {
 		w.build.Beside(2)
 		var both sync.WaitGroup
-		both.Go(one)
-		both.Go(func() { second, err = w.once(ctx, "second", w.Vary) })
+		secondCtx, stop := context.WithCancel(ctx)
+		defer stop()
+		both.Go(func() {
+			if one(); firstErr != nil {
+				stop() // there is nothing to compare it with
+			}
+		})
+		both.Go(func() { second, err = w.once(secondCtx, "second", w.Vary) })
 		both.Wait()
 		w.build.Beside(1)
 	} else if one(); firstErr == nil {
@@ -181,7 +187,8 @@ func (w *run) both(ctx context.Context) (first, second *pkgbuild.Outcome, err er
 	}
 	if err != nil {
 		w.failed(second, err)
-		return first, second, fmt.Errorf("varied: %w", err)
+		return first, second, fault.Wrap(fault.KindOf(err), w.hint(),
+			fmt.Errorf("it builds, but not varied: %w", err))
 	}
 	return first, second, nil
 }
@@ -249,10 +256,17 @@ func (w *run) look(ctx context.Context, fails bool) error {
 	return err
 }
 
+// shown is how many variations a build is named by.
+const shown = 3
+
 // try builds with some of the variations, and compares with the first build.
 func (w *run) try(ctx context.Context, variations []string) (*Cause, error) {
 	w.report.Builds++
-	out, err := w.once(ctx, strings.Join(variations, "+"), variations)
+	name := strings.Join(variations, " ")
+	if len(variations) > shown {
+		name = fmt.Sprintf("%d variations", len(variations))
+	}
+	out, err := w.once(ctx, name, variations)
 	if err != nil {
 		if ctx.Err() == nil && fault.KindOf(err) == fault.Attempted {
 			return &Cause{Fails: true}, nil
