@@ -373,6 +373,9 @@ func (a *app) tell(env *pkgbuild.Env, o *pkgbuild.Outcome, err error) {
 	if err == nil && !a.quiet {
 		fmt.Fprintln(out, ended(o))
 	}
+	if c := o.Result.Compare; err == nil && c != nil && !a.quiet {
+		tellComparison(out, c)
+	}
 	defer a.annotate(out, o)
 	if err == nil || fault.KindOf(err) == fault.Interrupted {
 		return

@@ -28,6 +28,8 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet, c *pkgbuild.Checks) {
 	f.StringArrayVar(&c.PiupartsOpts, "piuparts-opt", nil, "give piuparts this `OPTION`")
 	f.StringVar(&o.piupartsOpts, "piuparts-opts", "",
 		"give piuparts these `OPTIONS`, separated by blanks")
+	f.StringVar(&c.Compare, "compare", "", "say how what was built differs from `WHAT`: archive "+
+		"(the suite's packages), previous (the results of the build before), or those of a directory")
 	f.StringVar(&c.FailOn, "fail-on", "", "let the build fail when a check ends with "+
 		"`LEVEL`: error, or warning, which errors are, too")
 }

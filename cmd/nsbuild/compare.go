@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 	"nsbuild/internal/debcompare"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/rawjson"
+	"nsbuild/internal/result"
 )
 
 func newCompare(a *app) *cobra.Command {
@@ -60,5 +62,25 @@ from the logs (.build) and results (.json) beside the packages.
 func (a *app) tellCompared(c *compared.Comparison, x compared.Extent) {
 	for _, l := range slices.Concat(c.Summary(), c.Details(x)) {
 		fmt.Fprintln(a.stdout, buildlog.VisibleString(l))
+	}
+}
+
+// tellComparison says what a build's results were compared with, and what a screen has of it.
+func tellComparison(out io.Writer, c *result.Compare) {
+	line := func(text string) { fmt.Fprintln(out, buildlog.VisibleString(text)) }
+	head := "compared with " + c.With
+	if c.Version != "" {
+		head += ", " + c.Version
+	}
+	switch c.Status {
+	case result.CompareNothing, result.CompareFailed:
+		line(head + ": " + c.Note)
+	case result.CompareSame:
+		line(head + ": the same bytes")
+	default:
+		line(head + ":")
+		for _, l := range c.Comparison.Summary() {
+			line("  " + l)
+		}
 	}
 }

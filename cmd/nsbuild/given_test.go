@@ -141,6 +141,8 @@ func sample(k key) string {
 		return pkgbuild.FirstAlternative
 	case "build.git":
 		return "head"
+	case "build.compare":
+		return "archive"
 	case "build.fail-on":
 		return "warning"
 	case "build.maintainer", "build.uploader":

@@ -54,7 +54,7 @@ func Set(ctx context.Context, name string) ([]Package, error) {
 	if len(files) == 0 {
 		return nil, fault.New(fault.Usage, hint, "%s has no package", name)
 	}
-	return identify(ctx, files)
+	return Identify(ctx, files)
 }
 
 // maxListed bounds a .changes and a .buildinfo, in bytes.
@@ -86,8 +86,8 @@ func listed(name string) (files []string, err error) {
 	return files, nil
 }
 
-// identify reads what packages are called.
-func identify(ctx context.Context, files []string) (all []Package, err error) {
+// Identify reads what packages are called.
+func Identify(ctx context.Context, files []string) (all []Package, err error) {
 	seen := map[string]string{}
 	for _, file := range files {
 		r, f, err := open(ctx, file)

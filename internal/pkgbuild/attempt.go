@@ -47,6 +47,7 @@ type attempt struct {
 	built   bool            // the results lie in the jail
 	tracing *tracing        // what is installed; nil: not yet
 	found   findings
+	beside  comparing // with what the results are compared
 }
 
 // root is the root directory of an attempt's jails: what lies below the next one, and the one that
@@ -170,6 +171,11 @@ func (at *attempt) close(ctx context.Context) {
 	if at.sources.tar != "" {
 		if err := os.Remove(at.sources.tar); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			at.env.Log.Warnf("deleting the unpacked source: %v", err)
+		}
+	}
+	if dir := at.beside.aside; dir != "" {
+		if err := os.RemoveAll(dir); err != nil {
+			at.env.Log.Warnf("deleting links to results of the build before: %v", err)
 		}
 	}
 	if at.sources.packed != nil {

@@ -101,6 +101,7 @@ func (b *builder) build(ctx context.Context, prepare func(context.Context) (*att
 			at.noteNeed()
 		}
 		at.tellKilled()
+		at.compare(ctx)
 		err = at.writeLock(ctx)
 	}
 	at.noteOrigins(ctx)

@@ -24,6 +24,9 @@ type Checks struct {
 	// FailOn is what makes the build fail: FailOnError, FailOnWarning, or "" for nothing, as sbuild
 	// has it.
 	FailOn string
+	// Compare is with what the results are compared: CompareArchive, ComparePrevious, a directory,
+	// or "" for nothing. It decides nothing.
+	Compare string
 }
 
 // What Checks.FailOn may be.

@@ -89,6 +89,7 @@ func (at *attempt) collect(ctx context.Context) error {
 	if err = at.checkReplaced(aside, changes); err != nil {
 		return errors.Join(err, done())
 	}
+	at.rememberEarlier(changes)
 	if at.found.files, err = aside.publish(); err == nil {
 		err = at.noteArtefacts(changes)
 	}

@@ -21,7 +21,7 @@ func (b *builder) report(ctx context.Context, at *attempt, failed error) error {
 	b.outcome.Artefacts = found.files
 	r.Hooks, r.Strays, r.Checks, r.Artefacts, r.Inputs.Layer = found.hooks, found.strays,
 		found.checks, found.artefacts, found.layer
-	r.Tried = found.tried
+	r.Tried, r.Compare = found.tried, at.beside.result
 	r.Use.Downloaded = b.env.Meter.Transferred()
 	if b.log == nil {
 		return failed

@@ -23,7 +23,7 @@ import (
 func (r *Request) Validate() error {
 	for _, check := range []func() error{r.checkPlanned, r.checkContents, r.checkTarget, r.checkHow,
 		r.checkLimits, r.checkTimes, r.checkKeeping, r.checkPlaces, r.checkVersion, r.checkTools,
-		r.checkSign, r.checkRelations, r.checkChecks} {
+		r.checkSign, r.checkRelations, r.checkChecks, r.checkCompare} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func besidePlan() []string {
 	return []string{"output", "log-dir", "nolog", "result", "junit", "report", "json", "scratch",
 		"scratch-size", "plain-source", "strays", "no-layers", "jobs-at-once", "shell-on-failure",
 		"sign", "keyid", "lock", "hook", "hookdir", "hook-network", "hook-timeout", "plan", "keep",
-		"keep-count", "keep-size", "keep-age", "keep-logs", "timeout", "silence"}
+		"keep-count", "keep-size", "keep-age", "keep-logs", "timeout", "silence", "compare"}
 }
 
 // checkPlanned refuses what contradicts the plan that is to be built.
@@ -132,7 +132,8 @@ func (r *Request) checkPlanned() error {
 // checkPlannable refuses what a plan cannot say.
 func (r *Request) checkPlannable() error {
 	for _, flag := range []string{"result", "junit", "report", "sign", "keyid", "shell-on-failure",
-		"run-lintian", "run-autopkgtest", "run-piuparts", "check-install", "fail-on"} {
+		"run-lintian", "run-autopkgtest", "run-piuparts", "check-install", "fail-on",
+		"compare"} {
 		if r.Said.now(flag) {
 			return fault.New(fault.Usage, "leave it out", "%s contradicts %s: a plan is made, and "+
 				"nothing is built", r.place(flag), r.place("plan"))

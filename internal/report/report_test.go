@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"nsbuild/internal/compared"
 	"nsbuild/internal/result"
 )
 
@@ -140,6 +141,27 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
+// TestCompared: the page says how what was built differs, and from what.
+func TestCompared(t *testing.T) {
+	dir := t.TempDir()
+	r := failed(t, dir, logText())
+	r.Compare = &result.Compare{With: "archive", Status: "differs", Version: "1.0-1",
+		Comparison: &compared.Comparison{Packages: []compared.Pair{{Name: "greet_all", Was: "1.0-1",
+			Is: "1.0-2", Changes: []compared.Change{{Of: "relation", Name: "Depends",
+				Gained: []string{"libc6"}}}}}}}
+	page := mustPage(t, dir, Build{Result: r})
+	for _, want := range []string{"Comparison with archive 1.0-1", "greet Depends: + libc6",
+		"packages   1.0-1 → 1.0-2: 1 differs"} {
+		if !strings.Contains(text(page), want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	r.Compare = &result.Compare{With: "previous", Status: "nothing", Note: "there is none"}
+	if page = mustPage(t, dir, Build{Result: r}); !strings.Contains(text(page), "there is none") {
+		t.Error("the page does not say that there was nothing")
+	}
+}
+
 // TestHostile puts markup and escapes everywhere.
 func TestHostile(t *testing.T) {
 	dir := t.TempDir()
@@ -153,6 +175,11 @@ func TestHostile(t *testing.T) {
 		Path: filepath.Join(dir, anyTag)}, {Hashed: result.Hashed{Name: "x"}, Path: "javascript:x"}}
 	r.Checks = []result.Check{{Name: anyTag, Outcome: anyTag, Findings: []string{anyTag},
 		Tests: []result.Test{{Name: anyTag, Last: []string{anyTag}}}}}
+	r.Compare = &result.Compare{With: anyTag, Status: anyTag, Note: anyTag,
+		Comparison: &compared.Comparison{Gained: []string{anyTag}, Packages: []compared.Pair{
+			{Name: anyTag, Was: anyTag, Is: anyTag, Differences: []compared.Difference{
+				{In: anyTag, Path: anyTag, What: anyTag, Was: anyTag, Diff: anyTag},
+				{In: compared.InControl, Path: "postinst", What: "content", Diff: anyTag}}}}}}
 	r.Hooks = []result.Hook{{Name: anyTag}}
 	r.Strays = []result.Stray{{Command: anyTag}}
 	r.Inputs.Dependencies = []result.Package{{Name: anyTag, InstalledKiB: 1 << 62}}

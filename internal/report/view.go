@@ -197,6 +197,7 @@ func linkTo(path, dir, beside string) string {
 // functions are those of the template.
 func functions() template.FuncMap {
 	return template.FuncMap{"duration": duration, "bytes": bytesText, "kib": kibText,
+		"detailsOf": detailsOf, "compareTone": compareTone,
 		"stamp": stamp, "tone": toneOf, "visible": buildlog.VisibleString, "join": strings.Join,
 		"short": func(hash string) string { return hash[:min(len(hash), 12)] },
 		"part": func(x, of float64) string {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"nsbuild/internal/atomicfile"
+	"nsbuild/internal/compared"
 	"nsbuild/internal/rawjson"
 )
 
@@ -46,6 +47,7 @@ type Result struct {
 	Artefacts []Artefact `json:"artefacts,omitempty"`
 	Log       string     `json:"log,omitempty"` // path of the .build file
 	Checks    []Check    `json:"checks,omitempty"`
+	Compare   *Compare   `json:"compare,omitempty"` // where one was asked for
 	// RetryOf is the kept build that this one has gone on with: it is not from a clean tree.
 	RetryOf string `json:"retry_of,omitempty"`
 	Hooks   []Hook `json:"hooks,omitempty"` // in the order in which they ran
@@ -273,6 +275,25 @@ type Test struct {
 	Outcome string   `json:"outcome"` // "pass", "fail", "skipped"
 	Detail  string   `json:"detail,omitempty"`
 	Last    []string `json:"last,omitempty"` // lines that it has printed, when it failed
+}
+
+// How a comparison of what was built has ended.
+const (
+	CompareSame    = "same"    // byte by byte
+	CompareDiffers = "differs" // see Comparison
+	CompareNothing = "nothing" // there is nothing to compare with
+	CompareFailed  = "failed"  // it could not be made
+)
+
+// Compare is what was built, compared with other packages of the source.
+type Compare struct {
+	With    string `json:"with"` // as asked for: "archive", "previous", or a directory
+	Status  string `json:"status"`
+	Version string `json:"version,omitempty"` // of the source that it was compared with
+	Note    string `json:"note,omitempty"`    // why it was not
+	// Comparison is shortened: nsbuild compare has all of it.
+	Comparison *compared.Comparison `json:"comparison,omitempty"`
+	Seconds    float64              `json:"seconds"`
 }
 
 // Hook is one hook that ran.

@@ -30,7 +30,16 @@ func TestRebuild(t *testing.T) {
 	if now := w.Must(t, "list").Stdout; strings.Count(now, "\n") != strings.Count(bases, "\n") {
 		t.Errorf("bases were:\n%s and are:\n%s", bases, now)
 	}
-	if o := w.Must(t, "compare", infos[0], out); strings.Count(o.Stdout, "the same bytes") != 2 {
+	if o := w.Must(t, "compare", infos[0], out); o.Stdout != "packages   2 have the same bytes\n" {
 		t.Errorf("compare said:\n%s", o.Stdout)
+	}
+	debs, err := filepath.Glob(filepath.Join(out, "again*_1.0_*.deb"))
+	if err != nil || len(debs) != 2 {
+		t.Fatal(debs, err)
+	}
+	o = w.Run(t, "compare", "--json", debs[0], debs[1])
+	e2e.Valid(t, "compare.schema.json", o.Stdout)
+	if o.Status != 4 || !strings.Contains(o.Stdout, `"renamed"`) {
+		t.Error(o)
 	}
 }

@@ -27,7 +27,7 @@ func TestJSON(t *testing.T) {
 		status int
 		kinds  []string // of the last events
 	}{
-		{"good", []string{good, "--check-install",
+		{"good", []string{good, "--check-install", "--compare=previous",
 			"--starting-build-commands=sleep 4444 >/dev/null 2>&1 &"}, 0,
 			[]string{"artefact", "artefact", "artefact", "result"}},
 		{"bad", []string{bad}, 2, []string{"result", "message", "kept"}},
