@@ -9,7 +9,6 @@ package rebuild
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive/suites"
+	"nsbuild/internal/base"
 	"nsbuild/internal/bases"
 	"nsbuild/internal/buildinfo"
 	"nsbuild/internal/compared"
@@ -109,6 +109,7 @@ type run struct {
 	find   *finder
 	suite  suites.Suite
 	source *sourceOf
+	root   *base.Generation // in use; nil: there is none yet
 	report *Report
 }
 
@@ -147,12 +148,11 @@ func (w *run) run(ctx context.Context) (err error) {
 	if len(w.report.Missing) > 0 {
 		return w.undecided()
 	}
-	name, err := w.makeRoot(ctx)
-	if err != nil {
+	defer w.dropRoot(ctx)
+	if err := w.makeRoot(ctx); err != nil {
 		return fault.Wrap(fault.GivenBack, "", err)
 	}
-	defer w.dropRoot(ctx, name)
-	return w.buildIn(ctx, name)
+	return w.buildIn(ctx, w.root.Name)
 }
 
 func (w *run) note(format string, args ...any) {
@@ -454,15 +454,4 @@ func (w *run) buildIn(ctx context.Context, name string) error {
 			w.info.Version, fault.Count(differ, "file differs", "files differ"))
 	}
 	return nil
-}
-
-// dropRoot deletes the root, unless something lies on it.
-func (w *run) dropRoot(ctx context.Context, name string) {
-	if w.report.Build != nil && w.report.Build.Kept != "" {
-		return
-	}
-	if _, err := w.env.Bases().Remove(context.WithoutCancel(ctx), name); err != nil &&
-		!errors.Is(err, context.Canceled) {
-		w.env.Log.Warnf("the root of the rebuild stays: %v", err)
-	}
 }

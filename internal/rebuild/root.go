@@ -28,39 +28,97 @@ import (
 // prefix begins the names of the roots of rebuilds, which are bases while they are needed.
 const prefix = "rebuild-"
 
-// makeRoot makes a base of just the packages that were found.
-func (w *run) makeRoot(ctx context.Context) (name string, err error) {
+// digits is how many digits of the digest of its packages the name of a root has.
+const digits = 12
+
+// abandoned: a root that nobody has used for as long as this, and nobody uses, is of a rebuild that
+// was killed. One that has just been made is not used yet.
+const abandoned = time.Minute
+
+// makeRoot makes a base of just the packages that were found, or takes the one that a rebuild has
+// left which was killed. It is used until dropRoot.
+func (w *run) makeRoot(ctx context.Context) error {
 	begin := time.Now()
 	f, err := w.lock(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
-	name = prefix + f.Digest[:12]
-	g, err := w.env.Store.Use(name)
-	if err == nil {
-		made := g.Manifest.Lock == f.Digest
-		if err := g.Close(); err != nil {
-			return "", err
+	name := prefix + f.Digest[:digits]
+	w.sweepRoots(ctx, name)
+	for range 2 { // another rebuild over the same root may have deleted it in the end
+		w.root, err = w.env.Store.Use(name)
+		if !errors.Is(err, base.ErrNone) {
+			break
 		}
-		if made {
-			return name, nil
+		o, err := bases.LockedOptions(f, w.env.Suites)
+		if err != nil {
+			return err
 		}
-		return "", fault.New(fault.Internal, "nsbuild remove "+name,
+		o.Name = name
+		if _, err := w.env.Bases().Create(ctx, o); err != nil {
+			return fmt.Errorf("making the root of the build: %w", err)
+		}
+		w.report.RootTime = time.Since(begin).Seconds()
+	}
+	if w.root == nil {
+		w.root, err = w.env.Store.Use(name)
+	}
+	if err == nil && w.root.Manifest.Lock != f.Digest {
+		return fault.New(fault.Internal, "nsbuild remove "+name,
 			"there is a base %s, of other packages", name)
 	}
-	if !errors.Is(err, base.ErrNone) {
-		return "", err
-	}
-	o, err := bases.LockedOptions(f, w.env.Suites)
+	return err
+}
+
+// sweepRoots deletes the roots of rebuilds that were killed, but the one that is wanted. What is
+// used, or kept builds lie on, stays.
+func (w *run) sweepRoots(ctx context.Context, wanted string) {
+	names, err := w.env.Store.Names()
 	if err != nil {
-		return "", err
+		w.env.Log.Warnf("what killed rebuilds have left stays: %v", err)
+		return
 	}
-	o.Name = name
-	if _, err := w.env.Bases().Create(ctx, o); err != nil {
-		return "", fmt.Errorf("making the root of the build: %w", err)
+	for _, name := range names {
+		if name == wanted || !w.abandonedRoot(name) {
+			continue
+		}
+		if _, err := w.env.Bases().Remove(ctx, name); err != nil {
+			w.env.Log.Debugf("the root %s of another rebuild stays: %v", name, err)
+		}
 	}
-	w.report.RootTime = time.Since(begin).Seconds()
-	return name, nil
+}
+
+// dropRoot deletes the root, unless something lies on it.
+func (w *run) dropRoot(ctx context.Context) {
+	if w.root == nil {
+		return
+	}
+	name := w.root.Name
+	err := w.root.Close()
+	if w.report.Build != nil && w.report.Build.Kept != "" {
+		return
+	}
+	if err == nil {
+		_, err = w.env.Bases().Remove(context.WithoutCancel(ctx), name)
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		w.env.Log.Warnf("the root of the rebuild stays: %v", err)
+	}
+}
+
+// abandonedRoot tells whether a base is the root of a rebuild, and has not been used for a while.
+func (w *run) abandonedRoot(name string) bool {
+	digest, ok := strings.CutPrefix(name, prefix)
+	if !ok || len(digest) != digits {
+		return false
+	}
+	g, err := w.env.Store.Look(name)
+	if err != nil {
+		return false
+	}
+	used, err := g.Used()
+	return err == nil && g.Close() == nil && strings.HasPrefix(g.Manifest.Lock, digest) &&
+		time.Since(used) > abandoned
 }
 
 // lock is what the root is made of. Its digest stands for the packages.

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 
 	"nsbuild/internal/archive"
@@ -42,6 +44,7 @@ type world struct {
 	programs map[string]fakejail.Program
 	offline  bool
 	jails    *fakejail.Maker // of the last rebuild
+	stays    []string        // the bases that it is to leave
 	ran      string          // what it built with, where a test has that noted
 }
 
@@ -138,8 +141,8 @@ func (w *world) run(r Request) (*Report, error) {
 	report, runErr := Run(w.t.Context(), e, r)
 	names, err := e.Store.Names()
 	w.check(err)
-	if len(names) > 0 {
-		w.t.Errorf("left: %s", names)
+	if diff := cmp.Diff(w.stays, names, cmpopts.EquateEmpty()); diff != "" {
+		w.t.Errorf("bases that stay (-want +got):\n%s", diff)
 	}
 	w.check(e.Close(context.WithoutCancel(w.t.Context())))
 	w.check(e.Client.Close())

@@ -9,12 +9,14 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
 	"nsbuild/internal/archive/failure"
 	"nsbuild/internal/archive/index"
 	"nsbuild/internal/archive/release"
+	"nsbuild/internal/base"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/ctxio"
 	"nsbuild/internal/deb"
@@ -59,10 +61,29 @@ func (at *attempt) variedSpec(ctx context.Context) (specChange, error) {
 		}
 		mounts = append(mounts, library)
 	}
+	if v.OldKernel && !bearsOldKernel(at.base.Manifest.Packages) {
+		v.OldKernel = false
+		at.log.Warning("uname is not varied: static programs of this base's C library " +
+			"end on an old kernel")
+	}
 	return func(spec *sandbox.Spec) {
 		spec.Mounts = append(spec.Mounts, mounts...)
 		spec.Vary = v.ofJail()
 	}, nil
+}
+
+// bearsOldKernel tells whether programs that have the base's C library in them begin on a kernel
+// whose release begins with 2.6. Those of bullseye's library (2.31) do not, those of bookworm's
+// (2.36) do.
+func bearsOldKernel(packages []base.Package) bool {
+	i := slices.IndexFunc(packages, func(p base.Package) bool {
+		return p.Name == "libc6" || p.Name == "libc6.1"
+	})
+	if i < 0 {
+		return true
+	}
+	version, err := dsc.ParseVersion(packages[i].Version)
+	return err == nil && !version.Older("2.36")
 }
 
 // clockMount has the library in the jail: out of the suite's package, fetched and verified as every

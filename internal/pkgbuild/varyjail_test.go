@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"nsbuild/internal/base"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fakejail"
 	"nsbuild/internal/fakejail/programs"
@@ -103,5 +104,19 @@ func TestVariedJail(t *testing.T) {
 	}
 	if diff := cmp.Diff([]*sandbox.Vary{{Dirs: 5, OldKernel: true}}, varied); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestBearsOldKernel does not vary uname where static programs would end by that.
+func TestBearsOldKernel(t *testing.T) {
+	for version, want := range map[string]bool{"2.31-13+deb11u11": false, "2.35-0ubuntu3": false,
+		"2.36-9+deb12u14": true, "2.41-12": true, "": true} {
+		packages := []base.Package{{Name: "libc6", Version: version}}
+		if version == "" {
+			packages = nil
+		}
+		if got := bearsOldKernel(packages); got != want {
+			t.Errorf("libc6 %s: %t", version, got)
+		}
 	}
 }
