@@ -54,6 +54,7 @@ type app struct {
 	updateFlags *hookOptions
 	buildFlags  *buildOptions
 	resumed     *resumed // the batch that the command goes on with; nil: none
+	pinning     bool     // what builds are made from is pinned
 }
 
 // globalFlags are those of every verb, and --json of those that tell what they do.

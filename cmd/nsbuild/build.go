@@ -36,6 +36,7 @@ type buildOptions struct {
 	keep                                   keepOptions
 	annotations                            string
 	provenance                             provenanceOptions
+	pin                                    bool
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -159,6 +160,8 @@ func (o *buildOptions) addFlags(f *pflag.FlagSet) {
 		"`SERVICE` does: github, gitlab, none, or auto, which looks where it runs")
 	f.StringVar(&o.Report, "report", "", "write to `FILE` a page about it (HTML)")
 	o.provenance.addFlags(f, &o.Provenance)
+	f.BoolVar(&o.pin, "cache-pin", false, "have the cache keep what it was made from (nsbuild "+
+		"cache pin)")
 	f.StringVar(&o.Result, "result", "", "write to `FILE` what became of it, for programs")
 }
 
@@ -288,6 +291,7 @@ func (a *app) build(ctx context.Context, o *buildOptions) (err error) {
 			defer o.Terminal.Close()
 		}
 	}
+	a.pinning = o.pin
 	if a.logTo != nil {
 		o.ShowLog = a.logTo
 	}
@@ -357,6 +361,9 @@ func (a *app) reporting(env *pkgbuild.Env, i int, r pkgbuild.Request, explain fu
 
 // tell prints the paths of the results, or why there are none.
 func (a *app) tell(env *pkgbuild.Env, o *pkgbuild.Outcome, err error) {
+	if a.pinning && err == nil && o.Status == buildlog.Successful {
+		a.pinBuilt(env, o)
+	}
 	if a.events != nil {
 		a.tellJSON(o)
 		return

@@ -27,7 +27,7 @@ longest is deleted.
 `,
 	})
 	c.AddCommand(newCacheInfo(a), newCacheLayers(a), newCacheClean(a), newCacheVerify(a),
-		newCacheCopies(a))
+		newCacheCopies(a), newCachePin(a), newCacheUnpin(a))
 	return c
 }
 
@@ -190,7 +190,8 @@ func newCacheClean(a *app) *cobra.Command {
 		Use:   "clean",
 		Short: "Delete what was not used for longest",
 		Long: `clean deletes what is beyond --max-size, the longest unused first, and what was not used
-for --older-than. With --all it deletes everything. What a running build uses stays.
+for --older-than. With --all it deletes everything. What a running build uses stays, and so does
+what is pinned (nsbuild cache pin).
 `,
 		Example: "  nsbuild cache clean --max-size 5G\n  nsbuild cache clean --older-than 30d\n  " +
 			"nsbuild cache clean --all",
@@ -239,7 +240,10 @@ func (a *app) cacheClean(ctx context.Context, keep cachedir.Keep) error {
 	if freed > 0 || err == nil {
 		env.Log.Infof("%s freed", config.FormatSize(freed))
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return a.tellPinned(ctx)
 }
 
 func newCacheVerify(a *app) *cobra.Command {

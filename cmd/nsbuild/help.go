@@ -97,7 +97,7 @@ func arrangement(path string) [][]string {
 			{"What is written, and where", "log-dir", "nolog", "keep-logs", "result", "junit",
 				"report", "json", "annotations", "max-results"},
 			{"How others can know how it was built", "provenance", "provenance-key", "builder-id"},
-			{"What is kept of a build", "keep", "keep-count", "keep-size", "keep-age"},
+			{"What is kept of a build", "cache-pin", "keep", "keep-count", "keep-size", "keep-age"},
 			{"Room, processors and memory", "jobs-at-once", "memory", "cpus", "pids", "scratch",
 				"scratch-size", "plain-source", "strays", "timeout", "silence"},
 			hooks,

@@ -18,6 +18,9 @@ import (
 	"nsbuild/internal/result"
 )
 
+// none is no failure.
+const none = fault.Kind(-1)
+
 // keys writes an Ed25519 key and its public half.
 func keys(t *testing.T, dir string) (private, public string) {
 	t.Helper()
@@ -74,7 +77,6 @@ func TestProvenanceOfBuilds(t *testing.T) {
 	f.note(0, of(t, dir, "one"))
 	f.note(1, of(t, dir, "two"))
 	check(t, f.write(errors.New("failed")))
-	const none = fault.Kind(-1)
 	for _, v := range []struct {
 		name string
 		args []string

@@ -78,16 +78,24 @@ type Keep struct {
 	Spare time.Duration // what was used since then stays, whatever it takes
 }
 
-// Trim deletes what is not to be kept, and what killed builds left. Layers in use stay.
+// Trim deletes what is not to be kept, and what killed builds left. Layers in use stay, and what is
+// pinned: it counts first.
 func (d *Dir) Trim(ctx context.Context, keep Keep) (freed int64, err error) {
 	items, err := d.Items(ctx)
 	if err != nil {
 		return 0, err
 	}
-	var total int64
+	pins, err := d.pins()
+	if err != nil {
+		return 0, err
+	}
+	total := pinnedBytes(items, pins)
 	var files []cache.Entry
 	var layers []layer.Info
 	for _, item := range items {
+		if item.pinned(pins) {
+			continue
+		}
 		total += item.Size
 		age := time.Since(item.Used)
 		if age < keep.Spare || total <= keep.Bytes && (keep.Age == 0 || age <= keep.Age) {

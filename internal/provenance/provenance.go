@@ -124,6 +124,9 @@ func (m Maker) of(r *result.Result, kind string, described *intoto.ResourceDescr
 	error) {
 	s := &Statement{Type: intoto.StatementTypeUri, PredicateType: slsaType}
 	for _, a := range r.Artefacts {
+		if described != nil && (a.Kind == "changes" || a.Kind == "buildinfo") {
+			continue // they say when and where: no two builds have the same
+		}
 		sums, err := digests(a.Path)
 		if err != nil {
 			return nil, err

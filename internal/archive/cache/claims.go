@@ -122,8 +122,8 @@ func ignoreMissing(err error) error {
 // trimBatch is how many files are deleted while nobody can claim one.
 const trimBatch = 100
 
-// Trim deletes files of the cache, but those that are in use. It returns how many bytes that freed,
-// and how many files are in use.
+// Trim deletes files of the cache, but those that are pinned or in use. It returns how many bytes
+// that freed, and how many files are in use.
 func (c *Cache) Trim(entries []Entry) (freed int64, used int, err error) {
 	lock, err := os.OpenFile(filepath.Join(c.dir, cleanLock), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -151,8 +151,15 @@ func (c *Cache) trimSome(lock *os.File, entries []Entry) (freed int64, used int,
 	if err != nil {
 		return 0, 0, err
 	}
+	pins, err := c.Keepers()
+	if err != nil {
+		return 0, 0, err
+	}
 	var free []Entry
 	for _, e := range entries {
+		if pins.Keep(e) {
+			continue
+		}
 		name, err := filepath.Rel(c.dir, e.Path)
 		if err != nil {
 			return 0, 0, err
