@@ -68,6 +68,10 @@ func (j *job) openJail(ctx context.Context) (jails.Jail, error) {
 				Mkdir: true},
 			{Type: "bind", Source: j.o.Tree, Target: jailTree, Mkdir: true},
 			j.shown("debs"), j.shown("copies"),
+			// dpkg notes there each step of each package, and waits until each note is on the disk.
+			// In the end all of them are in its status file.
+			{Type: "tmpfs", Target: "/var/lib/dpkg/updates", NoSuid: true, NoDev: true,
+				NoExec: true, Data: "mode=755", Mkdir: true},
 		},
 	}
 	if slices.Contains(j.order, "makedev") {

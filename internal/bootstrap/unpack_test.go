@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
@@ -123,6 +125,20 @@ func (b *bench) read(path string) string {
 		b.t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestNotesOfDpkg has dpkg note its steps where no note waits for a disk: there are several for each
+// package.
+func TestNotesOfDpkg(t *testing.T) {
+	f, err := newBench(t).jail.Open("var/lib/dpkg/updates")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil || st.Type != unix.TMPFS_MAGIC {
+		t.Errorf("%v: on a file system of type %#x", err, st.Type)
+	}
 }
 
 func file(path, body string) deb.File { return deb.File{Path: path, Body: []byte(body)} }
