@@ -127,8 +127,8 @@ func (b *bench) read(path string) string {
 	return string(text)
 }
 
-// TestNotesOfDpkg has dpkg note its steps where no note waits for a disk: there are several for each
-// package.
+// TestNotesOfDpkg has dpkg note its steps where no note waits for a disk: there are several for
+// each package.
 func TestNotesOfDpkg(t *testing.T) {
 	f, err := newBench(t).jail.Open("var/lib/dpkg/updates")
 	if err != nil {
