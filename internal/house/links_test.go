@@ -69,7 +69,7 @@ func TestDocsLinks(t *testing.T) {
 }
 
 // TestDocsTasks counts the tasks that readers find how-tos by. Each is done in a page that
-// internal/e2e/pages runs.
+// internal/e2e/docs and howtos run.
 func TestDocsTasks(t *testing.T) {
 	text, err := os.ReadFile("../../docs/tasks.md")
 	if err != nil {

@@ -1,4 +1,4 @@
-package pages
+package docs
 
 import (
 	"bufio"
@@ -82,7 +82,7 @@ func (s *shell) run(command string) (printed string, status int, dir string, err
 	}
 }
 
-// try runs a page as a reader would who does all that it says.
+// try runs a page, named below docs/, as a reader would who does all that it says.
 func try(t *testing.T, w *e2e.World, page string) {
 	t.Helper()
 	home := filepath.Join(w.Dir, "home")
@@ -123,26 +123,22 @@ func try(t *testing.T, w *e2e.World, page string) {
 	}
 }
 
-// TestTutorial is somebody's first quarter of an hour, from nothing. As that of TestHowtos, its
-// reader is an ordinary user.
-func TestTutorial(t *testing.T) {
-	e2e.AsUserOnly(t, "the pages are for ordinary users")
-	e2e.RealWorld(t) // has the packages fetched
-	testenv.HostState(t)
-	w := e2e.NewWorld(t)
-	w.Cache = e2e.SharedCache()
-	try(t, w, "tutorial.md")
-}
+// inExcerpt are the pages whose builds need no more of the archive than the excerpt has, of which
+// an apt knows all in a tenth of the time. Sources of Debian's own it has none.
+var inExcerpt = []string{"checks.md", "ci.md", "disk-space.md", "failed-build.md",
+	"local-packages.md", "package-from-git.md"}
 
-// partOfArchive are pages that install nothing but their own packages. A part of the archive does
-// for them as well as all of it, of which an apt takes ten times as long to know.
-var partOfArchive = []string{"disk-space.md", "local-packages.md"}
-
-// TestHowtos runs each page of docs/howto, from that page alone: as an ordinary user, whom the
-// pages are for.
-func TestHowtos(t *testing.T) {
+// TryHowtos runs pages of docs/howto, each from that page alone: those of the excerpt, or all
+// others. They are an ordinary user's, whom the pages are for.
+func TryHowtos(t *testing.T, excerpt bool) {
+	t.Helper()
 	e2e.AsUserOnly(t, "the pages are for ordinary users")
-	whole, excerpt := e2e.RealWorld(t), e2e.ExcerptWorld(t)
+	var shared *e2e.World
+	if excerpt {
+		shared = e2e.ExcerptWorld(t)
+	} else {
+		shared = e2e.RealWorld(t)
+	}
 	pages, err := filepath.Glob(filepath.Join(e2e.Tree, "docs", "howto", "*.md"))
 	e2e.Check(t, err)
 	if len(pages) < 10 {
@@ -150,14 +146,14 @@ func TestHowtos(t *testing.T) {
 	}
 	for _, page := range pages {
 		name := filepath.Base(page)
+		if slices.Contains(inExcerpt, name) != excerpt {
+			continue
+		}
 		t.Run(strings.TrimSuffix(name, ".md"), func(t *testing.T) {
 			testenv.HostState(t)
 			testenv.RequireTool(t, "git", "dpkg-source", "dpkg-scanpackages", "dch",
 				"debsign", "gpg", "gbp")
-			w := *whole
-			if slices.Contains(partOfArchive, name) {
-				w = *excerpt
-			}
+			w := *shared
 			w.Dir = t.TempDir()
 			try(t, &w, filepath.Join("howto", name))
 		})

@@ -1,16 +1,11 @@
-package pages
+package docs
 
 import (
 	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
-	"testing"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
-	"nsbuild/internal/e2e"
+	"sync"
 )
 
 // A page is a Markdown file whose commands are to be run. What counts in it:
@@ -36,7 +31,9 @@ type step struct {
 
 const indent = "    "
 
-var statusNote = regexp.MustCompile(`\s+# status (\d+)$`)
+var statusNote = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\s+# status (\d+)$`)
+})
 
 // parse finds the steps of a page.
 func parse(text string) (steps []step, err error) {
@@ -70,7 +67,7 @@ func parse(text string) (steps []step, err error) {
 			block.output = append(block.output, "")
 		case isCommand:
 			s := step{line: i + 1, command: command}
-			if m := statusNote.FindStringSubmatch(command); m != nil {
+			if m := statusNote().FindStringSubmatch(command); m != nil {
 				if s.status, err = strconv.Atoi(m[1]); err != nil {
 					return nil, err
 				}
@@ -93,16 +90,18 @@ func parse(text string) (steps []step, err error) {
 }
 
 var (
-	blanks  = regexp.MustCompile(` {2,}`)
-	varying = regexp.MustCompile(`\b\d+(\.\d+)?(s| [kKMG]i?B(/s)?| B)(\s|$)`)
+	blanks  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(` {2,}`) })
+	varying = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`\b\d+(\.\d+)?(s| [kKMG]i?B(/s)?| B)(\s|$)`)
+	})
 )
 
 // plain is output without what differs from run to run.
 func plain(text string) string {
 	var out []string
 	for line := range strings.Lines(text) {
-		line = blanks.ReplaceAllString(strings.TrimRight(line, " \n"), " ")
-		out = append(out, varying.ReplaceAllString(line, "N$2$4"))
+		line = blanks().ReplaceAllString(strings.TrimRight(line, " \n"), " ")
+		out = append(out, varying().ReplaceAllString(line, "N$2$4"))
 	}
 	return strings.Join(out, "\n")
 }
@@ -124,37 +123,4 @@ func (s step) shows(printed string) (bool, error) {
 		return false, err
 	}
 	return re.MatchString(strings.TrimRight(plain(printed), "\n") + "\n"), nil
-}
-
-func TestParse(t *testing.T) {
-	const text = "# A page\n\nFirst:\n\n    $ cd /tmp && \\\n    >   pwd\n    /tmp\n\n    $ false  " +
-		"# status 1\n\n```make Makefile\nall:\n```\n\n```sh\nrm -rf /\n```\n\n    no command\n\n" +
-		"    $ nsbuild list\n    …\n\n    SUITE\n    build   1.5s\n"
-	want := []step{
-		{line: 5, command: "cd /tmp && \\\n  pwd", output: []string{"/tmp"}},
-		{line: 9, command: "false  # status 1", status: 1},
-		{line: 11, file: "Makefile", text: "all:\n"},
-		{line: 21, command: "nsbuild list", output: []string{"…", "", "SUITE", "build   1.5s"}},
-	}
-	got, err := parse(text)
-	e2e.Check(t, err)
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(step{}),
-		cmpopts.EquateEmpty()); diff != "" {
-		t.Error(diff)
-	}
-	if _, err := parse("```sh\nx\n"); err == nil {
-		t.Error("a block without an end is taken")
-	}
-	for printed, shown := range map[string]bool{
-		"\nSUITE\nbuild 7.0s\n":         true,
-		"x\ny\n\nSUITE\nbuild    12s\n": true,
-		"\nSUITE\nbuild failed\n":       false,
-		"\nSUITE\nbuild 7.0s\nmore\n":   false,
-	} {
-		is, err := got[3].shows(printed)
-		e2e.Check(t, err)
-		if is != shown {
-			t.Errorf("%q: shown is %v", printed, is)
-		}
-	}
 }
