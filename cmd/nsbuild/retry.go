@@ -75,12 +75,21 @@ func (a *app) retry(ctx context.Context, id string, opts []string, o retryOption
 		return err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
+	rebuilt := pkgbuild.OfRebuild(root)
+	if rebuilt && o.thenClean {
+		return usage("nsbuild rebuild X.buildinfo",
+			"--then-clean: %s is of a rebuild, and a clean one begins with the .buildinfo", root.ID)
+	}
 	t := pkgbuild.Retry{Root: root, From: o.from, Source: o.source, Opts: opts}
 	if _, err := a.reporting(env, 0, r, nil, func(r pkgbuild.Request) *pkgbuild.Outcome {
 		outcome, _ := env.Retry(ctx, t, r) // whose error is reported
 		return outcome
 	}); err != nil {
 		return err
+	}
+	if rebuilt {
+		env.Log.Info("that was not from a clean tree; from one: nsbuild rebuild X.buildinfo")
+		return nil
 	}
 	clean, err := pkgbuild.CleanRequest(root, r, o.source)
 	if err != nil {

@@ -84,7 +84,7 @@ type Environment struct {
 	Profiles []string `json:"profiles,omitempty"`
 	Cross    string   `json:"cross,omitempty"`
 	Changed  []string `json:"changed,omitempty"`
-	Whole    []string `json:"whole,omitempty"`
+	Whole    []string `json:"whole,omitzero"` // nil: it has what it has usually
 }
 
 // Check is how the command of a check ran that has failed.

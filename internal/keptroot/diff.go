@@ -84,6 +84,14 @@ func merged(layers []sandbox.Lower) sandbox.Mount {
 		Overlay: &sandbox.Overlay{Lowers: paths}}
 }
 
+// place is where the source package lies, beside what was unpacked of it.
+func (d *Differ) place() string {
+	if d.Root.Dir == "" || d.Root.Check != nil {
+		return buildroot.Dir
+	}
+	return path.Dir(d.Root.Dir)
+}
+
 // unpack unpacks the source anew.
 func (d *Differ) unpack(ctx context.Context) error {
 	if err := d.Jail.Mkdir(strings.TrimSuffix(unpacked, "/"), 0o755, bootstrap.BuilderUID,
@@ -92,7 +100,7 @@ func (d *Differ) unpack(ctx context.Context) error {
 	}
 	var said output.Tail
 	c := d.Command(false, "dpkg-source", "-x", d.Root.DSC, source)
-	c.Dir = buildroot.Dir
+	c.Dir = d.place()
 	status, err := d.Jail.RunTo(ctx, c, &said, &said)
 	if err == nil && !status.Success() {
 		err = said.Explain(fmt.Errorf("unpacking the source again: dpkg-source: %s", status))
@@ -108,11 +116,14 @@ func (d *Differ) Changes(ctx context.Context, tell func(Change) error) error {
 	}
 	// What a jail itself makes, and what nsbuild has brought there, the build has not written.
 	skip := []string{strings.Trim(aside, "/"), "dev", "proc", "sys", "etc/hosts", "etc/hostname"}
-	made := []string{strings.Trim(buildroot.Dir, "/"), strings.Trim(path.Dir(buildroot.Dir), "/")}
-	for _, f := range p.Source.Files {
-		skip = append(skip, strings.Trim(path.Join(buildroot.Dir, f.Name), "/"))
+	var made []string
+	for dir := d.place(); dir != "/"; dir = path.Dir(dir) {
+		made = append(made, strings.Trim(dir, "/"))
 	}
-	skip = append(skip, strings.Trim(path.Join(buildroot.Dir, d.Root.DSC), "/"))
+	for _, f := range p.Source.Files {
+		skip = append(skip, strings.Trim(path.Join(d.place(), f.Name), "/"))
+	}
+	skip = append(skip, strings.Trim(path.Join(d.place(), d.Root.DSC), "/"))
 	if d.Root.Check != nil {
 		for _, brought := range d.Root.Check.Brought {
 			skip = append(skip, strings.Trim(brought, "/"))

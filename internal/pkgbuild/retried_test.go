@@ -127,3 +127,27 @@ func TestRetry(t *testing.T) {
 		w.tells("the hint", b.result.Outcome.Hint, "nsbuild build ")
 	})
 }
+
+// TestRetryOfExact goes on with a build over an exact root: at its path, in its environment.
+func TestRetryOfExact(t *testing.T) {
+	for _, exact := range []*Exact{
+		{Tree: "/srv/made/here", Environment: []string{"DEB_BUILD_OPTIONS=parallel=7"}},
+		{Environment: []string{}}} {
+		w := newWorldAlone(t)
+		var ran []string
+		w.replace("dpkg-buildpackage", func(_ context.Context, p *fakejail.Proc) sandbox.Status {
+			ran = append(ran, p.Dir+" "+strings.Join(p.Env, " "))
+			return fakejail.Exit(2)
+		})
+		failed := w.build(w.source(crane()), keepAll, func(r *Request) {
+			r.Exact, r.Base = exact, suiteName
+		})
+		if failed.Kept == "" {
+			t.Fatalf("nothing is kept: %v %q", failed.err, failed.said)
+		}
+		w.retry(failed.Kept, Retry{})
+		if len(ran) != 2 || ran[1] != ran[0] {
+			t.Errorf("it ran in %q", ran)
+		}
+	}
+}

@@ -100,6 +100,7 @@ func (b *builder) prepareRetry(ctx context.Context) (at *attempt, err error) {
 	if err := b.o.follow(t.plan); err != nil {
 		return nil, err
 	}
+	b.o.Exact = exactOf(t.Root)
 	b.o.Sign, b.o.From = false, t.plan.Source.From
 	asked := b.o
 	asked.BuildOpts = slices.Concat(asked.BuildOpts, t.Opts)
@@ -122,7 +123,7 @@ func (b *builder) prepareRetry(ctx context.Context) (at *attempt, err error) {
 	if err := b.chooseRetried(); err != nil {
 		return nil, err
 	}
-	if b.o.Output == "" {
+	if b.o.Output == "" && !b.env.Work.Had(t.Root.Output) {
 		b.o.Output = t.Root.Output
 	}
 	if err := b.openPlaces(); err != nil {
@@ -140,6 +141,18 @@ func (b *builder) prepareRetry(ctx context.Context) (at *attempt, err error) {
 	b.header.Extra = append(b.header.Extra, buildlog.Field{Name: "Retry",
 		Value: t.Root.ID + ", not from a clean tree"})
 	return at, b.openLog()
+}
+
+// OfRebuild tells whether a kept build had an exact root: a clean one begins with a .buildinfo.
+func OfRebuild(root *keptroot.Root) bool { return exactOf(root) != nil }
+
+// exactOf is what a kept build had of a build over an exact root: its path and its environment. It
+// is nil for another one.
+func exactOf(root *keptroot.Root) *Exact {
+	if root.Environment.Whole == nil {
+		return nil
+	}
+	return &Exact{Tree: root.Dir, Environment: root.Environment.Whole}
 }
 
 // retriedSource is the source that a kept build has unpacked, or the directory that is to take its
@@ -297,7 +310,8 @@ func (at *attempt) bringChanges(ctx context.Context) (err error) {
 		}
 	}
 	for _, argv := range [][]string{
-		{"dpkg-source", "--no-check", "-x", path.Join(buildroot.Dir, at.retried.Root.DSC), before},
+		{"dpkg-source", "--no-check", "-x", path.Join(at.worker().Dir(), at.retried.Root.DSC),
+			before},
 		{"dpkg-source", "--no-check", "-x", path.Join(sideBySide, name), after}} {
 		status, err := at.worker().Run(ctx, at.worker().Command(sideBySide, argv...))
 		if err == nil && !status.Success() {
@@ -311,7 +325,7 @@ func (at *attempt) bringChanges(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	tree := at.in.Path()
+	tree := at.sourceTree()
 	at.log.Subsection("Changed source")
 	for _, p := range gone {
 		at.log.Printf("deleted: %s", p)

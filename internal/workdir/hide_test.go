@@ -28,3 +28,14 @@ func TestHide(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestHad knows paths in the directories of all processes, and no others.
+func TestHad(t *testing.T) {
+	d := &Dir{own: "/s/run/run-806844500"}
+	for path, want := range map[string]bool{"/s/run/run-806844500/rebuilt-1": true,
+		"/s/run/run-7/x": true, "/s/run": false, "/s/runs/x": false, "/s/bases": false, "": false} {
+		if got := d.Had(path); got != want {
+			t.Errorf("%q: %t", path, got)
+		}
+	}
+}

@@ -113,6 +113,10 @@ func (d *Dir) Path() string { return d.own }
 // Make makes a directory in it, which is deleted at the latest when the process ends.
 func (d *Dir) Make(pattern string) (string, error) { return os.MkdirTemp(d.own, pattern) }
 
+// Had tells whether a path leads into such a directory, of this process or of another, with which
+// it is gone.
+func (d *Dir) Had(file string) bool { return strings.HasPrefix(file, filepath.Dir(d.own)+"/") }
+
 // Hide takes the directory out of the text of an error: a user knows a file of ours by its own
 // name.
 func (d *Dir) Hide(err error) error {
