@@ -17,6 +17,7 @@ import (
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/pkgbuild"
+	"nsbuild/internal/plan"
 	"nsbuild/internal/strays"
 )
 
@@ -154,6 +155,8 @@ func (o *buildOptions) addFlags(f *pflag.FlagSet) {
 		"resolved and pinned, which is a SOURCE, too")
 	f.StringVar(&o.LockTo, "lock", "", "write to `FILE` what was built, with every package that it "+
 		"was built with, as a plan")
+	f.BoolVar(&o.KeepLock, "keep-lock", false, "leave a lock beside the results: "+
+		"PACKAGE_VERSION_ARCH"+plan.Suffix)
 	f.StringVar(&o.JUnit, "junit", "",
 		"write to `FILE` what became of builds and checks, as JUnit XML")
 	f.StringVar(&o.annotations, "annotations", string(annotate.Auto), "show errors and the log as "+

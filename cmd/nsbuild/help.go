@@ -82,7 +82,7 @@ func arrangement(path string) [][]string {
 				"run-lintian", "shell-on-failure", "verbose", "offline"},
 			{"What is built", "arch", "host", "arch-all", "no-arch-all", "arch-any",
 				"no-arch-any", "source-only", "profiles", "deb-build-options", "source-only-changes", "base",
-				"mirror", "plan", "lock"},
+				"mirror", "plan", "lock", "keep-lock"},
 			{"Its version and its names", "append-to-version", "make-binNMU", "binNMU",
 				"binNMU-timestamp", "binNMU-changelog", "maintainer", "uploader", "sign", "keyid"},
 			{"Options of dpkg's tools", "debbuildopt", "debbuildopts", "dpkg-source-opt",

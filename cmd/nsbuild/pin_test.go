@@ -15,11 +15,11 @@ func TestCachePin(t *testing.T) {
 	onlyConfig(t, "[build]\ncache-pin = true\n")
 	a := &app{stdout: os.Stdout, stderr: os.Stderr}
 	root := newRoot(a)
-	c, rest, err := root.Find([]string{"build", "--cache-pin"})
+	c, rest, err := root.Find([]string{"build", "--cache-pin", "--keep-lock"})
 	check(t, err)
 	check(t, c.ParseFlags(rest))
-	if !a.buildFlags.pin {
-		t.Error("nothing is pinned")
+	if !a.buildFlags.pin || !a.buildFlags.KeepLock {
+		t.Error("nothing is kept")
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "r.json")

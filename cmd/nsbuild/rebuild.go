@@ -63,7 +63,8 @@ what, if it has the package of the first build: from the directory of the .build
 	f.StringVar(&o.Snapshot, "snapshot", "", "look for what is missing in the snapshot at this "+
 		"`URL`, such as Debian's own")
 	f.StringVar(&o.Request.Source, "source", "", "build this `DSC`, or that of a directory")
-	f.StringVar(&o.Lock, "lock", "", "take the hashes of packages from the plan `FILE`")
+	f.StringVar(&o.Lock, "lock", "", "take the hashes of packages from `FILE`, a lock or "+
+		"a result (default: the lock beside the .buildinfo)")
 	f.StringArrayVar(&o.Keyrings, "keyring", nil, "look for whoever signed the .buildinfo in "+
 		"`FILE`, too")
 	f.StringVarP(&o.Build.Suite, "dist", "d", "", "make the root as `SUITE` has it (default: by "+

@@ -102,7 +102,7 @@ func (b *builder) build(ctx context.Context, prepare func(context.Context) (*att
 		}
 		at.tellKilled()
 		at.compare(ctx)
-		err = at.writeLock(ctx)
+		err = at.writeLocks(ctx)
 	}
 	at.noteOrigins(ctx)
 	err = b.report(ctx, at, b.env.Work.Hide(fault.Interruption(ctx, err)))

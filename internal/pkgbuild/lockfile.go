@@ -3,18 +3,37 @@ package pkgbuild
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"nsbuild/internal/base"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/plan"
 )
 
-// writeLock writes the lock of a build that has succeeded, where one was asked for: its plan, with
-// all packages of the root, those of the base and those that came to it.
-func (at *attempt) writeLock(ctx context.Context) error {
+// writeLocks writes the locks of a build that has succeeded: the one that was asked for, and the
+// one beside the results. That this one cannot be written does not harm the build.
+func (at *attempt) writeLocks(ctx context.Context) error {
+	if at.o.KeepLock && at.retried == nil {
+		name, _ := at.in.Identity()
+		file := filepath.Join(at.output, name+"_"+at.version.FileName()+"_"+at.fileArch()+
+			plan.Suffix)
+		if err := at.writeLock(ctx, file); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			at.env.Log.WithField(fault.Shown, true).Warnf("there is no lock beside the results: %v",
+				err)
+		}
+	}
 	if at.o.LockTo == "" {
 		return nil
 	}
+	return fault.Wrap(fault.Internal, "build it without --lock", at.writeLock(ctx, at.o.LockTo))
+}
+
+// writeLock writes the plan of the build, with all packages of the root, those of the base and
+// those that came to it.
+func (at *attempt) writeLock(ctx context.Context, to string) error {
 	relations, err := at.planRelations()
 	if err != nil {
 		return err
@@ -32,10 +51,9 @@ func (at *attempt) writeLock(ctx context.Context) error {
 		p.Dependencies.Packages, err = pinned(more, found)
 	}
 	if err != nil {
-		return fault.Wrap(fault.Internal, "build it without --lock",
-			fmt.Errorf("writing the lock %s: %w", at.o.LockTo, err))
+		return fmt.Errorf("writing the lock %s: %w", to, err)
 	}
-	return plan.Write(at.o.LockTo, p)
+	return plan.Write(to, p)
 }
 
 // pinned are packages with their files, all of which must be known.

@@ -35,6 +35,12 @@ func TestLock(t *testing.T) {
 			t.Errorf("%s: %+v, %+v", layer, p.Base.Packages, p.Repositories)
 		}
 	}
+	b := w.must(source, func(r *Request) { r.KeepLock = true })
+	p, err := plan.Read(filepath.Join(b.dir, "hello_2.10-3_"+w.arch+plan.Suffix))
+	w.check(err)
+	if len(p.Base.Packages) == 0 || p.Dependencies.Packages[0].Release == "" {
+		t.Errorf("beside the results is %+v", p)
+	}
 	s := Several{Sources: []string{"a", "b"}}
 	s.LockTo = "x" + plan.Suffix
 	if err := s.Validate(); fault.KindOf(err) != fault.Usage {

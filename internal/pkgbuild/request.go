@@ -113,6 +113,7 @@ type Places struct {
 	Result   string // file for the machine-readable result; "" for none
 	JUnit    string // file for the same as JUnit XML; "" for none
 	LockTo   string // file for the lock of what was built; "" for none
+	KeepLock bool   // a lock beside the results
 	Report   string // file for the same as a page; "" for none
 	// Provenance is the file for the statement how it was built: the result then has all of it.
 	Provenance string

@@ -15,7 +15,6 @@ import (
 	"nsbuild/internal/buildinfo"
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/pkgbuild"
-	"nsbuild/internal/plan"
 )
 
 // wanted is a package that is looked for.
@@ -208,17 +207,6 @@ func (f *finder) suiteRepos(o bases.Options) (repos []aptconf.Repo, err error) {
 		repos = append(repos, more...)
 	}
 	return repos, nil
-}
-
-// locked takes the digests that a plan has.
-func (f *finder) locked(p *plan.Plan) {
-	digests := map[string]string{}
-	for _, l := range slices.Concat(p.Base.Packages, p.Dependencies.Packages) {
-		digests[l.Name+" "+l.Version] = l.SHA256
-	}
-	for _, w := range f.want {
-		w.digest = digests[w.Name+" "+w.Version]
-	}
 }
 
 // Missing is something that a build needs and that was not found.

@@ -24,7 +24,6 @@ import (
 	"nsbuild/internal/fault"
 	"nsbuild/internal/machine"
 	"nsbuild/internal/pkgbuild"
-	"nsbuild/internal/plan"
 	"nsbuild/internal/source"
 )
 
@@ -34,7 +33,7 @@ type Request struct {
 	Against  string   // directory with the packages of the first build, or Archive; "": its own
 	Snapshot string   // URL of a snapshot; "": none
 	Source   string   // the .dsc, or its directory; "": it is looked for
-	Lock     string   // a plan that says digests; "": none
+	Lock     string   // a plan or a result that says digests; "": that beside File, if there is one
 	Keyrings []string // of whoever signed the .buildinfo, besides the host's
 	// Build says where results go and what the build may take; what is built is said by File
 	Build pkgbuild.Request
@@ -245,12 +244,8 @@ func (w *run) searchAll(ctx context.Context) error {
 		}
 		w.find.want = append(w.find.want, &wanted{Package: p})
 	}
-	if w.Lock != "" {
-		p, err := plan.Read(w.Lock)
-		if err != nil {
-			return err
-		}
-		w.find.locked(p)
+	if err := w.takeLock(); err != nil {
+		return err
 	}
 	if err := w.look(ctx); err != nil {
 		return err
