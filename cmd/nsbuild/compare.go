@@ -1,23 +1,26 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/checks"
 	"nsbuild/internal/compared"
 	"nsbuild/internal/debcompare"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/result"
 )
 
 func newCompare(a *app) *cobra.Command {
-	var x compared.Extent
-	var json bool
+	var o compareOptions
 	c := &cobra.Command{
 		Use:   "compare A B",
 		Short: "Show what differs between two sets of packages",
@@ -34,28 +37,81 @@ from the logs (.build) and results (.json) beside the packages.
 		Example: "  nsbuild compare old/hello_2.10-2_amd64.changes hello_2.10-3_amd64.changes",
 		Args:    rangeArgs(2, 2, "name two: .changes, .buildinfo, .deb, or directories"),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := debcompare.Sets(c.Context(), args[0], args[1])
-			if err != nil {
-				return err
-			}
-			if json {
-				list, escaped := rawjson.Legible(*r)
-				list.Escaped = escaped
-				err = a.printJSON(list)
-			} else {
-				a.tellCompared(r, x)
-			}
-			if err == nil && !r.Same {
-				err = commandStatus(exitStatus(&fault.Error{Kind: fault.Differs}))
-			}
-			return err
+			o.was, o.is = args[0], args[1]
+			return a.compare(c.Context(), &o)
 		},
 	}
-	c.Flags().BoolVar(&x.Diff, "diff", false, "show the differing texts as unified diffs")
-	c.Flags().BoolVar(&x.All, "all", false, "show everything, and not only the first of what is "+
+	c.Flags().BoolVar(&o.Diff, "diff", false, "show the differing texts as unified diffs")
+	c.Flags().BoolVar(&o.All, "all", false, "show everything, and not only the first of what is "+
 		"much")
-	c.Flags().BoolVar(&json, "json", false, "write JSON")
+	c.Flags().BoolVar(&o.json, "json", false, "write JSON")
+	c.Flags().StringVar(&o.diffoscope.Dir, "diffoscope", "", "have diffoscope compare what differs, "+
+		"and put its texts and pages (HTML) into `DIR`")
+	c.Flags().StringVarP(&o.diffoscope.Suite, "dist", "d", "", "install diffoscope over the base of "+
+		"`SUITE` (default: this machine's own suite)")
 	return c
+}
+
+// compareOptions are what is compared, and how that is told.
+type compareOptions struct {
+	compared.Extent
+	was, is    string
+	json       bool
+	diffoscope pkgbuild.Diffoscope
+}
+
+func (a *app) compare(ctx context.Context, o *compareOptions) error {
+	was, err := debcompare.Set(ctx, o.was)
+	if err != nil {
+		return err
+	}
+	is, err := debcompare.Set(ctx, o.is)
+	if err != nil {
+		return err
+	}
+	c, err := debcompare.Packages(ctx, was, is)
+	if err != nil {
+		return err
+	}
+	c.Was, c.Is = o.was, o.is
+	if o.json {
+		text, escaped := rawjson.Legible(*c)
+		text.Escaped = escaped
+		if err := a.printJSON(text); err != nil {
+			return err
+		}
+	} else {
+		a.tellCompared(c, o.Extent)
+	}
+	if c.Same {
+		return nil
+	}
+	if o.diffoscope.Dir != "" {
+		for _, p := range debcompare.Differing(c, was, is) {
+			o.diffoscope.Pairs = append(o.diffoscope.Pairs, checks.FilePair(p))
+		}
+		env, err := a.open(ctx)
+		if err != nil {
+			return err
+		}
+		if err := a.diffoscope(ctx, env, o.diffoscope); err != nil {
+			return err
+		}
+	}
+	return commandStatus(exitStatus(&fault.Error{Kind: fault.Differs}))
+}
+
+// diffoscope has diffoscope compare packages, and tells where that is.
+func (a *app) diffoscope(ctx context.Context, env *pkgbuild.Env, d pkgbuild.Diffoscope) error {
+	d.NewBase = func(asked bases.Options) (bases.Options, error) {
+		return a.createFlags.completeFor(a, asked)
+	}
+	written, err := env.Diffoscope(ctx, d)
+	defer env.Progress.Pause()()
+	for _, file := range written {
+		fmt.Fprintln(env.Progress.Writer(), "diffoscope: "+buildlog.VisibleString(file))
+	}
+	return err
 }
 
 // tellCompared prints what differs, for people: what fits a screen first.

@@ -109,7 +109,8 @@ func arrangement(path string) [][]string {
 		}
 	case "nsbuild rebuild":
 		return [][]string{
-			{commonFlags, "against", "snapshot", "output", "diff", "json", "verbose", "offline"},
+			{commonFlags, "against", "snapshot", "output", "diff", "diffoscope", "json", "verbose",
+				"offline"},
 			{"Where source and packages are looked for", "source", "lock", "dist", "mirror",
 				"extra-repository", "extra-repository-key"},
 			{"The signature of the .buildinfo", "keyring"},

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/checks"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/rawjson"
@@ -24,8 +27,10 @@ type rebuildOptions struct {
 	limits limitOptions
 	diff   bool
 	json   bool
-	stated string // file of the statements
-	maker  provenanceOptions
+	// diffoscope tells whether it is to compare what differs
+	diffoscope bool
+	stated     string // file of the statements
+	maker      provenanceOptions
 }
 
 func newRebuild(a *app) *cobra.Command {
@@ -83,6 +88,8 @@ what, if it has the package of the first build: from the directory of the .build
 	f.DurationVar(&o.Build.Silence, "silence", 150*time.Minute,
 		"end a build that writes nothing to its log for `TIME`; 0: never")
 	f.BoolVar(&o.diff, "diff", false, "show the differing texts as unified diffs")
+	f.BoolVar(&o.diffoscope, "diffoscope", false, "have diffoscope compare packages that differ, "+
+		"and put its texts and pages (HTML) into the DIR of --output")
 	f.BoolVar(&o.json, "json", false, "write what was found out as JSON")
 	o.maker.addFlags(f, &o.stated)
 	o.limits.addFlags(f, &o.Build.Limits, "the build")
@@ -96,6 +103,9 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions) (err error) {
 	}
 	if err := o.keep.complete(&o.Build.Keeping); err != nil {
 		return err
+	}
+	if o.diffoscope && o.Build.Output == "" {
+		return usage("add --output DIR, where its texts go, too", "--diffoscope without --output")
 	}
 	if err := claimFile("provenance", o.stated); err != nil {
 		return err
@@ -117,6 +127,7 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions) (err error) {
 	}
 	defer env.Progress.Pause()()
 	if o.json {
+		err = errors.Join(err, a.rebuildDiffoscope(ctx, env, o, report))
 		var text rebuild.Report
 		text, escaped := rawjson.Legible(*report)
 		text.Escaped = escaped
@@ -138,6 +149,9 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions) (err error) {
 			}
 		}
 	}
+	if err := a.rebuildDiffoscope(ctx, env, o, report); err != nil {
+		return err
+	}
 	if report.Build != nil {
 		a.tellKept(env, report.Build)
 	}
@@ -145,4 +159,20 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions) (err error) {
 		fmt.Fprintf(a.stdout, "%s %s: %s\n", report.Source, report.Version, report.Verdict)
 	}
 	return err
+}
+
+// rebuildDiffoscope has diffoscope compare the packages that differ, if it is to.
+func (a *app) rebuildDiffoscope(ctx context.Context, env *pkgbuild.Env, o *rebuildOptions,
+	report *rebuild.Report) error {
+	if !o.diffoscope {
+		return nil
+	}
+	d := pkgbuild.Diffoscope{Suite: report.Suite, Dir: o.Build.Output}
+	for _, f := range report.Files {
+		if f.WasFile != "" {
+			d.Pairs = append(d.Pairs, checks.FilePair{Name: strings.TrimSuffix(f.Name,
+				filepath.Ext(f.Name)), Was: f.WasFile, Is: f.IsFile})
+		}
+	}
+	return a.diffoscope(ctx, env, d)
 }

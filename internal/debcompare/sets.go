@@ -201,6 +201,21 @@ func Packages(ctx context.Context, a, b []Package) (*compared.Comparison, error)
 	return c.Comparison, nil
 }
 
+// Files are those of a package that differs, in either set.
+type Files struct{ Name, Was, Is string }
+
+// Differing are the files of the packages that differ in a comparison of two sets.
+func Differing(c *compared.Comparison, was, is []Package) (all []Files) {
+	x, y := byName(was), byName(is)
+	for _, p := range c.Packages {
+		now := cmp.Or(p.Renamed, p.Name)
+		if !p.Same {
+			all = append(all, Files{p.Name, x[p.Name].File, y[now].File})
+		}
+	}
+	return all
+}
+
 func byName(all []Package) map[string]Package {
 	m := map[string]Package{}
 	for _, p := range all {

@@ -90,6 +90,7 @@ func (w *run) explain(ctx context.Context, differ []*File) error {
 				is = file
 			}
 		}
+		f.WasFile, f.IsFile = was, is
 		if f.Differences, err = debcompare.Debs(ctx, was, is); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)

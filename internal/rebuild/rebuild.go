@@ -76,6 +76,7 @@ type Report struct {
 	Escaped   []string  `json:"escaped,omitempty"`
 	// Build is the build itself; nil: there was none
 	Build *pkgbuild.Outcome `json:"-"`
+	Suite string            `json:"-"` // of the root
 }
 
 // Used is a package of the root.
@@ -98,6 +99,8 @@ type File struct {
 	IsSize      int64                 `json:"is_size,omitempty"`
 	Differences []compared.Difference `json:"differences,omitempty"`
 	Note        string                `json:"note,omitempty"` // why there are none
+	WasFile     string                `json:"-"`              // if it differs and can be had
+	IsFile      string                `json:"-"`
 }
 
 // run is one rebuild under way.
@@ -199,6 +202,7 @@ func (w *run) chooseSuite() (err error) {
 			"%s does not tell the suite that it was built in: no base-files of Debian's", w.File)
 	}
 	w.suite, err = w.env.Suites.Lookup(name)
+	w.report.Suite = w.suite.Name
 	return err
 }
 
