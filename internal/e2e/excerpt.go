@@ -21,7 +21,7 @@ import (
 // build has. What they depend on comes with them.
 const installed = `
 	aptitude apt-utils blhc ccache debhelper eatmydata ed fakeroot file gettext-base hello hostname
-	libtext-charwidth-perl libtext-unidecode-perl lintian patch piuparts rename tree tzdata
+	libfaketime libtext-charwidth-perl libtext-unidecode-perl lintian patch piuparts rename tree tzdata
 	usr-is-merged`
 
 // excerpt is an archive that lists some 500 of bookworm's packages, by the very paragraphs of its

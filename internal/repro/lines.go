@@ -48,7 +48,7 @@ func (r *Report) Lines() (lines []string) {
 		files(c.Files, "    ")
 	}
 	if r.Bisected {
-		add("%d more builds to find that", r.Builds)
+		add("%d more builds to find that", r.More)
 	}
 	return lines
 }

@@ -51,7 +51,7 @@ type Report struct {
 	Variations []string `json:"variations"`
 	Beside     bool     `json:"beside"`          // the two builds ran beside each other
 	Files      []File   `json:"files,omitempty"` // of the two builds
-	Builds     int      `json:"builds"`          // that were made in all
+	More       int      `json:"more_builds"`     // that were made to find causes
 	Bisected   bool     `json:"bisected"`
 	// Itself are the files that differ without any variation, and Causes what makes the others
 	// differ, where that was looked for
@@ -227,7 +227,7 @@ func (w *run) once(ctx context.Context, name string, variations []string) (*pkgb
 func (w *run) look(ctx context.Context, fails bool) error {
 	w.report.Bisected = true
 	again, err := w.once(ctx, "again", nil)
-	w.report.Builds++
+	w.report.More++
 	if err != nil {
 		return fmt.Errorf("built again without a variation: %w", err)
 	}
@@ -261,7 +261,7 @@ const shown = 3
 
 // try builds with some of the variations, and compares with the first build.
 func (w *run) try(ctx context.Context, variations []string) (*Cause, error) {
-	w.report.Builds++
+	w.report.More++
 	name := strings.Join(variations, " ")
 	if len(variations) > shown {
 		name = fmt.Sprintf("%d variations", len(variations))

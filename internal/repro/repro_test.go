@@ -166,7 +166,7 @@ func TestChoose(t *testing.T) {
 	for list, want := range map[string]string{
 		"": most, "all": all, "none": "", "host,umask": "host umask", "umask host": "host umask",
 		"+path": most + " path", "-host": strings.TrimPrefix(most, "host "),
-		"none,+home": "home", "all,-path": most, "host,-host": "",
+		"none,+home": "home", "all,-path,-time": most, "host,-host": "",
 	} {
 		got, err := Choose(list)
 		if err != nil || strings.Join(got, " ") != want {

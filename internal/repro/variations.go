@@ -3,6 +3,7 @@ package repro
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/nearest"
@@ -48,6 +49,10 @@ func Variations() []Variation {
 			set: func(v *pkgbuild.Vary) { v.OldKernel = true }},
 		{Name: "path", What: "directory that the source is built in", Off: true,
 			set: func(v *pkgbuild.Vary) { v.Dir = "/build/varied" }},
+		{Name: "time", What: "the clock: more than a year ahead", Off: true,
+			set: func(v *pkgbuild.Vary) {
+				v.Clock = 400*24*time.Hour + 7*time.Hour + 13*time.Minute
+			}},
 	}
 }
 
