@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,12 +16,15 @@ import (
 
 	"nsbuild/internal/batch"
 	"nsbuild/internal/fault"
+	"nsbuild/internal/pkgbuild"
 )
 
 // batchOptions are the flags of batch beyond those of build.
 type batchOptions struct {
 	name        string
 	list        string
+	order       string
+	cycles      string
 	maxFailures int
 }
 
@@ -60,6 +64,10 @@ which are kept for resume and retry. The exit status is as of nsbuild build.
 	f.StringVar(&o.name, "name", "", "call the batch `NAME` (default: today's date)")
 	f.StringVar(&o.list, "list", "", "build what `FILE` names, too: a SOURCE a line; what follows "+
 		"a # is a comment; - is standard input")
+	f.StringVar(&o.order, "order", orderNone, "build sources in this `ORDER`: none (each with the "+
+		"archive's packages), or needs (after those of the batch whose packages it is built with)")
+	f.StringVar(&o.cycles, "cycles", "refuse", "`WHAT` is done where sources need each other: refuse, "+
+		"or archive (they are built with the archive's packages)")
 	f.IntVar(&o.maxFailures, "max-failures", 0, "begin no other when `N` builds have failed; 0: "+
 		"always go on")
 	build.Flags().VisitAll(func(flag *pflag.Flag) {
@@ -96,6 +104,12 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	if len(specs) == 0 {
 		return usage("nsbuild batch SOURCE..., or --list FILE", "batch: of which sources?")
 	}
+	switch {
+	case o.order != orderNone && o.order != orderNeeds:
+		return usage("none or needs", "--order %q", o.order)
+	case o.cycles != "refuse" && o.cycles != "archive":
+		return usage("refuse or archive", "--cycles %q", o.cycles)
+	}
 	if o.maxFailures < 0 {
 		return usage("0 for none", "--max-failures %d: it cannot be negative", o.maxFailures)
 	}
@@ -122,6 +136,11 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	if err := a.checkBatch(set, specs); err != nil {
 		return err
 	}
+	if o.order == orderNeeds {
+		if err := a.orderBatch(ctx, h.Sources, o.cycles == "archive"); err != nil {
+			return err
+		}
+	}
 	b, err := store.Create(h)
 	if err != nil {
 		return err
@@ -129,12 +148,53 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	return a.runBatch(ctx, set, &resumed{b, o.maxFailures})
 }
 
+// What --order may be.
+const (
+	orderNone  = "none"
+	orderNeeds = "needs"
+)
+
+// orderBatch finds out which sources are built with the packages of others. All are looked at, and
+// so fetched.
+func (a *app) orderBatch(ctx context.Context, sources []batch.Source, cut bool) (err error) {
+	env, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	ph := env.Progress.Phase("order")
+	ph.Unit("sources")
+	ph.AddTotal(int64(len(sources)))
+	defer func() { ph.Done(err) }()
+	nodes := make([]batch.Node, len(sources))
+	for i, s := range sources {
+		r := a.buildFlags.Request
+		r.From = s.Spec
+		ph.Note(s.Spec)
+		looked, err := env.Look(ctx, r)
+		if pkgbuild.Transient(err) && ctx.Err() == nil {
+			env.Log.Warnf("%s has no place in the order: %v", s.Spec, err)
+			nodes[i].Spec = s.Spec
+			continue
+		}
+		if err != nil {
+			return fault.Wrap(fault.KindOf(err), "", fmt.Errorf("%s: %w", s.Spec, err))
+		}
+		nodes[i] = batch.Node{Spec: s.Spec, Version: looked.Version, Binaries: looked.Binaries,
+			Depends: looked.Depends}
+		ph.Add(1)
+	}
+	needs, err := batch.Graph(nodes, cut)
+	for i := range needs {
+		sources[i].Needs = needs[i]
+	}
+	return err
+}
+
 // typed are the flags of build that were given on the command line, so that they can be given
 // again.
 func typed(set *pflag.FlagSet) (all []string) {
 	set.VisitAll(func(f *pflag.Flag) { // Visit knows of no flags that another set has parsed
-		if !f.Changed || rankOf(f) != rankFlag || f.Name == "name" || f.Name == "list" ||
-			f.Name == "max-failures" || f.Name == "json" {
+		if !f.Changed || rankOf(f) != rankFlag || ofOneBatch(f.Name) {
 			return
 		}
 		if several, ok := f.Value.(pflag.SliceValue); ok {
@@ -146,6 +206,12 @@ func typed(set *pflag.FlagSet) (all []string) {
 		all = append(all, "--"+f.Name+"="+f.Value.String())
 	})
 	return all
+}
+
+// ofOneBatch tells whether a flag says something that the journal has, or that is for one call.
+func ofOneBatch(flag string) bool {
+	return slices.Contains([]string{"name", "list", "order", "cycles", "max-failures", "json"},
+		flag)
 }
 
 // readList reads the file of a batch's sources.
@@ -223,9 +289,9 @@ func (a *app) resumeBatch(c *cobra.Command, b *batch.Batch, maxFailures int) (er
 
 // outputOf is where the results of a batch go.
 func outputOf(b *batch.Batch, asked string) (string, error) {
-	dir := asked
-	if dir == "" {
-		dir = filepath.Join(b.Dir, b.Name)
+	dir, err := filepath.Abs(cmp.Or(asked, b.Name))
+	if err != nil {
+		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", fault.Wrap(fault.Usage, "choose another directory with --output",

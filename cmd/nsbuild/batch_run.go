@@ -68,9 +68,11 @@ func (a *app) runBatch(ctx context.Context, set *pflag.FlagSet, of *resumed) (er
 	if o.Output, err = outputOf(b, o.Output); err != nil {
 		return err
 	}
-	env, err := a.open(ctx)
-	if err != nil {
-		return err
+	env := a.env // where an order was looked for
+	if env == nil {
+		if env, err = a.open(ctx); err != nil {
+			return err
+		}
 	}
 	have, err := budget.Read()
 	if err != nil {
@@ -125,6 +127,7 @@ type batchRun struct {
 func (x *batchRun) build(ctx context.Context, j batch.Job) *batch.Ended {
 	r := x.request
 	r.From = j.Spec
+	r.Packages = slices.Concat(r.Packages, j.Packages)
 	d := x.env.BuildOneOf(ctx, j.Beside, r, func(view *pkgbuild.Env, d *pkgbuild.Ended) {
 		x.telling.Lock()
 		defer x.telling.Unlock()
@@ -138,7 +141,8 @@ func (x *batchRun) build(ctx context.Context, j batch.Job) *batch.Ended {
 	e := &batch.Ended{Status: string(d.Outcome.Status), Stage: d.Outcome.Stage,
 		Error: res.Outcome.Error, Hint: res.Outcome.Hint, Name: res.Source.Name,
 		Version: res.Source.Version, Seconds: d.Time.Seconds(), Log: d.Outcome.LogPath,
-		Kept: d.Outcome.Kept, Memory: memoryOf(res), Transient: pkgbuild.Transient(d.Err)}
+		Kept: d.Outcome.Kept, Artefacts: d.Outcome.Artefacts,
+		Memory: memoryOf(res), Transient: pkgbuild.Transient(d.Err)}
 	if ctx.Err() != nil && d.Err != nil {
 		return e
 	}

@@ -42,6 +42,8 @@ type Source struct {
 	// what its last build took, before the batch was begun; 0: not known
 	Seconds float64 `json:"seconds,omitempty"`
 	Memory  int64   `json:"memory,omitempty"` // bytes
+	// Needs are the sources, from 0 on, with whose packages it is built: it comes after them.
+	Needs []int `json:"needs,omitempty"`
 }
 
 // Phase is how far a source has come.
@@ -81,6 +83,10 @@ type Ended struct {
 	Result  string  `json:"result,omitempty"` // file in the batch's directory
 	Kept    string  `json:"kept,omitempty"`
 	Beside  bool    `json:"beside,omitempty"` // others ran meanwhile
+	// Artefacts are the paths of what was built.
+	Artefacts []string `json:"artefacts,omitempty"`
+	// Blocked: it was not begun, since something that it needs was not built.
+	Blocked bool `json:"blocked,omitempty"`
 	// Transient: what kept it from being begun may be over later.
 	Transient bool `json:"transient,omitempty"`
 }

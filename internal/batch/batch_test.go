@@ -28,12 +28,15 @@ type world struct {
 	order   []string // in which they were begun
 	most    int      // that ran at a time
 	alone   map[string]bool
-	running atomic.Int32
+	// that each was built with
+	packages map[string][]string
+	running  atomic.Int32
 }
 
 func newWorld() *world {
 	return &world{seconds: map[string]float64{}, ends: map[string][]string{},
-		tries: map[string]int{}, alone: map[string]bool{}}
+		tries: map[string]int{}, alone: map[string]bool{},
+		packages: map[string][]string{}}
 }
 
 // runner has the builds of one test run in turn: Changed and begin are of one goroutine, and what
@@ -45,6 +48,7 @@ func (w *world) runner(room Room) Runner {
 		n := w.running.Add(1)
 		<-turn
 		w.order = append(w.order, j.Spec)
+		w.packages[j.Spec] = j.Packages
 		w.most = max(w.most, int(n))
 		if j.Beside == 1 {
 			w.alone[j.Spec] = true
@@ -66,7 +70,8 @@ func (w *world) runner(room Room) Runner {
 		if final {
 			status = GivenBack
 		}
-		return &Ended{Status: status, Seconds: seconds, Transient: !final}
+		return &Ended{Status: status, Seconds: seconds, Transient: !final,
+			Artefacts: []string{j.Spec + ".deb", j.Spec + ".changes"}}
 	}}
 }
 
@@ -432,6 +437,49 @@ func TestStoppedAtRandom(t *testing.T) {
 		}
 		if c := b.Count(); c.Successful != len(specs) {
 			t.Errorf("in the end: %+v", c)
+		}
+	})
+}
+
+// TestNeeds: what needs others is built after them, with their packages and those that these need;
+// the longest way to the end comes first; and what needs something that failed is not begun until
+// that is tried again.
+func TestNeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := In(t.TempDir())
+		h := Head{Name: "b", Sources: []Source{{Spec: "lone", Seconds: 5}, {Spec: "app", Seconds: 1,
+			Needs: []int{2}}, {Spec: "lib", Seconds: 4, Needs: []int{3}},
+			{Spec: "tool", Seconds: 3},
+			{Spec: "late", Needs: []int{5, 0}}, {Spec: "bad", Seconds: 1},
+			{Spec: "later", Needs: []int{4}}}}
+		b, err := s.Create(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := newWorld()
+		w.ends["bad"] = []string{Attempted}
+		if err := b.Run(t.Context(), w.runner(Room{Builds: 1})); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"lone", "tool", "bad", "lib", "app"}, w.order); diff != "" {
+			t.Errorf("the order (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"lib.deb", "tool.deb"}, w.packages["app"]); diff != "" {
+			t.Errorf("app was built with (-want +got):\n%s", diff)
+		}
+		if c := b.Count(); c.GivenBack != 2 || c.Failed != 1 {
+			t.Errorf("in the end: %+v", c)
+		}
+		b = reopened(t, s, b)
+		if n, err := b.Again(func(it *Item) bool { return it.Last.Status == Attempted }); n != 3 ||
+			err != nil {
+			t.Errorf("%d are tried again, %v", n, err)
+		}
+		if err := b.Run(t.Context(), w.runner(Room{Builds: 2})); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"bad", "late", "later"}, w.order[5:]); diff != "" {
+			t.Errorf("the order (-want +got):\n%s", diff)
 		}
 	})
 }

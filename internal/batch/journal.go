@@ -168,7 +168,7 @@ func (b *Batch) apply(r *record) error {
 		for i, s := range r.Head.Sources {
 			b.Items[i] = Item{Source: s, Phase: Waiting}
 		}
-		return nil
+		return b.checkOrder()
 	case kindResumed:
 		b.PID = r.PID
 		for i := range b.Items {
@@ -198,6 +198,24 @@ func (b *Batch) apply(r *record) error {
 		return b.each([]int{r.Item}, func(it *Item) { it.ended(r.Time, r.Ended) })
 	}
 	return fmt.Errorf("%q is not known: a later version of nsbuild has written it", r.Kind)
+}
+
+// checkOrder refuses sources that need each other, or none that there is: they would wait for ever.
+func (b *Batch) checkOrder() error {
+	after := make([][]int, len(b.Items))
+	for i := range b.Items {
+		it := &b.Items[i]
+		for _, j := range it.Needs {
+			if j < 0 || j >= len(b.Items) || j == i {
+				return fmt.Errorf("it is damaged: %s needs source %d", it.Spec, j)
+			}
+		}
+		after[i] = it.Needs
+	}
+	if found := cycles(after); len(found) > 0 {
+		return fmt.Errorf("it is damaged: %s needs itself", b.Items[found[0][0]].Spec)
+	}
+	return nil
 }
 
 // each has something happen to items, which are counted from 1 on.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -24,6 +25,8 @@ type Job struct {
 	Try    int
 	Beside int // how many builds may run at the same time, this one among them
 	Result string
+	// Packages are the .deb files of all that it needs, and of what that needs.
+	Packages []string
 }
 
 // Runner is how a batch is run.
@@ -51,6 +54,9 @@ func (b *Batch) Run(ctx context.Context, r Runner) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	x := &run{Batch: b, Runner: r, done: make(chan done), queue: newQueue(b.Items)}
+	if err := x.block(); err != nil {
+		return err
+	}
 	for {
 		err := x.begin(ctx)
 		if err == nil && x.running == 0 && (x.tooMany() || x.queue.len() == 0) {
@@ -129,7 +135,7 @@ func (x *run) begin(ctx context.Context) error {
 		x.alone = alone
 		x.memory += need
 		job := Job{Item: item, Spec: it.Spec, Try: it.Tries, Beside: beside,
-			Result: x.ResultFile(item, it.Tries)}
+			Result: x.ResultFile(item, it.Tries), Packages: x.packages(item)}
 		crowded := x.running > 1
 		go func() {
 			e := x.Build(ctx, job)
@@ -192,8 +198,13 @@ func (x *run) ended(ctx context.Context, d done) error {
 	switch {
 	case it.Phase != Finished:
 		x.queue.add(d.item)
-	case !it.Last.Good() && it.Last.Status != GivenBack:
+	case it.Last.Good():
+		x.queue.release(d.item)
+	case it.Last.Status != GivenBack:
 		x.failures++
+	}
+	if err := x.block(); err != nil {
+		return err
 	}
 	x.changed()
 	return nil
@@ -205,11 +216,68 @@ func (x *run) changed() {
 	}
 }
 
-// Again has items be tried again which are finished, or all of them that are wanted.
+// block gives back what needs something that has ended without being built.
+func (x *run) block() error {
+	for again := true; again; { // what needs what is blocked is blocked, too
+		again = false
+		for i := range x.Items {
+			it := &x.Items[i]
+			if it.Phase != Waiting {
+				continue
+			}
+			for _, j := range it.Needs {
+				if need := &x.Items[j]; need.Phase != Finished || need.built() {
+					continue
+				}
+				e := &Ended{Status: GivenBack, Blocked: true,
+					Error: x.Items[j].Spec + ", which it needs, is not built"}
+				if err := x.append(record{Kind: kindEnded, Item: i + 1, Ended: e}); err != nil {
+					return err
+				}
+				again = true
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// packages are the .deb files of all that an item needs, and of what that needs.
+func (b *Batch) packages(item int) (files []string) {
+	seen := map[int]bool{item: true}
+	todo := slices.Clone(b.Items[item].Needs)
+	for len(todo) > 0 {
+		j := todo[0]
+		if todo = todo[1:]; seen[j] {
+			continue
+		}
+		seen[j] = true
+		todo = append(todo, b.Items[j].Needs...)
+		for _, file := range b.Items[j].Last.Artefacts {
+			if filepath.Ext(file) == ".deb" {
+				files = append(files, file)
+			}
+		}
+	}
+	slices.Sort(files)
+	return files
+}
+
+// built tells whether others can be built with its packages.
+func (it *Item) built() bool { return it.Phase == Finished && it.Last.Good() }
+
+// Again has items be tried again which are finished, or all of them that are wanted. What could not
+// be begun without them is, too.
 func (b *Batch) Again(wanted func(*Item) bool) (n int, err error) {
 	var items []int
 	for i := range b.Items {
 		if it := &b.Items[i]; it.Phase == Finished && wanted(it) {
+			items = append(items, i+1)
+		}
+	}
+	for i := range b.Items {
+		if it := &b.Items[i]; it.Phase == Finished && it.Last.Blocked && len(items) > 0 &&
+			!wanted(it) {
 			items = append(items, i+1)
 		}
 	}
@@ -225,20 +293,69 @@ func (b *Batch) Cancel() error { return b.append(record{Kind: kindCancelled}) }
 // queue has the items that are to be built: the longest first.
 type queue struct {
 	items   []Item
-	expect  float64 // seconds of a build of which nothing is known
-	ready   []int   // a heap
-	later   []int   // that are not to be tried before some time
+	wait    []int     // how many of those that each needs are not built
+	needed  [][]int   // which need each
+	path    []float64 // seconds; see measure
+	ready   []int     // a heap
+	later   []int     // that are not to be tried before some time
 	suspect []int
 }
 
 func newQueue(items []Item) *queue {
-	q := &queue{items: items, expect: average(items)}
+	q := &queue{items: items, wait: make([]int, len(items)), needed: make([][]int, len(items))}
 	for i := range items {
-		if p := items[i].Phase; p == Waiting || p == Suspect {
+		for _, j := range items[i].Needs {
+			q.needed[j] = append(q.needed[j], i)
+			if !items[j].built() {
+				q.wait[i]++
+			}
+		}
+	}
+	q.measure()
+	for i := range items {
+		if p := items[i].Phase; (p == Waiting || p == Suspect) && q.wait[i] == 0 {
 			q.add(i)
 		}
 	}
 	return q
+}
+
+// measure finds out how long it takes from the begin of each build to the end of all that wait for
+// it.
+func (q *queue) measure() {
+	expect := average(q.items)
+	q.path = make([]float64, len(q.items))
+	for i := range q.path {
+		q.path[i] = -1
+	}
+	var from func(int) float64
+	from = func(i int) float64 {
+		if q.path[i] >= 0 {
+			return q.path[i]
+		}
+		longest := 0.0
+		for _, next := range q.needed[i] {
+			longest = max(longest, from(next))
+		}
+		own := q.items[i].seconds()
+		if own == 0 {
+			own = expect
+		}
+		q.path[i] = own + longest
+		return q.path[i]
+	}
+	for i := range q.items {
+		from(i)
+	}
+}
+
+// release has those begin that waited for an item which is built.
+func (q *queue) release(item int) {
+	for _, i := range q.needed[item] {
+		if q.wait[i]--; q.wait[i] == 0 && q.items[i].Phase == Waiting {
+			q.add(i)
+		}
+	}
 }
 
 // average is what the builds take of which that is known.
@@ -341,18 +458,10 @@ func (q *queue) Len() int { return len(q.ready) }
 
 func (q *queue) Less(i, j int) bool {
 	a, b := q.ready[i], q.ready[j]
-	x, y := q.length(a), q.length(b)
-	if x != y {
-		return x > y
+	if q.path[a] != q.path[b] {
+		return q.path[a] > q.path[b]
 	}
 	return a < b
-}
-
-func (q *queue) length(item int) float64 {
-	if s := q.items[item].seconds(); s > 0 {
-		return s
-	}
-	return q.expect
 }
 
 func (q *queue) Swap(i, j int) { q.ready[i], q.ready[j] = q.ready[j], q.ready[i] }

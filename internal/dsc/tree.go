@@ -42,6 +42,7 @@ type ControlPackage struct {
 	Type     string // Package-Type: "deb" or "udeb"
 	Archs    []string
 	Profiles [][]string // Build-Profiles
+	Provides string     // as it is written, substitution variables included
 }
 
 // Architecture is what the .dsc's Architecture field would list: each architecture and wildcard of
@@ -167,7 +168,8 @@ func ParseSourceControl(name string, r io.Reader) (*Control, error) {
 }
 
 func controlPackage(p *Paragraph) (ControlPackage, error) {
-	b := ControlPackage{Name: p.folded("Package"), Type: p.folded("Package-Type")}
+	b := ControlPackage{Name: p.folded("Package"), Type: p.folded("Package-Type"),
+		Provides: p.folded("Provides")}
 	if b.Type == "" {
 		b.Type = "deb"
 	}

@@ -61,8 +61,8 @@ func TestOpenTree(t *testing.T) {
 	if got := c.Depends.String(); got != "debhelper-compat (= 13), python3 <!nocheck>" {
 		t.Errorf("Build-Depends: %s", got)
 	}
-	if got := fmt.Sprint(c.Packages); got != "[{hello deb [any] []} {hello-doc deb [all] "+
-		"[[!nodoc] [stage1 cross]]} {hello-udeb udeb [linux-any hurd-any] []}]" {
+	if got := fmt.Sprint(c.Packages); got != "[{hello deb [any] [] } {hello-doc deb [all] "+
+		"[[!nodoc] [stage1 cross]] } {hello-udeb udeb [linux-any hurd-any] [] }]" {
 		t.Errorf("packages: %s", got)
 	}
 	if got := strings.Join(c.Architecture(), " "); got != "any all linux-any hurd-any" {

@@ -33,15 +33,20 @@ func statusOf(t *testing.T, w *e2e.World, args ...string) (s batchStatus) {
 }
 
 // TestBatchGoesOn: a batch that is killed goes on with what has not ended, with the options that it
-// was begun with; what failed beside others is built once more, alone.
+// was begun with; what needs another is built after it, with its packages; what failed beside
+// others is built once more, alone.
 func TestBatchGoesOn(t *testing.T) {
 	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
 	testenv.HostState(t)
 	list := filepath.Join(w.Dir, "list")
 	var lines []string
-	for _, name := range []string{"one", "two", "three"} {
-		lines = append(lines, w.WriteSource(t, e2e.Small(name))+" # "+name)
+	for _, name := range []string{"three", "one", "two"} {
+		s := e2e.Small(name)
+		if name == "three" {
+			s.BuildDepends = "one-data, one"
+		}
+		lines = append(lines, w.WriteSource(t, s)+" # "+name)
 	}
 	lines = append(lines, "", w.WriteSource(t, fakedebian.Source{Name: "bad", Version: "1.0",
 		Rules: e2e.BadRules("\tsleep 1\n\texit 7\n")}))
@@ -57,7 +62,7 @@ func TestBatchGoesOn(t *testing.T) {
 	_, o := w.At(t, e2e.Moment{Name: "the end of a build", Come: func() bool {
 		return told("ended") > 0
 	}}, 0, syscall.SIGKILL, "batch", "--name", "b", "-d", "bookworm", "--jobs-at-once", "2",
-		"--keep=never", "-o", "out", "--list", "list")
+		"--keep=never", "-o", "out", "--list", "list", "--order", "needs")
 	if o.Status == 0 {
 		t.Fatal(o)
 	}
