@@ -51,6 +51,8 @@ type Fault struct {
 	Times int
 	// Status answers with this status and a short text.
 	Status int
+	// RetryAfter is said with the Status.
+	RetryAfter string
 	// Redirect answers with a redirection to this URL or path; to the requested path itself it is a
 	// loop.
 	Redirect string
@@ -228,6 +230,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		return
 	case f.Status != 0:
+		if f.RetryAfter != "" {
+			w.Header().Set("Retry-After", f.RetryAfter)
+		}
 		http.Error(counted, http.StatusText(f.Status), f.Status)
 		return
 	case f.Redirect != "":

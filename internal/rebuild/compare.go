@@ -134,7 +134,8 @@ func (w *run) fromArchive(ctx context.Context, f *File) (file, why string, err e
 	if err != nil {
 		return "", "", err
 	}
-	for _, r := range w.find.open(ctx, repos) {
+	opened, _ := w.find.open(ctx, repos)
+	for _, r := range opened {
 		var found *index.Package
 		for _, c := range r.Components() {
 			err := w.env.Client.PackagesCalled(ctx, r, c, w.info.BuildArch,

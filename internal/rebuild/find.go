@@ -176,8 +176,14 @@ func newer(a, b string) bool {
 	return err == nil && err2 == nil && v.Compare(w) > 0
 }
 
-// open opens suites, and notes those that cannot be had.
-func (f *finder) open(ctx context.Context, repos []aptconf.Repo) (opened []*release.File) {
+// unanswered tells whether who was asked has not answered, or not now.
+func unanswered(err error) bool {
+	return errors.Is(err, failure.ErrRefused) || errors.Is(err, failure.ErrUnreachable)
+}
+
+// open opens suites, and notes those that cannot be had. It tells how often nobody has answered.
+func (f *finder) open(ctx context.Context, repos []aptconf.Repo) (opened []*release.File,
+	silent int) {
 	for _, repo := range repos {
 		r, err := f.env.Client.Release(ctx, repo)
 		switch {
@@ -187,9 +193,12 @@ func (f *finder) open(ctx context.Context, repos []aptconf.Repo) (opened []*rele
 		case repo.Optional && errors.Is(err, failure.ErrNoSuite):
 		default:
 			f.noteFailed(err)
+			if unanswered(err) {
+				silent++
+			}
 		}
 	}
-	return opened
+	return opened, silent
 }
 
 // suiteRepos are the repositories that a build of a suite, and of sid, takes packages from.

@@ -286,7 +286,7 @@ func (w *run) look(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	releases := w.find.open(ctx, repos)
+	releases, _ := w.find.open(ctx, repos)
 	if err := w.find.inSuites(ctx, releases); err != nil {
 		return err
 	}

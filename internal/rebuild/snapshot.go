@@ -33,6 +33,19 @@ type snapshot struct {
 	uri   string
 	suite suites.Suite
 	asked map[string]bool
+	// how often in turn it has not answered
+	silent int
+}
+
+// mostSilent is how often in turn a snapshot may not answer: then it is not asked for the rest.
+// Each time has had its own retries and waits.
+const mostSilent = 3
+
+// heard notes whether a snapshot has answered.
+func (s *snapshot) heard(answered bool) {
+	if s.silent++; answered {
+		s.silent = 0
+	}
 }
 
 // openSnapshot takes the URL of a snapshot, with or without the path of its archives.
@@ -99,6 +112,7 @@ func (f *finder) firstSeen(ctx context.Context, s *snapshot, w *wanted) []moment
 	at := fmt.Sprintf("%s/mr/binary/%s/%s/binfiles?fileinfo=1", s.uri, url.PathEscape(w.Name),
 		url.PathEscape(w.Version))
 	text, err := f.env.Client.Get(ctx, at, maxAnswer)
+	s.heard(!unanswered(err))
 	if err != nil {
 		if !errors.Is(err, failure.ErrNotFound) {
 			f.note("%v", err)
@@ -107,7 +121,7 @@ func (f *finder) firstSeen(ctx context.Context, s *snapshot, w *wanted) []moment
 	}
 	var answer binfiles
 	if err := json.Unmarshal(text, &answer); err != nil {
-		f.note("%s: it answers with something else than JSON: %v", at, err)
+		f.note("%s: it answers with something else than JSON: %v", failure.PublicURI(at), err)
 		return nil
 	}
 	var all []moment
@@ -140,6 +154,11 @@ func (f *finder) inSnapshot(ctx context.Context, s *snapshot, built time.Time) e
 		if w.found != nil || w.Version == "" {
 			continue
 		}
+		if s.silent >= mostSilent {
+			f.note("%s was not asked for the rest: it has not answered %d times in turn",
+				failure.PublicURI(s.uri), mostSilent)
+			return nil
+		}
 		for _, m := range f.firstSeen(ctx, s, w) {
 			if err := f.atMoment(ctx, s, m, true); err != nil || w.found != nil {
 				if err != nil {
@@ -155,21 +174,22 @@ func (f *finder) inSnapshot(ctx context.Context, s *snapshot, built time.Time) e
 // atMoment looks at one moment, once.
 func (f *finder) atMoment(ctx context.Context, s *snapshot, m moment, all bool) error {
 	key := fmt.Sprint(m, all)
-	if s.asked[key] || len(f.missing()) == 0 && !f.sourceMissing {
+	if s.asked[key] || s.silent >= mostSilent || len(f.missing()) == 0 && !f.sourceMissing {
 		return nil
 	}
 	if len(s.asked) >= mostMoments {
-		f.note("%s: no more than %d moments were asked for", s.uri, mostMoments)
+		f.note("%s: no more than %d moments were asked for", failure.PublicURI(s.uri), mostMoments)
 		return nil
 	}
 	s.asked[key] = true
-	opened := f.open(ctx, s.repos(m, all))
+	opened, silent := f.open(ctx, s.repos(m, all))
+	s.heard(len(opened) > 0 || silent == 0)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if len(opened) == 0 {
-		f.note("%s/archive/%s/%s has no suite of that moment that could be used", s.uri, m.archive,
-			m.at)
+		f.note("%s/archive/%s/%s has no suite of that moment that could be used",
+			failure.PublicURI(s.uri), m.archive, m.at)
 	}
 	for _, r := range opened {
 		if until := r.ValidUntil(); !until.IsZero() && until.Before(time.Now()) {

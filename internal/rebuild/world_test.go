@@ -1,6 +1,7 @@
 package rebuild
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 
@@ -43,6 +44,7 @@ type world struct {
 	suites   *suites.Table
 	programs map[string]fakejail.Program
 	offline  bool
+	fetches  archive.Options // what is otherwise about them
 	jails    *fakejail.Maker // of the last rebuild
 	stays    []string        // the bases that it is to leave
 	ran      string          // what it built with, where a test has that noted
@@ -128,8 +130,10 @@ func (w *world) run(r Request) (*Report, error) {
 	w.check(err)
 	e.Store, err = base.Open(e.StateDir)
 	w.check(err)
-	e.Client, err = archive.NewClient(archive.Options{CacheDir: e.CacheDir, Host: e.Host, Log: log,
-		RefreshAfter: -1, Retries: -1, Offline: w.offline})
+	o := w.fetches
+	o.CacheDir, o.Host, o.Log, o.RefreshAfter, o.Offline = e.CacheDir, e.Host, log, -1, w.offline
+	o.Retries = cmp.Or(o.Retries, -1)
+	e.Client, err = archive.NewClient(o)
 	w.check(err)
 	e.Layers, err = layer.Open(e.CacheDir)
 	w.check(err)
@@ -141,7 +145,7 @@ func (w *world) run(r Request) (*Report, error) {
 	report, runErr := Run(w.t.Context(), e, r)
 	names, err := e.Store.Names()
 	w.check(err)
-	if diff := cmp.Diff(w.stays, names, cmpopts.EquateEmpty()); diff != "" {
+	if diff := gocmp.Diff(w.stays, names, cmpopts.EquateEmpty()); diff != "" {
 		w.t.Errorf("bases that stay (-want +got):\n%s", diff)
 	}
 	w.check(e.Close(context.WithoutCancel(w.t.Context())))

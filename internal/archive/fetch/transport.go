@@ -262,14 +262,24 @@ func (t *transport) accept(res *http.Response, r Request) (*Answer, error) {
 	case status == http.StatusNotFound || status == http.StatusGone:
 		return nil, &statusError{status: status, err: failure.ErrNotFound}
 	case status >= 500:
-		after, _ := strconv.Atoi(res.Header.Get("Retry-After"))
-		return nil, &statusError{status: status, after: time.Duration(max(0, after)) * time.Second,
+		return nil, &statusError{status: status, after: retryAfter(res.Header),
 			err: failure.ErrUnreachable}
 	default:
-		after, _ := strconv.Atoi(res.Header.Get("Retry-After"))
-		return nil, &statusError{status: status, after: time.Duration(max(0, after)) * time.Second,
+		return nil, &statusError{status: status, after: retryAfter(res.Header),
 			err: failure.ErrRefused}
 	}
+}
+
+// retryAfter is for how long a server wants to be left alone: it says so in seconds or as a time.
+func retryAfter(h http.Header) time.Duration {
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, time.Until(at))
+	}
+	return 0
 }
 
 // trimURLError drops the method and URL that net/http puts in front: callers name the URL
