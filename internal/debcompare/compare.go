@@ -147,6 +147,7 @@ func unified(name string, a, b []byte) string {
 		bytes.IndexByte(b, 0) >= 0 {
 		return ""
 	}
+	name = strings.TrimPrefix(name, "/")
 	text := diff.Diff("a/"+name, a, "b/"+name, b)
 	if len(text) > maxDiff {
 		text = append(text[:maxDiff], "…\n"...)

@@ -178,3 +178,14 @@ func FuzzKind(f *testing.F) {
 		}
 	})
 }
+
+// TestNamesOfDiffs has patch(1) find the files of a diff: with one slash behind a and b.
+func TestNamesOfDiffs(t *testing.T) {
+	for _, name := range []string{"/etc/built", "postinst"} {
+		got := unified(name, []byte("a\n"), []byte("b\n"))
+		want := "--- a/" + strings.TrimPrefix(name, "/") + "\n"
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in:\n%s", want, got)
+		}
+	}
+}
