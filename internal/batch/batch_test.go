@@ -210,6 +210,9 @@ func TestInterrupted(t *testing.T) {
 		if err := b.Run(ctx, w.runner(Room{Builds: 3})); fault.KindOf(err) != fault.Interrupted {
 			t.Errorf("stopped: %v", err)
 		}
+		if c := b.Count(); c.Successful != 1 || c.Waiting != 2 {
+			t.Errorf("when it is stopped: %+v", c)
+		}
 		b = reopened(t, s, b)
 		if c := b.Count(); c.Successful != 1 || c.Running != 2 {
 			t.Errorf("found again: %+v", c)

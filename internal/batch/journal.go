@@ -171,11 +171,7 @@ func (b *Batch) apply(r *record) error {
 		return b.checkOrder()
 	case kindResumed:
 		b.PID = r.PID
-		for i := range b.Items {
-			if it := &b.Items[i]; it.Phase == Running {
-				it.interrupted()
-			}
-		}
+		b.interrupt()
 		return nil
 	case kindCancelled:
 		b.Cancelled = true

@@ -28,6 +28,15 @@ func (it *Item) ended(at time.Time, e *Ended) {
 	it.givenBack, it.notBefore = 0, time.Time{}
 }
 
+// interrupt has all tries under way be none.
+func (b *Batch) interrupt() {
+	for i := range b.Items {
+		if it := &b.Items[i]; it.Phase == Running {
+			it.interrupted()
+		}
+	}
+}
+
 // interrupted has a try be none.
 func (it *Item) interrupted() {
 	it.Tries--

@@ -79,6 +79,7 @@ func (x *run) drain() (err error) {
 			err = x.append(record{Kind: kindEnded, Item: d.item + 1, Ended: d.ended})
 		}
 	}
+	x.interrupt()
 	return err
 }
 
