@@ -294,7 +294,7 @@ func (a *app) build(ctx context.Context, o *buildOptions) (err error) {
 			defer o.Terminal.Close()
 		}
 	}
-	a.pinning = o.pin
+	a.pinning, o.Traced = o.pin, o.pin
 	if a.logTo != nil {
 		o.ShowLog = a.logTo
 	}

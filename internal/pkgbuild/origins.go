@@ -9,6 +9,7 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/failure"
+	"nsbuild/internal/archive/fetch"
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/archive/index"
 	"nsbuild/internal/archive/pool"
@@ -39,6 +40,9 @@ func (at *attempt) trace(ctx context.Context) {
 		return
 	}
 	t := &tracing{done: make(chan struct{})}
+	if !at.o.traced() {
+		ctx = fetch.CachedOnly(ctx) // no build is to wait for a mirror at its end
+	}
 	ctx, t.stop = context.WithCancel(ctx)
 	at.tracing = t
 	sought := at.sought()

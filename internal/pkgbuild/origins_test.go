@@ -2,6 +2,7 @@ package pkgbuild
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,6 +52,40 @@ func TestOrigins(t *testing.T) {
 				t.Errorf("the .dsc is %+v", d)
 			}
 		})
+	}
+}
+
+// TestNothingIsFetchedForNames: what packages were installed from is looked for in lists that are
+// in the cache. They are fetched where something is asked for that must have it.
+func TestNothingIsFetchedForNames(t *testing.T) {
+	w := newWorld(t)
+	source := w.source(crane())
+	w.must(source)
+	for _, c := range []struct {
+		name string
+		with func(*Request)
+		want bool
+	}{
+		{"no more than usual", nil, false},
+		{"provenance", func(r *Request) { r.Provenance = "x" }, true},
+		{"a lock", func(r *Request) { r.KeepLock = true }, true},
+		{"a pin", func(r *Request) { r.Traced = true }, true},
+	} {
+		lists, err := filepath.Glob(filepath.Join(w.dir, "cache", "lists", "??", "*"))
+		w.check(err)
+		for _, file := range lists {
+			if text := w.read(file); strings.HasPrefix(text, "Package: ") {
+				w.check(os.Remove(file))
+			}
+		}
+		w.mirror.ResetCounts()
+		b := w.must(source, c.with)
+		fetched := w.mirror.Count("Packages|by-hash") > 0
+		known := b.result.Inputs.Base.Packages[0].Release != ""
+		if fetched != c.want || known != c.want {
+			t.Errorf("%s: lists were fetched: %v; %+v", c.name, fetched,
+				b.result.Inputs.Base.Packages[0])
+		}
 	}
 }
 

@@ -117,6 +117,7 @@ type Places struct {
 	Report   string // file for the same as a page; "" for none
 	// Provenance is the file for the statement how it was built: the result then has all of it.
 	Provenance string
+	Traced     bool      // the result has all of it, whether there is such a file or not
 	Verbose    bool      // show the package's log as it comes
 	ShowLog    io.Writer // where; nil: with the progress
 }
@@ -171,6 +172,11 @@ type Several struct {
 	AtOnce  int      // how many are built at a time
 	Chain   bool     // each is built with the packages of those before it
 	PlanTo  string   // the file of the plan that is to be made, instead of building; "": none
+}
+
+// traced tells whether something is written that must name the file of every package.
+func (p *Places) traced() bool {
+	return p.Traced || p.Provenance != "" || p.KeepLock || p.LockTo != ""
 }
 
 // beside tells whether more than one of them runs at a time.

@@ -120,6 +120,15 @@ func (f *Fetcher) Obtain(ctx context.Context, b Blob) (string, error) {
 	})
 }
 
+// cachedOnly is the key of what CachedOnly says.
+type cachedOnly struct{}
+
+// CachedOnly is a context in which nothing is downloaded: what is not in the cache is
+// failure.ErrOffline.
+func CachedOnly(ctx context.Context) context.Context {
+	return context.WithValue(ctx, cachedOnly{}, true)
+}
+
 // ObtainWith downloads a blob unless have finds that there is already what finish would make of it.
 // Only one process at a time does so for one digest. The errors of reading the cache are not among
 // those of the mirror.
@@ -128,7 +137,7 @@ func (f *Fetcher) ObtainWith(ctx context.Context, b Blob, digest string,
 	if path, err := have(); path != "" || err != nil {
 		return path, err
 	}
-	if f.offline && !slices.ContainsFunc(b.URLs, OnDisk) {
+	if (f.offline || ctx.Value(cachedOnly{}) != nil) && !slices.ContainsFunc(b.URLs, OnDisk) {
 		return "", fmt.Errorf("%s: %w", b.Name, failure.ErrOffline)
 	}
 	part, err := f.cache.LockPart(ctx, digest)
