@@ -116,8 +116,8 @@ type Library struct {
 
 // Findings are what the builds of two sets were told.
 type Findings struct {
-	Was        string   `json:"was,omitempty"` // the log or the result that was read
-	Is         string   `json:"is,omitempty"`
+	Was        []string `json:"was,omitempty"` // the logs and results that were read
+	Is         []string `json:"is,omitempty"`
 	Gained     []string `json:"gained,omitempty"`
 	Lost       []string `json:"lost,omitempty"`
 	GainedMore int      `json:"gained_more,omitempty"`

@@ -321,6 +321,15 @@ func (s *summary) libraries(c *Comparison) {
 	s.add("libraries", said)
 }
 
+// bases are the names of files, without their directories.
+func bases(paths []string) string {
+	var names []string
+	for _, p := range paths {
+		names = append(names, path.Base(p))
+	}
+	return strings.Join(names, " ")
+}
+
 func (s *summary) findings(heading string, f *Findings) {
 	switch {
 	case f == nil:
@@ -332,6 +341,7 @@ func (s *summary) findings(heading string, f *Findings) {
 			s.add(heading, []string{"the same"})
 			return
 		}
-		s.add(heading, []string{gainedLost(gained, lost) + " (" + f.Was + ", " + f.Is + ")"})
+		s.add(heading, []string{gainedLost(gained, lost) + " (" + bases(f.Was) + ", " +
+			bases(f.Is) + ")"})
 	}
 }

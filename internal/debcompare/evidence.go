@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/compared"
@@ -69,14 +70,14 @@ func evidence(a, b []Package) (lintian, warnings *compared.Findings) {
 }
 
 func fill(f *compared.Findings, x, y *found, was, is []string) {
-	f.Was, f.Is = x.name(), y.name()
+	f.Was, f.Is = x.names(), y.names()
 	gained, lost := onlyNew(was, is)
 	f.Gained, f.GainedMore = compared.Bound(gained)
 	f.Lost, f.LostMore = compared.Bound(lost)
 }
 
-// name is what was read, for people.
-func (f *found) name() string { return strings.Join(append(f.logs, f.results...), " ") }
+// names are those of what was read.
+func (f *found) names() []string { return slices.Concat(f.logs, f.results) }
 
 // lookBeside looks for logs and results of the builds of packages, beside these.
 func lookBeside(packages []Package) *found {
@@ -108,12 +109,21 @@ func lookBeside(packages []Package) *found {
 
 func (f *found) inDir(dir string, entries []os.DirEntry, stems map[string]bool) {
 	results := 0
-	for _, e := range entries {
+	logs := map[string]string{} // by what they are of
+	for _, e := range entries { // in the order of their names
 		name := e.Name()
-		if filepath.Ext(name) == ".build" && len(f.logs) < maxLogs && f.err == nil {
-			if i := strings.LastIndexByte(name, '_'); i > 0 && stems[name[:i]] {
-				f.err = f.log(filepath.Join(dir, name))
-			}
+		i := strings.LastIndexByte(name, '_')
+		if filepath.Ext(name) != ".build" || i <= 0 || !stems[name[:i]] {
+			continue
+		}
+		of := undated(name)
+		if have := logs[of]; have != of { // the link to the newest, or the last of them
+			logs[of] = name
+		}
+	}
+	for _, of := range slices.Sorted(maps.Keys(logs)) {
+		if len(f.logs) < maxLogs && f.err == nil {
+			f.err = f.log(filepath.Join(dir, logs[of]))
 		}
 	}
 	for _, e := range entries {
@@ -126,6 +136,18 @@ func (f *found) inDir(dir string, entries []os.DirEntry, stems map[string]bool) 
 			f.result(path, stems)
 		}
 	}
+}
+
+// undated is the name of a log without its time: that of the link to the newest.
+func undated(name string) string {
+	const stamp = "-2006-01-02T15:04:05Z"
+	stem := strings.TrimSuffix(name, ".build")
+	if at := len(stem) - len(stamp); at > 0 {
+		if _, err := time.Parse(stamp, stem[at:]); err == nil {
+			return stem[:at] + ".build"
+		}
+	}
+	return name
 }
 
 // log reads a log.

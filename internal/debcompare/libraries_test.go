@@ -172,16 +172,29 @@ func TestEvidence(t *testing.T) {
 	head := "nsbuild 0\n" + box("Build") + "a.c:1: warning: old\n"
 	lintian := box("Post Build") + "lintian\n-------\n\nE: one: kept\n"
 	old := write(was, "one_1_amd64.build", head+lintian+"W: one: gone\n")
-	now := write(is, "one_1_amd64.build", head+"b.c:1: warning: new\n"+lintian)
+	write(is, "one_1_amd64-2026-01-02T10:00:00Z.build", head+"before: warning: x\n")
+	now := write(is, "one_1_amd64-2026-01-02T11:00:00Z.build", head+"b.c:1: warning: new\n"+lintian)
 	write(is, "other_1_amd64.build", head+"not of these packages: warning: x\n")
 	if c, err = Sets(t.Context(), was, is); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(&compared.Findings{Was: old, Is: now, Lost: []string{"W: one: gone"}},
+	link := filepath.Join(is, "one_1_amd64.build")
+	if err := os.Symlink(filepath.Base(now), link); err != nil {
+		t.Fatal(err)
+	}
+	linked, err := Sets(t.Context(), was, is)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Lintian.Is, c.Warnings.Is = []string{link}, []string{link}
+	if d := cmp.Diff(c, linked); d != "" {
+		t.Errorf("with a link to the newest log: %s", d)
+	}
+	if d := cmp.Diff(&compared.Findings{Was: []string{old}, Is: []string{link}, Lost: []string{"W: one: gone"}},
 		c.Lintian); d != "" {
 		t.Error(d)
 	}
-	if d := cmp.Diff(&compared.Findings{Was: old, Is: now,
+	if d := cmp.Diff(&compared.Findings{Was: []string{old}, Is: []string{link},
 		Gained: []string{"b.c: warning: new"}}, c.Warnings); d != "" {
 		t.Error(d)
 	}
