@@ -137,7 +137,7 @@ func (a *app) reproduce(ctx context.Context, o *reproOptions) error {
 		}
 		return err
 	}
-	if fault.KindOf(err) == fault.Usage {
+	if kind := fault.KindOf(err); kind == fault.Usage || kind == fault.Interrupted {
 		return err
 	}
 	for _, l := range report.Lines() {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nsbuild/internal/archive/fetch"
+	"nsbuild/internal/buildlog"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
 )
@@ -133,6 +134,13 @@ func (p *Prepared) Build(ctx context.Context, name string, change func(*Request)
 			}
 			return b.open(ctx)
 		})
-	end(string(out.Status), err)
+	note, shown := string(out.Status), err
+	if out.Status == buildlog.Failed {
+		note = "" // the line says so
+	}
+	if ctx.Err() != nil && err != nil {
+		shown = context.Canceled // it was stopped, it did not fail
+	}
+	end(note, shown)
 	return out, err
 }
