@@ -13,6 +13,7 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/index"
 	"nsbuild/internal/archive/release"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/fakedebian"
@@ -20,18 +21,83 @@ import (
 	"nsbuild/internal/testenv"
 )
 
+// partOfArchive serves what a small base of bookworm is made of, packed without compression, and
+// names of a compiler. The host's programs would unpack most packages twice, and know all of the
+// archive first: what is tested is what becomes of their work.
+func partOfArchive(t *testing.T, w *world) (mirror, keyring string) {
+	t.Helper()
+	_, release := w.release(t, "bookworm")
+	all := map[string]*index.Package{}
+	todo := []string{"apt", "mawk", "usr-is-merged"}
+	err := w.client.Packages(t.Context(), release, "main", "amd64", func(p *index.Package) error {
+		all[p.Package] = p
+		if p.Essential || p.Priority == "required" {
+			todo = append(todo, p.Package)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	var chosen []*index.Package
+	first := regexp.MustCompile(`(?:^|,)\s*([^\s,|(:]+)`)
+	for len(todo) > 0 {
+		p := all[todo[0]]
+		if todo = todo[1:]; p == nil || seen[p.Package] {
+			continue
+		}
+		seen[p.Package] = true
+		chosen = append(chosen, p)
+		for _, m := range first.FindAllStringSubmatch(p.PreDepends+","+p.Depends, -1) {
+			todo = append(todo, m[1])
+		}
+	}
+	files, err := w.client.Debs(t.Context(), chosen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	priority := regexp.MustCompile(`(?m)^Priority: .*`)
+	a := fakedebian.New(t)
+	s := a.Suite("bookworm")
+	for _, p := range chosen {
+		s.AddRepacked("main", files[p], fakedebian.Repack{
+			ControlCompression: fakedebian.None, DataCompression: fakedebian.None,
+			Change: func(control string) string { // which may say another than the archive
+				return priority.ReplaceAllString(control, "Priority: "+p.Priority)
+			}})
+	}
+	s.Add(fakedebian.Package{Name: "build-essential", Depends: "g++"},
+		fakedebian.Package{Name: "g++"})
+	return fakedebian.Serve(t, fakedebian.Mounts{"debian": a.Tree()}).URL("debian"),
+		fakedebian.Keyring(t, fakedebian.KeyArchive)
+}
+
 // TestForeign has the host's programs make a base, in the jail and with whoever's rights.
 func TestForeign(t *testing.T) {
 	testenv.HostState(t)
+	mirror, keyring := partOfArchive(t, newWorld(t))
 	for name, variant := range map[string]string{
-		Debootstrap: VariantMinbase, // which is slow, and takes another half a minute for the rest
+		Debootstrap: VariantMinbase, // which is slow, and takes its time for each package more
 		Mmdebstrap:  VariantBuildd,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			testenv.RequireTool(t, name)
 			w := newWorld(t)
-			suite, release := w.release(t, "bookworm")
+			suite, err := suites.New().Lookup("bookworm")
+			if err != nil {
+				t.Fatal(err)
+			}
+			repos, err := w.host.Repos(suite, mirror, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			repos[0].Keyrings = []string{keyring}
+			release, err := w.client.Release(t.Context(), repos[0])
+			if err != nil {
+				t.Fatal(err)
+			}
 			tree, result := w.bootstrap(t, suite, release, func(o *Options) {
 				o.Bootstrapper, o.Variant = name, variant
 			})
