@@ -9,7 +9,8 @@ import (
 	"nsbuild/internal/testenv"
 )
 
-// TestLimitsInTime ends builds that hang, says what hung, and keeps them.
+// TestLimitsInTime ends builds that hang, says what hung, and keeps them. They wait beside each
+// other.
 func TestLimitsInTime(t *testing.T) {
 	e2e.AsUserOnly(t, sameToRoot)
 	w := e2e.ExcerptWorld(t)
@@ -22,10 +23,13 @@ func TestLimitsInTime(t *testing.T) {
 		"silence": {"\techo before; sleep 10d\n", []string{"--silence", "2s"},
 			"the build has written nothing to its log for --silence 2s"},
 		"timeout": {"\twhile :; do printf .; sleep 0.2; done\n",
-			[]string{"--timeout", "15s", "--silence", "5s"},
-			"the build has taken longer than --timeout 15s"},
+			[]string{"--timeout", "10s", "--silence", "5s"},
+			"the build has taken longer than --timeout 10s"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := *w
+			w.Dir = t.TempDir()
 			dsc := w.WriteSource(t, fakedebian.Source{Name: "hangs", Version: "1.0",
 				Packages: []fakedebian.Package{{Name: "hangs", Architecture: "any"}},
 				Rules:    e2e.BadRules(c.rules)})
