@@ -66,21 +66,22 @@ func TestBadInput(t *testing.T) {
 		change []string
 		kind   fault.Kind
 		says   []string
+		alone  bool // nothing else is said to be missing, and nobody is asked
 	}{
 		{"another machine", []string{"Build-Architecture: " + native,
 			"Build-Architecture: hurd-i386", "Architecture: " + native, "Architecture: hurd-i386"},
-			fault.GivenBack, []string{"architecture hurd-i386"}},
+			fault.GivenBack, []string{"architecture hurd-i386"}, true},
 		{"a cross build", []string{"\nArchitecture: " + native, "\nArchitecture: sparc64"},
-			fault.GivenBack, []string{"architecture sparc64", "cross builds"}},
+			fault.GivenBack, []string{"architecture sparc64", "cross builds"}, true},
 		{"two paragraphs", []string{"Build-Path", "\nBuild-Path"}, fault.GivenBack,
-			[]string{"paragraph"}},
+			[]string{"paragraph"}, false},
 		{"huge", []string{"Build-Path", "X-Comment: " + strings.Repeat("x", 17<<20) +
-			"\nBuild-Path"}, fault.Usage, []string{"hello.buildinfo"}},
+			"\nBuild-Path"}, fault.Usage, []string{"hello.buildinfo"}, false},
 		{"versions that are nowhere", []string{"gcc (= 12.2)",
 			"gcc (= 12.2+b1),\n dpkg-dev (= 1:1.22~local+1),\n virtual (= 1)"}, fault.GivenBack,
-			[]string{"gcc 12.2+b1", "dpkg-dev 1:1.22~local+1", "virtual 1"}},
+			[]string{"gcc 12.2+b1", "dpkg-dev 1:1.22~local+1", "virtual 1"}, false},
 		{"escapes", []string{"\nBuild-Path", "\nBuild-Origin: \x1b[2J\nBuild-Path",
-			"gcc (= 12.2)", "gcc (= 1\x1b[2J)"}, fault.GivenBack, nil},
+			"gcc (= 12.2)", "gcc (= 1\x1b[2J)"}, fault.GivenBack, nil, false},
 	} {
 		file := w.info(nothing, 0)
 		w.write(file, strings.NewReplacer(c.change...).Replace(plain))
@@ -88,6 +89,9 @@ func TestBadInput(t *testing.T) {
 		said := fmt.Sprint(err, "\n", strings.Join(report.Lines(), "\n"))
 		if report.Verdict != Undecided || fault.KindOf(err) != c.kind || report.Build != nil {
 			t.Errorf("%s: %s, %v: %.2000s", c.name, report.Verdict, fault.KindOf(err), said)
+		}
+		if c.alone && (len(report.Missing) != 1 || len(w.mirror.Requests()) > 0) {
+			t.Errorf("%s: packages were looked for: %s", c.name, said)
 		}
 		for _, one := range c.says {
 			if !strings.Contains(said, one) {

@@ -239,6 +239,9 @@ func (w *run) searchAll(ctx context.Context) error {
 	if w.info.HostArch != w.info.BuildArch {
 		missing("architecture", w.info.HostArch, "cross builds are not done again")
 	}
+	if len(w.report.Missing) > 0 { // whatever is found, nothing can be built here
+		return nil
+	}
 	for _, p := range w.info.Packages {
 		if p.Arch != "" && p.Arch != "all" {
 			w.report.Missing = append(w.report.Missing, Missing{Kind: "package",
@@ -415,7 +418,12 @@ func (w *run) undecided() error {
 		text += fmt.Sprintf(" and %d more", len(all)-shown)
 	}
 	hint := "name a snapshot of the archive that has it: --snapshot URL"
-	if w.Snapshot != "" {
+	switch {
+	case w.info.HostArch != w.info.BuildArch:
+		hint = ""
+	case w.report.Missing[0].Kind == "architecture":
+		hint = "rebuild it on a machine that runs the programs of " + w.info.BuildArch
+	case w.Snapshot != "":
 		hint = "name a repository that has it: --extra-repository"
 	}
 	return fault.New(fault.GivenBack, hint, "it cannot be decided whether %s %s is reproducible; "+
