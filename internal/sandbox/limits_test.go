@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -74,11 +75,14 @@ func TestSpareLimits(t *testing.T) {
 func TestSpareMemoryFromTheStart(t *testing.T) {
 	testenv.RequireUserns(t)
 	_, j, _, _ := limited(t, HolderSpec{Spare: Limits{Memory: 64 << 20}}, "true")
+	// By processes: goroutines would have this one wait for the scheduler of Go, too.
 	for range 2 * runtime.NumCPU() {
-		go func() {
-			for t.Context().Err() == nil {
-			}
-		}()
+		busy := exec.CommandContext(t.Context(), "/bin/sh", "-c",
+			"while kill -0 $PPID; do :; done")
+		if err := busy.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = busy.Wait() }) // killed by the context
 	}
 	for range 50 {
 		if out, st := sh(t, j, "ulimit -d; echo $0 $#"); !st.Success() ||

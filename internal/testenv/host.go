@@ -31,6 +31,12 @@ const (
 // their processes cannot be told apart.
 func HostState(t testing.TB) {
 	t.Helper()
+	hostState(t, grace)
+}
+
+// hostState is HostState with another time for processes to be gone.
+func hostState(t testing.TB, grace time.Duration) {
+	t.Helper()
 	if _, _, errno := syscall.Syscall(syscall.SYS_PRCTL, prSetChildSubreaper, 1, 0); errno != 0 {
 		t.Fatalf("becoming the parent of orphans: %v", errno)
 	}

@@ -53,7 +53,7 @@ func (r *recorder) Errorf(f string, a ...any) { r.errors = append(r.errors, f+" 
 
 func TestHostStateFindsWhatIsLeft(t *testing.T) {
 	r := &recorder{TB: t}
-	HostState(r)
+	hostState(r, 200*time.Millisecond) // for what does not go at all
 	// An orphan: its parent, the shell, ends at once.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
