@@ -155,6 +155,24 @@ func TestSets(t *testing.T) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
+	newer := pack(t, t.TempDir(), "same", func(p *deb.Package) {
+		p.Control = strings.Replace(p.Control, "Version: 1", "Version: 10", 1)
+	})
+	if err := os.Rename(newer, filepath.Join(is, "same_10_amd64.deb")); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = Sets(t.Context(), was, is); err != nil || !slices.ContainsFunc(r.Packages,
+		func(p compared.Pair) bool { return p.Name == "same_amd64" && p.Is == "10" }) {
+		t.Errorf("the newest of two versions does not count: %v, %v", r, err)
+	}
+	pack(t, is, "twice")
+	if err := os.Link(filepath.Join(is, "twice_1_amd64.deb"), filepath.Join(is,
+		"again.deb")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Sets(t.Context(), was, is); fault.KindOf(err) != fault.Usage {
+		t.Errorf("two of one version: %v", err)
+	}
 	cut := filepath.Join(t.TempDir(), "cut.deb")
 	text, err := os.ReadFile(filepath.Join(was, "one_1_amd64.deb"))
 	if err == nil {

@@ -54,7 +54,11 @@ func Set(ctx context.Context, name string) ([]Package, error) {
 	if len(files) == 0 {
 		return nil, fault.New(fault.Usage, hint, "%s has no package", name)
 	}
-	return Identify(ctx, files)
+	all, err := Identify(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	return newest(all)
 }
 
 // maxListed bounds a .changes and a .buildinfo, in bytes.
@@ -88,7 +92,6 @@ func listed(name string) (files []string, err error) {
 
 // Identify reads what packages are called.
 func Identify(ctx context.Context, files []string) (all []Package, err error) {
-	seen := map[string]string{}
 	for _, file := range files {
 		r, f, err := open(ctx, file)
 		if err != nil {
@@ -107,12 +110,31 @@ func Identify(ctx context.Context, files []string) (all []Package, err error) {
 		}
 		p := Package{File: file, Name: get(control, "Package") + "_" + get(control, "Architecture"),
 			Version: get(control, "Version"), source: sourceOf(control), size: st.Size()}
-		if other, twice := seen[p.Name]; twice {
-			return nil, fault.New(fault.Usage, "leave one of them out",
-				"%s and %s are both of %s", other, file, p.Name)
-		}
-		seen[p.Name] = file
 		all = append(all, p)
+	}
+	return all, nil
+}
+
+// newest are the packages in the newest version of each: a directory can have the results of
+// several builds. Of one version there may be but one.
+func newest(packages []Package) (all []Package, err error) {
+	at := map[string]int{}
+	for _, p := range packages {
+		i, twice := at[p.Name]
+		if !twice {
+			at[p.Name] = len(all)
+			all = append(all, p)
+			continue
+		}
+		v, err := dsc.ParseVersion(p.Version)
+		w, err2 := dsc.ParseVersion(all[i].Version)
+		switch {
+		case err != nil || err2 != nil || v.Compare(w) == 0:
+			return nil, fault.New(fault.Usage, "leave one of them out",
+				"%s and %s are both of %s", all[i].File, p.File, p.Name)
+		case v.Compare(w) > 0:
+			all[i] = p
+		}
 	}
 	return all, nil
 }
