@@ -128,8 +128,8 @@ func arrangement(path string) [][]string {
 				"extra-package", "pin", "components", "include", "add-depends",
 				"add-depends-arch", "add-depends-indep", "add-conflicts", "add-conflicts-arch",
 				"add-conflicts-indep", "build-dep-resolver", "resolve-alternatives"},
-			{"Room, processors and memory", "memory", "cpus", "pids", "scratch", "scratch-size",
-				"plain-source", "timeout", "silence"},
+			{"Room, processors and memory", "jobs-at-once", "memory", "cpus", "pids", "scratch",
+				"scratch-size", "plain-source", "timeout", "silence"},
 		}
 	case "nsbuild create":
 		return [][]string{

@@ -29,7 +29,7 @@ func reproBuildFlags() []string {
 		"components", "include", "add-depends", "add-depends-arch", "add-depends-indep",
 		"add-conflicts", "add-conflicts-arch", "add-conflicts-indep", "build-dep-resolver",
 		"resolve-alternatives", "scratch", "scratch-size", "plain-source", "memory", "cpus", "pids",
-		"timeout", "silence"}
+		"timeout", "silence", "jobs-at-once"}
 }
 
 func newRepro(a *app, build *cobra.Command) *cobra.Command {
@@ -58,7 +58,8 @@ These are the variations:
 With --bisect, further builds find the variations that make the packages differ. A package that
 differs without any variation varies by itself; that is told first.
 
-The two builds run beside each other where processors and memory allow. SOURCE, and what is
+The two builds run beside each other where processors and memory allow; with --jobs-at-once 1 they
+run one after the other. SOURCE, and what is
 configured for it, is as with nsbuild build; hooks and checks are left out.
 `,
 		Example: "  nsbuild repro hello\n  nsbuild repro --bisect --vary +path .",
@@ -112,9 +113,7 @@ func (a *app) repro(c, build *cobra.Command, o *reproOptions, source string) (er
 	if err := o.Build.Validate(); err != nil {
 		return err
 	}
-	if o.AtOnce, err = pkgbuild.Suitable(); err != nil {
-		return err
-	}
+	o.AtOnce = b.AtOnce
 	return a.reproduce(c.Context(), o)
 }
 
