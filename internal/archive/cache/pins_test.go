@@ -2,7 +2,6 @@ package cache_test
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -108,7 +107,7 @@ func TestPinName(t *testing.T) {
 		name := cache.PinName(what, nil)
 		if name != filepath.Base(name) || strings.HasPrefix(name, ".") || len(name) > 120 ||
 			strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.+-_~[") != "" {
-			t.Error(fmt.Sprintf("%q", name))
+			t.Errorf("%q", name)
 		}
 	}
 }
