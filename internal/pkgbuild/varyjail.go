@@ -95,7 +95,7 @@ func (at *attempt) clockMount(ctx context.Context) (sandbox.Mount, error) {
 	library, err := at.clockLibrary(ctx)
 	if err != nil {
 		return sandbox.Mount{}, &stageError{buildlog.StageInstallDeps, fault.Wrap(fault.GivenBack,
-			"leave out the variation of time", fmt.Errorf("the clock cannot be set forward: %w",
+			"leave it out: nsbuild repro --vary=-time", fmt.Errorf("the clock cannot be set forward: %w",
 				err))}
 	}
 	return sandbox.Mount{Type: "bind", Source: library, ReadOnly: true, NoSuid: true, NoDev: true,

@@ -92,8 +92,9 @@ func explainOrder(spec *Spec, err error) error {
 	}
 	switch e.Op + " " + e.Path {
 	case "seccomp " + dirorder.Listener, "pidfd_getfd ", "pidfd_open ":
-		return fault.Wrap(fault.GivenBack, "leave this variation out; in a container: allow "+
-			"seccomp and pidfd_getfd (docker, podman: --security-opt seccomp=unconfined)",
+		return fault.Wrap(fault.GivenBack, "leave it out: nsbuild repro --vary=-order; in a "+
+			"container: allow seccomp and pidfd_getfd (docker, podman: --security-opt "+
+			"seccomp=unconfined)",
 			fmt.Errorf("directories cannot be read in another order here: %w", err))
 	}
 	return err
