@@ -25,6 +25,7 @@ const (
 var (
 	placeInFile = pattern(`:\d+(?::\d+)?(?::|\]|\)|$)`)
 	address     = pattern(`\b0x[0-9a-fA-F]+\b`)
+	buildID     = pattern(`\.build-id/[0-9a-f]{2}/[0-9a-f]+`)
 )
 
 // Note reads what a log has of these. As with Read, a package can print what looks like it.
@@ -92,6 +93,7 @@ func withoutPlaces(line string) string {
 		return strings.TrimLeft(s[:len(s)-1], ":0123456789") + strings.TrimRight(s[len(s)-1:],
 			"0123456789")
 	})
+	line = buildID().ReplaceAllString(line, ".build-id/…")
 	line = strings.TrimSpace(address().ReplaceAllString(line, "0x…"))
 	if len(line) > widestNoted {
 		line = line[:widestNoted] + "…"

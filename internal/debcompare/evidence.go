@@ -1,6 +1,7 @@
 package debcompare
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -28,6 +29,7 @@ const (
 type found struct {
 	logs, results []string // their names
 	noted         buildlog.Noted
+	versions      []string // of the packages and their source, without epochs, the longest first
 	err           error
 }
 
@@ -71,9 +73,20 @@ func evidence(a, b []Package) (lintian, warnings *compared.Findings) {
 
 func fill(f *compared.Findings, x, y *found, was, is []string) {
 	f.Was, f.Is = x.names(), y.names()
-	gained, lost := onlyNew(was, is)
+	gained, lost := onlyNew(x.unversioned(was), y.unversioned(is))
 	f.Gained, f.GainedMore = compared.Bound(gained)
 	f.Lost, f.LostMore = compared.Bound(lost)
+}
+
+// unversioned are lines without the version in names of files of the packages.
+func (f *found) unversioned(all []string) (out []string) {
+	for _, l := range all {
+		for _, v := range f.versions {
+			l = strings.ReplaceAll(l, "_"+v, "_VERSION")
+		}
+		out = append(out, l)
+	}
+	return out
 }
 
 // names are those of what was read.
@@ -96,6 +109,17 @@ func lookBeside(packages []Package) *found {
 		}
 		stems[dir][name+"_"+version] = true
 	}
+	for _, of := range stems {
+		for stem := range of {
+			_, v, _ := strings.Cut(stem, "_")
+			if v != "" && !slices.Contains(f.versions, v) {
+				f.versions = append(f.versions, v)
+			}
+		}
+	}
+	slices.SortFunc(f.versions, func(a, b string) int {
+		return cmp.Or(len(b)-len(a), strings.Compare(a, b))
+	})
 	for _, dir := range slices.Sorted(maps.Keys(stems)) {
 		entries, err := os.ReadDir(dir)
 		if err != nil {

@@ -148,7 +148,9 @@ func FuzzExported(f *testing.F) {
 func TestEvidence(t *testing.T) {
 	was, is := t.TempDir(), t.TempDir()
 	pack(t, was, "one")
-	pack(t, is, "one", func(p *deb.Package) { p.Scripts["postinst"] = "#!/bin/sh\n" })
+	pack(t, is, "one", func(p *deb.Package) {
+		p.Control = strings.Replace(p.Control, "Version: 1", "Version: 1:2", 1)
+	})
 	c, err := Sets(t.Context(), was, is)
 	if err != nil {
 		t.Fatal(err)
@@ -171,14 +173,16 @@ func TestEvidence(t *testing.T) {
 	}
 	head := "nsbuild 0\n" + box("Build") + "a.c:1: warning: old\n"
 	lintian := box("Post Build") + "lintian\n-------\n\nE: one: kept\n"
-	old := write(was, "one_1_amd64.build", head+lintian+"W: one: gone\n")
-	write(is, "one_1_amd64-2026-01-02T10:00:00Z.build", head+"before: warning: x\n")
-	now := write(is, "one_1_amd64-2026-01-02T11:00:00Z.build", head+"b.c:1: warning: new\n"+lintian)
+	old := write(was, "one_1_amd64.build", head+
+		"dpkg-source: warning: one_1.dsc is not signed\n"+lintian+"W: one: gone\n")
+	write(is, "one_2_amd64-2026-01-02T10:00:00Z.build", head+"before: warning: x\n")
+	now := write(is, "one_2_amd64-2026-01-02T11:00:00Z.build", head+
+		"dpkg-source: warning: one_2.dsc is not signed\nb.c:1: warning: new\n"+lintian)
 	write(is, "other_1_amd64.build", head+"not of these packages: warning: x\n")
 	if c, err = Sets(t.Context(), was, is); err != nil {
 		t.Fatal(err)
 	}
-	link := filepath.Join(is, "one_1_amd64.build")
+	link := filepath.Join(is, "one_2_amd64.build")
 	if err := os.Symlink(filepath.Base(now), link); err != nil {
 		t.Fatal(err)
 	}
