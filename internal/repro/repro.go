@@ -7,7 +7,9 @@ package repro
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -203,16 +205,8 @@ func (w *run) failed(out *pkgbuild.Outcome, err error) {
 // once does a build with variations. What the first two have made is kept where that was asked for.
 func (w *run) once(ctx context.Context, name string, variations []string) (*pkgbuild.Outcome,
 	error) {
-	dir, err := filepath.Join(w.Output, name), error(nil)
 	temporary := w.Output == "" || name != "first" && name != "second"
-	if temporary {
-		dir, err = w.env.Work.Make("repro-")
-	} else if dir, err = filepath.Abs(dir); err == nil {
-		err = os.Mkdir(dir, 0o777)
-		if os.IsExist(err) {
-			err = nil
-		}
-	}
+	dir, err := w.place(name, temporary)
 	if err != nil {
 		return pkgbuild.Unbegun(w.env.Program, w.Build, err), err
 	}
@@ -220,6 +214,21 @@ func (w *run) once(ctx context.Context, name string, variations []string) (*pkgb
 		r.Output, r.LogDir, r.NoLog = dir, "", temporary
 		r.Vary = vary(variations)
 	})
+}
+
+// place is the directory for what a build makes.
+func (w *run) place(name string, temporary bool) (string, error) {
+	if temporary {
+		return w.env.Work.Make("repro-")
+	}
+	dir, err := filepath.Abs(filepath.Join(w.Output, name))
+	if err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return dir, nil
 }
 
 // look finds out what makes the builds differ. What a build without variations has otherwise is not
