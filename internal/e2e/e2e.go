@@ -35,10 +35,14 @@ var current struct {
 	served  *excerpt // nil where no test has wanted it
 }
 
-// Main is TestMain of each package below this one.
-func Main(m *testing.M) {
+// Main is TestMain of each package below this one. Tests of the package that mostly wait may be
+// named: they run beside its others.
+func Main(m *testing.M, waiting ...string) {
 	// Jails delete, and link, what mapped ids own.
 	sandbox.Main(map[string]sandbox.Applet{linkTree: linkTreeApplet})
+	if len(waiting) > 0 {
+		apart(waiting)
+	}
 	testenv.OwnMounts()
 	os.Exit(withShared(m.Run))
 }

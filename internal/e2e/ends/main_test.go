@@ -7,4 +7,4 @@ import (
 	"nsbuild/internal/e2e"
 )
 
-func TestMain(m *testing.M) { e2e.Main(m) }
+func TestMain(m *testing.M) { e2e.Main(m, "TestEnds") }
