@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"gonum.org/v1/gonum/graph/simple"
+	"gonum.org/v1/gonum/graph/multi"
 	"gonum.org/v1/gonum/graph/topo"
 
 	"nsbuild/internal/dsc"
@@ -81,13 +81,13 @@ func satisfies(r dsc.Relation, have dsc.Version) bool {
 
 // cycles are the sets of those that need each other, each in order.
 func cycles(after [][]int) (all [][]int) {
-	g := simple.NewDirectedGraph()
+	g := multi.NewDirectedGraph()
 	for i := range after {
-		g.AddNode(simple.Node(i))
+		g.AddNode(multi.Node(i))
 	}
 	for i, needed := range after {
 		for _, j := range needed {
-			g.SetEdge(simple.Edge{F: simple.Node(i), T: simple.Node(j)})
+			g.SetLine(g.NewLine(multi.Node(i), multi.Node(j)))
 		}
 	}
 	for _, component := range topo.TarjanSCC(g) {
