@@ -280,8 +280,10 @@ func (a *app) resumeBatch(c *cobra.Command, b *batch.Batch, maxFailures int) (er
 			fmt.Errorf("the directory of the batch %s: %w", b.Name, err))
 	}
 	a.resumed = &resumed{b, maxFailures}
+	// before another root has its flags, which are set to their defaults
+	general := typed(c.Root().PersistentFlags())
 	root := newRoot(a)
-	root.SetArgs(slices.Concat([]string{"batch"}, typed(c.Root().PersistentFlags()), b.Options))
+	root.SetArgs(slices.Concat([]string{"batch"}, general, b.Options))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	return root.ExecuteContext(c.Context())
