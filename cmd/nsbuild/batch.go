@@ -39,9 +39,9 @@ func newBatch(a *app, build *cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "batch [SOURCE...]",
 		Short: "Build many source packages, and go on after a kill",
-		Long: `batch builds many source packages, each as nsbuild build would, as many at a time as processors
-and memory allow. A journal has all that happens: whatever ends the command, a reboot, too, nsbuild
-batch resume goes on. What has ended is not built again.
+		Long: `batch builds many source packages, each as nsbuild build would, as many at a time
+as processors and memory allow. A journal has all that happens: whatever ends the command, a
+reboot, too, nsbuild batch resume goes on. What has ended is not built again.
 
 A source that cannot be begun (the mirror, the disk) is tried again later, three times in all. One
 that failed while others ran is built once more, alone, before the failure counts. The longest
@@ -66,8 +66,8 @@ which are kept for resume and retry. The exit status is as of nsbuild build.
 		"a # is a comment; - is standard input")
 	f.StringVar(&o.order, "order", orderNone, "build sources in this `ORDER`: none (each with the "+
 		"archive's packages), or needs (after those of the batch whose packages it is built with)")
-	f.StringVar(&o.cycles, "cycles", "refuse", "`WHAT` is done where sources need each other: refuse, "+
-		"or archive (they are built with the archive's packages)")
+	f.StringVar(&o.cycles, "cycles", "refuse", "`WHAT` is done where sources need each other: "+
+		"refuse, or archive (they are built with the archive's packages)")
 	f.IntVar(&o.maxFailures, "max-failures", 0, "begin no other when `N` builds have failed; 0: "+
 		"always go on")
 	build.Flags().VisitAll(func(flag *pflag.Flag) {

@@ -27,8 +27,9 @@ func newBatchResume(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "resume [NAME]",
 		Short: "Go on with a batch",
-		Long: `resume goes on with a batch that was stopped or killed, with the options that it was begun with.
-What was running is begun again; what has ended is not. Without NAME it is the newest batch.
+		Long: `resume goes on with a batch that was stopped or killed, with the options that it
+was begun with. What was running is begun again; what has ended is not. Without NAME it is the
+newest batch.
 `,
 		Example: "  nsbuild batch resume\n  nsbuild batch resume gcc-14",
 		Args:    rangeArgs(0, 1, "one batch at a time"),
@@ -124,8 +125,8 @@ func newBatchStatus(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [NAME]",
 		Short: "Show how far a batch is",
-		Long: `status shows how far a batch is: what runs, what failed and in which stage, and how long the rest
-takes, about. Without NAME it is the newest batch.
+		Long: `status shows how far a batch is: what runs, what failed and in which stage, and
+how long the rest takes, about. Without NAME it is the newest batch.
 `,
 		Example: "  nsbuild batch status\n  nsbuild batch status gcc-14 --json",
 		Args:    rangeArgs(0, 1, "one batch at a time"),
@@ -269,8 +270,8 @@ func newBatchReport(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "report [NAME]",
 		Short: "Make a page of a batch",
-		Long: `report makes a page (HTML) of a batch, with a table of its builds and a part for each, as nsbuild
-report does. Without NAME it is the newest batch.
+		Long: `report makes a page (HTML) of a batch, with a table of its builds and a part for
+each, as nsbuild report does. Without NAME it is the newest batch.
 `,
 		Example: "  nsbuild batch report -o batch.html",
 		Args:    rangeArgs(0, 1, "one batch at a time"),
@@ -323,8 +324,8 @@ func newBatchRetry(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "retry [NAME [SOURCE...]]",
 		Short: "Try again what a batch has not built",
-		Long: `retry builds again what a batch has not built: all of it, or only what has failed or was given
-back, or the SOURCEs. Without NAME it is the newest batch.
+		Long: `retry builds again what a batch has not built: all of it, or only what has failed
+or was given back, or the SOURCEs. Without NAME it is the newest batch.
 `,
 		Example: "  nsbuild batch retry\n  nsbuild batch retry gcc-14 hello tree",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -383,8 +384,8 @@ func newBatchCancel(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "cancel [NAME]",
 		Short: "Stop a batch for good",
-		Long: `cancel stops a batch, wherever it runs on this machine, and what it builds. What is built stays.
-nsbuild batch retry takes it up again. Without NAME it is the newest batch.
+		Long: `cancel stops a batch, wherever it runs on this machine, and what it builds. What
+is built stays. nsbuild batch retry takes it up again. Without NAME it is the newest batch.
 `,
 		Example: "  nsbuild batch cancel gcc-14",
 		Args:    rangeArgs(0, 1, "one batch at a time"),

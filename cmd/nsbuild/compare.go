@@ -26,8 +26,8 @@ func newCompare(a *app) *cobra.Command {
 		Short: "Show what differs between two sets of packages",
 		Long: `compare shows what differs between packages, as one wants to know before an upload. First
 come lines that fit a screen: packages gained and lost, sizes, files, modes, relations, maintainer
-scripts, conffiles, triggers, shared libraries with their SONAMEs and symbols, lintian's tags and the
-warnings of the builds. Then comes each package with what differs in it. Maintainer scripts are
+scripts, conffiles, triggers, shared libraries with their SONAMEs and symbols, lintian's tags and
+the warnings of the builds. Then comes each package with what differs in it. Maintainer scripts are
 shown as diffs. Where it can be told, it says what makes a file differ, such as a time stamp or the
 build path.
 

@@ -35,7 +35,8 @@ func sample() *Comparison {
 		Libraries: []Library{{WasPath: "/usr/lib/libone.so.1", WasSoname: "libone.so.1",
 			IsPath: "/usr/lib/libone.so.2", IsSoname: "libone.so.2", Gained: []string{"b@V2"},
 			Lost: []string{"a@V1"}}},
-		Lintian:  &Findings{Was: []string{"/d/old.build"}, Is: []string{"/d/new.build"}, Gained: []string{"E: one: bad-tag"}},
+		Lintian: &Findings{Was: []string{"/d/old.build"}, Is: []string{"/d/new.build"},
+			Gained: []string{"E: one: bad-tag"}},
 		Warnings: &Findings{Note: "no log"}}
 }
 

@@ -12,14 +12,13 @@ import (
 
 	"nsbuild/internal/compared"
 	"nsbuild/internal/deb"
+	"nsbuild/internal/testenv"
 )
 
 // TestDebdiff: whatever debdiff says of two sets of packages, the comparison says, too. The sets of
 // NSBUILD_TEST_PAIRS, directories as WAS:IS with commas between them, are looked at besides.
 func TestDebdiff(t *testing.T) {
-	if _, err := exec.LookPath("debdiff"); err != nil {
-		t.Skip("there is no debdiff here")
-	}
+	testenv.RequireTool(t, "debdiff")
 	pairs := [][2]string{madePair(t)}
 	for _, p := range strings.FieldsFunc(os.Getenv("NSBUILD_TEST_PAIRS"),
 		func(r rune) bool { return r == ',' }) {

@@ -194,7 +194,8 @@ func TestEvidence(t *testing.T) {
 	if d := cmp.Diff(c, linked); d != "" {
 		t.Errorf("with a link to the newest log: %s", d)
 	}
-	if d := cmp.Diff(&compared.Findings{Was: []string{old}, Is: []string{link}, Lost: []string{"W: one: gone"}},
+	if d := cmp.Diff(&compared.Findings{Was: []string{old}, Is: []string{link},
+		Lost: []string{"W: one: gone"}},
 		c.Lintian); d != "" {
 		t.Error(d)
 	}

@@ -45,7 +45,9 @@ func (v *Vary) ofJail() *sandbox.Vary {
 }
 
 // names tells whether the list of users has to say something else.
-func (v *Vary) names() bool { return v.User != "" || v.Group != "" || v.UID+v.GID != 0 || v.Home != "" }
+func (v *Vary) names() bool {
+	return v.User != "" || v.Group != "" || v.UID+v.GID != 0 || v.Home != ""
+}
 
 // writes are the files that vary itself writes in the jail, relative to its root: the build has not
 // written them.

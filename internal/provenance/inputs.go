@@ -154,7 +154,8 @@ func packageUsed(p result.Package, part string, t result.Target) (*intoto.Resour
 		return nil, fmt.Errorf("nobody knows any more which file %s %s was installed from",
 			p.Name, p.Version)
 	}
-	purl := "pkg:deb/" + url.PathEscape(cmp.Or(t.Vendor, "debian")) + "/" + url.PathEscape(p.Name) + "@" + url.QueryEscape(p.Version) +
+	purl := "pkg:deb/" + url.PathEscape(cmp.Or(t.Vendor, "debian")) + "/" +
+		url.PathEscape(p.Name) + "@" + url.QueryEscape(p.Version) +
 		"?arch=" + url.QueryEscape(p.Arch) + "&distro=" + url.QueryEscape(t.Distribution)
 	notes := map[string]any{"part": part}
 	if p.Release != "" {

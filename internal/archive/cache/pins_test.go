@@ -103,7 +103,8 @@ func TestPinName(t *testing.T) {
 		one == cache.PinName("hello_1", []cache.Pinned{a}) {
 		t.Error(one)
 	}
-	for _, what := range []string{"../../etc/x", ".hidden", "\x1b[31m", strings.Repeat("ä", 500), ""} {
+	for _, what := range []string{"../../etc/x", ".hidden", "\x1b[31m", strings.Repeat("ä", 500),
+		""} {
 		name := cache.PinName(what, nil)
 		if name != filepath.Base(name) || strings.HasPrefix(name, ".") || len(name) > 120 ||
 			strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.+-_~[") != "" {
