@@ -68,8 +68,7 @@ which are kept for resume and retry. The exit status is as of nsbuild build.
 		"archive's packages), or needs (after those of the batch whose packages it is built with)")
 	f.StringVar(&o.cycles, "cycles", "refuse", "`WHAT` is done where sources need each other: "+
 		"refuse, or archive (they are built with the archive's packages)")
-	f.IntVar(&o.maxFailures, "max-failures", 0, "begin no other when `N` builds have failed; 0: "+
-		"always go on")
+	addMaxFailures(f, &o.maxFailures)
 	build.Flags().VisitAll(func(flag *pflag.Flag) {
 		if !ofOneBuild(flag.Name) {
 			f.AddFlag(flag) // the same one, so that what is configured for build holds, too
@@ -78,6 +77,11 @@ which are kept for resume and retry. The exit status is as of nsbuild build.
 	c.AddCommand(newBatchResume(a), newBatchList(a), newBatchStatus(a), newBatchReport(a),
 		newBatchRetry(a), newBatchCancel(a), newBatchRemove(a))
 	return c
+}
+
+// addMaxFailures adds the flag of all that run a batch.
+func addMaxFailures(f *pflag.FlagSet, most *int) {
+	f.IntVar(most, "max-failures", 0, "begin no other when `N` builds have failed; 0: always go on")
 }
 
 // ofOneBuild tells whether a flag of build says something that cannot be said of many.

@@ -45,8 +45,7 @@ newest batch.
 			return a.resumeBatch(c, b, most)
 		},
 	}
-	c.Flags().IntVar(&most, "max-failures", 0, "begin no other when `N` builds have failed; 0: "+
-		"always go on")
+	addMaxFailures(c.Flags(), &most)
 	return c
 }
 
@@ -346,7 +345,7 @@ or was given back, or the SOURCEs. Without NAME it is the newest batch.
 	f := c.Flags()
 	f.BoolVar(&failed, "failed", false, "only what has failed")
 	f.BoolVar(&givenBack, "given-back", false, "only what could not be begun")
-	f.IntVar(&most, "max-failures", 0, "begin no other when `N` builds have failed; 0: always go on")
+	addMaxFailures(f, &most)
 	return c
 }
 
