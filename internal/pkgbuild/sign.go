@@ -18,6 +18,7 @@ import (
 	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/output"
+	"nsbuild/internal/regular"
 )
 
 // stageSign is no stage of sbuild's, which leaves signing to its user.
@@ -206,7 +207,7 @@ func (at *attempt) debsign(ctx context.Context, dir string, files []string) erro
 
 // copyFile makes a copy of a small file.
 func copyFile(to, from string) (err error) {
-	in, err := os.Open(from)
+	in, err := regular.Open(from)
 	if err != nil {
 		return err
 	}
