@@ -122,6 +122,39 @@ func Dearmor(data []byte, blockType string) ([]byte, error) {
 	return out, nil
 }
 
+// unjudged are the keys without what was found out about their own signatures. The library notes
+// each verdict in the key and asks no second time. A verdict holds for one day and one leniency
+// only, and two goroutines may check signatures at once: each check has a copy of its own.
+func unjudged(keys openpgp.EntityList) openpgp.EntityList {
+	out := make(openpgp.EntityList, 0, len(keys))
+	for _, e := range keys {
+		fresh := &openpgp.Entity{PrimaryKey: e.PrimaryKey, PrivateKey: e.PrivateKey,
+			Revocations: unverified(e.Revocations), DirectSignatures: unverified(e.DirectSignatures),
+			Identities: make(map[string]*openpgp.Identity, len(e.Identities))}
+		for name, id := range e.Identities {
+			fresh.Identities[name] = &openpgp.Identity{Primary: fresh, Name: id.Name,
+				UserId: id.UserId, SelfCertifications: unverified(id.SelfCertifications),
+				OtherCertifications: unverified(id.OtherCertifications),
+				Revocations:         unverified(id.Revocations)}
+		}
+		for _, s := range e.Subkeys {
+			fresh.Subkeys = append(fresh.Subkeys, openpgp.Subkey{Primary: fresh,
+				PublicKey: s.PublicKey, PrivateKey: s.PrivateKey,
+				Bindings: unverified(s.Bindings), Revocations: unverified(s.Revocations)})
+		}
+		out = append(out, fresh)
+	}
+	return out
+}
+
+func unverified(sigs []*packet.VerifiableSignature) []*packet.VerifiableSignature {
+	out := make([]*packet.VerifiableSignature, 0, len(sigs))
+	for _, s := range sigs {
+		out = append(out, packet.NewVerifiableSig(s.Packet))
+	}
+	return out
+}
+
 // LastChange is the time of the newest signature that the keys made over themselves.
 func LastChange(keys openpgp.EntityList) time.Time {
 	var last time.Time
