@@ -86,7 +86,7 @@ func (a *app) runBatch(ctx context.Context, set *pflag.FlagSet, of *resumed) (er
 	x.changed(b)
 	x.phase.Detail(x.detail)
 	err = b.Run(ctx, batch.Runner{Room: batch.Room{Builds: o.AtOnce, Memory: have.Memory},
-		MaxFailures: of.maxFailures, Build: x.build, Changed: x.changed})
+		MaxFailures: of.maxFailures, Engine: batch.InProcess(x.build), Changed: x.changed})
 	x.phase.Done(err)
 	if !a.quiet {
 		fmt.Fprint(env.Progress.Writer(), batchSummary(b, o.Output))

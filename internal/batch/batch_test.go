@@ -44,13 +44,13 @@ func newWorld() *world {
 func (w *world) runner(room Room) Runner {
 	turn := make(chan struct{}, 1)
 	turn <- struct{}{}
-	return Runner{Room: room, Build: func(ctx context.Context, j Job) *Ended {
+	return Runner{Room: room, Engine: InProcess(func(ctx context.Context, j Job) *Ended {
 		n := w.running.Add(1)
 		<-turn
 		w.order = append(w.order, j.Spec)
 		w.packages[j.Spec] = j.Packages
 		w.most = max(w.most, int(n))
-		if j.Beside == 1 {
+		if j.Alone {
 			w.alone[j.Spec] = true
 		}
 		status := Successful
@@ -72,7 +72,7 @@ func (w *world) runner(room Room) Runner {
 		}
 		return &Ended{Status: status, Seconds: seconds, Transient: !final,
 			Artefacts: []string{j.Spec + ".deb", j.Spec + ".changes"}}
-	}}
+	})}
 }
 
 func create(t *testing.T, s *Store, specs ...string) *Batch {

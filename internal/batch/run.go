@@ -16,6 +16,9 @@ import (
 type Room struct {
 	Builds int   // at a time
 	Memory int64 // bytes; 0: as they like
+	// Apart: the engine itself sees to it that what is to be built alone has a machine for itself;
+	// others go on meanwhile.
+	Apart bool
 }
 
 // Job is a try.
@@ -24,6 +27,8 @@ type Job struct {
 	Spec   string
 	Try    int
 	Beside int // how many builds may run at the same time, this one among them
+	// Alone: it failed beside others, and nothing else is to run on its machine
+	Alone  bool
 	Result string
 	// Packages are the .deb files of all that it needs, and of what that needs.
 	Packages []string
@@ -34,9 +39,7 @@ type Runner struct {
 	Room Room
 	// MaxFailures ends the batch when so many builds have failed; 0: none does
 	MaxFailures int
-	// Build does a build. When its context has ended, so has it, and what it returns is of no
-	// account.
-	Build func(context.Context, Job) *Ended
+	Engine      Engine
 	// Changed, when set, is told after each thing that has happened, one call at a time.
 	Changed func(*Batch)
 }
@@ -75,7 +78,7 @@ func (b *Batch) Run(ctx context.Context, r Runner) error {
 // drain waits for what still runs, which ends with its context. What was built all the same counts.
 func (x *run) drain() (err error) {
 	for ; x.running > 0; x.running-- {
-		if d := <-x.done; d.ended.Good() && err == nil {
+		if d := <-x.done; d.err == nil && d.ended != nil && d.ended.Good() && err == nil {
 			err = x.append(record{Kind: kindEnded, Item: d.item + 1, Ended: d.ended})
 		}
 	}
@@ -113,6 +116,7 @@ type done struct {
 	item   int
 	memory int64
 	ended  *Ended
+	err    error // of the engine
 }
 
 // begin begins what can be begun.
@@ -133,15 +137,17 @@ func (x *run) begin(ctx context.Context) error {
 			return err
 		}
 		x.running++
-		x.alone = alone
+		x.alone = alone && !x.Room.Apart
 		x.memory += need
-		job := Job{Item: item, Spec: it.Spec, Try: it.Tries, Beside: beside,
+		job := Job{Item: item, Spec: it.Spec, Try: it.Tries, Beside: beside, Alone: alone,
 			Result: x.ResultFile(item, it.Tries), Packages: x.packages(item)}
 		crowded := x.running > 1
 		go func() {
-			e := x.Build(ctx, job)
-			e.Beside = e.Beside || crowded
-			x.done <- done{item, need, e}
+			e, err := x.Engine.Build(ctx, job)
+			if e != nil {
+				e.Beside = e.Beside || crowded
+			}
+			x.done <- done{item, need, e, err}
 		}()
 		x.changed()
 	}
@@ -157,7 +163,7 @@ func (x *run) next(now time.Time) int {
 	if item := x.queue.take(now, fits); item >= 0 {
 		return item
 	}
-	if x.running > 0 {
+	if x.running > 0 && !x.Room.Apart {
 		return -1
 	}
 	return x.queue.takeSuspect(now)
@@ -167,8 +173,9 @@ func (x *run) next(now time.Time) int {
 // end.
 func (x *run) wait(ctx context.Context) error {
 	var timer <-chan time.Time
-	if x.running == 0 {
-		t := time.NewTimer(time.Until(x.queue.soonest()))
+	if at := x.queue.soonest(x.running == 0 || x.Room.Apart); !at.IsZero() && !x.alone &&
+		!x.tooMany() && x.running < max(1, x.Room.Builds) {
+		t := time.NewTimer(time.Until(at))
 		defer t.Stop()
 		timer = t.C
 	}
@@ -187,6 +194,9 @@ func (x *run) ended(ctx context.Context, d done) error {
 	x.alone = false
 	it := &x.Items[d.item]
 	x.memory -= d.memory
+	if d.err != nil {
+		return d.err
+	}
 	if ctx.Err() != nil && !d.ended.Good() {
 		return fault.Interruption(ctx, context.Cause(ctx))
 	}
@@ -443,9 +453,14 @@ func (q *queue) takeSuspect(now time.Time) int {
 	return -1
 }
 
-// soonest is when the first of those may be tried again that have to wait.
-func (q *queue) soonest() (at time.Time) {
-	for _, item := range slices.Concat(q.later, q.suspect) {
+// soonest is when the first of those may be tried again that have to wait, those that are to be
+// built alone among them or not; zero: there is none.
+func (q *queue) soonest(suspects bool) (at time.Time) {
+	all := q.later
+	if suspects {
+		all = slices.Concat(all, q.suspect)
+	}
+	for _, item := range all {
 		if t := q.items[item].notBefore; at.IsZero() || t.Before(at) {
 			at = t
 		}
