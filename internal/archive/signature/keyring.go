@@ -129,8 +129,9 @@ func unjudged(keys openpgp.EntityList) openpgp.EntityList {
 	out := make(openpgp.EntityList, 0, len(keys))
 	for _, e := range keys {
 		fresh := &openpgp.Entity{PrimaryKey: e.PrimaryKey, PrivateKey: e.PrivateKey,
-			Revocations: unverified(e.Revocations), DirectSignatures: unverified(e.DirectSignatures),
-			Identities: make(map[string]*openpgp.Identity, len(e.Identities))}
+			Revocations:      unverified(e.Revocations),
+			DirectSignatures: unverified(e.DirectSignatures),
+			Identities:       make(map[string]*openpgp.Identity, len(e.Identities))}
 		for name, id := range e.Identities {
 			fresh.Identities[name] = &openpgp.Identity{Primary: fresh, Name: id.Name,
 				UserId: id.UserId, SelfCertifications: unverified(id.SelfCertifications),

@@ -72,8 +72,8 @@ func (k *Keyring) Verify(signed, sig []byte, now time.Time, skew time.Duration, 
 		latest = now.Add(skew)
 	}
 	config := packetConfig(latest, allow)
-	md, err := openpgp.VerifyDetachedSignatureReader(unjudged(k.EntityList), bytes.NewReader(signed),
-		bytes.NewReader(sig), config)
+	md, err := openpgp.VerifyDetachedSignatureReader(unjudged(k.EntityList),
+		bytes.NewReader(signed), bytes.NewReader(sig), config)
 	// what the library says when there is no signature packet at all
 	if errors.Is(err, pgperrors.ErrUnknownIssuer) {
 		return nil, fmt.Errorf("%w: no signature packet", failure.ErrBadSignature)
