@@ -36,7 +36,7 @@ func Graph(nodes []Node, cut bool) ([][]int, error) {
 	for i, n := range nodes {
 		for _, group := range n.Depends {
 			for _, j := range builds[group[0].Name] {
-				if i == j || !satisfies(group[0], nodes[j].Version) {
+				if i == j || !group[0].Allows(nodes[j].Version) {
 					continue // who needs an earlier version of itself takes the archive's
 				}
 				if _, known := why[[2]int{i, j}]; !known {
@@ -58,25 +58,6 @@ func Graph(nodes []Node, cut bool) ([][]int, error) {
 		}
 	}
 	return after, nil
-}
-
-// satisfies tells whether a version is one that a relation wants.
-func satisfies(r dsc.Relation, have dsc.Version) bool {
-	if r.Op == "" || r.Invalid != "" {
-		return true
-	}
-	c := have.Compare(r.Version)
-	switch r.Op {
-	case "<<":
-		return c < 0
-	case "<=":
-		return c <= 0
-	case "=":
-		return c == 0
-	case ">=":
-		return c >= 0
-	}
-	return c > 0
 }
 
 // cycles are the sets of those that need each other, each in order.

@@ -163,42 +163,18 @@ func (r *resolver) fits(p paragraph, of string, qualifier string) bool {
 
 // satisfies tells whether a package is what a relation asks for, by its name or what it provides.
 func (r *resolver) satisfies(p paragraph, rel dsc.Relation, of string) bool {
-	if p["Package"] == rel.Name && r.fits(p, of, rel.Qualifier) {
-		return rel.Op == "" || holds(p["Version"], rel)
-	}
-	provided, err := dsc.ParseRelations(p["Provides"])
-	if err != nil || !r.fits(p, of, rel.Qualifier) {
+	version, err := dsc.ParseVersion(p["Version"])
+	if err != nil && rel.Op != "" || !r.fits(p, of, rel.Qualifier) {
 		return false
 	}
-	for _, alternatives := range provided {
-		for _, a := range alternatives {
-			if a.Name == rel.Name && (rel.Op == "" || a.Op == "=" && holds(a.Version.String(),
-				rel)) {
-				return true
-			}
-		}
-	}
-	return false
+	provided, err := dsc.ParseRelations(p["Provides"])
+	return rel.MetBy(p["Package"], version, provided) && (err == nil || p["Package"] == rel.Name)
 }
 
 // holds compares a version with what a relation wants.
 func holds(version string, rel dsc.Relation) bool {
 	v, err := dsc.ParseVersion(version)
-	if err != nil {
-		return false
-	}
-	n := v.Compare(rel.Version)
-	switch rel.Op {
-	case "<<":
-		return n < 0
-	case "<=":
-		return n <= 0
-	case "=":
-		return n == 0
-	case ">=":
-		return n >= 0
-	}
-	return n > 0
+	return rel.Op == "" || err == nil && rel.Allows(v)
 }
 
 // have tells whether a relation holds already.
@@ -292,7 +268,7 @@ func (r *resolver) refuse(relations dsc.Relations) error {
 	for _, alternatives := range relations {
 		for _, rel := range alternatives {
 			for _, p := range r.installed {
-				if p["Package"] == rel.Name && (rel.Op == "" || holds(p["Version"], rel)) {
+				if p["Package"] == rel.Name && holds(p["Version"], rel) {
 					r.removed = append(r.removed, rel.Name)
 				}
 			}
