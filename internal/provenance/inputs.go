@@ -8,9 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	intoto "github.com/in-toto/attestation/go/v1"
-	"google.golang.org/protobuf/types/known/structpb"
-
 	"nsbuild/internal/rawjson"
 	"nsbuild/internal/result"
 )
@@ -54,25 +51,23 @@ type hookRun struct {
 }
 
 // parameters are what was asked for, and what the builder has decided.
-func parameters(r *result.Result, described *intoto.ResourceDescriptor) (asked,
-	decided *structpb.Struct, err error) {
-	e := external{Source: sourceAsked{Name: r.Source.Name, Version: r.Source.Version,
+func parameters(r *result.Result, described *Descriptor) (asked external, decided internal) {
+	asked = external{Source: sourceAsked{Name: r.Source.Name, Version: r.Source.Version,
 		From: publicSource(r.Source.From)}, Distribution: r.Target.Distribution,
 		BuildArch: r.Target.BuildArch, HostArch: r.Target.HostArch, BuildType: r.Target.BuildType,
-		Profiles: r.Target.Profiles, Buildinfo: described.GetName()}
-	i := internal{Options: r.Target.Options, Base: baseUsed{r.Inputs.Base.Name,
+		Profiles: r.Target.Profiles}
+	if described != nil {
+		asked.Buildinfo = described.Name
+	}
+	decided = internal{Options: r.Target.Options, Base: baseUsed{r.Inputs.Base.Name,
 		r.Inputs.Base.Generation, r.Inputs.Base.Digest}, Layer: r.Inputs.Layer,
 		Isolation: r.Isolation}
 	for _, h := range r.Hooks {
-		i.Hooks = append(i.Hooks, hookRun{h.Stage, h.Name, h.Network})
+		decided.Hooks = append(decided.Hooks, hookRun{h.Stage, h.Name, h.Network})
 	}
-	e, _ = rawjson.Legible(e)
-	i, _ = rawjson.Legible(i)
-	if asked, err = asStruct(e); err != nil {
-		return nil, nil, err
-	}
-	decided, err = asStruct(i)
-	return asked, decided, err
+	asked, _ = rawjson.Legible(asked)
+	decided, _ = rawjson.Legible(decided)
+	return asked, decided
 }
 
 // publicSource is a source without what others need not know of the machine and its user.
@@ -89,10 +84,9 @@ func publicSource(from string) string {
 
 // dependencies are all that the build was made from: the files of the source, the Release files,
 // and every package that was installed.
-func dependencies(r *result.Result, described *intoto.ResourceDescriptor) (
-	all []*intoto.ResourceDescriptor, err error) {
+func dependencies(r *result.Result, described *Descriptor) (all []Descriptor, err error) {
 	if described != nil {
-		all = append(all, described)
+		all = append(all, *described)
 	}
 	source, err := sourceFiles(r.Source)
 	if err != nil {
@@ -103,8 +97,8 @@ func dependencies(r *result.Result, described *intoto.ResourceDescriptor) (
 		if rel.SHA256 == "" { // of packages that the cache had
 			continue
 		}
-		all = append(all, &intoto.ResourceDescriptor{Name: "Release of " + rel.Suite,
-			Uri:    strings.TrimRight(rel.URI, "/") + "/dists/" + rel.Suite + "/Release",
+		all = append(all, Descriptor{Name: "Release of " + rel.Suite,
+			URI:    strings.TrimRight(rel.URI, "/") + "/dists/" + rel.Suite + "/Release",
 			Digest: map[string]string{"sha256": rel.SHA256}})
 	}
 	for _, part := range []struct {
@@ -125,7 +119,7 @@ func dependencies(r *result.Result, described *intoto.ResourceDescriptor) (
 	return all, nil
 }
 
-func sourceFiles(s result.Source) (all []*intoto.ResourceDescriptor, err error) {
+func sourceFiles(s result.Source) (all []Descriptor, err error) {
 	files := s.Files
 	if s.DSC != nil {
 		files = append([]result.Hashed{*s.DSC}, files...)
@@ -134,11 +128,11 @@ func sourceFiles(s result.Source) (all []*intoto.ResourceDescriptor, err error) 
 		if f.SHA256 == "" {
 			return nil, fmt.Errorf("%s of the source has no SHA-256", f.Name)
 		}
-		all = append(all, &intoto.ResourceDescriptor{Name: f.Name,
+		all = append(all, Descriptor{Name: f.Name,
 			Digest: map[string]string{"sha256": f.SHA256}})
 	}
 	if s.TreeDigest != "" {
-		all = append(all, &intoto.ResourceDescriptor{Name: s.Name + "-" + s.Version,
+		all = append(all, Descriptor{Name: s.Name + "-" + s.Version,
 			Digest: map[string]string{"nsbuildTree": s.TreeDigest}})
 	}
 	if len(all) == 0 {
@@ -148,28 +142,26 @@ func sourceFiles(s result.Source) (all []*intoto.ResourceDescriptor, err error) 
 }
 
 // packageUsed is a package; its URI is a package URL (purl).
-func packageUsed(p result.Package, part string, t result.Target) (*intoto.ResourceDescriptor,
-	error) {
+func packageUsed(p result.Package, part string, t result.Target) (Descriptor, error) {
 	if p.SHA256 == "" {
-		return nil, fmt.Errorf("nobody knows any more which file %s %s was installed from",
+		return Descriptor{}, fmt.Errorf("nobody knows any more which file %s %s was installed from",
 			p.Name, p.Version)
 	}
 	purl := "pkg:deb/" + url.PathEscape(cmp.Or(t.Vendor, "debian")) + "/" +
 		url.PathEscape(p.Name) + "@" + url.QueryEscape(p.Version) +
 		"?arch=" + url.QueryEscape(p.Arch) + "&distro=" + url.QueryEscape(t.Distribution)
-	notes := map[string]any{"part": part}
+	notes := map[string]string{"part": part}
 	if p.Release != "" {
 		notes["release"] = p.Release
 	}
-	annotations, err := structpb.NewStruct(notes)
 	name := p.Name
 	if p.File != "" {
 		name = path.Base(p.File)
 	}
-	d := &intoto.ResourceDescriptor{Name: name, Uri: purl,
-		Digest: map[string]string{"sha256": p.SHA256}, Annotations: annotations}
+	d := Descriptor{Name: name, URI: purl,
+		Digest: map[string]string{"sha256": p.SHA256}, Annotations: notes}
 	if strings.HasPrefix(p.URI, "http") {
 		d.DownloadLocation = strings.TrimRight(p.URI, "/") + "/" + p.File
 	}
-	return d, err
+	return d, nil
 }

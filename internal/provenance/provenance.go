@@ -10,19 +10,12 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
-
-	slsa "github.com/in-toto/attestation/go/predicates/provenance/v1"
-	intoto "github.com/in-toto/attestation/go/v1"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/structpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/regular"
@@ -40,9 +33,6 @@ const (
 
 // Local is the builder of whoever does not say which it is: nobody vouches for it.
 const Local = "urn:nsbuild:builder:local"
-
-// Statement is an in-toto statement.
-type Statement = intoto.Statement
 
 // Maker is who states something.
 type Maker struct {
@@ -78,51 +68,39 @@ func (m Maker) OfRebuild(b Rebuild, identical bool) ([]*Statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	described := &intoto.ResourceDescriptor{Name: filepath.Base(b.Buildinfo), Digest: info}
+	described := &Descriptor{Name: filepath.Base(b.Buildinfo), Digest: info}
 	how, err := m.of(b.Result, RebuildType, described)
 	if err != nil || !identical {
 		return []*Statement{how}, err
 	}
-	equals, err := m.equals(b, how, described)
+	equals, err := m.equals(b, how, *described)
 	return []*Statement{how, equals}, err
 }
 
 // equals states that a rebuild has made the same as the first build.
-func (m Maker) equals(b Rebuild, how *Statement, described *intoto.ResourceDescriptor) (*Statement,
-	error) {
-	text, err := encode(how)
+func (m Maker) equals(b Rebuild, how *Statement, described Descriptor) (*Statement, error) {
+	text, err := marshal(how)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(text)
-	predicate, err := structpb.NewStruct(map[string]any{
-		"verdict": b.Verdict,
-		"source":  map[string]any{"name": b.Result.Source.Name, "version": b.Result.Source.Version},
-		"original": map[string]any{"name": described.GetName(),
-			"digest": anyMap(described.GetDigest())},
-		"rebuild": map[string]any{"digest": map[string]any{
-			"sha256": hex.EncodeToString(sum[:])}},
-		"verifier": map[string]any{"id": m.Builder,
-			"version": map[string]any{"nsbuild": m.version()}},
-		"verifiedOn": timestamppb.New(b.Result.Finished).AsTime().Format("2006-01-02T15:04:05Z07:00"),
-	})
-	if err != nil {
-		return nil, err
-	}
-	s := &Statement{Type: intoto.StatementTypeUri, PredicateType: EqualsType, Predicate: predicate}
-	for _, subject := range how.GetSubject() {
-		for _, name := range b.Same {
-			if subject.GetName() == name {
-				s.Subject = append(s.Subject, subject)
-			}
+	predicate := equality{Verdict: b.Verdict,
+		Source:   sourceName{b.Result.Source.Name, b.Result.Source.Version},
+		Original: described,
+		Rebuild:  Descriptor{Digest: map[string]string{"sha256": hex.EncodeToString(sum[:])}},
+		Verifier: m.builder(), On: moment(b.Result.Finished)}
+	var same []Descriptor
+	for _, subject := range how.Subject {
+		if slices.Contains(b.Same, subject.Name) {
+			same = append(same, subject)
 		}
 	}
-	return s, s.Validate()
+	return state(same, EqualsType, predicate)
 }
 
-func (m Maker) of(r *result.Result, kind string, described *intoto.ResourceDescriptor) (*Statement,
-	error) {
-	s := &Statement{Type: intoto.StatementTypeUri, PredicateType: slsaType}
+// of states how a build was made; described is the .buildinfo of one that was done again.
+func (m Maker) of(r *result.Result, kind string, described *Descriptor) (*Statement, error) {
+	var subjects []Descriptor
 	for _, a := range r.Artefacts {
 		if described != nil && (a.Kind == "changes" || a.Kind == "buildinfo") {
 			continue // they say when and where: no two builds have the same
@@ -134,40 +112,31 @@ func (m Maker) of(r *result.Result, kind string, described *intoto.ResourceDescr
 		if a.SHA256 != "" && sums["sha256"] != a.SHA256 {
 			return nil, fmt.Errorf("%s is not what was built any more", a.Path)
 		}
-		s.Subject = append(s.Subject, &intoto.ResourceDescriptor{Name: a.Name, Digest: sums})
-	}
-	external, internal, err := parameters(r, described)
-	if err != nil {
-		return nil, err
+		subjects = append(subjects, Descriptor{Name: a.Name, Digest: sums})
 	}
 	used, err := dependencies(r, described)
 	if err != nil {
 		return nil, err
 	}
-	p := &slsa.Provenance{
-		BuildDefinition: &slsa.BuildDefinition{BuildType: kind, ExternalParameters: external,
-			InternalParameters: internal, ResolvedDependencies: used},
-		RunDetails: &slsa.RunDetails{
-			Builder: &slsa.Builder{Id: m.Builder,
-				Version: map[string]string{"nsbuild": m.version()}},
-			Metadata: &slsa.BuildMetadata{InvocationId: "urn:uuid:" + uuid(),
-				StartedOn: timestamppb.New(r.Started), FinishedOn: timestamppb.New(r.Finished)},
-		},
+	p := slsa{
+		BuildDefinition: definition{BuildType: kind, ResolvedDependencies: used},
+		RunDetails: details{Builder: m.builder(),
+			Metadata: metadata{InvocationID: "urn:uuid:" + uuid(),
+				StartedOn: moment(r.Started), FinishedOn: moment(r.Finished)}},
 	}
+	p.BuildDefinition.ExternalParameters, p.BuildDefinition.InternalParameters =
+		parameters(r, described)
 	if r.Log != "" {
 		if sums, err := digests(r.Log); err == nil { // it may have been deleted by then
 			p.RunDetails.Byproducts = append(p.RunDetails.Byproducts,
-				&intoto.ResourceDescriptor{Name: filepath.Base(r.Log), Digest: sums,
-					MediaType: "text/plain"})
+				Descriptor{Name: filepath.Base(r.Log), Digest: sums, MediaType: "text/plain"})
 		}
 	}
-	if err := p.Validate(); err != nil {
-		return nil, err
-	}
-	if s.Predicate, err = structOf(p); err != nil {
-		return nil, err
-	}
-	return s, s.Validate()
+	return state(subjects, slsaType, p)
+}
+
+func (m Maker) builder() builder {
+	return builder{m.Builder, map[string]string{"nsbuild": m.version()}}
 }
 
 func (m Maker) version() string {
@@ -195,32 +164,4 @@ func digests(file string) (map[string]string, error) {
 	}
 	return map[string]string{"sha256": hex.EncodeToString(short.Sum(nil)),
 		"sha512": hex.EncodeToString(long.Sum(nil))}, nil
-}
-
-// structOf is a message as JSON has it.
-func structOf(m proto.Message) (*structpb.Struct, error) {
-	text, err := protojson.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	var out structpb.Struct
-	return &out, protojson.Unmarshal(text, &out)
-}
-
-// asStruct is any value of JSON's as a message.
-func asStruct(v any) (*structpb.Struct, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	var out structpb.Struct
-	return &out, protojson.Unmarshal(text, &out)
-}
-
-func anyMap(m map[string]string) map[string]any {
-	out := map[string]any{}
-	for k, v := range m {
-		out[k] = v
-	}
-	return out
 }

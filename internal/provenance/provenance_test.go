@@ -323,7 +323,7 @@ func TestEveryByteCounts(t *testing.T) {
 	check(t, err)
 	before, err := read(t.Context(), text, k)
 	check(t, err)
-	want, err := encode(before[0].Statement)
+	want, err := marshal(before[0].Statement)
 	check(t, err)
 	for i := 0; i < len(text); i += 3 {
 		changed := bytes.Clone(text)
@@ -332,7 +332,7 @@ func TestEveryByteCounts(t *testing.T) {
 		if err != nil {
 			continue // most of them
 		}
-		if got, err := encode(all[0].Statement); err != nil || !bytes.Equal(got, want) {
+		if got, err := marshal(all[0].Statement); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("byte %d: it says something else, and is believed", i)
 		}
 	}
@@ -442,7 +442,7 @@ func TestRebuilt(t *testing.T) {
 		check(t, err)
 		var kinds []string
 		for _, v := range read {
-			kinds = append(kinds, fmt.Sprint(v.Kind, " ", v.Source, " ", len(v.GetSubject())))
+			kinds = append(kinds, fmt.Sprint(v.Kind, " ", v.Source, " ", len(v.Subject)))
 		}
 		want := []string{RebuildType + " hello 1:2.10-3 1", EqualsType + " hello 1:2.10-3 1"}
 		if !identical {

@@ -13,10 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	slsa "github.com/in-toto/attestation/go/predicates/provenance/v1"
-	intoto "github.com/in-toto/attestation/go/v1"
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/regular"
@@ -154,82 +151,77 @@ func shortIDs(ids []string) string {
 
 // decode reads a statement of a kind that is known here.
 func decode(text []byte) (*Verified, error) {
-	// others may add fields (in-toto Attestation Framework, parsing rules)
-	lax := protojson.UnmarshalOptions{DiscardUnknown: true}
-	var s Statement
-	if err := lax.Unmarshal(text, &s); err != nil {
+	s, err := parse(text)
+	if err != nil {
 		return nil, fmt.Errorf("it is no statement: %w", err)
 	}
-	if s.GetType() != intoto.StatementTypeUri {
-		return nil, fmt.Errorf("its type is %q, and not %s", s.GetType(), intoto.StatementTypeUri)
+	switch {
+	case s.Type != statementType:
+		return nil, fmt.Errorf("its type is %q, and not %s", s.Type, statementType)
+	case len(s.Subject) == 0:
+		return nil, errors.New("it is no statement: it is about nothing")
 	}
-	if err := s.Validate(); err != nil {
-		return nil, fmt.Errorf("it is no statement: %w", err)
-	}
-	for _, subject := range s.GetSubject() {
-		if name := subject.GetName(); name == "" || name != filepath.Base(name) || name == ".." ||
+	for _, subject := range s.Subject {
+		if name := subject.Name; name == "" || name != filepath.Base(name) || name == ".." ||
 			name == "." {
 			return nil, fmt.Errorf("%q is no name of an artefact", name)
 		}
-		if len(subject.GetDigest()["sha256"]) != 64 {
-			return nil, fmt.Errorf("%s has no SHA-256", subject.GetName())
+		if subject.Digest["sha256"] == "" {
+			return nil, fmt.Errorf("%s has no SHA-256", subject.Name)
 		}
 	}
-	v := &Verified{Statement: &s, Kind: s.GetPredicateType()}
-	switch s.GetPredicateType() {
+	v := &Verified{Statement: s, Kind: s.PredicateType}
+	switch s.PredicateType {
 	case slsaType:
 		return v, v.asBuild()
 	case EqualsType:
 		return v, v.asEqual()
 	}
-	return nil, fmt.Errorf("its predicate is of a type that is not known here: %q",
-		s.GetPredicateType())
+	return nil, fmt.Errorf("its predicate is of a type that is not known here: %q", s.PredicateType)
 }
 
 // asBuild reads the predicate of a build.
 func (v *Verified) asBuild() error {
-	text, err := protojson.Marshal(v.GetPredicate())
+	r, err := parseSLSA(v.Predicate)
 	if err != nil {
-		return err
-	}
-	var p slsa.Provenance
-	lax := protojson.UnmarshalOptions{DiscardUnknown: true}
-	if err := lax.Unmarshal(text, &p); err != nil {
 		return fmt.Errorf("it is no provenance: %w", err)
 	}
-	switch kind := p.GetBuildDefinition().GetBuildType(); kind {
-	case BuildType, RebuildType:
-		v.Kind = kind
-	default:
-		return fmt.Errorf("its buildType is %q: nsbuild has not built this", kind)
+	if r.buildType != BuildType && r.buildType != RebuildType {
+		return fmt.Errorf("its buildType is %q: nsbuild has not built this", r.buildType)
 	}
-	if err := p.Validate(); err != nil {
-		return fmt.Errorf("it is no provenance: %w", err)
-	}
-	source := p.GetBuildDefinition().GetExternalParameters().GetFields()["source"]
-	v.Source = nameOf(source.GetStructValue().AsMap())
-	v.Builder = p.GetRunDetails().GetBuilder().GetId()
+	v.Kind, v.Source, v.Builder = r.buildType, r.source.String(), r.builder
 	return nil
 }
 
 // asEqual reads the predicate of a rebuild that has made the same.
 func (v *Verified) asEqual() error {
-	p := v.GetPredicate().AsMap()
-	if p["verdict"] != "identical" {
-		return fmt.Errorf("it states the verdict %q", fmt.Sprint(p["verdict"]))
+	var verdict string
+	var source, verifier json.RawMessage
+	err := pick(v.Predicate, map[string]any{"verdict": &verdict, "source": &source,
+		"verifier": &verifier})
+	if err != nil {
+		return fmt.Errorf("it states no verdict: %w", err)
 	}
-	source, _ := p["source"].(map[string]any)
-	verifier, _ := p["verifier"].(map[string]any)
-	v.Source = nameOf(source)
-	v.Builder, _ = verifier["id"].(string)
+	if verdict != "identical" {
+		return fmt.Errorf("it states the verdict %q", verdict)
+	}
+	if source != nil {
+		name, err := parseSource(source)
+		if err != nil {
+			return fmt.Errorf("it names no source: %w", err)
+		}
+		v.Source = name.String()
+	}
+	if verifier == nil {
+		return nil
+	}
+	if err := pick(verifier, map[string]any{"id": &v.Builder}); err != nil {
+		return fmt.Errorf("it names no verifier: %w", err)
+	}
 	return nil
 }
 
-func nameOf(source map[string]any) string {
-	name, _ := source["name"].(string)
-	version, _ := source["version"].(string)
-	return strings.TrimSpace(name + " " + version)
-}
+func (s sourceName) String() string { return strings.TrimSpace(s.Name + " " + s.Version) }
 
 // States of an artefact.
 const (
@@ -250,8 +242,8 @@ type Artefact struct {
 func Compare(all []*Verified, files []string, dir string) ([]Artefact, error) {
 	stated := map[string][]map[string]string{}
 	for _, v := range all {
-		for _, s := range v.GetSubject() {
-			stated[s.GetName()] = append(stated[s.GetName()], s.GetDigest())
+		for _, s := range v.Subject {
+			stated[s.Name] = append(stated[s.Name], s.Digest)
 		}
 	}
 	if len(files) == 0 {

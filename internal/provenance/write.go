@@ -7,28 +7,16 @@ import (
 	"fmt"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"nsbuild/internal/atomicfile"
 )
-
-// encode is the text of a statement, in one line.
-func encode(s *Statement) ([]byte, error) {
-	text, err := protojson.Marshal(s)
-	if err != nil {
-		return nil, err
-	}
-	var line bytes.Buffer
-	err = json.Compact(&line, text) // protojson puts white space where it likes
-	return line.Bytes(), err
-}
 
 // Write stores statements in a file, a line for each, in one step. Where there is a key, each is in
 // an envelope.
 func Write(ctx context.Context, file string, all []*Statement, key *Key) error {
 	var text bytes.Buffer
 	for _, s := range all {
-		line, err := encode(s)
+		line, err := marshal(s)
 		if err == nil && key != nil {
 			line, err = sign(ctx, line, key)
 		}

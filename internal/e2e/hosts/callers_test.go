@@ -63,8 +63,8 @@ func callers() []starter {
 			refused: tooFew(files+"63", "ulimit -n 64")},
 		{name: "8 files", shell: `ulimit -n 8; exec "$@"`,
 			refused: tooFew(files+"8", "LimitNOFILE=")},
-		{name: "6 files", shell: `ulimit -n 6; exec "$@"`,
-			refused: tooFew(files+"6", "limits.conf(5)")},
+		{name: "5 files", shell: `ulimit -n 5; exec "$@"`,
+			refused: tooFew(files+"5", "limits.conf(5)")},
 		{name: "few files, soft", shell: `ulimit -S -n 8; exec "$@"`},
 		// A program with cgo, as the test may be, has more threads' stacks and arenas than a
 		// release.
