@@ -40,6 +40,7 @@ type Indices struct {
 	log      logrus.FieldLogger
 	offline  bool
 	byHash   string
+	names    sourceNames
 }
 
 // New keeps indices in a cache, as Release files say.

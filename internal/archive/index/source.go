@@ -22,10 +22,22 @@ import (
 // SourcePackage is a source package as a Sources index describes it.
 type SourcePackage struct {
 	Package, Version, Architecture, Binary string
-	Directory                              string // relative to the archive's URI
-	Files                                  []SourceFile
-	Component                              string // in whose index it was found
-	Repo                                   *aptconf.Repo
+	Section                                string // with its area: "contrib/net"
+	// PackageList has a line for each binary package (deb-src-control(5)).
+	PackageList string
+	// ExtraSourceOnly is "yes" where it stays only for something that was built with it.
+	ExtraSourceOnly string
+	Build           BuildFields
+	Directory       string // relative to the archive's URI
+	Files           []SourceFile
+	Component       string // in whose index it was found
+	Repo            *aptconf.Repo
+}
+
+// BuildFields are the relations of a source's build, as they are written.
+type BuildFields struct {
+	Depends, DependsArch, DependsIndep       string
+	Conflicts, ConflictsArch, ConflictsIndep string
 }
 
 // SourceFile is one of a source package's files, the .dsc among them.
@@ -67,15 +79,22 @@ func (x *Indices) Sources(ctx context.Context, r *release.File, component string
 
 func (x *Indices) sources(ctx context.Context, r *release.File, component string,
 	fn func(*deb822.Scanner) error) error {
+	path, label, err := x.sourcesFile(ctx, r, component)
+	if err != nil {
+		return err
+	}
+	return eachParagraph(ctx, path, label, nil, fn)
+}
+
+// sourcesFile is the index of source packages of a component in the cache, and what people call it.
+func (x *Indices) sourcesFile(ctx context.Context, r *release.File, component string) (path,
+	label string, err error) {
 	name := component + "/source/Sources"
 	if r.Repo().Flat() {
 		name = "Sources"
 	}
-	path, err := x.Index(ctx, r, name)
-	if err != nil {
-		return err
-	}
-	return eachParagraph(ctx, path, r.Repo().String()+": "+name, nil, fn)
+	path, err = x.Index(ctx, r, name)
+	return path, r.Repo().String() + ": " + name, err
 }
 
 // parseSource makes a SourcePackage of the current paragraph.
@@ -85,18 +104,8 @@ func parseSource(s *deb822.Scanner) (*SourcePackage, error) {
 	var order []string
 	seen := map[*string]bool{}
 	for _, f := range s.Paragraph {
-		var into *string
+		into := sourceField(src, string(f.Name))
 		switch string(f.Name) {
-		case "Package":
-			into = &src.Package
-		case "Version":
-			into = &src.Version
-		case "Architecture":
-			into = &src.Architecture
-		case "Binary":
-			into = &src.Binary
-		case "Directory":
-			into = &src.Directory
 		case "Files", "Checksums-Sha1", "Checksums-Sha256", "Checksums-Sha512":
 			section := string(f.Name)
 			if section == "Files" {
@@ -113,6 +122,10 @@ func parseSource(s *deb822.Scanner) (*SourcePackage, error) {
 			return nil, failure.Syntax("paragraph %d: two fields %s", s.Count(), f.Name)
 		}
 		seen[into] = true
+		if into == &src.PackageList { // its lines count
+			*into = string(f.Value)
+			continue
+		}
 		*into = string(bytes.ReplaceAll(f.Value, []byte("\n"), nil))
 	}
 	if !goodWord(src.Package) || !goodWord(src.Version) {
@@ -128,6 +141,42 @@ func parseSource(s *deb822.Scanner) (*SourcePackage, error) {
 		src.Files = append(src.Files, *files[name])
 	}
 	return src, nil
+}
+
+// sourceField is where a field of text belongs; nil: it is another.
+func sourceField(src *SourcePackage, name string) *string {
+	b := &src.Build
+	switch name {
+	case "Package":
+		return &src.Package
+	case "Version":
+		return &src.Version
+	case "Architecture":
+		return &src.Architecture
+	case "Binary":
+		return &src.Binary
+	case "Directory":
+		return &src.Directory
+	case "Section":
+		return &src.Section
+	case "Package-List":
+		return &src.PackageList
+	case "Extra-Source-Only":
+		return &src.ExtraSourceOnly
+	case "Build-Depends":
+		return &b.Depends
+	case "Build-Depends-Arch":
+		return &b.DependsArch
+	case "Build-Depends-Indep":
+		return &b.DependsIndep
+	case "Build-Conflicts":
+		return &b.Conflicts
+	case "Build-Conflicts-Arch":
+		return &b.ConflictsArch
+	case "Build-Conflicts-Indep":
+		return &b.ConflictsIndep
+	}
+	return nil
 }
 
 func addSourceFiles(files map[string]*SourceFile, order *[]string, section string,
@@ -173,40 +222,29 @@ func (x *Indices) FindSource(ctx context.Context, releases []*release.File, spec
 			failure.ErrNoPackage)
 	}
 	var found []*SourcePackage
-	near := map[string]bool{}
-	limit := max(1, len(name)/3)
+	var lists []*sourceList
 	for _, r := range releases {
 		repo := r.Repo()
 		for _, component := range repo.IndexComponents() {
-			err := x.sources(ctx, r, component, func(s *deb822.Scanner) error {
-				this := s.Get("Package")
-				if string(this) != name {
-					if nearest.Distance(name, string(this), limit) <= limit {
-						near[string(this)] = true
-					}
-					return nil
-				}
-				src, err := parseSource(s)
-				if err != nil {
-					return failure.WithHint(fmt.Errorf("%s: Sources: %w", repo, err))
-				}
-				src.Repo, src.Component = &repo, component
-				found = append(found, src)
-				return nil
-			})
+			l, err := x.sourceList(ctx, r, component)
 			if errors.Is(err, failure.ErrNoIndex) { // a component without sources
 				continue
 			}
 			if err != nil {
 				return nil, err
 			}
+			these, err := l.find(name, &repo, component)
+			if err != nil {
+				return nil, err
+			}
+			lists, found = append(lists, l), append(found, these...)
 		}
 	}
-	return pickSource(found, releases, name, wanted, near)
+	return pickSource(found, releases, name, wanted, lists)
 }
 
 func pickSource(found []*SourcePackage, releases []*release.File, name, wanted string,
-	near map[string]bool) (*SourcePackage, error) {
+	lists []*sourceList) (*SourcePackage, error) {
 	var suites []string
 	for _, r := range releases {
 		suites = append(suites, r.Repo().Suite)
@@ -214,8 +252,8 @@ func pickSource(found []*SourcePackage, releases []*release.File, name, wanted s
 	where := strings.Join(suites, ", ")
 	if len(found) == 0 {
 		var names []string
-		for n := range near {
-			names = append(names, n)
+		for _, l := range lists {
+			names = append(names, l.names...)
 		}
 		hint := "it must be the name of a source package, which may differ from that of its " +
 			"binary packages"
