@@ -13,6 +13,7 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/archivetest"
 	"nsbuild/internal/archive/index"
 	"nsbuild/internal/archive/release"
 	"nsbuild/internal/archive/suites"
@@ -27,32 +28,9 @@ import (
 func partOfArchive(t *testing.T, w *world) (mirror, keyring string) {
 	t.Helper()
 	_, release := w.release(t, "bookworm")
-	all := map[string]*index.Package{}
-	todo := []string{"apt", "mawk", "usr-is-merged"}
-	err := w.client.Packages(t.Context(), release, "main", "amd64", func(p *index.Package) error {
-		all[p.Package] = p
-		if p.Essential || p.Priority == "required" {
-			todo = append(todo, p.Package)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	var chosen []*index.Package
-	first := regexp.MustCompile(`(?:^|,)\s*([^\s,|(:]+)`)
-	for len(todo) > 0 {
-		p := all[todo[0]]
-		if todo = todo[1:]; p == nil || seen[p.Package] {
-			continue
-		}
-		seen[p.Package] = true
-		chosen = append(chosen, p)
-		for _, m := range first.FindAllStringSubmatch(p.PreDepends+","+p.Depends, -1) {
-			todo = append(todo, m[1])
-		}
-	}
+	chosen := archivetest.WithDependencies(t, w.client, release, func(p *index.Package) bool {
+		return p.Essential || p.Priority == "required"
+	}, "apt", "mawk", "usr-is-merged")
 	files, err := w.client.Debs(t.Context(), chosen)
 	if err != nil {
 		t.Fatal(err)

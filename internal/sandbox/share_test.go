@@ -8,9 +8,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"nsbuild/internal/sandbox/wire"
+	"nsbuild/internal/testenv"
 )
 
 // guest joins a jail as another process would.
@@ -25,18 +25,6 @@ func guest(t *testing.T, j *Jail) *Jail {
 		t.Fatal(err)
 	}
 	return g
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(
-		5 * time.Millisecond) {
-		if holds() {
-			return
-		}
-	}
-	t.Fatalf("it did not come about that %s", what)
 }
 
 func TestGuests(t *testing.T) {
@@ -88,7 +76,7 @@ func leaveWhile(t *testing.T, j *Jail, c Command) {
 	if _, err := g.Start(c); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the command runs", func() bool {
+	testenv.Eventually(t, "the command runs", func() bool {
 		f, err := j.Open("/srv/ready")
 		if err == nil {
 			f.Close()
@@ -109,7 +97,7 @@ func TestGuestGone(t *testing.T) {
 	const script = `trap '' HUP TERM; sleep 6002 & setsid sleep 6003 &
 		until grep -aq '^sleep' /proc/$!/cmdline; do :; done; : >/srv/ready; wait`
 	leaveWhile(t, j, Command{Argv: []string{"/bin/sh", "-c", script}})
-	eventually(t, "the command is dead", func() bool {
+	testenv.Eventually(t, "the command is dead", func() bool {
 		u, err := h.Usage()
 		if err != nil {
 			t.Fatal(err)
@@ -129,7 +117,7 @@ func TestFirstGone(t *testing.T) {
 	j := hostJail(t, h)
 	leaveWhile(t, j, Command{PID1: true, Argv: []string{"/bin/sh", "-c",
 		"setsid sleep 6005 & sleep 6006 & : >/srv/ready; wait"}})
-	eventually(t, "all are dead", func() bool {
+	testenv.Eventually(t, "all are dead", func() bool {
 		u, err := h.Usage()
 		return err == nil && u.Processes == 0
 	})

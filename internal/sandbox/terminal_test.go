@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"nsbuild/internal/testenv"
 )
 
 // onTerminal runs a shell command on a terminal of the jail, types, and returns what it showed.
@@ -133,21 +133,7 @@ func TestTerminalCommandNotFound(t *testing.T) {
 // TestHostTerminal hands a terminal of the host's to a command: it does not get it.
 func TestHostTerminal(t *testing.T) {
 	j := hostJail(t, startHolder(t))
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer master.Close()
-	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER,
-		unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
-	if errno != 0 {
-		t.Fatal(errno)
-	}
-	slave := os.NewFile(peer, "terminal")
-	defer slave.Close()
+	master, slave := testenv.Terminal(t)
 	if _, err := io.WriteString(master, "key\n"); err != nil {
 		t.Fatal(err)
 	}

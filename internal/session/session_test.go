@@ -410,31 +410,6 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// pty opens a terminal of the host's for the test to sit at.
-func pty(t *testing.T) (keyboard, terminal *os.File) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { master.Close() })
-	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER,
-		unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
-	if errno != 0 {
-		t.Fatal(errno)
-	}
-	slave := os.NewFile(peer, "terminal")
-	t.Cleanup(func() { slave.Close() })
-	if err := unix.IoctlSetWinsize(int(peer), unix.TIOCSWINSZ,
-		&unix.Winsize{Row: 41, Col: 111}); err != nil {
-		t.Fatal(err)
-	}
-	return master, slave
-}
-
 // sitAt types at a terminal: each answer when what was shown has the words before it. It returns
 // what was shown.
 func sitAt(t *testing.T, keyboard *os.File, talk ...[2]string) <-chan string {
@@ -476,7 +451,7 @@ func TestTerminal(t *testing.T) {
 func terminal(t *testing.T, pid1 bool) {
 	o := tree(t)
 	o.PID1 = pid1
-	keyboard, terminal := pty(t)
+	keyboard, terminal := testenv.Terminal(t)
 	before, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
 	if err != nil {
 		t.Fatal(err)

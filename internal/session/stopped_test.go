@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/testenv"
 )
 
 // soon is how long an end may take that was asked for: two seconds, and six for a busy machine.
@@ -42,7 +43,7 @@ func stopHelpers(t *testing.T, o Options, id string) {
 	if out, st, err := in(t, o, id, script); err != nil || !st.Success() {
 		t.Fatal(out, st, err)
 	}
-	eventually(t, "all was stopped", func() bool {
+	testenv.Eventually(t, "all was stopped", func() bool {
 		_, err := os.Stat(filepath.Join(all[at].Path, "tmp/stopped"))
 		return err == nil
 	})

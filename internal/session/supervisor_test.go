@@ -10,9 +10,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"nsbuild/internal/sandbox"
+	"nsbuild/internal/testenv"
 )
 
 // beginWith begins a session in a jail as options have it.
@@ -54,18 +54,6 @@ func in(t *testing.T, o Options, id, script string) (string, sandbox.Status, err
 	})
 }
 
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(
-		5 * time.Millisecond) {
-		if holds() {
-			return
-		}
-	}
-	t.Fatalf("it did not come about that %s", what)
-}
-
 func TestSession(t *testing.T) {
 	o, id := begun(t, "work")
 	if id != "work" {
@@ -94,7 +82,7 @@ func TestSession(t *testing.T) {
 	if out, st, err := in(t, o, id, "kill "+pid); err != nil || !st.Success() {
 		t.Error(out, st, err)
 	}
-	eventually(t, "the killed process is dead", func() bool {
+	testenv.Eventually(t, "the killed process is dead", func() bool {
 		i, err := Find(t.Context(), o.StateDir, id)
 		return err == nil && i.Processes == 0
 	})
@@ -143,7 +131,7 @@ func TestSupervisorKilled(t *testing.T) {
 		_, _, err := in(t, o, id, "echo >/srv/up; exec sleep 7003")
 		ended <- err
 	}()
-	eventually(t, "the command runs", func() bool {
+	testenv.Eventually(t, "the command runs", func() bool {
 		_, st, err := in(t, o, id, "test -e /srv/up")
 		return err == nil && st.Success()
 	})
@@ -153,7 +141,7 @@ func TestSupervisorKilled(t *testing.T) {
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "has ended meanwhile") {
 		t.Errorf("the command says %v", err)
 	}
-	eventually(t, "PID 1 is dead", func() bool {
+	testenv.Eventually(t, "PID 1 is dead", func() bool {
 		if errors.Is(syscall.Kill(info.Init, 0), syscall.ESRCH) {
 			return true
 		}
@@ -192,7 +180,7 @@ func TestSessionOutlives(t *testing.T) {
 			if err := end(info); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the session is gone", func() bool {
+			testenv.Eventually(t, "the session is gone", func() bool {
 				_, err := os.Stat(directory(o.StateDir, id))
 				return errors.Is(err, os.ErrNotExist)
 			})
@@ -254,7 +242,7 @@ func TestNoSession(t *testing.T) {
 // TestSessionTerminal sits at a terminal in a session.
 func TestSessionTerminal(t *testing.T) {
 	o, id := begun(t, "")
-	keyboard, terminal := pty(t)
+	keyboard, terminal := testenv.Terminal(t)
 	o.Stdin, o.Stdout, o.Stderr = terminal, terminal, terminal
 	o.Argv = []string{"/bin/sh", "-c", converse}
 	shown := sitAt(t, keyboard, conversation...)

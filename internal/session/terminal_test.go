@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nsbuild/internal/testenv"
 )
 
 // redirected runs a script of which only some streams are the terminal, and returns what the file
@@ -64,7 +66,7 @@ func TestRedirected(t *testing.T) {
 		"fft": "/dev/null pipe: /dev/pts/0 41 111",
 	} {
 		t.Run(streams, func(t *testing.T) {
-			keyboard, terminal := pty(t)
+			keyboard, terminal := testenv.Terminal(t)
 			go func() { _, _ = io.Copy(io.Discard, keyboard) }()
 			o := tree(t)
 			got := redirected(t, o, terminal, streams,
@@ -87,7 +89,7 @@ func TestRedirected(t *testing.T) {
 // does not ask for keys takes none.
 func TestKeysOfOthers(t *testing.T) {
 	for _, streams := range []string{"tff", "tft", "ftt"} {
-		keyboard, terminal := pty(t)
+		keyboard, terminal := testenv.Terminal(t)
 		if _, err := io.WriteString(keyboard, "for the pager\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +111,7 @@ func TestKeysOfOthers(t *testing.T) {
 // checks that the caller's is as it was.
 func TestModeOfRedirected(t *testing.T) {
 	for _, streams := range []string{"tff", "tft", "ftf", "fft"} {
-		keyboard, terminal := pty(t)
+		keyboard, terminal := testenv.Terminal(t)
 		go func() { _, _ = io.Copy(io.Discard, keyboard) }()
 		lead := strings.IndexByte(streams, 't')
 		redirected(t, tree(t), terminal, streams, fmt.Sprintf("stty -echo -icrnl <&%d", lead))
@@ -130,7 +132,7 @@ func waitRaw(terminal *os.File) {
 // TestKeysWhenAskedFor types at commands whose output leads elsewhere.
 func TestKeysWhenAskedFor(t *testing.T) {
 	for streams, shown := range map[string]string{"tff": "", "tft": "ready"} {
-		keyboard, terminal := pty(t)
+		keyboard, terminal := testenv.Terminal(t)
 		screen := &bytes.Buffer{}
 		seen := make(chan struct{})
 		go func() {

@@ -11,6 +11,7 @@ import (
 
 	"nsbuild/internal/archive"
 	"nsbuild/internal/archive/aptconf"
+	"nsbuild/internal/archive/archivetest"
 	"nsbuild/internal/archive/index"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/e2e"
@@ -44,33 +45,8 @@ func oldPackages(t *testing.T, cache string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string]*index.Package{}
-	todo := []string{"apt", "mawk"}
-	err = client.Packages(t.Context(), release, "main", "amd64", func(p *index.Package) error {
-		all[p.Package] = p
-		if p.Essential {
-			todo = append(todo, p.Package)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	var chosen []*index.Package
-	first := regexp.MustCompile(`(?:^|,)\s*([^\s,|(:]+)`)
-	for len(todo) > 0 {
-		p := all[todo[0]]
-		todo = todo[1:]
-		if p == nil || seen[p.Package] {
-			continue
-		}
-		seen[p.Package] = true
-		chosen = append(chosen, p)
-		for _, m := range first.FindAllStringSubmatch(p.PreDepends+","+p.Depends, -1) {
-			todo = append(todo, m[1])
-		}
-	}
+	chosen := archivetest.WithDependencies(t, client, release,
+		func(p *index.Package) bool { return p.Essential }, "apt", "mawk")
 	files, err := client.Debs(t.Context(), chosen)
 	if err != nil {
 		t.Fatal(err)
