@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ type Context struct {
 	Operation    Operation
 	Source       string
 	Version      string
+	PkgVer       string // both, as the names of files have them
 	Distribution string
 	BuildArch    string
 	HostArch     string
@@ -28,6 +30,7 @@ type Context struct {
 
 	HostDSC     string // on the host; "" when there is none
 	HostChanges string
+	HostLog     string // the place of the log on the host, whether one is left there or not
 	ChrootDir   string // the jail's root as the host sees it
 	ChrootExec  string // a command's beginning that runs it in the jail
 }
@@ -96,11 +99,15 @@ func (c *Context) expand(command string, onHost bool) string {
 	if onHost {
 		dsc, changes = c.HostDSC, c.HostChanges
 	}
+	logDir, logName := filepath.Split(c.HostLog)
 	escapes := []struct{ name, value string }{ // those that begin with others first
 		{"SBUILD_PKGBUILD_DIR", c.SourceDir}, {"SBUILD_CHROOT_EXEC", ""}, {"SBUILD_CHROOT_DIR", ""},
 		{"SBUILD_BUILD_ARCH", c.BuildArch}, {"SBUILD_HOST_ARCH", c.HostArch},
 		{"SBUILD_BUILD_DIR", c.BuildDir}, {"SBUILD_CHANGES", changes},
 		{"SBUILD_SHELL", shellCommand}, {"SBUILD_DSC", dsc},
+		{"SBUILD_LOG_BASENAME", logName}, {"SBUILD_LOG_PATH", c.HostLog},
+		{"SBUILD_LOG_DIR", strings.TrimSuffix(logDir, "/")},
+		{"SRCPACKAGE_VERSION", c.PkgVer}, {"SRCPACKAGE", c.Source},
 		{"%", "%"}, {"a", c.HostArch}, {"b", c.BuildDir}, {"c", changes}, {"d", dsc}, {"e", ""},
 		{"p", c.SourceDir}, {"r", ""}, {"s", shellCommand},
 	}

@@ -160,7 +160,7 @@ func TestOperations(t *testing.T) {
 func TestExpand(t *testing.T) {
 	c := Context{BuildArch: "amd64", HostArch: "arm64", BuildDir: "/build", SourceDir: "/build/x-1",
 		DSC: "/build/x.dsc", HostDSC: "x.dsc", HostChanges: "/out/x.changes", ChrootExec: "run --",
-		ChrootDir: "/root"}
+		ChrootDir: "/root", Source: "x", PkgVer: "x_1", HostLog: "/out/x_1_arm64-T.build"}
 	for _, tt := range []struct{ in, jail, host string }{
 		{"%a %b %p %d", "arm64 /build /build/x-1 /build/x.dsc", "arm64 /build /build/x-1 x.dsc"},
 		{"%SBUILD_BUILD_ARCH %SBUILD_BUILD_DIR %SBUILD_HOST_ARCH %SBUILD_PKGBUILD_DIR %SBUILD_DSC",
@@ -169,6 +169,10 @@ func TestExpand(t *testing.T) {
 		{"%e %r %SBUILD_CHROOT_EXEC %SBUILD_CHROOT_DIR",
 			"%e %r %SBUILD_CHROOT_EXEC %SBUILD_CHROOT_DIR", "run -- /root run -- /root"},
 		{"%%a 100%% %q %", "%a 100% %q %", "%a 100% %q %"},
+		{"%SBUILD_LOG_PATH=%SBUILD_LOG_DIR/%SBUILD_LOG_BASENAME",
+			"/out/x_1_arm64-T.build=/out/x_1_arm64-T.build",
+			"/out/x_1_arm64-T.build=/out/x_1_arm64-T.build"},
+		{"%SRCPACKAGE_VERSION %SRCPACKAGES", "x_1 xS", "x_1 xS"},
 		{"%s", shellCommand, shellCommand},
 		{"%SBUILD_SHELL", shellCommand, shellCommand},
 	} {

@@ -112,7 +112,7 @@ var commands = []Kind{
 	{"chroot-cleanup-commands", "Chroot Cleanup Commands", []Stage{Cleanup}},
 	{"post-build-commands", "Post Build Commands", []Stage{OnHostSuccess}},
 	{"post-build-failed-commands", "Post Build Failed Commands", []Stage{OnHostFailure}},
-	{"anything-failed-commands", "", []Stage{DepsFailed, BuildFailed}},
+	{"anything-failed-commands", "", []Stage{DepsFailed, BuildFailed, OnHostFailure}},
 }
 
 // FailStage is the Fail-Stage of a build whose hook failed at a stage: sbuild's name where sbuild

@@ -285,6 +285,26 @@ func TestHostHooks(t *testing.T) {
 			t.Errorf("the commands said %q", got)
 		}
 	})
+	w.in("it is told of the log", func(t *testing.T) {
+		for _, noLog := range []bool{false, true} {
+			w.check(os.Remove(said))
+			b := w.must(spec, func(r *Request) {
+				r.NoLog = noLog
+				r.Hooks = load(map[string][]string{"post-build-commands": {
+					"echo %SRCPACKAGE %SRCPACKAGE_VERSION %SBUILD_LOG_PATH >>" + said,
+					"echo %SBUILD_LOG_DIR/%SBUILD_LOG_BASENAME >>" + said,
+					"echo $(test -e %SBUILD_LOG_PATH || echo none) there >>" + said}})
+			})
+			told := strings.Fields(w.read(said))
+			if told[0] != "hello" || told[1] != "hello_2.10-3" || told[3] != told[2] ||
+				filepath.Dir(told[2]) != filepath.Dir(b.Artefacts[0]) ||
+				!strings.HasPrefix(filepath.Base(told[2]), "hello_2.10-3_"+w.arch+"-20") ||
+				noLog != (told[4] == "none") || !noLog && told[2] != b.LogPath {
+				t.Errorf("without a log: %t; the commands were told %q, the log is %q", noLog, told,
+					b.LogPath)
+			}
+		}
+	})
 	for name, stage := range map[string]string{"pre-build-commands": "run-pre-build-commands",
 		"post-build-commands": "run-post-build-commands"} {
 		w.in(name, func(t *testing.T) {

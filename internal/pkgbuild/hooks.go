@@ -11,6 +11,7 @@ import (
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/buildroot"
+	"nsbuild/internal/dsc"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/install"
 	"nsbuild/internal/result"
@@ -22,9 +23,11 @@ func (at *attempt) hookContext() hook.Context {
 	c := hook.Context{
 		Operation: hook.Build, Source: at.header.Package, Version: at.header.Version,
 		Distribution: at.suite.Name, BuildArch: at.arch, HostArch: at.host,
+		PkgVer:    dsc.PkgVer(at.header.Package, at.version),
 		BuildType: at.o.buildType(),
 		Profiles:  at.o.Profiles, Builder: bootstrap.BuilderName, BuildDir: buildroot.Dir,
 		FailStage: at.found.stage,
+		HostLog:   at.logPlace(),
 		Fakeroot:  buildroot.HasFakeroot(at.root.open),
 	}
 	if at.found.stage != "" {

@@ -20,6 +20,7 @@ import (
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/deps"
+	"nsbuild/internal/dsc"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/hook"
 	"nsbuild/internal/plan"
@@ -175,7 +176,8 @@ func (b *builder) planRepositories() (all []plan.Repository) {
 // planHooks are the hooks of each stage, with what they do.
 func (b *builder) planHooks() (all []plan.Hook, err error) {
 	told := hook.Context{Operation: hook.Build, Source: b.header.Package,
-		Version: b.header.Version, Distribution: b.suite.Name, BuildArch: b.arch,
+		Version: b.header.Version, PkgVer: dsc.PkgVer(b.header.Package, b.version),
+		Distribution: b.suite.Name, BuildArch: b.arch,
 		HostArch: b.host, BuildType: b.o.buildType(), Profiles: b.o.Profiles,
 		Builder: bootstrap.BuilderName, BuildDir: buildroot.Dir}
 	for _, stage := range hook.Build.Stages() {

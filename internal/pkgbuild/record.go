@@ -146,6 +146,14 @@ func (b *builder) openLog() (err error) {
 	return nil
 }
 
+// logPlace is where the log is on the host, or where one would be that is not to be left there.
+func (b *builder) logPlace() string {
+	if b.o.NoLog {
+		return filepath.Join(b.output, filepath.Base(b.log.Path))
+	}
+	return b.log.Path
+}
+
 // lockLog has others know that the log is being written. Where a file system knows no locks,
 // nothing says so.
 func (b *builder) lockLog() {
