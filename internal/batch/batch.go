@@ -34,6 +34,7 @@ type Head struct {
 	Output  string    `json:"output"` // directory for results and logs, absolute
 	Options []string  `json:"options,omitempty"`
 	Sources []Source  `json:"sources"`
+	Change  *Change   `json:"change,omitempty"` // nil: the sources are built as they are
 }
 
 // Source is one that is to be built.
@@ -44,6 +45,9 @@ type Source struct {
 	Memory  int64   `json:"memory,omitempty"` // bytes
 	// Needs are the sources, from 0 on, with whose packages it is built: it comes after them.
 	Needs []int `json:"needs,omitempty"`
+	// Baseline is the source, from 1 on, that this one is, built without the batch's change; 0: it
+	// is built with it.
+	Baseline int `json:"baseline,omitempty"`
 }
 
 // Phase is how far a source has come.
@@ -88,7 +92,15 @@ type Ended struct {
 	// Blocked: it was not begun, since something that it needs was not built.
 	Blocked bool `json:"blocked,omitempty"`
 	// Transient: what kept it from being begun may be over later.
-	Transient bool `json:"transient,omitempty"`
+	Transient bool   `json:"transient,omitempty"`
+	Tests     string `json:"tests,omitempty"` // how the source's own tests have ended
+	// Installed: build dependencies were installed; With are those of them that are the change's.
+	Installed bool     `json:"installed,omitempty"`
+	With      []string `json:"with,omitempty"`
+	// Reused: it is how an earlier build has ended that is known, and nothing was built.
+	Reused bool `json:"reused,omitempty"`
+	// Compared is how the packages of a baseline differ from those that were built with the change.
+	Compared *Comparison `json:"compared,omitempty"`
 }
 
 // The statuses, which are sbuild's.

@@ -21,13 +21,14 @@ var errHeld = flock.ErrHeld
 
 // record is a line of the journal.
 type record struct {
-	Time  time.Time `json:"time"`
-	Kind  string    `json:"kind"`
-	PID   int       `json:"pid,omitempty"`   // of a batch that is begun, or gone on with
-	Head  *Head     `json:"head,omitempty"`  // of a batch that is begun
-	Item  int       `json:"item,omitempty"`  // from 1 on
-	Ended *Ended    `json:"ended,omitempty"` // of a try
-	Items []int     `json:"items,omitempty"` // that are to be tried again
+	Time    time.Time `json:"time"`
+	Kind    string    `json:"kind"`
+	PID     int       `json:"pid,omitempty"`     // of a batch that is begun, or gone on with
+	Head    *Head     `json:"head,omitempty"`    // of a batch that is begun
+	Item    int       `json:"item,omitempty"`    // from 1 on
+	Ended   *Ended    `json:"ended,omitempty"`   // of a try
+	Items   []int     `json:"items,omitempty"`   // that are to be tried again
+	Sources []Source  `json:"sources,omitempty"` // that are added
 }
 
 // The kinds.
@@ -38,6 +39,7 @@ const (
 	kindEnded     = "ended"
 	kindAgain     = "again"
 	kindCancelled = "cancelled"
+	kindAdded     = "added"
 )
 
 // journal is one that is open for appending.
@@ -176,6 +178,8 @@ func (b *Batch) apply(r *record) error {
 	case kindCancelled:
 		b.Cancelled = true
 		return nil
+	case kindAdded:
+		return b.add(r.Sources)
 	case kindAgain:
 		b.Cancelled = false
 		return b.each(r.Items, func(it *Item) {

@@ -30,8 +30,11 @@ type Job struct {
 	// Alone: it failed beside others, and nothing else is to run on its machine
 	Alone  bool
 	Result string
-	// Packages are the .deb files of all that it needs, and of what that needs.
+	// Packages are the .deb files of all that it needs, and of what that needs; and those of the
+	// batch's change, unless it is a baseline.
 	Packages []string
+	// Of is how the source was built with the change; nil: this is no build without it
+	Of *Ended
 }
 
 // Runner is how a batch is run.
@@ -42,6 +45,9 @@ type Runner struct {
 	Engine      Engine
 	// Changed, when set, is told after each thing that has happened, one call at a time.
 	Changed func(*Batch)
+	// Finished, when set, is told of each item that has ended, also of those that had before Run.
+	// What it returns is built, too.
+	Finished func(b *Batch, item int) []Source
 }
 
 // Run builds what is left to build, until everything has ended or the context has. The longest come
@@ -58,6 +64,9 @@ func (b *Batch) Run(ctx context.Context, r Runner) error {
 	defer stop(nil)
 	x := &run{Batch: b, Runner: r, done: make(chan done), queue: newQueue(b.Items)}
 	if err := x.block(); err != nil {
+		return err
+	}
+	if err := x.followAll(); err != nil {
 		return err
 	}
 	for {
@@ -141,6 +150,9 @@ func (x *run) begin(ctx context.Context) error {
 		x.memory += need
 		job := Job{Item: item, Spec: it.Spec, Try: it.Tries, Beside: beside, Alone: alone,
 			Result: x.ResultFile(item, it.Tries), Packages: x.packages(item)}
+		if it.Baseline > 0 {
+			job.Of = x.Items[it.Baseline-1].Last
+		}
 		crowded := x.running > 1
 		go func() {
 			e, err := x.Engine.Build(ctx, job)
@@ -217,6 +229,9 @@ func (x *run) ended(ctx context.Context, d done) error {
 	if err := x.block(); err != nil {
 		return err
 	}
+	if err := x.follow(d.item); err != nil {
+		return err
+	}
 	x.changed()
 	return nil
 }
@@ -271,6 +286,9 @@ func (b *Batch) packages(item int) (files []string) {
 		}
 	}
 	slices.Sort(files)
+	if b.Change != nil && b.Items[item].Baseline == 0 {
+		files = append(files, b.Change.Paths()...)
+	}
 	return files
 }
 
