@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nsbuild/internal/fault"
-	"nsbuild/internal/session"
 )
 
 // exitLine is a line of a table of exit statuses.
@@ -154,13 +153,8 @@ func exitStatus(err error) int {
 	case fault.Differs:
 		return 4
 	case fault.Interrupted:
-		var s stopped
-		var before session.Stopped
-		switch {
-		case errors.As(err, &s):
-			return 128 + int(s.signal)
-		case errors.As(err, &before):
-			return 128 + int(before.Signal)
+		if s, ok := errors.AsType[fault.Stopped](err); ok {
+			return 128 + int(s.Signal)
 		}
 		return 128 + int(syscall.SIGINT)
 	}

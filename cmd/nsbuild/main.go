@@ -112,17 +112,6 @@ func explainDirectory(err error) error {
 	return fault.New(fault.KindOf(err), hint, "the current directory is gone: %w", err)
 }
 
-// stopped is the cause of a context that a signal ended.
-type stopped struct{ signal syscall.Signal }
-
-func (s stopped) Error() string { return "stopped by " + signalName(s.signal) }
-
-func signalName(s syscall.Signal) string {
-	names := map[syscall.Signal]string{syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM",
-		syscall.SIGHUP: "SIGHUP"}
-	return names[s]
-}
-
 // heeded leaves out SIGHUP where the caller has it ignored: that is what nohup(1) is for. Signals
 // that are sent to end a program are heeded all the same: runners and scripts start jobs with
 // SIGINT ignored, and send it later.
@@ -154,7 +143,7 @@ func withSignals(ctx context.Context, end func(error) int) (_ context.Context, r
 			return
 		}
 		signal.Stop(signals)
-		cause := &fault.Error{Kind: fault.Interrupted, Err: stopped{s}}
+		cause := &fault.Error{Kind: fault.Interrupted, Err: fault.Stopped{Signal: s}}
 		cancel(cause)
 		select {
 		case <-time.After(endTime):

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Kind is a class of failure. sbuild's statuses are the model: given-back means that the
@@ -116,6 +118,11 @@ func Size(n int64) string {
 	}
 	return fmt.Sprintf("%d bytes", n)
 }
+
+// Stopped is the cause of an end that a signal has asked for. It is of kind Interrupted.
+type Stopped struct{ Signal syscall.Signal }
+
+func (s Stopped) Error() string { return "stopped by " + unix.SignalName(s.Signal) }
 
 // Interruption makes whatever the end of a context broke an error of that kind.
 func Interruption(ctx context.Context, err error) error {

@@ -20,12 +20,6 @@ const KillAfter = 1500 * time.Millisecond
 // then is left alone: a helper that was stopped from inside the jail, say.
 const grace = 400 * time.Millisecond
 
-// Stopped is the cause of an end that a signal has asked for, where there is no command to pass it
-// on to.
-type Stopped struct{ Signal syscall.Signal }
-
-func (s Stopped) Error() string { return "stopped by a signal (" + s.Signal.String() + ")" }
-
 // errTimeout is the cause of an end by Command.Timeout before the command has begun.
 var errTimeout = errors.New("the time is over")
 
@@ -72,7 +66,7 @@ func (a *attention) heed() {
 
 // stop ends what is being done.
 func (a *attention) stop(sig syscall.Signal) {
-	a.cancel(&fault.Error{Kind: fault.Interrupted, Err: Stopped{sig}})
+	a.cancel(&fault.Error{Kind: fault.Interrupted, Err: fault.Stopped{Signal: sig}})
 }
 
 // leave leaves the signals to the command, and returns those that have come for it.
@@ -150,7 +144,8 @@ func (w *waiter) errSilent() error {
 	const why = "the jail does not answer: its processes have been stopped, or the machine is " +
 		"very busy"
 	if w.end != 0 {
-		return &fault.Error{Kind: fault.Interrupted, Err: fmt.Errorf("%w; %s", Stopped{w.end}, why)}
+		return &fault.Error{Kind: fault.Interrupted,
+			Err: fmt.Errorf("%w; %s", fault.Stopped{Signal: w.end}, why)}
 	}
 	return errors.New(why)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
 	"nsbuild/internal/testenv"
 )
@@ -84,7 +85,7 @@ func TestStoppedHelper(t *testing.T) {
 		bounded(t, name, soon, func() {
 			p.Argv = []string{"/bin/sleep", "60"} // the streams may stay on their way to the helper
 			st, err := runIn(t.Context(), p, id)
-			var s Stopped
+			var s fault.Stopped
 			switch {
 			case want.signal == nil && st.Code == TimeoutStatus && err == nil:
 			case want.signal != nil && errors.As(err, &s) && s.Signal == want.signal:

@@ -63,13 +63,18 @@ func Main() int {
 		return 1
 	}
 	p := &pid1{children: newChildren()}
-	// A broken pipe is the end of the caller, as an end of file is, met while writing.
-	if err := p.serve(&client{conn: c}); err != nil && !errors.Is(err, io.EOF) &&
-		!errors.Is(err, syscall.EPIPE) {
+	if err := p.serve(&client{conn: c}); err != nil && !callerGone(err) {
 		fmt.Fprintln(os.Stderr, "nsbuild-init:", err)
 		return 1
 	}
 	return 0 // whatever still runs dies with us
+}
+
+// callerGone tells whether an error on the way to the caller is the caller's end: an end of file, a
+// broken pipe where we wrote, or a reset where the caller has left unread what we wrote before.
+func callerGone(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, syscall.ECONNRESET)
 }
 
 func (p *pid1) serve(caller *client) error {
