@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -32,7 +33,8 @@ shown as diffs. Where it can be told, it says what makes a file differ, such as 
 build path.
 
 A and B are each a .changes, a .buildinfo, a .deb, or a directory with .debs. Tags and warnings come
-from the logs (.build) and results (.json) beside the packages.
+from the logs (.build) and results (.json) beside the packages. With --lintian, one lintian looks at
+the packages of both.
 `,
 		Example: "  nsbuild compare old/hello_2.10-2_amd64.changes hello_2.10-3_amd64.changes",
 		Args:    rangeArgs(2, 2, "name two: .changes, .buildinfo, .deb, or directories"),
@@ -45,9 +47,11 @@ from the logs (.build) and results (.json) beside the packages.
 	c.Flags().BoolVar(&o.All, "all", false, "show everything, and not only the first of what is "+
 		"much")
 	c.Flags().BoolVar(&o.json, "json", false, "write JSON")
-	c.Flags().StringVar(&o.diffoscope.Dir, "diffoscope", "", "have diffoscope compare what differs, "+
+	c.Flags().StringVar(&o.diffoscope, "diffoscope", "", "have diffoscope compare what differs, "+
 		"and put its texts and pages (HTML) into `DIR`")
-	c.Flags().StringVarP(&o.diffoscope.Suite, "dist", "d", "", "install diffoscope over the base of "+
+	c.Flags().BoolVar(&o.lintian, "lintian", false, "have lintian look at the packages of both, in "+
+		"place of reading logs")
+	c.Flags().StringVarP(&o.suite, "dist", "d", "", "install diffoscope and lintian over the base of "+
 		"`SUITE` (default: this machine's own suite)")
 	return c
 }
@@ -57,7 +61,9 @@ type compareOptions struct {
 	compared.Extent
 	was, is    string
 	json       bool
-	diffoscope pkgbuild.Diffoscope
+	lintian    bool
+	diffoscope string // where its texts go; "": it does not run
+	suite      string // over whose base these two are installed
 }
 
 func (a *app) compare(ctx context.Context, o *compareOptions) error {
@@ -74,38 +80,74 @@ func (a *app) compare(ctx context.Context, o *compareOptions) error {
 		return err
 	}
 	c.Was, c.Is = o.was, o.is
-	if o.json {
-		text, escaped := rawjson.Legible(*c)
-		text.Escaped = escaped
-		if err := a.printJSON(text); err != nil {
+	var env *pkgbuild.Env
+	if (o.lintian || o.diffoscope != "") && !c.Same {
+		if env, err = a.open(ctx); err != nil {
 			return err
 		}
-	} else {
-		a.tellCompared(c, o.Extent)
 	}
-	if c.Same {
-		return nil
+	var unlinted error
+	if o.lintian && !c.Same {
+		unlinted = a.lint(ctx, env, o.suite, c, was, is)
 	}
-	if o.diffoscope.Dir != "" {
+	if err := a.showCompared(c, o); err != nil || c.Same {
+		return err
+	}
+	if o.diffoscope != "" {
+		d := pkgbuild.Diffoscope{Tool: pkgbuild.Tool{Suite: o.suite}, Dir: o.diffoscope}
 		for _, p := range debcompare.Differing(c, was, is) {
-			o.diffoscope.Pairs = append(o.diffoscope.Pairs, checks.FilePair(p))
+			d.Pairs = append(d.Pairs, checks.FilePair(p))
 		}
-		env, err := a.open(ctx)
-		if err != nil {
-			return err
+		if err := a.diffoscope(ctx, env, d); err != nil {
+			return errors.Join(unlinted, err)
 		}
-		if err := a.diffoscope(ctx, env, o.diffoscope); err != nil {
-			return err
-		}
+	}
+	if unlinted != nil {
+		return unlinted
 	}
 	return commandStatus(exitStatus(&fault.Error{Kind: fault.Differs}))
 }
 
+// lint has lintian look at both sets. Where it cannot, the comparison says why.
+func (a *app) lint(ctx context.Context, env *pkgbuild.Env, suite string, c *compared.Comparison,
+	was, is []debcompare.Package) error {
+	files := func(all []debcompare.Package) (names []string) {
+		for _, p := range all {
+			names = append(names, p.File)
+		}
+		return names
+	}
+	tags, by, err := env.Lintian(ctx, a.tool(suite), files(was), files(is))
+	if err != nil {
+		err = fmt.Errorf("running lintian: %w", err)
+		c.Lintian = &compared.Findings{Note: err.Error()}
+		return err
+	}
+	debcompare.Lint(c, was, is, tags[0], tags[1], "lintian of "+by)
+	return nil
+}
+
+// tool is over what a program is installed that looks at packages.
+func (a *app) tool(suite string) pkgbuild.Tool {
+	return pkgbuild.Tool{Suite: suite, NewBase: func(asked bases.Options) (bases.Options, error) {
+		return a.createFlags.completeFor(a, asked)
+	}}
+}
+
+// showCompared prints a comparison, for people or for programs.
+func (a *app) showCompared(c *compared.Comparison, o *compareOptions) error {
+	if !o.json {
+		a.tellCompared(c, o.Extent)
+		return nil
+	}
+	text, escaped := rawjson.Legible(*c)
+	text.Escaped = escaped
+	return a.printJSON(text)
+}
+
 // diffoscope has diffoscope compare packages, and tells where that is.
 func (a *app) diffoscope(ctx context.Context, env *pkgbuild.Env, d pkgbuild.Diffoscope) error {
-	d.NewBase = func(asked bases.Options) (bases.Options, error) {
-		return a.createFlags.completeFor(a, asked)
-	}
+	d.Tool = a.tool(d.Suite)
 	written, err := env.Diffoscope(ctx, d)
 	defer env.Progress.Pause()()
 	for _, file := range written {

@@ -167,7 +167,7 @@ func (a *app) rebuildDiffoscope(ctx context.Context, env *pkgbuild.Env, o *rebui
 	if !o.diffoscope {
 		return nil
 	}
-	d := pkgbuild.Diffoscope{Suite: report.Suite, Dir: o.Build.Output}
+	d := pkgbuild.Diffoscope{Tool: pkgbuild.Tool{Suite: report.Suite}, Dir: o.Build.Output}
 	for _, f := range report.Files {
 		if f.WasFile != "" {
 			d.Pairs = append(d.Pairs, checks.FilePair{Name: strings.TrimSuffix(f.Name,

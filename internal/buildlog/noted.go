@@ -103,3 +103,26 @@ func withoutPlaces(line string) string {
 
 // TagLine is a tag of lintian as Note has it.
 func TagLine(line string) string { return withoutPlaces(line) }
+
+// Tags collects lintian's tags from what it writes, as Note has them.
+type Tags struct {
+	All  []string
+	line []byte
+}
+
+func (t *Tags) Write(p []byte) (int, error) {
+	for _, x := range p {
+		switch {
+		case x != '\n':
+			if len(t.line) < widestRead {
+				t.line = append(t.line, x)
+			}
+		default:
+			if line := string(t.line); tag(line) && len(t.All) < mostNoted {
+				t.All = append(t.All, withoutPlaces(line))
+			}
+			t.line = t.line[:0]
+		}
+	}
+	return len(p), nil
+}

@@ -39,6 +39,35 @@ func TestNote(t *testing.T) {
 	}
 }
 
+// TestTags: what lintian writes now has the tags that its part of a log has, in whatever pieces it
+// comes.
+func TestTags(t *testing.T) {
+	const out = "E: one: some-tag context [usr/bin/x:12]\nN: a note\nW: one source: other-tag\n" +
+		"I: lintian: fail\nno tag"
+	want := []string{"E: one: some-tag context [usr/bin/x]", "W: one source: other-tag"}
+	for size := 1; size < len(out); size += 7 {
+		var got Tags
+		for rest := out; rest != ""; {
+			n := min(size, len(rest))
+			if _, err := got.Write([]byte(rest[:n])); err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[n:]
+		}
+		if d := cmp.Diff(want, got.All); d != "" {
+			t.Error(d)
+		}
+	}
+	much := Tags{All: make([]string, mostNoted-1)}
+	for range 2 {
+		_, _ = much.Write([]byte("W: one: tag " + strings.Repeat("x", 2*widestRead) + "\n"))
+	}
+	if last := much.All[len(much.All)-1]; len(much.All) != mostNoted ||
+		len(last) > widestNoted+len("…") {
+		t.Errorf("%d tags, of %d bytes", len(much.All), len(last))
+	}
+}
+
 func FuzzNote(f *testing.F) {
 	f.Add("\n+---+\n| Build |\n+---+\na:1:2: warning: x\n")
 	f.Fuzz(func(t *testing.T, log string) {

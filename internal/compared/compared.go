@@ -118,6 +118,7 @@ type Library struct {
 type Findings struct {
 	Was        []string `json:"was,omitempty"` // the logs and results that were read
 	Is         []string `json:"is,omitempty"`
+	By         string   `json:"by,omitempty"` // what looked at both sets now, in place of these
 	Gained     []string `json:"gained,omitempty"`
 	Lost       []string `json:"lost,omitempty"`
 	GainedMore int      `json:"gained_more,omitempty"`

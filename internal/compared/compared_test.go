@@ -2,6 +2,7 @@ package compared
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,17 @@ lintian    1 gained (old.build, new.build)
 warnings   not compared: no log`
 	if d := cmp.Diff(want, strings.Join(sample().Summary(), "\n")); d != "" {
 		t.Error(d)
+	}
+	for want, f := range map[string]*Findings{
+		"lintian    1 gained (lintian of x)": {By: "lintian of x", Gained: []string{"E: one: bad"}},
+		"lintian    the same (lintian of x)": {By: "lintian of x"},
+		"lintian    the same":                {},
+	} {
+		c := sample()
+		c.Lintian = f
+		if all := c.Summary(); !slices.Contains(all, want) {
+			t.Errorf("there is no %q: %q", want, all)
+		}
 	}
 	// of however much differs, the summary fits a screen
 	c := sample()

@@ -1,6 +1,7 @@
 package compared
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -337,11 +338,14 @@ func (s *summary) findings(heading string, f *Findings) {
 		s.add(heading, []string{"not compared: " + f.Note})
 	default:
 		gained, lost := len(f.Gained)+f.GainedMore, len(f.Lost)+f.LostMore
-		if gained+lost == 0 {
+		by := cmp.Or(f.By, bases(f.Was)+", "+bases(f.Is))
+		switch {
+		case gained+lost > 0:
+			s.add(heading, []string{gainedLost(gained, lost) + " (" + by + ")"})
+		case f.By != "":
+			s.add(heading, []string{"the same (" + by + ")"})
+		default:
 			s.add(heading, []string{"the same"})
-			return
 		}
-		s.add(heading, []string{gainedLost(gained, lost) + " (" + bases(f.Was) + ", " +
-			bases(f.Is) + ")"})
 	}
 }

@@ -71,6 +71,15 @@ func evidence(a, b []Package) (lintian, warnings *compared.Findings) {
 	return lintian, warnings
 }
 
+// Lint notes what lintian says of two sets now: the tags of each, and whose lintian it was.
+func Lint(c *compared.Comparison, a, b []Package, was, is []string, by string) {
+	x, y := &found{}, &found{}
+	x.noteVersions(a)
+	y.noteVersions(b)
+	c.Lintian = &compared.Findings{By: by}
+	fill(c.Lintian, x, y, was, is)
+}
+
 func fill(f *compared.Findings, x, y *found, was, is []string) {
 	f.Was, f.Is = x.names(), y.names()
 	gained, lost := onlyNew(x.unversioned(was), y.unversioned(is))
@@ -95,7 +104,22 @@ func (f *found) names() []string { return slices.Concat(f.logs, f.results) }
 // lookBeside looks for logs and results of the builds of packages, beside these.
 func lookBeside(packages []Package) *found {
 	f := &found{}
-	stems := map[string]map[string]bool{} // by directory
+	stems := f.noteVersions(packages)
+	for _, dir := range slices.Sorted(maps.Keys(stems)) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			f.err = err
+			return f
+		}
+		f.inDir(dir, entries, stems[dir])
+	}
+	return f
+}
+
+// noteVersions notes the versions of packages. It returns how the files of their builds may be
+// called, by directory.
+func (f *found) noteVersions(packages []Package) map[string]map[string]bool {
+	stems := map[string]map[string]bool{}
 	for _, p := range packages {
 		dir := filepath.Dir(p.File)
 		if stems[dir] == nil {
@@ -120,15 +144,7 @@ func lookBeside(packages []Package) *found {
 	slices.SortFunc(f.versions, func(a, b string) int {
 		return cmp.Or(len(b)-len(a), strings.Compare(a, b))
 	})
-	for _, dir := range slices.Sorted(maps.Keys(stems)) {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			f.err = err
-			return f
-		}
-		f.inDir(dir, entries, stems[dir])
-	}
-	return f
+	return stems
 }
 
 func (f *found) inDir(dir string, entries []os.DirEntry, stems map[string]bool) {

@@ -203,4 +203,18 @@ func TestEvidence(t *testing.T) {
 		Gained: []string{"b.c: warning: new"}}, c.Warnings); d != "" {
 		t.Error(d)
 	}
+	a, err := Set(t.Context(), was)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Set(t.Context(), is)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Lint(c, a, b, []string{"E: one: kept [one_1_all.deb]", "W: one: gone"},
+		[]string{"E: one: kept [one_2_all.deb]", "I: one: come"}, "lintian of x")
+	if d := cmp.Diff(&compared.Findings{By: "lintian of x", Gained: []string{"I: one: come"},
+		Lost: []string{"W: one: gone"}}, c.Lintian); d != "" {
+		t.Error("lintian, run now:", d)
+	}
 }

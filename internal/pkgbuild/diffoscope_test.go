@@ -54,7 +54,8 @@ func TestDiffoscope(t *testing.T) {
 			e := w.open(t.Context())
 			defer e.end()
 			out := filepath.Join(t.TempDir(), "out")
-			written, err := e.Diffoscope(t.Context(), Diffoscope{Suite: suiteName, Dir: out,
+			written, err := e.Diffoscope(t.Context(), Diffoscope{
+				Tool: Tool{Suite: suiteName}, Dir: out,
 				Pairs: []checks.FilePair{{Name: "/../evil", Was: filepath.Join(dir, "was.deb"),
 					Is: filepath.Join(dir, "is.deb")}}})
 			if c.err == "" && err != nil || c.err != "" && (err == nil ||
