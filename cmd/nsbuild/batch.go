@@ -26,12 +26,15 @@ type batchOptions struct {
 	order       string
 	cycles      string
 	maxFailures int
+	repository  repositoryOptions
 }
 
 // resumed is a batch that a command goes on with: see resumeBatch.
 type resumed struct {
 	batch       *batch.Batch
 	maxFailures int
+	order       string
+	repository  *repositoryOptions
 }
 
 func newBatch(a *app, build *cobra.Command) *cobra.Command {
@@ -55,6 +58,7 @@ which are kept for resume and retry. The exit status is as of nsbuild build.
 			"  nsbuild batch resume",
 		RunE: func(c *cobra.Command, args []string) error {
 			if a.resumed != nil {
+				a.resumed.order, a.resumed.repository = o.order, &o.repository
 				return a.runBatch(c.Context(), c.LocalNonPersistentFlags(), a.resumed)
 			}
 			return a.beginBatch(c.Context(), c.LocalNonPersistentFlags(), args, &o)
@@ -68,6 +72,7 @@ which are kept for resume and retry. The exit status is as of nsbuild build.
 		"archive's packages), or needs (after those of the batch whose packages it is built with)")
 	f.StringVar(&o.cycles, "cycles", "refuse", "`WHAT` is done where sources need each other: "+
 		"refuse, or archive (they are built with the archive's packages)")
+	o.repository.addFlags(f)
 	addMaxFailures(f, &o.maxFailures)
 	build.Flags().VisitAll(func(flag *pflag.Flag) {
 		if !ofOneBuild(flag.Name) {
@@ -140,6 +145,9 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	if err := a.checkBatch(set, specs); err != nil {
 		return err
 	}
+	if err := o.repository.begin(ctx); err != nil {
+		return err
+	}
 	if o.order == orderNeeds {
 		if err := a.orderBatch(ctx, h.Sources, o.cycles == "archive"); err != nil {
 			return err
@@ -149,7 +157,7 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	if err != nil {
 		return err
 	}
-	return a.runBatch(ctx, set, &resumed{b, o.maxFailures})
+	return a.runBatch(ctx, set, &resumed{b, o.maxFailures, o.order, &o.repository})
 }
 
 // What --order may be.
@@ -214,7 +222,7 @@ func typed(set *pflag.FlagSet) (all []string) {
 
 // ofOneBatch tells whether a flag says something that the journal has, or that is for one call.
 func ofOneBatch(flag string) bool {
-	return slices.Contains([]string{"name", "list", "order", "cycles", "max-failures", "json"},
+	return slices.Contains([]string{"name", "list", "cycles", "max-failures", "json"},
 		flag)
 }
 
@@ -283,7 +291,7 @@ func (a *app) resumeBatch(c *cobra.Command, b *batch.Batch, maxFailures int) (er
 		return fault.Wrap(fault.Internal, "make it again, since paths start from there",
 			fmt.Errorf("the directory of the batch %s: %w", b.Name, err))
 	}
-	a.resumed = &resumed{b, maxFailures}
+	a.resumed = &resumed{batch: b, maxFailures: maxFailures}
 	// before another root has its flags, which are set to their defaults
 	general := typed(c.Root().PersistentFlags())
 	root := newRoot(a)

@@ -68,6 +68,12 @@ func (a *app) runBatch(ctx context.Context, set *pflag.FlagSet, of *resumed) (er
 	if o.Output, err = outputOf(b, o.Output); err != nil {
 		return err
 	}
+	if err := of.repository.begin(ctx); err != nil {
+		return err
+	}
+	if of.order == orderNeeds {
+		of.repository.use(&o.Request)
+	}
 	env := a.env // where an order was looked for
 	if env == nil {
 		if env, err = a.open(ctx); err != nil {
@@ -86,10 +92,12 @@ func (a *app) runBatch(ctx context.Context, set *pflag.FlagSet, of *resumed) (er
 	x.changed(b)
 	x.phase.Detail(x.detail)
 	err = b.Run(ctx, batch.Runner{Room: batch.Room{Builds: o.AtOnce, Memory: have.Memory},
-		MaxFailures: of.maxFailures, Engine: batch.InProcess(x.build), Changed: x.changed})
+		MaxFailures: of.maxFailures, Engine: batch.InProcess(x.build), Changed: x.changed,
+		Publish: of.repository.publisher()})
 	x.phase.Done(err)
 	if !a.quiet {
 		fmt.Fprint(env.Progress.Writer(), batchSummary(b, o.Output))
+		of.repository.tell(env.Progress.Writer())
 	}
 	if fault.KindOf(err) == fault.Interrupted {
 		fmt.Fprintf(env.Progress.Writer(), "nsbuild batch resume %s goes on\n", b.Name)

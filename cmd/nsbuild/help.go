@@ -65,8 +65,10 @@ func arrangement(path string) [][]string {
 		"as-pid1", "timeout", "kill-after", "strays"}
 	switch path {
 	case "nsbuild batch":
-		groups := [][]string{{commonFlags, "name", "list", "order", "cycles", "dist", "output",
-			"max-failures", "json", "verbose"}}
+		groups := [][]string{
+			{commonFlags, "name", "list", "order", "repository", "dist", "output", "json", "verbose"},
+			{"The batch", "cycles", "repository-key", "max-failures"},
+		}
 		for i, g := range arrangement("nsbuild build") {
 			if g = slices.DeleteFunc(g, func(flag string) bool {
 				return ofOneBuild(flag) || slices.Contains(groups[0], flag)

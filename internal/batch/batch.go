@@ -71,6 +71,7 @@ type Item struct {
 	notBefore time.Time // is it tried again
 	Began     time.Time // of the last try
 	Last      *Ended    // of the tries that have ended; nil: there is none
+	Published bool      // what it has built is in the repository
 }
 
 // Ended is how a try has ended.

@@ -27,7 +27,7 @@ type record struct {
 	Head    *Head     `json:"head,omitempty"`    // of a batch that is begun
 	Item    int       `json:"item,omitempty"`    // from 1 on
 	Ended   *Ended    `json:"ended,omitempty"`   // of a try
-	Items   []int     `json:"items,omitempty"`   // that are to be tried again
+	Items   []int     `json:"items,omitempty"`   // that are to be tried again, or are published
 	Sources []Source  `json:"sources,omitempty"` // that are added
 }
 
@@ -40,6 +40,7 @@ const (
 	kindAgain     = "again"
 	kindCancelled = "cancelled"
 	kindAdded     = "added"
+	kindPublished = "published"
 )
 
 // journal is one that is open for appending.
@@ -185,6 +186,8 @@ func (b *Batch) apply(r *record) error {
 		return b.each(r.Items, func(it *Item) {
 			it.Phase, it.givenBack, it.notBefore = Waiting, 0, time.Time{}
 		})
+	case kindPublished:
+		return b.each(r.Items, func(it *Item) { it.Published = true })
 	case kindStarted:
 		return b.each([]int{r.Item}, func(it *Item) {
 			it.Began, it.Tries = r.Time, it.Tries+1

@@ -12,7 +12,7 @@ func pause(tries int) time.Duration { return 30 * time.Second << (2 * (tries - 1
 // disk) that may be over is tried again, later. A build that failed while others ran may have
 // lacked what they took: it is built once more, alone, before the failure counts.
 func (it *Item) ended(at time.Time, e *Ended) {
-	it.Last, it.Phase = e, Finished
+	it.Last, it.Phase, it.Published = e, Finished, false
 	switch {
 	case e.Status == GivenBack && e.Transient:
 		if it.givenBack++; it.givenBack < GivenBackTries {

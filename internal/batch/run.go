@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -43,6 +42,9 @@ type Runner struct {
 	// MaxFailures ends the batch when so many builds have failed; 0: none does
 	MaxFailures int
 	Engine      Engine
+	// Publish, when set, publishes .deb files. It is told of all that is built, several builds at a
+	// time, and of the same again after a kill.
+	Publish func(ctx context.Context, files []string) error
 	// Changed, when set, is told after each thing that has happened, one call at a time.
 	Changed func(*Batch)
 	// Finished, when set, is told of each item that has ended, also of those that had before Run.
@@ -66,20 +68,24 @@ func (b *Batch) Run(ctx context.Context, r Runner) error {
 	if err := x.block(); err != nil {
 		return err
 	}
+	x.startPublisher()
 	if err := x.followAll(); err != nil {
 		return err
 	}
 	for {
 		err := x.begin(ctx)
 		if err == nil && x.running == 0 && (x.tooMany() || x.queue.len() == 0) {
-			return x.enough()
+			if x.publish(ctx, true); !x.publishing() {
+				return x.enough()
+			}
+			err = x.unpublished()
 		}
 		if err == nil {
 			err = x.wait(ctx)
 		}
 		if err != nil {
 			stop(err)
-			return errors.Join(err, x.drain())
+			return errors.Join(err, x.drain(), x.drainPublisher(ctx))
 		}
 	}
 }
@@ -112,12 +118,13 @@ func (x *run) enough() error {
 type run struct {
 	*Batch
 	Runner
-	queue    *queue
-	done     chan done
-	running  int
-	memory   int64 // of those that run
-	alone    bool  // the one that runs is to be alone
-	failures int   // since it was begun
+	queue     *queue
+	publisher publisher
+	done      chan done
+	running   int
+	memory    int64 // of those that run
+	alone     bool  // the one that runs is to be alone
+	failures  int   // since it was begun
 }
 
 // done is a try that has ended.
@@ -184,9 +191,9 @@ func (x *run) next(now time.Time) int {
 // wait waits until something has happened: a try has ended, one may be begun again, or it is all to
 // end.
 func (x *run) wait(ctx context.Context) error {
+	x.publish(ctx, false)
 	var timer <-chan time.Time
-	if at := x.queue.soonest(x.running == 0 || x.Room.Apart); !at.IsZero() && !x.alone &&
-		!x.tooMany() && x.running < max(1, x.Room.Builds) {
+	if at := x.wakeAt(); !at.IsZero() {
 		t := time.NewTimer(time.Until(at))
 		defer t.Stop()
 		timer = t.C
@@ -196,9 +203,23 @@ func (x *run) wait(ctx context.Context) error {
 		return fault.Interruption(ctx, context.Cause(ctx))
 	case <-timer:
 		return nil
+	case err := <-x.publisher.done:
+		return x.published(ctx, err)
 	case d := <-x.done:
 		return x.ended(ctx, d)
 	}
+}
+
+// wakeAt is when something may be begun again, or published; zero: when a try has ended.
+func (x *run) wakeAt() (at time.Time) {
+	if !x.alone && !x.tooMany() && x.running < max(1, x.Room.Builds) {
+		at = x.queue.soonest(x.running == 0 || x.Room.Apart)
+	}
+	p := &x.publisher
+	if p.done == nil && len(p.waiting) > 0 && (at.IsZero() || p.notBefore.Before(at)) {
+		at = p.notBefore
+	}
+	return at
 }
 
 func (x *run) ended(ctx context.Context, d done) error {
@@ -223,6 +244,7 @@ func (x *run) ended(ctx context.Context, d done) error {
 		x.queue.add(d.item)
 	case it.Last.Good():
 		x.queue.release(d.item)
+		x.toPublish(d.item)
 	case it.Last.Status != GivenBack:
 		x.failures++
 	}
@@ -279,11 +301,7 @@ func (b *Batch) packages(item int) (files []string) {
 		}
 		seen[j] = true
 		todo = append(todo, b.Items[j].Needs...)
-		for _, file := range b.Items[j].Last.Artefacts {
-			if filepath.Ext(file) == ".deb" {
-				files = append(files, file)
-			}
-		}
+		files = append(files, b.Items[j].debs()...)
 	}
 	slices.Sort(files)
 	if b.Change != nil && b.Items[item].Baseline == 0 {

@@ -22,22 +22,10 @@ import (
 // SourcePackage is a source package as a Sources index describes it.
 type SourcePackage struct {
 	Package, Version, Architecture, Binary string
-	Section                                string // with its area: "contrib/net"
-	// PackageList has a line for each binary package (deb-src-control(5)).
-	PackageList string
-	// ExtraSourceOnly is "yes" where it stays only for something that was built with it.
-	ExtraSourceOnly string
-	Build           BuildFields
-	Directory       string // relative to the archive's URI
-	Files           []SourceFile
-	Component       string // in whose index it was found
-	Repo            *aptconf.Repo
-}
-
-// BuildFields are the relations of a source's build, as they are written.
-type BuildFields struct {
-	Depends, DependsArch, DependsIndep       string
-	Conflicts, ConflictsArch, ConflictsIndep string
+	Directory                              string // relative to the archive's URI
+	Files                                  []SourceFile
+	Component                              string // in whose index it was found
+	Repo                                   *aptconf.Repo
 }
 
 // SourceFile is one of a source package's files, the .dsc among them.
@@ -122,10 +110,6 @@ func parseSource(s *deb822.Scanner) (*SourcePackage, error) {
 			return nil, failure.Syntax("paragraph %d: two fields %s", s.Count(), f.Name)
 		}
 		seen[into] = true
-		if into == &src.PackageList { // its lines count
-			*into = string(f.Value)
-			continue
-		}
 		*into = string(bytes.ReplaceAll(f.Value, []byte("\n"), nil))
 	}
 	if !goodWord(src.Package) || !goodWord(src.Version) {
@@ -145,7 +129,6 @@ func parseSource(s *deb822.Scanner) (*SourcePackage, error) {
 
 // sourceField is where a field of text belongs; nil: it is another.
 func sourceField(src *SourcePackage, name string) *string {
-	b := &src.Build
 	switch name {
 	case "Package":
 		return &src.Package
@@ -157,24 +140,6 @@ func sourceField(src *SourcePackage, name string) *string {
 		return &src.Binary
 	case "Directory":
 		return &src.Directory
-	case "Section":
-		return &src.Section
-	case "Package-List":
-		return &src.PackageList
-	case "Extra-Source-Only":
-		return &src.ExtraSourceOnly
-	case "Build-Depends":
-		return &b.Depends
-	case "Build-Depends-Arch":
-		return &b.DependsArch
-	case "Build-Depends-Indep":
-		return &b.DependsIndep
-	case "Build-Conflicts":
-		return &b.Conflicts
-	case "Build-Conflicts-Arch":
-		return &b.ConflictsArch
-	case "Build-Conflicts-Indep":
-		return &b.ConflictsIndep
 	}
 	return nil
 }

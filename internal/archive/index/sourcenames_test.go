@@ -14,9 +14,8 @@ import (
 // whatever the order of the fields is.
 func TestSourceNames(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "Sources")
-	const text = "Package: a\nVersion: 1\nSection: contrib/net\nBuild-Depends: x,\n y\n" +
-		"Package-List:\n liba deb net optional arch=any\n a deb net optional arch=all\n\n" +
-		"Version: 2\nPackage: b\n\n\nPackage: a\nVersion: 2\nExtra-Source-Only: yes\n"
+	const text = "Package: a\nVersion: 1\nBuild-Depends: x,\n y\n\n" +
+		"Version: 2\nPackage: b\n\n\nPackage: a\nVersion: 2\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -33,10 +32,8 @@ func TestSourceNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []*SourcePackage{
-		{Package: "a", Version: "1", Section: "contrib/net", Build: BuildFields{Depends: "x, y"},
-			PackageList: "liba deb net optional arch=any\n a deb net optional arch=all",
-			Component:   "main"},
-		{Package: "a", Version: "2", ExtraSourceOnly: "yes", Component: "main"},
+		{Package: "a", Version: "1", Component: "main"},
+		{Package: "a", Version: "2", Component: "main"},
 	}
 	for _, s := range found {
 		if s.Repo != repo {

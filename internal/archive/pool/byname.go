@@ -100,6 +100,6 @@ func cachedPackage(file string, called map[string]bool) *index.Package {
 		return nil
 	}
 	p.Size, p.Hashes = st.Size(), hashes.Set{SHA256: digest}
-	p.Filename = safeName(p.String() + ".deb")
+	p.Filename = SafeName(p.String() + ".deb")
 	return p
 }

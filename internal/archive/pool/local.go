@@ -159,7 +159,7 @@ func adopt(c *cache.Cache, file string) ([]byte, error) {
 	}
 	// The digest in the name makes a changed package another file for apt, too.
 	return fmt.Appendf(nil, "%s\nFilename: ./%s/%s\nSize: %d\nSHA256: %s\n", control, digest[:16],
-		safeName(filepath.Base(file)), size, digest), nil
+		SafeName(filepath.Base(file)), size, digest), nil
 }
 
 // controlOf is a package's control file, as an index may have it.
@@ -169,6 +169,11 @@ func controlOf(file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return Control(f)
+}
+
+// Control is a package's control file, as an index may have it, without a newline at its end.
+func Control(f io.Reader) ([]byte, error) {
 	r, err := deb.NewReader(f, deb.Limits{})
 	if err != nil {
 		return nil, fault.Wrap(fault.Usage, "give a Debian package", err)
@@ -202,9 +207,9 @@ func indexable(control []byte) ([]byte, error) {
 	return bytes.TrimRight(out, "\n"), nil
 }
 
-// safeName is a file's name as an index may have it: what a package in an archive is never called
+// SafeName is a file's name as an index may have it: what a package in an archive is never called
 // by is replaced.
-func safeName(name string) string {
+func SafeName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' ||
 			strings.ContainsRune("+-.~_", r) {

@@ -62,7 +62,7 @@ func TestBatchGoesOn(t *testing.T) {
 	_, o := w.At(t, e2e.Moment{Name: "the end of a build", Come: func() bool {
 		return told("ended") > 0
 	}}, 0, syscall.SIGKILL, "batch", "--name", "b", "-d", "bookworm", "--jobs-at-once", "2",
-		"--keep=never", "-o", "out", "--list", "list", "--order", "needs")
+		"--keep=never", "-o", "out", "--list", "list", "--order", "needs", "--repository", "repo")
 	if o.Status == 0 {
 		t.Fatal(o)
 	}
@@ -101,6 +101,15 @@ func TestBatchGoesOn(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(w.Dir, "out", name)); err != nil {
 			t.Error(err)
 		}
+	}
+	index := e2e.Read(t, filepath.Join(w.Dir, "repo", "Packages"))
+	for _, name := range []string{"one", "two", "three"} {
+		if n := strings.Count("\n"+index, "\nPackage: "+name+"\n"); n != 1 {
+			t.Errorf("the repository has %s %d times:\n%s", name, n, index)
+		}
+	}
+	if strings.Contains(index, "Package: bad") {
+		t.Errorf("the repository has what was not built:\n%s", index)
 	}
 	w.Must(t, "batch", "report", "-o", "page.html")
 	page := e2e.Read(t, filepath.Join(w.Dir, "page.html"))
