@@ -52,7 +52,8 @@ func (m *additionOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Several) {
 			"between them (default: the machine's own, "+machine.Native()+")")
 	f.StringVar(&o.Host, "host", "", "build for `ARCH`, by cross compiling")
 	f.StringVar(&o.Resolver, "build-dep-resolver", "", "let `NAME` find the build dependencies: "+
-		"apt or aptitude (default: apt; for backports and experimental aptitude)")
+		"apt, aptitude, aspcud or aspcud:CRITERIA, or null, which installs none (default: apt; for "+
+		"backports and experimental aptitude)")
 	f.StringVar(&o.Alternatives, "resolve-alternatives", "", "`WHICH` alternative of a build "+
 		"dependency counts: yes any, no the first (default: with aptitude any, with apt the first)")
 	f.Lookup("resolve-alternatives").NoOptDefVal = pkgbuild.AnyAlternative

@@ -11,6 +11,7 @@ package deps
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +36,28 @@ const (
 	ResolverApt = "apt"
 	// every alternative counts, and a suite that adds to another is used where it must be
 	ResolverAptitude = "aptitude"
+	// it finds a solution wherever there is one; behind a colon there may be what makes one better
+	// than another (ParseAspcud)
+	ResolverAspcud = "aspcud"
+	// nothing is installed: that is left to hooks
+	ResolverNull = "null"
 )
+
+// KnownResolver tells whether there is a resolver of a name.
+func KnownResolver(name string) bool {
+	_, aspcud := ParseAspcud(name)
+	return aspcud || name == ResolverApt || name == ResolverAptitude || name == ResolverNull
+}
+
+// ParseAspcud reads the name of the resolver aspcud, with its criteria: those that sbuild gives it
+// where the name has none.
+func ParseAspcud(name string) (criteria string, ok bool) {
+	if name == ResolverAspcud {
+		return "-removed,-changed,-new", true
+	}
+	criteria, ok = strings.CutPrefix(name, ResolverAspcud+":")
+	return criteria, ok && criteria != ""
+}
 
 // Maker makes layers, and keeps them for later builds.
 type Maker struct {
@@ -138,6 +160,11 @@ func (m *Maker) Install(ctx context.Context, r Request, on On) (*Installed, erro
 }
 
 func (in *installation) install(ctx context.Context) (err error) {
+	if in.Resolver == ResolverNull {
+		in.on.Log.Printf("The resolver null installs nothing.")
+		_, err := in.on.Confirm()
+		return err
+	}
 	in.request = in.requestKey()
 	if in.layers() {
 		found, err := in.Layers.Request(in.request)

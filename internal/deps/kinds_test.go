@@ -66,6 +66,73 @@ func TestCross(t *testing.T) {
 	}
 }
 
+// TestAspcud has aspcud installed first, and asked by apt with what makes a solution a good one.
+func TestAspcud(t *testing.T) {
+	w := newWorld(t, pack("aspcud", ""), pack("apt-cudf", ""), pack("tool", "lib"), pack("lib", ""))
+	var asked []string
+	aptGet := w.fake.Programs["apt-get"]
+	w.fake.Programs["apt-get"] = func(ctx context.Context, p *fakejail.Proc) sandbox.Status {
+		if slices.Contains(p.Argv, "APT::Solver=aspcud") {
+			asked = append(asked, p.Argv[slices.IndexFunc(p.Argv, func(s string) bool {
+				return strings.HasPrefix(s, "APT::Solver::aspcud::Preferences=")
+			})])
+		}
+		return aptGet(ctx, p)
+	}
+	r := w.request(w.base("bookworm"), "tool")
+	r.Resolver = ResolverAspcud
+	got := w.install(r)
+	if want := "apt-cudf 1.0-1, aspcud 1.0-1, lib 1.0-1, tool 1.0-1"; got.err != nil ||
+		got.packages() != want {
+		t.Errorf("%s, want %s: %v", got.packages(), want, got.err)
+	}
+	if again := w.install(r); again.err != nil || !again.Cached {
+		t.Errorf("the next build: %+v, %v", again.Installed, again.err)
+	}
+	r.Resolver = "aspcud:-count(solution)"
+	if own := w.install(r); own.err != nil || own.Cached && own.ran == nil {
+		t.Errorf("with other criteria: %+v, %v", own.Installed, own.err)
+	}
+	const preferences = "APT::Solver::aspcud::Preferences="
+	if first, last := asked[0], asked[len(asked)-1]; first != preferences+
+		"-removed,-changed,-new" || last != preferences+"-count(solution)" {
+		t.Errorf("apt was asked with %q", asked)
+	}
+	bare := newWorld(t, pack("tool", ""))
+	request := bare.request(bare.base("bookworm"), "tool")
+	request.Resolver = ResolverAspcud
+	if none := bare.install(request); none.err == nil || !strings.Contains(none.err.Error(),
+		"the resolver aspcud cannot be installed in bookworm") {
+		t.Error(none.err)
+	}
+}
+
+// TestNull installs nothing, and still learns whether the base is old.
+func TestNull(t *testing.T) {
+	w := newWorld(t)
+	r := w.request(w.base("bookworm"), "nosuch")
+	r.Resolver = ResolverNull
+	if got := w.install(r); got.err != nil || got.ran != nil || got.Open != nil {
+		t.Errorf("%+v, %v", got.Installed, got.err)
+	}
+	old := errors.New("it is old")
+	if got := w.install(r, func(on *On) {
+		on.Confirm = func() ([]*release.File, error) { return nil, old }
+	}); !errors.Is(got.err, old) {
+		t.Error(got.err)
+	}
+}
+
+// TestKnownResolver has names of resolvers.
+func TestKnownResolver(t *testing.T) {
+	for name, want := range map[string]bool{"apt": true, "aptitude": true, "null": true,
+		"aspcud": true, "aspcud:-new": true, "aspcud:": false, "xapt": false, "": false} {
+		if KnownResolver(name) != want {
+			t.Errorf("%q is known: %t", name, !want)
+		}
+	}
+}
+
 // TestAptitude has aptitude installed first, and then do the rest.
 func TestAptitude(t *testing.T) {
 	packages := []fakedebian.Package{pack("aptitude", "libsigc"), pack("libsigc", ""),

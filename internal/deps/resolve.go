@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,7 +57,10 @@ func (in *installation) makeLayer(ctx context.Context) error {
 	}
 	var done bool
 	var err error
+	criteria, aspcud := ParseAspcud(in.Resolver)
 	switch {
+	case aspcud:
+		done, err = in.installByAspcud(ctx, criteria)
 	case in.Resolver == ResolverAptitude:
 		done, err = in.installByAptitude(ctx)
 	case in.cross():
@@ -300,15 +302,9 @@ func (in *installation) dummyRepository(ctx context.Context, reduced dsc.Reduced
 
 // installByAptitude installs aptitude, as sbuild does, and has that do the rest.
 func (in *installation) installByAptitude(ctx context.Context) (done bool, err error) {
-	first, err := in.apt.Wanted(ctx, io.Discard, "install", "aptitude")
+	first, err := in.installResolver(ctx, "aptitude")
 	if err != nil {
-		return false, fault.New(fault.GivenBack, "use --build-dep-resolver=apt",
-			"the resolver aptitude cannot be installed in %s: %w", in.Suite, err)
-	}
-	if _, err := install.Wanted(ctx, in.Client, in.apt, in.out, in.sources, in.form, first,
-		"install",
-		"aptitude"); err != nil {
-		return false, in.failed(err)
+		return false, err
 	}
 	wanted, err := in.apt.AptitudeWanted(ctx, in.out, buildroot.DummyName)
 	if err != nil {

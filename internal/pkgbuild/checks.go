@@ -58,7 +58,7 @@ func (at *attempt) newBench() *checks.Bench {
 			Host: at.host, Suite: at.suite.Name, Base: at.base, Repos: at.repos,
 			Releases: at.releases,
 			Extra:    at.extra, Given: at.o.Packages, Components: at.o.Components,
-			Resolver: at.resolver(), NoLayers: at.o.NoLayers,
+			Resolver: at.checkResolver(), NoLayers: at.o.NoLayers,
 			Env: buildroot.Environment{Options: at.options, Profiles: at.o.Profiles,
 				Changed: at.hookEnv},
 			BuildDepends: func() []string {

@@ -20,6 +20,14 @@ func (b *builder) resolver() string {
 	return deps.ResolverApt
 }
 
+// checkResolver is that of the checks, whose packages are installed in any case.
+func (b *builder) checkResolver() string {
+	if r := b.resolver(); r != deps.ResolverNull {
+		return r
+	}
+	return deps.ResolverApt
+}
+
 // Which alternatives of a relation count.
 const (
 	AnyAlternative   = "yes"

@@ -189,10 +189,11 @@ func (r *Request) checkTarget() error {
 				"%s %s: there is no such architecture", r.place(a[0]), a[1])
 		}
 	}
-	if build, host := r.archs(); build != host && r.Resolver == deps.ResolverAptitude {
-		return fault.New(fault.Usage, "leave out --build-dep-resolver", "%s and %s=aptitude "+
+	if build, host := r.archs(); build != host &&
+		!slices.Contains([]string{"", deps.ResolverApt, deps.ResolverNull}, r.Resolver) {
+		return fault.New(fault.Usage, "leave out --build-dep-resolver", "%s and %s=%s "+
 			"contradict each other: only apt knows which tools of a cross build run here",
-			r.place("host"), r.place("build-dep-resolver"))
+			r.place("host"), r.place("build-dep-resolver"), r.Resolver)
 	}
 	for _, p := range r.Profiles {
 		if !dsc.ValidProfile(p) {
@@ -222,9 +223,9 @@ func (r *Request) checkHow() error {
 	case r.Jobs < 0 || r.Jobs > mostJobs:
 		return fault.New(fault.Usage, fmt.Sprintf("give a number from 1 to %d, or leave it out",
 			mostJobs), "%s %d is out of range", r.place("jobs"), r.Jobs)
-	case !slices.Contains([]string{"", deps.ResolverApt, deps.ResolverAptitude}, r.Resolver):
-		return fault.New(fault.Usage, "use apt or aptitude", "%s %q", r.place("build-dep-resolver"),
-			r.Resolver)
+	case r.Resolver != "" && !deps.KnownResolver(r.Resolver):
+		return fault.New(fault.Usage, "use apt, aptitude, aspcud or null", "%s %q",
+			r.place("build-dep-resolver"), r.Resolver)
 	case !slices.Contains([]string{"", AnyAlternative, FirstAlternative}, r.Alternatives):
 		return fault.New(fault.Usage, "use yes or no", "%s=%s", r.place("resolve-alternatives"),
 			r.Alternatives)

@@ -209,7 +209,8 @@ func (o options) addDependencies() {
 		}
 	}
 	o.text("build-dep-resolver", "", "build_dep_resolver",
-		"`NAME` of what finds the build dependencies: apt or aptitude")
+		"`NAME` of what finds the build dependencies: apt, aptitude, aspcud or null")
+	o.text("aspcud-criteria", "", "aspcud_criteria", "`CRITERIA` of the resolver aspcud")
 	o.bit("resolve-alternatives", "", "resolve_alternatives", true, "take any alternative")
 	o.bit("no-resolve-alternatives", "", "resolve_alternatives", false, "take the first alternative")
 	o.list("extra-package", "extra_packages", "further `DEB`, or a directory with such", false)
@@ -274,7 +275,6 @@ func (o options) addIdle() {
 		{"no-apt-distupgrade", "", true}, {"clean-source", "", true}, {"no-clean-source", "", true},
 		{"purge", "p", false}, {"purge-build", "", false}, {"purge-deps", "", false},
 		{"purge-session", "", false}, {"purge-extra-packages", "", true},
-		{"aspcud-criteria", "", false},
 		{"mail-log-to", "", false}, {"mailfrom", "", false}, {"stats-dir", "", false},
 		{"hide-log-sections", "", false},
 		{"piuparts-root-arg", "", false}, {"piuparts-root-args", "", false},

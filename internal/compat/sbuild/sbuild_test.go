@@ -142,6 +142,12 @@ func TestSbuildTranslates(t *testing.T) {
 		{"$run_lintian = 0; $resolve_alternatives = 1;", "x", "--resolve-alternatives=yes -- x",
 			""},
 		{"$run_lintian = 0; $resolve_alternatives = undef;", "x", "-- x", ""},
+		{"$run_lintian = 0; $aspcud_criteria = '-new';", "--build-dep-resolver aspcud x",
+			"--build-dep-resolver=aspcud:-new -- x", ""},
+		{"$run_lintian = 0; $aspcud_criteria = '-new'; $apt_get_extra_args = [qr/^a/ => ['-y']];",
+			"--build-dep-resolver null x", "--build-dep-resolver=null -- x",
+			"$apt_get_extra_args (FILE:1)"},
+		{"$run_lintian = 0;", "--aspcud-criteria -new x", "-- x", "--aspcud-criteria"},
 		{"$run_lintian = 0; $resolve_alternatives = 0;", "--build-dep-resolver aptitude x",
 			"--build-dep-resolver=aptitude --resolve-alternatives=no -- x", ""},
 		{"$run_lintian = 0;", "--run-lintian --lintian-opt=-i --run-piuparts --run-autopkgtest " +

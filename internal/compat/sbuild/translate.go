@@ -283,6 +283,11 @@ func (s *Call) packages() ([]string, error) {
 	if resolver == "internal" { // an old name for apt, as sbuild has it
 		resolver = deps.ResolverApt
 	}
+	if criteria := s.text["aspcud_criteria"]; resolver == deps.ResolverAspcud && criteria != "" {
+		resolver += ":" + criteria
+	} else if criteria != "" && s.origin["aspcud_criteria"] == "" {
+		s.idle = append(s.idle, s.shown("aspcud_criteria"))
+	}
 	var out []string
 	if resolver != "" {
 		out = append(out, "--build-dep-resolver="+resolver)
