@@ -27,6 +27,7 @@ type batchOptions struct {
 	cycles      string
 	maxFailures int
 	repository  repositoryOptions
+	engine      engineOptions
 }
 
 // resumed is a batch that a command goes on with: see resumeBatch.
@@ -35,6 +36,7 @@ type resumed struct {
 	maxFailures int
 	order       string
 	repository  *repositoryOptions
+	engine      *engineOptions
 }
 
 func newBatch(a *app, build *cobra.Command) *cobra.Command {
@@ -59,6 +61,7 @@ which are kept for resume and retry. The exit status is as of nsbuild build.
 		RunE: func(c *cobra.Command, args []string) error {
 			if a.resumed != nil {
 				a.resumed.order, a.resumed.repository = o.order, &o.repository
+				a.resumed.engine = &o.engine
 				return a.runBatch(c.Context(), c.LocalNonPersistentFlags(), a.resumed)
 			}
 			return a.beginBatch(c.Context(), c.LocalNonPersistentFlags(), args, &o)
@@ -74,6 +77,7 @@ which are kept for resume and retry. The exit status is as of nsbuild build.
 		"refuse, or archive (they are built with the archive's packages)")
 	o.repository.addFlags(f)
 	addMaxFailures(f, &o.maxFailures)
+	o.engine.addFlags(f)
 	build.Flags().VisitAll(func(flag *pflag.Flag) {
 		if !ofOneBuild(flag.Name) {
 			f.AddFlag(flag) // the same one, so that what is configured for build holds, too
@@ -119,6 +123,9 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	case o.cycles != "refuse" && o.cycles != "archive":
 		return usage("refuse or archive", "--cycles %q", o.cycles)
 	}
+	if err := o.engine.check(set); err != nil {
+		return err
+	}
 	if o.maxFailures < 0 {
 		return usage("0 for none", "--max-failures %d: it cannot be negative", o.maxFailures)
 	}
@@ -135,6 +142,9 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	}
 	h := batch.Head{Program: program(), Name: o.name, Created: now(), Dir: dir,
 		Options: typed(set)}
+	if o.engine.engine != engineLocal {
+		h.Engine = o.engine.engine
+	}
 	store, needs, err := a.batches()
 	if err != nil {
 		return err
@@ -157,7 +167,7 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	if err != nil {
 		return err
 	}
-	return a.runBatch(ctx, set, &resumed{b, o.maxFailures, o.order, &o.repository})
+	return a.runBatch(ctx, set, &resumed{b, o.maxFailures, o.order, &o.repository, &o.engine})
 }
 
 // What --order may be.

@@ -13,7 +13,6 @@ import (
 
 	"nsbuild/internal/bases"
 	"nsbuild/internal/batch"
-	"nsbuild/internal/budget"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/config"
 	"nsbuild/internal/fault"
@@ -80,20 +79,21 @@ func (a *app) runBatch(ctx context.Context, set *pflag.FlagSet, of *resumed) (er
 			return err
 		}
 	}
-	have, err := budget.Read()
-	if err != nil {
-		return err
-	}
 	x := &batchRun{app: a, env: env, request: o.Request, begun: time.Now()}
 	x.phase = env.Progress.Phase("batch " + b.Name)
 	x.phase.Unit("packages")
 	x.phase.AddTotal(int64(len(b.Items)))
 	x.builds = o.AtOnce
+	engine, room, end, err := x.engineFor(ctx, b, of.engine, set)
+	if err != nil {
+		x.phase.Done(err)
+		return err
+	}
 	x.changed(b)
 	x.phase.Detail(x.detail)
-	err = b.Run(ctx, batch.Runner{Room: batch.Room{Builds: o.AtOnce, Memory: have.Memory},
-		MaxFailures: of.maxFailures, Engine: batch.InProcess(x.build), Changed: x.changed,
-		Publish: of.repository.publisher()})
+	err = b.Run(ctx, batch.Runner{Room: room, MaxFailures: of.maxFailures, Engine: engine,
+		Changed: x.changed, Publish: of.repository.publisher()})
+	end()
 	x.phase.Done(err)
 	if !a.quiet {
 		fmt.Fprint(env.Progress.Writer(), batchSummary(b, o.Output))
@@ -146,11 +146,10 @@ func (x *batchRun) build(ctx context.Context, j batch.Job) *batch.Ended {
 		x.tellKept(view, o)
 	})
 	res := d.Outcome.Result
-	e := &batch.Ended{Status: string(d.Outcome.Status), Stage: d.Outcome.Stage,
-		Error: res.Outcome.Error, Hint: res.Outcome.Hint, Name: res.Source.Name,
-		Version: res.Source.Version, Seconds: d.Time.Seconds(), Log: d.Outcome.LogPath,
-		Kept: d.Outcome.Kept, Artefacts: d.Outcome.Artefacts,
-		Memory: memoryOf(res), Transient: pkgbuild.Transient(d.Err)}
+	e := batch.EndedAs(res)
+	e.Stage, e.Log = d.Outcome.Stage, d.Outcome.LogPath
+	e.Seconds, e.Kept, e.Transient = d.Time.Seconds(), d.Outcome.Kept, pkgbuild.Transient(d.Err)
+	e.Status, e.Artefacts = string(d.Outcome.Status), d.Outcome.Artefacts
 	if ctx.Err() != nil && d.Err != nil {
 		return e
 	}
@@ -160,19 +159,6 @@ func (x *batchRun) build(ctx context.Context, j batch.Job) *batch.Ended {
 		e.Result = j.Result
 	}
 	return e
-}
-
-// memoryOf is what a build had in memory, about: its processes, and what they have written to a
-// tmpfs.
-func memoryOf(r *result.Result) int64 {
-	if r.Samples == nil || len(r.Samples.Memory) == 0 {
-		return 0
-	}
-	m := slices.Max(r.Samples.Memory)
-	if r.Isolation.Scratch == "tmpfs" && r.Use.SpaceKiB > 0 {
-		m += r.Use.SpaceKiB << 10
-	}
-	return m
 }
 
 // tell tells of a build that has ended: of one that failed, why.

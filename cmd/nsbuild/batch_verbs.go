@@ -435,7 +435,11 @@ func cancelBatch(ctx context.Context, store *batch.Store, name string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(b.Cancel(), b.Close())
+	err = b.Cancel()
+	if err == nil {
+		err = cancelEngine(ctx, b)
+	}
+	return errors.Join(err, b.Close())
 }
 
 func newBatchRemove(a *app) *cobra.Command {

@@ -68,6 +68,7 @@ func arrangement(path string) [][]string {
 		groups := [][]string{
 			{commonFlags, "name", "list", "order", "repository", "dist", "output", "json", "verbose"},
 			{"The batch", "cycles", "repository-key", "max-failures"},
+			append([]string{"What does the builds", "engine"}, ofSlurm()...),
 		}
 		for i, g := range arrangement("nsbuild build") {
 			if g = slices.DeleteFunc(g, func(flag string) bool {

@@ -33,8 +33,10 @@ type Head struct {
 	Dir     string    `json:"dir"`    // that paths start from
 	Output  string    `json:"output"` // directory for results and logs, absolute
 	Options []string  `json:"options,omitempty"`
-	Sources []Source  `json:"sources"`
-	Change  *Change   `json:"change,omitempty"` // nil: the sources are built as they are
+	// Engine does the builds; "": this process
+	Engine  string   `json:"engine,omitempty"`
+	Sources []Source `json:"sources"`
+	Change  *Change  `json:"change,omitempty"` // nil: the sources are built as they are
 }
 
 // Source is one that is to be built.
@@ -126,6 +128,9 @@ type Batch struct {
 	dir     string
 	journal *journal // nil: it is only looked at
 }
+
+// Path is a place in the batch's directory.
+func (b *Batch) Path(name string) string { return b.path(name) }
 
 // path is a file of the batch.
 func (b *Batch) path(name string) string { return filepath.Join(b.dir, name) }

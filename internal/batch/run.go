@@ -29,6 +29,8 @@ type Job struct {
 	// Alone: it failed beside others, and nothing else is to run on its machine
 	Alone  bool
 	Result string
+	// Memory is what it takes of memory, about, in bytes; 0: not known
+	Memory int64
 	// Packages are the .deb files of all that it needs, and of what that needs; and those of the
 	// batch's change, unless it is a baseline.
 	Packages []string
@@ -156,7 +158,7 @@ func (x *run) begin(ctx context.Context) error {
 		x.alone = alone && !x.Room.Apart
 		x.memory += need
 		job := Job{Item: item, Spec: it.Spec, Try: it.Tries, Beside: beside, Alone: alone,
-			Result: x.ResultFile(item, it.Tries), Packages: x.packages(item)}
+			Memory: need, Result: x.ResultFile(item, it.Tries), Packages: x.packages(item)}
 		if it.Baseline > 0 {
 			job.Of = x.Items[it.Baseline-1].Last
 		}
