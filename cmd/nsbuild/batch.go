@@ -232,7 +232,7 @@ func typed(set *pflag.FlagSet) (all []string) {
 
 // ofOneBatch tells whether a flag says something that the journal has, or that is for one call.
 func ofOneBatch(flag string) bool {
-	return slices.Contains([]string{"name", "list", "cycles", "max-failures", "json"},
+	return slices.Contains([]string{"name", "list", "cycles", "max-failures", "json", "dry-run"},
 		flag)
 }
 
@@ -305,7 +305,11 @@ func (a *app) resumeBatch(c *cobra.Command, b *batch.Batch, maxFailures int) (er
 	// before another root has its flags, which are set to their defaults
 	general := typed(c.Root().PersistentFlags())
 	root := newRoot(a)
-	root.SetArgs(slices.Concat([]string{"batch"}, general, b.Options))
+	verb := "batch"
+	if b.Change != nil {
+		verb = "rdeps"
+	}
+	root.SetArgs(slices.Concat([]string{verb}, general, b.Options))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	return root.ExecuteContext(c.Context())

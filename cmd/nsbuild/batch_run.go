@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -79,10 +80,13 @@ func (a *app) runBatch(ctx context.Context, set *pflag.FlagSet, of *resumed) (er
 			return err
 		}
 	}
-	x := &batchRun{app: a, env: env, request: o.Request, begun: time.Now()}
+	x := &batchRun{app: a, env: env, request: o.Request, begun: time.Now(), change: b.Change}
+	finished, err := x.followChange(ctx, b)
+	if err != nil {
+		return err
+	}
 	x.phase = env.Progress.Phase("batch " + b.Name)
 	x.phase.Unit("packages")
-	x.phase.AddTotal(int64(len(b.Items)))
 	x.builds = o.AtOnce
 	engine, room, end, err := x.engineFor(ctx, b, of.engine, set)
 	if err != nil {
@@ -92,17 +96,20 @@ func (a *app) runBatch(ctx context.Context, set *pflag.FlagSet, of *resumed) (er
 	x.changed(b)
 	x.phase.Detail(x.detail)
 	err = b.Run(ctx, batch.Runner{Room: room, MaxFailures: of.maxFailures, Engine: engine,
-		Changed: x.changed, Publish: of.repository.publisher()})
+		Changed: x.changed, Publish: of.repository.publisher(), Finished: finished})
 	end()
 	x.phase.Done(err)
-	if !a.quiet {
+	if !a.quiet && b.Change == nil {
 		fmt.Fprint(env.Progress.Writer(), batchSummary(b, o.Output))
 		of.repository.tell(env.Progress.Writer())
 	}
 	if fault.KindOf(err) == fault.Interrupted {
 		fmt.Fprintf(env.Progress.Writer(), "nsbuild batch resume %s goes on\n", b.Name)
 	}
-	if err == nil {
+	switch {
+	case b.Change != nil:
+		err = cmp.Or(err, a.tellEffects(b))
+	case err == nil:
 		err = b.Error()
 	}
 	return err
@@ -123,12 +130,15 @@ type batchRun struct {
 	begun   time.Time
 	builds  int
 	phase   *progress.Phase
+	change  *batch.Change // nil: there is none
+	known   baselines     // how sources are built without it
 
 	mu      sync.Mutex
 	telling sync.Mutex // one build at a time
 	counts  batch.Counts
 	left    time.Duration
 	ended   int
+	total   int
 }
 
 // build does a build.
@@ -136,6 +146,14 @@ func (x *batchRun) build(ctx context.Context, j batch.Job) *batch.Ended {
 	r := x.request
 	r.From = j.Spec
 	r.Packages = slices.Concat(r.Packages, j.Packages)
+	if j.Of != nil {
+		if e := x.reuseBaseline(ctx, j); e != nil {
+			return e
+		}
+		if err := apart(&r); err != nil {
+			return &batch.Ended{Status: batch.Failed, Error: err.Error()}
+		}
+	}
 	d := x.env.BuildOneOf(ctx, j.Beside, r, func(view *pkgbuild.Env, d *pkgbuild.Ended) {
 		x.telling.Lock()
 		defer x.telling.Unlock()
@@ -157,6 +175,10 @@ func (x *batchRun) build(ctx context.Context, j batch.Job) *batch.Ended {
 		x.env.Log.Warn(err)
 	} else {
 		e.Result = j.Result
+	}
+	if x.change != nil {
+		noteChange(e, res, x.change)
+		x.compareBaseline(ctx, j, e)
 	}
 	return e
 }
@@ -188,8 +210,9 @@ func (x *batchRun) changed(b *batch.Batch) {
 	c, left := b.Count(), b.Left(x.builds, time.Now())
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.phase.AddTotal(int64(c.Total - x.total)) // baselines are added meanwhile
 	x.phase.Add(int64(c.Ended() - x.ended))
-	x.counts, x.left, x.ended = c, left, c.Ended()
+	x.counts, x.left, x.ended, x.total = c, left, c.Ended(), c.Total
 }
 
 // detail is what the live line says.

@@ -181,7 +181,7 @@ func showBatch(out io.Writer, store *batch.Store, name string, asJSON bool) erro
 	if asJSON {
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(documentOf(b, batchState(b, held)))
+		return enc.Encode(b.Document(batchState(b, held)))
 	}
 	c := b.Count()
 	running := 1
@@ -195,6 +195,13 @@ func showBatch(out io.Writer, store *batch.Store, name string, asJSON bool) erro
 		if it := &b.Items[i]; it.Phase == batch.Running && held {
 			fmt.Fprintf(w, "running\t%s\t%v\n", it.Spec, now().Sub(it.Began).Round(time.Second))
 		}
+	}
+	if b.Change != nil {
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		_, err := io.WriteString(out, effectsText(b))
+		return err
 	}
 	writeFailures(w, b)
 	return w.Flush()
@@ -227,41 +234,6 @@ func batchSummary(b *batch.Batch, output string) string {
 	writeFailures(w, b)
 	_ = w.Flush() // into memory
 	return text.String()
-}
-
-// batchDocument is what `batch status --json` writes.
-type batchDocument struct {
-	Name    string         `json:"name"`
-	Created time.Time      `json:"created"`
-	State   string         `json:"state"` // running, stopped, ended, cancelled
-	Counts  batchCounts    `json:"counts"`
-	Sources []sourceStatus `json:"sources"`
-}
-
-type batchCounts struct {
-	Total      int `json:"total"`
-	Waiting    int `json:"waiting"`
-	Running    int `json:"running"`
-	Successful int `json:"successful"`
-	Skipped    int `json:"skipped"`
-	Failed     int `json:"failed"`
-	GivenBack  int `json:"given_back"`
-}
-
-type sourceStatus struct {
-	Source string       `json:"source"`
-	Phase  batch.Phase  `json:"phase"`
-	Tries  int          `json:"tries"`
-	Last   *batch.Ended `json:"last,omitempty"`
-}
-
-func documentOf(b *batch.Batch, state string) batchDocument {
-	c := b.Count()
-	d := batchDocument{Name: b.Name, Created: b.Created, State: state, Counts: batchCounts(c)}
-	for _, it := range b.Items {
-		d.Sources = append(d.Sources, sourceStatus{it.Spec, it.Phase, it.Tries, it.Last})
-	}
-	return d
 }
 
 func newBatchReport(a *app) *cobra.Command {

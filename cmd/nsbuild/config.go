@@ -43,7 +43,7 @@ func onCommandLine(table, flag string) bool {
 	case "rebuild":
 		return !slices.Contains([]string{"snapshot", "keyring", "provenance-key", "builder-id"},
 			flag)
-	case "batch", "compare", "import", "export", "man", "completion", "config", "forget",
+	case "batch", "rdeps", "compare", "import", "export", "man", "completion", "config", "forget",
 		"enter", "diff", "cp", "retry", "report", "verify":
 		return true
 	}

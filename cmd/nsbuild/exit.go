@@ -29,6 +29,15 @@ func statusesOf(path string) []exitLine {
 				"build dependencies"},
 			wrong, stopped,
 		}
+	case "nsbuild rdeps":
+		return []exitLine{
+			{"0", "the change breaks nothing"},
+			{"1", "failed: the host, the mirror, the base, or nsbuild itself"},
+			{"2", "SOURCE, whose packages are the change, failed to build"},
+			{"3", "it is not known what the change does to some of them"},
+			{"4", "the change breaks something"},
+			wrong, stopped,
+		}
 	case "nsbuild rebuild":
 		return []exitLine{
 			{"0", "identical: the same packages came out of it, byte by byte"},

@@ -64,6 +64,15 @@ func arrangement(path string) [][]string {
 	command := []string{"Who runs it, and how", "user", "group", "groups", "chdir", "setenv",
 		"as-pid1", "timeout", "kill-after", "strays"}
 	switch path {
+	case "nsbuild rdeps":
+		groups := [][]string{{commonFlags, "dist", "depth", "limit", "match", "autopkgtest",
+			"compare", "dry-run", "name", "output", "json"}, {"The batch", "max-failures", "verbose"}}
+		for _, g := range arrangement("nsbuild batch")[1:] {
+			groups = append(groups, slices.DeleteFunc(g, func(flag string) bool {
+				return flag == "run-autopkgtest" || slices.Contains(groups[0], flag)
+			}))
+		}
+		return groups
 	case "nsbuild batch":
 		groups := [][]string{
 			{commonFlags, "name", "list", "order", "repository", "dist", "output", "json", "verbose"},

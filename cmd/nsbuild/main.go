@@ -199,7 +199,8 @@ makes it when a build first needs it, and keeps it up to date.
 	})
 	root.AddGroup(verbGroups()...)
 	build := newBuild(a)
-	root.AddCommand(inGroup(groupBuild, build, newBatch(a, build), newRepro(a, build),
+	root.AddCommand(inGroup(groupBuild, build, newBatch(a, build),
+		newRdeps(a, build), newRepro(a, build),
 		newRebuild(a), newCompare(a), newReport(a), newVerify(a))...)
 	root.AddCommand(inGroup(groupKept, newKept(a), newEnter(a), newDiff(a), newCopy(a),
 		newRetry(a), newForget(a))...)

@@ -68,12 +68,22 @@ const (
 	Breaks    Verdict = "breaks"    // it is built without the change alone
 	Before    Verdict = "before"    // it is built neither with the change nor without
 	Mends     Verdict = "mends"     // it is built with the change alone
-	Undecided Verdict = "undecided" // it could not be begun, and time may change that
+	Undecided Verdict = "undecided" // a build could not be begun, for other reasons than packages
 	NotBuilt  Verdict = "skipped"   // it has nothing for this architecture
 )
 
-// good tells whether a try came to all that was asked for, tests included.
-func (e *Ended) good() bool { return e.Good() && e.Tests != testsFailed }
+// Well tells whether a try came to all that was asked for, tests included.
+func (e *Ended) Well() bool { return e.Good() && e.Tests != testsFailed }
+
+// Decides tells whether it says something about the packages that a try was made with. A mirror
+// that is away does not, nor does a failure of nsbuild's.
+func (e *Ended) Decides() bool {
+	return e.Good() || e.Status == Attempted ||
+		e.Status == GivenBack && !e.Transient && e.Stage == stageDeps
+}
+
+// stageDeps is where a build is given back since its build dependencies cannot be installed.
+const stageDeps = "install-deps"
 
 // testsFailed is the outcome of a source's tests that counts as a failure.
 const testsFailed = "fail"
@@ -99,21 +109,21 @@ func (b *Batch) verdict(item int) Verdict {
 		return Pending
 	case with.Last.Status == Skipped:
 		return NotBuilt
-	case with.Last.Transient && !with.Last.Good():
+	case !with.Last.Decides():
 		return Undecided
-	case with.Last.good() && known && !base.Last.good() && !base.Last.Transient:
+	case with.Last.Well() && known && !base.Last.Well() && base.Last.Decides():
 		return Mends
-	case with.Last.good() && with.Last.Installed && len(with.Last.With) == 0:
+	case with.Last.Well() && with.Last.Installed && len(with.Last.With) == 0:
 		return Untouched
-	case with.Last.good():
+	case with.Last.Well():
 		return Fine
 	case with.Last.Installed && len(with.Last.With) == 0:
 		return Before // it is as without the change
 	case base == nil || !known:
 		return Pending
-	case base.Last.good():
+	case base.Last.Well():
 		return Breaks
-	case base.Last.Transient:
+	case !base.Last.Decides():
 		return Undecided
 	}
 	return Before
@@ -134,10 +144,10 @@ func (b *Batch) BaselineOf(item int) *Item {
 func (b *Batch) NeedsBaseline(item int) bool {
 	it := &b.Items[item]
 	if b.Change == nil || it.Baseline != 0 || it.Phase != Finished || it.Last.Status == Skipped ||
-		b.BaselineOf(item) != nil || it.Last.Transient && !it.Last.Good() {
+		b.BaselineOf(item) != nil || !it.Last.Decides() {
 		return false
 	}
-	if it.Last.good() {
+	if it.Last.Well() {
 		return b.Change.Compare
 	}
 	return !it.Last.Installed || len(it.Last.With) > 0

@@ -33,7 +33,9 @@ func rdeps() map[string]played {
 		"mends":     {installed(good, "lib"), bad},
 		"tests":     {tests(installed(good, "lib"), "fail"), tests(good, "pass")},
 		"flaky":     {tests(installed(good, "lib"), "fail"), tests(good, "fail")},
-		"conflict":  {Ended{Status: GivenBack}, good},
+		"conflict":  {Ended{Status: GivenBack, Stage: "install-deps"}, good},
+		"gone":      {installed(bad, "lib"), Ended{Status: GivenBack}},
+		"ours":      {Ended{Status: Failed}, good},
 		"mirror":    {Ended{Status: GivenBack, Transient: true}, good},
 		"skipped":   {Ended{Status: Skipped}, good},
 	}
@@ -87,7 +89,7 @@ func runChange(t *testing.T, b *Batch, stop int) (without []string) {
 func TestVerdicts(t *testing.T) {
 	want := map[string]Verdict{"fine": Fine, "untouched": Untouched, "breaks": Breaks,
 		"before": Before, "lonely": Before, "mends": Mends, "tests": Breaks, "flaky": Before,
-		"conflict": Breaks, "mirror": Undecided, "skipped": NotBuilt}
+		"conflict": Breaks, "mirror": Undecided, "gone": Undecided, "ours": Undecided, "skipped": NotBuilt}
 	for _, stop := range []int{0, 1, 4, 12, 15} {
 		synctest.Test(t, func(t *testing.T) {
 			s := In(t.TempDir())
@@ -107,7 +109,7 @@ func TestVerdicts(t *testing.T) {
 			b = reopened(t, s, b)
 			without = append(without, runChange(t, b, 0)...)
 			slices.Sort(without)
-			baselines := []string{"before", "breaks", "conflict", "flaky", "mends", "tests"}
+			baselines := []string{"before", "breaks", "conflict", "flaky", "gone", "mends", "tests"}
 			if diff := cmp.Diff(baselines, without); diff != "" {
 				t.Errorf("built without the change (-want +got):\n%s", diff)
 			}

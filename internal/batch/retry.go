@@ -22,7 +22,7 @@ func (it *Item) ended(at time.Time, e *Ended) {
 			}
 		}
 		return
-	case !e.good() && e.Status != GivenBack && e.Beside && !it.suspected:
+	case !e.Well() && e.Status != GivenBack && e.Beside && !it.suspected:
 		it.Phase = Suspect
 	}
 	it.givenBack, it.notBefore = 0, time.Time{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"nsbuild/internal/apt"
 	"nsbuild/internal/archive/index"
 	"nsbuild/internal/archive/release"
 	"nsbuild/internal/dsc"
@@ -83,4 +84,32 @@ func (s *Suite) Binaries(ctx context.Context, fn func(*index.Package) error) err
 		}
 	}
 	return nil
+}
+
+// EachBinary is Binaries for who does not know the context.
+func (s *Suite) EachBinary(ctx context.Context) func(func(*index.Package) error) error {
+	return func(fn func(*index.Package) error) error { return s.Binaries(ctx, fn) }
+}
+
+// ExtraPackages are the packages of .deb files, as they are offered to builds. Each is verified
+// again when it is used.
+func (e *Env) ExtraPackages(ctx context.Context, files []string) ([]*index.Package, error) {
+	all := make([]*index.Package, 0, len(files))
+	for _, file := range files {
+		local, err := e.Client.Local(ctx, apt.Extra, []string{file})
+		if err != nil {
+			return nil, fault.Wrap(fault.Usage, "", err)
+		}
+		all = append(all, local.Packages...)
+	}
+	return all, nil
+}
+
+// Packages are those that a source would build, as far as it says so itself.
+func (l *Looked) Packages() (all []*index.Package) {
+	for _, name := range l.Binaries {
+		all = append(all, &index.Package{Package: name, Version: l.Version.String(),
+			Source: l.Name})
+	}
+	return all
 }

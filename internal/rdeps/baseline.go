@@ -91,7 +91,7 @@ func (b Baselines) Find(key string) (*batch.Ended, error) {
 
 // Save remembers how a build without a change has ended. What time may mend is not remembered.
 func (b Baselines) Save(key string, e *batch.Ended) error {
-	if key == "" || e.Reused || e.Transient && !e.Good() {
+	if key == "" || e.Reused || !e.Decides() {
 		return nil
 	}
 	out := *e

@@ -220,7 +220,7 @@ func (s *Search) levels() (levels []*level, tested map[string][]string, err erro
 	}
 	var rest []*index.Package
 	err = s.Binaries(func(p *index.Package) error {
-		if !slices.Contains(s.Own, sourceOf(p)) {
+		if !slices.Contains(s.Own, SourceOf(p)) {
 			rest = append(rest, p)
 		}
 		return nil
@@ -239,7 +239,7 @@ func (s *Search) levels() (levels []*level, tested map[string][]string, err erro
 			}
 			next.add(b)
 			if depth == 2 {
-				tested[sourceOf(p)] = append(tested[sourceOf(p)], b.name)
+				tested[SourceOf(p)] = append(tested[SourceOf(p)], b.name)
 			}
 		}
 		if depth > s.Depth || len(next.by) == 0 {
@@ -280,8 +280,19 @@ func binaryOf(p *index.Package) (*binary, error) {
 	return &binary{name: p.Package, version: version, provides: provides}, err
 }
 
-// sourceOf is the name of a package's source.
-func sourceOf(p *index.Package) string {
+// SourceOf is the name of a package's source.
+func SourceOf(p *index.Package) string {
 	name, _, _ := strings.Cut(cmp.Or(p.Source, p.Package), " ")
 	return name
 }
+
+// List is what programs are told of what was found.
+type List struct {
+	Schema  int      `json:"schema"`
+	Suite   string   `json:"suite"`
+	Changed []string `json:"changed"` // names of packages
+	Sources []*Found `json:"sources"`
+}
+
+// ListSchema is the number of the format of List. Fields may be added under the same number.
+const ListSchema = 1

@@ -14,7 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+// Update is a flag of all tests here.
+var Update = flag.Bool("update", false, "write the golden files anew")
 
 func example() *Result {
 	at := time.Date(2026, 11, 24, 7, 51, 5, 0, time.UTC)
@@ -56,7 +57,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden := filepath.Join("testdata", "result.json")
-	if *update {
+	if *Update {
 		if err := os.WriteFile(golden, got, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package result
+package result_test
 
 import (
 	"encoding/json"
@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/batch"
 	"nsbuild/internal/compared"
 	"nsbuild/internal/plan"
+	"nsbuild/internal/rdeps"
+	"nsbuild/internal/result"
 )
 
 // TestSchemas holds the published schemas to the types: what is written has just these fields, and
@@ -20,16 +23,20 @@ func TestSchemas(t *testing.T) {
 		schema      int
 		kind        reflect.Type
 	}{
-		{"../../docs/result.schema.json", "Result of an nsbuild build", Schema,
-			reflect.TypeFor[Result]()},
-		{"../../docs/results.schema.json", "Results of several nsbuild builds", SeveralSchema,
-			reflect.TypeFor[Several]()},
+		{"../../docs/result.schema.json", "Result of an nsbuild build", result.Schema,
+			reflect.TypeFor[result.Result]()},
+		{"../../docs/results.schema.json", "Results of several nsbuild builds",
+			result.SeveralSchema, reflect.TypeFor[result.Several]()},
 		{"../../docs/plan.schema.json", "Plan of an nsbuild build", plan.Schema,
 			reflect.TypeFor[plan.Plan]()},
-		{"../../docs/events.schema.json", "A line of nsbuild --json", EventSchema,
-			reflect.TypeFor[Event]()},
+		{"../../docs/events.schema.json", "A line of nsbuild --json", result.EventSchema,
+			reflect.TypeFor[result.Event]()},
 		{"../../docs/compare.schema.json", "Comparison of packages by nsbuild", compared.Schema,
 			reflect.TypeFor[compared.Comparison]()},
+		{"../../docs/batch.schema.json", "State of a batch of nsbuild", batch.DocumentSchema,
+			reflect.TypeFor[batch.Document]()},
+		{"../../docs/rdeps.schema.json", "What nsbuild rdeps --dry-run has found", rdeps.ListSchema,
+			reflect.TypeFor[rdeps.List]()},
 	} {
 		defs := map[string]any{}
 		top, ok := schemaOf(c.kind, defs).(map[string]any)
@@ -48,17 +55,18 @@ func TestSchemas(t *testing.T) {
 			t.Fatal("a schema has no properties")
 		}
 		properties["schema"] = map[string]any{"const": c.schema}
-		if c.kind == reflect.TypeFor[Event]() {
+		if c.kind == reflect.TypeFor[result.Event]() {
 			properties["event"] = map[string]any{
-				"enum": []string{EventPhaseBegun, EventProgress, EventPhaseEnded, EventMessage,
-					EventArtefact, EventKept, EventResult}}
+				"enum": []string{result.EventPhaseBegun, result.EventProgress,
+					result.EventPhaseEnded, result.EventMessage,
+					result.EventArtefact, result.EventKept, result.EventResult}}
 		}
 		want, err := json.MarshalIndent(root, "", "  ")
 		if err != nil {
 			t.Fatal(err)
 		}
 		want = append(want, '\n')
-		if *update {
+		if *result.Update {
 			if err := os.WriteFile(c.file, want, 0o644); err != nil {
 				t.Fatal(err)
 			}
