@@ -67,10 +67,14 @@ func arrangement(path string) [][]string {
 	case "nsbuild rdeps":
 		groups := [][]string{{commonFlags, "dist", "depth", "limit", "match", "autopkgtest",
 			"compare", "dry-run", "name", "output", "json"}, {"The batch", "max-failures", "verbose"}}
-		for _, g := range arrangement("nsbuild batch")[1:] {
-			groups = append(groups, slices.DeleteFunc(g, func(flag string) bool {
-				return flag == "run-autopkgtest" || slices.Contains(groups[0], flag)
-			}))
+		for i, g := range arrangement("nsbuild build") {
+			if g = slices.DeleteFunc(g, func(flag string) bool {
+				return ofOneBuild(flag) || flag == "run-autopkgtest" ||
+					slices.Contains(slices.Concat(groups...), flag)
+			}); i == 0 {
+				g = append([]string{"The build"}, g...)
+			}
+			groups = append(groups, g)
 		}
 		return groups
 	case "nsbuild batch":

@@ -60,6 +60,7 @@ and batch report makes a page of it. The other options are those of nsbuild buil
 			a.buildFlags.Autopkgtest = o.tests
 			a.rdepsJSON = o.json
 			if a.resumed != nil {
+				a.resumed.ofChange()
 				return a.runBatch(c.Context(), c.LocalNonPersistentFlags(), a.resumed)
 			}
 			return a.beginRdeps(c.Context(), c.LocalNonPersistentFlags(), args, &o)
@@ -175,7 +176,15 @@ func (a *app) beginRdeps(ctx context.Context, set *pflag.FlagSet, args []string,
 	if err != nil {
 		return err
 	}
-	return a.runBatch(ctx, set, &resumed{b, o.maxFailures})
+	of := &resumed{batch: b, maxFailures: o.maxFailures}
+	of.ofChange()
+	return a.runBatch(ctx, set, of)
+}
+
+// ofChange has builds be done as those of a change are: here, each for itself.
+func (r *resumed) ofChange() {
+	r.order, r.repository = orderNone, &repositoryOptions{}
+	r.engine = &engineOptions{engine: engineLocal}
 }
 
 func names(c *batch.Change) (all []string) {
