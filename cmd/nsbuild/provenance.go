@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"nsbuild/internal/buildlog"
+	"nsbuild/internal/compared"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/provenance"
 	"nsbuild/internal/rebuild"
@@ -79,18 +80,18 @@ func cannotState(file string, r *result.Result, err error) error {
 // writeRebuild states how it was rebuilt, and that the same came out of it, where it did.
 func (o *provenanceOptions) writeRebuild(ctx context.Context, file string,
 	report *rebuild.Report) error {
-	if report.Build == nil || report.Verdict != rebuild.Identical &&
-		report.Verdict != rebuild.Differs {
+	if report.Build == nil || report.Verdict != compared.Identical &&
+		report.Verdict != compared.Differs {
 		return nil
 	}
 	b := provenance.Rebuild{Buildinfo: report.Buildinfo, Verdict: string(report.Verdict),
 		Result: report.Build.Result}
 	for _, f := range report.Files {
-		if f.State == rebuild.StateSame {
+		if f.State == compared.StateSame {
 			b.Same = append(b.Same, f.Name)
 		}
 	}
-	all, err := o.maker().OfRebuild(b, report.Verdict == rebuild.Identical)
+	all, err := o.maker().OfRebuild(b, report.Verdict == compared.Identical)
 	if err != nil {
 		return cannotState(file, report.Build.Result, err)
 	}

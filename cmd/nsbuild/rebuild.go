@@ -13,6 +13,7 @@ import (
 	"nsbuild/internal/bases"
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/checks"
+	"nsbuild/internal/compared"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/rawjson"
@@ -139,16 +140,11 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions) (err error) {
 	if fault.KindOf(err) == fault.Usage {
 		return err
 	}
-	for _, l := range report.Lines() {
-		fmt.Fprintln(a.stdout, l)
+	var all []compared.Difference
+	for _, f := range report.Files {
+		all = append(all, f.Differences...)
 	}
-	if o.diff {
-		for _, f := range report.Files {
-			for _, d := range f.Differences {
-				fmt.Fprint(a.stdout, string(buildlog.Visible([]byte(d.Diff))))
-			}
-		}
-	}
+	a.tellRepeated(report.Lines(), all, o.diff)
 	if err := a.rebuildDiffoscope(ctx, env, o, report); err != nil {
 		return err
 	}
@@ -175,4 +171,17 @@ func (a *app) rebuildDiffoscope(ctx context.Context, env *pkgbuild.Env, o *rebui
 		}
 	}
 	return a.diffoscope(ctx, env, d)
+}
+
+// tellRepeated prints what was found out about a build that was done again, or twice.
+func (a *app) tellRepeated(lines []string, all []compared.Difference, diffs bool) {
+	for _, l := range lines {
+		fmt.Fprintln(a.stdout, l)
+	}
+	if !diffs {
+		return
+	}
+	for _, d := range all {
+		fmt.Fprint(a.stdout, string(buildlog.Visible([]byte(d.Diff))))
+	}
 }

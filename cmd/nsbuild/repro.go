@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nsbuild/internal/buildlog"
+	"nsbuild/internal/compared"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/rawjson"
@@ -139,16 +139,11 @@ func (a *app) reproduce(ctx context.Context, o *reproOptions) error {
 	if kind := fault.KindOf(err); kind == fault.Usage || kind == fault.Interrupted {
 		return err
 	}
-	for _, l := range report.Lines() {
-		fmt.Fprintln(a.stdout, l)
+	var all []compared.Difference
+	for _, f := range report.Files {
+		all = append(all, f.Differences...)
 	}
-	if o.diff {
-		for _, f := range report.Files {
-			for _, d := range f.Differences {
-				fmt.Fprint(a.stdout, string(buildlog.Visible([]byte(d.Diff))))
-			}
-		}
-	}
+	a.tellRepeated(report.Lines(), all, o.diff)
 	if err == nil {
 		fmt.Fprintf(a.stdout, "%s %s: %s\n", report.Source, report.Version, report.Verdict)
 	}

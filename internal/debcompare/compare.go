@@ -43,6 +43,18 @@ func Debs(ctx context.Context, was, is string) ([]compared.Difference, error) {
 	return differences(ctx, a, b)
 }
 
+// Explain says in what two builds of a package differ, or why that cannot be said.
+func Explain(ctx context.Context, was, is string) (all []compared.Difference, note string,
+	err error) {
+	if all, err = Debs(ctx, was, is); err == nil {
+		return all, "", nil
+	}
+	if ctx.Err() != nil {
+		return nil, "", context.Cause(ctx)
+	}
+	return nil, "it cannot be compared: " + err.Error(), nil
+}
+
 // differences are those of packages that are not the same bytes.
 func differences(ctx context.Context, a, b *contents) ([]compared.Difference, error) {
 	all := control(a, b)

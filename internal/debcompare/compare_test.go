@@ -123,6 +123,52 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// TestKindsOfPrograms: a date or a path that differs is the reason only where nothing else differs
+// that does not come of it. Else it may be the reason, and it is said so.
+func TestKindsOfPrograms(t *testing.T) {
+	const id = ".note.gnu.build-id"
+	for name, c := range map[string]struct {
+		was, is map[string]string
+		want    string
+	}{
+		"a date": {map[string]string{".rodata": "x 2026-01-02\x00y", id: "1"},
+			map[string]string{".rodata": "x 2026-03-04\x00y", id: "2"}, KindTime},
+		"a date, and other code": {map[string]string{".rodata": "x 2026-01-02", ".text": "1", id: "1"},
+			map[string]string{".rodata": "x 2026-03-04", ".text": "2", id: "2"},
+			KindTime + perhaps},
+		"a date, and another text": {map[string]string{".rodata": "one 2026-01-02"},
+			map[string]string{".rodata": "two 2026-03-04"}, KindTime + perhaps},
+		"a path": {map[string]string{".debug_line_str": "/build/one/x.c", ".debug_info": "1"},
+			map[string]string{".debug_line_str": "/build/other/x.c", ".debug_info": "2"}, KindPath},
+		"a path, and other code": {map[string]string{".rodata": "/build/one/x.c", ".text": "1"},
+			map[string]string{".rodata": "/build/two/x.c", ".text": "2"}, KindPath + perhaps},
+		"other code": {map[string]string{".text": "1"}, map[string]string{".text": "2"},
+			KindProgram},
+		"the build ID": {map[string]string{id: "1"}, map[string]string{id: "2"}, KindBuildID},
+		"the same date": {map[string]string{".rodata": "1 2026"},
+			map[string]string{".rodata": "2 2026"}, KindProgram},
+		"another section": {map[string]string{".a": "1"}, map[string]string{".b": "1"},
+			KindProgram},
+	} {
+		was, is := map[string][]byte{}, map[string][]byte{}
+		var differ []string
+		for name, text := range c.was {
+			if was[name] = []byte(text); c.is[name] != text {
+				differ = append(differ, name)
+			}
+		}
+		for name, text := range c.is {
+			if is[name] = []byte(text); was[name] == nil {
+				differ = append(differ, name)
+			}
+		}
+		slices.Sort(differ)
+		if got := kindOfSections(was, is, differ); got != c.want {
+			t.Errorf("%s: %s, not %s", name, got, c.want)
+		}
+	}
+}
+
 func TestSets(t *testing.T) {
 	was, is := t.TempDir(), t.TempDir()
 	moved := deb.File{Path: "/usr/share/moved", Body: []byte("moved\n")}

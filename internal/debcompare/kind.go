@@ -140,24 +140,56 @@ func kindOfPrograms(was, is []byte) string {
 		}
 	}
 	differ = slices.DeleteFunc(differ, func(s string) bool { return s == ".gnu_debuglink" })
+	return kindOfSections(a, b, differ)
+}
+
+// perhaps is said of a kind that something differs by, where something else differs, too, of which
+// it is not known whether it comes of that.
+const perhaps = ", perhaps"
+
+// kindOfSections says what makes the sections of a program differ. What follows from another
+// section, as a build ID does, counts as that.
+func kindOfSections(a, b map[string][]byte, differ []string) string {
 	if slices.Equal(differ, []string{".note.gnu.build-id"}) {
 		return KindBuildID
 	}
 	p := known()
-	for _, name := range differ {
-		if name == ".rodata" || strings.HasPrefix(name, ".debug_str") ||
-			strings.HasPrefix(name, ".debug_line_str") {
-			x, y := p.path.FindAll(a[name], 64), p.path.FindAll(b[name], 64)
-			if fmt.Sprintf("%q", x) != fmt.Sprintf("%q", y) {
-				return KindPath
+	for _, k := range []struct {
+		kind string
+		is   *regexp.Regexp
+		in   []string // beginnings of the names of sections with such texts
+	}{{KindPath, p.path, []string{".rodata", ".debug_str", ".debug_line_str"}},
+		{KindTime, p.time, []string{".rodata"}}} {
+		found, all := false, true
+		for _, name := range differ {
+			texts := slices.ContainsFunc(k.in, func(in string) bool {
+				return strings.HasPrefix(name, in)
+			})
+			switch {
+			case texts && differing(k.is, a[name], b[name]):
+				found = true
+				all = all && bytes.Equal(k.is.ReplaceAll(a[name], nil),
+					k.is.ReplaceAll(b[name], nil))
+			case texts:
+				all = false
+			case name != ".note.gnu.build-id" && !strings.HasPrefix(name, ".debug"):
+				all = false
 			}
-			x, y = p.time.FindAll(a[name], 64), p.time.FindAll(b[name], 64)
-			if name == ".rodata" && fmt.Sprintf("%q", x) != fmt.Sprintf("%q", y) {
-				return KindTime
-			}
+		}
+		switch {
+		case found && all:
+			return k.kind
+		case found:
+			return k.kind + perhaps
 		}
 	}
 	return KindProgram
+}
+
+// differing tells whether two texts have other places that a pattern is in, of the first of them.
+func differing(pattern *regexp.Regexp, was, is []byte) bool {
+	const most = 64
+	return !slices.EqualFunc(pattern.FindAll(was, most), pattern.FindAll(is, most), bytes.Equal)
 }
 
 // sections are those of a program, unpacked, by their names.

@@ -53,10 +53,11 @@ type Manifest struct {
 	Distribution string `json:"distribution"`
 	// Directory is the source directory; of another kind of source, where nsbuild was called.
 	Directory string `json:"directory"`
-	Output    string `json:"output"`          // directory of the results
-	Status    string `json:"status"`          // sbuild's word
-	Stage     string `json:"stage,omitempty"` // that failed
-	Why       string `json:"why,omitempty"`   // in one line
+	// Output is the directory of the results; "": it was one of nsbuild's own, which is gone.
+	Output string `json:"output,omitempty"`
+	Status string `json:"status"`          // sbuild's word
+	Stage  string `json:"stage,omitempty"` // that failed
+	Why    string `json:"why,omitempty"`   // in one line
 	// RetryOf is the kept build that it went on with.
 	RetryOf string `json:"retry_of,omitempty"`
 

@@ -203,6 +203,11 @@ func (at *attempt) compile(ctx context.Context) error {
 	at.log.Printf("%s", strings.Join(sorted, "\n"))
 	at.log.Subsection("dpkg-buildpackage")
 	at.log.Printf("Command: %s", strings.Join(command.Argv, " "))
+	if at.o.Hold != nil {
+		if err := at.o.Hold(ctx); err != nil {
+			return err
+		}
+	}
 	begin := time.Now()
 	at.log.BeginSteps()
 	status, err := at.worker().Run(ctx, command)

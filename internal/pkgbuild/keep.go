@@ -199,7 +199,10 @@ func (at *attempt) finishKeeping(ctx context.Context, f *frozen) (id string, err
 	if f.check == nil {
 		m.Why, m.Stage = at.why(), at.stageFailed()
 	}
-	m.Output, m.RetryOf = at.output, at.result.RetryOf
+	if !at.env.Work.Had(at.output) { // else it is gone when nsbuild ends
+		m.Output = at.output
+	}
+	m.RetryOf = at.result.RetryOf
 	m.Base, m.Generation, m.IDs = at.base.Name, at.base.Number, at.base.Manifest.IDs
 	if m.Directory, err = at.in.Directory(); err != nil {
 		return "", err

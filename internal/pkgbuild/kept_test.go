@@ -3,6 +3,7 @@ package pkgbuild
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -172,6 +173,22 @@ func TestKeptStage(t *testing.T) {
 				t.Errorf("it failed at %q, not at %q", all[0].Stage, c.stage)
 			}
 		})
+	}
+}
+
+// TestKeptNamesNoGoneDirectory: a rebuild without --output has results in a directory of nsbuild's
+// own, which goes with it. What is kept of it names none.
+func TestKeptNamesNoGoneDirectory(t *testing.T) {
+	w := newWorld(t)
+	spec := w.source(crane())
+	w.replace("dpkg-buildpackage", fakejail.Prints("no\n", 2))
+	own := filepath.Join(w.dir, "state", "run", "rebuilt-1")
+	w.check(os.MkdirAll(own, 0o755))
+	for out, want := range map[string]string{own: "", w.dir: w.dir} {
+		b := w.build(spec, keepAll, func(r *Request) { r.Output = out })
+		if all := w.allKept(); len(all) == 0 || all[0].ID != b.Kept || all[0].Output != want {
+			t.Errorf("results in %s: %+v", out, all)
+		}
 	}
 }
 

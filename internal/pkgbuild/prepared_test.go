@@ -95,7 +95,16 @@ func TestVary(t *testing.T) {
 		GID: 30002, Home: "/nonexistent/varied", Umask: "0002", Locale: "fr_CH.UTF-8",
 		Dir: "/build/varied", OneProcessor: true, Env: []string{"TZ=VRD-13:45"}, Dirs: 7,
 		OldKernel: true}
-	b := w.must(w.source(crane()), func(r *Request) { r.Vary = v })
+	held := -1 // how many of these commands had run when the build was held
+	b := w.must(w.source(crane()), func(r *Request) {
+		r.Vary, r.Hold = v, func(context.Context) error {
+			held = len(commands)
+			return nil
+		}
+	})
+	if held != 1 {
+		t.Errorf("the build was held after %d commands, and is to be before the second", held)
+	}
 	var specs []sandbox.Spec
 	for _, h := range b.jails.Holders() {
 		for _, j := range h.Jails() {

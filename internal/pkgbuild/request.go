@@ -1,6 +1,7 @@
 package pkgbuild
 
 import (
+	"context"
 	"io"
 	"os"
 	"slices"
@@ -90,6 +91,8 @@ type How struct {
 	Limits   sandbox.Limits
 	NoLayers bool // neither use nor keep dependency layers
 	Vary     Vary // what the build finds otherwise than usual
+	// Hold is called when all is ready, and the build begins when it returns; nil: at once
+	Hold func(context.Context) error
 	// Timeout is how long the build may take, and Silence for how long it may write nothing to its
 	// log; 0 is without limit.
 	Timeout, Silence time.Duration

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/compared"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fakejail"
 	"nsbuild/internal/fault"
@@ -34,15 +35,16 @@ func TestSignatures(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
 		keyring    string
-		want       Verdict
+		want       compared.Verdict
 		says       string
 	}{
-		{"known", signed, known, Differs, "good signature by "},
-		{"unknown", signed, fakedebian.Keyring(t, fakedebian.KeyOther), Differs,
+		{"known", signed, known, compared.Differs, "good signature by "},
+		{"unknown", signed, fakedebian.Keyring(t, fakedebian.KeyOther), compared.Differs,
 			"which is in no keyring; not verified"},
-		{"wrong", strings.Replace(signed, "gcc (= 12.2)", "gcc (= 12.1)", 1), known, Undecided,
+		{"wrong", strings.Replace(signed, "gcc (= 12.2)", "gcc (= 12.1)", 1), known,
+			compared.Undecided,
 			"BAD signature"},
-		{"more behind it", signed + "\nSource: other\n", known, Undecided, "is not signed"},
+		{"more behind it", signed + "\nSource: other\n", known, compared.Undecided, "is not signed"},
 	} {
 		w.write(file, c.text)
 		report, err := w.run(Request{File: file, Keyrings: []string{c.keyring}})
@@ -50,7 +52,7 @@ func TestSignatures(t *testing.T) {
 		if report.Verdict != c.want || !strings.Contains(said, c.says) {
 			t.Errorf("%s: %s: %s", c.name, report.Verdict, said)
 		}
-		if c.want == Undecided && fault.KindOf(err) != fault.GivenBack {
+		if c.want == compared.Undecided && fault.KindOf(err) != fault.GivenBack {
 			t.Errorf("%s: %v", c.name, fault.KindOf(err))
 		}
 	}
@@ -87,7 +89,8 @@ func TestBadInput(t *testing.T) {
 		w.write(file, strings.NewReplacer(c.change...).Replace(plain))
 		report, err := w.run(Request{File: file})
 		said := fmt.Sprint(err, "\n", strings.Join(report.Lines(), "\n"))
-		if report.Verdict != Undecided || fault.KindOf(err) != c.kind || report.Build != nil {
+		if report.Verdict != compared.Undecided || fault.KindOf(err) != c.kind ||
+			report.Build != nil {
 			t.Errorf("%s: %s, %v: %.2000s", c.name, report.Verdict, fault.KindOf(err), said)
 		}
 		if c.alone && (len(report.Missing) != 1 || len(w.mirror.Requests()) > 0) {
@@ -111,7 +114,7 @@ func TestBinaryVersions(t *testing.T) {
 	w.mirror.Mount("debian", w.archive.Tree())
 	report, err := w.run(Request{File: w.info(nothing, 0, "dpkg (= 1.22.13)", "base-files (= 12)",
 		"gcc (= 12.2+b1)")})
-	if report.Verdict != Differs {
+	if report.Verdict != compared.Differs {
 		t.Fatal(err)
 	}
 	for _, p := range report.Packages {
@@ -130,7 +133,7 @@ func TestOneSided(t *testing.T) {
 	w.write(file, strings.Replace(w.text(file), "Checksums-Sha256:\n", "Checksums-Sha256:\n "+
 		nothing+" 0 "+other+"\n", 1))
 	report, err := w.run(Request{File: file})
-	if report.Verdict != Differs || fault.KindOf(err) != fault.Differs {
+	if report.Verdict != compared.Differs || fault.KindOf(err) != fault.Differs {
 		t.Errorf("%s: %v", report.Verdict, err)
 	}
 	w.says(strings.Join(report.Lines(), "\n"), other+": missing", ".deb: same")
@@ -147,7 +150,7 @@ func TestOneSided(t *testing.T) {
 		return build(ctx, p)
 	}
 	report, err = w.run(Request{File: w.info(sum, size)})
-	if report.Verdict != Differs || fault.KindOf(err) != fault.Differs {
+	if report.Verdict != compared.Differs || fault.KindOf(err) != fault.Differs {
 		t.Errorf("%s: %v", report.Verdict, err)
 	}
 	w.says(strings.Join(report.Lines(), "\n"), "added_2.10-3_"+machine.Native()+".deb: added")

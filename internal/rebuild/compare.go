@@ -13,16 +13,9 @@ import (
 
 	"nsbuild/internal/archive/index"
 	"nsbuild/internal/bases"
+	"nsbuild/internal/compared"
 	"nsbuild/internal/debcompare"
 	"nsbuild/internal/dsc"
-)
-
-// What became of a file.
-const (
-	StateSame    = "same"
-	stateDiffers = "differs"
-	stateMissing = "missing" // this build has not made it
-	stateAdded   = "added"   // the first build had not
 )
 
 // compare compares what was built with what the .buildinfo lists.
@@ -42,16 +35,17 @@ func (w *run) compare(ctx context.Context) error {
 	}
 	var differ []*File
 	for _, want := range results {
-		f := File{Name: want.Name, State: stateMissing, Was: want.SHA256, WasSize: want.Size}
+		f := File{Name: want.Name, State: compared.StateMissing, Was: want.SHA256,
+			WasSize: want.Size}
 		if file, ok := built[want.Name]; ok {
 			delete(built, want.Name)
 			sum, size, err := digest(file)
 			if err != nil {
 				return err
 			}
-			f.Is, f.IsSize, f.State = sum, size, StateSame
+			f.Is, f.IsSize, f.State = sum, size, compared.StateSame
 			if sum != want.SHA256 || size != want.Size {
-				f.State = stateDiffers
+				f.State = compared.StateDiffers
 			}
 		}
 		w.report.Files = append(w.report.Files, f)
@@ -61,12 +55,12 @@ func (w *run) compare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.report.Files = append(w.report.Files, File{Name: name, State: stateAdded, Is: sum,
-			IsSize: size})
+		w.report.Files = append(w.report.Files, File{Name: name,
+			State: compared.StateAdded, Is: sum, IsSize: size})
 	}
 	slices.SortFunc(w.report.Files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 	for i := range w.report.Files {
-		if f := &w.report.Files[i]; f.State == stateDiffers {
+		if f := &w.report.Files[i]; f.State == compared.StateDiffers {
 			differ = append(differ, f)
 		}
 	}
@@ -91,11 +85,8 @@ func (w *run) explain(ctx context.Context, differ []*File) error {
 			}
 		}
 		f.WasFile, f.IsFile = was, is
-		if f.Differences, err = debcompare.Debs(ctx, was, is); err != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			f.Note = "it cannot be compared: " + err.Error()
+		if f.Differences, f.Note, err = debcompare.Explain(ctx, was, is); err != nil {
+			return err
 		}
 	}
 	return nil

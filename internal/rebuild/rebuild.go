@@ -42,38 +42,27 @@ type Request struct {
 // Archive stands for the suites in place of a directory.
 const Archive = "archive"
 
-// Verdict is what was found out.
-type Verdict string
-
-// The verdicts.
-const (
-	Identical Verdict = "identical"
-	Differs   Verdict = "differs"
-	Undecided Verdict = "undecided" // what is needed is missing
-	Failed    Verdict = "failed"    // it does not build
-)
-
 // Schema is the number of the format of a report in JSON.
 const Schema = 1
 
 // Report is what was found out, and how.
 type Report struct {
-	Schema    int       `json:"schema"`
-	Program   string    `json:"program"`
-	Buildinfo string    `json:"buildinfo"`
-	Source    string    `json:"source"`
-	Version   string    `json:"version"` // of the packages
-	Signature string    `json:"signature"`
-	Verdict   Verdict   `json:"verdict"`
-	Missing   []Missing `json:"missing,omitempty"`
-	From      string    `json:"source_from,omitempty"`
-	Packages  []Used    `json:"packages,omitempty"` // of the root
-	Files     []File    `json:"files,omitempty"`
-	Notes     []string  `json:"notes,omitempty"`
-	Output    string    `json:"output,omitempty"` // where the packages are that were built
-	RootTime  float64   `json:"root_seconds,omitempty"`
-	BuildTime float64   `json:"build_seconds,omitempty"`
-	Escaped   []string  `json:"escaped,omitempty"`
+	Schema    int              `json:"schema"`
+	Program   string           `json:"program"`
+	Buildinfo string           `json:"buildinfo"`
+	Source    string           `json:"source"`
+	Version   string           `json:"version"` // of the packages
+	Signature string           `json:"signature"`
+	Verdict   compared.Verdict `json:"verdict"`
+	Missing   []Missing        `json:"missing,omitempty"`
+	From      string           `json:"source_from,omitempty"`
+	Packages  []Used           `json:"packages,omitempty"` // of the root
+	Files     []File           `json:"files,omitempty"`
+	Notes     []string         `json:"notes,omitempty"`
+	Output    string           `json:"output,omitempty"` // where the packages are that were built
+	RootTime  float64          `json:"root_seconds,omitempty"`
+	BuildTime float64          `json:"build_seconds,omitempty"`
+	Escaped   []string         `json:"escaped,omitempty"`
 	// Build is the build itself; nil: there was none
 	Build *pkgbuild.Outcome `json:"-"`
 	Suite string            `json:"-"` // of the root
@@ -118,7 +107,7 @@ type run struct {
 // Run does a build again. Whatever the error, the report says how far it came.
 func Run(ctx context.Context, env *pkgbuild.Env, r Request) (*Report, error) {
 	w := &run{Request: r, env: env, report: &Report{Schema: Schema, Program: env.Program,
-		Buildinfo: r.File, Verdict: Undecided}}
+		Buildinfo: r.File, Verdict: compared.Undecided}}
 	err := w.run(ctx)
 	if w.find != nil {
 		w.report.Notes = append(w.find.notes, w.report.Notes...)
@@ -441,22 +430,22 @@ func (w *run) buildIn(ctx context.Context, name string) error {
 	w.report.BuildTime = time.Since(begin).Seconds()
 	if err != nil {
 		if fault.KindOf(err) == fault.Attempted {
-			w.report.Verdict = Failed
+			w.report.Verdict = compared.Failed
 		}
 		return err
 	}
 	if err := w.compare(ctx); err != nil {
 		return err
 	}
-	w.report.Verdict = Identical
+	w.report.Verdict = compared.Identical
 	differ := 0
 	for _, f := range w.report.Files {
-		if f.State != StateSame {
-			w.report.Verdict = Differs
+		if f.State != compared.StateSame {
+			w.report.Verdict = compared.Differs
 			differ++
 		}
 	}
-	if w.report.Verdict == Differs {
+	if w.report.Verdict == compared.Differs {
 		return fault.New(fault.Differs, "", "%s %s is not what was built before: %s", w.info.Source,
 			w.info.Version, fault.Count(differ, "file differs", "files differ"))
 	}

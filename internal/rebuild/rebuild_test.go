@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"nsbuild/internal/compared"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fakejail"
 	"nsbuild/internal/fault"
@@ -27,7 +28,7 @@ func TestIdentical(t *testing.T) {
 	}
 	w.offline = true
 	report, err := w.run(Request{File: w.info(sum, size)})
-	if err != nil || report.Verdict != Identical || len(report.Packages) != 3 {
+	if err != nil || report.Verdict != compared.Identical || len(report.Packages) != 3 {
 		t.Fatalf("%v\n%s", err, strings.Join(report.Lines(), "\n"))
 	}
 	w.says(strings.Join(report.Lines(), "\n"), "not signed", "usr-local-has-programs",
@@ -61,7 +62,7 @@ func TestDiffers(t *testing.T) {
 	}
 	for against, want := range map[string]string{dir: "field", "": "not in "} {
 		report, err := w.run(Request{File: w.info(sum, size), Against: against})
-		if fault.KindOf(err) != fault.Differs || report.Verdict != Differs {
+		if fault.KindOf(err) != fault.Differs || report.Verdict != compared.Differs {
 			t.Fatalf("%v\n%s", err, strings.Join(report.Lines(), "\n"))
 		}
 		w.says(strings.Join(report.Lines(), "\n"), machine.Native()+".deb: differs", want)
@@ -78,7 +79,8 @@ func TestUndecided(t *testing.T) {
 	w := newWorld(t)
 	report, err := w.run(Request{File: w.info(nothing, 0, "dpkg (= 1.22.13)", "base-files (= 12)",
 		"gcc (= 11)", "nowhere (= 1:2~local)", "libc6:sparc (= 1)")})
-	if fault.KindOf(err) != fault.GivenBack || report.Verdict != Undecided || report.Build != nil {
+	if fault.KindOf(err) != fault.GivenBack || report.Verdict != compared.Undecided ||
+		report.Build != nil {
 		t.Fatalf("%v\n%s", err, strings.Join(report.Lines(), "\n"))
 	}
 	w.says(err.Error(), "gcc 11", "nowhere 1:2~local", "libc6:sparc 1")
@@ -94,7 +96,7 @@ func TestSource(t *testing.T) {
 	w.check(err)
 	w.write(file, strings.ReplaceAll(string(text), "2.10-3", "2.10-4"))
 	report, err := w.run(Request{File: file})
-	if report.Verdict != Undecided || fault.KindOf(err) != fault.GivenBack {
+	if report.Verdict != compared.Undecided || fault.KindOf(err) != fault.GivenBack {
 		t.Fatal(err)
 	}
 	w.says(err.Error(), "source hello 2.10-4")
@@ -103,7 +105,7 @@ func TestSource(t *testing.T) {
 	for _, m := range s.Build(t) {
 		w.write(filepath.Join(filepath.Dir(file), m.Name), string(m.Data))
 	}
-	if report, err = w.run(Request{File: file}); report.Verdict != Differs {
+	if report, err = w.run(Request{File: file}); report.Verdict != compared.Differs {
 		t.Errorf("beside the .buildinfo: %v", err)
 	}
 	dsc := filepath.Join(w.dir, "else", "hello_2.10-3.dsc")
@@ -116,7 +118,7 @@ func TestSource(t *testing.T) {
 	}
 	w.write(filepath.Join(w.dir, "else", "hello_2.10.orig.tar.gz"), "changed")
 	if report, err = w.run(Request{File: w.info(nothing, 0), Source: dsc}); err == nil ||
-		report.Verdict == Identical || report.Verdict == Differs {
+		report.Verdict == compared.Identical || report.Verdict == compared.Differs {
 		t.Errorf("whose hash differs: %v", err)
 	}
 }
@@ -134,14 +136,14 @@ func TestFakeroot(t *testing.T) {
 	file := w.info(nothing, 0, "dpkg (= 1.22.13)", "base-files (= 12)", "gcc (= 12.2)",
 		"dpkg-dev (= 1.21.22)")
 	report, err := w.run(Request{File: file}) // which has its packages in the cache
-	if report.Verdict != Differs || len(report.Packages) != 4 {
+	if report.Verdict != compared.Differs || len(report.Packages) != 4 {
 		t.Fatalf("%v\n%s", err, strings.Join(report.Lines(), "\n"))
 	}
 	text, err := os.ReadFile(file)
 	w.check(err)
 	w.write(file, strings.ReplaceAll(string(text), "2.10-3", "2.10-4"))
 	report, err = w.run(Request{File: file})
-	if report.Verdict != Differs || len(report.Packages) != 6 {
+	if report.Verdict != compared.Differs || len(report.Packages) != 6 {
 		t.Errorf("%v\n%s", err, strings.Join(report.Lines(), "\n"))
 	}
 }
@@ -153,7 +155,7 @@ func TestFailed(t *testing.T) {
 		return fakejail.Exit(2)
 	}
 	report, err := w.run(Request{File: w.info(nothing, 0)})
-	if fault.KindOf(err) != fault.Attempted || report.Verdict != Failed {
+	if fault.KindOf(err) != fault.Attempted || report.Verdict != compared.Failed {
 		t.Errorf("%s: %v", report.Verdict, err)
 	}
 }
@@ -175,7 +177,7 @@ func TestSeveral(t *testing.T) {
 	w.mirror.Mount("own", w.archive.Tree())
 	extra.Build.Repositories = []string{"deb " + w.mirror.URL("own") + " own main"}
 	report, err := w.run(extra)
-	if report.Verdict != Differs {
+	if report.Verdict != compared.Differs {
 		t.Fatalf("%v\n%s", err, strings.Join(report.Lines(), "\n"))
 	}
 	for _, p := range report.Packages {
@@ -196,7 +198,7 @@ func TestSnapshot(t *testing.T) {
 	const built = "20260901T100000Z" // by the .buildinfo
 	r := Request{File: w.info(nothing, 0, "dpkg (= 1.22.13)", "base-files (= 12)", "gcc (= 11)"),
 		Snapshot: w.mirror.URL("archive/debian/")}
-	rebuilt := func(want Verdict, texts ...string) {
+	rebuilt := func(want compared.Verdict, texts ...string) {
 		t.Helper()
 		w.dir = t.TempDir()
 		report, err := w.run(r)
@@ -206,29 +208,29 @@ func TestSnapshot(t *testing.T) {
 		}
 		w.says(said, texts...)
 	}
-	rebuilt(Undecided, "package gcc 11", "has no suite of that moment")
+	rebuilt(compared.Undecided, "package gcc 11", "has no suite of that moment")
 	w.snapshot(map[string]*fakedebian.Archive{built: w.past(pack("gcc", "11"))})
-	rebuilt(Differs, "Valid-Until")
+	rebuilt(compared.Differs, "Valid-Until")
 	w.snapshot(map[string]*fakedebian.Archive{built: w.past(pack("gcc", "11"),
 		fakedebian.KeyOf(t, fakedebian.KeyOther))})
-	rebuilt(Undecided, "package gcc 11", "not known")
+	rebuilt(compared.Undecided, "package gcc 11", "not known")
 
 	// where the day lacks it, the moment when it was seen first has it
 	w.snapshot(map[string]*fakedebian.Archive{built: w.past(pack("gcc", "10")),
 		"20260101T000000Z": w.past(pack("gcc", "11"))})
-	rebuilt(Undecided, "package gcc 11")
+	rebuilt(compared.Undecided, "package gcc 11")
 	mr := fakedebian.New(t).Tree()
 	mr.Write("binary/gcc/11/binfiles", []byte(`{"fileinfo": {"0": [{"archive_name": "debian", `+
 		`"first_seen": "20260101T000000Z", "name": "gcc_11.deb"}]}}`))
 	w.mirror.Mount("mr", mr)
-	rebuilt(Differs)
+	rebuilt(compared.Differs)
 	mr = mr.Clone()
 	mr.Write("binary/gcc/11/binfiles", []byte("<html>"))
 	w.mirror.Mount("mr", mr)
-	rebuilt(Undecided, "package gcc 11", "something else than JSON")
+	rebuilt(compared.Undecided, "package gcc 11", "something else than JSON")
 
 	w.mirror.Fault("^archive/", fakedebian.Fault{Status: 429})
-	rebuilt(Undecided, "package gcc 11", "429")
+	rebuilt(compared.Undecided, "package gcc 11", "429")
 	r.Snapshot = "snapshot.mirror.example"
 	if _, err := w.run(r); fault.KindOf(err) != fault.Usage {
 		t.Error(err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"nsbuild/internal/compared"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fault"
 )
@@ -28,25 +29,25 @@ func TestSnapshotFaults(t *testing.T) {
 		where   string
 		fault   fakedebian.Fault
 		retries int
-		want    Verdict
+		want    compared.Verdict
 		says    []string
 	}{
 		"too many requests": {"^archive/", fakedebian.Fault{Status: 429, RetryAfter: "30"}, -1,
-			Undecided, []string{"package gcc 11", "429 Too Many Requests"}},
+			compared.Undecided, []string{"package gcc 11", "429 Too Many Requests"}},
 		"too many for a while": {"^archive/", fakedebian.Fault{Status: 429, RetryAfter: "0",
-			Times: 1}, 1, Differs, nil},
-		"slow": {"^archive/", fakedebian.Fault{Slow: time.Millisecond}, -1, Differs, nil},
+			Times: 1}, 1, compared.Differs, nil},
+		"slow": {"^archive/", fakedebian.Fault{Slow: time.Millisecond}, -1, compared.Differs, nil},
 		"silent within a list": {"^archive/.*/main/", fakedebian.Fault{StallAfter: 10}, -1,
-			Undecided, []string{"package gcc 11", "stopped sending"}},
-		"silent from the start": {"^archive/", fakedebian.Fault{Hang: true}, -1, Undecided,
+			compared.Undecided, []string{"package gcc 11", "stopped sending"}},
+		"silent from the start": {"^archive/", fakedebian.Fault{Hang: true}, -1, compared.Undecided,
 			[]string{"package gcc 11", "cannot be reached"}},
-		"cut list": {"^archive/.*/main/", fakedebian.Fault{CutAfter: 10}, -1, Undecided,
+		"cut list": {"^archive/.*/main/", fakedebian.Fault{CutAfter: 10}, -1, compared.Undecided,
 			[]string{"package gcc 11", "unexpected EOF"}},
-		"cut package": {"^archive/.*deb$", fakedebian.Fault{CutAfter: 10}, -1, Undecided,
+		"cut package": {"^archive/.*deb$", fakedebian.Fault{CutAfter: 10}, -1, compared.Undecided,
 			[]string{"package gcc_11", "unexpected EOF"}},
-		"changed package": {"^archive/.*deb$", fakedebian.Fault{Flip: 200}, -1, Undecided,
+		"changed package": {"^archive/.*deb$", fakedebian.Fault{Flip: 200}, -1, compared.Undecided,
 			[]string{"package gcc_11", "hash mismatch"}},
-		"no package": {"^archive/.*deb$", fakedebian.Fault{Status: 404}, -1, Undecided,
+		"no package": {"^archive/.*deb$", fakedebian.Fault{Status: 404}, -1, compared.Undecided,
 			[]string{"package gcc_11", "404"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +57,7 @@ func TestSnapshotFaults(t *testing.T) {
 			report, err := w.run(r)
 			said := fmt.Sprint(err, "\n", strings.Join(report.Lines(), "\n"))
 			kind := fault.GivenBack
-			if c.want == Differs {
+			if c.want == compared.Differs {
 				kind = fault.Differs
 			}
 			if report.Verdict != c.want || fault.KindOf(err) != kind {
@@ -79,7 +80,7 @@ func TestSnapshotSilent(t *testing.T) {
 	w.mirror.Fault("^archive/|^mr/", fakedebian.Fault{Status: 503})
 	report, err := w.run(r)
 	said := fmt.Sprint(err, "\n", strings.Join(report.Lines(), "\n"))
-	if report.Verdict != Undecided || len(report.Missing) != 50 {
+	if report.Verdict != compared.Undecided || len(report.Missing) != 50 {
 		t.Errorf("%d are missing: %s", len(report.Missing), said)
 	}
 	w.says(said, "was not asked for the rest", "503", "and 45 more")

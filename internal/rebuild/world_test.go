@@ -21,6 +21,7 @@ import (
 	"nsbuild/internal/archive/aptconf"
 	"nsbuild/internal/archive/suites"
 	"nsbuild/internal/base"
+	"nsbuild/internal/compared"
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fakejail"
 	"nsbuild/internal/fakejail/programs"
@@ -162,7 +163,7 @@ func (w *world) made() (sum string, size int64, dir string) {
 	r := Request{File: w.info(nothing, 0)}
 	r.Build.Output = dir
 	report, err := w.run(r)
-	if report.Verdict != Differs || len(report.Files) != 1 {
+	if report.Verdict != compared.Differs || len(report.Files) != 1 {
 		w.t.Fatalf("%v\n%s", err, strings.Join(report.Lines(), "\n"))
 	}
 	return report.Files[0].Is, report.Files[0].IsSize, dir

@@ -11,14 +11,6 @@ import (
 	"nsbuild/internal/pkgbuild"
 )
 
-// What became of a file.
-const (
-	stateSame    = "same"
-	stateDiffers = "differs"
-	stateMissing = "missing" // the second build has not made it
-	stateAdded   = "added"   // the first build had not
-)
-
 // File is a result of the builds.
 type File struct {
 	Name        string                `json:"name"`
@@ -43,7 +35,7 @@ func results(o *pkgbuild.Outcome) map[string]string {
 func compare(ctx context.Context, was, is *pkgbuild.Outcome) (all []File, err error) {
 	a, b := results(was), results(is)
 	for name, file := range a {
-		f := File{Name: name, State: stateMissing}
+		f := File{Name: name, State: compared.StateMissing}
 		if other, ok := b[name]; ok {
 			if err := f.compare(ctx, file, other); err != nil {
 				return nil, err
@@ -53,7 +45,7 @@ func compare(ctx context.Context, was, is *pkgbuild.Outcome) (all []File, err er
 	}
 	for name := range b {
 		if _, ok := a[name]; !ok {
-			all = append(all, File{Name: name, State: stateAdded})
+			all = append(all, File{Name: name, State: compared.StateAdded})
 		}
 	}
 	slices.SortFunc(all, func(x, y File) int { return strings.Compare(x.Name, y.Name) })
@@ -66,26 +58,23 @@ func (f *File) compare(ctx context.Context, was, is string) error {
 	if err != nil {
 		return err
 	}
-	if f.State = stateSame; same {
+	if f.State = compared.StateSame; same {
 		return nil
 	}
-	f.State = stateDiffers
+	f.State = compared.StateDiffers
 	if !strings.HasSuffix(f.Name, ".deb") && !strings.HasSuffix(f.Name, ".udeb") {
 		f.Note = "it is no package"
 		return nil
 	}
-	if f.Differences, err = debcompare.Debs(ctx, was, is); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		f.Note = "it cannot be compared: " + err.Error()
-	}
-	return nil
+	f.Differences, f.Note, err = debcompare.Explain(ctx, was, is)
+	return err
 }
 
 // different are the files that are not the same.
 func different(all []File) []File {
-	return slices.DeleteFunc(slices.Clone(all), func(f File) bool { return f.State == stateSame })
+	return slices.DeleteFunc(slices.Clone(all), func(f File) bool {
+		return f.State == compared.StateSame
+	})
 }
 
 // place is where a difference is, and of what sort.

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"nsbuild/internal/compared"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/pkgbuild"
 )
@@ -29,32 +30,21 @@ type Request struct {
 	Build  pkgbuild.Request
 }
 
-// Verdict is what was found out.
-type Verdict string
-
-// The verdicts.
-const (
-	Identical Verdict = "identical"
-	Differs   Verdict = "differs"
-	Undecided Verdict = "undecided" // what is needed is missing
-	Failed    Verdict = "failed"    // it does not build
-)
-
 // Schema is the number of the format of a report in JSON.
 const Schema = 1
 
 // Report is what was found out, and how.
 type Report struct {
-	Schema     int      `json:"schema"`
-	Program    string   `json:"program"`
-	Source     string   `json:"source"`
-	Version    string   `json:"version"`
-	Verdict    Verdict  `json:"verdict"`
-	Variations []string `json:"variations"`
-	Beside     bool     `json:"beside"`          // the two builds ran beside each other
-	Files      []File   `json:"files,omitempty"` // of the two builds
-	More       int      `json:"more_builds"`     // that were made to find causes
-	Bisected   bool     `json:"bisected"`
+	Schema     int              `json:"schema"`
+	Program    string           `json:"program"`
+	Source     string           `json:"source"`
+	Version    string           `json:"version"`
+	Verdict    compared.Verdict `json:"verdict"`
+	Variations []string         `json:"variations"`
+	Beside     bool             `json:"beside"`          // the two builds ran beside each other
+	Files      []File           `json:"files,omitempty"` // of the two builds
+	More       int              `json:"more_builds"`     // that were made to find causes
+	Bisected   bool             `json:"bisected"`
 	// Itself are the files that differ without any variation, and Causes what makes the others
 	// differ, where that was looked for
 	Itself  []File   `json:"itself,omitempty"`
@@ -90,13 +80,14 @@ type run struct {
 	report *Report
 	first  *pkgbuild.Outcome // without variation
 	own    map[string]bool   // the differences without any variation
+	apart  *apart            // nil: no builds run beside each other
 }
 
 // Run finds it out. Whatever the error, the report says how far it came.
 func Run(ctx context.Context, env *pkgbuild.Env, r Request) (*Report, error) {
 	begin := time.Now()
 	w := &run{Request: r, env: env, report: &Report{Schema: Schema, Program: env.Program,
-		Verdict: Undecided, Variations: r.Vary, Source: r.Build.From}}
+		Verdict: compared.Undecided, Variations: r.Vary, Source: r.Build.From}}
 	err := w.prepare(ctx)
 	if err == nil {
 		err = w.run(ctx)
@@ -136,10 +127,10 @@ func (w *run) run(ctx context.Context) error {
 			return err
 		}
 		if len(different(w.report.Files)) == 0 {
-			w.report.Verdict = Identical
+			w.report.Verdict = compared.Identical
 			return nil
 		}
-		w.report.Verdict = Differs
+		w.report.Verdict = compared.Differs
 	}
 	if w.Bisect {
 		if lookErr := w.look(ctx, fails); lookErr != nil {
@@ -169,6 +160,7 @@ func (w *run) both(ctx context.Context) (first, second *pkgbuild.Outcome, err er
 	one := func() { first, firstErr = w.once(ctx, "first", nil) }
 	if w.report.Beside {
 		w.build.Beside(2)
+		w.apart = &apart{}
 		var both sync.WaitGroup
 		secondCtx, stop := context.WithCancel(ctx)
 		defer stop()
@@ -180,6 +172,7 @@ func (w *run) both(ctx context.Context) (first, second *pkgbuild.Outcome, err er
 		both.Go(func() { second, err = w.once(secondCtx, "second", w.Vary) })
 		both.Wait()
 		w.build.Beside(1)
+		w.apart = nil
 	} else if one(); firstErr == nil {
 		second, err = w.once(ctx, "second", w.Vary)
 	}
@@ -198,7 +191,7 @@ func (w *run) both(ctx context.Context) (first, second *pkgbuild.Outcome, err er
 func (w *run) failed(out *pkgbuild.Outcome, err error) {
 	w.report.Failure = out
 	if fault.KindOf(err) == fault.Attempted {
-		w.report.Verdict = Failed
+		w.report.Verdict = compared.Failed
 	}
 }
 
@@ -213,6 +206,9 @@ func (w *run) once(ctx context.Context, name string, variations []string) (*pkgb
 	return w.build.Build(ctx, name, func(r *pkgbuild.Request) {
 		r.Output, r.LogDir, r.NoLog = dir, "", temporary
 		r.Vary = vary(variations)
+		if w.apart != nil {
+			r.Hold = w.apart.hold
+		}
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 
+	"nsbuild/internal/compared"
 	"nsbuild/internal/deb"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/pkgbuild"
@@ -28,6 +29,7 @@ type fakeBuild struct {
 	mu     sync.Mutex
 	builds int
 	beside int
+	held   int // builds that do not begin at the same time as another
 }
 
 func (f *fakeBuild) Source() (name, version string) { return "hello", "1" }
@@ -39,6 +41,11 @@ func (f *fakeBuild) Build(_ context.Context, _ string, change func(*pkgbuild.Req
 	var r pkgbuild.Request
 	change(&r)
 	out := &pkgbuild.Outcome{}
+	f.mu.Lock()
+	if r.Hold != nil {
+		f.held++
+	}
+	f.mu.Unlock()
 	if f.fails != nil {
 		if err := f.fails(r.Vary); err != nil {
 			return out, err
@@ -72,17 +79,17 @@ func TestRun(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		build   *fakeBuild
-		verdict Verdict
+		verdict compared.Verdict
 		kind    fault.Kind // of the error
 		says    []string
 		itself  bool
 		causes  [][]string
 	}{
-		{name: "same", build: &fakeBuild{files: same}, verdict: Identical},
+		{name: "same", build: &fakeBuild{files: same}, verdict: compared.Identical},
 		{name: "host and umask", build: &fakeBuild{
 			files: func(v pkgbuild.Vary, _ int) map[string]string {
 				return map[string]string{"one": v.Host, "two": v.Umask, "three": "text"}
-			}}, verdict: Differs, kind: fault.Differs, says: []string{"2 files differ"},
+			}}, verdict: compared.Differs, kind: fault.Differs, says: []string{"2 files differ"},
 			causes: [][]string{{"host"}, {"umask"}}},
 		{name: "a file more", build: &fakeBuild{
 			files: func(v pkgbuild.Vary, _ int) map[string]string {
@@ -90,31 +97,31 @@ func TestRun(t *testing.T) {
 					return map[string]string{"one": "text", "two": "text"}
 				}
 				return same(v, 0)
-			}}, verdict: Differs, kind: fault.Differs, causes: [][]string{{"home"}}},
+			}}, verdict: compared.Differs, kind: fault.Differs, causes: [][]string{{"home"}}},
 		{name: "by itself", build: &fakeBuild{
 			files: func(_ pkgbuild.Vary, n int) map[string]string {
 				return map[string]string{"one": strings.Repeat("x", n), "two": "text"}
-			}}, verdict: Differs, kind: fault.Differs, itself: true},
+			}}, verdict: compared.Differs, kind: fault.Differs, itself: true},
 		{name: "by itself, and by ids", build: &fakeBuild{
 			files: func(v pkgbuild.Vary, n int) map[string]string {
 				return map[string]string{"one": strings.Repeat("x", n),
 					"two": strings.Repeat("y", v.UID+1)}
-			}}, verdict: Differs, kind: fault.Differs, itself: true, causes: [][]string{{"ids"}}},
+			}}, verdict: compared.Differs, kind: fault.Differs, itself: true, causes: [][]string{{"ids"}}},
 		{name: "fails varied", build: &fakeBuild{files: same,
 			fails: func(v pkgbuild.Vary) error {
 				if v.OneProcessor {
 					return failure
 				}
 				return nil
-			}}, verdict: Failed, kind: fault.Attempted,
+			}}, verdict: compared.Failed, kind: fault.Attempted,
 			says: []string{"it builds, but not varied: make said no"}, causes: [][]string{{"cpus"}}},
 		{name: "fails", build: &fakeBuild{files: same,
-			fails: func(pkgbuild.Vary) error { return failure }}, verdict: Failed,
+			fails: func(pkgbuild.Vary) error { return failure }}, verdict: compared.Failed,
 			kind: fault.Attempted, says: []string{"make said no"}},
 		{name: "cannot", build: &fakeBuild{files: same,
 			fails: func(pkgbuild.Vary) error {
 				return fault.New(fault.GivenBack, "", "no mirror")
-			}}, verdict: Undecided, kind: fault.GivenBack, says: []string{"no mirror"}},
+			}}, verdict: compared.Undecided, kind: fault.GivenBack, says: []string{"no mirror"}},
 	} {
 		for _, atOnce := range []int{1, 2} {
 			t.Run(c.name, func(t *testing.T) {
@@ -131,7 +138,7 @@ func TestRun(t *testing.T) {
 				if d := cmp.Diff(c.causes, causes); d != "" || r.Verdict != c.verdict ||
 					(err == nil) != (c.kind == 0) || err != nil && fault.KindOf(err) != c.kind ||
 					(len(r.Itself) > 0) != c.itself || r.Beside != (atOnce > 1) ||
-					r.Beside != (b.beside > 1) {
+					r.Beside != (b.beside > 1) || b.held != 2*(atOnce-1) {
 					t.Errorf("%+v, %v: %s", r, err, d)
 				}
 				for _, text := range c.says {
@@ -153,7 +160,7 @@ func runWith(t *testing.T, b builder, r Request) (*Report, error) {
 		t.Fatal(err)
 	}
 	w := &run{Request: r, env: e, build: b, report: &Report{Variations: r.Vary,
-		Verdict: Undecided, Version: "1"}}
+		Verdict: compared.Undecided, Version: "1"}}
 	err := w.run(t.Context())
 	_ = w.report.Lines()
 	return w.report, errors.Join(err, e.Close(context.WithoutCancel(t.Context())))
