@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -16,13 +15,13 @@ import (
 
 	"nsbuild/internal/batch"
 	"nsbuild/internal/fault"
-	"nsbuild/internal/pkgbuild"
 )
 
 // batchOptions are the flags of batch beyond those of build.
 type batchOptions struct {
 	name        string
 	list        string
+	selection   selection
 	order       string
 	cycles      string
 	maxFailures int
@@ -37,6 +36,7 @@ type resumed struct {
 	order       string
 	repository  *repositoryOptions
 	engine      *engineOptions
+	checked     bool // its options are
 }
 
 func newBatch(a *app, build *cobra.Command) *cobra.Command {
@@ -57,6 +57,7 @@ which are kept for resume and retry. The exit status is as of nsbuild build.
 `,
 		Example: "  nsbuild batch -d bookworm hello tree sl\n" +
 			"  nsbuild batch --name gcc-14 --list sources.txt -d sid --timeout 4h\n" +
+			"  nsbuild batch -d bookworm --all --section perl --repository perl\n" +
 			"  nsbuild batch resume",
 		RunE: func(c *cobra.Command, args []string) error {
 			if a.resumed != nil {
@@ -69,8 +70,9 @@ which are kept for resume and retry. The exit status is as of nsbuild build.
 	}
 	f := c.Flags()
 	f.StringVar(&o.name, "name", "", "call the batch `NAME` (default: today's date)")
-	f.StringVar(&o.list, "list", "", "build what `FILE` names, too: a SOURCE a line; what follows "+
-		"a # is a comment; - is standard input")
+	f.StringVar(&o.list, "list", "", "build what `FILE` names, too: a SOURCE a line, with options "+
+		"of its own; what follows a # is a comment; - is standard input")
+	o.selection.addFlags(f)
 	f.StringVar(&o.order, "order", orderNone, "build sources in this `ORDER`: none (each with the "+
 		"archive's packages), or needs (after those of the batch whose packages it is built with)")
 	f.StringVar(&o.cycles, "cycles", "refuse", "`WHAT` is done where sources need each other: "+
@@ -106,17 +108,6 @@ func ofOneBuild(flag string) bool {
 // beginBatch makes a batch of the command line, and runs it.
 func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	o *batchOptions) error {
-	specs := args
-	if o.list != "" {
-		listed, err := a.readList(o.list)
-		if err != nil {
-			return err
-		}
-		specs = append(specs, listed...)
-	}
-	if len(specs) == 0 {
-		return usage("nsbuild batch SOURCE..., or --list FILE", "batch: of which sources?")
-	}
 	switch {
 	case o.order != orderNone && o.order != orderNeeds:
 		return usage("none or needs", "--order %q", o.order)
@@ -129,12 +120,22 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	if o.maxFailures < 0 {
 		return usage("0 for none", "--max-failures %d: it cannot be negative", o.maxFailures)
 	}
-	seen := map[string]bool{}
-	for _, spec := range specs {
-		if seen[spec] {
-			return usage("name it once", "%s is named twice", spec)
-		}
-		seen[spec] = true
+	if err := o.selection.check(); err != nil {
+		return err
+	}
+	if err := a.checkBatch(set, args); err != nil {
+		return err
+	}
+	store, needs, err := a.batches()
+	if err != nil {
+		return err
+	}
+	if err := store.Free(o.name); err != nil {
+		return err
+	}
+	picks, suite, err := a.pickSources(ctx, args, o)
+	if err != nil {
+		return err
 	}
 	dir, err := os.Getwd()
 	if err != nil {
@@ -145,21 +146,15 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	if o.engine.engine != engineLocal {
 		h.Engine = o.engine.engine
 	}
-	store, needs, err := a.batches()
-	if err != nil {
-		return err
-	}
-	for _, spec := range specs {
-		h.Sources = append(h.Sources, needs.source(spec))
-	}
-	if err := a.checkBatch(set, specs); err != nil {
+	h.Sources = needs.sourcesOf(picks)
+	if err := a.checkSources(specsOfSources(h.Sources)); err != nil {
 		return err
 	}
 	if err := o.repository.begin(ctx); err != nil {
 		return err
 	}
 	if o.order == orderNeeds {
-		if err := a.orderBatch(ctx, h.Sources, o.cycles == "archive"); err != nil {
+		if err := a.orderBatch(ctx, h.Sources, suite, o.cycles == "archive"); err != nil {
 			return err
 		}
 	}
@@ -167,7 +162,7 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	if err != nil {
 		return err
 	}
-	return a.runBatch(ctx, set, &resumed{b, o.maxFailures, o.order, &o.repository, &o.engine})
+	return a.runBatch(ctx, set, &resumed{b, o.maxFailures, o.order, &o.repository, &o.engine, true})
 }
 
 // What --order may be.
@@ -175,42 +170,6 @@ const (
 	orderNone  = "none"
 	orderNeeds = "needs"
 )
-
-// orderBatch finds out which sources are built with the packages of others. All are looked at, and
-// so fetched.
-func (a *app) orderBatch(ctx context.Context, sources []batch.Source, cut bool) (err error) {
-	env, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	ph := env.Progress.Phase("order")
-	ph.Unit("sources")
-	ph.AddTotal(int64(len(sources)))
-	defer func() { ph.Done(err) }()
-	nodes := make([]batch.Node, len(sources))
-	for i, s := range sources {
-		r := a.buildFlags.Request
-		r.From = s.Spec
-		ph.Note(s.Spec)
-		looked, err := env.Look(ctx, r)
-		if pkgbuild.Transient(err) && ctx.Err() == nil {
-			env.Log.Warnf("%s has no place in the order: %v", s.Spec, err)
-			nodes[i].Spec = s.Spec
-			continue
-		}
-		if err != nil {
-			return fault.Wrap(fault.KindOf(err), "", fmt.Errorf("%s: %w", s.Spec, err))
-		}
-		nodes[i] = batch.Node{Spec: s.Spec, Version: looked.Version, Binaries: looked.Binaries,
-			Depends: looked.Depends}
-		ph.Add(1)
-	}
-	needs, err := batch.Graph(nodes, cut)
-	for i := range needs {
-		sources[i].Needs = needs[i]
-	}
-	return err
-}
 
 // typed are the flags of build that were given on the command line, so that they can be given
 // again.
@@ -232,41 +191,9 @@ func typed(set *pflag.FlagSet) (all []string) {
 
 // ofOneBatch tells whether a flag says something that the journal has, or that is for one call.
 func ofOneBatch(flag string) bool {
-	return slices.Contains([]string{"name", "list", "cycles", "max-failures", "json", "dry-run"},
+	return slices.Contains([]string{"name", "list", "all", "match", "section", "limit", "cycles",
+		"max-failures", "json", "dry-run"},
 		flag)
-}
-
-// readList reads the file of a batch's sources.
-func (a *app) readList(name string) (specs []string, err error) {
-	f := os.Stdin
-	if name != "-" {
-		if f, err = os.Open(name); err != nil {
-			return nil, fault.Wrap(fault.Usage, "", fmt.Errorf("--list: %w", err))
-		}
-		defer f.Close()
-	}
-	lines := bufio.NewScanner(f)
-	seen := map[string]int{}
-	for n := 1; lines.Scan(); n++ {
-		text, _, _ := strings.Cut(lines.Text(), "#")
-		words := strings.Fields(text)
-		switch {
-		case len(words) == 0:
-			continue
-		case len(words) > 1:
-			return nil, fault.New(fault.Usage, "write one SOURCE a line", "--list %s:%d: %q is one "+
-				"word too many", name, n, words[1])
-		case seen[words[0]] > 0:
-			return nil, fault.New(fault.Usage, "name it once", "--list %s:%d: %s stands in line %d, "+
-				"too", name, n, words[0], seen[words[0]])
-		}
-		seen[words[0]] = n
-		specs = append(specs, words[0])
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fault.Wrap(fault.Usage, "", fmt.Errorf("--list %s: %w", name, err))
-	}
-	return specs, nil
 }
 
 // checkBatch refuses what cannot be built as it is asked for, before there is a batch of it.
@@ -281,6 +208,11 @@ func (a *app) checkBatch(set *pflag.FlagSet, specs []string) error {
 	if len(o.Suites) > 0 || len(o.Archs) > 0 {
 		return usage("call nsbuild batch once for each", "a batch is of one suite and one architecture")
 	}
+	return a.checkSources(specs)
+}
+
+// checkSources refuses sources that are not there.
+func (a *app) checkSources(specs []string) error {
 	for _, spec := range specs {
 		if !strings.HasSuffix(spec, ".dsc") || strings.Contains(spec, "://") {
 			continue
@@ -290,7 +222,15 @@ func (a *app) checkBatch(set *pflag.FlagSet, specs []string) error {
 				"have it fetched", err)
 		}
 	}
-	return o.Validate()
+	a.buildFlags.Sources = specs
+	return a.buildFlags.Validate()
+}
+
+func specsOfSources(sources []batch.Source) (specs []string) {
+	for _, s := range sources {
+		specs = append(specs, s.Spec)
+	}
+	return specs
 }
 
 // resumeBatch goes on with a batch, with the options that it was begun with: they are given once

@@ -228,9 +228,10 @@ func (s *slurmed) plan(ctx context.Context, j batch.Job, file string) (p onslurm
 // planTo writes the plan of a build to a file. A plan that cannot be made is how the try has ended.
 func (x *batchRun) planTo(ctx context.Context, j batch.Job, file string, jobs int) (*plan.Plan,
 	*batch.Ended, error) {
-	r := x.request
-	r.From = j.Spec
-	r.Packages = slices.Concat(r.Packages, j.Packages)
+	r, err := x.requestOf(j)
+	if err != nil {
+		return nil, nil, err
+	}
 	if r.Jobs == 0 && jobs > 0 && !slices.ContainsFunc(r.Options, func(word string) bool {
 		return strings.HasPrefix(word, "parallel=")
 	}) {

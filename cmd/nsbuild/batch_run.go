@@ -53,8 +53,10 @@ func (n needs) source(spec string) batch.Source {
 // runBatch builds what is left of a batch.
 func (a *app) runBatch(ctx context.Context, set *pflag.FlagSet, of *resumed) (err error) {
 	b, o := of.batch, a.buildFlags
-	if err := a.checkBatch(set, specsOf(b)); err != nil {
-		return err
+	if !of.checked {
+		if err := a.checkBatch(set, specsOf(b)); err != nil {
+			return err
+		}
 	}
 	if o.Hooks, err = o.hooks.load(hook.Build); err != nil {
 		return err
@@ -74,11 +76,9 @@ func (a *app) runBatch(ctx context.Context, set *pflag.FlagSet, of *resumed) (er
 	if of.order == orderNeeds {
 		of.repository.use(&o.Request)
 	}
-	env := a.env // where an order was looked for
-	if env == nil {
-		if env, err = a.open(ctx); err != nil {
-			return err
-		}
+	env, err := a.opened(ctx) // before, where sources were looked up
+	if err != nil {
+		return err
 	}
 	x := &batchRun{app: a, env: env, request: o.Request, begun: time.Now(), change: b.Change}
 	finished, err := x.followChange(ctx, b)
@@ -141,11 +141,20 @@ type batchRun struct {
 	total   int
 }
 
-// build does a build.
-func (x *batchRun) build(ctx context.Context, j batch.Job) *batch.Ended {
+// requestOf is what a build is asked for with.
+func (x *batchRun) requestOf(j batch.Job) (pkgbuild.Request, error) {
 	r := x.request
 	r.From = j.Spec
 	r.Packages = slices.Concat(r.Packages, j.Packages)
+	return r, withOwn(&r, j.Options)
+}
+
+// build does a build.
+func (x *batchRun) build(ctx context.Context, j batch.Job) *batch.Ended {
+	r, err := x.requestOf(j)
+	if err != nil {
+		return &batch.Ended{Status: batch.Failed, Error: err.Error()}
+	}
 	if j.Of != nil {
 		if e := x.reuseBaseline(ctx, j); e != nil {
 			return e

@@ -79,8 +79,9 @@ func arrangement(path string) [][]string {
 		return groups
 	case "nsbuild batch":
 		groups := [][]string{
-			{commonFlags, "name", "list", "order", "repository", "dist", "output", "json", "verbose"},
-			{"The batch", "cycles", "repository-key", "max-failures"},
+			{commonFlags, "name", "list", "all", "order", "repository", "dist", "output", "json",
+				"verbose"},
+			{"The batch", "match", "section", "limit", "cycles", "repository-key", "max-failures"},
 			append([]string{"What does the builds", "engine"}, ofSlurm()...),
 		}
 		for i, g := range arrangement("nsbuild build") {

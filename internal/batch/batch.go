@@ -47,6 +47,10 @@ type Source struct {
 	Memory  int64   `json:"memory,omitempty"` // bytes
 	// Needs are the sources, from 0 on, with whose packages it is built: it comes after them.
 	Needs []int `json:"needs,omitempty"`
+	// Options are of this source alone, as its line in the list has them: --timeout=4h.
+	Options []string `json:"options,omitempty"`
+	// Skip is why it is not built; "": it is.
+	Skip string `json:"skip,omitempty"`
 	// Baseline is the source, from 1 on, that this one is, built without the batch's change; 0: it
 	// is built with it.
 	Baseline int `json:"baseline,omitempty"`
@@ -74,6 +78,14 @@ type Item struct {
 	Began     time.Time // of the last try
 	Last      *Ended    // of the tries that have ended; nil: there is none
 	Published bool      // what it has built is in the repository
+}
+
+// newItem is a source of which nothing has become yet, unless it is left out.
+func newItem(s Source) Item {
+	if s.Skip != "" {
+		return Item{Source: s, Phase: Finished, Last: &Ended{Status: Skipped, Error: s.Skip}}
+	}
+	return Item{Source: s, Phase: Waiting}
 }
 
 // Ended is how a try has ended.
@@ -184,11 +196,30 @@ var goodName = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}$`)
 })
 
+// Free refuses a name that no new batch can have; "" is none.
+func (s *Store) Free(name string) error {
+	if name == "" {
+		return nil
+	}
+	if !goodName().MatchString(name) {
+		return fault.New(fault.Usage, "use letters, digits and . _ + ~ -",
+			"%q is no name for a batch", name)
+	}
+	if _, err := os.Lstat(filepath.Join(s.dir, name)); err == nil {
+		return taken(name)
+	}
+	return nil
+}
+
+func taken(name string) error {
+	return fault.New(fault.Usage, "nsbuild batch resume "+name+" goes on with it; or choose "+
+		"another --name", "there is a batch %s", name)
+}
+
 // Create begins a batch, which is open for this process alone. Without a name it gets one.
 func (s *Store) Create(h Head) (*Batch, error) {
-	if h.Name != "" && !goodName().MatchString(h.Name) {
-		return nil, fault.New(fault.Usage, "use letters, digits and . _ + ~ -",
-			"%q is no name for a batch", h.Name)
+	if err := s.Free(h.Name); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
@@ -229,8 +260,7 @@ func (s *Store) take(name string) (string, error) {
 		case !errors.Is(err, fs.ErrExist):
 			return "", err
 		case name != "":
-			return "", fault.New(fault.Usage, "nsbuild batch resume "+name+" goes on with it; or "+
-				"choose another --name", "there is a batch %s", name)
+			return "", taken(name)
 		}
 	}
 }

@@ -186,7 +186,7 @@ func (b *Batch) add(sources []Source) error {
 		if s.Baseline < 0 || s.Baseline > len(b.Items) || len(s.Needs) > 0 {
 			return fmt.Errorf("it is damaged: %s is the baseline of source %d", s.Spec, s.Baseline)
 		}
-		b.Items = append(b.Items, Item{Source: s, Phase: Waiting})
+		b.Items = append(b.Items, newItem(s))
 	}
 	return nil
 }

@@ -169,7 +169,7 @@ func (b *Batch) apply(r *record) error {
 		b.Head, b.PID = *r.Head, r.PID
 		b.Items = make([]Item, len(r.Head.Sources))
 		for i, s := range r.Head.Sources {
-			b.Items[i] = Item{Source: s, Phase: Waiting}
+			b.Items[i] = newItem(s)
 		}
 		return b.checkOrder()
 	case kindResumed:

@@ -22,10 +22,11 @@ type Room struct {
 
 // Job is a try.
 type Job struct {
-	Item   int // from 0 on
-	Spec   string
-	Try    int
-	Beside int // how many builds may run at the same time, this one among them
+	Item    int // from 0 on
+	Spec    string
+	Options []string // of its source alone
+	Try     int
+	Beside  int // how many builds may run at the same time, this one among them
 	// Alone: it failed beside others, and nothing else is to run on its machine
 	Alone  bool
 	Result string
@@ -157,8 +158,9 @@ func (x *run) begin(ctx context.Context) error {
 		x.running++
 		x.alone = alone && !x.Room.Apart
 		x.memory += need
-		job := Job{Item: item, Spec: it.Spec, Try: it.Tries, Beside: beside, Alone: alone,
-			Memory: need, Result: x.ResultFile(item, it.Tries), Packages: x.packages(item)}
+		job := Job{Item: item, Spec: it.Spec, Options: it.Options, Try: it.Tries, Beside: beside,
+			Alone: alone, Memory: need, Result: x.ResultFile(item, it.Tries),
+			Packages: x.packages(item)}
 		if it.Baseline > 0 {
 			job.Of = x.Items[it.Baseline-1].Last
 		}
