@@ -21,6 +21,10 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet, c *pkgbuild.Checks) {
 		"give lintian these `OPTIONS`, separated by blanks")
 	f.BoolVar(&c.Autopkgtest, "run-autopkgtest", false,
 		"run the package's tests (debian/tests), each in a sandbox of its own without network")
+	f.BoolVar(&c.CheckNetwork, "check-network", false,
+		"give tests that need the internet the host's network (--run-autopkgtest)")
+	f.StringVar(&c.Artifacts, "artifacts", "",
+		"put what tests leave for people below `DIR` (--run-autopkgtest)")
 	f.BoolVar(&c.CheckInstall, "check-install", false,
 		"install what was built in a fresh sandbox, purge it, and list what is left")
 	f.BoolVar(&c.Piuparts, "run-piuparts", false,

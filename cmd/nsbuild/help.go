@@ -110,7 +110,7 @@ func arrangement(path string) [][]string {
 				"add-conflicts-indep", "build-dep-resolver", "resolve-alternatives", "no-layers"},
 			{"Checks of what was built", "run-autopkgtest", "check-install", "run-piuparts",
 				"fail-on", "lintian-opt", "lintian-opts", "piuparts-opt", "piuparts-opts",
-				"compare"},
+				"check-network", "artifacts", "compare"},
 			{"What is written, and where", "log-dir", "nolog", "keep-logs", "result", "junit",
 				"report", "json", "annotations", "max-results"},
 			{"How others can know how it was built", "provenance", "provenance-key", "builder-id"},

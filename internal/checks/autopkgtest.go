@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -15,9 +13,8 @@ import (
 	"nsbuild/internal/apt"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildroot"
-	"nsbuild/internal/dsc"
+	"nsbuild/internal/jails"
 	"nsbuild/internal/sandbox"
-	"nsbuild/internal/source"
 )
 
 // packageTest is one test of debian/tests/control (autopkgtest's README.package-tests).
@@ -35,9 +32,16 @@ var asProgram = []string{"/bin/sh", "-c", `chmod a+x "$0" 2>/dev/null; exec "$0"
 // testTimeout ends a test that takes longer, as autopkgtest's own default does.
 const testTimeout = 10000 * time.Second
 
+// Restrictions that ask for more than an ordinary jail.
+const (
+	needsInternet   = "needs-internet"
+	needsRecommends = "needs-recommends"
+	needsSudo       = "needs-sudo"
+)
+
 // met are the restrictions that our jails can meet, or that are none.
 var met = []string{
-	"rw-build-tree", "breaks-testbed", "allow-stderr", "needs-root", "skippable", "flaky",
+	"rw-build-tree", needsRecommends, needsSudo, "breaks-testbed", "allow-stderr", "needs-root", "skippable", "flaky",
 	"superficial",
 	"build-needed", notInstallable,
 	"skip-foreign-architecture", // what a cross build has made is not tested at all
@@ -52,9 +56,7 @@ func unmet(restriction string) string {
 		"isolation-container":     "no init runs in a jail, so installed services are not started",
 		"isolation-machine":       "a jail has the kernel of its host",
 		"needs-reboot":            "a jail cannot be rebooted",
-		"needs-internet":          "a jail has no network",
-		"needs-recommends":        "recommended packages are not installed",
-		"needs-sudo":              "sudo is not set up for the test's user",
+		needsInternet:             "a jail has no network; --check-network gives it",
 		"hint-testsuite-triggers": "it is no test, but a list of packages",
 	}
 	if why, ok := reasons[restriction]; ok {
@@ -82,29 +84,39 @@ func (v verdict) outcome() string {
 	return OutcomeSkipped
 }
 
+// TestOptions say how the tests of a source are run.
+type TestOptions struct {
+	// Network gives that of the host to the tests that need the internet.
+	Network bool
+	// Keep takes what a test has left for people out of its jail; nil: it is left there.
+	Keep func(ctx context.Context, test string, from jails.Files, dir string) error
+}
+
 // Autopkgtest runs the tests of the source package, each in a jail of its own in which the packages
-// that were built are installed. There is no network.
-func Autopkgtest() Kind {
+// that were built are installed. There is no network but for tests that ask for it, and are given
+// it.
+func Autopkgtest(o TestOptions) Kind {
 	return Kind{Name: "autopkgtest",
 		run: func(ctx context.Context, b *Bench) (outcome, detail string, err error) {
-			return b.autopkgtest(ctx)
+			return b.autopkgtest(ctx, o)
 		}}
 }
 
-func (b *Bench) autopkgtest(ctx context.Context) (outcome, detail string, err error) {
+func (b *Bench) autopkgtest(ctx context.Context, o TestOptions) (outcome, detail string,
+	err error) {
 	tests, err := b.packageTests(ctx)
 	if err != nil {
 		return "", "", err
 	}
 	if len(tests) == 0 {
-		b.Log.Printf("There is no debian/tests/control, or no test in it. What autodep8 would " +
-			"make of a Testsuite field is not run.")
+		b.Log.Printf("There is no debian/tests/control, or no test in it, and no Testsuite field " +
+			"that autodep8 would make tests of.")
 		return OutcomeNoTests, "", nil
 	}
 	var failed, skipped, passed []string
 	var summary []string
 	for _, t := range tests {
-		v, err := b.runTest(ctx, t)
+		v, err := b.runTest(ctx, t, o)
 		if ctx.Err() != nil {
 			return "", "", context.Cause(ctx)
 		}
@@ -142,129 +154,14 @@ func (b *Bench) autopkgtest(ctx context.Context) (outcome, detail string, err er
 	return OutcomePass, "", nil
 }
 
-// packageTests reads the tests from the source package, unpacked in a jail: it is as hostile as any
-// source.
-func (b *Bench) packageTests(ctx context.Context) (tests []packageTest, err error) {
-	c := b.bare()
-	if err := c.open(ctx, false); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, c.close()) }()
-	if err := b.Source.Unpack(ctx, c.Worker); err != nil {
-		return nil, err
-	}
-	f, err := c.Jail.Open(path.Join(b.Source.Path(), "debian/tests/control"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	paragraphs, err := dsc.ParseControl("debian/tests/control", io.LimitReader(f, source.MaxDSC))
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range paragraphs {
-		found, err := b.testsOf(p)
-		if err != nil {
-			return nil, err
-		}
-		tests = append(tests, found...)
-	}
-	return tests, nil
-}
-
-// testsOf are the tests of one paragraph.
-func (b *Bench) testsOf(p *dsc.Paragraph) ([]packageTest, error) {
-	words := func(field string) []string {
-		return strings.FieldsFunc(p.Get(field), func(r rune) bool {
-			return strings.ContainsRune(" ,\n\t", r)
-		})
-	}
-	t := packageTest{restrictions: words("Restrictions"),
-		notHere: leftOut(b.Arch, words("Architecture"))}
-	depends := p.Get("Depends")
-	if p.Field("Depends") == nil {
-		depends = "@"
-	}
-	if slices.Contains(t.restrictions, "build-needed") {
-		depends += ", @builddeps@"
-	}
-	var relations []string
-	for one := range strings.SplitSeq(depends, ",") {
-		switch one = strings.TrimSpace(one); one {
-		case "":
-		case "@":
-			relations = append(relations, b.exactly(b.builtPackages()))
-		case "@builddeps@":
-			relations = append(relations, b.BuildDepends()...)
-		case "@recommends@":
-			t.restrictions = append(t.restrictions, "needs-recommends")
-		default:
-			relations = append(relations, one)
-		}
-	}
-	t.relations = strings.Join(slices.DeleteFunc(relations, func(s string) bool { return s == "" }),
-		", ")
-	dir := p.Get("Tests-Directory")
-	if dir == "" {
-		dir = "debian/tests"
-	}
-	var tests []packageTest
-	for _, name := range words("Tests") {
-		if strings.Contains(name, "/") {
-			return nil, fmt.Errorf("debian/tests/control: the name of test %q has a slash", name)
-		}
-		one := t
-		file := "./" + path.Join(dir, name)
-		one.name, one.argv = name,
-			append(slices.Clone(asProgram), file)
-		tests = append(tests, one)
-	}
-	if command := p.Get("Test-Command"); command != "" {
-		t.name, t.argv = fmt.Sprintf("command%d", len(tests)+1), []string{"bash", "-ec", command}
-		if features := p.Get("Features"); strings.Contains(features, "test-name=") {
-			_, name, _ := strings.Cut(features, "test-name=")
-			t.name, _, _ = strings.Cut(strings.TrimSpace(name), ",")
-		}
-		tests = append(tests, t)
-	}
-	return tests, nil
-}
-
-// leftOut says why a test is not for an architecture, "" when it is: it names those that it is for,
-// or with ! those that it is not for.
-func leftOut(arch string, list []string) string {
-	positive, listed := false, false
-	for _, a := range list {
-		name, negative := strings.CutPrefix(a, "!")
-		switch matches := dsc.MatchArch(arch, name); {
-		case name == "all":
-			return "Architecture: all is not allowed in debian/tests/control"
-		case negative && matches:
-			return "it is not for " + arch
-		case !negative:
-			positive, listed = true, listed || matches
-		}
-	}
-	mixed := slices.ContainsFunc(list, func(a string) bool { return strings.HasPrefix(a, "!") })
-	switch {
-	case positive && mixed:
-		return "its Architecture has some with an exclamation mark and some without"
-	case positive && !listed:
-		return "it is not for " + arch
-	}
-	return ""
-}
-
 // runTest runs one test.
-func (b *Bench) runTest(ctx context.Context, t packageTest) (v verdict, err error) {
+func (b *Bench) runTest(ctx context.Context, t packageTest, o TestOptions) (v verdict,
+	err error) {
 	if t.notHere != "" {
 		return verdict{word: "SKIP", why: t.notHere}, nil
 	}
 	for _, r := range t.restrictions {
-		if !slices.Contains(met, r) {
+		if !slices.Contains(met, r) && (r != needsInternet || !o.Network) {
 			return verdict{word: "SKIP", why: r + ": " + unmet(r)}, nil
 		}
 	}
@@ -274,6 +171,10 @@ func (b *Bench) runTest(ctx context.Context, t packageTest) (v verdict, err erro
 	if errors.Is(err, apt.ErrUnresolved) && slices.Contains(t.restrictions, notInstallable) {
 		return verdict{word: "SKIP",
 			why: notInstallable + ", and what it wants cannot be installed"}, nil
+	}
+	if errors.Is(err, apt.ErrUnresolved) && t.has(needsRecommends) {
+		return verdict{word: "SKIP",
+			why: needsRecommends + ", and what is recommended cannot be installed"}, nil
 	}
 	if err != nil {
 		return v, err
@@ -288,6 +189,11 @@ func (b *Bench) runTest(ctx context.Context, t packageTest) (v verdict, err erro
 	if err := c.prepareTest(ctx, held); err != nil {
 		return v, err
 	}
+	if t.has(needsSudo) {
+		if err := c.allowSudo(ctx); err != nil {
+			return v, fmt.Errorf("setting up sudo: %w", err)
+		}
+	}
 	if slices.Contains(t.restrictions, "build-needed") {
 		c.failing = c.Command(b.Source.Path(), "debian/rules", "build")
 		status, err := c.Run(ctx, c.failing)
@@ -295,7 +201,16 @@ func (b *Bench) runTest(ctx context.Context, t packageTest) (v verdict, err erro
 			return verdict{word: "FAIL", why: "debian/rules build: " + status.String()}, err
 		}
 	}
-	return c.executeTest(ctx, &t)
+	v, err = c.executeTest(ctx, &t)
+	if err == nil && o.Keep != nil {
+		err = o.Keep(ctx, t.name, c.Jail, c.artifacts)
+	}
+	return v, err
+}
+
+// has tells whether a test has a restriction.
+func (t *packageTest) has(restriction string) bool {
+	return slices.Contains(t.restrictions, restriction)
 }
 
 // testDir is what is a test's own, in its jail.
@@ -333,6 +248,11 @@ func (t *testbed) executeTest(ctx context.Context, test *packageTest) (v verdict
 	if slices.Contains(test.restrictions, "needs-root") {
 		command.UID, command.GID = 0, 0
 		command.Env = buildroot.Env()
+	} else if test.has(needsSudo) {
+		command.Groups = append(command.Groups, sudoGID)
+	}
+	if test.has(needsInternet) {
+		command.Network = sandbox.NetworkHost
 	}
 	command.Env = append(
 		slices.DeleteFunc(command.Env, func(s string) bool {

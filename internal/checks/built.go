@@ -46,8 +46,10 @@ func (b *Bench) readVersions(ctx context.Context) error {
 		return err
 	}
 	b.versions, b.roots = map[string]string{}, map[string][]sandbox.Lower{}
+	b.recommends = map[string]string{}
 	for _, p := range built.Packages {
 		b.versions[p.Package] = p.Version
+		b.recommends[p.Package] = p.Recommends
 	}
 	return nil
 }

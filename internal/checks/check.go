@@ -72,7 +72,9 @@ type Bench struct {
 	Failed func(context.Context, Failed)
 
 	versions map[string]string // of the binary packages that were built, by their names
-	seen     Outcome           // what the check that is being made has found, but for its outcome
+	// the relations that these recommend
+	recommends map[string]string
+	seen       Outcome // what the check that is being made has found, but for its outcome
 	// what relations have installed (withBuilt): its holder keeps them until it ends
 	roots  map[string][]sandbox.Lower
 	making string // the name of the check that is being made

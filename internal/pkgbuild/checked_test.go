@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"nsbuild/internal/fakedebian"
 	"nsbuild/internal/fakejail"
@@ -361,9 +364,18 @@ func TestAutopkgtest(t *testing.T) {
 				built == nil)
 			return fakejail.Exit(0)
 		},
+		"sudoer": func(_ context.Context, p *fakejail.Proc) sandbox.Status {
+			text, err := p.ReadFile("/etc/sudoers.d/autopkgtest")
+			if err != nil {
+				return p.Fail(err)
+			}
+			p.Printf("%s", text)
+			return fakejail.Exit(0)
+		},
 	} {
 		w.replace("./debian/tests/"+name, program)
 	}
+	w.replace("usermod", fakejail.Prints("", 0))
 	for _, c := range []struct {
 		name, control string
 		outcome       string
@@ -371,6 +383,15 @@ func TestAutopkgtest(t *testing.T) {
 		log           []string
 	}{
 		{"none", "", "no tests", "", []string{"There is no debian/tests/control"}},
+		{"a field that nobody knows", "Tests: good\nClass: x\n", "no tests",
+			"good (SKIP the field Class is not known)", nil},
+		{"the internet is wanted", "Tests: good\nRestrictions: needs-internet\n", "no tests",
+			"good (SKIP needs-internet: a jail has no network; --check-network gives it)", nil},
+		{"no init", "Tests: good\nRestrictions: isolation-container\n", "no tests",
+			"good (SKIP isolation-container: no init runs in a jail, so installed services are " +
+				"not started)", nil},
+		{"a name that leads out", "Test-Command: good\nFeatures: test-name=..\n", "error",
+			"debian/tests/control: the name of test \"..\" has a slash, or is none", nil},
 		{"it passes", "Tests: good\nDepends: @\n", "pass", "",
 			[]string{"good                 PASS"}},
 		{"as the builder", "Tests: installed\n", "pass", "",
@@ -396,8 +417,13 @@ func TestAutopkgtest(t *testing.T) {
 			"good (SKIP it is not for " + w.arch + ")", nil},
 		{"a command", "Test-Command: good --now\nFeatures: test-name=quick\nDepends: @, " +
 			"@builddeps@, libold-dev\n", "pass", "", []string{"quick                PASS"}},
-		{"recommends", "Tests: good\nDepends: @recommends@\n", "no tests",
-			"good (SKIP needs-recommends: recommended packages are not installed)", nil},
+		{"recommends", "Tests: good\nDepends: @recommends@\n", "pass", "",
+			[]string{"\nWanted: libold-dev\n"}},
+		{"recommends, in the old way", "Tests: good\nRestrictions: needs-recommends\n", "pass", "",
+			[]string{"\nWanted: hello (= 2.10-3), libold-dev\n"}},
+		{"sudo", "Tests: sudoer\nRestrictions: needs-sudo\n", "pass", "",
+			[]string{"\nWanted: hello (= 2.10-3), sudo\n", "%sudo ALL=(ALL:ALL) NOPASSWD: ALL",
+				"Command: usermod --append --groups sudo builder\n"}},
 		{"what cannot be installed", "Tests: good\nDepends: nosuch\n", "fail", "failed: good",
 			[]string{"FAIL apt found no solution"}},
 		{"it is skipped then", "Tests: good\nDepends: nosuch\nRestrictions: skip-not-installable\n",
@@ -411,6 +437,11 @@ func TestAutopkgtest(t *testing.T) {
 			s := crane()
 			if c.control != "" {
 				s.Debian = []fakedebian.File{{Path: "tests/control", Body: c.control}}
+			}
+			if strings.Contains(c.name, "recommends") {
+				s.Packages = []fakedebian.Package{{Name: "hello", Architecture: "any",
+					Description: "made up", Fields: []fakedebian.Field{
+						{Name: "Recommends", Value: "libold-dev"}}}}
 			}
 			w.replace("good", fakejail.Prints("", 0))
 			b := w.must(w.source(s), func(r *Request) { r.Autopkgtest = true })
@@ -436,4 +467,79 @@ func TestAutopkgtest(t *testing.T) {
 			t.Errorf("%s %s", outcome, detail)
 		}
 	})
+}
+
+// TestAutodep8 runs the tests that autodep8 writes for a source which says of what kind it is.
+func TestAutodep8(t *testing.T) {
+	w := newWorld(t)
+	w.replace("good", fakejail.Prints("fine\n", 0))
+	w.replace("bad", fakejail.Prints("", 1))
+	s := crane()
+	s.Fields = append(s.Fields, fakedebian.Field{Name: "Testsuite", Value: "autopkgtest-pkg-crane"})
+	tested := s
+	tested.Debian = []fakedebian.File{{Path: "tests/control", Body: "Test-Command: bad\n"}}
+	const generated = "Test-Command: good\nDepends: @\nFeatures: test-name=autodep8-crane\n"
+	for _, c := range []struct {
+		name     string
+		source   fakedebian.Source
+		autodep8 fakejail.Program // nil: the suite has none
+		outcome  string
+		log      string
+	}{
+		{"generated", s, fakejail.Prints(generated, 0), "pass", "\nautodep8-crane       PASS\n"},
+		{"it knows none", s, fakejail.Prints("", 1), "no tests", "\nautodep8: exit status 1\n"},
+		{"it knows none, and the source does", tested, fakejail.Prints("", 1), "fail",
+			"\ncommand1             FAIL exit status 1\n"},
+		{"the suite has none", tested, nil, "fail", "autodep8 cannot be installed in crane"},
+	} {
+		w.in(c.name, func(t *testing.T) {
+			w.suite.MutateIndex = nil
+			if c.autodep8 == nil {
+				w.suite.MutateIndex = func(_, text string) string {
+					return strings.ReplaceAll(text, "Package: autodep8\n", "Package: auto\n")
+				}
+			} else {
+				w.replace("autodep8", c.autodep8)
+			}
+			w.publish()
+			b := w.must(w.source(c.source), func(r *Request) {
+				r.Autopkgtest, r.NoLayers = true, true
+			})
+			if outcome, detail := b.checked(t, "autopkgtest"); outcome != c.outcome {
+				t.Errorf("%s %s", outcome, detail)
+			}
+			w.tells("the log", b.log, c.log)
+		})
+	}
+}
+
+// TestArtifacts keeps what tests leave for people, and has the network for those that need it.
+func TestArtifacts(t *testing.T) {
+	w := newWorld(t)
+	w.replace("leaves", func(_ context.Context, p *fakejail.Proc) sandbox.Status {
+		if err := p.WriteFile(p.Getenv("AUTOPKGTEST_ARTIFACTS")+"/seen", "x", 0o600); err != nil {
+			return p.Fail(err)
+		}
+		return fakejail.Exit(1)
+	})
+	w.replace("good", fakejail.Prints("", 0))
+	s := crane()
+	s.Debian = []fakedebian.File{{Path: "tests/control", Body: "Test-Command: leaves\nFeatures: " +
+		"test-name=one\n\nTest-Command: leaves\nFeatures: test-name=one\n\nTest-Command: good\n" +
+		"Restrictions: needs-internet\nFeatures: test-name=two\n"}}
+	dir := filepath.Join(t.TempDir(), "kept")
+	b := w.must(w.source(s), func(r *Request) {
+		r.Autopkgtest, r.Artifacts, r.CheckNetwork = true, dir, true
+	})
+	if outcome, detail := b.checked(t, "autopkgtest"); detail != "failed: one, one" {
+		t.Errorf("%s %s", outcome, detail)
+	}
+	w.tells("the log", b.log, "\nI: test two: PASS\n")
+	log := strings.TrimSuffix(filepath.Base(b.LogPath), ".build")
+	got, err := filepath.Glob(dir + "/*/*/*")
+	w.check(err)
+	want := []string{dir + "/" + log + "/one/seen", dir + "/" + log + "/one.2/seen"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("artifacts (-want +got):\n%s", diff)
+	}
 }

@@ -15,9 +15,12 @@ import (
 
 // Checks say what is done with the results of a build that was successful.
 type Checks struct {
-	Lintian      bool
-	LintianOpts  []string
-	Autopkgtest  bool
+	Lintian     bool
+	LintianOpts []string
+	Autopkgtest bool
+	// CheckNetwork gives tests that need the internet the host's network.
+	CheckNetwork bool
+	Artifacts    string // directory of what tests leave for people; "": it stays in the jail
 	CheckInstall bool
 	Piuparts     bool
 	PiupartsOpts []string
@@ -104,7 +107,7 @@ func (b *builder) checks() (wanted []wantedCheck) {
 	})
 	add(b.o.Piuparts, checks.Piuparts(b.o.PiupartsOpts),
 		func(at *attempt, outcome string) { at.summary.Piuparts = outcome })
-	add(b.o.Autopkgtest, checks.Autopkgtest(),
+	add(b.o.Autopkgtest, checks.Autopkgtest(b.testOptions()),
 		func(at *attempt, outcome string) { at.summary.Autopkgtest = outcome })
 	return wanted
 }

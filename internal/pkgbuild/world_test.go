@@ -76,7 +76,9 @@ func newWorldAlone(t *testing.T) *world {
 		{Name: "build-essential", Version: "12.9", Depends: "gcc-12, dpkg-dev (>= 1.17.11)"},
 		{Name: "gcc-12", Version: "12.2.0-14"},
 		{Name: "dpkg-dev", Version: "1.22.0"}, {Name: "fakeroot"}, {Name: "lintian"},
-		{Name: "piuparts"}, {Name: "aptitude"},
+		{Name: "piuparts"}, {Name: "aptitude"}, {Name: "autodep8"},
+		{Name: "sudo", Files: []fakedebian.File{{Path: "etc/sudoers.d/README", Body: "#"}}},
+
 		{Name: "libcrane-dev", Version: "1.0-1", Depends: "libcrane1 (= 1.0-1)"},
 		{Name: "libcrane1", Version: "1.0-1"}, {Name: "libold-dev", Version: "0.9-1"},
 	} {

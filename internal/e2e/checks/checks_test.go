@@ -177,14 +177,22 @@ func TestCheckRestrictions(t *testing.T) {
 			"Tests: not-here\nArchitecture: !linux-any\n\n" +
 			"Tests: wishing\nDepends: @, no-such-package\nRestrictions: " +
 			"skip-not-installable\n\n" +
-			"Tests: wanting\nDepends: @, no-such-package\n"},
-		{Path: "tests/here", Body: "#!/bin/sh\nexamined\n"},
+			"Tests: wanting\nDepends: @, no-such-package\n\n" +
+			"Test-Command: test $(grep -c : /proc/net/dev) -gt 1\nRestrictions: " +
+			"needs-internet\nFeatures: test-name=online\n"},
+		{Path: "tests/here", Body: "#!/bin/sh\nexamined >$AUTOPKGTEST_ARTIFACTS/said\n"},
 	})
-	w.Must(t, "build", "-q", "-d", "bookworm", "--run-autopkgtest", dsc)
+	w.Must(t, "build", "-q", "-d", "bookworm", "--run-autopkgtest", "--check-network",
+		"--artifacts=left", dsc)
+	left, err := filepath.Glob(filepath.Join(w.Dir, "left", "examined_1.0_amd64-20*Z", "*", "*"))
+	if err != nil || len(left) != 1 || filepath.Base(filepath.Dir(left[0])) != "here" ||
+		e2e.Read(t, left[0]) != "works\n" {
+		t.Errorf("artifacts: %q, %v", left, err)
+	}
 	e2e.WantIn(t, "log", e2e.Read(t, filepath.Join(w.Dir, "examined_1.0_amd64.build")),
 		"^I: test here: PASS$", "^I: test not-here: SKIP it is not for amd64$",
 		"^I: test wishing: SKIP skip-not-installable, and what it wants cannot be installed$",
-		"^I: test wanting: FAIL ", "^Autopkgtest: fail$")
+		"^I: test wanting: FAIL ", "^I: test online: PASS$", "^Autopkgtest: fail$")
 }
 
 // TestCheckUpgrade installs the suite's own version first, and upgrades it.

@@ -143,7 +143,7 @@ func (s *packed) binary(dir string, about *dsc.Paragraph, arch string) (file str
 	}
 	fmt.Fprintf(&control, "Version: %s\nArchitecture: %s\nMaintainer: %s\n", version, arch,
 		s.control.Paragraph.Get("Maintainer"))
-	for _, field := range []string{"Depends", "Conflicts"} {
+	for _, field := range []string{"Depends", "Conflicts", "Recommends"} {
 		var all []string
 		for one := range strings.SplitSeq(about.Get(field), ",") {
 			if one = strings.TrimSpace(one); one != "" && !strings.HasPrefix(one, "${") {
