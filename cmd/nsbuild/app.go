@@ -67,6 +67,7 @@ type globalFlags struct {
 	mirrorTimeout         time.Duration
 	stateDir, cacheDir    string
 	cacheLimit            string
+	requireIsolation      string
 }
 
 func (g *globalFlags) addFlags(f *pflag.FlagSet) {
@@ -85,6 +86,16 @@ func (g *globalFlags) addFlags(f *pflag.FlagSet) {
 		"(NSBUILD_CACHE; default ~/.cache/nsbuild, of root /var/cache/nsbuild)")
 	f.StringVar(&g.cacheLimit, "cache-limit", "", "let downloads and layers grow to `SIZE` "+
 		"(NSBUILD_CACHE_LIMIT; default 20G)")
+	f.StringVar(&g.requireIsolation, "require-isolation", "any",
+		"refuse a sandbox that is weaker than `LEVEL`: full, any")
+}
+
+// require is what --require-isolation asks for.
+func (g *globalFlags) require() sandbox.Level {
+	if g.requireIsolation == string(sandbox.LevelFull) {
+		return sandbox.LevelFull
+	}
+	return ""
 }
 
 // checkFlags finds what is wrong with the flags of every verb.
@@ -98,6 +109,10 @@ func (g *globalFlags) checkFlags() error {
 	case g.mirrorTimeout < 0:
 		return usage("leave it out for what is usual", "--mirror-timeout %v: it cannot be negative",
 			g.mirrorTimeout)
+	case g.requireIsolation != "" && g.requireIsolation != "any" &&
+		g.requireIsolation != string(sandbox.LevelFull):
+		return usage("full or any", "--require-isolation %s: there is no such level",
+			g.requireIsolation)
 	}
 	_, err := config.FindCacheLimit(g.cacheLimit)
 	return err
@@ -134,7 +149,7 @@ func (a *app) open(ctx context.Context) (*pkgbuild.Env, error) {
 		return nil, err
 	}
 	e := &pkgbuild.Env{Program: program(), StateDir: state, CacheDir: cache, IDs: ids,
-		Suites: a.suites(), Meter: &progress.Meter{}}
+		Require: a.require(), Suites: a.suites(), Meter: &progress.Meter{}}
 	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {
@@ -174,7 +189,7 @@ func (a *app) openLocal(ctx context.Context) (*pkgbuild.Env, error) {
 	}
 	state := dirs.State
 	e := &pkgbuild.Env{Program: program(), StateDir: state, CacheDir: dirs.Cache,
-		Suites: a.suites()}
+		Require: a.require(), Suites: a.suites()}
 	e.Progress = a.newProgress()
 	e.Log = a.logger(e.Progress)
 	if e.Store, err = base.Open(state); err != nil {

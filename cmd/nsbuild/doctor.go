@@ -77,7 +77,7 @@ func (a *app) doctor(ctx context.Context, asJSON bool) error {
 		return err
 	}
 	state, cache := dirs.State, dirs.Cache
-	found := examineSandbox(ctx, state)
+	found := append(examinePlace(sandbox.FindPlace()), examineSandbox(ctx, state)...)
 	found = append(found, examineMachine(budget.Read())...)
 	found = append(found, examineDisk("bases", state), examineDisk("cache", cache))
 	found = append(found, a.examineMirror(ctx, cache)...)
@@ -121,40 +121,6 @@ func judge(found []finding) error {
 			"this machine cannot build yet: %d missing", lacks)
 	}
 	return nil
-}
-
-// examineSandbox makes an outer sandbox, as every build does.
-func examineSandbox(ctx context.Context, state string) []finding {
-	ids, err := sandbox.ResolveIDs()
-	if err != nil {
-		return []finding{{missing, "user ids", err.Error(), fault.HintOf(err)},
-			{note, "sandbox", "not tried: it needs the user ids", ""}}
-	}
-	out := []finding{{fine, "user ids", ids.String(), ""}}
-	// The directory that disk scratch would use; it exists from the first base on.
-	fallback := filepath.Join(state, "run")
-	if _, err := os.Stat(fallback); err != nil {
-		fallback = ""
-	}
-	h, err := sandbox.Start(ctx, sandbox.HolderSpec{IDs: ids, FallbackDir: fallback})
-	if err != nil {
-		return append(out, finding{missing, "sandbox", err.Error(), fault.HintOf(err)})
-	}
-	scratch := h.Scratch()
-	if err := h.Close(); err != nil {
-		return append(out, finding{missing, "sandbox", "ending it: " + err.Error(),
-			fault.HintOf(err)})
-	}
-	out = append(out, finding{fine, "sandbox", "starts and ends", ""})
-	switch scratch {
-	case sandbox.ScratchTmpfs:
-		return append(out, finding{fine, "overlay", "in memory", ""})
-	case sandbox.ScratchDisk:
-		return append(out, finding{note, "overlay", "on disk only, which is slower",
-			"use Linux 6.6 or later"})
-	}
-	return append(out, finding{note, "overlay", "none in memory: each build may copy its base",
-		"use Linux 6.6 or later"})
 }
 
 const (

@@ -113,12 +113,13 @@ type settings struct {
 	Offline, Refresh, Quiet     bool
 	RefreshAfter, MirrorTimeout time.Duration
 	CacheLimit                  string
+	RequireIsolation            string
 	Environ                     []string
 }
 
 func (a *app) settings() ([]byte, error) {
 	return json.Marshal(settings{a.offline, a.refresh, a.quiet, a.refreshAfter, a.mirrorTimeout,
-		a.cacheLimit, os.Environ()})
+		a.cacheLimit, a.requireIsolation, os.Environ()})
 }
 
 // beforeSession makes what a session begins with, in its supervisor: hooks, and packages that are
@@ -147,7 +148,7 @@ func beforeSession(ctx context.Context, s session.Spec, stderr *os.File) (around
 	a := &app{stdout: stderr, stderr: stderr, globalFlags: globalFlags{stateDir: s.StateDir,
 		cacheDir: s.CacheDir, quiet: set.Quiet, offline: set.Offline, refresh: set.Refresh,
 		refreshAfter: set.RefreshAfter, mirrorTimeout: set.MirrorTimeout,
-		cacheLimit: set.CacheLimit}}
+		cacheLimit: set.CacheLimit, requireIsolation: set.RequireIsolation}}
 	env, err := a.open(ctx)
 	if err != nil {
 		return around, nil, errors.Join(err, a.close(ctx))

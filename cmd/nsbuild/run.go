@@ -255,7 +255,7 @@ func (a *app) run(ctx context.Context, o *runOptions) (err error) {
 	o.CacheDir = env.CacheDir
 	o.Store, o.StateDir, o.Fallback, o.Log, o.Verbose = env.Store, env.StateDir, env.Work.Path(),
 		env.Log, a.verbose
-	o.IDs = func() (sandbox.IDMap, error) { return env.IDs, nil }
+	o.IDs, o.Require = func() (sandbox.IDMap, error) { return env.IDs, nil }, a.require()
 	return a.runAs(o, func() (sandbox.Status, error) { return session.Run(ctx, o.Options) })
 }
 

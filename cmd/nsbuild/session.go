@@ -106,6 +106,7 @@ func (a *app) sessionBegin(ctx context.Context, o *runOptions, name string) erro
 			return err
 		}
 	}
+	o.Require = a.require()
 	spec := session.Spec{Name: name, Jail: o.Jail, Hooks: hooks, StateDir: host.StateDir,
 		CacheDir: dirs.Cache, Install: o.install}
 	if len(o.install) > 0 {

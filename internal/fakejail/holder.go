@@ -167,6 +167,14 @@ func (h *Holder) PID() int { return 0 }
 // IDs are those of the spec.
 func (h *Holder) IDs() sandbox.IDMap { return h.Spec.IDs }
 
+// Level is the one that was set, else the full one.
+func (h *Holder) Level() sandbox.Level {
+	if h.Spec.Level == "" {
+		return sandbox.LevelFull
+	}
+	return h.Spec.Level
+}
+
 // Close ends the holder and its jails.
 func (h *Holder) Close() error {
 	err := h.maker.note(0, "Close")

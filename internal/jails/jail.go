@@ -58,6 +58,7 @@ type Holder interface {
 	RootPath(jail int) string
 	PID() int // of PID 1, as its caller sees it; 0: there is none
 	IDs() sandbox.IDMap
+	Level() sandbox.Level
 	Close() error
 
 	// Room is that of the scratch.

@@ -126,8 +126,13 @@ func (b *builder) begin(ctx context.Context, how how) (_ *attempt, err error) {
 	if how.plain {
 		b.result.Isolation.Scratch = string(sandbox.ScratchCopy)
 	}
+	isolation := b.base.Manifest.IDs.String()
+	b.result.Isolation.Level = string(at.holder.Level())
+	if at.holder.Level() != sandbox.LevelFull {
+		isolation += ", " + sandbox.Weaker
+	}
 	b.header.Extra = []buildlog.Field{
-		{Name: "Isolation", Value: b.base.Manifest.IDs.String()},
+		{Name: "Isolation", Value: isolation},
 		{Name: "Scratch", Value: b.result.Isolation.Scratch},
 		{Name: "Base", Value: fmt.Sprintf("%s, generation %d of %s", b.base.Name, b.base.Number,
 			b.base.Manifest.Created.Format(time.DateOnly))},

@@ -50,6 +50,8 @@ type Env struct {
 	Progress *progress.Progress
 	Meter    *progress.Meter
 
+	Require sandbox.Level // the least level of isolation that will do; "" is any
+
 	Work   *workdir.Dir  // this process's own
 	Copies *copies.Maker // of packages
 	shared *shared
@@ -62,8 +64,11 @@ func (e *Env) Open(ctx context.Context) (err error) {
 	if e.Kept, err = kept.Open(e.StateDir); err != nil {
 		return err
 	}
-	e.Work, err = workdir.Open(ctx, e.StateDir, e.Log)
-	return err
+	if e.Work, err = workdir.Open(ctx, e.StateDir, e.Log); err != nil {
+		return err
+	}
+	e.Work.Require = e.Require
+	return nil
 }
 
 // Close deletes this process's own directory.

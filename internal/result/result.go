@@ -214,6 +214,8 @@ type Use struct {
 type Isolation struct {
 	Rung    string `json:"rung"`    // of the ladder of privilege
 	Scratch string `json:"scratch"` // "tmpfs", "disk", "copy"
+	// "full", or "shared-pid-namespace" (docs/security.md); absent where nothing was started
+	Level   string `json:"level,omitempty"`
 	Network bool   `json:"network"` // true only when it was asked for
 	Host    string `json:"hostname,omitempty"`
 }

@@ -38,6 +38,8 @@ type (
 	Network = wire.Network
 	// Scratch is where throwaway roots keep what is written to them.
 	Scratch = wire.Scratch
+	// Level says how much of a wall a holder's namespaces are.
+	Level = wire.Level
 	// Emulator is an interpreter for the programs of another architecture.
 	Emulator = wire.Emulator
 	// Limits bound what everything in the jails of a holder may use together.
@@ -56,7 +58,7 @@ type (
 	Written = wire.Written
 )
 
-// The values of Network, Scratch and MapKind.
+// The values of Network, Scratch, Level and MapKind.
 const (
 	NetworkNone    = wire.NetworkNone
 	NetworkHost    = wire.NetworkHost
@@ -65,6 +67,9 @@ const (
 	ScratchTmpfs = wire.ScratchTmpfs
 	ScratchDisk  = wire.ScratchDisk
 	ScratchCopy  = wire.ScratchCopy
+
+	LevelFull   = wire.LevelFull
+	LevelShared = wire.LevelShared
 
 	MapNone  = wire.MapNone
 	MapAll   = wire.MapAll

@@ -15,12 +15,6 @@ import (
 	"nsbuild/internal/sandbox/wire"
 )
 
-// unmask is how each kind of container is started with a whole /proc.
-const unmask = "start the container with a whole /proc: --security-opt systempaths=unconfined " +
-	"(docker), " +
-	"--security-opt unmask=ALL (podman), procMount: Unmasked (Kubernetes); " +
-	"in a systemd unit ProtectKernelTunables=no and ProcSubset=all"
-
 // checkProc tells what of the caller's /proc makes a start impossible: the maps of ids are written
 // there, and what the kernel can do is read there.
 func checkProc(dir string) error {
@@ -54,7 +48,7 @@ func explainProc(err error) error {
 			what += fmt.Sprintf(" and %d more", n)
 		}
 	}
-	return fault.Wrap(fault.Internal, unmask,
+	return fault.Wrap(fault.Internal, FindPlace().WholeProc(),
 		fmt.Errorf("the kernel grants no new /proc here, for %s: %w", what, err))
 }
 
@@ -81,7 +75,24 @@ func explainSetup(err error) error {
 		return fault.Wrap(fault.Internal, "use Linux 6.7 or later, or let the host's kernel know "+
 			"the interpreter: sudo apt-get install qemu-user-static binfmt-support", err)
 	}
+	if errors.As(err, &e) && strings.Contains(e.Op, "mount") &&
+		(errors.Is(e.Errno, unix.EACCES) || errors.Is(e.Errno, unix.EPERM)) && !refusesProc(err) {
+		place := FindPlace()
+		return fault.Wrap(fault.Internal, place.Namespaces(), fmt.Errorf("%s lets nobody mount: %w",
+			place.Name, err))
+	}
 	return explainProc(err)
+}
+
+// explainJail says what to do where a jail cannot be opened.
+func (h *Holder) explainJail(spec *Spec, err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Op == wire.OwnIDsCall {
+		return fault.Wrap(fault.Internal, FindPlace().WholeProc()+"; or run nsbuild as the root "+
+			"of the container", fmt.Errorf("a jail with your own ids needs a PID namespace of its "+
+			"own: what runs in it could end your processes: %w", err))
+	}
+	return explainOrder(spec, err)
 }
 
 // explainOrder says what to do where directories cannot have another order.
@@ -120,9 +131,9 @@ func explainClone(err error) error {
 			"that allows userns",
 			fmt.Errorf("%w: AppArmor forbids user namespaces to users", what))
 	case errors.Is(err, unix.EPERM):
-		return fault.Wrap(fault.Internal, "in a container: allow namespaces (docker: "+
-			"--security-opt seccomp=unconfined --security-opt systempaths=unconfined --cap-add "+
-			"SYS_ADMIN)", what)
+		place := FindPlace()
+		return fault.Wrap(fault.Internal, place.Namespaces(),
+			fmt.Errorf("%s lets nobody make namespaces: %w", place.Name, err))
 	}
 	return what
 }

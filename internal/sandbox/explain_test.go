@@ -34,7 +34,7 @@ func TestExplainProc(t *testing.T) {
 	refused := &Error{Op: "mount proc on", Path: "/tmp/proc", Errno: syscall.EPERM}
 	err := explainProc(refused)
 	if !strings.Contains(err.Error(), "no new /proc") || !errors.Is(err, syscall.EPERM) ||
-		!strings.Contains(fault.HintOf(err), "unmask=ALL") {
+		fault.HintOf(err) != FindPlace().WholeProc() {
 		t.Errorf("%v; hint %q", err, fault.HintOf(err))
 	}
 	other := &Error{Op: "mount tmpfs on", Path: "/tmp", Errno: syscall.EPERM}

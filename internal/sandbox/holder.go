@@ -35,6 +35,7 @@ type Holder struct {
 	pidfd    *os.File      // nil where the kernel has none
 	done     chan struct{} // closed when PID 1 has been reaped
 	ended    Status        // PID 1's, after done
+	shared   *sharedEnd    // nil at the full level
 	notes    []string      // for the first jail's
 	spared   []string      // those of them that are about limits
 	group    *cgroup.Group // nil without limits
@@ -60,6 +61,15 @@ func Begin() (*Beginning, error) {
 	if err := checkProc("/proc"); err != nil {
 		return nil, err
 	}
+	h, err := begin(nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Beginning{h}, nil
+}
+
+// begin makes a holder of the full level, or of the shared one.
+func begin(shared *sharedEnd) (*Holder, error) {
 	ours, theirs, err := wire.Socketpair()
 	if err != nil {
 		return nil, err
@@ -69,7 +79,7 @@ func Begin() (*Beginning, error) {
 		theirs.Close()
 		return nil, err
 	}
-	h := &Holder{link: newLink(c), done: make(chan struct{})}
+	h := &Holder{link: newLink(c), done: make(chan struct{}), shared: shared}
 	started := make(chan error)
 	go h.supervise(theirs, started)
 	err = <-started
@@ -78,7 +88,7 @@ func Begin() (*Beginning, error) {
 		c.Close()
 		return nil, err
 	}
-	return &Beginning{h}, nil
+	return h, nil
 }
 
 // Cancel ends a PID 1 that is not needed. It may be called after Start, whose holder it leaves
@@ -97,23 +107,35 @@ func (b *Beginning) Start(ctx context.Context, spec HolderSpec) (*Holder, error)
 		return nil, errors.New("this sandbox was started already")
 	}
 	b.h = nil
-	h.ids = spec.IDs
+	err := h.begun(ctx, spec)
+	if err == nil {
+		return h, nil
+	}
+	if spec.Require != LevelFull && refusesProc(err) {
+		return startShared(ctx, spec, err)
+	}
+	return nil, err
+}
+
+// begun sets up a holder that waits, or closes it.
+func (h *Holder) begun(ctx context.Context, spec HolderSpec) error {
+	h.ids, spec.Level = spec.IDs, h.Level()
 	// Before the first wait: what hangs while it begins ends with ctx, too.
 	stop := context.AfterFunc(ctx, func() { h.Close() })
 	if err := h.setup(ctx, spec); err != nil {
 		stop()
 		h.Close()
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
-		return nil, err
+		return err
 	}
 	go func() {
 		h.receive()
 		<-h.done
 		stop() // ctx keeps no holder that is gone
 	}()
-	return h, nil
+	return nil
 }
 
 // supervise forks PID 1 and waits for it, on one thread: the parent-death signal follows the thread
@@ -137,7 +159,7 @@ func (h *Holder) supervise(socket *os.File, started chan<- error) {
 		Env:   reexec.QuickStart(),
 		Files: []uintptr{null.Fd(), null.Fd(), os.Stderr.Fd(), socket.Fd()},
 		Sys: &syscall.SysProcAttr{
-			Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS,
+			Cloneflags: h.namespaces(),
 			// without them the exec, by a uid that is not yet mapped, would lose all
 			AmbientCaps: caps,
 			Pdeathsig:   syscall.SIGKILL,
@@ -218,7 +240,8 @@ func (h *Holder) setup(ctx context.Context, spec HolderSpec) error {
 			return err
 		}
 	}
-	if err := h.conn.Send(&wire.Message{Op: wire.OpSetup, Holder: &spec, Path: exe}); err != nil {
+	if err := h.conn.Send(&wire.Message{Op: wire.OpSetup, Holder: &spec, Path: exe},
+		h.shared.handOver()...); err != nil {
 		return fmt.Errorf("setting up the sandbox: %w", h.lost(err))
 	}
 	answer, _, err := h.conn.RecvWithin(setupPatience)
@@ -309,6 +332,7 @@ func (h *Holder) Close() error {
 		err = h.conn.Close()
 		err = errors.Join(err, h.kill())
 		<-h.done
+		err = errors.Join(err, h.shared.wait())
 		if h.pidfd != nil {
 			err = errors.Join(err, h.pidfd.Close())
 		}

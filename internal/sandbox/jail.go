@@ -47,7 +47,7 @@ func (h *Holder) NewJail(ctx context.Context, spec Spec) (*Jail, error) {
 	}
 	answer, _, err := h.call(&wire.Message{Op: wire.OpJail, Spec: &spec}, trees...)
 	if err != nil {
-		return nil, explainOrder(&spec, fmt.Errorf("opening a jail: %w", err))
+		return nil, h.explainJail(&spec, fmt.Errorf("opening a jail: %w", err))
 	}
 	h.mu.Lock()
 	notes = append(append(h.notes, notes...), answer.Notes...)

@@ -16,13 +16,17 @@ import (
 // process it does that process's work and exits; otherwise it returns at once.
 func Main(applets map[string]Applet) {
 	switch os.Args[0] {
-	case reexec.Init, reexec.Helper, reexec.Session, reexec.First, reexec.Limited, reexec.Applet:
+	case reexec.Init, reexec.Helper, reexec.Session, reexec.First, reexec.Limited, reexec.Applet,
+		reexec.Watch:
 		reexec.NameProcess(os.Args[0])
 	}
 	switch os.Args[0] {
 	case reexec.Init:
 		runtime.LockOSThread()
 		os.Exit(pid1.Main())
+	case reexec.Watch:
+		runtime.LockOSThread()
+		os.Exit(pid1.WatchMain())
 	case reexec.Helper:
 		runtime.LockOSThread()
 		os.Exit(inside.Main())

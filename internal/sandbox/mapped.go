@@ -47,7 +47,11 @@ func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err err
 			}
 		}
 		if spec.Root.Tree, err = clone(path, kind); err != nil {
-			if cannotMap(err) {
+			if notPermitted(err) {
+				err = fault.Wrap(fault.Internal, "use a base of nsbuild's own: nsbuild create "+
+					"SUITE; or do it outside of the container", fmt.Errorf("the root of this "+
+					"container may not show %s with other ids: %w", path, err))
+			} else if cannotMap(err) {
 				err = fault.Wrap(fault.Internal,
 					"copy the tree to a file system that can, such as ext4, xfs or btrfs",
 					fmt.Errorf("the ids of %s cannot be mapped: %w", path, err))
@@ -67,7 +71,12 @@ func (h *Holder) mapTrees(spec *Spec) (notes []string, trees []*os.File, err err
 			continue
 		}
 		m.Tree, err = cloned(m.Source, m.Map, m.NoLinks)
-		if cannotMap(err) {
+		switch {
+		case notPermitted(err):
+			notes = append(notes, fmt.Sprintf("files in %s belong to nobody: the root of this "+
+				"container may not map ids", m.Target))
+			err = nil
+		case cannotMap(err):
 			notes = append(notes,
 				fmt.Sprintf("files in %s belong to nobody: their file system cannot map ids",
 					m.Target))
@@ -85,6 +94,12 @@ func cannotMap(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Op == "mapping the ids of" &&
 		(errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM))
+}
+
+// notPermitted tells whether we have no right to clone mounts at all: root of a container has not.
+func notPermitted(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Op == "open_tree" && errors.Is(err, unix.EPERM)
 }
 
 // mappedTo is the user namespace that an id-mapped mount refers to: ids on disk on the left, ids of

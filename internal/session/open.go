@@ -83,6 +83,9 @@ func (o *opening) open(ctx context.Context) (_ *room, err error) {
 	if r.jail, err = r.holder.NewJail(ctx, spec); err != nil {
 		return nil, o.explain(err)
 	}
+	if r.holder.Level() != sandbox.LevelFull {
+		r.notes = append(r.notes, "the sandbox is "+sandbox.Weaker)
+	}
 	r.notes = append(r.notes, r.jail.Notes()...)
 	if o.HostUsers {
 		if err := addHostUsers(ctx, r.jail); err != nil {
@@ -124,7 +127,7 @@ func (o *opening) hold(ctx context.Context, ids sandbox.IDMap) (*sandbox.Holder,
 		return nil, err
 	}
 	spec := sandbox.HolderSpec{
-		IDs: ids, Limits: o.Limits, FallbackDir: o.Fallback,
+		IDs: ids, Limits: o.Limits, Require: o.Require, FallbackDir: o.Fallback,
 		Memory:      filepath.Join(o.StateDir, "kernel.json"),
 		ScratchSize: machineHas.Limit / 2, // as of a machine without a limit the kernel gives half
 		Inodes32:    o.Root != "" && narrow(o.Root),

@@ -41,6 +41,7 @@ type Jail struct {
 	Whose, WhoseGroup string
 	HostUsers         bool // the jail gets those users and groups of the host that it has not
 	Limits            sandbox.Limits
+	Require           sandbox.Level // the least level of isolation that will do; "" is any
 }
 
 // throwaway tells whether what is written to the root is thrown away, so that mount points can be

@@ -13,10 +13,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"nsbuild/internal/fault"
 	"nsbuild/internal/flock"
 	"nsbuild/internal/jails"
 	"nsbuild/internal/machine"
@@ -28,9 +30,14 @@ type Dir struct {
 	// Start starts holders: jails.Start, or what makes them up.
 	Start func(context.Context, sandbox.HolderSpec) (jails.Holder, error)
 
+	// Require is the least level of isolation that will do; "" is any.
+	Require sandbox.Level
+
 	state string // directory
 	own   string
 	lock  *os.File
+	// weaker is called with the first holder that is weaker than it could be.
+	weaker func()
 }
 
 // Open makes this process's directory and deletes those of processes that were killed.
@@ -54,7 +61,10 @@ func Open(ctx context.Context, state string, log logrus.FieldLogger) (*Dir, erro
 		if err != nil {
 			return nil, err
 		}
-		return &Dir{Start: jails.Start, state: state, own: own, lock: lock}, nil
+		return &Dir{Start: jails.Start, state: state, own: own, lock: lock,
+			weaker: sync.OnceFunc(func() {
+				log.WithField(fault.Shown, true).Warn("the sandbox is " + sandbox.Weaker)
+			})}, nil
 	}
 }
 
@@ -164,7 +174,7 @@ func UnlessLate(log logrus.FieldLogger, err error) error {
 // Hold starts a holder for trees of the given ids. It prepares nothing for programs of a foreign
 // architecture; HoldFor does.
 func (d *Dir) Hold(ctx context.Context, ids sandbox.IDMap) (jails.Holder, error) {
-	return d.Start(ctx, d.complete(sandbox.HolderSpec{IDs: ids}))
+	return d.start(ctx, d.complete(sandbox.HolderSpec{IDs: ids}))
 }
 
 // HoldFor starts a holder in which programs of an architecture run. The spec says the ids of its
@@ -175,12 +185,22 @@ func (d *Dir) HoldFor(ctx context.Context, arch string, spec sandbox.HolderSpec)
 	if err := machine.Prepare(&spec, arch); err != nil {
 		return nil, err
 	}
-	return d.Start(ctx, spec)
+	return d.start(ctx, spec)
+}
+
+// start starts a holder, and says once how it is weaker than others.
+func (d *Dir) start(ctx context.Context, spec sandbox.HolderSpec) (jails.Holder, error) {
+	h, err := d.Start(ctx, spec)
+	if err == nil && h.Level() != sandbox.LevelFull && d.weaker != nil {
+		d.weaker()
+	}
+	return h, err
 }
 
 // complete adds what holds of each holder of this process.
 func (d *Dir) complete(spec sandbox.HolderSpec) sandbox.HolderSpec {
 	spec.FallbackDir, spec.Memory = d.own, filepath.Join(d.state, "kernel.json")
+	spec.Require = d.Require
 	return spec
 }
 

@@ -24,6 +24,11 @@ const IDCount = 65536
 // CallerID is the caller's own uid and gid inside H, just above the jail's.
 const CallerID = IDCount
 
+// KillerID is the id of H, but of no jail, under which those are killed who are left at the level
+// without a PID namespace: no process is met that is not theirs (kill(2)). Debian Policy 9.2.2
+// gives it to nobody.
+const KillerID = 65533
+
 // Rung is the step of the ladder of privilege that a Map stands on.
 type Rung string
 

@@ -98,9 +98,11 @@ func enterJail(spec *wire.Spec, root string, join bool, l *wire.Limits) (notes [
 	if err := pivot(root); err != nil {
 		return nil, err
 	}
-	if err := nameHost(spec, join); err != nil {
+	more, err := nameHost(spec, join)
+	if err != nil {
 		return nil, err
 	}
+	notes = append(notes, more...)
 	if err := ownKeyring(spec.Caller); err != nil {
 		return nil, err
 	}
@@ -174,49 +176,4 @@ func pivot(root string) error {
 		return syserr.Wrap("umount", "the host's tree", err)
 	}
 	return os.Chdir("/")
-}
-
-// nameHost sets the jail's host name, and has it and the loopback device work.
-func nameHost(spec *wire.Spec, join bool) error {
-	if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
-		return syserr.Wrap("sethostname", spec.Hostname, err)
-	}
-	if spec.Domain != "" {
-		if err := unix.Setdomainname([]byte(spec.Domain)); err != nil {
-			return syserr.Wrap("setdomainname", spec.Domain, err)
-		}
-	}
-	if spec.Network != wire.NetworkHost {
-		if err := loopbackUp(); err != nil {
-			return err
-		}
-	}
-	if spec.Root.Dir == "" && !spec.Root.ReadOnly && !spec.KeepNames && !join {
-		return writeHosts(spec.Hostname, spec.Domain)
-	}
-	return nil
-}
-
-// writeHosts makes the jail's own name resolve, in a root that is thrown away.
-func writeHosts(hostname, domain string) error {
-	names := hostname
-	if domain != "" { // the first is the canonical one
-		names = hostname + "." + domain + " " + hostname
-	}
-	hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + names +
-		"\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-	for name, text := range map[string]string{"/etc/hosts": hosts, "/etc/hostname": hostname +
-		"\n"} {
-		// Removed first: a link in the tree is not to be written through.
-		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			if errors.Is(err, os.ErrNotExist) { // a root without /etc
-				return nil
-			}
-			return err
-		}
-	}
-	return nil
 }

@@ -35,6 +35,8 @@ type children struct {
 	helpers map[int]bool // pids of those that live
 	// lostHelpers are those that have ended, for whoever asks one next.
 	lostHelpers map[int]wire.Status
+	watcher     int                        // pid of the living one; see shared
+	watcherLost chan struct{}              // is told when it has ended
 	streams     map[int]*relay.Streams     // by pid; of commands that have them by way of us
 	draining    map[command]*relay.Streams // of those that have ended, until all is passed on
 }
@@ -45,7 +47,8 @@ func newChildren() *children {
 		orphans: map[int]*wire.Status{},
 		stopped: map[int]bool{},
 		helpers: map[int]bool{}, lostHelpers: map[int]wire.Status{},
-		streams: map[int]*relay.Streams{}, draining: map[command]*relay.Streams{},
+		watcherLost: make(chan struct{}, 1),
+		streams:     map[int]*relay.Streams{}, draining: map[command]*relay.Streams{},
 	}
 }
 
@@ -171,6 +174,14 @@ func (t *children) reaped(pid int, status wire.Status) {
 	if t.helpers[pid] {
 		delete(t.helpers, pid)
 		t.lostHelpers[pid] = status
+	}
+	if pid == t.watcher {
+		delete(t.lostHelpers, pid)
+		t.watcher = 0
+		select {
+		case t.watcherLost <- struct{}{}:
+		default:
+		}
 	}
 	if c, ok := t.commands[pid]; ok {
 		delete(t.commands, pid)

@@ -42,6 +42,9 @@ func (p *pid1) applet(c *wire.Command, files []*os.File) (int, error) {
 		}
 		c.Argv[1] = strconv.Itoa(p.open.pid)
 	}
+	if err := p.ensureWatch(); err != nil {
+		return 0, err
+	}
 	pid, err := p.children.fork(func() (int, error) {
 		return p.self.ForkExec(reexec.Applet, append([]string{c.Applet}, c.Argv...),
 			reexec.Descriptors(files), &syscall.ProcAttr{

@@ -71,7 +71,13 @@ func (p *pid1) cloneHelper(helper **wire.Conn, pid *int, task *wire.Message) (*w
 		return nil, nil, err
 	}
 	spec := task.Spec
+	if err := p.ensureWatch(); err != nil {
+		return nil, nil, err
+	}
 	uids, gids := jailIDs(count, spec.Caller)
+	if p.shared != nil {
+		uids, gids = withoutKiller(count), withoutKiller(count)
+	}
 	flags := uintptr(
 		syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS)
 	if spec.Network != wire.NetworkHost {

@@ -11,6 +11,7 @@ import (
 	"nsbuild/internal/sandbox/layout"
 	"nsbuild/internal/sandbox/mounts"
 	"nsbuild/internal/sandbox/relay"
+	"nsbuild/internal/sandbox/syserr"
 	"nsbuild/internal/sandbox/wire"
 )
 
@@ -37,6 +38,9 @@ func (p *pid1) openJail(spec *wire.Spec, trees []*os.File) (_ *wire.Message, err
 	if p.open != nil {
 		return nil, errors.New("a jail is open already")
 	}
+	if p.shared != nil && spec.Caller != nil {
+		return nil, &syserr.Error{Op: wire.OwnIDsCall, Errno: unix.EPERM}
+	}
 	j := &openJail{id: len(p.jails) + 1, spec: spec}
 	j.target = layout.Jail(j.id)
 	if err := os.Mkdir(j.target, 0o755); err != nil {
@@ -45,7 +49,7 @@ func (p *pid1) openJail(spec *wire.Spec, trees []*os.File) (_ *wire.Message, err
 	defer func() {
 		if err != nil {
 			j.release()
-			err = errors.Join(err, killAll(), ignoreInvalid(mounts.Detach(j.target)))
+			err = errors.Join(err, p.killAll(), ignoreInvalid(mounts.Detach(j.target)))
 		}
 	}()
 	if err := p.mountRoot(j, &spec.Root, trees); err != nil {
@@ -94,7 +98,7 @@ func (p *pid1) stopJail(id int) ([]wire.Stray, error) {
 		j.online.Close()
 		j.online = nil
 	}
-	return strays, killAll()
+	return strays, p.killAll()
 }
 
 // closeJail unmounts a stopped jail.

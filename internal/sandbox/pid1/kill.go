@@ -10,8 +10,11 @@ import (
 )
 
 // killAll kills everything else in the PID namespace and waits until it is gone. As PID 1 we own
-// them all, nested PID namespaces included.
-func killAll() error {
+// them all, nested PID namespaces included. At the shared level it is everything else in H.
+func (p *pid1) killAll() error {
+	if p.shared != nil {
+		return killShared()
+	}
 	begin := time.Now()
 	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
 		if err := syscall.Kill(-1, syscall.SIGKILL); errors.Is(err, syscall.ESRCH) {

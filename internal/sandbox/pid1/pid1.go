@@ -44,6 +44,8 @@ type pid1 struct {
 
 	hidden *int // the uid under which a jail with the caller's ids does not reach us; see hideFrom
 
+	shared *shared // nil where we have a PID namespace of our own
+
 	jails []*openJail // by id-1; closed ones keep their upper directory
 	open  *openJail
 
@@ -88,14 +90,23 @@ func (p *pid1) serve(caller *client) error {
 	if err != nil {
 		return err
 	}
-	wire.CloseFiles(files)
-	err = p.setup(m)
+	if m.Holder.Level == wire.LevelShared {
+		p.shared, err = newShared(files)
+	} else {
+		wire.CloseFiles(files)
+	}
+	if err == nil {
+		err = p.setup(m)
+	}
 	if sendErr := caller.conn.Send(
 		&wire.Message{Op: wire.OpSetup, ID: m.ID, Err: wire.ToWire(err), Scratch: p.scratch.kind,
 			Found: p.scratch.found}); err != nil || sendErr != nil {
 		return sendErr // the caller reports err
 	}
 	go p.children.reap()
+	if p.shared != nil {
+		go p.keepWatch()
+	}
 	return p.serveRequests(caller)
 }
 

@@ -23,7 +23,7 @@ func (p *pid1) setup(m *wire.Message) error {
 	if p.caps, err = reexec.Capabilities(); err != nil {
 		return err
 	}
-	if err := mountHolder(); err != nil {
+	if err := mountHolder(p.shared != nil); err != nil {
 		return err
 	}
 	if p.host, err = beneath.OpenPath(layout.Host); err != nil {
@@ -45,8 +45,9 @@ func (p *pid1) setup(m *wire.Message) error {
 }
 
 // mountHolder replaces the root by a tmpfs with the host's tree at layout.Host and a /proc of our
-// PID namespace, and drops nothing that a jail could still need to see.
-func mountHolder() error {
+// PID namespace, and drops nothing that a jail could still need to see. At the shared level /proc
+// is the host's, with what is masked there.
+func mountHolder(shared bool) error {
 	// Slave: what the host unmounts must not stay busy because of us.
 	if err := mounts.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 		return err
@@ -61,9 +62,14 @@ func mountHolder() error {
 			return err
 		}
 	}
-	if err := mounts.Mount("proc", staging+"/proc", "proc",
-		unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC,
-		""); err != nil {
+	var err error
+	if shared {
+		err = mounts.Mount("/proc", staging+"/proc", "", unix.MS_BIND|unix.MS_REC, "")
+	} else {
+		err = mounts.Mount("proc", staging+"/proc", "proc",
+			unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	}
+	if err != nil {
 		return err
 	}
 	if err := unix.PivotRoot(staging, staging+layout.Host); err != nil {

@@ -21,7 +21,10 @@ import (
 // ours are the processes that belong to the sandbox itself.
 func (p *pid1) ours() map[int]bool {
 	pids := p.children.sessionLeaders()
-	pids[1] = true
+	pids[os.Getpid()] = true
+	if watcher := p.children.watcherPID(); watcher != 0 {
+		pids[watcher] = true
+	}
 	if p.open != nil {
 		pids[p.open.pid], pids[p.open.netPID] = true, true
 		for _, pid := range p.open.spared {
@@ -42,7 +45,7 @@ type stray struct {
 
 // strays lists what runs besides the sandbox's own processes.
 func (p *pid1) strays() ([]wire.Stray, error) {
-	found, err := listStrays(p.ours())
+	found, err := p.listStrays(p.ours())
 	reported := make([]wire.Stray, len(found))
 	for i, s := range found {
 		reported[i] = s.Stray
@@ -52,18 +55,18 @@ func (p *pid1) strays() ([]wire.Stray, error) {
 
 // listStrays lists the processes of the PID namespace, nested ones included, but those to be spared
 // and the dead.
-func listStrays(spared map[int]bool) ([]stray, error) {
+func (p *pid1) listStrays(spared map[int]bool) ([]stray, error) {
 	var uptime unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &uptime); err != nil {
 		return nil, syserr.Wrap("clock_gettime", "", err)
 	}
-	all, err := procs.List(func(p *procs.Process) bool { return !spared[p.PID] })
+	all, err := p.list(spared)
 	if err != nil {
 		return nil, err
 	}
 	var strays []stray
-	for _, p := range all[:min(len(all), maxStrays)] {
-		line, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/cmdline")
+	for _, one := range all[:min(len(all), maxStrays)] {
+		line, err := os.ReadFile("/proc/" + strconv.Itoa(one.PID) + "/cmdline")
 		if procs.Gone(err) {
 			continue
 		}
@@ -71,12 +74,12 @@ func listStrays(spared map[int]bool) ([]stray, error) {
 			return nil, err
 		}
 		if len(line) == 0 {
-			line = []byte("[" + p.Name + "]")
+			line = []byte("[" + one.Name + "]")
 		}
 		strays = append(strays, stray{wire.Stray{
-			PID: p.PID, PPID: p.Parent, Command: procs.Printable(bytes.TrimRight(line, "\x00")),
-			Age: (time.Duration(uptime.Nano()) - p.Start).Round(10 * time.Millisecond),
-		}, p})
+			PID: one.PID, PPID: one.Parent, Command: procs.Printable(bytes.TrimRight(line, "\x00")),
+			Age: (time.Duration(uptime.Nano()) - one.Start).Round(10 * time.Millisecond),
+		}, one})
 	}
 	return strays, nil
 }
@@ -97,7 +100,7 @@ func (p *pid1) sweepJail(id int) ([]wire.Stray, error) {
 	found := map[int]wire.Stray{}
 	for begin, pause := time.Now(), time.Duration(0); ; pause = min(pause+time.Millisecond,
 		10*time.Millisecond) {
-		now, err := listStrays(spared)
+		now, err := p.listStrays(spared)
 		if err != nil {
 			return nil, err
 		}
@@ -128,8 +131,7 @@ func (p *pid1) connected(id int) error {
 	if p.open == nil || p.open.id != id {
 		return errors.New("this jail is not open")
 	}
-	ours := p.ours()
-	all, err := procs.List(func(p *procs.Process) bool { return !ours[p.PID] })
+	all, err := p.list(p.ours())
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,7 @@ import (
 )
 
 func (p *pid1) usage() (*wire.Usage, error) {
-	ours := p.ours()
-	all, err := procs.List(func(p *procs.Process) bool { return !ours[p.PID] })
+	all, err := p.list(p.ours())
 	if err != nil {
 		return nil, err
 	}

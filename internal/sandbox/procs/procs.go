@@ -51,6 +51,13 @@ func List(wanted func(*Process) bool) ([]Process, error) {
 	return all, nil
 }
 
+// Ours tells whether a process is in our user namespace or below it: only those let us look at
+// their namespaces (PTRACE_MODE_READ in ptrace(2)). A process that has ended is not.
+func Ours(pid int) bool {
+	_, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/user")
+	return err == nil
+}
+
 // Kill kills the process, and not another that has been given its number since.
 func (p *Process) Kill() error {
 	fd, err := unix.PidfdOpen(p.PID, 0)

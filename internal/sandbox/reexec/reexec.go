@@ -29,6 +29,8 @@ const (
 	Limited = "nsbuild-limited"
 	// IDs only holds a user namespace for others to refer to; see usersOf in sandbox.
 	IDs = "nsbuild-ids"
+	// Watch ends what PID 1 leaves running where the kernel does not; see pid1.WatchMain.
+	Watch = "nsbuild-watch"
 )
 
 // QuickStart is the environment of processes that do one thing at a time, as PID 1.

@@ -36,7 +36,7 @@ const (
 // descriptors in brackets, these are used:
 //
 //	            request                                  answer
-//	setup       Holder, Path                             Scratch, Found
+//	setup       Holder, Path (a pipe for the watcher)    Scratch, Found
 //	 to helper  Spec, Root, Join, Limits (the program)   Notes (/dev/pts, Vary.Dirs: listener)
 //	jail        Spec (mapped trees)                      Jail, Notes, Plain
 //	strays      Jail                                     Strays

@@ -29,7 +29,7 @@ func messages() []*Message {
 			Copy: true,
 			Emulator: &Emulator{Name: "n", Magic: []byte{1}, Mask: []byte{255}, Interpreter: "/i",
 				KeepArgv0: true},
-			Inodes32: true, Personality32: true,
+			Inodes32: true, Require: LevelFull, Level: LevelShared, Personality32: true,
 		}},
 		{Op: OpSetup, Scratch: ScratchTmpfs, Found: map[string]bool{"tmpfs": true}, Err: ToWire(
 			&syserr.Error{Op: "mount proc on", Path: "/proc", Errno: syscall.EPERM})},

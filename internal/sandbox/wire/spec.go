@@ -62,9 +62,25 @@ type HolderSpec struct {
 	// Inodes32 is for programs that have 32 bits for inode numbers: overlays then leave files the
 	// numbers of their layers.
 	Inodes32 bool `json:",omitempty"`
+	// Require is the least of levels that will do; "" is any.
+	Require Level `json:",omitempty"`
+	// Level is the one that the holder has; set by Start.
+	Level Level `json:",omitempty"`
 	// Personality32 is Spec.Personality32 for all jails of the holder.
 	Personality32 bool `json:",omitempty"`
 }
+
+// Level says how much of a wall a holder's namespaces are.
+type Level string
+
+const (
+	// LevelFull has every namespace that the kernel knows.
+	LevelFull Level = "full"
+	// LevelShared lacks a PID namespace of its own, and so a /proc of its own: the jails' processes
+	// are among the caller's, and those are seen in jails. It is for containers that mask parts of
+	// their /proc.
+	LevelShared Level = "shared-pid-namespace"
+)
 
 // Scratch is where throwaway roots keep what is written to them.
 type Scratch string
@@ -315,6 +331,9 @@ type Emulator struct {
 
 // BinfmtCall is what an error of pid1.registerEmulator says was called.
 const BinfmtCall = "binfmt_misc"
+
+// OwnIDsCall is what an error says was called where a jail with the caller's ids is refused.
+const OwnIDsCall = "giving a jail the caller's ids"
 
 // StatusOf translates what wait4(2) says.
 func StatusOf(ws syscall.WaitStatus, ru *syscall.Rusage) Status {
