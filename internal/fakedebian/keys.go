@@ -41,6 +41,8 @@ const (
 	// KeyExpired is an RSA key of 2048 bits made in 2006, self-signed with SHA-1, that expired in
 	// 2014, as squeeze's did.
 	KeyExpired KeyKind = "expired"
+	// KeyPast is as strong as KeyArchive, and expired three years after it was made.
+	KeyPast KeyKind = "past"
 	// KeyRevoked is a key that its owner revoked after it signed.
 	KeyRevoked KeyKind = "revoked"
 	// KeyWeakRSA is an RSA key of 1024 bits that signs with SHA-1.
@@ -99,6 +101,8 @@ func makeKey(kind KeyKind) (*Key, error) {
 		made = time.Date(2006, 1, 1, 0, 0, 0, 0, time.UTC)
 		c.Algorithm, c.RSABits, c.DefaultHash = packet.PubKeyAlgoRSA, 2048, crypto.SHA1
 		c.KeyLifetimeSecs = 8 * 365 * 24 * 3600
+	case KeyPast:
+		c.KeyLifetimeSecs = 3 * 365 * 24 * 3600
 	case KeyWeakRSA:
 		c.Algorithm, c.RSABits, c.DefaultHash = packet.PubKeyAlgoRSA, 1024, crypto.SHA1
 	case KeySHA1:

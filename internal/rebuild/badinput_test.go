@@ -75,6 +75,9 @@ func TestBadInput(t *testing.T) {
 			fault.GivenBack, []string{"architecture hurd-i386"}, true},
 		{"a cross build", []string{"\nArchitecture: " + native, "\nArchitecture: sparc64"},
 			fault.GivenBack, []string{"architecture sparc64", "cross builds"}, true},
+		{"a cross build with foreign packages", []string{"\nArchitecture: " + native,
+			"\nArchitecture: sparc64", "gcc (= 12.2)", "gcc (= 12.2),\n libc6:sparc64 (= 2)"},
+			fault.GivenBack, []string{"architecture sparc64", "cross builds"}, true},
 		{"two paragraphs", []string{"Build-Path", "\nBuild-Path"}, fault.GivenBack,
 			[]string{"paragraph"}, false},
 		{"huge", []string{"Build-Path", "X-Comment: " + strings.Repeat("x", 17<<20) +
@@ -105,6 +108,22 @@ func TestBadInput(t *testing.T) {
 			t.Errorf("%s: an escape is shown: %q", c.name, said)
 		}
 	}
+}
+
+// TestOtherDsc: a .buildinfo of a build with its source lists the .dsc. That another one is built
+// is told, and no more, since it may just have been signed since then.
+func TestOtherDsc(t *testing.T) {
+	w := newWorld(t)
+	native := machine.Native()
+	file := w.info(nothing, 0)
+	w.write(file, strings.NewReplacer("\nArchitecture: "+native,
+		"\nArchitecture: "+native+" source", "Checksums-Sha256:\n", "Checksums-Sha256:\n "+nothing+" 0 hello_2.10-3.dsc\n").Replace(
+		w.text(file)))
+	report, err := w.run(Request{File: file})
+	if report.Verdict != compared.Differs || fault.KindOf(err) != fault.Differs {
+		t.Errorf("%s: %v", report.Verdict, err)
+	}
+	w.says(strings.Join(report.Lines(), "\n"), "is not the .dsc that was built, by its hash")
 }
 
 // A version of a rebuilt package, as the archive makes them, is another than that of its source.

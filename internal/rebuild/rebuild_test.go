@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"nsbuild/internal/compared"
 	"nsbuild/internal/fakedebian"
@@ -214,6 +215,13 @@ func TestSnapshot(t *testing.T) {
 	w.snapshot(map[string]*fakedebian.Archive{built: w.past(pack("gcc", "11"),
 		fakedebian.KeyOf(t, fakedebian.KeyOther))})
 	rebuilt(compared.Undecided, "package gcc 11", "not known")
+	// a key of its time, that has expired since; and one that had when it signed
+	expired := fakedebian.KeyOf(t, fakedebian.KeyPast)
+	w.snapshot(map[string]*fakedebian.Archive{built: w.pastOf(time.Date(2022, 5, 4, 0, 0, 0, 0,
+		time.UTC), pack("gcc", "11"), expired)})
+	rebuilt(compared.Differs, "Valid-Until")
+	w.snapshot(map[string]*fakedebian.Archive{built: w.past(pack("gcc", "11"), expired)})
+	rebuilt(compared.Undecided, "package gcc 11", "no longer valid")
 
 	// where the day lacks it, the moment when it was seen first has it
 	w.snapshot(map[string]*fakedebian.Archive{built: w.past(pack("gcc", "10")),

@@ -164,7 +164,8 @@ func (w *run) sourceIn(ctx context.Context, releases []*release.File) (*sourceOf
 	return nil, nil
 }
 
-// checkHash refuses a .dsc that is not the one which the .buildinfo lists, where it lists one.
+// checkHash notes a .dsc that is not the one which the .buildinfo lists, where it lists one. It is
+// built all the same: whoever uploads a source signs it after the build.
 func (w *run) checkHash(s *sourceOf) error {
 	want, listed := w.info.Listed(dscName(w.info))
 	if !listed {

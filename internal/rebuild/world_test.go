@@ -79,7 +79,8 @@ func newWorld(t *testing.T) *world {
 	w.mirror = fakedebian.Serve(t, fakedebian.Mounts{"debian": w.archive.Tree()})
 	table := filepath.Join(w.dir, "suites")
 	w.write(table, fmt.Sprintf("Suite: %s\nMirror: %s\nKeyrings: %s\nComponents: main\n", suiteName,
-		w.mirror.URL("debian"), fakedebian.Keyring(t, fakedebian.KeyArchive)))
+		w.mirror.URL("debian"), fakedebian.Keyring(t, fakedebian.KeyArchive,
+			fakedebian.KeyPast)))
 	w.suites = suites.New(table)
 	return w
 }
@@ -194,10 +195,15 @@ func (w *world) snapshot(moments map[string]*fakedebian.Archive) {
 
 // past is an archive of a suite whose Release has expired, with one package.
 func (w *world) past(p fakedebian.Package, keys ...*fakedebian.Key) *fakedebian.Archive {
+	return w.pastOf(time.Now().Add(-48*time.Hour), p, keys...)
+}
+
+func (w *world) pastOf(date time.Time, p fakedebian.Package,
+	keys ...*fakedebian.Key) *fakedebian.Archive {
 	a := fakedebian.New(w.t)
 	s := a.Suite(suiteName)
 	s.Architectures, s.Compressions = w.suite.Architectures, w.suite.Compressions
-	s.Date, s.ValidUntil = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
+	s.Date, s.ValidUntil = date, date.Add(24*time.Hour)
 	if len(keys) > 0 {
 		s.Keys = keys
 	}
