@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -18,8 +17,6 @@ import (
 	"nsbuild/internal/buildlog"
 	"nsbuild/internal/console"
 	"nsbuild/internal/fault"
-	"nsbuild/internal/report"
-	"nsbuild/internal/result"
 )
 
 func newBatchResume(a *app) *cobra.Command {
@@ -234,59 +231,6 @@ func batchSummary(b *batch.Batch, output string) string {
 	writeFailures(w, b)
 	_ = w.Flush() // into memory
 	return text.String()
-}
-
-func newBatchReport(a *app) *cobra.Command {
-	var output string
-	c := &cobra.Command{
-		Use:   "report [NAME]",
-		Short: "Make a page of a batch",
-		Long: `report makes a page (HTML) of a batch, with a table of its builds and a part for
-each, as nsbuild report does. Without NAME it is the newest batch.
-`,
-		Example: "  nsbuild batch report -o batch.html",
-		Args:    rangeArgs(0, 1, "one batch at a time"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			store, name, err := a.findBatch(args)
-			if err != nil {
-				return err
-			}
-			if output == "" {
-				return usage("-o FILE.html", "batch report: to which file?")
-			}
-			b, err := store.Read(name)
-			if err != nil {
-				return err
-			}
-			return reportBatch(b, output)
-		},
-	}
-	c.Flags().StringVarP(&output, "output", "o", "", "write the page to `FILE`")
-	return c
-}
-
-func reportBatch(b *batch.Batch, output string) error {
-	var builds []report.Build
-	for _, it := range b.Items {
-		if it.Last == nil || it.Last.Result == "" {
-			continue
-		}
-		all, err := result.ReadAll(it.Last.Result)
-		if err != nil {
-			return err
-		}
-		for _, r := range all {
-			builds = append(builds, report.Build{Result: r, Dir: filepath.Dir(it.Last.Result)})
-		}
-	}
-	if len(builds) == 0 {
-		return fault.New(fault.Internal, "nsbuild batch status "+b.Name,
-			"no build of the batch %s has ended", b.Name)
-	}
-	if err := claimFile("output", output); err != nil {
-		return err
-	}
-	return report.Write(output, builds)
 }
 
 func newBatchRetry(a *app) *cobra.Command {

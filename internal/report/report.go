@@ -32,7 +32,7 @@ const (
 	leastLog   = 64 << 10
 )
 
-//go:embed page.html page.css
+//go:embed page.html page.css batch.html
 var files embed.FS
 
 // page is the template. It is read when a page is first made: every start of the program pays for

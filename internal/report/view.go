@@ -206,6 +206,9 @@ func functions() template.FuncMap {
 		"middle": func(y, h float64) float64 { return round(y + h/2 + 4) },
 		"plus":   func(a, b float64) float64 { return round(a + b) },
 		"minus":  func(a, b int) int { return a - b },
+		"share": func(part, whole int) string {
+			return fmt.Sprintf("%.1f%%", 100*float64(part)/float64(max(1, whole)))
+		},
 	}
 }
 
