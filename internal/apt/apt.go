@@ -90,7 +90,9 @@ const Extra = "copy:" + ownDir + "/extra"
 
 // Config overrides what the base may say. Its own lists directory and caches keep ours out of the
 // layer; the lock would be on a directory that nobody else sees. Nobody reads what apt's planner of
-// installations was told (eipp.log.xz), which costs more than the planning.
+// installations was told (eipp.log.xz), which costs more than the planning. debconf has apt call
+// dpkg-preconfigure before it installs: that only asks early what every package asks again when it
+// is set up, and without apt-utils, which bases have not, it only says so.
 const Config = `Dir::State::Lists "` + listsDir + `";
 Dir::Cache "` + stateDir + `";
 Dir::Cache::srcpkgcache "";
@@ -107,6 +109,7 @@ Acquire::Languages "none";
 Debug::NoLocking "true";
 Dpkg::Use-Pty "false";
 Dir::Bin::dpkg "` + dpkgScript + `";
+#clear DPkg::Pre-Install-Pkgs;
 DPkg::Options { "--force-confold"; "--refuse-remove-essential"; "--force-unsafe-io"; };
 `
 

@@ -29,12 +29,37 @@ func (j *job) prepared() unpack.Finish {
 		{Path: "/etc/resolv.conf", Keep: true},
 		{Path: "/usr/sbin/policy-rc.d", Body: "#!/bin/sh\nexit 101\n", Mode: 0o755},
 	}}
+	if j.hasDebconf() {
+		f.Files = append(f.Files, answers()...)
+	}
 	if slices.Contains(j.plan.required, "mawk") {
 		// Scripts may run awk before mawk's own script has made the alternative, which replaces a
 		// link.
 		f.Files = append(f.Files, unpack.File{Path: "/usr/bin/awk", Target: "mawk", Keep: true})
 	}
 	return f
+}
+
+// hasDebconf tells whether the tree gets debconf.
+func (j *job) hasDebconf() bool {
+	return slices.Contains(j.plan.required, "debconf") || slices.Contains(j.plan.base, "debconf")
+}
+
+// answers are what debconf-set-selections would write for "man-db man-db/auto-update boolean false"
+// (debconf-devel(7); the files are those of its File driver, debconf.conf(5)): debconf asks nothing
+// that has been answered. man-db asks whether to read every manual page when it is installed, and
+// again whenever a package has some. It came to ask for the sake of builds (Debian bug 554914), and
+// sbuild gives the same answer. debhelper depends on man-db, and no build looks for pages in that
+// index.
+func answers() []unpack.File {
+	const question, owner = "man-db/auto-update", "man-db"
+	return []unpack.File{
+		{Path: "/var/cache/debconf/config.dat", Body: "Name: " + question + "\nTemplate: " +
+			question + "\nValue: false\nOwners: " + owner + "\nFlags: seen\n\n"},
+		{Path: "/var/cache/debconf/templates.dat", Body: "Name: " + question +
+			"\nDescription: The answer that nsbuild has given\nType: boolean\nOwners: " +
+			question + "\n\n"},
+	}
 }
 
 // finished is what makes a configured tree a base: neutral, without traces of its making, and the
