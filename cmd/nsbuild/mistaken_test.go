@@ -18,7 +18,7 @@ var (
 // answer is there, and what was typed is not.
 func TestMistakenNamesExist(t *testing.T) {
 	root := newRoot(&app{stdout: os.Stdout, stderr: os.Stderr})
-	for typed, here := range verbsElsewhere {
+	for typed, here := range verbsElsewhere() {
 		if c, rest, err := root.Find(strings.Fields(typed)); err == nil && len(rest) == 0 {
 			t.Errorf("nsbuild %s is a command, and %s is said of it", typed, c.CommandPath())
 		}
@@ -29,8 +29,8 @@ func TestMistakenNamesExist(t *testing.T) {
 			}
 		}
 	}
-	for path, table := range map[string]map[string]string{"build": optionsOfBuild,
-		"run": optionsOfRun} {
+	for path, table := range map[string]map[string]string{"build": optionsOfBuild(),
+		"run": optionsOfRun()} {
 		c, _, err := root.Find([]string{path})
 		check(t, err)
 		for typed, here := range table {

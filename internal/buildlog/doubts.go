@@ -1,7 +1,6 @@
 package buildlog
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,7 +17,7 @@ type doubts struct {
 // neighbour is a line that another one needs nearby, in order to be the cause of anything.
 type neighbour struct {
 	has           []string
-	re            func() *regexp.Regexp
+	re            *expression
 	undone        string // a line that begins so takes it back
 	before, after int    // how many lines before and behind the other one it may be
 }
@@ -61,7 +60,7 @@ func (e *Explainer) confirm(line Line) {
 		if n.undone != "" && strings.HasPrefix(line.Text, n.undone) {
 			delete(d.seen, n)
 		}
-		if !containsAny(line.Text, n.has) || !n.re().MatchString(line.Text) {
+		if !containsAny(line.Text, n.has) || !n.re.regexp().MatchString(line.Text) {
 			continue
 		}
 		if d.seen == nil {
@@ -105,9 +104,9 @@ func (d *doubts) probes(section, text string) bool {
 			return strings.HasSuffix(strings.TrimSuffix(name, " <=="), log)
 		})
 		return true
-	case strings.HasPrefix(text, "configure:") && configLine().MatchString(text):
+	case strings.HasPrefix(text, "configure:") && configLine.regexp().MatchString(text):
 		d.within = true
-	case strings.HasPrefix(text, "configure: exit "), d.within && speaks().MatchString(text):
+	case strings.HasPrefix(text, "configure: exit "), d.within && speaks.regexp().MatchString(text):
 		d.within = false
 	}
 	quoted := strings.HasPrefix(text, "| ") // a failed program in config.log, a log in a suite's
@@ -122,7 +121,7 @@ var step = pattern(`^   (?:dh_\w+|debian/rules (?:override|execute)_)|^\t?dh_\w+
 func (e *Explainer) survived(text string) bool {
 	return len(e.found)+len(e.doubts.waiting)+e.ended > 0 &&
 		(strings.Contains(text, "dh_") || strings.Contains(text, "debian/rules") ||
-			strings.Contains(text, "dpkg-gen")) && step().MatchString(text)
+			strings.Contains(text, "dpkg-gen")) && step.regexp().MatchString(text)
 }
 
 // forget drops what did not end the build. So it does with what is said of the machine: suites

@@ -71,7 +71,8 @@ func (e *Explainer) Line(section string, line Line) {
 		return
 	}
 	e.confirm(line)
-	if e.ended == 0 && containsAny(line.Text, failureHas) && failure().MatchString(line.Text) {
+	if e.ended == 0 && containsAny(line.Text, failureHas) &&
+		failure.regexp().MatchString(line.Text) {
 		e.ended = line.Number
 	}
 	for i := range rules {
@@ -81,7 +82,7 @@ func (e *Explainer) Line(section string, line Line) {
 		}
 		text, name := r.text, ""
 		if r.re != nil {
-			re := r.re()
+			re := r.re.regexp()
 			m := re.FindStringSubmatchIndex(line.Text)
 			if m == nil {
 				continue

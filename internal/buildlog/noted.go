@@ -89,12 +89,12 @@ func tag(line string) bool {
 }
 
 func withoutPlaces(line string) string {
-	line = placeInFile().ReplaceAllStringFunc(line, func(s string) string {
+	line = placeInFile.regexp().ReplaceAllStringFunc(line, func(s string) string {
 		return strings.TrimLeft(s[:len(s)-1], ":0123456789") + strings.TrimRight(s[len(s)-1:],
 			"0123456789")
 	})
-	line = buildID().ReplaceAllString(line, ".build-id/…")
-	line = strings.TrimSpace(address().ReplaceAllString(line, "0x…"))
+	line = buildID.regexp().ReplaceAllString(line, ".build-id/…")
+	line = strings.TrimSpace(address.regexp().ReplaceAllString(line, "0x…"))
 	if len(line) > widestNoted {
 		line = line[:widestNoted] + "…"
 	}

@@ -41,7 +41,7 @@ type rule struct {
 	// one of them is in the line, before the expression is tried: most lines match nothing, and
 	// must cost little
 	has  []string
-	re   func() *regexp.Regexp
+	re   *expression
 	text string // may use the expression's groups as $1, $2
 
 	needs   *neighbour // a line nearby without which the line says nothing
@@ -71,10 +71,19 @@ const (
 	lowestOfSuspicion         = 40 // causes below say where, not why
 )
 
-// pattern compiles an expression when it is first tried: every start of the program pays for what
-// its packages make before main.
-func pattern(text string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+// expression is a regular expression that is compiled when it is first tried: every start of the
+// program pays for what its packages make before main. As it is written here, nothing is made.
+type expression struct {
+	text     string
+	once     sync.Once
+	compiled *regexp.Regexp
+}
+
+func pattern(text string) *expression { return &expression{text: text} }
+
+func (x *expression) regexp() *regexp.Regexp {
+	x.once.Do(func() { x.compiled = regexp.MustCompile(x.text) })
+	return x.compiled
 }
 
 // rules is the table of known causes. What is said of the machine ranks before what is said of the
