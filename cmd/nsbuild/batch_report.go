@@ -114,7 +114,7 @@ func reportBatch(b *batch.Batch, page *report.Batch, output string) error {
 	for i, r := range pages {
 		it := &b.Items[i]
 		err := report.Write(filepath.Join(beside, pageName(i, it)),
-			[]report.Build{{Result: r, Dir: filepath.Dir(it.Last.Result)}})
+			[]report.Build{{Result: r, Dir: filepath.Dir(it.Last.Result), Brief: it.Last.Good()}})
 		if err != nil {
 			return err
 		}

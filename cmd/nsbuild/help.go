@@ -66,7 +66,8 @@ func arrangement(path string) [][]string {
 	switch path {
 	case "nsbuild rdeps":
 		groups := [][]string{{commonFlags, "dist", "depth", "limit", "match", "autopkgtest",
-			"compare", "dry-run", "name", "output", "json"}, {"The batch", "max-failures", "verbose"}}
+			"compare", "dry-run", "name", "output", "json"}, {"The batch", "exclude",
+			"max-failures", "verbose"}}
 		for i, g := range arrangement("nsbuild build") {
 			if g = slices.DeleteFunc(g, func(flag string) bool {
 				return ofOneBuild(flag) || flag == "run-autopkgtest" ||

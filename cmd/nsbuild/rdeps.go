@@ -26,6 +26,7 @@ type rdepsOptions struct {
 	depth       int
 	limit       int
 	match       []string
+	exclude     []string
 	tests       bool
 	compare     bool
 	dryRun      bool
@@ -72,6 +73,7 @@ and batch report makes a page of it. The other options are those of nsbuild buil
 		"changed one, up to `N` steps away; 1: what is built with a changed one itself")
 	f.IntVar(&o.limit, "limit", 0, "build the first `N` of them; 0: all")
 	f.StringArrayVar(&o.match, "match", nil, "build those whose names fit `PATTERN` (* and ?)")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out those whose names fit `PATTERN`")
 	f.BoolVar(&o.tests, "autopkgtest", false, "run the tests of each source, too, and build what "+
 		"is tested with a changed package")
 	f.BoolVar(&o.compare, "compare", false, "build each also without the changed packages, and "+
@@ -99,10 +101,10 @@ func (o *rdepsOptions) check() error {
 	case o.maxFailures < 0:
 		return usage("0 for none", "--max-failures %d: it cannot be negative", o.maxFailures)
 	}
-	for _, pattern := range o.match {
+	for _, pattern := range slices.Concat(o.match, o.exclude) {
 		if _, err := path.Match(pattern, ""); err != nil {
 			return usage("* stands for any letters, ? for one, [ab] for one of these",
-				"--match %q is no pattern", pattern)
+				"%q is no pattern", pattern)
 		}
 	}
 	return nil
@@ -142,7 +144,7 @@ func (a *app) beginRdeps(ctx context.Context, set *pflag.FlagSet, args []string,
 	}
 	a.makesBases(r)
 	search := &rdeps.Search{Own: c.own, Depth: o.depth, Tests: o.tests, Match: o.match,
-		Limit: o.limit}
+		Exclude: o.exclude, Limit: o.limit}
 	var h batch.Head
 	if o.dryRun {
 		err = a.lookAtChange(ctx, env, c, search)

@@ -67,7 +67,8 @@ func Key(r *result.Result, options []string) string {
 // unimportant are the options that decide nothing about how a build ends.
 func unimportant() []string {
 	return []string{"output", "log-dir", "nolog", "keep-logs", "keep", "kept-limit", "jobs-at-once",
-		"verbose", "depth", "limit", "match", "dry-run", "json", "name", "dist"}
+		"verbose", "depth", "limit", "match", "exclude", "dry-run",
+		"json", "name", "dist", "compare", "max-failures"}
 }
 
 // Find is what is known by a key; nil: nothing is. What is damaged is not known.

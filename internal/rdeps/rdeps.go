@@ -27,9 +27,10 @@ type Search struct {
 	// that depends on it.
 	Depth int
 	// Tests adds sources whose tests (autopkgtest) are run with one of the packages.
-	Tests bool
-	Match []string // patterns of which a source's name fits one; none: every name does
-	Limit int      // 0: none
+	Tests   bool
+	Match   []string // patterns of which a source's name fits one; none: every name does
+	Exclude []string // patterns of which it fits none
+	Limit   int      // 0: none
 	// Binaries calls a function for each package of the suite; it is asked where Depth or Tests
 	// want it.
 	Binaries func(func(*index.Package) error) error
@@ -107,7 +108,7 @@ func (l *level) meet(relations dsc.Relations) (all []*binary) {
 
 // Sources are those of a suite to which the change can do something, in the order of their names.
 func (s *Search) Sources(suite []*index.SourceOffer) ([]*Found, error) {
-	for _, pattern := range s.Match {
+	for _, pattern := range slices.Concat(s.Match, s.Exclude) {
 		if _, err := path.Match(pattern, ""); err != nil {
 			return nil, fmt.Errorf("%q is no pattern: %w", pattern, err)
 		}
@@ -133,10 +134,12 @@ func (s *Search) Sources(suite []*index.SourceOffer) ([]*Found, error) {
 }
 
 func (s *Search) matches(name string) bool {
-	return len(s.Match) == 0 || slices.ContainsFunc(s.Match, func(pattern string) bool {
+	fits := func(pattern string) bool {
 		ok, err := path.Match(pattern, name)
 		return ok && err == nil
-	})
+	}
+	return (len(s.Match) == 0 || slices.ContainsFunc(s.Match, fits)) &&
+		!slices.ContainsFunc(s.Exclude, fits)
 }
 
 // builds tells whether a source has something for the architecture.

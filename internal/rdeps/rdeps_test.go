@@ -96,6 +96,7 @@ func TestSources(t *testing.T) {
 		{"depth 3", func(s *Search) { s.Depth = 3 }, "direct indep provided third through"},
 		{"tests", func(s *Search) { s.Tests = true }, "direct indep provided tested triggered"},
 		{"match", func(s *Search) { s.Match = []string{"p*", "in?ep"} }, "indep provided"},
+		{"exclude", func(s *Search) { s.Exclude = []string{"p*", "in?ep"} }, "direct"},
 		{"limit", func(s *Search) { s.Limit = 1 }, "direct"},
 		{"an older version", func(s *Search) { s.Changed[0].Version = "1-2" },
 			"direct indep older provided"},

@@ -23,6 +23,7 @@ import (
 type Build struct {
 	Result *result.Result
 	Dir    string
+	Brief  bool // of a long log no more is shown than of one of many builds
 }
 
 // budget is how many bytes of logs a page has at most, and each of several has at least.
@@ -30,6 +31,7 @@ const (
 	budget     = 12 << 20
 	largestLog = 3 << 20
 	leastLog   = 64 << 10
+	briefLog   = 256 << 10
 )
 
 //go:embed page.html page.css batch.html
@@ -71,7 +73,11 @@ func Page(dir string, builds []Build) ([]byte, error) {
 		if b.Dir, err = filepath.Abs(b.Dir); err != nil {
 			return nil, err
 		}
-		data.Builds = append(data.Builds, viewOf(b, i, len(builds) > 1, dir, room))
+		most := room
+		if b.Brief {
+			most = min(room, briefLog)
+		}
+		data.Builds = append(data.Builds, viewOf(b, i, len(builds) > 1, dir, most))
 	}
 	data.Several = len(builds) > 1
 	data.title()
