@@ -54,6 +54,7 @@ type app struct {
 	updateFlags *hookOptions
 	buildFlags  *buildOptions
 	resumed     *resumed // the batch that the command goes on with; nil: none
+	planTo      string   // where plans of a batch are written, and nothing is built; "": nowhere
 	rdepsJSON   bool     // the outcome of rdeps is a document
 	pinning     bool     // what builds are made from is pinned
 }

@@ -69,14 +69,7 @@ which are kept for resume and retry. The exit status is as of nsbuild build.
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.name, "name", "", "call the batch `NAME` (default: today's date)")
-	f.StringVar(&o.list, "list", "", "build what `FILE` names, too: a SOURCE a line, with options "+
-		"of its own; what follows a # is a comment; - is standard input")
-	o.selection.addFlags(f)
-	f.StringVar(&o.order, "order", orderNone, "build sources in this `ORDER`: none (each with the "+
-		"archive's packages), or needs (after those of the batch whose packages it is built with)")
-	f.StringVar(&o.cycles, "cycles", "refuse", "`WHAT` is done where sources need each other: "+
-		"refuse, or archive (they are built with the archive's packages)")
+	o.addFlags(f)
 	o.repository.addFlags(f)
 	addMaxFailures(f, &o.maxFailures)
 	o.engine.addFlags(f)
@@ -86,8 +79,21 @@ which are kept for resume and retry. The exit status is as of nsbuild build.
 		}
 	})
 	c.AddCommand(newBatchResume(a), newBatchList(a), newBatchStatus(a), newBatchReport(a),
-		newBatchRetry(a), newBatchCancel(a), newBatchRemove(a))
+		newBatchRetry(a), newBatchCancel(a), newBatchRemove(a), newBatchPlan(a, build),
+		newBatchCollect(a))
 	return c
+}
+
+// addFlags adds the flags that say which batch there is to be.
+func (o *batchOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.name, "name", "", "call the batch `NAME` (default: today's date)")
+	f.StringVar(&o.list, "list", "", "build what `FILE` names, too: a SOURCE a line, with options "+
+		"of its own; what follows a # is a comment; - is standard input")
+	o.selection.addFlags(f)
+	f.StringVar(&o.order, "order", orderNone, "build sources in this `ORDER`: none (each with the "+
+		"archive's packages), or needs (after those of the batch whose packages it is built with)")
+	f.StringVar(&o.cycles, "cycles", "refuse", "`WHAT` is done where sources need each other: "+
+		"refuse, or archive (they are built with the archive's packages)")
 }
 
 // addMaxFailures adds the flag of all that run a batch.
@@ -143,11 +149,19 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 	}
 	h := batch.Head{Program: program(), Name: o.name, Created: now(), Dir: dir,
 		Options: typed(set)}
+	if a.planTo != "" { // of the plans
+		h.Options = slices.DeleteFunc(h.Options, func(option string) bool {
+			return strings.HasPrefix(option, "--output=")
+		})
+	}
 	if o.engine.engine != engineLocal {
 		h.Engine = o.engine.engine
 	}
 	h.Sources = needs.sourcesOf(picks)
 	if err := a.checkSources(specsOfSources(h.Sources)); err != nil {
+		return err
+	}
+	if err := o.engine.ready(ctx); err != nil {
 		return err
 	}
 	if err := o.repository.begin(ctx); err != nil {

@@ -85,6 +85,22 @@ func (o *engineOptions) check(set *pflag.FlagSet) error {
 	return nil
 }
 
+// ready refuses what Slurm does not have, before there is a batch. A controller that is away may
+// come back.
+func (o *engineOptions) ready(ctx context.Context) error {
+	if o.engine != engineSlurm {
+		return nil
+	}
+	if o.shared != "" && !filepath.IsAbs(o.shared) {
+		return usage("give its whole path", "--shared %s: nodes look for it elsewhere", o.shared)
+	}
+	_, err := slurm.Installed().Nodes(ctx, o.partition)
+	if errors.Is(err, slurm.ErrAway) {
+		return nil
+	}
+	return err
+}
+
 // slurmFor is the engine of a batch on Slurm, as far as it is needed to find its jobs.
 func (o *engineOptions) slurmFor(b *batch.Batch) *onslurm.Engine {
 	// batches of one name, from several machines or of several times, are several
@@ -116,13 +132,6 @@ func (x *batchRun) engineFor(ctx context.Context, b *batch.Batch, o *engineOptio
 			func() {}, err
 	}
 	e := o.slurmFor(b)
-	if o.shared != "" && !filepath.IsAbs(o.shared) {
-		return nil, room, nil, usage("give its whole path", "--shared %s: nodes look for it "+
-			"elsewhere", o.shared)
-	}
-	if limit := x.buildFlags.Timeout; limit > 0 {
-		e.Time = limit + timeBeside
-	}
 	e.Warn = x.env.Log.Warnf
 	if e.Command, err = x.nodeCommand(o, set); err != nil {
 		return nil, room, nil, err
@@ -141,9 +150,9 @@ func (x *batchRun) engineFor(ctx context.Context, b *batch.Batch, o *engineOptio
 	}
 	return e, batch.Room{Builds: x.builds, Apart: true}, func() {
 		e.Close()
-		if waiting, running := e.Going(); waiting+running > 0 && !b.Count().Over() {
-			x.env.Log.Warnf("%s of Slurm's go on; nsbuild batch cancel %s ends them",
-				fault.Count(waiting+running, "job", "jobs"), b.Name)
+		if n := e.Going(); n > 0 {
+			x.env.Log.Warnf("%s in Slurm; nsbuild batch cancel %s ends that",
+				fault.Count(n, "job goes on", "jobs go on"), b.Name)
 		}
 	}, nil
 }
@@ -157,7 +166,7 @@ const (
 
 // nodeCommand are the words of a job's shell that build a plan.
 func (x *batchRun) nodeCommand(o *engineOptions, set *pflag.FlagSet) (
-	func(planFile, resultFile string) string, error) {
+	func(j batch.Job, planFile, resultFile string) string, error) {
 	program := o.program
 	if program == "" {
 		var err error
@@ -180,11 +189,17 @@ func (x *batchRun) nodeCommand(o *engineOptions, set *pflag.FlagSet) (
 			options = append(options, "--"+one.name+"="+one.value)
 		}
 	}
-	return func(planFile, resultFile string) string {
+	return func(j batch.Job, planFile, resultFile string) string {
 		words := []string{quoted(program), "build", quoted(planFile),
 			quoted("--result=" + resultFile)}
 		for _, option := range options {
 			words = append(words, quoted(option))
+		}
+		for _, option := range j.Options { // of this source alone
+			name, _, _ := strings.Cut(strings.TrimPrefix(option, "--"), "=")
+			if pkgbuild.BesidePlan(name) {
+				words = append(words, quoted(option))
+			}
 		}
 		for _, option := range o.node {
 			words = append(words, expanded(option))
@@ -210,11 +225,17 @@ type slurmed struct {
 // plan plans a build. What cannot be planned has ended.
 func (s *slurmed) plan(ctx context.Context, j batch.Job, file string) (p onslurm.Planned,
 	ended *batch.Ended, err error) {
-	made, ended, err := s.planTo(ctx, j, file, s.engine.CPUs())
+	made, ended, err := s.planOf(ctx, j, s.engine.CPUs())
 	if made == nil {
 		return p, ended, err
 	}
+	if err := plan.Write(file, made); err != nil {
+		return p, nil, err
+	}
 	p = onslurm.Planned{CPUs: 1, Memory: made.Limits.Memory}
+	if r, err := s.requestOf(j); err == nil && r.Timeout > 0 {
+		p.Time = r.Timeout + timeBeside
+	}
 	for _, option := range made.Target.Options {
 		if n, ok := strings.CutPrefix(option, "parallel="); ok {
 			if p.CPUs, err = strconv.Atoi(n); err != nil || p.CPUs < 1 {
@@ -225,9 +246,10 @@ func (s *slurmed) plan(ctx context.Context, j batch.Job, file string) (p onslurm
 	return p, nil, nil
 }
 
-// planTo writes the plan of a build to a file. A plan that cannot be made is how the try has ended.
-func (x *batchRun) planTo(ctx context.Context, j batch.Job, file string, jobs int) (*plan.Plan,
-	*batch.Ended, error) {
+// planOf is the plan of a build. One that cannot be made is how the try has ended. Where nobody has
+// said how many processes the build has, it has so many jobs; 0: as this machine has them.
+func (x *batchRun) planOf(ctx context.Context, j batch.Job, jobs int) (*plan.Plan, *batch.Ended,
+	error) {
 	r, err := x.requestOf(j)
 	if err != nil {
 		return nil, nil, err
@@ -239,7 +261,7 @@ func (x *batchRun) planTo(ctx context.Context, j batch.Job, file string, jobs in
 	}
 	p, err := x.env.PlanOneOf(ctx, r)
 	if err == nil {
-		return p, nil, plan.Write(file, p)
+		return p, nil, nil
 	}
 	if ctx.Err() != nil {
 		return nil, nil, err

@@ -67,7 +67,9 @@ func (a *app) runBatch(ctx context.Context, set *pflag.FlagSet, of *resumed) (er
 	o.UpdateHooks = func() (bases.Hooks, error) {
 		return a.updateFlags.loadForBase(a, hook.Update)
 	}
-	if o.Output, err = outputOf(b, o.Output); err != nil {
+	if a.planTo != "" {
+		o.Output = ""
+	} else if o.Output, err = outputOf(b, o.Output); err != nil {
 		return err
 	}
 	if err := of.repository.begin(ctx); err != nil {
@@ -81,6 +83,9 @@ func (a *app) runBatch(ctx context.Context, set *pflag.FlagSet, of *resumed) (er
 		return err
 	}
 	x := &batchRun{app: a, env: env, request: o.Request, begun: time.Now(), change: b.Change}
+	if a.planTo != "" {
+		return x.planAll(ctx, b, a.planTo)
+	}
 	finished, err := x.followChange(ctx, b)
 	if err != nil {
 		return err

@@ -103,7 +103,9 @@ func (j *journal) close() error { return flock.Close(j.file) }
 
 // append has something happen.
 func (b *Batch) append(r record) error {
-	r.Time = time.Now().UTC()
+	if r.Time.IsZero() {
+		r.Time = time.Now().UTC()
+	}
 	if b.journal != nil {
 		line, err := json.Marshal(r)
 		if err == nil {

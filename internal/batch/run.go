@@ -59,8 +59,7 @@ type Runner struct {
 // first, so that in the end not one of them runs alone.
 func (b *Batch) Run(ctx context.Context, r Runner) error {
 	if b.Cancelled {
-		return fault.New(fault.Usage, "nsbuild batch retry "+b.Name+" begins again what is not built",
-			"the batch %s was cancelled", b.Name)
+		return b.cancelled()
 	}
 	if err := b.append(record{Kind: kindResumed, PID: os.Getpid()}); err != nil {
 		return err

@@ -28,7 +28,7 @@ type over struct {
 // do things that are not to be done twice.
 func (b *builder) openBase(ctx context.Context) (err error) {
 	if b.planned != nil {
-		return b.openPlannedBase(b.planned)
+		return b.openPlannedBase(ctx, b.planned)
 	}
 	if b.o.Exact != nil {
 		b.base, err = b.env.Store.Use(b.o.Base)

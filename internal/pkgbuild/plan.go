@@ -17,6 +17,7 @@ import (
 	"nsbuild/internal/archive/hashes"
 	"nsbuild/internal/archive/index"
 	"nsbuild/internal/base"
+	"nsbuild/internal/bases"
 	"nsbuild/internal/bootstrap"
 	"nsbuild/internal/buildroot"
 	"nsbuild/internal/deps"
@@ -260,22 +261,46 @@ func (r *Request) follow(p *plan.Plan) error {
 	return nil
 }
 
-// openPlannedBase takes the base of the plan into use, if it is still what it was.
-func (b *builder) openPlannedBase(p *plan.Plan) (err error) {
+// openPlannedBase takes the base of the plan into use. One that is missing is made, and one with
+// other packages brought up to date: a machine that has built nothing lately has the same then as
+// the one that has planned, unless the mirror has something newer.
+func (b *builder) openPlannedBase(ctx context.Context, p *plan.Plan) (err error) {
+	const hint = "plan the build again"
 	b.base, err = b.env.Store.Use(p.Base.Name)
-	if errors.Is(err, base.ErrNone) {
-		return fault.New(fault.GivenBack, "plan the build again",
+	switch {
+	case errors.Is(err, base.ErrNone) && p.Base.Name != bases.Name(b.suite.Name, b.arch):
+		return fault.New(fault.GivenBack, hint,
 			"the plan's base %s (generation %d) is not here", p.Base.Name, p.Base.Generation)
+	case errors.Is(err, base.ErrNone):
+		b.base, err = b.env.Bases().Take(ctx, bases.Options{Name: p.Base.Name, Suite: b.suite,
+			Arch: b.arch}, b.o.NewBase)
+	case err == nil && baseDigest(b.base.Manifest) != p.Base.Digest:
+		err = b.renewPlannedBase(ctx)
 	}
 	if err != nil {
 		return err
 	}
 	if baseDigest(b.base.Manifest) != p.Base.Digest {
-		return fault.New(fault.GivenBack, "plan the build again",
+		return fault.New(fault.GivenBack, hint,
 			"the plan's base, generation %d of %s, is not here any more: generation %d has other "+
 				"packages", p.Base.Generation, p.Base.Name, b.base.Number)
 	}
 	b.repos, err = b.env.Bases().RememberedRepos(b.base.Manifest)
+	return err
+}
+
+// renewPlannedBase brings the base up to date, where the mirror can be asked.
+func (b *builder) renewPlannedBase(ctx context.Context) error {
+	releases, err := b.env.Bases().Ask(ctx, b.base).Wait()
+	if ctx.Err() != nil {
+		return err
+	}
+	if err != nil || bases.Unchanged(b.base.Manifest, releases) {
+		return nil // it stays another one, which is said
+	}
+	g := b.base
+	b.base = nil
+	b.base, err = b.env.Bases().Renew(ctx, g, releases, b.o.UpdateHooks)
 	return err
 }
 

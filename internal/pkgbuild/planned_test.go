@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -188,4 +189,30 @@ func TestPlanIsRefused(t *testing.T) {
 			w.tells("the error", fmt.Sprint(b.err), c.err)
 		})
 	}
+}
+
+// TestPlanFromElsewhere: a plan that was made on another machine has a base made that is missing,
+// and one that is older brought up to date.
+func TestPlanFromElsewhere(t *testing.T) {
+	w := newWorld(t)
+	spec := w.source(crane())
+	w.must(spec)
+	here, older := filepath.Join(w.dir, "state", "bases"), filepath.Join(w.dir, "older")
+	if out, err := exec.Command("cp", "-a", here, older).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	w.newer("base-files", "12.1")
+	_, file, err := w.plan(spec)
+	w.check(err)
+	if got, _ := w.generation(); got != 2 {
+		t.Fatalf("it was planned over generation %d", got)
+	}
+	w.check(os.RemoveAll(here))
+	w.check(os.Rename(older, here))
+	if b := w.build(file, func(r *Request) { r.Suite = "" }); b.ends() != "successful" {
+		t.Errorf("over an older base: %s (%v)", b.ends(), b.err)
+	}
+	w.check(os.RemoveAll(here))
+	b := w.build(file, func(r *Request) { r.Suite = "" })
+	w.tells("without a base", fmt.Sprint(b.err), "making base crane") // which this mirror cannot
 }

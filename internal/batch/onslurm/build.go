@@ -22,7 +22,9 @@ func (e *Engine) Build(ctx context.Context, j batch.Job) (*batch.Ended, error) {
 	e.watch.start(e.look)
 	try := tryOf(j)
 	id, asked := e.found[try], j.Memory
-	if id == "" {
+	if id != "" {
+		e.count(1)
+	} else {
 		if r, _ := e.read(try); r != nil { // it has ended while nobody looked
 			return e.finish(j, r)
 		}
@@ -70,15 +72,18 @@ func (e *Engine) begin(ctx context.Context, j batch.Job) (ended *batch.Ended, me
 		}
 	}
 	r := slurm.Request{Name: e.Name, Comment: try + " " + oneWord(j.Spec),
-		Output: e.file(try, ".out"), Memory: e.memory(j, p), CPUs: p.CPUs, Time: e.Time,
+		Output: e.file(try, ".out"), Memory: e.memory(j, p), CPUs: p.CPUs, Time: p.Time,
 		Alone: j.Alone, Exclude: out, Options: e.Sbatch,
 		Script: "#!/bin/sh\necho \"" + nodeLine + "$SLURMD_NODENAME\"\nexec " +
-			e.Command(e.file(try, planSuffix), e.file(try, ".json")) + "\n"}
+			e.Command(j, e.file(try, planSuffix), e.file(try, ".json")) + "\n"}
 	id, err = e.submit(ctx, try, r)
 	if errors.Is(err, slurm.ErrUnfit) {
 		return &batch.Ended{Status: batch.GivenBack, Error: err.Error(), Hint: fmt.Sprintf(
 			"it was to have %s of memory and %s; --memory and --jobs say otherwise",
 			fault.Size(r.Memory), fault.Count(r.CPUs, "processor", "processors"))}, 0, "", nil
+	}
+	if err == nil {
+		e.count(1)
 	}
 	return nil, r.Memory, id, err
 }
@@ -139,7 +144,7 @@ func (e *Engine) submit(ctx context.Context, try string, r slurm.Request) (id st
 				}
 			}
 		case errors.Is(err, slurm.ErrFull):
-			if _, running := e.Going(); running == 0 && pause > time.Minute {
+			if e.Going() == 0 && pause > time.Minute {
 				return "", fault.Wrap(fault.Usage, "look at the limits of your account", err)
 			}
 			e.once("full", "%v; trying again", err)
@@ -171,6 +176,7 @@ func (e *Engine) await(ctx context.Context, j batch.Job, id string, memory int64
 	if err != nil {
 		return nil, false, err
 	}
+	e.count(-1)
 	try, how := tryOf(j), slurm.Own
 	if known {
 		how = job.End()

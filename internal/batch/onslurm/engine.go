@@ -28,15 +28,15 @@ type Options struct {
 	Name string // of the jobs
 	// Dir is for plans, results, and what jobs write; nodes have it under the same path
 	Dir       string
-	Partition string        // "": the usual one
-	Sbatch    []string      // further options of sbatch
-	Time      time.Duration // that a job may take; 0: as the partition has it
+	Partition string   // "": the usual one
+	Sbatch    []string // further options of sbatch
 }
 
 // Planned is what is known of a build once it is planned.
 type Planned struct {
-	CPUs   int   // that it can use
-	Memory int64 // bytes that it may take at most; 0: not known
+	CPUs   int           // that it can use
+	Memory int64         // bytes that it may take at most; 0: not known
+	Time   time.Duration // that its job may take; 0: as the partition has it
 }
 
 // Engine is a batch.Engine. Its functions are set before it is used.
@@ -47,7 +47,7 @@ type Engine struct {
 	// error is an interruption.
 	Plan func(ctx context.Context, j batch.Job, file string) (Planned, *batch.Ended, error)
 	// Command are the words of the job's shell that build a plan.
-	Command func(planFile, resultFile string) string
+	Command func(j batch.Job, planFile, resultFile string) string
 	// Warn tells people of something, a line.
 	Warn func(format string, args ...any)
 	// Ended, when set, is told of each result before its try has ended, from several goroutines.
@@ -62,6 +62,7 @@ type Engine struct {
 	told    map[string]bool   // what people know
 	bad     map[string]string // nodes that build nothing, and why
 	avoided map[int]string    // by items, the node that had no luck with it
+	going   int               // jobs whose end was not seen
 }
 
 // Open finds out what Slurm there is, and which jobs of the batch go on.
@@ -99,19 +100,17 @@ func (e *Engine) find(ctx context.Context) error {
 // Close stops looking at jobs, which go on.
 func (e *Engine) Close() { e.watch.close() }
 
-// Going is how many jobs wait in Slurm, and how many run.
-func (e *Engine) Going() (waiting, running int) {
-	jobs, _, _ := e.watch.now()
-	for _, j := range jobs {
-		switch {
-		case j.End() != slurm.Goes:
-		case j.State == "PENDING":
-			waiting++
-		default:
-			running++
-		}
-	}
-	return waiting, running
+// Going is how many jobs there are whose end was not seen.
+func (e *Engine) Going() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.going
+}
+
+func (e *Engine) count(n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.going += n
 }
 
 // CPUs is how many processors a build has of which nobody has said that: some, and not more than

@@ -187,7 +187,7 @@ func (w *world) open(t *testing.T) {
 		Plan: func(context.Context, batch.Job, string) (Planned, *batch.Ended, error) {
 			return Planned{CPUs: 1}, nil, nil
 		},
-		Command: func(p, r string) string { return "nsbuild build " + p + " --result=" + r },
+		Command: func(_ batch.Job, p, r string) string { return "nsbuild build " + p + " --result=" + r },
 		Warn: func(format string, args ...any) {
 			w.warned = append(w.warned, fmt.Sprintf(format, args...))
 		}}

@@ -55,13 +55,6 @@ func (w *watch) look(ctx context.Context, look func(context.Context) ([]slurm.Jo
 	}
 }
 
-// now is how the jobs are, since when, and what is closed when that has changed.
-func (w *watch) now() (jobs map[string]slurm.Job, asked time.Time, next <-chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.jobs, w.asked, w.next
-}
-
 // wait waits until a job has ended, or is stuck, or is not known any more. Since says from when on
 // it is to be known.
 func (w *watch) wait(ctx context.Context, id string, since time.Time) (j slurm.Job, known bool,
