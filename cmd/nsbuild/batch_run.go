@@ -98,11 +98,12 @@ func (a *app) runBatch(ctx context.Context, set *pflag.FlagSet, of *resumed) (er
 		x.phase.Done(err)
 		return err
 	}
-	x.changed(b)
+	x.look(b)
 	x.phase.Detail(x.detail)
 	err = b.Run(ctx, batch.Runner{Room: room, MaxFailures: of.maxFailures, Engine: engine,
 		Changed: x.changed, Publish: of.repository.publisher(), Finished: finished})
 	end()
+	x.look(b)
 	x.phase.Done(err)
 	if !a.quiet && b.Change == nil {
 		fmt.Fprint(env.Progress.Writer(), batchSummary(b, o.Output))
@@ -143,6 +144,7 @@ type batchRun struct {
 	counts  batch.Counts
 	left    time.Duration
 	ended   int
+	looked  time.Time // at the batch
 	total   int
 }
 
@@ -221,6 +223,21 @@ func (x *batchRun) tell(view *pkgbuild.Env, d *pkgbuild.Ended) {
 
 // changed has the live line tell how far the batch is.
 func (x *batchRun) changed(b *batch.Batch) {
+	if len(b.Items) >= manyItems && time.Since(x.looked) < lookAgain {
+		return
+	}
+	x.look(b)
+}
+
+// Of a batch of thousands not each thing that happens is looked at: all of them are counted.
+const (
+	manyItems = 1000
+	lookAgain = 500 * time.Millisecond
+)
+
+// look has the live line tell how far the batch is now.
+func (x *batchRun) look(b *batch.Batch) {
+	x.looked = time.Now()
 	c, left := b.Count(), b.Left(x.builds, time.Now())
 	x.mu.Lock()
 	defer x.mu.Unlock()

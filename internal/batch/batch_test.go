@@ -361,48 +361,6 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestMany: thousands of builds on hundreds of processors take hardly more than the bound, the
-// longest build or the sum of all, and not one is lost or built twice.
-func TestMany(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("the seed is %d", seed)
-	chance := rand.New(rand.NewPCG(seed, 0))
-	const n, builds = 3000, 200
-	synctest.Test(t, func(t *testing.T) {
-		s := In(t.TempDir())
-		specs := make([]string, n)
-		w := newWorld()
-		sum, longest := 0.0, 0.0
-		for i := range specs {
-			specs[i] = fmt.Sprint("p", i)
-			seconds := chance.ExpFloat64() * 60
-			w.seconds[specs[i]] = seconds
-			sum, longest = sum+seconds, max(longest, seconds)
-		}
-		b := create(t, s, specs...)
-		if err := b.Close(); err != nil { // a disk that syncs is not what is tried here
-			t.Fatal(err)
-		}
-		b.journal = nil
-		for i := range b.Items {
-			b.Items[i].Seconds = w.seconds[specs[i]]
-		}
-		begin := time.Now()
-		if err := b.Run(t.Context(), w.runner(Room{Builds: builds})); err != nil {
-			t.Fatal(err)
-		}
-		took, bound := time.Since(begin).Seconds(), max(longest, sum/builds)
-		if took > bound/0.9 {
-			t.Errorf("%.0f s, the bound is %.0f s", took, bound)
-		}
-		for _, spec := range specs {
-			if w.tries[spec] != 1 {
-				t.Fatalf("%s was built %d times", spec, w.tries[spec])
-			}
-		}
-	})
-}
-
 // TestStoppedAtRandom: however often a batch is stopped, all is built in the end, and nothing that
 // has ended is built again.
 func TestStoppedAtRandom(t *testing.T) {

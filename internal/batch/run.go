@@ -251,7 +251,7 @@ func (x *run) ended(ctx context.Context, d done) error {
 	case it.Last.Status != GivenBack:
 		x.failures++
 	}
-	if err := x.block(); err != nil {
+	if err := x.blockAfter(d.item); err != nil {
 		return err
 	}
 	if err := x.follow(d.item); err != nil {
@@ -267,27 +267,34 @@ func (x *run) changed() {
 	}
 }
 
-// block gives back what needs something that has ended without being built.
+// block gives back what needs something that has ended without being built, and what needs that.
 func (x *run) block() error {
-	for again := true; again; { // what needs what is blocked is blocked, too
-		again = false
-		for i := range x.Items {
-			it := &x.Items[i]
-			if it.Phase != Waiting {
+	for i := range x.Items {
+		if err := x.blockAfter(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// blockAfter does so for what needs one item.
+func (x *run) blockAfter(item int) error {
+	for ended := []int{item}; len(ended) > 0; {
+		j := ended[0]
+		ended = ended[1:]
+		if need := &x.Items[j]; need.Phase != Finished || need.built() {
+			continue
+		}
+		for _, i := range x.queue.needed[j] {
+			if x.Items[i].Phase != Waiting {
 				continue
 			}
-			for _, j := range it.Needs {
-				if need := &x.Items[j]; need.Phase != Finished || need.built() {
-					continue
-				}
-				e := &Ended{Status: GivenBack, Blocked: true,
-					Error: x.Items[j].Spec + ", which it needs, is not built"}
-				if err := x.append(record{Kind: kindEnded, Item: i + 1, Ended: e}); err != nil {
-					return err
-				}
-				again = true
-				break
+			e := &Ended{Status: GivenBack, Blocked: true,
+				Error: x.Items[j].Spec + ", which it needs, is not built"}
+			if err := x.append(record{Kind: kindEnded, Item: i + 1, Ended: e}); err != nil {
+				return err
 			}
+			ended = append(ended, i)
 		}
 	}
 	return nil
