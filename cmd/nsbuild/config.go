@@ -30,7 +30,7 @@ import (
 func onCommandLine(table, flag string) bool {
 	switch flag {
 	case "help", "version", "force", "root", "all", "replace", "name", "from", "lock", "locked",
-		"save", "as", "json", "build-deps", "yes":
+		"save", "as", "json", "build-deps", "yes", "apparmor-profile":
 		return true
 	}
 	if table == "shell" && flag == "dist" {

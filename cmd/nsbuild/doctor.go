@@ -41,18 +41,28 @@ type finding struct {
 }
 
 func newDoctor(a *app) *cobra.Command {
-	var asJSON bool
+	var asJSON, profile bool
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what this machine lacks, and the command that mends it",
 		Long: `doctor tries what a build needs: user ids, a sandbox, overlays, memory, disk, the
 mirror and its keys. It says what is missing, and the command that mends it. With --offline it does
 not ask the mirror. It changes nothing but nsbuild's own directories.
+
+Ubuntu 23.10 and later forbid users to make user namespaces. With --apparmor-profile doctor only
+writes the AppArmor profile that permits it to this program.
 `,
 		Example: "  nsbuild doctor",
 		Args:    rangeArgs(0, 0, "it takes no arguments"),
-		RunE:    func(c *cobra.Command, _ []string) error { return a.doctor(c.Context(), asJSON) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if profile {
+				return a.printProfile()
+			}
+			return a.doctor(c.Context(), asJSON)
+		},
 	}
+	c.Flags().BoolVar(&profile, "apparmor-profile", false,
+		"write the AppArmor profile of this program, and do nothing else")
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return c
 }

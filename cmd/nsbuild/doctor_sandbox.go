@@ -9,6 +9,7 @@ import (
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox"
+	"nsbuild/packaging/apparmor"
 )
 
 // examinePlace names the container that this is, if it is one.
@@ -87,4 +88,18 @@ func examineJail(ctx context.Context, h *sandbox.Holder) (notes []string, err er
 	notes = j.Notes()
 	_, err = j.Close()
 	return notes, err
+}
+
+// printProfile writes the AppArmor profile of this program, wherever it lies.
+func (a *app) printProfile() error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding this program: %w", err)
+	}
+	text, err := apparmor.Profile(program)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(a.stdout, text)
+	return err
 }

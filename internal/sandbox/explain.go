@@ -75,8 +75,12 @@ func explainSetup(err error) error {
 		return fault.Wrap(fault.Internal, "use Linux 6.7 or later, or let the host's kernel know "+
 			"the interpreter: sudo apt-get install qemu-user-static binfmt-support", err)
 	}
-	if errors.As(err, &e) && strings.Contains(e.Op, "mount") &&
-		(errors.Is(e.Errno, unix.EACCES) || errors.Is(e.Errno, unix.EPERM)) && !refusesProc(err) {
+	refused := errors.As(err, &e) && (errors.Is(e.Errno, unix.EACCES) ||
+		errors.Is(e.Errno, unix.EPERM)) && !refusesProc(err)
+	switch {
+	case refused && apparmorRestricts():
+		return explainAppArmor(err)
+	case refused && strings.Contains(e.Op, "mount"):
 		place := FindPlace()
 		return fault.Wrap(fault.Internal, place.Namespaces(), fmt.Errorf("%s lets nobody mount: %w",
 			place.Name, err))
@@ -114,10 +118,6 @@ func explainOrder(spec *Spec, err error) error {
 // explainClone says why user namespaces cannot be had, and what mends it.
 func explainClone(err error) error {
 	what := fmt.Errorf("making namespaces: %w", err)
-	setting := func(name, bad string) bool {
-		data, err := os.ReadFile("/proc/sys/" + name)
-		return err == nil && string(bytes.TrimSpace(data)) == bad // an absent knob forbids nothing
-	}
 	switch {
 	case setting("user/max_user_namespaces", "0"):
 		return fault.Wrap(fault.Internal, "sudo sysctl user.max_user_namespaces=15000",
@@ -125,15 +125,30 @@ func explainClone(err error) error {
 	case setting("kernel/unprivileged_userns_clone", "0") && os.Geteuid() != 0:
 		return fault.Wrap(fault.Internal, "sudo sysctl kernel.unprivileged_userns_clone=1",
 			fmt.Errorf("%w: user namespaces are forbidden to users", what))
-	case setting("kernel/apparmor_restrict_unprivileged_userns", "1") && os.Geteuid() != 0:
-		return fault.Wrap(fault.Internal, "sudo sysctl "+
-			"kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for nsbuild "+
-			"that allows userns",
-			fmt.Errorf("%w: AppArmor forbids user namespaces to users", what))
+	case apparmorRestricts():
+		return explainAppArmor(what)
 	case errors.Is(err, unix.EPERM):
 		place := FindPlace()
 		return fault.Wrap(fault.Internal, place.Namespaces(),
 			fmt.Errorf("%s lets nobody make namespaces: %w", place.Name, err))
 	}
 	return what
+}
+
+// setting tells whether a knob of the kernel has a value. An absent one forbids nothing.
+func setting(name, bad string) bool {
+	data, err := os.ReadFile("/proc/sys/" + name)
+	return err == nil && string(bytes.TrimSpace(data)) == bad
+}
+
+// apparmorRestricts tells whether AppArmor forbids users namespaces, or capabilities in them: since
+// Ubuntu 23.10, but for programs whose profile permits it.
+func apparmorRestricts() bool {
+	return os.Geteuid() != 0 && setting("kernel/apparmor_restrict_unprivileged_userns", "1")
+}
+
+func explainAppArmor(err error) error {
+	return fault.Wrap(fault.Internal, "nsbuild doctor --apparmor-profile | sudo tee "+
+		"/etc/apparmor.d/nsbuild && sudo apparmor_parser -r /etc/apparmor.d/nsbuild",
+		fmt.Errorf("AppArmor forbids user namespaces to users: %w", err))
 }
