@@ -91,7 +91,7 @@ func reportBatch(b *batch.Batch, page *report.Batch, output string) error {
 		}
 		one.Verdict = string(verdicts[i])
 		if it.Baseline > 0 {
-			one.Source += " (without the change)"
+			one.Source, one.Aside = one.Source+" (without the change)", true
 		}
 		if r != nil {
 			pages[i] = r

@@ -40,6 +40,8 @@ type BatchBuild struct {
 	Machine                      string
 	Log, Page                    string // paths; "": there is none
 	Verdict                      string // what a change does to it; "": there is no change
+	// Aside: it is built only to know how it is without the change. It counts for nothing.
+	Aside bool
 }
 
 // NewBatchBuild is what a page shows of a build's result.
@@ -215,6 +217,9 @@ func (d *batchData) sortOut() {
 	})
 	reasons, verdicts := map[string][]*batchRow{}, map[string][]*batchRow{}
 	for _, r := range d.All {
+		if r.Aside {
+			continue
+		}
 		if r.New {
 			d.New = append(d.New, r)
 		}
@@ -255,8 +260,12 @@ func (d *batchData) facts() {
 	count := map[string]int{}
 	sum := 0.0
 	var first, last time.Time
+	ended := 0
 	for _, r := range d.All {
-		count[r.Status]++
+		if !r.Aside {
+			ended++
+			count[r.Status]++
+		}
 		sum += max(0, r.Seconds)
 		if !r.Began.IsZero() && (first.IsZero() || r.Began.Before(first)) {
 			first = r.Began
@@ -272,19 +281,20 @@ func (d *batchData) facts() {
 	}
 	good := count[string(buildlog.Successful)]
 	add(&d.Facts, "Successful", good, fmt.Sprintf("%.1f%% of those that have ended",
-		100*float64(good)/float64(max(1, len(d.All)))))
+		100*float64(good)/float64(max(1, ended))))
 	back := count[string(buildlog.GivenBack)]
 	skipped := count[string(buildlog.Skipped)]
-	add(&d.Facts, "Failed", len(d.All)-good-back-skipped, "")
+	add(&d.Facts, "Failed", ended-good-back-skipped, "")
 	add(&d.Facts, "Given back", back, "could not be begun")
 	add(&d.Facts, "Skipped", skipped, "nothing for the architecture")
+	add(&d.Facts, "Without the change", len(d.All)-ended, "to know how it is without")
 	add(&d.Facts, "Not ended", d.B.Waiting, "running or waiting")
 	if wall := last.Sub(first).Seconds(); wall > 0 {
 		d.Facts = append(d.Facts, fact{"Time", duration(wall), stamp(first)},
 			fact{"All builds together", duration(sum),
 				fmt.Sprintf("%.1f at a time", sum/wall)})
 	}
-	d.Title = fmt.Sprintf("%s: %d of %d builds were successful", d.B.Name, good, len(d.All))
+	d.Title = fmt.Sprintf("%s: %d of %d builds were successful", d.B.Name, good, ended)
 	if d.B.Baseline == nil {
 		return
 	}
@@ -292,6 +302,7 @@ func (d *batchData) facts() {
 	for _, r := range d.All {
 		was, known := d.B.Baseline.Of[r.Source]
 		switch {
+		case r.Aside:
 		case !known:
 			unknown++
 		case isFailure(was.Status) && isFailure(r.Status):

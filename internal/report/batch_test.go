@@ -96,6 +96,33 @@ func TestBatchBaseline(t *testing.T) {
 	}
 }
 
+// TestAside: what was built only to know how it is without a change is no new failure.
+func TestAside(t *testing.T) {
+	dir := t.TempDir()
+	b := some(dir)
+	for i := range b.Builds {
+		b.Builds[i].Verdict = "breaks"
+	}
+	aside := b.Builds[0]
+	aside.Source, aside.Aside, aside.Verdict = "heron (without the change)", true, ""
+	b.Builds = append(b.Builds, aside)
+	b.Baseline = &Baseline{Name: "x", Of: map[string]Earlier{"tern": {Status: "successful"}}}
+	page := mustBatchPage(t, dir, b)
+	before, after, found := strings.Cut(page, `id="all"`)
+	if !found || strings.Count(after, aside.Source) != 1 {
+		t.Error("it is not listed")
+	}
+	lists, _, _ := strings.Cut(before, `id="time"`)
+	if strings.Contains(lists, aside.Source) {
+		t.Error("it counts as a failure")
+	}
+	for _, want := range []string{"16.7% of those", "The change breaks 6"} {
+		if !strings.Contains(text([]byte(lists)), want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+}
+
 // TestBatchOfAThousand: a page of a thousand builds is whole, and no larger than it has to be.
 func TestBatchOfAThousand(t *testing.T) {
 	dir := t.TempDir()
