@@ -102,7 +102,8 @@ func TestSignatures(t *testing.T) {
 func TestExpiredAndRevokedKeysAre(t *testing.T) {
 	testenv.RequireTool(t, "gpgv")
 	for kind, want := range map[fakedebian.KeyKind]string{fakedebian.KeyExpired: "EXPKEYSIG",
-		fakedebian.KeyPast: "EXPKEYSIG", fakedebian.KeyRevoked: "REVKEYSIG", fakedebian.KeyArchive: "GOODSIG"} {
+		fakedebian.KeyPast: "EXPKEYSIG", fakedebian.KeyRevoked: "REVKEYSIG",
+		fakedebian.KeyArchive: "GOODSIG"} {
 		dir := t.TempDir()
 		write(t, dir, "InRelease", fakedebian.Clearsigned(t, "text\n", fakedebianTime,
 			fakedebian.KeyOf(t, kind)))

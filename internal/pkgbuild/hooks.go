@@ -40,6 +40,9 @@ func (at *attempt) hookContext() hook.Context {
 		c.DSC = path.Join(buildroot.Dir, filepath.Base(at.in.DSC.Path))
 		if at.in.Dir != "" {
 			c.HostDSC = filepath.Join(at.in.Dir, filepath.Base(at.in.DSC.Path))
+			if whole, err := filepath.Abs(c.HostDSC); err == nil { // a command may go elsewhere
+				c.HostDSC = whole
+			}
 		}
 	}
 	if at.built {

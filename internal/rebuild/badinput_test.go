@@ -116,9 +116,9 @@ func TestOtherDsc(t *testing.T) {
 	w := newWorld(t)
 	native := machine.Native()
 	file := w.info(nothing, 0)
-	w.write(file, strings.NewReplacer("\nArchitecture: "+native,
-		"\nArchitecture: "+native+" source", "Checksums-Sha256:\n", "Checksums-Sha256:\n "+nothing+" 0 hello_2.10-3.dsc\n").Replace(
-		w.text(file)))
+	change := strings.NewReplacer("\nArchitecture: "+native, "\nArchitecture: "+native+" source",
+		"Checksums-Sha256:\n", "Checksums-Sha256:\n "+nothing+" 0 hello_2.10-3.dsc\n")
+	w.write(file, change.Replace(w.text(file)))
 	report, err := w.run(Request{File: file})
 	if report.Verdict != compared.Differs || fault.KindOf(err) != fault.Differs {
 		t.Errorf("%s: %v", report.Verdict, err)

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"nsbuild/internal/fault"
 	"nsbuild/internal/sandbox/dirorder"
+	"nsbuild/internal/sandbox/mounts"
 	"nsbuild/internal/sandbox/syserr"
 	"nsbuild/internal/sandbox/wire"
 )
@@ -31,6 +33,23 @@ func checkProc(dir string) error {
 			"%s is mounted read-only here: the ids of a jail are written there", dir)
 	}
 	return nil
+}
+
+// checkDev tells which devices are missing that a jail shares with its caller.
+func checkDev(dir string) error {
+	var missing []string
+	for _, name := range mounts.DeviceNodes() {
+		var st unix.Stat_t
+		file := filepath.Join(dir, name)
+		if err := unix.Stat(file, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR {
+			missing = append(missing, file)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fault.New(fault.Internal, "sudo mount -t devtmpfs devtmpfs "+dir+"; a container or "+
+		"a chroot needs the usual "+dir, "no devices: %s", strings.Join(missing, ", "))
 }
 
 // explainProc says why the kernel grants no new /proc: a user namespace gets one only where all of

@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -27,6 +29,27 @@ func TestProcMasks(t *testing.T) {
 		if got := procMasks(c.table); !slices.Equal(got, c.want) {
 			t.Errorf("%q; want %q", got, c.want)
 		}
+	}
+}
+
+// TestCheckDev: what a /dev lacks is named at once, also a file in the place of a device.
+func TestCheckDev(t *testing.T) {
+	if err := checkDev("/dev"); err != nil {
+		t.Error(err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"full", "random", "urandom", "tty"} {
+		if err := os.Symlink("/dev/null", filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "null"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := checkDev(dir)
+	want := "no devices: " + dir + "/null, " + dir + "/zero"
+	if err == nil || err.Error() != want || fault.HintOf(err) == "" {
+		t.Errorf("%v; hint %q", err, fault.HintOf(err))
 	}
 }
 

@@ -58,7 +58,7 @@ type Beginning struct{ h *Holder }
 
 // Begin makes the namespaces and PID 1, which waits. Either Start or Cancel follows.
 func Begin() (*Beginning, error) {
-	if err := checkProc("/proc"); err != nil {
+	if err := errors.Join(checkProc("/proc"), checkDev("/dev")); err != nil {
 		return nil, err
 	}
 	h, err := begin(nil)

@@ -81,8 +81,11 @@ func TestSbuildTranslates(t *testing.T) {
 			"--extra-package p --add-depends-indep 'b (>= 1)' --extra-repository-key k x",
 			"--add-depends=a '--add-depends-indep=b (>= 1)' --extra-package=p " +
 				"'--extra-repository=deb http://x y z' --extra-repository-key=k -- x", ""},
-		{"$key_id = '0x1'; $pgp_options = ['-us', '-uc']; $run_lintian = 0;", "x", "-- x",
-			"$key_id (FILE:1): no signature is asked for"},
+		{"$key_id = '0x1'; $pgp_options = ['-us', '-uc']; $run_lintian = 0;", "x",
+			"--keyid=0x1 -- x", ""},
+		{"$key_id = '0x1'; $pgp_options = '-k0x2'; $run_lintian = 0;", "--keyid=0x3 x",
+			"--keyid=0x3 -- x", ""},
+		{"$key_id = '0x1'; $run_lintian = 0;", "--keyid= x", "-- x", ""},
 		{"$pgp_options='-us -k 0x2'; $run_lintian = 0;", "x", "--keyid=0x2 -- x", ""},
 		{"$pgp_options = ['-us']; $run_lintian = 0;", "-k 0x2 x", "--keyid=0x2 -- x", ""},
 		{"$build_environment = { DEB_BUILD_OPTIONS => 'nocheck' }; $ENV{CCACHE_DIR} = '/x'; " +
@@ -117,8 +120,7 @@ func TestSbuildTranslates(t *testing.T) {
 				"--add-conflicts-indep=e '--extra-repository=deb http://x y z' -- x", ""},
 		{"$run_lintian = 0;",
 			"--build-dep-resolver aptitude --resolve-alternatives --chroot sid-sbuild --keyid 1 x",
-			"--base=sid --build-dep-resolver=aptitude --resolve-alternatives=yes -- x",
-			"--keyid: no signature is asked for"},
+			"--base=sid --keyid=1 --build-dep-resolver=aptitude --resolve-alternatives=yes -- x", ""},
 		{"$run_lintian = 0; $unshare_mmdebstrap_env_cmd = ['env', 'TMPDIR=/dev/shm']; " +
 			"$unshare_mmdebstrap_env_cmnd = f();", "x", "-- x",
 			"$unshare_mmdebstrap_env_cmd (FILE:1), $unshare_mmdebstrap_env_cmnd (FILE:1)"},

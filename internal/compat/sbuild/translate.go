@@ -246,16 +246,17 @@ func jobsOption(opt string) (n string, ok bool) {
 	return "", false
 }
 
-// signing is on where sbuild would have dpkg-buildpackage sign; here debsign does it, on the host.
+// signing is on where there is a key for debsign, as sbuild has it, and where sbuild would have
+// dpkg-buildpackage sign, too; here debsign does both, on the host.
 func (s *Call) signing() ([]string, error) {
+	if key := s.text["key_id"]; key != "" {
+		return []string{"--keyid=" + key}, nil
+	}
 	options, set := s.list["pgp_options"]
-	key := s.text["key_id"]
 	if !set || slices.Contains(options, "-uc") {
-		if key != "" {
-			s.idle = append(s.idle, s.shown("key_id")+": no signature is asked for")
-		}
 		return nil, nil
 	}
+	key := ""
 	for i, o := range options {
 		name, value, long := strings.Cut(o, "=")
 		switch {

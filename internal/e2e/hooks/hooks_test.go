@@ -66,7 +66,8 @@ echo native $NSBUILD_STAGE`)
 	}
 	w.Must(t, "build", "-q", "-d", "bookworm", "--result=r.json", "--hookdir=pbuilder",
 		"--hook=./own",
-		"--pre-build-commands=echo host %a && echo by-host | %e sh -c 'cat >/opt/by-host'",
+		"--pre-build-commands=case %d in /*) test -f %d && echo host %a ;; esac && "+
+			"echo by-host | %e sh -c 'cat >/opt/by-host'",
 		"--chroot-setup-commands=cat /opt/by-host; echo setup %b",
 		"--starting-build-commands=echo start %p", "--finished-build-commands=echo finished",
 		"--chroot-cleanup-commands=echo cleanup",

@@ -5,17 +5,12 @@
 package idmap
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/user"
-	"strconv"
 	"strings"
 
 	"nsbuild/internal/fault"
-	"nsbuild/internal/sandbox/execpath"
 )
 
 // IDCount is how many ids a jail has: 0–65535.
@@ -104,42 +99,6 @@ func rootIDs() (Map, error) {
 			"this container has too few user ids for a jail: 65535 are needed beside its root")
 }
 
-func subordinateIDs() (Map, error) {
-	uid := os.Geteuid()
-	name := strconv.Itoa(uid)
-	if u, err := user.LookupId(name); err == nil {
-		name = u.Username
-	}
-	for _, tool := range []string{"newuidmap", "newgidmap"} {
-		if _, err := execpath.Find(tool); err != nil {
-			return Map{}, fault.New(fault.Internal, "sudo apt-get install uidmap",
-				"%s is not installed; without root it is needed to map subordinate ids", tool)
-		}
-	}
-	ids := Map{Rung: RungSubIDs, Count: IDCount}
-	for file, base := range map[string]*uint32{"/etc/subuid": &ids.UIDBase,
-		"/etc/subgid": &ids.GIDBase} {
-		ranges, err := readSubIDs(file, []string{name, strconv.Itoa(uid)})
-		if err != nil {
-			return Map{}, err
-		}
-		found := false
-		for _, r := range ranges {
-			if r.count >= IDCount {
-				*base, found = r.first, true
-				break
-			}
-		}
-		if !found {
-			return Map{}, fault.New(fault.Internal, fmt.Sprintf("sudo usermod --add-subuids "+
-				"100000-165535 --add-subgids 100000-165535 %s (a range that %s gives to nobody "+
-				"else)", name, file),
-				"%s has no %d subordinate ids in %s", name, IDCount, file)
-		}
-	}
-	return ids, nil
-}
-
 type extent struct{ first, count uint32 }
 
 func (e extent) end() uint64 { return uint64(e.first) + uint64(e.count) }
@@ -176,44 +135,6 @@ func readExtents(file string) ([]extent, error) {
 			return nil, fmt.Errorf("reading %s: %q: %w", file, strings.TrimSpace(line), err)
 		}
 		out = append(out, e)
-	}
-	return out, nil
-}
-
-// readSubIDs reads subuid(5) or subgid(5): the ranges of the given owners, or of all when owners is
-// nil. A missing file has none.
-func readSubIDs(file string, owners []string) ([]extent, error) {
-	f, err := os.Open(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading subordinate ids: %w", err)
-	}
-	defer f.Close()
-	var out []extent
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		text := strings.TrimSpace(lines.Text())
-		if text == "" || strings.HasPrefix(text, "#") {
-			continue
-		}
-		fields := strings.Split(text, ":")
-		if len(fields) != 3 {
-			return nil, fmt.Errorf("%s:%d: %q is not OWNER:FIRST:COUNT", file, n, text)
-		}
-		if owners != nil && fields[0] != owners[0] && fields[0] != owners[1] {
-			continue
-		}
-		first, err1 := strconv.ParseUint(fields[1], 10, 32)
-		count, err2 := strconv.ParseUint(fields[2], 10, 32)
-		if err := errors.Join(err1, err2); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", file, n, err)
-		}
-		out = append(out, extent{uint32(first), uint32(count)})
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", file, err)
 	}
 	return out, nil
 }

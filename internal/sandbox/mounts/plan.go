@@ -15,8 +15,10 @@ const (
 	typeOwnProc = "proc"    // the /proc of the jail's PID namespace
 )
 
-// deviceNodes are the host devices a jail sees; each is harmless to share.
-var deviceNodes = []string{"null", "zero", "full", "random", "urandom", "tty"}
+// DeviceNodes are the host devices a jail sees; each is harmless to share.
+func DeviceNodes() []string {
+	return []string{"null", "zero", "full", "random", "urandom", "tty"}
+}
 
 // OfHolder is what H mounts over the root of a jail, in order. Being H's, these mounts are
 // locked in J: nothing inside can undo them.
@@ -27,7 +29,7 @@ func OfHolder(spec *wire.Spec) []wire.Mount {
 		{Type: "tmpfs", Target: "/dev", NoSuid: true, NoExec: true, NoDev: true,
 			Data: "mode=0755,size=64m", Mkdir: true},
 	}
-	for _, name := range deviceNodes {
+	for _, name := range DeviceNodes() {
 		plan = append(plan,
 			wire.Mount{Type: typeDevice, Source: "/dev/" + name, Target: "/dev/" + name,
 				Mkdir: true})
