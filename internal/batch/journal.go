@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"nsbuild/internal/fault"
 	"nsbuild/internal/flock"
 )
 
@@ -112,7 +113,9 @@ func (b *Batch) append(r record) error {
 			err = b.journal.append(append(line, '\n'))
 		}
 		if err != nil {
-			return fmt.Errorf("writing the journal of the batch: %w", err)
+			return fault.Wrap(fault.Internal, "make room, or have the directory be there again; then "+
+				"nsbuild batch resume "+b.Name+" goes on",
+				fmt.Errorf("writing the journal of the batch: %w", err))
 		}
 	}
 	return b.apply(&r)
@@ -165,8 +168,13 @@ func (b *Batch) replayLine(n int, line []byte) error {
 func (b *Batch) apply(r *record) error {
 	switch r.Kind {
 	case kindBatch:
-		if r.Head == nil || r.Head.Schema != Schema {
-			return errors.New("another version of nsbuild has written it")
+		if r.Head == nil {
+			return errors.New("it is damaged: it does not say what is to be built")
+		}
+		if r.Head.Schema != Schema {
+			return fault.New(fault.Internal, "go on with it by "+r.Head.Program+", which has begun it; "+
+				"or begin another batch", "its format is %d, and this nsbuild has %d",
+				r.Head.Schema, Schema)
 		}
 		b.Head, b.PID = *r.Head, r.PID
 		b.Items = make([]Item, len(r.Head.Sources))
@@ -177,6 +185,7 @@ func (b *Batch) apply(r *record) error {
 	case kindResumed:
 		b.PID = r.PID
 		b.interrupt()
+		b.trustClock(r.Time)
 		return nil
 	case kindCancelled:
 		b.Cancelled = true

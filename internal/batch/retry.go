@@ -45,3 +45,14 @@ func (it *Item) interrupted() {
 		it.Phase = Suspect
 	}
 }
+
+// trustClock has nothing wait longer than it has to, by the clock of whoever goes on: the one of
+// the machine that wrote the journal may have been another time's.
+func (b *Batch) trustClock(now time.Time) {
+	for i := range b.Items {
+		it := &b.Items[i]
+		if latest := now.Add(pause(max(1, it.givenBack))); it.notBefore.After(latest) {
+			it.notBefore = latest
+		}
+	}
+}
