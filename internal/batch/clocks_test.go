@@ -79,7 +79,8 @@ func TestFullDisk(t *testing.T) {
 	if c := b.Count(); c.Successful != 0 || len(w.order) != 1 {
 		t.Errorf("%+v, begun: %v", c, w.order)
 	}
-	if err := b.Run(t.Context(), w.runner(Room{Builds: 1})); err != nil || b.Count().Successful != 2 {
+	err = b.Run(t.Context(), w.runner(Room{Builds: 1}))
+	if err != nil || b.Count().Successful != 2 {
 		t.Errorf("gone on with: %v, %+v", err, b.Count())
 	}
 }
