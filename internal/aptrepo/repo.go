@@ -66,20 +66,20 @@ func Open(ctx context.Context, dir, key string) (*Repo, error) {
 			return nil, err
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(dir, poolName), 0o777); err != nil {
-		return nil, fault.Wrap(fault.Usage, hint, fmt.Errorf("--repository: %w", err))
+	err = os.MkdirAll(dir, 0o777)
+	if err == nil {
+		_, err = r.read() // nothing is written where somebody else has a repository
 	}
-	err = r.locked(func() error {
-		if _, err := r.read(); err != nil {
-			return fault.Wrap(fault.Usage, hint, fmt.Errorf("--repository %s: %w", dir, err))
-		}
-		if key != "" {
+	if err == nil {
+		err = r.locked(func() error {
+			if err := os.MkdirAll(r.path(poolName), 0o777); err != nil || key == "" {
+				return err
+			}
 			return atomicfile.Write(r.path(keyName), exported, atomicfile.Options{Perm: 0o666})
-		}
-		return nil
-	})
+		})
+	}
 	if err != nil {
-		return nil, err
+		return nil, fault.Wrap(fault.Usage, hint, fmt.Errorf("--repository %s: %w", dir, err))
 	}
 	return r, nil
 }

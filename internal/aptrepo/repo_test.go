@@ -164,6 +164,9 @@ func TestForeign(t *testing.T) {
 		if _, err := Open(t.Context(), dir, ""); fault.KindOf(err) != fault.Usage {
 			t.Errorf("with a %s of somebody else: %v", name, err)
 		}
+		if all, err := os.ReadDir(dir); err != nil || len(all) != 1 {
+			t.Errorf("with a %s of somebody else there is %v then, %v", name, all, err)
+		}
 	}
 	if _, err := Open(t.Context(), t.TempDir()+"/a b", ""); fault.KindOf(err) != fault.Usage {
 		t.Errorf("with a blank: %v", err)
