@@ -176,7 +176,7 @@ makes it when a build first needs it, and keeps it up to date.
   nsbuild shell trixie            look around in a throwaway system
   nsbuild doctor                  say what this machine lacks`,
 		SilenceErrors: true, SilenceUsage: true,
-		Version: version,
+		Version: release(),
 		PersistentPreRunE: func(c *cobra.Command, _ []string) (err error) {
 			switch c.Name() {
 			case "man", "help", "completion", cobra.ShellCompRequestCmd,

@@ -72,7 +72,7 @@ func (a *app) sbuild(ctx context.Context, args []string, stdin io.Reader, stdout
 		fmt.Fprint(stdout, s.Usage())
 		return nil
 	case s.Version:
-		fmt.Fprintf(stdout, "sbuild (nsbuild %s)\n", version)
+		fmt.Fprintf(stdout, "sbuild (nsbuild %s)\n", release())
 		return nil
 	}
 	source := "."

@@ -87,7 +87,7 @@ func (s *schrootCall) run(ctx context.Context, args []string) (err error) {
 		fmt.Fprint(s.a.stdout, s.Usage())
 		return nil
 	case schroot.Version:
-		fmt.Fprintf(s.a.stdout, "schroot (nsbuild %s)\n", version)
+		fmt.Fprintf(s.a.stdout, "schroot (nsbuild %s)\n", release())
 		return nil
 	}
 	if s.env, err = s.a.openLocal(ctx); err != nil {
