@@ -54,6 +54,9 @@ func (m *additionOptions) addFlags(f *pflag.FlagSet, o *pkgbuild.Several) {
 	f.StringVar(&o.Resolver, "build-dep-resolver", "", "let `NAME` find the build dependencies: "+
 		"apt, aptitude, aspcud or aspcud:CRITERIA, or null, which installs none (default: apt; for "+
 		"backports and experimental aptitude)")
+	f.StringVar(&o.Explainer, "bd-uninstallable-explainer", "", "let `NAME` explain why build "+
+		"dependencies cannot be installed: apt, dose3 (which is installed for that) or none "+
+		"(default: apt)")
 	f.StringVar(&o.Alternatives, "resolve-alternatives", "", "`WHICH` alternative of a build "+
 		"dependency counts: yes any, no the first (default: with aptitude any, with apt the first)")
 	f.Lookup("resolve-alternatives").NoOptDefVal = pkgbuild.AnyAlternative

@@ -137,6 +137,8 @@ func sample(k key) string {
 		return "1700000000"
 	case "build.build-dep-resolver":
 		return deps.ResolverAptitude
+	case "build.bd-uninstallable-explainer":
+		return deps.ExplainerDose
 	case "build.resolve-alternatives":
 		return pkgbuild.FirstAlternative
 	case "build.git":

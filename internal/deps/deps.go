@@ -97,6 +97,7 @@ type Request struct {
 	Host       string // that is built for
 	Suite      string // for errors
 	Resolver   string
+	Explainer  string         // what explains a failure of it, beside its own words
 	Repos      []aptconf.Repo // of the base
 	Components []string
 	Extra      Extra

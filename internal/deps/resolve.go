@@ -69,7 +69,7 @@ func (in *installation) makeLayer(ctx context.Context) error {
 		done, err = in.installByApt(ctx)
 	}
 	if err != nil || done {
-		return err
+		return in.explain(ctx, err)
 	}
 	return in.finishLayer(ctx)
 }

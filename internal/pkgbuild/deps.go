@@ -89,7 +89,8 @@ func (b *builder) archs() []string {
 // request is what is to be installed.
 func (b *builder) request(reduced dsc.Reduced) deps.Request {
 	r := deps.Request{Reduced: reduced, Base: b.base, Arch: b.arch, Host: b.host,
-		Suite: b.suite.Name, Resolver: b.resolver(), Repos: b.repos, Components: b.o.Components,
+		Suite: b.suite.Name, Resolver: b.resolver(), Explainer: b.o.Explainer,
+		Repos: b.repos, Components: b.o.Components,
 		Extra: b.extra, NoLayers: b.o.NoLayers, What: "installing the build dependencies"}
 	if b.cross() && b.o.ArchAll && len(b.relations().DependsIndep) > 0 {
 		r.Unresolved = "--no-arch-all leaves out the packages for all architectures and their " +

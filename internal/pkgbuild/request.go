@@ -72,9 +72,10 @@ func (e *Exact) tree() string {
 
 // How it is built.
 type How struct {
-	Options  []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
-	Jobs     int      // the N, whatever Options say; 0: they, or the machine, decide
-	Resolver string   // of build dependencies; "": see resolver
+	Options   []string // of DEB_BUILD_OPTIONS, "parallel=N" among them or not
+	Jobs      int      // the N, whatever Options say; 0: they, or the machine, decide
+	Explainer string   // of build dependencies that cannot be installed
+	Resolver  string   // of build dependencies; "": see resolver
 	// Alternatives says whether every alternative of a relation counts (AnyAlternative), or the
 	// first (FirstAlternative); "" is as the resolver does by itself.
 	Alternatives string

@@ -226,6 +226,10 @@ func (r *Request) checkHow() error {
 	case r.Resolver != "" && !deps.KnownResolver(r.Resolver):
 		return fault.New(fault.Usage, "use apt, aptitude, aspcud or null", "%s %q",
 			r.place("build-dep-resolver"), r.Resolver)
+	case !slices.Contains([]string{"", deps.ExplainerNone, deps.ExplainerApt, deps.ExplainerDose},
+		r.Explainer):
+		return fault.New(fault.Usage, "use apt, dose3 or none", "%s %q",
+			r.place("bd-uninstallable-explainer"), r.Explainer)
 	case !slices.Contains([]string{"", AnyAlternative, FirstAlternative}, r.Alternatives):
 		return fault.New(fault.Usage, "use yes or no", "%s=%s", r.place("resolve-alternatives"),
 			r.Alternatives)

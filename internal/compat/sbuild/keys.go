@@ -66,7 +66,8 @@ func allKeys() map[string]configKey {
 			"log_dir", "build_dir", "maintainer_name", "uploader_name", "key_id", "bin_nmu",
 			"bin_nmu_version",
 			"bin_nmu_timestamp", "append_to_version", "bin_nmu_changelog", "build_dep_resolver",
-			"verbose", "debug", "build_path", "aspcud_criteria"),
+			"verbose", "debug", "build_path", "aspcud_criteria",
+			"bd_uninstallable_explainer"),
 		used(flagShape, "build_arch_all", "build_arch_any", "build_source", "nolog",
 			"force_orig_source", "run_lintian", "lintian_require_success", "run_piuparts",
 			"piuparts_require_success",
@@ -127,8 +128,7 @@ func allKeys() map[string]configKey {
 			"apt_distupgrade=1", "batch_mode=0", "job_file=build-progress", "archive",
 			"clean_source=1", "piuparts_root_args",
 			"autopkgtest_opts", "autopkgtest_root_args",
-			"log_external_command_output=1", "log_external_command_error=1",
-			"bd_uninstallable_explainer=dose3"),
+			"log_external_command_output=1", "log_external_command_error=1"),
 	} {
 		for _, k := range some {
 			keys[k.name] = k

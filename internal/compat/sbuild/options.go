@@ -210,6 +210,8 @@ func (o options) addDependencies() {
 	}
 	o.text("build-dep-resolver", "", "build_dep_resolver",
 		"`NAME` of what finds the build dependencies: apt, aptitude, aspcud or null")
+	o.text("bd-uninstallable-explainer", "", "bd_uninstallable_explainer",
+		"`NAME` of what explains why they cannot be installed: dose3, apt or none")
 	o.text("aspcud-criteria", "", "aspcud_criteria", "`CRITERIA` of the resolver aspcud")
 	o.bit("resolve-alternatives", "", "resolve_alternatives", true, "take any alternative")
 	o.bit("no-resolve-alternatives", "", "resolve_alternatives", false, "take the first alternative")
@@ -282,7 +284,7 @@ func (o options) addIdle() {
 		{"autopkgtest-root-arg", "", false},
 		{"autopkgtest-root-args", "", false}, {"chroot-update-failed-commands", "", false},
 		{"log-external-command-output", "", true}, {"log-external-command-error", "", true},
-		{"bd-uninstallable-explainer", "", false}, {"log-filename-ts-format", "", false},
+		{"log-filename-ts-format", "", false},
 		{"apt-distclean", "", true}, {"no-apt-distclean", "", true},
 	} {
 		o.nothing(n.name, n.short, n.bare)

@@ -293,6 +293,8 @@ func (s *Call) packages() ([]string, error) {
 	if resolver != "" {
 		out = append(out, "--build-dep-resolver="+resolver)
 	}
+	out = append(out, s.texts([2]string{"bd_uninstallable_explainer",
+		"bd-uninstallable-explainer"})...)
 	if alternatives, set := s.bits["resolve_alternatives"]; set {
 		value := pkgbuild.FirstAlternative
 		if alternatives {
