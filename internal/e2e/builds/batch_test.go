@@ -29,6 +29,7 @@ func statusOf(t *testing.T, w *e2e.World, args ...string) (s batchStatus) {
 	t.Helper()
 	o := w.Must(t, append([]string{"batch", "status", "--json"}, args...)...)
 	e2e.Check(t, json.Unmarshal([]byte(o.Stdout), &s))
+	e2e.Valid(t, "batch.schema.json", o.Stdout)
 	return s
 }
 
