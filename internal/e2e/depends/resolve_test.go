@@ -58,39 +58,3 @@ func TestAptitude(t *testing.T) {
 	e2e.Refusal{Status: 3, Says: []string{"installing the build dependencies", "aptitude"}}.Check(t,
 		w.Run(t, args...))
 }
-
-// TestCross builds a program for another architecture, and a source that is not for it.
-func TestCross(t *testing.T) {
-	e2e.AsUserOnly(t, sameToRoot)
-	w := e2e.RealWorld(t)
-	testenv.HostState(t)
-	source := e2e.Small("crossed")
-	source.Packages = source.Packages[:1]
-	source.Fields = []fakedebian.Field{{Name: "Rules-Requires-Root", Value: "binary-targets"}}
-	source.BuildDepends = "libacl1-dev, bc, libattr1-dev:native, no-such-package <!nocheck>, " +
-		"no-such-package <!cross>"
-	source.Files = []fakedebian.File{
-		{Path: "main.c",
-			Body: "#include <sys/acl.h>\nint main(void) { return acl_init(1) == 0; }\n"}}
-	source.Rules = "#!/usr/bin/make -f\ninclude /usr/share/dpkg/architecture.mk\nclean build:\nbinary:\n" +
-		"\t$(DEB_HOST_GNU_TYPE)-gcc -o crossed main.c -lacl\n\tLC_ALL=C readelf -h crossed | " +
-		"grep Machine\n\techo $(DEB_BUILD_OPTIONS), $(DEB_BUILD_PROFILES), $$CONFIG_SITE\n\tbc -v\n" +
-		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pcrossed -Pdebian/made\n\tdpkg-deb " +
-		"--root-owner-group --build debian/made ..\n"
-	dsc := w.WriteSource(t, source)
-	o := w.Must(t, "build", "-q", "-d", "bookworm", "--host=arm64", "-j2", dsc)
-	if !strings.Contains(o.Stdout, "crossed_1.0_arm64.deb") {
-		t.Error(o)
-	}
-	e2e.WantIn(t, "log", e2e.Read(t, filepath.Join(w.Dir, "crossed_1.0_arm64.build")),
-		"^Host Architecture: arm64$", "^Build Architecture: amd64$",
-		"^Build Profiles: cross nocheck$", "Machine: +AArch64",
-		"^parallel=2 nocheck, cross nocheck, /etc/dpkg-cross/cross-config.arm64$",
-		"^Command: dpkg-buildpackage .* -aarm64 -b$", "^Setting up fakeroot ")
-	foreign := w.WriteSource(t,
-		fakedebian.Source{Name: "foreign", Version: "1.0", Packages: []fakedebian.Package{
-			{Name: "foreign", Architecture: "amd64"}}})
-	if o := w.Must(t, "build", "-q", "-d", "bookworm", "--host=arm64", foreign); o.Stdout != "" {
-		t.Error(o)
-	}
-}
