@@ -105,8 +105,8 @@ func (e *Engine) plan(ctx context.Context, j batch.Job) (Planned, *batch.Ended, 
 	return e.Plan(ctx, j, e.file(tryOf(j), planSuffix))
 }
 
-// memory is what a job has of memory: what the build may take, or has taken the last time and some
-// more, else its part of the smallest node; not more than the largest node has.
+// memory is what a job has of memory: what the build may take, else what it has taken the last time
+// and some more, or its part of the smallest node, but not more than the largest node has.
 func (e *Engine) memory(j batch.Job, p Planned) int64 {
 	var part, largest int64
 	for _, n := range e.nodes {
@@ -118,8 +118,8 @@ func (e *Engine) memory(j batch.Job, p Planned) int64 {
 	}
 	m := part
 	switch {
-	case p.Memory > 0:
-		m = p.Memory + least
+	case p.Memory > 0: // which somebody has asked for
+		return p.Memory + least
 	case j.Memory > 0:
 		m = max(least, j.Memory+j.Memory/4)
 	}

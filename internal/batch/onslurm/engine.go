@@ -223,6 +223,7 @@ func (e *Engine) avoid(item int, node string) {
 
 // condemn has a node build nothing more of this batch.
 func (e *Engine) condemn(node, why string) {
+	why = strings.ReplaceAll(strings.TrimSpace(why), "\n", "; ")
 	e.mu.Lock()
 	e.bad[node] = why
 	e.mu.Unlock()

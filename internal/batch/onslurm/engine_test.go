@@ -149,7 +149,7 @@ func (c *controller) ends(j *job, state, status string, stages ...result.Stage) 
 			Outcome: result.Outcome{Status: status}, Artefacts: []result.Artefact{
 				{Path: "/out/hello_1_all.deb"}}}
 		if status != batch.Successful {
-			r.Outcome.Error = status + " on " + j.Node
+			r.Outcome.Error = status + " on " + j.Node + "\nreally"
 		}
 		if err := result.Write(filepath.Join(c.dir, j.try+".json"), r); err != nil {
 			c.t.Error(err)
@@ -289,7 +289,7 @@ func TestBadNode(t *testing.T) {
 		w := newWorld(t, func(c *controller, j *job) {
 			switch {
 			case strings.Contains(bad, j.Node) && j.try == "3-1":
-				c.ends(j, "FAILED", batch.Failed)
+				c.ends(j, "FAILED", batch.Failed) // its error has two lines
 			case strings.Contains(bad, j.Node):
 				c.write(j.try+".out", "node: "+j.Node+"\nscript: 3: exec: /x/nsbuild: not found\n")
 				j.State = "FAILED"
@@ -301,7 +301,7 @@ func TestBadNode(t *testing.T) {
 		if err != nil || e.Status != batch.Successful {
 			t.Errorf("%+v, %v", e, err)
 		}
-		if diff := cmp.Diff([]string{"the node n1 builds nothing more of this batch: failed on n1"},
+		if diff := cmp.Diff([]string{"the node n1 builds nothing more of this batch: failed on n1; really"},
 			w.warned); diff != "" {
 			t.Errorf("told (-want +got):\n%s", diff)
 		}
