@@ -7,7 +7,7 @@ import (
 	"nsbuild/internal/e2e"
 )
 
-func TestMain(m *testing.M) { e2e.Main(m) }
+func TestMain(m *testing.M) { e2e.Main(m, "TestLimitsInTime") }
 
 // sameToRoot is why most of these tests run as a user only.
 const sameToRoot = "how long a build may take, and what is kept of it, is the same to " +

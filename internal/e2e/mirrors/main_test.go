@@ -8,7 +8,7 @@ import (
 	"nsbuild/internal/e2e"
 )
 
-func TestMain(m *testing.M) { e2e.Main(m) }
+func TestMain(m *testing.M) { e2e.Main(m, "TestCreateRefuses", "TestCreateOvercomes") }
 
 // sameToRoot is why most of these tests run as a user only.
 const sameToRoot = "what a mirror serves is the same to root and to others"
