@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -209,8 +210,7 @@ func (a *app) readChange(args []string) (*change, error) {
 			return nil, fault.Wrap(fault.Usage, "name a .changes file of a build", err)
 		}
 		changes, err := dsc.ParseChanges(arg, f, nil)
-		f.Close()
-		if err != nil {
+		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, fault.Wrap(fault.Usage, "", err)
 		}
 		if err := changes.Verify(dsc.Dir(filepath.Dir(arg))); err != nil {

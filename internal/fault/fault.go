@@ -10,8 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // Kind is a class of failure. sbuild's statuses are the model: given-back means that the
@@ -122,7 +120,14 @@ func Size(n int64) string {
 // Stopped is the cause of an end that a signal has asked for. It is of kind Interrupted.
 type Stopped struct{ Signal syscall.Signal }
 
-func (s Stopped) Error() string { return "stopped by " + unix.SignalName(s.Signal) }
+func (s Stopped) Error() string {
+	names := map[syscall.Signal]string{syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM",
+		syscall.SIGHUP: "SIGHUP", syscall.SIGQUIT: "SIGQUIT"}
+	if name, ok := names[s.Signal]; ok {
+		return "stopped by " + name
+	}
+	return fmt.Sprintf("stopped by signal %d", int(s.Signal))
+}
 
 // Interruption makes whatever the end of a context broke an error of that kind.
 func Interruption(ctx context.Context, err error) error {

@@ -296,7 +296,7 @@ func (b *builder) renewPlannedBase(ctx context.Context) error {
 		return err
 	}
 	if err != nil || bases.Unchanged(b.base.Manifest, releases) {
-		return nil // it stays another one, which is said
+		return nil //nolint:nilerr // it stays another one, which is said
 	}
 	g := b.base
 	b.base = nil

@@ -84,8 +84,8 @@ func (b Baselines) Find(key string) (*batch.Ended, error) {
 		return nil, fmt.Errorf("a baseline: %w", err)
 	}
 	var e batch.Ended
-	if json.Unmarshal(text, &e) != nil || e.Status == "" {
-		return nil, nil
+	if err := json.Unmarshal(text, &e); err != nil || e.Status == "" {
+		return nil, nil //nolint:nilerr // a damaged one is as if it were not there: it is built again
 	}
 	return &e, nil
 }

@@ -83,7 +83,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%q: %v", one.messages, err)
 		}
 		for _, kind := range []error{ErrAway, ErrFull, ErrUnfit} {
-			if errors.Is(err, kind) != (kind == one.kind) {
+			if errors.Is(err, kind) != errors.Is(one.kind, kind) {
 				t.Errorf("%q: is it %v? %v", one.messages, kind, err)
 			}
 		}

@@ -60,7 +60,7 @@ var (
 	// ErrAway means that the controller does not answer.
 	ErrAway = errors.New("the controller of Slurm does not answer")
 	// ErrFull means that Slurm takes no more jobs now.
-	ErrFull = errors.New("Slurm takes no more jobs now")
+	ErrFull = errors.New("no more jobs are taken by Slurm now")
 	// ErrUnfit means that no node can do this job.
 	ErrUnfit = errors.New("no node of Slurm can do it")
 )
