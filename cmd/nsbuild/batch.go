@@ -158,7 +158,11 @@ func (a *app) beginBatch(ctx context.Context, set *pflag.FlagSet, args []string,
 		h.Engine = o.engine.engine
 	}
 	h.Sources = needs.sourcesOf(picks)
-	if err := a.checkSources(specsOfSources(h.Sources)); err != nil {
+	specs := specsOfSources(h.Sources)
+	if err := checkOutput(o.name, a.buildFlags.Output, specs); err != nil {
+		return err
+	}
+	if err := a.checkSources(specs); err != nil {
 		return err
 	}
 	if err := o.engine.ready(ctx); err != nil {
@@ -267,6 +271,22 @@ func (a *app) resumeBatch(c *cobra.Command, b *batch.Batch, maxFailures int) (er
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	return root.ExecuteContext(c.Context())
+}
+
+// checkOutput refuses a directory for the results that is one of the sources, or that would be
+// taken for one once it is there: a SOURCE is the name of a directory first, then of a package.
+func checkOutput(name, asked string, specs []string) error {
+	dir, err := filepath.Abs(cmp.Or(asked, name))
+	if err != nil {
+		return err
+	}
+	for _, spec := range specs {
+		if source, err := filepath.Abs(spec); err == nil && source == dir {
+			return usage("choose another --name, or a directory with --output",
+				"the results would go to %s, which is the source %s, too", dir, spec)
+		}
+	}
+	return nil
 }
 
 // outputOf is where the results of a batch go.

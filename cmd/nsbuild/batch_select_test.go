@@ -180,3 +180,23 @@ func TestManyNames(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestCheckOutput: the directory of the results is none of the sources, whatever they are called.
+func TestCheckOutput(t *testing.T) {
+	here, err := filepath.Abs(".")
+	check(t, err)
+	for _, c := range []struct {
+		name, output, spec string
+		refused            bool
+	}{
+		{"hello", "", "hello", true}, {"hello", "", "./hello/", true}, {"all", "", "hello", false},
+		{"all", here, ".", true}, {"hello", "out", "hello", false},
+		{"all", "hello", "hello", true}, {"hello", "", "hello/sid", false},
+	} {
+		err := checkOutput(c.name, c.output, []string{"other", c.spec})
+		if (err != nil) != c.refused || err != nil && (fault.KindOf(err) != fault.Usage ||
+			!strings.Contains(fault.HintOf(err), "--output")) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

@@ -29,6 +29,15 @@ func statusesOf(path string) []exitLine {
 				"build dependencies"},
 			wrong, stopped,
 		}
+	case "nsbuild batch", "nsbuild batch resume", "nsbuild batch retry":
+		return []exitLine{
+			{"0", "all are built, or skipped"},
+			{"1", "failed: the host, the base, or nsbuild itself"},
+			{"2", "a package failed to build, or --max-failures ended the batch"},
+			{"3", "a build could not begin"},
+			{"4", "the batch is of rdeps, and the change breaks something"},
+			wrong, stopped,
+		}
 	case "nsbuild rdeps":
 		return []exitLine{
 			{"0", "the change breaks nothing"},

@@ -329,6 +329,9 @@ func (a *app) buildChange(ctx context.Context, env *pkgbuild.Env, c *change, nam
 	if len(c.sources) == 0 {
 		return nil
 	}
+	if err := checkOutput(name, a.buildFlags.Output, c.sources); err != nil {
+		return err
+	}
 	output, err := outputOf(&batch.Batch{Head: batch.Head{Name: name}}, a.buildFlags.Output)
 	if err != nil {
 		return err

@@ -11,7 +11,8 @@ import (
 	"nsbuild/internal/sandbox"
 )
 
-// report is what dose-debcheck of bookworm says of a source that wants what cannot be had.
+// report is like what dose-debcheck writes of a source that wants what cannot be had. It is made
+// up after the manual page.
 const report = `output-version: 1.2
 report:
  -
