@@ -174,6 +174,7 @@ var oddControls = []struct{ name, text string }{
 // jail.
 var stricter = map[string]bool{
 	"binaryonly": true, "archany": true, "archcommas": true, "srcfold": true, "unknownarch": true,
+	"vt": true, // with the dpkg of sid in 2026-12
 }
 
 // dpkgOracle runs programs of dpkg, one for each line of its input: the program's file and its
