@@ -522,11 +522,19 @@ func TestArtifacts(t *testing.T) {
 		}
 		return fakejail.Exit(1)
 	})
+	w.replace("links", func(_ context.Context, p *fakejail.Proc) sandbox.Status {
+		dir := p.Getenv("AUTOPKGTEST_ARTIFACTS")
+		if err := errors.Join(p.Remove(dir), p.Symlink("/etc", dir)); err != nil {
+			return p.Fail(err)
+		}
+		return fakejail.Exit(0)
+	})
 	w.replace("good", fakejail.Prints("", 0))
 	s := crane()
 	s.Debian = []fakedebian.File{{Path: "tests/control", Body: "Test-Command: leaves\nFeatures: " +
 		"test-name=one\n\nTest-Command: leaves\nFeatures: test-name=one\n\nTest-Command: good\n" +
-		"Restrictions: needs-internet\nFeatures: test-name=two\n"}}
+		"Restrictions: needs-internet\nFeatures: test-name=two\n\nTest-Command: links\n" +
+		"Features: test-name=three\n"}}
 	dir := filepath.Join(t.TempDir(), "kept")
 	b := w.must(w.source(s), func(r *Request) {
 		r.Autopkgtest, r.Artifacts, r.CheckNetwork = true, dir, true
@@ -534,7 +542,8 @@ func TestArtifacts(t *testing.T) {
 	if outcome, detail := b.checked(t, "autopkgtest"); detail != "failed: one, one" {
 		t.Errorf("%s %s", outcome, detail)
 	}
-	w.tells("the log", b.log, "\nI: test two: PASS\n")
+	w.tells("the log", b.log, "\nI: test two: PASS\n", "\nI: test three: PASS\n",
+		"\nArtifacts of three are not kept: ")
 	log := strings.TrimSuffix(filepath.Base(b.LogPath), ".build")
 	got, err := filepath.Glob(dir + "/*/*/*")
 	w.check(err)
