@@ -85,7 +85,7 @@ func (b Baselines) Find(key string) (*batch.Ended, error) {
 	}
 	var e batch.Ended
 	if err := json.Unmarshal(text, &e); err != nil || e.Status == "" {
-		return nil, nil //nolint:nilerr // a damaged one is as if it were not there: it is built again
+		return nil, nil //nolint:nilerr // a damaged one is as if there were none
 	}
 	return &e, nil
 }

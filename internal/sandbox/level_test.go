@@ -129,7 +129,7 @@ func testMaskedEnds(t *testing.T) {
 		if out, st := sh(t, j, begin); !st.Success() {
 			t.Fatalf("%q %v", out, st)
 		}
-		before := watchers(t)
+		before := aWatcher(t)
 		strays, err := e.end()
 		if err != nil {
 			t.Fatal(err)
@@ -154,7 +154,7 @@ func testMaskedEnds(t *testing.T) {
 		t.Fatalf("%q %v", out, st)
 	}
 	// The watcher comes again.
-	killed := watchers(t)
+	killed := aWatcher(t)
 	if err := exec.Command("pkill", "-9", "-x", "nsbuild-watch").Run(); err != nil {
 		t.Fatal(err)
 	}
@@ -218,6 +218,16 @@ func watchers(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// aWatcher waits for the watcher, which has its name soon after it was started.
+func aWatcher(t *testing.T) (pid string) {
+	t.Helper()
+	testenv.Eventually(t, "there is a watcher", func() bool {
+		pid = watchers(t)
+		return pid != ""
+	})
+	return pid
 }
 
 // count tells how many living processes have a command line that begins so.
