@@ -49,10 +49,12 @@ func finish(t *testing.T, c *exec.Cmd) e2e.Outcome {
 	return e2e.Outcome{Status: c.ProcessState.ExitCode(), Stderr: string(out)}
 }
 
-// asNobody runs nsbuild as a user without subordinate ids.
-func asNobody(t *testing.T, program, path string) e2e.Outcome {
+// nobodysID is a uid that no user has.
+const nobodysID = 54321
+
+// asOther runs nsbuild as a user without subordinate ids.
+func asOther(t *testing.T, uid uint32, program, path string) e2e.Outcome {
 	t.Helper()
-	const nobodysID = 54321
 	dir, err := os.MkdirTemp("/var/tmp", "nsb-other-") // where others can get at it
 	e2e.Check(t, err)
 	t.Cleanup(func() { e2e.Check(t, os.RemoveAll(dir)) })
@@ -60,23 +62,26 @@ func asNobody(t *testing.T, program, path string) e2e.Outcome {
 	e2e.Check(t, err)
 	file := filepath.Join(dir, "nsbuild")
 	e2e.Check(t, os.WriteFile(file, data, 0o755))
-	e2e.Check(t, os.Chown(dir, nobodysID, nobodysID))
+	e2e.Check(t, os.Chown(dir, int(uid), int(uid)))
 	e2e.Check(t, os.Chmod(dir, 0o755))
 	c := exec.Command(file, "create", "bookworm")
 	c.Dir, c.Env = dir, []string{"PATH=" + path, "HOME=" + dir}
 	c.SysProcAttr = &syscall.SysProcAttr{
-		Credential: &syscall.Credential{Uid: nobodysID, Gid: nobodysID}}
+		Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	return finish(t, c)
 }
 
-// TestNoSubordinateIDs runs as a user to whom nobody gave any.
+// TestNoSubordinateIDs runs as a user to whom nobody gave any, and as one who has no name either.
 func TestNoSubordinateIDs(t *testing.T) {
 	testenv.RequireRoot(t)
 	testenv.RequireTool(t, "newuidmap")
 	program := e2e.Program(t)
 	testenv.HostState(t)
-	e2e.Refusal{Status: 1, Says: []string{"54321 has no 65536 subordinate ids in /etc/sub"},
-		Hint: "usermod --add-subuids"}.Check(t, asNobody(t, program, os.Getenv("PATH")))
+	const gamesID = 5 // in each Debian (base-passwd)
+	e2e.Refusal{Status: 1, Says: []string{"games has no 65536 subordinate ids in /etc/sub"},
+		Hint: "usermod --add-subuids"}.Check(t, asOther(t, gamesID, program, os.Getenv("PATH")))
+	e2e.Refusal{Status: 1, Says: []string{"the user has no name", "unknown userid 54321"},
+		Hint: "useradd --uid 54321"}.Check(t, asOther(t, nobodysID, program, os.Getenv("PATH")))
 }
 
 // TestNoNewuidmap runs where the tools that map ids are not installed: they are found in the usual
@@ -93,7 +98,7 @@ func TestNoNewuidmap(t *testing.T) {
 	}
 	want := e2e.Refusal{Status: 1, Says: []string{"newuidmap is not installed"},
 		Hint: "apt-get install uidmap"}
-	want.Check(t, asNobody(t, program, os.Getenv("PATH")))
+	want.Check(t, asOther(t, nobodysID, program, os.Getenv("PATH")))
 }
 
 // tinyDisk mounts a file system of few bytes for the length of a test.

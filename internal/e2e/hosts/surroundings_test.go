@@ -50,7 +50,8 @@ func TestNoExecState(t *testing.T) {
 		Check(t, w.Run(t, "run", "--root", root, "--", "true"))
 }
 
-// TestMaskedProc starts a jail where parts of /proc are mounted over, as docker and podman do.
+// TestMaskedProc starts a jail where parts of /proc are mounted over, as docker and podman do, and
+// where the level that does without a new one is refused.
 func TestMaskedProc(t *testing.T) {
 	testenv.RequireRoot(t) // to mask it
 	testenv.RequireUserns(t)
@@ -66,7 +67,7 @@ func TestMaskedProc(t *testing.T) {
 			"sudo mount -o remount,bind,rw /proc"},
 	} {
 		cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-ec",
-			c.mount+"; exec nsbuild run --root . --overlay -- true")
+			c.mount+"; exec nsbuild run --require-isolation full --root . --overlay -- true")
 		cmd.Dir, cmd.Env = w.Dir, w.Environment()
 		var said bytes.Buffer
 		cmd.Stderr = &said

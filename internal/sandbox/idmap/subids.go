@@ -20,18 +20,18 @@ import (
 )
 
 func subordinateIDs() (Map, error) {
+	for _, tool := range []string{"newuidmap", "newgidmap"} {
+		if _, err := execpath.Find(tool); err != nil {
+			return Map{}, fault.New(fault.Internal, "sudo apt-get install uidmap",
+				"%s is not installed; without root it is needed to map subordinate ids", tool)
+		}
+	}
 	uid := strconv.Itoa(os.Geteuid())
 	name, err := nameOf(uid)
 	if err != nil {
 		return Map{}, fault.Wrap(fault.Internal, "sudo useradd --uid "+uid+" NAME; or run "+
 			"nsbuild as root", fmt.Errorf("the user has no name, without which newuidmap gives no "+
 			"subordinate ids: %w", err))
-	}
-	for _, tool := range []string{"newuidmap", "newgidmap"} {
-		if _, err := execpath.Find(tool); err != nil {
-			return Map{}, fault.New(fault.Internal, "sudo apt-get install uidmap",
-				"%s is not installed; without root it is needed to map subordinate ids", tool)
-		}
 	}
 	ids := Map{Rung: RungSubIDs, Count: IDCount}
 	for _, f := range []struct {
