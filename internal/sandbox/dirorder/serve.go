@@ -45,6 +45,9 @@ type server struct {
 // Serve answers, with an order that follows from the seed. It has no end of its own: PID 1 ends it
 // with the processes of the jail.
 func Serve(listener *os.File, seed uint64) error {
+	// Nobody else has the file: without this its descriptor is closed when memory is swept, and the
+	// kernel answers ENOSYS to all that read directories from then on.
+	defer runtime.KeepAlive(listener)
 	s := &server{listener: int(listener.Fd()), native: native(runtime.GOARCH),
 		again: !waitsKillable(), permuter: permuter{seed: seed}}
 	// Who asks and who answers take turns on one processor (Linux 6.6); without, it takes longer.
