@@ -46,7 +46,8 @@ func TestReadBaseline(t *testing.T) {
 	check(t, result.Write(one, &result.Result{Source: result.Source{Name: "heron", Version: "1-1"},
 		Outcome: result.Outcome{Status: "attempted", FailStage: "build"}, Started: time.Now()}))
 	status := write("status.json", fmt.Sprintf(`{"schema":%d,"sources":[
-		{"source":"x","phase":"finished","last":{"status":"attempted","stage":"build","name":"heron","version":"1-1"}},
+		{"source":"x","phase":"finished","last":
+			{"status":"attempted","stage":"build","name":"heron","version":"1-1"}},
 		{"source":"y","phase":"waiting"},{"source":"z","phase":"finished","baseline_of":0,
 		"last":{"status":"successful","name":"heron"}}]}`, batch.DocumentSchema))
 	for _, what := range []string{filepath.Join(dir, "logs"), one, status} {

@@ -89,7 +89,8 @@ func runChange(t *testing.T, b *Batch, stop int) (without []string) {
 func TestVerdicts(t *testing.T) {
 	want := map[string]Verdict{"fine": Fine, "untouched": Untouched, "breaks": Breaks,
 		"before": Before, "lonely": Before, "mends": Mends, "tests": Breaks, "flaky": Before,
-		"conflict": Breaks, "mirror": Undecided, "gone": Undecided, "ours": Undecided, "skipped": NotBuilt}
+		"conflict": Breaks, "mirror": Undecided, "gone": Undecided, "ours": Undecided,
+		"skipped": NotBuilt}
 	for _, stop := range []int{0, 1, 4, 12, 15} {
 		synctest.Test(t, func(t *testing.T) {
 			s := In(t.TempDir())

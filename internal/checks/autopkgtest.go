@@ -41,7 +41,8 @@ const (
 
 // met are the restrictions that our jails can meet, or that are none.
 var met = []string{
-	"rw-build-tree", needsRecommends, needsSudo, "breaks-testbed", "allow-stderr", "needs-root", "skippable", "flaky",
+	"rw-build-tree", needsRecommends, needsSudo, "breaks-testbed", "allow-stderr", "needs-root",
+	"skippable", "flaky",
 	"superficial",
 	"build-needed", notInstallable,
 	"skip-foreign-architecture", // what a cross build has made is not tested at all

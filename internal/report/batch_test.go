@@ -61,7 +61,8 @@ func TestBatchPage(t *testing.T) {
 		}
 	}
 	// the reason that most have comes first
-	if a, b := strings.Index(page, ">missing header<"), strings.Index(page, ">attempted build<"); a < 0 ||
+	if a, b := strings.Index(page, ">missing header<"),
+		strings.Index(page, ">attempted build<"); a < 0 ||
 		b < a {
 		t.Errorf("reasons are at %d and %d", a, b)
 	}

@@ -301,7 +301,8 @@ func TestBadNode(t *testing.T) {
 		if err != nil || e.Status != batch.Successful {
 			t.Errorf("%+v, %v", e, err)
 		}
-		if diff := cmp.Diff([]string{"the node n1 builds nothing more of this batch: failed on n1; really"},
+		if diff := cmp.Diff([]string{"the node n1 builds nothing more of this batch: failed on n1; " +
+			"really"},
 			w.warned); diff != "" {
 			t.Errorf("told (-want +got):\n%s", diff)
 		}

@@ -40,7 +40,8 @@ func TestCross(t *testing.T) {
 		"no-such-package <!cross>"
 	source.Files = []fakedebian.File{
 		{Path: "main.c", Body: "#include <unistd.h>\nint main(void) { return getpid() == 0; }\n"}}
-	source.Rules = "#!/usr/bin/make -f\ninclude /usr/share/dpkg/architecture.mk\nclean build:\nbinary:\n" +
+	source.Rules = "#!/usr/bin/make -f\ninclude /usr/share/dpkg/architecture.mk\nclean build:\n" +
+		"binary:\n" +
 		"\t$(DEB_HOST_GNU_TYPE)-gcc -o crossed main.c\n\tLC_ALL=C readelf -h crossed | " +
 		"grep Machine\n\techo $(DEB_BUILD_OPTIONS), $(DEB_BUILD_PROFILES), $$CONFIG_SITE\n" +
 		"\tmkdir -p debian/made/DEBIAN\n\tdpkg-gencontrol -pcrossed -Pdebian/made\n\tdpkg-deb " +
