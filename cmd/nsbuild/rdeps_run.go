@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +19,7 @@ import (
 	"nsbuild/internal/fault"
 	"nsbuild/internal/pkgbuild"
 	"nsbuild/internal/rdeps"
+	"nsbuild/internal/regular"
 	"nsbuild/internal/result"
 )
 
@@ -60,7 +59,7 @@ func (x *batchRun) followChange(ctx context.Context, b *batch.Batch) (
 	if b.Change == nil {
 		return nil, nil
 	}
-	if err := b.Change.Check(fileDigest); err != nil {
+	if err := b.Change.Check(regular.SHA256); err != nil {
 		return nil, err
 	}
 	dirs, err := config.FindDirs(x.stateDir, x.cacheDir)
@@ -78,20 +77,6 @@ func (x *batchRun) followChange(ctx context.Context, b *batch.Batch) (
 		}
 		return added
 	}, nil
-}
-
-// fileDigest is the SHA-256 of a file.
-func fileDigest(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // finished remembers how a baseline has ended, and has one built where it is needed. Of what is

@@ -14,6 +14,7 @@ import (
 	"nsbuild/internal/batch"
 	"nsbuild/internal/fault"
 	"nsbuild/internal/rdeps"
+	"nsbuild/internal/regular"
 	"nsbuild/internal/result"
 )
 
@@ -27,7 +28,7 @@ func TestReadChange(t *testing.T) {
 		"heron_1-2.tar.xz"} {
 		path := filepath.Join(dir, name)
 		check(t, os.WriteFile(path, []byte(name), 0o600))
-		sum, err := fileDigest(path)
+		sum, _, err := regular.SHA256(path)
 		check(t, err)
 		text += fmt.Sprintf(" %x %d libs optional %s\n", md5.Sum([]byte(name)), len(name), name)
 		sums += fmt.Sprintf(" %s %d %s\n", sum, len(name), name)

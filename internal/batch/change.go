@@ -35,10 +35,10 @@ func (c *Change) Paths() (all []string) {
 
 // Check refuses packages that are no longer those with which the batch was begun. digest is the
 // SHA-256 of a file.
-func (c *Change) Check(digest func(path string) (string, error)) error {
+func (c *Change) Check(digest func(path string) (sum string, size int64, err error)) error {
 	for _, p := range c.Packages {
 		const hint = "put back the one that the batch was begun with, or begin another batch"
-		got, err := digest(p.Path)
+		got, _, err := digest(p.Path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return fault.New(fault.Usage, hint, "there is no %s any more", p.Path)

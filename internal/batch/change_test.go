@@ -152,7 +152,7 @@ func TestChangedSince(t *testing.T) {
 		ok     bool
 	}{{"aa", nil, true}, {"bb", nil, false}, {"", os.ErrNotExist, false},
 		{"", os.ErrPermission, false}} {
-		err := c.Check(func(string) (string, error) { return x.digest, x.err })
+		err := c.Check(func(string) (string, int64, error) { return x.digest, 0, x.err })
 		if (err == nil) != x.ok {
 			t.Errorf("%+v: %v", x, err)
 		}

@@ -2,10 +2,7 @@ package rebuild
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -15,7 +12,7 @@ import (
 	"nsbuild/internal/bases"
 	"nsbuild/internal/compared"
 	"nsbuild/internal/debcompare"
-	"nsbuild/internal/dsc"
+	"nsbuild/internal/regular"
 )
 
 // compare compares what was built with what the .buildinfo lists.
@@ -39,7 +36,7 @@ func (w *run) compare(ctx context.Context) error {
 			WasSize: want.Size}
 		if file, ok := built[want.Name]; ok {
 			delete(built, want.Name)
-			sum, size, err := digest(file)
+			sum, size, err := regular.SHA256(file)
 			if err != nil {
 				return err
 			}
@@ -51,7 +48,7 @@ func (w *run) compare(ctx context.Context) error {
 		w.report.Files = append(w.report.Files, f)
 	}
 	for name, file := range built {
-		sum, size, err := digest(file)
+		sum, size, err := regular.SHA256(file)
 		if err != nil {
 			return err
 		}
@@ -105,7 +102,7 @@ func (w *run) original(ctx context.Context, f *File) (file, why string, err erro
 		dir = filepath.Dir(w.File)
 	}
 	file = filepath.Join(dir, f.Name)
-	sum, _, err := digest(file)
+	sum, _, err := regular.SHA256(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", "what differs is not known: the first build's file is not in " + dir, nil
@@ -148,16 +145,4 @@ func (w *run) fromArchive(ctx context.Context, f *File) (file, why string, err e
 		return debs[found], "", nil
 	}
 	return "", "what differs is not known: no suite has the file that the .buildinfo lists", nil
-}
-
-// digest is a file's SHA-256 and its size.
-func digest(file string) (string, int64, error) {
-	f, err := dsc.Dir(filepath.Dir(file))(filepath.Base(file))
-	if err != nil {
-		return "", 0, err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	n, err := io.Copy(sum, f)
-	return hex.EncodeToString(sum.Sum(nil)), n, err
 }

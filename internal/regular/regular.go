@@ -14,6 +14,8 @@
 package regular
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -128,4 +130,18 @@ func (e *kindError) Error() string {
 
 func (e *kindError) Is(target error) bool {
 	return target == ErrNotRegular || target == ErrLink && e.mode&fs.ModeSymlink != 0
+}
+
+// SHA256 is the digest of a file that the caller named, in hexadecimal, and its size in bytes.
+func SHA256(name string) (sum string, size int64, err error) {
+	f, err := Open(name)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if size, err = io.Copy(h, f); err != nil {
+		return "", 0, fmt.Errorf("reading %s: %w", name, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), size, nil
 }

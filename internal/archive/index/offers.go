@@ -34,28 +34,36 @@ func (x *Indices) Offers(ctx context.Context, r *release.File, component, arch s
 }
 
 func (l *List) offers(ctx context.Context, fn func(*Offer) error) error {
-	f, err := os.Open(l.Path)
+	var text textFields
+	return eachRaw(ctx, l.Path, l.Label, func(raw []byte, at int64) error {
+		o, arch := readOffer(raw, &text)
+		if o.Package == "" || o.Version == "" || !l.takes(arch) {
+			return nil // it is nothing that can be chosen
+		}
+		o.list, o.at, o.size = l, at, len(raw)
+		return fn(o)
+	})
+}
+
+// eachRaw has fn look at the text of each paragraph of an index, and where the text begins. The
+// label is what errors call the index.
+func eachRaw(ctx context.Context, path, label string, fn func(raw []byte, at int64) error) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
 	defer f.Close()
 	s := Scan(f)
-	var text textFields
 	for raw, ok := s.Raw(); ok; raw, ok = s.Raw() {
 		if s.Count()%1024 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		o, arch := readOffer(raw, &text)
-		if o.Package == "" || o.Version == "" || !l.takes(arch) {
-			continue // it is nothing that can be chosen
-		}
-		o.list, o.at, o.size = l, s.Offset(), len(raw)
-		if err := fn(o); err != nil {
+		if err := fn(raw, s.Offset()); err != nil {
 			return err
 		}
 	}
 	if s.Err() != nil {
-		return failure.WithHint(fmt.Errorf("%s: %w", l.Label, failure.Malformed(s.Err())))
+		return failure.WithHint(fmt.Errorf("%s: %w", label, failure.Malformed(s.Err())))
 	}
 	return nil
 }
@@ -89,16 +97,22 @@ func readOffer(raw []byte, text *textFields) (o *Offer, arch string) {
 		if into == nil {
 			continue
 		}
-		for len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') { // as it goes on in further lines
-			var more []byte
-			more, raw = deb822.CutLine(raw)
-			line = append(bytes.Clone(line), more...)
-		}
+		line, raw = unfolded(line, raw)
 		text.add(into, bytes.TrimSpace(line)) // of two, the first; Read will refuse it
 	}
 	text.settle()
 	o.Essential = essential == "yes"
 	return o, arch
+}
+
+// unfolded is a value with the lines in which it goes on, as one, and what comes behind them.
+func unfolded(value, raw []byte) (whole, rest []byte) {
+	for len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') {
+		var more []byte
+		more, raw = deb822.CutLine(raw)
+		value = append(bytes.Clone(value), more...)
+	}
+	return value, raw
 }
 
 // Read has the whole of what the list says.

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -42,30 +40,15 @@ func (x *Indices) SourceOffers(ctx context.Context, r *release.File, component s
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("cache: %w", err)
-	}
-	defer f.Close()
-	s := Scan(f)
 	var text textFields
-	for raw, ok := s.Raw(); ok; raw, ok = s.Raw() {
-		if s.Count()%1024 == 0 && ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
+	return eachRaw(ctx, path, repo.String()+": "+name, func(raw []byte, _ int64) error {
 		o, extra := readSourceOffer(raw, &text)
 		if extra || !goodWord(o.Package) || !goodWord(o.Version) {
-			continue // it is nothing that can be chosen
+			return nil // it is nothing that can be chosen
 		}
 		o.Repo, o.Component = &repo, component
-		if err := fn(o); err != nil {
-			return err
-		}
-	}
-	if s.Err() != nil {
-		return failure.WithHint(fmt.Errorf("%s: %s: %w", repo, name, failure.Malformed(s.Err())))
-	}
-	return nil
+		return fn(o)
+	})
 }
 
 // readSourceOffer takes the fields that count out of a paragraph, by way of text.
@@ -87,11 +70,7 @@ func readSourceOffer(raw []byte, text *textFields) (o *SourceOffer, extra bool) 
 		if into == nil {
 			continue
 		}
-		for len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') { // as it goes on in further lines
-			var more []byte
-			more, raw = deb822.CutLine(raw)
-			value = append(bytes.Clone(value), more...)
-		}
+		value, raw = unfolded(value, raw)
 		text.add(into, bytes.TrimSpace(value)) // of two, the first
 	}
 	text.settle()
