@@ -126,7 +126,8 @@ type batchGroup struct {
 
 // batchPage is the template. It is read when a page is first made.
 var batchPage = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("batch.html").Funcs(functions()).ParseFS(files, "batch.html"))
+	return template.Must(template.New("batch.html").Funcs(functions()).ParseFS(files,
+		"batch.html", "head.html"))
 })
 
 // WriteBatch stores the page of a batch in one step.

@@ -34,13 +34,14 @@ const (
 	briefLog   = 256 << 10
 )
 
-//go:embed page.html page.css batch.html
+//go:embed head.html page.html page.css batch.html
 var files embed.FS
 
 // page is the template. It is read when a page is first made: every start of the program pays for
 // what its packages make before main.
 var page = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("page.html").Funcs(functions()).ParseFS(files, "page.html"))
+	return template.Must(template.New("page.html").Funcs(functions()).ParseFS(files,
+		"page.html", "head.html"))
 })
 
 // Write stores the page of some builds in one step.
